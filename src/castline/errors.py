@@ -1,0 +1,129 @@
+"""All errors of Castline, as one tree.
+
+    CastlineError
+    ├── MediaError                    the input itself; never retryable
+    │   ├── NotMedia                  empty, text, or nothing a demuxer knows
+    │   ├── ForbiddenMedia            a container that refers to other files or to the network
+    │   ├── NoStreams                 a container without a video or an audio stream we can use
+    │   ├── MediaTooLarge             beyond a limit on bytes, pixels or duration
+    │   ├── MediaGone                 deleted or replaced before it was read
+    │   └── UndecodableMedia          streams are there, but nothing could be decoded
+    ├── UnitError                     a stage-1 object that cannot be read; never retryable
+    ├── GalleryError                  a photo or a name that cannot be enrolled; never retryable
+    ├── ModelError                    weights or engines
+    │   ├── ModelNotFound             not at the path, not in the folder, not bundled, hub silent
+    │   └── ModelCorrupt              the file is there and is not what it should be
+    ├── KeyLayoutError                a key outside the S3 layout, or a name that would escape it
+    ├── ResourceError                 time, memory or disk ran out; retryable
+    │   ├── FfmpegTimeout
+    │   └── DiskFull
+    ├── StorageError                  S3 said no; retryable
+    └── LocalStackError               the stack on this machine did not start or lost its wiring
+
+``code`` is stable and goes into results; the message is one readable line for the user; ``detail``
+(stderr, tracebacks) is for the log and for the expandable part of a report.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CastlineError(Exception):
+    """Root of the tree.
+
+    Attributes:
+        code: stable snake_case identifier, written to results and metrics.
+        retryable: whether the same call may succeed later. The platform retries a stage that
+            raises a retryable error; any other error is written down as a result at once.
+        detail: multi-line context for the log; empty when the message says it all.
+    """
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+class MediaError(CastlineError):
+    code = "media"
+    retryable = False
+
+
+class NotMedia(MediaError):
+    code = "not_media"
+
+
+class ForbiddenMedia(MediaError):
+    code = "forbidden_media"
+
+
+class NoStreams(MediaError):
+    code = "no_streams"
+
+
+class MediaTooLarge(MediaError):
+    code = "media_too_large"
+
+
+class MediaGone(MediaError):
+    code = "media_gone"
+
+
+class UndecodableMedia(MediaError):
+    code = "undecodable_media"
+
+
+class UnitError(CastlineError):
+    code = "unit_unreadable"
+    retryable = False
+
+
+class GalleryError(CastlineError):
+    code = "gallery"
+    retryable = False
+
+
+class ModelError(CastlineError):
+    code = "model"
+    retryable = False
+
+
+class ModelNotFound(ModelError):
+    code = "model_not_found"
+
+
+class ModelCorrupt(ModelError):
+    code = "model_corrupt"
+
+
+class KeyLayoutError(CastlineError):
+    code = "key_layout"
+    retryable = False
+
+
+class ResourceError(CastlineError):
+    code = "resource"
+
+
+class FfmpegTimeout(ResourceError):
+    code = "ffmpeg_timeout"
+
+
+class DiskFull(ResourceError):
+    code = "disk_full"
+
+
+class StorageError(CastlineError):
+    code = "storage"
+
+
+class LocalStackError(CastlineError):
+    code = "local_stack"
+    retryable = False

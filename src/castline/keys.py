@@ -1,0 +1,167 @@
+"""The S3 layout, decided here and nowhere else.
+
+    stage-1   <media>/<run>/manifest.json
+              <media>/<run>/frames/0000.zip
+              <media>/<run>/audio/0000.flac
+    output    <media>/<run>/parts/frames-0000.json          part
+              <media>/<run>/parts/frames-0000.error.json    a unit that is out of retries
+              <media>/result.json, transcript.*, report.html, people/<slug>.jpg
+    gallery   <name>/<photo>
+
+``<media>`` is the whole key of the input object, slashes and all; ``<run>`` is 16 hex digits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from pathlib import PurePosixPath
+from typing import Literal, NamedTuple
+
+from castline.errors import KeyLayoutError
+
+UnitKind = Literal["frames", "audio"]
+
+#: Suffixes (lower case) of objects in the input bucket that are media. Everything else is left alone.
+VIDEO_SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .3gp .3g2 .flv .ogv .wmv".split()
+)
+AUDIO_SUFFIXES = frozenset(
+    ".mp3 .m4a .aac .wav .flac .ogg .oga .opus .wma .amr .aiff .aif .weba".split()
+)
+MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
+
+_UNIT_EXTENSION: dict[UnitKind, str] = {"frames": "zip", "audio": "flac"}
+_UNIT_KEY = re.compile(r"(?P<media>.+)/(?P<run>[0-9a-f]{16})/(?P<kind>frames|audio)/(?P<index>\d{4,})\.(?:zip|flac)")
+_PART_KEY = re.compile(
+    r"(?P<media>.+)/(?P<run>[0-9a-f]{16})/parts/(?P<kind>frames|audio)-(?P<index>\d{4,})(?P<error>\.error)?\.json"
+)
+
+#: Names of the views of a result, beside ``result.json``.
+RESULT = "result.json"
+REPORT = "report.html"
+
+# S3 limits a key to 1024 bytes of UTF-8; the longest thing we append is
+# "/<16 hex>/parts/frames-0000.error.json".
+MAX_MEDIA_KEY_BYTES = 1024 - 64
+
+
+class UnitId(NamedTuple):
+    """One unit of one run."""
+
+    media: str
+    run: str
+    kind: UnitKind
+    index: int
+
+    @property
+    def name(self) -> str:
+        """``frames-0000``: unique within the run, and the stem of the part's key."""
+        return f"{self.kind}-{self.index:04d}"
+
+    @property
+    def stage1_key(self) -> str:
+        return f"{self.media}/{self.run}/{self.kind}/{self.index:04d}.{_UNIT_EXTENSION[self.kind]}"
+
+    @property
+    def part_key(self) -> str:
+        return f"{parts_prefix(self.media, self.run)}{self.name}.json"
+
+    @property
+    def error_key(self) -> str:
+        return f"{parts_prefix(self.media, self.run)}{self.name}.error.json"
+
+
+def is_media(key: str) -> bool:
+    """Whether an object of the input bucket is ours to process, judged by its suffix."""
+    return PurePosixPath(key.lower()).suffix in MEDIA_SUFFIXES
+
+
+def run_id(bucket: str, key: str, version: str, options: str) -> str:
+    """The id of one processing of one version of a media.
+
+    Args:
+        version: the object's VersionId, or its ETag where the bucket has no versions.
+        options: canonical JSON of every option that changes what is computed.
+
+    Returns:
+        16 hex digits (64 bits of SHA-256).
+    """
+    parts = (bucket, key, version.strip('"'), options)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def manifest_key(media: str, run: str) -> str:
+    return f"{media}/{run}/manifest.json"
+
+
+def parts_prefix(media: str, run: str) -> str:
+    return f"{media}/{run}/parts/"
+
+
+def result_key(media: str, name: str = RESULT) -> str:
+    """Key in the output bucket of ``result.json`` or of one of its views."""
+    return f"{media}/{name}"
+
+
+def parse_unit(stage1_key: str) -> UnitId | None:
+    """The unit a stage-1 key stands for; None for the manifest and for foreign keys."""
+    match = _UNIT_KEY.fullmatch(stage1_key)
+    return _unit(match) if match else None
+
+
+def parse_part(output_key: str) -> tuple[UnitId, bool] | None:
+    """The unit of a part's key and whether it is an error part; None for other keys."""
+    match = _PART_KEY.fullmatch(output_key)
+    return (_unit(match), match["error"] is not None) if match else None
+
+
+def _unit(match: re.Match[str]) -> UnitId:
+    kind: UnitKind = "frames" if match["kind"] == "frames" else "audio"
+    return UnitId(match["media"], match["run"], kind, int(match["index"]))
+
+
+def check_media_key(key: str) -> str:
+    """Refuse an input key that would not survive as a prefix of other keys.
+
+    Raises:
+        KeyLayoutError: too long, or with ``.``/``..`` segments that clients collapse.
+    """
+    if len(key.encode()) > MAX_MEDIA_KEY_BYTES:
+        raise KeyLayoutError(f"key is longer than {MAX_MEDIA_KEY_BYTES} bytes: {key[:60]}…")
+    if any(segment in (".", "..") for segment in key.split("/")):
+        raise KeyLayoutError(f"key has a '.' or '..' segment: {key}")
+    return key
+
+
+def check_person_name(name: str) -> str:
+    """A person's name as a gallery prefix: free text of any script, one path segment.
+
+    Returns:
+        The name in Unicode NFC, outer white space removed.
+
+    Raises:
+        KeyLayoutError: empty, over 200 bytes, or with a slash, a control character, or only dots.
+    """
+    name = unicodedata.normalize("NFC", name).strip()
+    if not name or len(name.encode()) > 200:
+        raise KeyLayoutError("a name has between 1 and 200 bytes")
+    if "/" in name or "\\" in name or set(name) <= {"."}:
+        raise KeyLayoutError(f"a name cannot contain a slash or be only dots: {name!r}")
+    if any(unicodedata.category(char).startswith("C") for char in name):
+        raise KeyLayoutError(f"a name cannot contain control characters: {name!r}")
+    return name
+
+
+def gallery_prefix(name: str) -> str:
+    return f"{check_person_name(name)}/"
+
+
+def slug(text: str) -> str:
+    """A file-name-safe form of a person's name; unique per name (a hash ends it when it was lossy)."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    plain = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60]
+    if text.lower().replace(" ", "-") == plain:
+        return plain
+    return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")

@@ -1,0 +1,116 @@
+"""Every environment variable Castline reads, with its meaning. Nothing else reads ``os.environ``.
+
+The template sets these on the functions; on a laptop the defaults are the local stack's.
+The standard AWS variables (``AWS_ENDPOINT_URL``, ``AWS_REGION``, credentials) are boto3's own.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from castline.records import Options, Sampling
+
+
+class Settings(BaseSettings):
+    """Configuration of one process. Field ``x_y`` is the variable ``CASTLINE_X_Y`` unless it says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="CASTLINE_", frozen=True, extra="ignore", populate_by_name=True)
+
+    prefix: str = "castline"
+    """Prefix of the bucket names, and of the stack."""
+    input_bucket: str = ""
+    """Bucket of the media; default ``<prefix>-input``."""
+    stage1_bucket: str = ""
+    """Bucket of manifests and units; default ``<prefix>-stage-1``."""
+    output_bucket: str = ""
+    """Bucket of parts and results; default ``<prefix>-output``."""
+    gallery_bucket: str = ""
+    """Bucket of enrolled photos; default ``<prefix>-gallery``."""
+
+    sampling: Sampling = "auto"
+    """How frames are chosen: ``interval``, ``keyframes``, or ``auto``."""
+    interval_s: float = 1.0
+    """Wanted distance of sampled frames in seconds."""
+    long_side: int = 960
+    """Longer side of an analysed frame in pixels, at most."""
+    frames_per_unit: int = 30
+    """Frames in one stage-1 batch."""
+    chunk_s: float = 60.0
+    """Wanted length of one stage-1 audio chunk in seconds."""
+    language: str | None = None
+    """Language of the speech (BCP-47), or unset to detect."""
+
+    detector: str = "auto"
+    """Face detector; see ``castline models list``."""
+    embedder: str = "auto"
+    """Face embedder; see ``castline models list``."""
+    transcriber: str = "auto"
+    """Speech engine; see ``castline models list``."""
+    models_dir: Path = Path.home() / ".cache" / "castline" / "models"
+    """Folder of model files, searched before anything bundled."""
+    min_face_px: int = 40
+    """Smallest face to look for, pixels of the analysed frame."""
+    threads: int = Field(0, ge=0)
+    """Threads of one model session; 0 takes the cores this process may use, at most 4."""
+
+    ffmpeg: str = "ffmpeg"
+    """The ffmpeg program: a name on PATH (Lambda puts the layer's /opt/bin there) or a path."""
+    ffmpeg_timeout_s: float = 840.0
+    """Wall-clock limit of one ffmpeg process. Lambda allows 900 s for the whole invocation."""
+    ffmpeg_memory_mb: int = 4096
+    """Address space one ffmpeg process may take."""
+    max_bytes: int = 10 * 1024**3
+    """Largest media; Lambda's ephemeral storage ends at 10 GiB."""
+    max_pixels: int = 8192 * 4320
+    """Largest coded picture, width x height."""
+    max_duration_s: float = 12 * 3600
+    """Longest media. Also bounds what a broken clock can make the audio resampler invent."""
+
+    function_name: str = Field("local", validation_alias=AliasChoices("AWS_LAMBDA_FUNCTION_NAME", "function_name"))
+    """Name of the running function; set by Lambda."""
+    memory_mb: int = Field(1024, validation_alias=AliasChoices("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "memory_mb"))
+    """Memory of the running function in MB; set by Lambda."""
+    profile: Literal["full", "classic"] = Field(
+        "full", validation_alias=AliasChoices("PIPELINE_PROFILE", "CASTLINE_PROFILE", "profile")
+    )
+    """``full``, or ``classic`` for the contract of the course project (docs/ARCHITECTURE.md)."""
+
+    state_dir: Path = Path(".castline")
+    """Where the local stack keeps its objects, logs and downloads."""
+    port: int = 4566
+    """Port of the local AWS endpoint."""
+
+    def model_post_init(self, _context: object) -> None:
+        for field, suffix in (
+            ("input_bucket", "input"),
+            ("stage1_bucket", "stage-1"),
+            ("output_bucket", "output"),
+            ("gallery_bucket", "gallery"),
+        ):
+            if not getattr(self, field):
+                object.__setattr__(self, field, f"{self.prefix}-{suffix}")
+
+    def options(self) -> Options:
+        """The deployment's defaults for one run."""
+        return Options(
+            sampling=self.sampling,
+            interval_s=self.interval_s,
+            long_side=self.long_side,
+            frames_per_unit=self.frames_per_unit,
+            chunk_s=self.chunk_s,
+            detector=self.detector,
+            embedder=self.embedder,
+            transcriber=self.transcriber,
+            language=self.language,
+        )
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The process's settings, read once."""
+    return Settings()

@@ -1,0 +1,51 @@
+"""What a stage needs of S3, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from castline.records import ObjectInfo
+
+CONTENT_TYPES = {
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".srt": "application/x-subrip; charset=utf-8",
+    ".vtt": "text/vtt; charset=utf-8",
+    ".jpg": "image/jpeg",
+    ".zip": "application/zip",
+    ".flac": "audio/flac",
+}
+
+
+class ObjectStore(Protocol):
+    """Strongly consistent object storage.
+
+    Every method raises ``StorageError`` when the store refuses or is out of reach.
+    """
+
+    def head(self, bucket: str, key: str) -> ObjectInfo | None:
+        """Facts about an object; None when there is none."""
+        ...
+
+    def get(self, bucket: str, key: str) -> bytes | None:
+        """An object's bytes; None when there is none."""
+        ...
+
+    def download(self, bucket: str, key: str, version: str, path: Path) -> bool:
+        """Write exactly this version (VersionId or ETag) to a file; False when it is gone or replaced."""
+        ...
+
+    def put(self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False) -> bool:
+        """Store an object. With ``if_absent`` the first writer wins; returns whether this call wrote."""
+        ...
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+        """All objects below a prefix, in key order."""
+        ...
+
+    def delete(self, bucket: str, keys: list[str]) -> None:
+        """Remove objects; absent keys are no error."""
+        ...

@@ -1,0 +1,51 @@
+"""An ``ObjectStore`` in a dict, for tests of stages and for trying things in a shell."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from castline.records import ObjectInfo
+
+
+class MemoryStore:
+    """Keeps objects in ``self.objects[bucket, key]``; no versions, ETag = MD5 as in S3."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], bytes] = {}
+        self.writes: list[tuple[str, str]] = []
+
+    def head(self, bucket: str, key: str) -> ObjectInfo | None:
+        body = self.objects.get((bucket, key))
+        return None if body is None else _info(key, body)
+
+    def get(self, bucket: str, key: str) -> bytes | None:
+        return self.objects.get((bucket, key))
+
+    def download(self, bucket: str, key: str, version: str, path: Path) -> bool:
+        info = self.head(bucket, key)
+        if info is None or info.etag != version:
+            return False
+        path.write_bytes(self.objects[bucket, key])
+        return True
+
+    def put(self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False) -> bool:
+        if if_absent and (bucket, key) in self.objects:
+            return False
+        self.objects[bucket, key] = body.read_bytes() if isinstance(body, Path) else body
+        self.writes.append((bucket, key))
+        return True
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+        for (in_bucket, key), body in sorted(self.objects.items()):
+            if in_bucket == bucket and key.startswith(prefix):
+                yield _info(key, body)
+
+    def delete(self, bucket: str, keys: list[str]) -> None:
+        for key in keys:
+            self.objects.pop((bucket, key), None)
+
+
+def _info(key: str, body: bytes) -> ObjectInfo:
+    return ObjectInfo(key=key, size=len(body), etag=hashlib.md5(body, usedforsecurity=False).hexdigest())

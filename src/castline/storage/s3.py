@@ -1,0 +1,126 @@
+"""``ObjectStore`` over boto3: real S3, or anything that speaks it at ``AWS_ENDPOINT_URL``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from castline.errors import StorageError
+from castline.records import ObjectInfo
+from castline.storage.base import CONTENT_TYPES
+
+_GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
+_REPLACED = {"412", "PreconditionFailed"}
+_READ_CHUNK = 1024 * 1024
+
+
+class S3Store:
+    """One boto3 client; thread-safe, as boto3 clients are."""
+
+    def __init__(self, client: Any = None) -> None:
+        self._s3 = client or boto3.client(
+            "s3", config=Config(retries={"mode": "standard", "max_attempts": 5}, s3={"addressing_style": "path"})
+        )
+
+    def head(self, bucket: str, key: str) -> ObjectInfo | None:
+        with _storage_errors(bucket, key):
+            try:
+                found = self._s3.head_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in _GONE:
+                    return None
+                raise
+        return ObjectInfo(
+            key=key,
+            size=found["ContentLength"],
+            etag=found["ETag"].strip('"'),
+            version=found.get("VersionId"),
+            last_modified=found["LastModified"],
+        )
+
+    def get(self, bucket: str, key: str) -> bytes | None:
+        with _storage_errors(bucket, key):
+            try:
+                body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            except ClientError as error:
+                if _code(error) in _GONE:
+                    return None
+                raise
+        return body
+
+    def download(self, bucket: str, key: str, version: str, path: Path) -> bool:
+        # The version is a VersionId where the bucket has them, else an ETag. Both are tried as an
+        # ETag precondition first: it is exact for unversioned buckets and costs nothing elsewhere.
+        with _storage_errors(bucket, key):
+            try:
+                if _is_etag(version):
+                    found = self._s3.get_object(Bucket=bucket, Key=key, IfMatch=f'"{version}"')
+                else:
+                    found = self._s3.get_object(Bucket=bucket, Key=key, VersionId=version)
+            except ClientError as error:
+                if _code(error) in _GONE | _REPLACED:
+                    return False
+                raise
+            with path.open("wb") as file:
+                for block in found["Body"].iter_chunks(_READ_CHUNK):
+                    file.write(block)
+        return True
+
+    def put(self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False) -> bool:
+        extra: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
+        content_type = CONTENT_TYPES.get(PurePosixPath(key).suffix.lower())
+        if content_type:
+            extra["ContentType"] = content_type
+        with _storage_errors(bucket, key):
+            try:
+                if isinstance(body, Path) and not if_absent:
+                    self._s3.upload_file(str(body), bucket, key, ExtraArgs=extra)
+                else:
+                    data = body.read_bytes() if isinstance(body, Path) else body
+                    self._s3.put_object(Bucket=bucket, Key=key, Body=data, **extra)
+            except ClientError as error:
+                # 409: another conditional write of the same key is under way, and will win.
+                if if_absent and _code(error) in _REPLACED | {"409", "ConditionalRequestConflict"}:
+                    return False
+                raise
+        return True
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+        with _storage_errors(bucket, prefix):
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                for item in page.get("Contents", ()):
+                    yield ObjectInfo(
+                        key=item["Key"],
+                        size=item["Size"],
+                        etag=item["ETag"].strip('"'),
+                        last_modified=item["LastModified"],
+                    )
+
+    def delete(self, bucket: str, keys: list[str]) -> None:
+        with _storage_errors(bucket, keys[0] if keys else ""):
+            for start in range(0, len(keys), 1000):  # S3's limit per DeleteObjects call
+                batch = [{"Key": key} for key in keys[start : start + 1000]]
+                self._s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+
+
+def _is_etag(version: str) -> bool:
+    digest = version.split("-")[0]
+    return len(digest) == 32 and all(char in "0123456789abcdef" for char in digest)
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def _storage_errors(bucket: str, key: str) -> Iterator[None]:
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise StorageError(f"S3 refused s3://{bucket}/{key}: {error}") from error
