@@ -1,0 +1,74 @@
+# Everything a newcomer or a maintainer does. Each target sets up what it needs and can be run again.
+#
+#   make run                      the demo, from upload to report, on this machine
+#   make run VIDEO=file|folder    the same for your own media
+#   make test                     the tests            make check   lint, types, template, tests
+#   make bench                    what the README's numbers come from
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# On Linux, PyPI's torch carries CUDA (gigabytes). Give the URL of PyTorch's CPU wheel index here to avoid it;
+# torch is only used once, to export the face detector to ONNX.
+TORCH_INDEX ?=
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+VIDEO ?= examples/demo.mp4
+
+.PHONY: run test test-fast check lint types template bench demo schema lock clean sam
+.DEFAULT_GOAL := run
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Castline needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "setup: installing into $(VENV)"
+	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.13.0)
+	$(PIP) torch==2.13.0 -e '.[analyser,local,export]'
+	$(PIP) --no-deps facenet-pytorch==2.5.3
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "setup: installing the test tools"
+	$(PIP) torch==2.13.0 -e '.[analyser,local,export,dev]'
+	@touch $@
+
+# SAM CLI pins boto3 and click, so it lives alone.
+.venv-sam/.done:
+	$(PYTHON) -m venv .venv-sam
+	.venv-sam/bin/pip install --quiet --disable-pip-version-check aws-sam-cli==1.170.0
+	@touch $@
+
+run: $(VENV)/.run
+	@$(BIN)/castline run "$(VIDEO)"
+
+test: $(VENV)/.dev .venv-sam/.done
+	$(BIN)/pytest
+
+check: lint types template test
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+template: $(VENV)/.dev .venv-sam/.done
+	$(BIN)/cfn-lint template.yaml
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+demo: $(VENV)/.dev
+	$(BIN)/python examples/make_demo.py
+
+schema: $(VENV)/.dev
+	$(BIN)/python -c "import json; from castline.records import json_schema; print(json.dumps(json_schema(), indent=2))" > docs/result.schema.json
+
+lock: $(VENV)/.dev
+	$(BIN)/python -c "import importlib.metadata as m; skip = {'castline', 'pip', 'setuptools', 'facenet-pytorch', 'torch'}; print('# Every transitive dependency, as tested. Written by make lock.'); print('\n'.join(sorted((f'{d.name}=={d.version}' for d in m.distributions() if d.name not in skip), key=str.lower))); print('torch==2.13.0')" > constraints.txt
+
+clean:
+	rm -rf $(VENV) .venv-sam .castline build .aws-sam
