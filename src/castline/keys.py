@@ -6,7 +6,7 @@
     output    <media>/<run>/parts/frames-0000.json          part
               <media>/<run>/parts/frames-0000.error.json    a unit that is out of retries
               <media>/result.json, transcript.*, report.html, people/<slug>.jpg
-    gallery   <name>/<photo>
+    gallery   <name>/<photo>                                photos; .embeddings/<model>.json is derived from them
 
 ``<media>`` is the whole key of the input object, slashes and all; ``<run>`` is 16 hex digits.
 """
@@ -25,15 +25,16 @@ UnitKind = Literal["frames", "audio"]
 
 #: Suffixes (lower case) of objects in the input bucket that are media. Everything else is left alone.
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .3gp .3g2 .flv .ogv .wmv".split()
+    f".{suffix}" for suffix in "mp4 m4v mov mkv webm avi mpg mpeg ts mts m2ts 3gp 3g2 flv ogv wmv".split()
 )
-AUDIO_SUFFIXES = frozenset(
-    ".mp3 .m4a .aac .wav .flac .ogg .oga .opus .wma .amr .aiff .aif .weba".split()
-)
+AUDIO_SUFFIXES = frozenset(f".{suffix}" for suffix in "mp3 m4a aac wav flac ogg oga opus wma amr aiff aif weba".split())
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
+
+PHOTO_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp"))
 
 _UNIT_EXTENSION: dict[UnitKind, str] = {"frames": "zip", "audio": "flac"}
 _UNIT_KEY = re.compile(r"(?P<media>.+)/(?P<run>[0-9a-f]{16})/(?P<kind>frames|audio)/(?P<index>\d{4,})\.(?:zip|flac)")
+_MANIFEST_KEY = re.compile(r"(?P<media>.+)/(?P<run>[0-9a-f]{16})/manifest\.json")
 _PART_KEY = re.compile(
     r"(?P<media>.+)/(?P<run>[0-9a-f]{16})/parts/(?P<kind>frames|audio)-(?P<index>\d{4,})(?P<error>\.error)?\.json"
 )
@@ -53,16 +54,16 @@ class UnitId(NamedTuple):
     media: str
     run: str
     kind: UnitKind
-    index: int
+    number: int
 
     @property
     def name(self) -> str:
         """``frames-0000``: unique within the run, and the stem of the part's key."""
-        return f"{self.kind}-{self.index:04d}"
+        return f"{self.kind}-{self.number:04d}"
 
     @property
     def stage1_key(self) -> str:
-        return f"{self.media}/{self.run}/{self.kind}/{self.index:04d}.{_UNIT_EXTENSION[self.kind]}"
+        return f"{self.media}/{self.run}/{self.kind}/{self.number:04d}.{_UNIT_EXTENSION[self.kind]}"
 
     @property
     def part_key(self) -> str:
@@ -111,6 +112,12 @@ def parse_unit(stage1_key: str) -> UnitId | None:
     return _unit(match) if match else None
 
 
+def parse_manifest(stage1_key: str) -> tuple[str, str] | None:
+    """(media, run) of a manifest's key; None for other keys."""
+    match = _MANIFEST_KEY.fullmatch(stage1_key)
+    return (match["media"], match["run"]) if match else None
+
+
 def parse_part(output_key: str) -> tuple[UnitId, bool] | None:
     """The unit of a part's key and whether it is an error part; None for other keys."""
     match = _PART_KEY.fullmatch(output_key)
@@ -142,13 +149,13 @@ def check_person_name(name: str) -> str:
         The name in Unicode NFC, outer white space removed.
 
     Raises:
-        KeyLayoutError: empty, over 200 bytes, or with a slash, a control character, or only dots.
+        KeyLayoutError: empty, over 200 bytes, or with a slash, a control character, or a leading dot.
     """
     name = unicodedata.normalize("NFC", name).strip()
     if not name or len(name.encode()) > 200:
         raise KeyLayoutError("a name has between 1 and 200 bytes")
-    if "/" in name or "\\" in name or set(name) <= {"."}:
-        raise KeyLayoutError(f"a name cannot contain a slash or be only dots: {name!r}")
+    if "/" in name or "\\" in name or name.startswith("."):
+        raise KeyLayoutError(f"a name cannot contain a slash or start with a dot: {name!r}")
     if any(unicodedata.category(char).startswith("C") for char in name):
         raise KeyLayoutError(f"a name cannot contain control characters: {name!r}")
     return name
@@ -156,6 +163,19 @@ def check_person_name(name: str) -> str:
 
 def gallery_prefix(name: str) -> str:
     return f"{check_person_name(name)}/"
+
+
+def gallery_index_key(model: str) -> str:
+    """Where the embeddings of one model of all photos lie; can be deleted, and is then rebuilt."""
+    return f".embeddings/{slug(model)}.json"
+
+
+def parse_photo(key: str) -> str | None:
+    """The person's name a gallery key belongs to; None for what is no photo."""
+    name, slash, photo = key.partition("/")
+    if not slash or not photo or name.startswith("."):
+        return None
+    return name if PurePosixPath(photo.lower()).suffix in PHOTO_SUFFIXES else None
 
 
 def slug(text: str) -> str:

@@ -80,12 +80,18 @@ class Options(Record):
 
 
 class Source(Record):
-    """The exact object a run read."""
+    """The exact object a run read. ``version``: its VersionId, where the bucket has versions."""
 
     bucket: str
     key: str
-    version: str
+    etag: str
+    version: str | None
     size: int
+
+    @property
+    def identity(self) -> str:
+        """What tells this upload from the next one under the same key."""
+        return self.version or self.etag
 
 
 class VideoStream(Record):
@@ -159,9 +165,14 @@ Unit = Annotated[FramesUnit | AudioUnit, Field(discriminator="kind")]
 
 
 class Usage(Record):
-    """What one invocation cost: wall time, and the memory it was billed for."""
+    """What one invocation took: wall time in seconds, and the memory it is billed for.
 
-    function: str
+    Attributes:
+        stage: ``split``, ``faces`` or ``speech``.
+        steps: seconds by step within the stage.
+    """
+
+    stage: str
     seconds: float
     memory_mb: int
     steps: dict[str, float] = Field(default_factory=dict)
@@ -454,6 +465,11 @@ class ObjectInfo(Record):
     etag: str
     version: str | None = None
     last_modified: datetime | None = None
+
+    @property
+    def identity(self) -> str:
+        """What tells this upload from the next one under the same key."""
+        return self.version or self.etag
 
 
 def json_schema() -> dict[str, Any]:

@@ -34,15 +34,15 @@ class ObjectStore(Protocol):
         """An object's bytes; None when there is none."""
         ...
 
-    def download(self, bucket: str, key: str, version: str, path: Path) -> bool:
-        """Write exactly this version (VersionId or ETag) to a file; False when it is gone or replaced."""
+    def download(self, bucket: str, info: ObjectInfo, path: Path) -> bool:
+        """Write exactly the object that ``head`` saw to a file; False when it is gone or replaced."""
         ...
 
     def put(self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False) -> bool:
         """Store an object. With ``if_absent`` the first writer wins; returns whether this call wrote."""
         ...
 
-    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+    def find(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         """All objects below a prefix, in key order."""
         ...
 

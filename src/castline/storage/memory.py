@@ -23,11 +23,11 @@ class MemoryStore:
     def get(self, bucket: str, key: str) -> bytes | None:
         return self.objects.get((bucket, key))
 
-    def download(self, bucket: str, key: str, version: str, path: Path) -> bool:
-        info = self.head(bucket, key)
-        if info is None or info.etag != version:
+    def download(self, bucket: str, info: ObjectInfo, path: Path) -> bool:
+        current = self.head(bucket, info.key)
+        if current is None or current.etag != info.etag:
             return False
-        path.write_bytes(self.objects[bucket, key])
+        path.write_bytes(self.objects[bucket, info.key])
         return True
 
     def put(self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False) -> bool:
@@ -37,7 +37,7 @@ class MemoryStore:
         self.writes.append((bucket, key))
         return True
 
-    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+    def find(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         for (in_bucket, key), body in sorted(self.objects.items()):
             if in_bucket == bucket and key.startswith(prefix):
                 yield _info(key, body)

@@ -40,7 +40,7 @@ class S3Store:
             key=key,
             size=found["ContentLength"],
             etag=found["ETag"].strip('"'),
-            version=found.get("VersionId"),
+            version=found.get("VersionId") if found.get("VersionId") != "null" else None,
             last_modified=found["LastModified"],
         )
 
@@ -54,15 +54,11 @@ class S3Store:
                 raise
         return body
 
-    def download(self, bucket: str, key: str, version: str, path: Path) -> bool:
-        # The version is a VersionId where the bucket has them, else an ETag. Both are tried as an
-        # ETag precondition first: it is exact for unversioned buckets and costs nothing elsewhere.
-        with _storage_errors(bucket, key):
+    def download(self, bucket: str, info: ObjectInfo, path: Path) -> bool:
+        exact = {"VersionId": info.version} if info.version else {"IfMatch": f'"{info.etag}"'}
+        with _storage_errors(bucket, info.key):
             try:
-                if _is_etag(version):
-                    found = self._s3.get_object(Bucket=bucket, Key=key, IfMatch=f'"{version}"')
-                else:
-                    found = self._s3.get_object(Bucket=bucket, Key=key, VersionId=version)
+                found = self._s3.get_object(Bucket=bucket, Key=info.key, **exact)
             except ClientError as error:
                 if _code(error) in _GONE | _REPLACED:
                     return False
@@ -91,7 +87,7 @@ class S3Store:
                 raise
         return True
 
-    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+    def find(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         with _storage_errors(bucket, prefix):
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
                 for item in page.get("Contents", ()):
@@ -107,11 +103,6 @@ class S3Store:
             for start in range(0, len(keys), 1000):  # S3's limit per DeleteObjects call
                 batch = [{"Key": key} for key in keys[start : start + 1000]]
                 self._s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
-
-
-def _is_etag(version: str) -> bool:
-    digest = version.split("-")[0]
-    return len(digest) == 32 and all(char in "0123456789abcdef" for char in digest)
 
 
 def _code(error: ClientError) -> str:

@@ -1,0 +1,247 @@
+"""(manifest, parts, gallery) -> result: pure, deterministic, and blind to the order of arrival."""
+
+from __future__ import annotations
+
+import base64
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from castline import keys
+from castline.assembly.identity import Group, identify
+from castline.assembly.speech import stitch
+from castline.assembly.tracks import FaceTrack, link
+from castline.cost import cost_of
+from castline.faces.thresholds import thresholds_for
+from castline.records import (
+    AudioPart,
+    AudioUnit,
+    ErrorPart,
+    FrameFaces,
+    FramesPart,
+    FramesUnit,
+    Gallery,
+    Manifest,
+    Person,
+    Processing,
+    Range,
+    Result,
+    Segment,
+    Sighting,
+    SpokenSegment,
+    StageTiming,
+    Status,
+    TimelineEntry,
+    Track,
+    Transcript,
+    UnitFailure,
+    Usage,
+    merge_ranges,
+)
+
+#: A person needs one sighting the detector is this sure of; weaker ones alone are mostly patterns.
+#: Measured: docs/ARCHITECTURE.md, "Faces".
+PERSON_MIN_SCORE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Attributes:
+    images: JPEG bytes by the file name that ``Person.image`` refers to.
+    """
+
+    result: Result
+    images: dict[str, bytes]
+
+
+def assemble(
+    manifest: Manifest,
+    parts: Mapping[str, FramesPart | AudioPart],
+    errors: Mapping[str, ErrorPart],
+    gallery: Gallery | None,
+    warnings: Sequence[str] = (),
+) -> Assembly:
+    """Put a run together.
+
+    Args:
+        parts: analysed units by unit name; every unit of the manifest is here or in ``errors``.
+        gallery: the people we know, in the same embedding model as the parts; None without faces.
+        warnings: what the gallery had to say.
+    """
+    frame_parts = [part for part in _in_order(manifest, parts) if isinstance(part, FramesPart)]
+    audio = [
+        (unit, part)
+        for unit in manifest.units
+        if isinstance(unit, AudioUnit) and isinstance(part := parts.get(f"audio-{unit.index:04d}"), AudioPart)
+    ]
+    clock = _Clock(manifest)
+    people, images = _people(frame_parts, gallery, clock)
+    segments = _spoken(stitch(audio), people)
+    failures = tuple(UnitFailure(unit=name, error=errors[name].error) for name in sorted(errors) if name not in parts)
+    status: Status = "failed" if manifest.error and not manifest.units else "complete"
+    if failures or (manifest.error and manifest.units):
+        status = "partial" if parts else "failed"
+    usages = [manifest.usage, *(part.usage for part in _in_order(manifest, parts))]
+    result = Result(
+        media=manifest.media,
+        run=manifest.run,
+        status=status,
+        error=manifest.error or (failures[0].error if failures else None),
+        failures=failures,
+        warnings=(*manifest.warnings, *warnings),
+        source=manifest.source,
+        options=manifest.options,
+        probe=manifest.probe,
+        duration_s=manifest.duration_s,
+        engines=_engines(frame_parts, [part for _, part in audio]),
+        gallery=gallery.fingerprint if gallery else None,
+        people=people,
+        transcript=Transcript(
+            engine=audio[0][1].transcriber if audio else None,
+            language=audio[0][1].language if audio else None,
+            text=" ".join(segment.text.strip() for segment in segments if not segment.suspect),
+            segments=segments,
+        ),
+        timeline=_timeline(people, segments),
+        processing=Processing(timings=_timings(usages), cost=cost_of(usages, len(manifest.units))),
+    )
+    return Assembly(result, images)
+
+
+class _Clock:
+    """What a sampled frame stands for: everything until the next sampled frame."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        frames = [frame for unit in manifest.units if isinstance(unit, FramesUnit) for frame in unit.frames]
+        self._until = {frame.time_ms: frame.until_ms for frame in frames}
+        self._samples = sorted({*manifest.sample_times_ms, *self._until})
+        self._end = manifest.duration_s or 0.0
+
+    def range_of(self, time_ms: int) -> tuple[float, float]:
+        """Seconds of the timeline a kept frame speaks for."""
+        until = self._until.get(time_ms, time_ms)
+        following = bisect_right(self._samples, until)
+        end = self._samples[following] / 1000 if following < len(self._samples) else max(self._end, until / 1000)
+        return time_ms / 1000, end
+
+
+def _in_order(manifest: Manifest, parts: Mapping[str, FramesPart | AudioPart]) -> list[FramesPart | AudioPart]:
+    names = [f"{unit.kind}-{unit.index:04d}" for unit in manifest.units]
+    return [parts[name] for name in names if name in parts]
+
+
+def _people(
+    parts: list[FramesPart], gallery: Gallery | None, clock: _Clock
+) -> tuple[tuple[Person, ...], dict[str, bytes]]:
+    frames: list[FrameFaces] = sorted((frame for part in parts for frame in part.frames), key=lambda item: item.time_ms)
+    if not any(frame.faces for frame in frames):
+        return (), {}
+    limits = thresholds_for(parts[0].embedder)
+    tracks = [track for track in link(frames, limits) if max(face.score for face in track.faces) >= PERSON_MIN_SCORE]
+    groups = identify(tracks, gallery or Gallery(model=parts[0].embedder, fingerprint=""), limits)
+    people: list[Person] = []
+    images: dict[str, bytes] = {}
+    strangers = 0
+    for number, group in enumerate(groups, start=1):
+        if group.name is None:
+            strangers += 1
+        name = group.name or f"Person {strangers}"
+        image = _image(group)
+        file = f"people/{keys.slug(name)}.jpg" if image else None
+        if file and image:
+            images[file] = image
+        people.append(_person(f"person-{number}", name, group, clock, file))
+    return tuple(people), images
+
+
+def _image(group: Group) -> bytes | None:
+    crops = [face for track in group.tracks for face in track.faces if face.crop]
+    best = max(crops, key=lambda face: face.quality, default=None)
+    return base64.b64decode(best.crop) if best and best.crop else None
+
+
+def _person(identifier: str, name: str, group: Group, clock: _Clock, image: str | None) -> Person:
+    tracks = tuple(
+        _track(f"{identifier}-track-{number}", track, clock) for number, track in enumerate(group.tracks, start=1)
+    )
+    spans = [clock.range_of(time) for track in group.tracks for time in track.times_ms]
+    ranges = tuple(Range(start_s=start, end_s=end) for start, end in merge_ranges(spans, gap_s=0.001))
+    return Person(
+        id=identifier,
+        name=name,
+        identity=group.identity,
+        confidence=group.confidence,
+        candidates=group.candidates,
+        on_screen_s=round(sum(item.end_s - item.start_s for item in ranges), 3),
+        ranges=ranges,
+        tracks=tracks,
+        image=image,
+    )
+
+
+def _track(identifier: str, track: FaceTrack, clock: _Clock) -> Track:
+    sightings = tuple(
+        Sighting(time_s=time / 1000, box=face.box, score=face.score)
+        for time, face in zip(track.times_ms, track.faces, strict=True)
+    )
+    return Track(
+        id=identifier,
+        start_s=clock.range_of(track.times_ms[0])[0],
+        end_s=clock.range_of(track.times_ms[-1])[1],
+        sightings=sightings,
+    )
+
+
+def _spoken(segments: list[Segment], people: tuple[Person, ...]) -> tuple[SpokenSegment, ...]:
+    return tuple(
+        SpokenSegment(**segment.model_dump(), id=f"speech-{number}", visible=_visible(segment, people))
+        for number, segment in enumerate(segments, start=1)
+    )
+
+
+def _visible(segment: Segment, people: tuple[Person, ...]) -> str | None:
+    """The one known person on screen while a segment is spoken, when nobody else is."""
+    seen = [
+        person
+        for person in people
+        if any(item.start_s < segment.end_s and segment.start_s < item.end_s for item in person.ranges)
+    ]
+    return seen[0].name if len(seen) == 1 and seen[0].identity == "known" else None
+
+
+def _timeline(people: tuple[Person, ...], segments: tuple[SpokenSegment, ...]) -> tuple[TimelineEntry, ...]:
+    entries = [
+        TimelineEntry(start_s=item.start_s, end_s=item.end_s, kind="person", ref=person.id, label=person.name)
+        for person in people
+        for item in person.ranges
+    ]
+    entries += [
+        TimelineEntry(start_s=item.start_s, end_s=item.end_s, kind="speech", ref=item.id, label=item.text)
+        for item in segments
+        if not item.suspect
+    ]
+    return tuple(sorted(entries, key=lambda entry: (entry.start_s, entry.kind, entry.end_s, entry.ref)))
+
+
+def _engines(frames: list[FramesPart], audio: list[AudioPart]) -> dict[str, str]:
+    engines: dict[str, str] = {}
+    if frames:
+        engines |= {"detector": frames[0].detector, "embedder": frames[0].embedder}
+    if audio:
+        engines["transcriber"] = audio[0].transcriber
+    return engines
+
+
+def _timings(usages: Sequence[Usage]) -> tuple[StageTiming, ...]:
+    stages: dict[str, list[Usage]] = {}
+    for usage in usages:
+        stages.setdefault(usage.stage, []).append(usage)
+    timings = []
+    for stage, members in stages.items():
+        steps: dict[str, float] = {}
+        for usage in members:
+            for step, seconds in usage.steps.items():
+                steps[step] = round(steps.get(step, 0.0) + seconds, 4)
+        total = round(sum(usage.seconds for usage in members), 4)
+        timings.append(StageTiming(stage=stage, invocations=len(members), seconds=total, steps=steps))
+    return tuple(timings)

@@ -1,0 +1,168 @@
+"""From tracks to people: names for those we know, clusters for those we do not.
+
+Identity has three outcomes. ``known``: the whole track, weighted by quality, is above the known
+threshold and clearly nearest to one name. ``ambiguous``: it might be. ``unknown``: a stranger.
+Wrong merges hurt more than duplicates, so clustering is complete-linkage (every pair of tracks must
+agree), and two faces that are on screen together are never one person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from castline.assembly.tracks import FaceTrack
+from castline.faces.thresholds import Thresholds
+from castline.records import Candidate, Gallery, Identity
+
+_MARGIN = 0.02  # the best name must lead the second by this much cosine similarity
+_CANDIDATES = 3
+
+
+@dataclass(slots=True)
+class Group:
+    """Tracks of one person. ``name`` is set for known people only."""
+
+    tracks: list[FaceTrack]
+    identity: Identity
+    name: str | None
+    confidence: float
+    candidates: tuple[Candidate, ...]
+
+
+def score_names(track: FaceTrack, gallery: Gallery) -> list[Candidate]:
+    """Names by similarity to a track, best first.
+
+    The similarity of one face to a person is the highest over the person's photos; of a track, the
+    mean over its faces weighted by quality.
+    """
+    if not gallery.faces:
+        return []
+    faces = np.stack([face.embedding.vector() for face in track.faces]).astype(np.float64)
+    weights = np.array([max(face.quality, 0.01) for face in track.faces])
+    names = sorted({known.name for known in gallery.faces})
+    scored = []
+    for name in names:
+        photos = np.stack([known.embedding.vector() for known in gallery.faces if known.name == name])
+        per_face = (faces @ photos.T.astype(np.float64)).max(axis=1)
+        scored.append(Candidate(name=name, similarity=round(float(np.average(per_face, weights=weights)), 4)))
+    return sorted(scored, key=lambda candidate: (-candidate.similarity, candidate.name))
+
+
+def identify(tracks: Sequence[FaceTrack], gallery: Gallery, limits: Thresholds) -> list[Group]:
+    """Groups of tracks, one per person, in order of first appearance."""
+    scored = [score_names(track, gallery) for track in tracks]
+    identities = [_decide(names, limits) for names in scored]
+    known: dict[str, list[int]] = {}
+    for index in sorted(range(len(tracks)), key=lambda at: -_top(scored[at])):
+        if identities[index] != "known":
+            continue
+        members = known.setdefault(scored[index][0].name, [])
+        if any(_together(tracks[index], tracks[other]) for other in members):
+            identities[index] = "ambiguous"  # Ada cannot be on screen twice; the likelier track keeps the name
+        else:
+            members.append(index)
+    for index, identity in enumerate(identities):
+        if identity == "ambiguous" and (home := _home(index, tracks, scored, known, limits)):
+            known[home].append(index)
+            identities[index] = "known"
+    groups = [_known_group(name, sorted(members), tracks, scored) for name, members in known.items()]
+    rest = [index for index, identity in enumerate(identities) if identity != "known"]
+    groups += [_stranger_group(members, tracks, scored, identities) for members in _cluster(rest, tracks, limits)]
+    return sorted(groups, key=lambda group: (group.tracks[0].times_ms[0], group.tracks[0].faces[0].box))
+
+
+def _top(names: list[Candidate]) -> float:
+    return names[0].similarity if names else -1.0
+
+
+def _decide(names: list[Candidate], limits: Thresholds) -> Identity:
+    best = _top(names)
+    second = names[1].similarity if len(names) > 1 else -1.0
+    if best >= limits.known and best - second >= _MARGIN:
+        return "known"
+    return "ambiguous" if best >= limits.ambiguous else "unknown"
+
+
+def _home(
+    index: int,
+    tracks: Sequence[FaceTrack],
+    scored: list[list[Candidate]],
+    known: dict[str, list[int]],
+    limits: Thresholds,
+) -> str | None:
+    """The known person of this video an ambiguous track belongs to.
+
+    A blurred or turned face may miss the gallery photos and still match the same person's clear
+    track of the same video. Both must agree: its own best name, and its likeness to that clear track.
+    """
+    name = scored[index][0].name
+    for other in known.get(name, ()):
+        alike = float(tracks[index].centroid @ tracks[other].centroid) >= limits.cluster
+        if alike and not any(_together(tracks[index], tracks[member]) for member in known[name]):
+            return name
+    return None
+
+
+def _together(a: FaceTrack, b: FaceTrack) -> bool:
+    return not set(a.samples).isdisjoint(b.samples)
+
+
+def _cluster(indices: list[int], tracks: Sequence[FaceTrack], limits: Thresholds) -> list[list[int]]:
+    """Complete-linkage agglomeration above ``limits.cluster`` with cannot-link for tracks seen together."""
+    clusters = [[index] for index in indices]
+    if len(clusters) < 2:
+        return clusters
+    centroids = np.stack([tracks[index].centroid for index in indices])
+    similarity = centroids @ centroids.T
+    for row, a in enumerate(indices):
+        for column, b in enumerate(indices):
+            if row == column or _together(tracks[a], tracks[b]):
+                similarity[row, column] = -2.0
+    while True:
+        at = int(np.argmax(similarity))
+        row, column = divmod(at, len(similarity))
+        if similarity[row, column] < limits.cluster:
+            return [sorted(cluster) for cluster in clusters if cluster]
+        keep, drop = min(row, column), max(row, column)
+        clusters[keep] += clusters[drop]
+        clusters[drop] = []
+        merged = np.minimum(similarity[keep], similarity[drop])
+        similarity[keep], similarity[:, keep] = merged, merged
+        similarity[keep, keep] = -2.0
+        similarity[drop], similarity[:, drop] = -2.0, -2.0
+
+
+def _known_group(name: str, members: list[int], tracks: Sequence[FaceTrack], scored: list[list[Candidate]]) -> Group:
+    best = max(next(item.similarity for item in scored[index] if item.name == name) for index in members)
+    return Group(
+        tracks=[tracks[index] for index in members],
+        identity="known",
+        name=name,
+        confidence=best,
+        candidates=(Candidate(name=name, similarity=best),),
+    )
+
+
+def _stranger_group(
+    members: list[int], tracks: Sequence[FaceTrack], scored: list[list[Candidate]], identities: list[Identity]
+) -> Group:
+    ambiguous = any(identities[index] == "ambiguous" for index in members)
+    names: dict[str, float] = {}
+    for index in members:
+        for candidate in scored[index]:
+            names[candidate.name] = max(names.get(candidate.name, -1.0), candidate.similarity)
+    ranked = sorted(names.items(), key=lambda item: (-item[1], item[0]))[:_CANDIDATES]
+    mine = [tracks[index] for index in members]
+    centroid = np.mean([track.centroid for track in mine], axis=0)
+    centroid /= max(float(np.linalg.norm(centroid)), 1e-9)
+    cohesion = min(float(centroid @ face.embedding.vector()) for track in mine for face in [track.best])
+    return Group(
+        tracks=mine,
+        identity="ambiguous" if ambiguous else "unknown",
+        name=None,
+        confidence=round(max(0.0, min(1.0, cohesion)), 4),
+        candidates=tuple(Candidate(name=name, similarity=value) for name, value in ranked) if ambiguous else (),
+    )

@@ -1,0 +1,169 @@
+"""A batch of frames in, faces as records out: detect, embed, judge, and keep one picture per person."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from castline.engines import DetectedFace, Detector, Embedder, Image
+from castline.errors import UnitError
+from castline.faces import quality
+from castline.faces.thresholds import thresholds_for
+from castline.records import Embedding, Face, FrameFaces, Point
+
+#: Frames that are decoded, detected and held in memory together.
+_GROUP = 8
+#: A kept picture: how far beyond the box it reaches on each side, its largest side, its JPEG quality.
+_CROP_MARGIN, _CROP_SIDE, _CROP_QUALITY = 0.40, 256, 85
+#: Digits kept of fractions: a tenth of a pixel at any size, and no noise in the part's bytes.
+_DIGITS = 5
+
+
+@dataclass(slots=True)
+class _Person:
+    """Faces of one unit that look alike, seen greedily: enough to choose pictures, not an identity."""
+
+    sum: NDArray[np.float32]
+    best: tuple[int, int] = (0, 0)
+    best_quality: float = -1.0
+    crop: str = field(default="", repr=False)
+
+
+def decode_jpeg(data: bytes) -> Image:
+    """Decode a JPEG (or any still picture OpenCV knows) to RGB, shape (h, w, 3), uint8.
+
+    Raises:
+        UnitError: the bytes are no picture.
+    """
+    pixels = None
+    if data:
+        try:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error as error:
+            raise UnitError("a frame cannot be decoded", detail=str(error)) from error
+    if pixels is None:
+        raise UnitError("a frame cannot be decoded: its bytes are no picture")
+    rgb: Image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return rgb
+
+
+def encode_jpeg(image: Image, quality: int = _CROP_QUALITY) -> bytes:
+    """Encode RGB as JPEG.
+
+    Args:
+        image: shape (h, w, 3), uint8.
+        quality: 1..100.
+    """
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise UnitError("a face cannot be encoded as JPEG")
+    return bytes(data)
+
+
+def limit_side(image: Image, max_side: int) -> Image:
+    """The image, scaled down where its longer side exceeds ``max_side`` pixels."""
+    height, width = image.shape[:2]
+    scale = max_side / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    small: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return small
+
+
+def analyse_frames(
+    frames: Sequence[tuple[int, Image]], detector: Detector, embedder: Embedder, *, max_image_side: int
+) -> tuple[FrameFaces, ...]:
+    """Find and describe all faces of a unit's frames.
+
+    The same frames and engines give the same records, byte for byte.
+
+    Args:
+        frames: presentation time in ms and RGB picture, shape (h, w, 3), uint8; sizes may differ.
+        max_image_side: larger pictures are scaled down first, to this many pixels on their longer side.
+
+    Returns:
+        One entry per frame, in the given order, faces best score first. The best face of each person of
+        the batch carries a picture (``crop``), so that somebody can be shown without the video.
+
+    Raises:
+        ModelError: no thresholds are known for the embedder.
+    """
+    # As strict as naming, and not same_track: one picture too many is a few kilobytes, one person whose
+    # faces all went to somebody else would have none.
+    same = thresholds_for(embedder.info.id).known
+    found: list[tuple[int, list[Face]]] = []
+    people: list[_Person] = []
+    for start in range(0, len(frames), _GROUP):
+        group = [(time_ms, limit_side(image, max_image_side)) for time_ms, image in frames[start : start + _GROUP]]
+        detected = detector.detect([image for _, image in group])
+        for (time_ms, image), faces in zip(group, detected, strict=True):
+            vectors = embedder.embed(image, faces)
+            records = [_record(image, face, embedder.info.id, v) for face, v in zip(faces, vectors, strict=True)]
+            others = list(people)
+            for position, (face, record, vector) in enumerate(zip(faces, records, vectors, strict=True)):
+                person = _person_of(vector, others, same)
+                if person is None:
+                    person = _Person(sum=np.zeros_like(vector))
+                    people.append(person)
+                else:
+                    others = [other for other in others if other is not person]  # nobody is in a frame twice
+                person.sum = person.sum + vector
+                if record.quality > person.best_quality:
+                    person.best, person.best_quality = (len(found), position), record.quality
+                    person.crop = base64.b64encode(encode_jpeg(face_picture(image, face))).decode()
+            found.append((time_ms, records))
+    for person in people:
+        frame, position = person.best
+        faces_of_frame = found[frame][1]
+        faces_of_frame[position] = faces_of_frame[position].model_copy(update={"crop": person.crop})
+    return tuple(FrameFaces(time_ms=time_ms, faces=tuple(faces)) for time_ms, faces in found)
+
+
+def face_picture(image: Image, face: DetectedFace) -> Image:
+    """A square around the face with 40 % margin on each side, at most 256 pixels, inside the picture.
+
+    Where the square would leave the picture it is moved, and shrunk if it is larger than the picture.
+    """
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = (float(v) for v in face.box)
+    side = min(round(max(x1 - x0, y1 - y0) * (1 + 2 * _CROP_MARGIN)), width, height)
+    side = max(side, 1)
+    left = min(max(round((x0 + x1 - side) / 2), 0), width - side)
+    top = min(max(round((y0 + y1 - side) / 2), 0), height - side)
+    return limit_side(image[top : top + side, left : left + side], _CROP_SIDE)
+
+
+def _record(image: Image, face: DetectedFace, model: str, vector: NDArray[np.float32]) -> Face:
+    height, width = image.shape[:2]
+    sharp = quality.sharpness(image, face.box)
+    yaw, roll = quality.pose(face.landmarks)
+    size = quality.size_px(face)
+    box = [_fraction(float(v), of) for v, of in zip(face.box, (width, height, width, height), strict=True)]
+    points: list[Point] = [(_fraction(float(x), width), _fraction(float(y), height)) for x, y in face.landmarks]
+    return Face(
+        box=(box[0], box[1], box[2], box[3]),
+        landmarks=(points[0], points[1], points[2], points[3], points[4]),
+        score=round(face.score, _DIGITS),
+        size_px=round(size, 1),
+        sharpness=round(sharp, 1),
+        quality=round(quality.combined(size, sharp, yaw, roll, face.score), _DIGITS),
+        embedding=Embedding.of(model, vector),
+    )
+
+
+def _fraction(value: float, of: int) -> float:
+    return round(min(max(value / of, 0.0), 1.0), _DIGITS)
+
+
+def _person_of(vector: NDArray[np.float32], people: Sequence[_Person], same: float) -> _Person | None:
+    """The person whose mean embedding is nearest, if it is near enough."""
+    similar = [float(vector @ person.sum) / max(float(np.linalg.norm(person.sum)), 1e-12) for person in people]
+    if not similar or max(similar) < same:
+        return None
+    return people[int(np.argmax(similar))]

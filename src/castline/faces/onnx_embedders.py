@@ -1,0 +1,122 @@
+"""Embedders that are one ONNX net over one square crop: FaceNet, and anything of ArcFace's kind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castline.engines import DetectedFace, EngineInfo, Image
+from castline.errors import ModelCorrupt
+from castline.faces.align import aligned_crop, box_crop, unit_rows
+from castline.models.declared import engine
+from castline.models.session import open_session
+
+#: Faces per run: bounds memory, and batches beyond it bring nothing on a CPU.
+_BATCH = 16
+
+#: Where the five landmarks belong in a 112 x 112 crop: the template that ArcFace's authors publish with
+#: their models (Deng et al., "ArcFace", CVPR 2019) and that models of this kind are trained on.
+ARCFACE_TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+
+
+class _OnnxEmbedder:
+    """Common part: crop each face, normalise, run in batches, scale to unit norm."""
+
+    info: EngineInfo
+    _side: int
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._session = open_session(path, threads)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        shape = inputs[0].shape if len(inputs) == 1 else []
+        if len(shape) != 4 or list(shape[1:]) != [3, self._side, self._side] or len(outputs[0].shape) != 2:
+            raise ModelCorrupt(
+                f"{path} is not an embedder of {self._side} x {self._side} RGB faces: "
+                f"it takes {[i.shape for i in inputs]} and gives {[o.shape for o in outputs]}"
+            )
+        self._input, self._output = inputs[0].name, outputs[0].name
+        # Some files are exported for one face at a time.
+        self._batch = shape[0] if isinstance(shape[0], int) else _BATCH
+
+    def _crop(self, image: Image, face: DetectedFace) -> NDArray[np.uint8]:
+        raise NotImplementedError
+
+    def _normalise(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+    def embed(self, image: Image, faces: Sequence[DetectedFace]) -> NDArray[np.float32]:
+        """Unit-norm embeddings, shape (len(faces), dimension), float32."""
+        if not faces:
+            return np.empty((0, self.info.dimension or 0), np.float32)
+        crops = np.stack([self._crop(image, face) for face in faces]).transpose(0, 3, 1, 2)
+        pixels = np.ascontiguousarray(self._normalise(crops.astype(np.float32)))
+        return unit_rows(
+            np.concatenate([self._run(pixels[i : i + self._batch]) for i in range(0, len(faces), self._batch)])
+        )
+
+    def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = self._session.run([self._output], {self._input: pixels})[0]
+        return vectors
+
+
+class FaceNetEmbedder(_OnnxEmbedder):
+    """FaceNet: the detector's box, not aligned, as 160 x 160, (x - 127.5) / 128; 512 numbers.
+
+    Model: Schroff et al., "FaceNet" (CVPR 2015), as InceptionResnetV1 trained on VGGFace2, weights of
+    facenet-pytorch, exported by ``castline.models.export``.
+
+    Raises:
+        ModelNotFound, ModelCorrupt: as ``open_session``; also when input or output has another shape.
+    """
+
+    _side = 160
+
+    def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo | None = None) -> None:
+        super().__init__(path, threads)
+        self.info = info or replace(engine("facenet-vggface2"), source=str(path))
+
+    def _crop(self, image: Image, face: DetectedFace) -> NDArray[np.uint8]:
+        return box_crop(image, face.box, self._side)
+
+    def _normalise(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        return (pixels - np.float32(127.5)) / np.float32(128)
+
+
+class ArcFaceEmbedder(_OnnxEmbedder):
+    """Any model of ArcFace's kind: five-point alignment to 112 x 112, (x / 255 - 0.5) / 0.5.
+
+    Its id holds the start of the file's SHA-256, so that embeddings of different files never meet.
+
+    Raises:
+        ModelNotFound, ModelCorrupt: as ``open_session``; also when input or output has another shape.
+    """
+
+    _side = 112
+
+    def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo | None = None) -> None:
+        super().__init__(path, threads)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        dimension = self._session.get_outputs()[0].shape[1]
+        if not isinstance(dimension, int):
+            dimension = self._run(np.zeros((1, 3, 112, 112), np.float32)).shape[1]
+        self.info = replace(
+            info or engine("arcface"),
+            id=f"arcface-{digest[:12]}",
+            title=f"ArcFace-style {path.stem}",
+            source=str(path),
+            dimension=dimension,
+        )
+
+    def _crop(self, image: Image, face: DetectedFace) -> NDArray[np.uint8]:
+        return aligned_crop(image, face.landmarks, ARCFACE_TEMPLATE, self._side)
+
+    def _normalise(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        return (pixels / np.float32(255) - np.float32(0.5)) / np.float32(0.5)

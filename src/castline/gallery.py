@@ -1,0 +1,93 @@
+"""The people we know: photos in S3 per name, and an index of embeddings derived from them.
+
+The index is a cache. It is keyed by photo and ETag, one object per embedding model, so it can be
+deleted or lost to a concurrent writer at any time and is rebuilt from the photos.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from castline import keys
+from castline.errors import GalleryError
+from castline.records import Embedding, Gallery, KnownFace, ObjectInfo, Record
+from castline.storage.base import ObjectStore
+
+
+class IndexEntry(Record):
+    """Attributes:
+    embedding: None when the photo cannot be enrolled; ``problem`` says why.
+    """
+
+    etag: str
+    embedding: Embedding | None = None
+    problem: str | None = None
+
+
+class Index(Record):
+    """All entries of one model, by photo key."""
+
+    entries: dict[str, IndexEntry] = Field(default_factory=dict)
+
+
+#: Bytes of a photo -> its one face; raises GalleryError when it has none or several.
+PhotoEmbedder = Callable[[bytes], Embedding]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedGallery:
+    gallery: Gallery
+    warnings: tuple[str, ...]
+
+
+def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedder | None = None) -> LoadedGallery:
+    """The gallery in one model's embeddings.
+
+    Args:
+        embed: computes what the index lacks. Without it such photos are left out with a warning.
+    """
+    photos = [info for info in store.find(bucket) if keys.parse_photo(info.key)]
+    if not photos:
+        return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos)), ())
+    index_key = keys.gallery_index_key(model)
+    body = store.get(bucket, index_key)
+    known = Index.from_json(body).entries if body else {}
+    entries: dict[str, IndexEntry] = {}
+    for photo in photos:
+        entry = known.get(photo.key)
+        if entry is None or entry.etag != photo.etag:
+            entry = _embed(store, bucket, photo, embed) if embed else None
+        if entry is not None:
+            entries[photo.key] = entry
+    if embed and entries != known:
+        store.put(bucket, index_key, Index(entries=entries).to_json())
+    faces = tuple(
+        KnownFace(name=keys.parse_photo(photo.key) or "", photo=photo.key, embedding=entry.embedding)
+        for photo in photos
+        if (entry := entries.get(photo.key)) and entry.embedding
+    )
+    problems = [
+        f"gallery photo {photo.key}: {entry.problem if entry else 'not embedded yet'}"
+        for photo in photos
+        if (entry := entries.get(photo.key)) is None or entry.problem
+    ]
+    return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos), faces=faces), tuple(problems))
+
+
+def _embed(store: ObjectStore, bucket: str, photo: ObjectInfo, embed: PhotoEmbedder) -> IndexEntry | None:
+    body = store.get(bucket, photo.key)
+    if body is None:
+        return None
+    try:
+        return IndexEntry(etag=photo.etag, embedding=embed(body))
+    except GalleryError as error:
+        return IndexEntry(etag=photo.etag, problem=error.message)
+
+
+def _fingerprint(photos: list[ObjectInfo]) -> str:
+    text = "\n".join(f"{photo.key}\t{photo.etag}" for photo in sorted(photos, key=lambda info: info.key))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,43 @@
+"""``python -m castline.local``: run the stack in the foreground until told to end."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+
+from castline.errors import CastlineError
+from castline.local.reconcile import reconcile
+from castline.local.stack import LocalStack
+from castline.settings import settings
+from castline.storage import S3Store
+
+
+def main() -> int:
+    """Start, re-drive what is unfinished, wait for SIGTERM or SIGINT, stop."""
+    parser = argparse.ArgumentParser(prog="python -m castline.local", description=__doc__)
+    parser.add_argument("--slots", type=int, default=2, help="processes per function")
+    parser.add_argument("--prewarm", action="store_true", help="start the processes now, not with their first event")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: ended.set())
+    config = settings()
+    try:
+        with LocalStack(config, arguments.slots, prewarm=arguments.prewarm) as stack:
+            reconcile(stack, S3Store(stack.client("s3")), config)
+            logging.getLogger(__name__).info("ready at %s", stack.endpoint_url)
+            ended.wait()
+    except CastlineError as error:
+        if error.detail:
+            logging.getLogger(__name__).error("%s", error.detail)
+        logging.getLogger(__name__).error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""The AWS emulator, ministack, as a child process. It runs unmodified."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from castline.errors import LocalStackError
+from castline.local.watchdog import Watchdog
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Engine:
+    """One ministack.
+
+    Args:
+        port: where it listens, on 127.0.0.1 only; 0 takes a free one.
+        state_dir: objects go to ``s3/``, its log to ``logs/ministack.log``.
+    """
+
+    def __init__(self, state_dir: Path, port: int, watchdog: Watchdog) -> None:
+        self._state_dir = state_dir.resolve()
+        self._watchdog = watchdog
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = port or free_port()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    def start(self, proxies: Mapping[str, str]) -> None:
+        """Start it and wait until it answers.
+
+        Args:
+            proxies: URL that runs the function, by function name.
+
+        Raises:
+            LocalStackError: the port is taken, or it did not answer in time; the log's end is in ``detail``.
+        """
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                raise LocalStackError(f"port {self.port} is taken; set CASTLINE_PORT to another one, or to 0")
+        log_path = self._state_dir / "logs" / "ministack.log"
+        tmp = self._state_dir / "tmp" / "ministack"
+        for folder in (log_path.parent, tmp, self._state_dir / "s3"):
+            folder.mkdir(parents=True, exist_ok=True)
+        with log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ministack"],
+                env=self._environment(tmp, proxies),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._watchdog.add(self._process.pid)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                tail = log_path.read_bytes()[-4000:].decode("utf-8", "replace")
+                self.stop()
+                raise LocalStackError("the AWS emulator did not start", detail=tail)
+            time.sleep(0.05)
+
+    def ready(self) -> bool:
+        return is_ready(self.url)
+
+    def stop(self) -> None:
+        """End it and wait. Safe to call again."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._watchdog.remove(self._process.pid)
+        self._process = None
+
+    def _environment(self, tmp: Path, proxies: Mapping[str, str]) -> dict[str, str]:
+        return {
+            **{key: os.environ[key] for key in ("HOME", "PATH", "LANG", "LD_LIBRARY_PATH") if key in os.environ},
+            **{f"MINISTACK_LAMBDA_PROXY_{function}": url for function, url in proxies.items()},
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self.port),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(self._state_dir / "s3"),
+            # Everything but objects comes from the template, at every start.
+            "PERSIST_STATE": "0",
+            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",
+            "MINISTACK_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            # Listeners of their own ports that nobody here needs.
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "LOG_LEVEL": "WARNING",
+            "TMPDIR": str(tmp),
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+        }
+
+
+def is_ready(url: str) -> bool:
+    """Whether an emulator answers there."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url}/_ministack/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,229 @@
+"""The Lambda service of the local stack: takes invocations over HTTP, runs them in real runtimes.
+
+ministack forwards an invocation as ``POST /<function>`` with the event as body (its documented
+proxy). The answer's status decides: 200 carries the handler's answer, 500 is a function error,
+which ministack retries and sends to the on-failure destination as AWS does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Coroutine, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from castline.errors import LocalStackError
+from castline.local.bridge import error_body, is_test_event, to_aws
+from castline.local.functions import FunctionSpec
+from castline.local.metrics import MetricsPublisher
+from castline.local.pool import FunctionPool
+from castline.local.runtime_process import Invocation
+from castline.local.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_MAX_BODY = 64 * 1024 * 1024
+_BASE_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+#: Of the user's environment, what a process needs to find its home, its certificates and the network.
+#: Credentials are not among it: a handler must never reach a real account from here.
+_PASSED_ON = frozenset(
+    {
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "TZ",
+        "XDG_CACHE_HOME",
+        "LD_LIBRARY_PATH",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "HF_HOME",
+        "HF_ENDPOINT",
+        "HF_HUB_OFFLINE",
+    }
+)
+
+
+class LambdaHost:
+    """Runs in a thread with its own event loop; the public methods may be called from any thread.
+
+    Args:
+        state_dir: logs go to ``logs/``, each process's temporary folder is in ``tmp/``.
+    """
+
+    def __init__(self, state_dir: Path, watchdog: Watchdog) -> None:
+        self._state_dir = state_dir.resolve()
+        self._watchdog = watchdog
+        self._pools: dict[str, FunctionPool] = {}
+        self._metrics = MetricsPublisher()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="lambda-host", daemon=True)
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    def start(self) -> None:
+        """Listen on a free port of 127.0.0.1; ``port`` says which."""
+        self._thread.start()
+        self.port = self._call(self._listen())
+
+    def url(self, function: str) -> str:
+        """Where invocations of a function are taken."""
+        return f"http://127.0.0.1:{self.port}/{function}"
+
+    def configure(
+        self,
+        specs: Iterable[FunctionSpec],
+        *,
+        endpoint_url: str,
+        extra_environment: dict[str, str] | None = None,
+        prewarm: bool = False,
+    ) -> None:
+        """Replace the functions. Those running are ended first.
+
+        Args:
+            endpoint_url: what the functions' AWS clients talk to.
+            extra_environment: variables for every function; a function's own win.
+        """
+        self._call(self._configure(list(specs), endpoint_url, extra_environment or {}, prewarm))
+
+    def publish_metrics(self, cloudwatch: Any) -> None:
+        """Send metrics to this boto3 client, in the background."""
+
+        async def begin() -> None:
+            self._metrics.start(cloudwatch)
+
+        self._call(begin())
+
+    def flush_metrics(self) -> None:
+        """Send what was collected so far, now."""
+        self._call(self._metrics.flush())
+
+    def pids(self, function: str) -> list[int]:
+        """The processes of a function."""
+        pool = self._pools.get(function)
+        return pool.pids if pool else []
+
+    def invoke(self, function: str, event: object) -> tuple[Any, bool]:
+        """Invoke without the emulator; returns the answer and whether it is an error."""
+        pool = self._pool(function)
+        invocation = Invocation(str(uuid.uuid4()), json.dumps(event).encode())
+        outcome = self._call(pool.invoke(invocation))
+        return json.loads(outcome.body or b"null"), outcome.error
+
+    def stop(self) -> None:
+        """End every process and the thread. Safe to call again."""
+        if not self._thread.is_alive():
+            return
+        self._call(self._shut_down())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    # --- inside the loop ---
+
+    async def _listen(self) -> int:
+        app = web.Application(client_max_size=_MAX_BODY)
+        app.router.add_post("/{function}", self._on_invoke)
+        app.router.add_get("/", self._on_status)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024).start()
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def _configure(
+        self, specs: list[FunctionSpec], endpoint_url: str, extra: dict[str, str], prewarm: bool
+    ) -> None:
+        await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        self._pools = {
+            spec.name: FunctionPool(
+                spec,
+                function_environment(spec, endpoint_url, extra),
+                self._state_dir,
+                self._watchdog,
+                self._metrics.observe,
+            )
+            for spec in specs
+        }
+        for pool in self._pools.values():
+            pool.start(prewarm=prewarm)
+
+    async def _shut_down(self) -> None:
+        await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        await self._metrics.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._loop.shutdown_default_executor()
+
+    async def _on_invoke(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        pool = self._pools.get(request.match_info["function"])
+        if pool is None:
+            return _failed(error_body("Host.UnknownFunction", f"no function {request.match_info['function']}"))
+        event = json.loads(body) if body else {}
+        if is_test_event(event):
+            return web.Response(body=b"null", content_type="application/json")
+        request_id = request.headers.get("X-Amzn-Lambda-Request-Id") or str(uuid.uuid4())
+        outcome = await pool.invoke(Invocation(request_id, json.dumps(to_aws(event), ensure_ascii=False).encode()))
+        if outcome.error:
+            return _failed(outcome.body)
+        return web.Response(body=outcome.body, content_type="application/json")
+
+    async def _on_status(self, _request: web.Request) -> web.Response:
+        return web.json_response(
+            {name: {"processes": len(pool.pids), "queued": pool.queued} for name, pool in self._pools.items()}
+        )
+
+    def _pool(self, function: str) -> FunctionPool:
+        pool = self._pools.get(function)
+        if pool is None:
+            raise LocalStackError(f"the Lambda host has no function {function}")
+        return pool
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def function_environment(spec: FunctionSpec, endpoint_url: str, extra: dict[str, str]) -> dict[str, str]:
+    """The environment Lambda gives a function, with the emulator as its AWS."""
+    passed_on = {key: value for key, value in os.environ.items() if key in _PASSED_ON}
+    return {
+        **passed_on,
+        **extra,
+        **spec.environment,
+        "AWS_LAMBDA_FUNCTION_NAME": spec.name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.name}",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_REGION": spec.region,
+        "AWS_DEFAULT_REGION": spec.region,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": endpoint_url,
+        # No look-up of an instance's credentials, and no proxy between us and the emulator.
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        "LAMBDA_TASK_ROOT": str(spec.task_root),
+        "_HANDLER": spec.handler,
+        "PATH": os.pathsep.join([*(str(folder) for folder in spec.path), *_BASE_PATH]),
+        "PYTHONPATH": str(spec.task_root),
+    }
+
+
+def _failed(body: bytes) -> web.Response:
+    return web.Response(status=500, body=body, content_type="application/json")

@@ -1,0 +1,260 @@
+"""One execution environment: an ``awslambdaric`` process and the Runtime API it talks to.
+
+Each process has a TCP listener of its own, so that a request needs no identification: the port is
+the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from castline.local.functions import FunctionSpec
+from castline.local.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
+
+_API = "/2018-06-01/runtime"
+#: Lambda allows 10 s; loading models with every core busy takes longer than on Lambda.
+INIT_TIMEOUT_S = 120.0
+#: The runtime repeats an error with its stack in a header, which it cuts at 1 MiB.
+_MAX_HEADER = 2 * 1024 * 1024
+_MAX_BODY = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One event on its way to a process. ``payload`` is JSON."""
+
+    request_id: str
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an invocation ended.
+
+    Attributes:
+        body: the handler's answer, or the error, as JSON.
+        error: whether it is a function error.
+        duration_s: from the hand-over of the event to the answer.
+    """
+
+    body: bytes
+    error: bool = False
+    duration_s: float = 0.0
+
+
+class ProcessFailed(Exception):
+    """The process ended, or had to be ended. Carries Lambda's ``errorType``."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
+class RuntimeProcess:
+    """Starts, feeds and ends one process. All methods run in the host's event loop."""
+
+    def __init__(
+        self, spec: FunctionSpec, slot: int, environment: dict[str, str], state_dir: Path, watchdog: Watchdog
+    ) -> None:
+        self._spec = spec
+        self._environment = environment
+        self._tmp = state_dir / "tmp" / f"{spec.name}-{slot}"
+        self._log_path = state_dir / "logs" / f"{spec.name}-{slot}.log"
+        self._watchdog = watchdog
+        self._runner: web.AppRunner | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._ended: asyncio.Task[int] | None = None
+        self._idle = asyncio.Event()
+        self._handover: asyncio.Future[Invocation] | None = None
+        self._outcome: asyncio.Future[tuple[bytes, bool]] | None = None
+        self._current = ""
+        self._init_error: bytes | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def alive(self) -> bool:
+        return self._ended is not None and not self._ended.done()
+
+    async def start(self) -> None:
+        """Open the listener and start the process; does not wait for its initialisation."""
+        app = web.Application(client_max_size=_MAX_BODY)
+        app.router.add_get(f"{_API}/invocation/next", self._on_next)
+        app.router.add_post(f"{_API}/invocation/{{id}}/response", self._on_response)
+        app.router.add_post(f"{_API}/invocation/{{id}}/error", self._on_error)
+        app.router.add_post(f"{_API}/init/error", self._on_init_error)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, max_field_size=_MAX_HEADER)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        port = self._runner.addresses[0][1]
+        # Like a fresh execution environment: an empty /tmp.
+        shutil.rmtree(self._tmp, ignore_errors=True)
+        self._tmp.mkdir(parents=True)
+        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        environment = {
+            **self._environment,
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": f"{time.strftime('%Y/%m/%d')}/[$LATEST]{secrets.token_hex(16)}",
+            "TMPDIR": str(self._tmp),
+        }
+        with self._log_path.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "awslambdaric",
+                self._spec.handler,
+                cwd=self._spec.task_root,
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._watchdog.add(self._process.pid)
+        self._ended = asyncio.create_task(self._process.wait())
+
+    async def wait_ready(self) -> None:
+        """Until the process asks for work.
+
+        Raises:
+            ProcessFailed: it ended or reported an error during its initialisation, or took too long.
+        """
+        assert self._ended is not None  # noqa: S101 - start() comes first
+        waiter = asyncio.create_task(self._idle.wait())
+        awaited: set[asyncio.Future[Any]] = {waiter, self._ended}
+        try:
+            await asyncio.wait(awaited, timeout=INIT_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiter.cancel()
+        if self._idle.is_set() and self.alive:
+            return
+        if self._init_error is not None:
+            raise ProcessFailed("init", self._init_error.decode("utf-8", "replace"))
+        if self.alive:
+            raise ProcessFailed("Sandbox.Timedout", f"Init timed out after {INIT_TIMEOUT_S:.2f} seconds")
+        raise ProcessFailed("Runtime.ExitError", f"Runtime exited with error: {self._exit_reason()}")
+
+    async def invoke(self, invocation: Invocation) -> Outcome:
+        """Hand an event to the idle process and wait for its answer.
+
+        Raises:
+            ProcessFailed: the process died (``Runtime.ExitError``) or ran into the function's timeout
+                (``Sandbox.Timedout``). The process is of no further use; ``stop`` it.
+        """
+        assert self._ended is not None and self._handover is not None  # noqa: S101 - wait_ready() comes first
+        loop = asyncio.get_running_loop()
+        self._outcome = loop.create_future()
+        self._current = invocation.request_id
+        self._idle.clear()
+        self._log(f"START RequestId: {invocation.request_id} Version: $LATEST")
+        started = time.perf_counter()
+        self._handover.set_result(invocation)
+        awaited: set[asyncio.Future[Any]] = {self._outcome, self._ended}
+        await asyncio.wait(awaited, timeout=self._spec.timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        duration = time.perf_counter() - started
+        self._log_report(invocation.request_id, duration)
+        if self._outcome.done():
+            body, error = self._outcome.result()
+            return Outcome(body, error, duration)
+        prefix = f"RequestId: {invocation.request_id} Error: "
+        if self.alive:
+            raise ProcessFailed("Sandbox.Timedout", f"{prefix}Task timed out after {self._spec.timeout_s:.2f} seconds")
+        raise ProcessFailed("Runtime.ExitError", f"{prefix}Runtime exited with error: {self._exit_reason()}")
+
+    async def stop(self) -> None:
+        """End the whole process group, and the listener. Safe to call again."""
+        if self._process is not None and self._ended is not None:
+            # The group, also when its leader is gone: a crashed handler may have left children.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            await self._ended
+            self._watchdog.remove(self._process.pid)
+        if self._handover is not None and not self._handover.done():
+            self._handover.cancel()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    # --- the Runtime API ---
+
+    async def _on_next(self, _request: web.Request) -> web.Response:
+        self._handover = asyncio.get_running_loop().create_future()
+        self._idle.set()
+        invocation = await self._handover
+        deadline_ms = int((time.time() + self._spec.timeout_s) * 1000)
+        trace = f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+        return web.Response(
+            body=invocation.payload,
+            content_type="application/json",
+            headers={
+                "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
+                "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
+                "Lambda-Runtime-Invoked-Function-Arn": self._spec.arn,
+                "Lambda-Runtime-Trace-Id": trace,
+            },
+        )
+
+    async def _on_response(self, request: web.Request) -> web.Response:
+        return self._answer(request, await request.read(), error=False)
+
+    async def _on_error(self, request: web.Request) -> web.Response:
+        return self._answer(request, await request.read(), error=True)
+
+    async def _on_init_error(self, request: web.Request) -> web.Response:
+        self._init_error = await request.read()
+        return web.json_response({"status": "OK"}, status=202)
+
+    def _answer(self, request: web.Request, body: bytes, *, error: bool) -> web.Response:
+        if request.match_info["id"] != self._current or self._outcome is None or self._outcome.done():
+            return web.json_response({"errorType": "InvalidRequestID"}, status=400)
+        self._outcome.set_result((body, error))
+        return web.json_response({"status": "OK"}, status=202)
+
+    # --- small things ---
+
+    def _exit_reason(self) -> str:
+        code = self._ended.result() if self._ended and self._ended.done() else 0
+        return f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+    def _log_report(self, request_id: str, duration_s: float) -> None:
+        memory = _peak_memory_mb(self._process.pid) if self._process else 0
+        self._log(
+            f"REPORT RequestId: {request_id}\tDuration: {duration_s * 1000:.2f} ms\t"
+            f"Memory Size: {self._spec.memory_mb} MB\tMax Memory Used: {memory} MB"
+        )
+
+    def _log(self, line: str) -> None:
+        try:
+            with self._log_path.open("ab") as log:
+                log.write(f"{line}\n".encode())
+        except OSError as error:
+            logger.warning("cannot write %s: %s", self._log_path, error)
+
+
+def _peak_memory_mb(pid: int) -> int:
+    """Peak resident memory of a process in MB; 0 where the system does not tell (only Linux does)."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) // 1024
+    return 0

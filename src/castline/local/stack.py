@@ -1,0 +1,279 @@
+"""The whole local stack: emulator, Lambda host and deployment, started and ended as one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+from botocore.config import Config
+
+from castline.errors import LocalStackError
+from castline.local.deploy import Deployment, deploy, function_specs
+from castline.local.engine import REGION, Engine, is_ready
+from castline.local.lambda_host import LambdaHost
+from castline.local.state import ProcessId, StackState, exclusive, read_state, state_path, write_state
+from castline.local.watchdog import Watchdog
+from castline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_DETACHED_START_S = 60.0
+_STOP_S = 20.0
+
+
+def aws_client(endpoint_url: str, service: str) -> Any:
+    """A boto3 client of the emulator, with credentials that open nothing else."""
+    return boto3.client(
+        service,
+        endpoint_url=endpoint_url,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106 - the emulator's
+        config=Config(
+            s3={"addressing_style": "path"},
+            retries={"mode": "standard", "max_attempts": 3},
+            max_pool_connections=32,
+            # The emulator takes compressed metrics for empty ones.
+            disable_request_compression=True,
+            proxies={"http": None, "https": None},
+        ),
+    )
+
+
+class LocalStack:
+    """A stack that this process runs (``start``), or one that already runs (``attach``).
+
+    Args:
+        slots: processes per function.
+        prewarm: start the processes with the stack instead of with their first event.
+        template: another template than the project's.
+        parameters: template parameters that win over the settings.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        slots: int = 2,
+        *,
+        prewarm: bool = False,
+        template: Path | None = None,
+        parameters: dict[str, str] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.deployment = Deployment.of(settings, template=template, **(parameters or {}))
+        self._slots = slots
+        self._prewarm = prewarm
+        self._state: StackState | None = None
+        self._resources: contextlib.ExitStack | None = None
+        self._clients: dict[str, Any] = {}
+        self.host: LambdaHost | None = None
+
+    @classmethod
+    def attach(cls, settings: Settings) -> LocalStack:
+        """The stack that runs in ``settings.state_dir``, in whichever process.
+
+        Raises:
+            LocalStackError: there is none.
+        """
+        state = read_state(settings.state_dir)
+        if state is None or not is_ready(state.endpoint_url):
+            raise LocalStackError(f"no stack is running in {settings.state_dir}; start one with: castline up")
+        stack = cls(settings)
+        stack._state = state
+        return stack
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where the emulated AWS answers.
+
+        Raises:
+            LocalStackError: the stack is not running.
+        """
+        if self._state is None:
+            raise LocalStackError("the stack is not running")
+        return self._state.endpoint_url
+
+    @property
+    def function_names(self) -> dict[str, str]:
+        """Function name by the template's logical id."""
+        return self.deployment.resolver.function_names()
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the emulator; one per service, safe to share between threads."""
+        if service not in self._clients:
+            self._clients[service] = aws_client(self.endpoint_url, service)
+        return self._clients[service]
+
+    def start(self) -> Self:
+        """Start emulator and host in this process's care, and deploy the template.
+
+        Raises:
+            LocalStackError: a stack runs in this state folder already, the port is taken, the
+                emulator does not come up, or the deployment is not what the template says.
+        """
+        state_dir = self.settings.state_dir
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(exclusive(state_dir))
+            watchdog = undo.enter_context(Watchdog())
+            host = LambdaHost(state_dir, watchdog)
+            undo.callback(host.stop)
+            host.start()
+            engine = Engine(state_dir, self.settings.port, watchdog)
+            undo.callback(engine.stop)
+            engine.start({name: host.url(name) for name in self.function_names.values()})
+            undo.callback(self._close)
+            self.host = host
+            self._state = StackState(
+                controller=ProcessId.of(os.getpid()),
+                engine=ProcessId.of(engine.pid),
+                port=engine.port,
+                host_port=host.port,
+            )
+            self._deploy()
+            # Metrics must not hold up the end: the host goes before the emulator.
+            undo.callback(host.stop)
+            host.publish_metrics(aws_client(self.endpoint_url, "cloudwatch"))
+            write_state(state_dir, self._state)
+            undo.callback(state_path(state_dir).unlink, missing_ok=True)
+            self._resources = undo.pop_all()
+        return self
+
+    def redeploy(self, **parameters: str) -> None:
+        """Apply the template again, with other parameters, to the stack this process runs."""
+        self.deployment = Deployment(
+            self.deployment.template, self.deployment.root, {**self.deployment.values, **parameters}
+        )
+        self._deploy()
+
+    def stop(self) -> None:
+        """End every process of the stack and wait until they are gone. Safe to call again."""
+        if self._resources is not None:
+            self._resources.close()
+            self._resources = None
+        elif self._state is not None:
+            _end(self._state)
+            state_path(self.settings.state_dir).unlink(missing_ok=True)
+            self._close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _deploy(self) -> None:
+        if self.host is None:
+            raise LocalStackError("only the process that started the stack can deploy to it")
+        deploy(self.deployment, self.client)
+        layer = ffmpeg_layer(self.settings.state_dir)
+        specs = function_specs(self.deployment, self.client, layer_path=(layer,) if layer else (), slots=self._slots)
+        self.host.configure(
+            specs,
+            endpoint_url=self.endpoint_url,
+            extra_environment=settings_environment(self.settings),
+            prewarm=self._prewarm,
+        )
+
+    def _close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        self._state = None
+        self.host = None
+
+
+def start_detached(settings: Settings, slots: int = 2) -> LocalStack:
+    """Start a stack in a process of its own, which outlives this one.
+
+    Raises:
+        LocalStackError: it did not come up; the log's end is in ``detail``.
+    """
+    log_path = settings.state_dir.resolve() / "logs" / "stack.log"
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "castline.local", "--slots", str(slots)],
+            env={**os.environ, **settings_environment(settings)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _DETACHED_START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        state = read_state(settings.state_dir)
+        if state is not None and state.controller.pid == process.pid:
+            # It is on its own from here; without this, Popen would warn that nobody waits for it.
+            process.returncode = 0
+            return LocalStack.attach(settings)
+        time.sleep(0.05)
+    if process.poll() is None:
+        process.terminate()
+        process.wait(_STOP_S)
+    tail = log_path.read_text(errors="replace")[-4000:].strip()
+    reason = tail.splitlines()[-1] if tail else f"see {log_path}"
+    raise LocalStackError(f"the stack did not start: {reason}", detail=tail)
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The settings somebody chose (not the defaults) as environment variables, paths made absolute."""
+    environment = {}
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        if value is None or name in ("function_name", "memory_mb"):
+            continue
+        variable = "PIPELINE_PROFILE" if name == "profile" else f"CASTLINE_{name.upper()}"
+        environment[variable] = str(value.resolve()) if isinstance(value, Path) else str(value)
+    return environment
+
+
+def ffmpeg_layer(state_dir: Path) -> Path | None:
+    """The local stand-in of the ffmpeg layer: a ``bin`` folder with imageio-ffmpeg's program.
+
+    Returns:
+        None when that package is not installed; then the system's ffmpeg serves.
+    """
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        return None
+    folder = state_dir.resolve() / "layers" / "ffmpeg" / "bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / "ffmpeg"
+    try:
+        program = Path(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError:  # no binary for this machine in the wheel
+        return None
+    found = shutil.which(str(program))
+    if found is None:
+        return None
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path(found).resolve())
+    return folder
+
+
+def _end(state: StackState) -> None:
+    """End a stack of another process: ask first, then insist."""
+    for signal_, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, 5.0)):
+        if not state.controller.alive:
+            break
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(state.controller.pid, signal_)
+        deadline = time.monotonic() + patience_s
+        while state.controller.alive and time.monotonic() < deadline:
+            time.sleep(0.05)
+    deadline = time.monotonic() + 5.0  # the watchdog ends the rest
+    while state.engine.alive and time.monotonic() < deadline:
+        time.sleep(0.05)

@@ -1,0 +1,103 @@
+"""What a running stack writes down so that other commands find it: ``<state_dir>/stack.json``."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from castline.errors import LocalStackError
+from castline.records import Record
+
+
+class ProcessId(Record):
+    """A process, told apart from a later one with the same number by its start time.
+
+    Attributes:
+        started: the system's own start mark; empty where there is no ``/proc``.
+    """
+
+    pid: int
+    started: str = ""
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId:
+        return cls(pid=pid, started=_start_mark(pid))
+
+    @property
+    def alive(self) -> bool:
+        """Whether exactly this process still runs; a zombie does not."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return _start_mark(self.pid) == self.started
+
+
+class StackState(Record):
+    """A running stack.
+
+    Attributes:
+        controller: the process that holds the Lambda host and ends everything when told to.
+        engine: the AWS emulator.
+    """
+
+    controller: ProcessId
+    engine: ProcessId
+    port: int
+    host_port: int
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def state_path(state_dir: Path) -> Path:
+    return state_dir / "stack.json"
+
+
+def read_state(state_dir: Path) -> StackState | None:
+    """The state of a live stack; None when there is none, or when its controller is gone."""
+    try:
+        state = StackState.from_json(state_path(state_dir).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    return state if state.controller.alive else None
+
+
+def write_state(state_dir: Path, state: StackState) -> None:
+    path = state_path(state_dir)
+    draft = path.with_suffix(".tmp")
+    draft.write_bytes(state.to_json())
+    draft.replace(path)
+
+
+@contextmanager
+def exclusive(state_dir: Path) -> Iterator[None]:
+    """Hold a state folder. The lock goes with the process, however it ends.
+
+    Raises:
+        LocalStackError: another process holds it.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with (state_dir / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LocalStackError(f"a stack is already running in {state_dir}") from error
+        yield
+
+
+def _start_mark(pid: int) -> str:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    # Fields after the name: state is the first, start time the twentieth.
+    return "" if fields[0] == "Z" else fields[19]

@@ -1,0 +1,172 @@
+"""Compares what is deployed with what the template says, and puts back what the emulator dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from castline.errors import LocalStackError
+from castline.local.resolver import Resolver
+from castline.local.template import FUNCTION
+
+ClientFactory = Callable[[str], Any]
+
+
+def repair(resolver: Resolver, client: ClientFactory) -> list[str]:
+    """Set by API what CloudFormation should have set and did not.
+
+    Returns:
+        What was set, one line each.
+    """
+    done = []
+    for problem, fix in _problems(resolver, client):
+        if fix is not None:
+            fix()
+            done.append(problem)
+    return done
+
+
+def assert_wiring(resolver: Resolver, client: ClientFactory) -> None:
+    """Check every bucket, notification, function, permission, subscription and queue of the template.
+
+    Raises:
+        LocalStackError: something is missing; the message names it.
+    """
+    missing = [problem for problem, _ in _problems(resolver, client)]
+    if missing:
+        raise LocalStackError(f"the deployed stack lacks: {'; '.join(missing)}")
+
+
+_Problem = tuple[str, Callable[[], Any] | None]
+
+
+def _problems(resolver: Resolver, client: ClientFactory) -> Iterator[_Problem]:
+    yield from _bucket_problems(resolver, client("s3"))
+    yield from _function_problems(resolver, client("lambda"))
+    yield from _permission_problems(resolver, client("lambda"))
+    yield from _queue_problems(resolver, client("sqs"))
+    yield from _subscription_problems(resolver, client("sns"))
+
+
+def _bucket_problems(resolver: Resolver, s3: Any) -> Iterator[_Problem]:
+    for properties in resolver.resources("AWS::S3::Bucket").values():
+        name = properties["BucketName"]
+        if not _answer(s3.head_bucket, Bucket=name):
+            yield f"bucket {name}", partial(s3.create_bucket, Bucket=name)
+            continue
+        status = properties.get("VersioningConfiguration", {}).get("Status")
+        if status and s3.get_bucket_versioning(Bucket=name).get("Status") != status:
+            fix = partial(s3.put_bucket_versioning, Bucket=name, VersioningConfiguration={"Status": status})
+            yield f"versioning of {name}", fix
+        configured = properties.get("NotificationConfiguration", {}).get("LambdaConfigurations", [])
+        wanted = [_notification(item) for item in configured]
+        found = s3.get_bucket_notification_configuration(Bucket=name).get("LambdaFunctionConfigurations", [])
+        if {_shape(item) for item in wanted} - {_shape(item) for item in found}:
+            form = {"LambdaFunctionConfigurations": wanted}
+            fix = partial(s3.put_bucket_notification_configuration, Bucket=name, NotificationConfiguration=form)
+            yield f"notifications of {name}", fix
+
+
+def _function_problems(resolver: Resolver, lambda_: Any) -> Iterator[_Problem]:
+    for properties in resolver.resources(FUNCTION).values():
+        name = properties["FunctionName"]
+        configuration = _answer(lambda_.get_function_configuration, FunctionName=name)
+        if not configuration:
+            yield f"function {name}", None
+            continue
+        yield from _async_problems(lambda_, name, properties.get("EventInvokeConfig"))
+        queue = properties.get("DeadLetterQueue", {}).get("TargetArn")
+        if queue and configuration.get("DeadLetterConfig", {}).get("TargetArn") != queue:
+            form = {"TargetArn": queue}
+            fix = partial(lambda_.update_function_configuration, FunctionName=name, DeadLetterConfig=form)
+            yield f"dead-letter queue of {name}", fix
+        reserved = properties.get("ReservedConcurrentExecutions")
+        if reserved is not None:
+            answer = _answer(lambda_.get_function_concurrency, FunctionName=name)
+            if answer.get("ReservedConcurrentExecutions") != int(reserved):
+                fix = partial(
+                    lambda_.put_function_concurrency, FunctionName=name, ReservedConcurrentExecutions=int(reserved)
+                )
+                yield f"reserved concurrency of {name}", fix
+
+
+def _async_problems(lambda_: Any, name: str, wanted: dict[str, Any] | None) -> Iterator[_Problem]:
+    if wanted is None:
+        return
+    retries = int(wanted["MaximumRetryAttempts"])
+    destination = {"OnFailure": {"Destination": wanted["DestinationConfig"]["OnFailure"]["Destination"]}}
+    found = _answer(lambda_.get_function_event_invoke_config, FunctionName=name, Qualifier="$LATEST")
+    if (
+        found.get("MaximumRetryAttempts") != retries
+        or found.get("DestinationConfig", {}).get("OnFailure") != destination["OnFailure"]
+    ):
+        fix = partial(
+            lambda_.put_function_event_invoke_config,
+            FunctionName=name,
+            Qualifier="$LATEST",
+            MaximumRetryAttempts=retries,
+            DestinationConfig=destination,
+        )
+        yield f"retries and on-failure destination of {name}", fix
+
+
+def _permission_problems(resolver: Resolver, lambda_: Any) -> Iterator[_Problem]:
+    for logical_id, properties in resolver.resources("AWS::Lambda::Permission").items():
+        name, principal, source = (properties[key] for key in ("FunctionName", "Principal", "SourceArn"))
+        policy = str(_answer(lambda_.get_policy, FunctionName=name).get("Policy", ""))
+        if source not in policy or principal not in policy:
+            fix = partial(
+                lambda_.add_permission,
+                FunctionName=name,
+                StatementId=logical_id,
+                Action=properties["Action"],
+                Principal=principal,
+                SourceArn=source,
+            )
+            yield f"permission of {principal} to invoke {name}", fix
+
+
+def _queue_problems(resolver: Resolver, sqs: Any) -> Iterator[_Problem]:
+    for properties in resolver.resources("AWS::SQS::Queue").values():
+        name = properties["QueueName"]
+        if not _answer(sqs.get_queue_url, QueueName=name):
+            yield f"queue {name}", partial(sqs.create_queue, QueueName=name)
+
+
+def _subscription_problems(resolver: Resolver, sns: Any) -> Iterator[_Problem]:
+    for properties in resolver.resources("AWS::SNS::Subscription").values():
+        topic, protocol, endpoint = (properties[key] for key in ("TopicArn", "Protocol", "Endpoint"))
+        found = _answer(sns.list_subscriptions_by_topic, TopicArn=topic).get("Subscriptions", [])
+        if not any(item["Protocol"] == protocol and item["Endpoint"] == endpoint for item in found):
+            fix = partial(sns.subscribe, TopicArn=topic, Protocol=protocol, Endpoint=endpoint)
+            yield f"subscription of {endpoint} to {topic}", fix
+
+
+def _notification(item: dict[str, Any]) -> dict[str, Any]:
+    """CloudFormation's form of a notification as S3's API writes it."""
+    rules = item.get("Filter", {}).get("S3Key", {}).get("Rules", [])
+    form: dict[str, Any] = {"LambdaFunctionArn": item["Function"], "Events": [item["Event"]]}
+    return {**form, "Filter": {"Key": {"FilterRules": rules}}} if rules else form
+
+
+def _shape(item: dict[str, Any]) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]:
+    rules = item.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+    return (
+        item["LambdaFunctionArn"],
+        tuple(sorted(item["Events"])),
+        tuple(sorted((rule["Name"].lower(), rule["Value"]) for rule in rules)),
+    )
+
+
+def _answer(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
+    """The answer of an API call; empty when what it asks about does not exist."""
+    try:
+        answer: dict[str, Any] = call(**arguments)
+    except ClientError as error:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500) >= 500:
+            raise
+        return {}
+    return answer

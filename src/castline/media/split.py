@@ -1,0 +1,325 @@
+"""One ffmpeg process that turns a media into units, handed over while it still runs.
+
+Frames come as JPEG files that ffmpeg names by presentation time and renames into place when they
+are whole; audio comes as raw samples through a pipe. A unit is yielded as soon as it is complete.
+"""
+
+from __future__ import annotations
+
+import io
+import queue
+import re
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Literal
+
+import ffmpeg
+import numpy as np
+import soundfile
+
+from castline.errors import CastlineError, MediaTooLarge, UndecodableMedia
+from castline.media import sampling
+from castline.media.chunks import SAMPLE_RATE, Chunk, Chunker
+from castline.media.ffmpeg import Ffmpeg, Limits, arguments, explain, open_input
+from castline.records import AudioUnit, Frame, FramesUnit, Options, Probe
+
+_POLL_S = 0.05
+_PIPE_BYTES = 1 << 18
+_SHOWN = re.compile(r"\bn:\s*\d+ pts:\s*-?\d+ pts_time:(?P<time>-?[0-9.]+(?:e-?\d+)?)")
+_JPEG_QUALITY = 3  # ffmpeg's -q:v; 2 is best, 31 worst. 3 costs the detector nothing measurable.
+_SHORT_S, _SHORT_SHARE = 1.0, 0.05
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first date: equal frames give equal bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FramesPiece:
+    """A batch of frames, ready to store: a zip of JPEGs named by presentation time in ms."""
+
+    index: int
+    names: tuple[int, ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPiece:
+    """A chunk of audio, ready to store: mono 16 kHz FLAC."""
+
+    unit: AudioUnit
+    body: bytes
+
+
+Piece = FramesPiece | AudioPiece
+
+
+@dataclass
+class SplitSummary:
+    """What is only known at the end. Filled by ``split`` while it runs.
+
+    Attributes:
+        sampled_ms: presentation times of all sampled frames, also of the dropped near-duplicates.
+    """
+
+    sampling: Literal["interval", "keyframes"] | None = None
+    sampled_ms: list[int] = field(default_factory=list)
+    frame_units: list[tuple[int, ...]] = field(default_factory=list)
+    audio_units: list[AudioUnit] = field(default_factory=list)
+    audio_s: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+    error: CastlineError | None = None
+
+    def units(self) -> tuple[FramesUnit | AudioUnit, ...]:
+        """All units, frames first, with the time each kept frame stands for."""
+        kept = [time for unit in self.frame_units for time in unit]
+        until = stands_until(kept, self.sampled_ms)
+        frames = tuple(
+            FramesUnit(index=index, frames=tuple(Frame(time_ms=time, until_ms=until[time]) for time in unit))
+            for index, unit in enumerate(self.frame_units)
+        )
+        return (*frames, *self.audio_units)
+
+    def duration_s(self, probed: Probe) -> float:
+        """Length of the timeline in seconds: the container's word, or what was decoded if that is longer."""
+        last_frame = self.sampled_ms[-1] / 1000 if self.sampled_ms else 0.0
+        return round(max(probed.duration_s or 0.0, last_frame, self.audio_s), 3)
+
+
+def stands_until(kept: list[int], sampled: list[int]) -> dict[int, int]:
+    """For each kept frame (ms) the last sampled time before the next kept one."""
+    until = {}
+    position = 0
+    for this, following in zip_longest(kept, kept[1:]):
+        last = this
+        while position < len(sampled) and (following is None or sampled[position] < following):
+            last = max(last, sampled[position])
+            position += 1
+        until[this] = last
+    return until
+
+
+def split(
+    path: Path, probed: Probe, options: Options, limits: Limits, summary: SplitSummary, *, max_duration_s: float
+) -> Iterator[Piece]:
+    """Decode once; yield units as they get ready; leave the rest of the story in ``summary``.
+
+    A decode that breaks off after it gave something is not raised: ``summary.error`` names it, so
+    that what was decoded is analysed and the run ends ``partial``.
+
+    Raises:
+        UndecodableMedia: nothing could be decoded.
+        MediaTooLarge: longer than ``max_duration_s``.
+        FfmpegTimeout, ResourceError: time, disk or memory ran out before anything was decoded.
+    """
+    if probed.duration_s and probed.duration_s > max_duration_s:
+        raise MediaTooLarge(f"{probed.duration_s / 3600:.1f} h is longer than the limit of {max_duration_s / 3600:g} h")
+    with tempfile.TemporaryDirectory(prefix="frames-") as folder:
+        frames = Path(folder)
+        if probed.video:
+            mode = sampling.choose(options.sampling, options.interval_s, path, probed.duration_s, limits)
+            summary.sampling = "keyframes" if mode == "keyframes" else "interval"
+        argv = _decode_arguments(path, probed, options, limits, summary.sampling, frames, max_duration_s)
+        with Ffmpeg(argv, limits, on_line=lambda line: _note_sampled(line, summary.sampled_ms)) as process:
+            audio = _AudioReader(process, options.chunk_s) if probed.audio else None
+            watch = _FrameWatch(frames, options.frames_per_unit)
+            while process.running():
+                yield from _taken(watch.ready(), audio.ready(_POLL_S) if audio else _nap(), summary)
+            failure = _outcome(process)
+            yield from _taken(watch.rest(), audio.rest() if audio else [], summary)
+            summary.sampled_ms.sort()
+            summary.audio_s = audio.seconds if audio else 0.0
+            _judge(process, failure, probed, summary)
+
+
+def _taken(frames: list[FramesPiece], audio: list[AudioPiece], summary: SplitSummary) -> Iterator[Piece]:
+    for piece in frames:
+        summary.frame_units.append(piece.names)
+        yield piece
+    for chunk in audio:
+        summary.audio_units.append(chunk.unit)
+        yield chunk
+
+
+def _nap() -> list[AudioPiece]:
+    threading.Event().wait(_POLL_S)
+    return []
+
+
+def _outcome(process: Ffmpeg) -> CastlineError | None:
+    try:
+        status = process.wait()
+    except CastlineError as error:
+        return error
+    return explain(process.errors, process.log, opened=True) if status else None
+
+
+def _judge(process: Ffmpeg, failure: CastlineError | None, probed: Probe, summary: SplitSummary) -> None:
+    """Turn the end of the decode into an error or warnings."""
+    got_something = bool(summary.frame_units or summary.audio_units)
+    if not got_something:
+        raise failure or UndecodableMedia("nothing could be decoded", detail=process.log)
+    summary.error = failure
+    if process.errors:
+        more = f" (and {len(process.errors) - 1} more)" if len(process.errors) > 1 else ""
+        summary.warnings.append(f"damaged input, decoded as far as possible: {process.errors[0][:200]}{more}")
+    if probed.video and not summary.frame_units:
+        summary.warnings.append("the video stream gave no frame")
+    if probed.audio and not summary.audio_units:
+        summary.warnings.append("the audio stream gave no sound")
+    reached = max(summary.audio_s, summary.sampled_ms[-1] / 1000 if summary.sampled_ms else 0.0)
+    expected = probed.duration_s or 0.0
+    # Sampled frames end up to one sampling step early, so only audio proves a short decode of sound.
+    if probed.audio and expected - reached > max(_SHORT_S, _SHORT_SHARE * expected):
+        summary.warnings.append(f"the file says {expected:.1f} s, but only {reached:.1f} s could be decoded")
+
+
+def _note_sampled(line: str, sampled_ms: list[int]) -> None:
+    match = _SHOWN.search(line)
+    if match and "showinfo" in line:
+        sampled_ms.append(max(0, round(float(match["time"]) * 1000)))
+
+
+def _decode_arguments(
+    path: Path,
+    probed: Probe,
+    options: Options,
+    limits: Limits,
+    mode: str | None,
+    frames: Path,
+    max_duration_s: float,
+) -> list[str]:
+    extra = {"skip_frame": "nokey"} if mode == "keyframes" else {}
+    source = open_input(path, limits, **extra)
+    outputs = []
+    if probed.video:
+        outputs.append(_frames_output(source, probed, options, frames, max_duration_s))
+    if probed.audio:
+        outputs.append(_audio_output(source, probed, max_duration_s))
+    return arguments(outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs), limits)
+
+
+def _frames_output(source: Any, probed: Probe, options: Options, frames: Path, max_duration_s: float) -> Any:
+    assert probed.video is not None  # noqa: S101 - for the type checker: the caller checked
+    width, height = sampling.scaled_size(probed.video, options.long_side)
+    chain = [
+        sampling.select_filter(options.interval_s),
+        "showinfo=checksum=0",
+        f"scale={width}:{height}:out_range=full",
+        "setsar=1",
+        "mpdecimate",
+        "format=yuvj420p",
+    ]
+    return source["V:0"].output(
+        str(frames / "%09d.jpg"),
+        format="image2",
+        vf=",".join(chain),
+        vcodec="mjpeg",
+        fps_mode="passthrough",
+        enc_time_base="1:1000",
+        frame_pts=1,
+        atomic_writing=1,
+        t=max_duration_s,
+        **{"q:v": _JPEG_QUALITY},
+    )
+
+
+def _audio_output(source: Any, probed: Probe, max_duration_s: float) -> Any:
+    assert probed.audio is not None  # noqa: S101 - for the type checker: the caller checked
+    # first_pts=0 and async=1 put silence where there is no sound (late start, gaps), so that a
+    # sample's index is its presentation time.
+    chain = f"aresample={SAMPLE_RATE}:async=1:first_pts=0"
+    extra: dict[str, Any] = {"ac": 1}
+    if probed.audio.channels > 8:
+        # Channels without speaker positions: ffmpeg refuses to mix them by itself. The mean is fair.
+        count = min(probed.audio.channels, 64)
+        mix = "+".join(f"{1 / count:.6f}*c{channel}" for channel in range(count))
+        chain, extra = f"pan=mono|c0={mix},{chain}", {}
+    return source["a:0"].output("pipe:1", format="s16le", acodec="pcm_s16le", af=chain, t=max_duration_s, **extra)
+
+
+class _FrameWatch:
+    """Collects finished JPEG files into zips of ``per_unit`` frames."""
+
+    def __init__(self, folder: Path, per_unit: int) -> None:
+        self._folder = folder
+        self._per_unit = per_unit
+        self._count = 0
+
+    def ready(self) -> list[FramesPiece]:
+        files = self._files()
+        # The newest file may still be followed by an earlier one only if ffmpeg reordered output,
+        # which it does not: presentation order is the order of writing.
+        return [
+            self._pack(files[at : at + self._per_unit])
+            for at in range(0, len(files) - self._per_unit + 1, self._per_unit)
+        ]
+
+    def rest(self) -> list[FramesPiece]:
+        files = self._files()
+        return [self._pack(files[at : at + self._per_unit]) for at in range(0, len(files), self._per_unit)]
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob("*.jpg"))
+
+    def _pack(self, files: list[Path]) -> FramesPiece:
+        body = io.BytesIO()
+        with zipfile.ZipFile(body, "w", zipfile.ZIP_STORED) as archive:
+            for file in files:
+                archive.writestr(zipfile.ZipInfo(file.name, _EPOCH), file.read_bytes())
+                file.unlink()
+        self._count += 1
+        return FramesPiece(self._count - 1, tuple(int(file.stem) for file in files), body.getvalue())
+
+
+class _AudioReader:
+    """Reads ffmpeg's stdout in a thread of its own, so that neither pipe can stall the other."""
+
+    def __init__(self, process: Ffmpeg, chunk_s: float) -> None:
+        self._pieces: queue.SimpleQueue[AudioPiece] = queue.SimpleQueue()
+        self._chunker = Chunker(chunk_s)
+        self._count = 0
+        self._failure: BaseException | None = None
+        self.seconds = 0.0
+        self._thread = threading.Thread(target=self._read, args=(process,), daemon=True)
+        self._thread.start()
+
+    def ready(self, wait_s: float) -> list[AudioPiece]:
+        pieces = []
+        try:
+            pieces.append(self._pieces.get(timeout=wait_s))
+            while True:
+                pieces.append(self._pieces.get_nowait())
+        except queue.Empty:
+            return pieces
+
+    def rest(self) -> list[AudioPiece]:
+        self._thread.join()
+        if self._failure:
+            raise self._failure
+        return self.ready(0)
+
+    def _read(self, process: Ffmpeg) -> None:
+        try:
+            odd = b""
+            samples = 0
+            while block := process.stdout.read(_PIPE_BYTES):
+                block = odd + block
+                odd = block[len(block) // 2 * 2 :]
+                data = np.frombuffer(block[: len(block) // 2 * 2], dtype="<i2")
+                samples += len(data)
+                self.seconds = samples / SAMPLE_RATE
+                self._emit(self._chunker.feed(data))
+            self._emit(self._chunker.finish())
+        except BaseException as failure:  # handed to the caller by rest()
+            self._failure = failure
+
+    def _emit(self, chunks: list[Chunk]) -> None:
+        for chunk in chunks:
+            body = io.BytesIO()
+            soundfile.write(body, chunk.samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+            unit = AudioUnit(index=self._count, start_s=chunk.start_s, end_s=chunk.end_s, hard_cut=chunk.hard_cut)
+            self._count += 1
+            self._pieces.put(AudioPiece(unit, body.getvalue()))

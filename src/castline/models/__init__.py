@@ -1,0 +1,22 @@
+"""Models: which engines there are, where their files are found, and how they get there.
+
+Importing this package loads no model library.
+"""
+
+from castline.models.catalogue import load_detector, load_embedder, survey
+from castline.models.declared import ENGINES, engine
+from castline.models.fetch import DOWNLOADS, Download, fetch
+from castline.models.prepare import ensure_facenet, ensure_mtcnn
+
+__all__ = [
+    "DOWNLOADS",
+    "ENGINES",
+    "Download",
+    "engine",
+    "ensure_facenet",
+    "ensure_mtcnn",
+    "fetch",
+    "load_detector",
+    "load_embedder",
+    "survey",
+]

@@ -1,0 +1,58 @@
+"""Where model files are, and what they are called. Reads folders; imports no model library."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from castline.errors import ModelNotFound
+
+#: MTCNN's three nets, as ``castline.models.export`` writes them.
+MTCNN_FILES = {"pnet": "mtcnn-pnet.onnx", "rnet": "mtcnn-rnet.onnx", "onet": "mtcnn-onet.onnx"}
+FACENET_FILE = "facenet-vggface2.onnx"
+#: facenet-pytorch's own file, from which FACENET_FILE is exported.
+FACENET_WEIGHTS = "20180402-114759-vggface2.pt"
+DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
+
+
+def bundled(package: str, relative: str) -> Path | None:
+    """A file inside an installed package, which is found and not imported; None when it is not there.
+
+    Some packages that carry weights import things at their top level that are long gone from Python's
+    standard set-up, so their file is all we take.
+    """
+    spec = importlib.util.find_spec(package)
+    for root in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(root) / relative
+        if path.is_file():
+            return path
+    return None
+
+
+def find_mtcnn(models_dir: Path) -> dict[str, Path] | None:
+    """Paths of P-, R- and O-Net by name, or None unless all three are in the folder."""
+    paths = {name: models_dir / file for name, file in MTCNN_FILES.items()}
+    return paths if all(path.is_file() for path in paths.values()) else None
+
+
+def find_facenet(models_dir: Path) -> Path | None:
+    path = models_dir / FACENET_FILE
+    return path if path.is_file() else None
+
+
+def find_dlib(models_dir: Path) -> Path | None:
+    """dlib's ResNet: the models folder first, then the package that carries it."""
+    path = models_dir / DLIB_FILE
+    return path if path.is_file() else bundled("face_recognition_models", f"models/{DLIB_FILE}")
+
+
+def explicit(path: str) -> Path:
+    """A model file named by the user.
+
+    Raises:
+        ModelNotFound: it does not exist, or is a folder.
+    """
+    found = Path(path).expanduser()
+    if not found.is_file():
+        raise ModelNotFound(f"model file {found} does not exist")
+    return found

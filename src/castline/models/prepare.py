@@ -1,0 +1,82 @@
+"""Makes the ONNX files that are not there yet, in a process of its own (torch stays out of ours)."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+from castline.errors import ModelError, ModelNotFound
+from castline.models.locate import FACENET_WEIGHTS, find_facenet, find_mtcnn
+
+#: An export takes three seconds, of which two are torch's import; a cold disk multiplies that.
+_EXPORT_TIMEOUT_S = 120
+
+
+def can_export() -> bool:
+    """Whether torch, onnx and facenet-pytorch are installed (none of them is imported to know)."""
+    return all(importlib.util.find_spec(name) is not None for name in ("torch", "onnx", "facenet_pytorch"))
+
+
+def ensure_mtcnn(models_dir: Path) -> dict[str, Path]:
+    """Paths of MTCNN's nets by name (``pnet``, ``rnet``, ``onet``); exported first where missing.
+
+    Safe to call from several processes at once: each writes aside and renames.
+
+    Raises:
+        ModelNotFound: not in the folder, and nothing here to export them with.
+        ModelError: the export failed.
+    """
+    found = find_mtcnn(models_dir)
+    if found is None:
+        if not can_export():
+            raise ModelNotFound(
+                f"MTCNN is not in {models_dir}, and cannot be exported: that needs torch, onnx and "
+                "facenet-pytorch installed (once, on any machine)"
+            )
+        _export("mtcnn", str(models_dir))
+        found = find_mtcnn(models_dir)
+    if found is None:
+        raise ModelError(f"the export of MTCNN left no files in {models_dir}")
+    return found
+
+
+def ensure_facenet(models_dir: Path) -> Path:
+    """Path of FaceNet's ONNX file; exported first when facenet-pytorch's weights are in the folder.
+
+    Raises:
+        ModelNotFound: neither the ONNX file nor the weights are in the folder, or no exporter is.
+        ModelError: the export failed.
+    """
+    found = find_facenet(models_dir)
+    weights = models_dir / FACENET_WEIGHTS
+    if found is None:
+        if not weights.is_file():
+            raise ModelNotFound(f"FaceNet's weights ({FACENET_WEIGHTS}) are not in {models_dir}")
+        if not can_export():
+            raise ModelNotFound(
+                f"{weights} must be exported to ONNX first: that needs torch, onnx and facenet-pytorch installed"
+            )
+        _export("facenet", str(models_dir), str(weights))
+        found = find_facenet(models_dir)
+    if found is None:
+        raise ModelError(f"the export of FaceNet left no file in {models_dir}")
+    return found
+
+
+def _export(*arguments: str) -> None:
+    command = [sys.executable, "-m", "castline.models.export", *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_EXPORT_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(f"exporting {arguments[0]} to ONNX took over {_EXPORT_TIMEOUT_S} s") from error
+    if done.returncode != 0:
+        raise ModelError(f"exporting {arguments[0]} to ONNX failed", detail=done.stderr[-4000:])

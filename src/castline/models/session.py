@@ -1,0 +1,53 @@
+"""ONNX Runtime sessions, with the thread policy of the whole project in one place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from castline.errors import ModelCorrupt, ModelNotFound
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+#: Beyond four threads the nets we run here only get hotter, not faster.
+MAX_THREADS = 4
+
+
+def thread_count(threads: int) -> int:
+    """Threads of one session: ``threads``, or for 0 the cores this process may use, at most four."""
+    if threads > 0:
+        return threads
+    # The affinity mask, not cpu_count(): containers are often pinned to fewer cores than the host has.
+    return min(MAX_THREADS, len(os.sched_getaffinity(0)))
+
+
+def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+    """Open an ONNX model for the CPU.
+
+    Args:
+        path: the ``.onnx`` file.
+        threads: threads inside one operator; 0 decides by itself (``thread_count``).
+
+    Raises:
+        ModelNotFound: no such file.
+        ModelCorrupt: the file is not a model that ONNX Runtime can load.
+    """
+    if not path.is_file():
+        raise ModelNotFound(f"model file {path} does not exist")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = thread_count(threads)
+    options.inter_op_num_threads = 1
+    # Idle workers would otherwise spin and take the cores from the next model (and from a second
+    # process on the same machine).
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base below Exception
+        raise ModelCorrupt(
+            f"{path} is not a usable ONNX model; delete it to have it made again", detail=str(error)
+        ) from error

@@ -1,0 +1,82 @@
+/* The clock of the page: the media element, or a position of its own when nothing can be played. */
+
+const byId = (id) => document.getElementById(id);
+
+function formatTime(seconds) {
+  const whole = Math.max(0, Math.floor(seconds + 0.001));
+  const h = Math.floor(whole / 3600), m = Math.floor(whole / 60) % 60, s = String(whole % 60).padStart(2, "0");
+  return h ? `${h}:${String(m).padStart(2, "0")}:${s}` : `${m}:${s}`;
+}
+
+/* Which spans contain a time. Buckets keep the question cheap for hours of media and on every frame. */
+function timeIndex(spans, duration) {
+  const width = Math.max(2, duration / 2000);
+  const buckets = [];
+  spans.forEach(([start, end], i) => {
+    for (let b = Math.floor(start / width); b <= Math.floor(end / width); b++) (buckets[b] ||= []).push(i);
+  });
+  return (t) => (buckets[Math.floor(t / width)] || []).filter((i) => spans[i][0] <= t && t < spans[i][1]);
+}
+
+function createPlayer(data) {
+  const media = byId("media"), pick = byId("pick"), why = byId("pick-why"), input = byId("pick-file"), listeners = [];
+  let position = 0; // where the playhead stands while there is no media to ask
+  let candidate = 0, chosen = null;
+  const usable = () => media.readyState > 0 && !media.error;
+
+  const player = {
+    get time() { return usable() ? media.currentTime : position; },
+    get playing() { return usable() && !media.paused && !media.ended; },
+    onChange(listener) { listeners.push(listener); },
+    seek(seconds) {
+      position = Math.min(Math.max(0, seconds), data.duration);
+      if (usable()) media.currentTime = position;
+      changed();
+    },
+    start: tryNext,
+    toggle() { if (usable()) (media.paused ? media.play().catch(() => {}) : media.pause()); },
+  };
+  const changed = () => listeners.forEach((listener) => listener());
+
+  function unplayable(message) {
+    if (message) why.textContent = message;
+    pick.hidden = false;
+    document.body.classList.add("no-media");
+    changed();
+  }
+
+  function tryNext() {
+    if (chosen) unplayable("The chosen file is in a format this browser does not play.");
+    else if (candidate < data.sources.length) media.src = data.sources[candidate++];
+    else unplayable("");
+  }
+
+  function choose(file) {
+    if (!file) return;
+    if (chosen) URL.revokeObjectURL(chosen);
+    position = player.time;
+    media.src = chosen = URL.createObjectURL(file);
+  }
+
+  media.addEventListener("error", tryNext);
+  media.addEventListener("loadedmetadata", () => {
+    document.body.classList.remove("no-media");
+    pick.hidden = true;
+    // A picture the browser cannot decode still plays as sound: say so, and go on.
+    if (data.kind === "video" && !media.videoWidth) {
+      why.textContent = "This browser plays the sound of this file but not its picture.";
+      pick.hidden = false;
+    } else if (media.videoWidth) {
+      document.documentElement.style.setProperty("--aspect", media.videoWidth / media.videoHeight);
+    }
+    if (position > 0) media.currentTime = position;
+    changed();
+  });
+  for (const name of ["play", "pause", "seeking", "seeked", "timeupdate", "ended"]) media.addEventListener(name, changed);
+
+  byId("pick-button").addEventListener("click", () => input.click());
+  input.addEventListener("change", () => choose(input.files[0]));
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => { event.preventDefault(); choose(event.dataTransfer.files[0]); });
+  return player;
+}

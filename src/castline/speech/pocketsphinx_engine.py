@@ -1,0 +1,128 @@
+"""PocketSphinx with the US-English model its package carries: no download, always there.
+
+Source: CMU Sphinx, https://github.com/cmusphinx/pocketsphinx (BSD-2-Clause). Its own endpointer (the
+WebRTC voice activity detector) finds utterances first: silence and steady noise never reach the
+recogniser, which would read words into them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castline.engines import EngineInfo, Speech, Transcription
+from castline.media.chunks import SAMPLE_RATE
+from castline.records import Segment, Word
+
+_FRAME_S = 0.01  # the recogniser's frame
+_JOIN_S = 0.8  # speech with a shorter pause is one utterance: longer context reads better
+_PAD_S = 0.2  # consonants at the edges are quiet, and the endpointer cuts them
+_SEGMENT_PAUSE_S = 0.5
+_SEGMENT_MAX_S = 12.0
+_VARIANT = re.compile(r"\(\d+\)$")
+
+INFO = EngineInfo(
+    id="pocketsphinx-en-us",
+    role="transcriber",
+    title="PocketSphinx 5, US English",
+    licence="BSD-2-Clause",
+    source="bundled",
+    languages=("en",),
+    word_times=True,
+)
+
+
+class PocketSphinxTranscriber:
+    """One decoder per process; each call starts from the model's own channel estimate, so that the
+    same audio gives the same words whatever was heard before."""
+
+    def __init__(self, info: EngineInfo = INFO) -> None:
+        import pocketsphinx
+
+        self.info = info
+        self._lib = pocketsphinx
+        self._decoder = pocketsphinx.Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
+        self._initial_cmn = self._decoder.get_cmn(False)
+
+    def transcribe(self, speech: Speech) -> Transcription:
+        samples = (np.clip(speech.samples, -1, 1) * 32767).astype(np.int16)
+        self._decoder.set_cmn(self._initial_cmn)
+        segments: list[Segment] = []
+        for start, end in self._utterances(samples):
+            words = self._words(samples[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)], start)
+            segments.extend(_segments(words))
+        return Transcription(language="en", segments=tuple(segments))
+
+    def _utterances(self, samples: NDArray[np.int16]) -> list[tuple[float, float]]:
+        """Stretches of speech in seconds, padded, near ones joined."""
+        endpointer = self._lib.Endpointer(sample_rate=SAMPLE_RATE)
+        size = endpointer.frame_bytes // 2
+        found: list[tuple[float, float]] = []
+        was_in_speech = False
+        for at in range(0, len(samples), size):
+            frame = samples[at : at + size]
+            if len(frame) == size:
+                endpointer.process(frame.tobytes())
+            else:
+                endpointer.end_stream(frame.tobytes())
+            if was_in_speech and not endpointer.in_speech:
+                found.append((endpointer.speech_start, endpointer.speech_end))
+            was_in_speech = endpointer.in_speech
+        length = len(samples) / SAMPLE_RATE
+        if was_in_speech:
+            found.append((endpointer.speech_start, length))
+        joined: list[tuple[float, float]] = []
+        for start, end in found:
+            start, end = max(0.0, start - _PAD_S), min(length, end + _PAD_S)
+            if joined and start - joined[-1][1] < _JOIN_S - 2 * _PAD_S:
+                joined[-1] = (joined[-1][0], end)
+            else:
+                joined.append((start, end))
+        return joined
+
+    def _words(self, samples: NDArray[np.int16], offset: float) -> list[Word]:
+        self._decoder.start_utt()
+        self._decoder.process_raw(samples.tobytes(), full_utt=True)
+        self._decoder.end_utt()
+        words = []
+        for item in self._decoder.seg() or ():
+            if item.word.startswith(("<", "[")):  # silence, noise and filler markers
+                continue
+            words.append(
+                Word(
+                    start_s=round(offset + item.start_frame * _FRAME_S, 3),
+                    end_s=round(offset + (item.end_frame + 1) * _FRAME_S, 3),
+                    text=_VARIANT.sub("", item.word),
+                    probability=round(min(1.0, item.prob), 4),
+                )
+            )
+        return words
+
+
+def _segments(words: list[Word]) -> Iterator[Segment]:
+    """Split an utterance where the speaker pauses, and anyway before it gets too long to read."""
+    current: list[Word] = []
+    for word in words:
+        if current and (
+            word.start_s - current[-1].end_s > _SEGMENT_PAUSE_S or word.end_s - current[0].start_s > _SEGMENT_MAX_S
+        ):
+            yield _segment(current)
+            current = []
+        current.append(word)
+    if current:
+        yield _segment(current)
+
+
+def _segment(words: list[Word]) -> Segment:
+    probabilities = [max(word.probability or 0.0, 1e-6) for word in words]
+    return Segment(
+        start_s=words[0].start_s,
+        end_s=words[-1].end_s,
+        text=" ".join(word.text for word in words),
+        words=tuple(words),
+        avg_logprob=round(sum(map(math.log, probabilities)) / len(probabilities), 4),
+    )

@@ -1,0 +1,189 @@
+"""Stage 2: a unit becomes a part, and whoever completes the set assembles.
+
+Models load once per process (``Engines``), at the first unit that needs them: a process that only
+ever sees audio never loads a face model.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from functools import cached_property
+from typing import Any, Protocol
+
+from aws_lambda_powertools import Logger
+
+from castline import keys
+from castline.engines import Detector, Embedder, Speech, Transcriber
+from castline.errors import CastlineError, GalleryError, UnitError
+from castline.events import Event, objects_created
+from castline.records import AudioPart, Embedding, ErrorPart, Failure, FramesPart, Record
+from castline.settings import Settings
+from castline.stages.common import Stopwatch
+from castline.stages.complete import complete_run
+from castline.storage.base import ObjectStore
+
+logger = Logger(service="face-recognition")
+
+#: Frames come smaller than this from stage 1; photos to enrol come from anywhere.
+MAX_SIDE = 1600
+_PHOTO_MIN_SCORE = 0.9
+
+
+class EngineSet(Protocol):
+    """The models of one process."""
+
+    @property
+    def detector(self) -> Detector: ...
+    @property
+    def embedder(self) -> Embedder: ...
+    @property
+    def transcriber(self) -> Transcriber: ...
+
+
+class Engines:
+    """The engines the settings ask for, each loaded when first used."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def detector(self) -> Detector:
+        from castline.models import load_detector
+
+        return load_detector(self._settings)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        from castline.models import load_embedder
+
+        return load_embedder(self._settings)
+
+    @cached_property
+    def transcriber(self) -> Transcriber:
+        from castline.speech import load_transcriber
+
+        return load_transcriber(self._settings)
+
+
+def analyse_event(
+    event: Event, store: ObjectStore, settings: Settings, engines: EngineSet | None = None
+) -> dict[str, Any]:
+    """Analyse every unit of an S3 event; a manifest only checks whether its run is complete.
+
+    Returns:
+        ``{"parts": [unit names], "assembled": [media]}``.
+    """
+    engines = engines or Engines(settings)
+    parts: list[str] = []
+    assembled: list[str] = []
+    for item in objects_created(event):
+        unit = keys.parse_unit(item.key)
+        run = unit[:2] if unit else keys.parse_manifest(item.key)
+        if item.bucket != settings.stage1_bucket or run is None:
+            logger.info("not ours, ignored", key=item.key, bucket=item.bucket)
+            continue
+        media, run_id = run
+        logger.append_keys(media=media, run=run_id)
+        if unit and analyse_unit(unit, store, settings, engines):
+            parts.append(unit.name)
+        if complete_run(media, run_id, store, settings, embed_photo=lambda body: embed_photo(body, engines)):
+            assembled.append(media)
+    return {"parts": parts, "assembled": assembled}
+
+
+def analyse_unit(unit: keys.UnitId, store: ObjectStore, settings: Settings, engines: EngineSet) -> bool:
+    """Write the part of one unit, unless it is there.
+
+    A unit that can never be read leaves an error part at once.
+
+    Raises:
+        CastlineError: a retryable one; the platform invokes again.
+    """
+    if store.head(settings.output_bucket, unit.part_key):
+        logger.info("already analysed, ignored", unit=unit.name)
+        return False
+    stage = "faces" if unit.kind == "frames" else "speech"
+    watch = Stopwatch(stage, settings)
+    with watch.step("download"):
+        body = store.get(settings.stage1_bucket, unit.stage1_key)
+    if body is None:
+        logger.info("unit is gone, ignored", unit=unit.name)
+        return False
+    try:
+        part: Record = (
+            _faces(unit, body, engines, watch)
+            if unit.kind == "frames"
+            else _speech(unit, body, engines, watch, settings.language)
+        )
+    except CastlineError as error:
+        if error.retryable:
+            raise
+        logger.warning(
+            "unit failed for good", unit=unit.name, code=error.code, reason=error.message, detail=error.detail
+        )
+        failed = ErrorPart(unit=unit.name, error=Failure.of(error))
+        return store.put(settings.output_bucket, unit.error_key, failed.to_json())
+    # The first writer wins: a repeated event must not change bytes somebody may already have read.
+    return store.put(settings.output_bucket, unit.part_key, part.to_json(), if_absent=True)
+
+
+def _faces(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch) -> FramesPart:
+    from castline.faces.analyse import analyse_frames, decode_jpeg
+
+    with watch.step("load"):
+        detector, embedder = engines.detector, engines.embedder
+    with watch.step("decode"):
+        try:
+            with zipfile.ZipFile(io.BytesIO(body)) as archive:
+                frames = [(int(name.removesuffix(".jpg")), archive.read(name)) for name in sorted(archive.namelist())]
+        except (zipfile.BadZipFile, ValueError, KeyError) as error:
+            raise UnitError(f"the batch of frames cannot be read: {error}") from error
+        images = [(time_ms, decode_jpeg(jpeg)) for time_ms, jpeg in frames]
+    with watch.step("faces"):
+        analysed = analyse_frames(images, detector, embedder, max_image_side=MAX_SIDE)
+    return FramesPart(
+        unit=unit.name, detector=detector.info.id, embedder=embedder.info.id, frames=analysed, usage=watch.usage()
+    )
+
+
+def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch, language: str | None) -> AudioPart:
+    from castline.speech.audio import decode_flac
+
+    with watch.step("load"):
+        transcriber = engines.transcriber
+    with watch.step("decode"):
+        samples = decode_flac(body)
+    with watch.step("transcribe"):
+        heard = transcriber.transcribe(Speech(samples, language))
+    return AudioPart(
+        unit=unit.name,
+        transcriber=transcriber.info.id,
+        language=heard.language,
+        segments=heard.segments,
+        usage=watch.usage(),
+    )
+
+
+def embed_photo(body: bytes, engines: EngineSet) -> Embedding:
+    """The one face of a photo to enrol.
+
+    Raises:
+        GalleryError: not a picture, no face, or several faces.
+    """
+    from castline.faces.analyse import analyse_frames, decode_jpeg
+
+    try:
+        image = decode_jpeg(body)
+    except UnitError as error:
+        raise GalleryError("not a picture we can read") from error
+    (frame,) = analyse_frames([(0, image)], engines.detector, engines.embedder, max_image_side=MAX_SIDE)
+    sure = [face for face in frame.faces if face.score >= _PHOTO_MIN_SCORE]
+    if not sure:
+        raise GalleryError("no face found in the photo")
+    # People crop group pictures badly: a face a quarter the size of the main one is a bystander.
+    largest = max(face.size_px for face in sure)
+    main = [face for face in sure if face.size_px > largest / 2]
+    if len(main) > 1:
+        raise GalleryError(f"{len(main)} faces in the photo; enrol photos that show one person")
+    return main[0].embedding

@@ -1,0 +1,125 @@
+"""The last one out assembles: is the set of parts complete, and if so, what does the run say?
+
+Needs no lock and no database. S3 is strongly consistent, so whoever writes the last piece (a part,
+an error part or the manifest) sees all others; assembly is deterministic, so if two see it, they
+write the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from aws_lambda_powertools import Logger
+from pydantic import TypeAdapter
+
+from castline import keys
+from castline.assembly import Assembly, assemble
+from castline.gallery import PhotoEmbedder, load_gallery
+from castline.records import AudioPart, ErrorPart, FramesPart, Manifest, Part, Result
+from castline.report import render_views
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+logger = Logger(service="assembly", child=True)
+
+_PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
+
+
+def complete_run(
+    media: str, run: str, store: ObjectStore, settings: Settings, embed_photo: PhotoEmbedder | None = None
+) -> bool:
+    """Assemble and publish a run if its set of parts is complete.
+
+    Args:
+        embed_photo: how to embed gallery photos that have no embedding yet; None where no model is.
+
+    Returns:
+        Whether the run was complete.
+    """
+    body = store.get(settings.stage1_bucket, keys.manifest_key(media, run))
+    if body is None:
+        return False
+    manifest = Manifest.from_json(body)
+    names = {f"{unit.kind}-{unit.index:04d}" for unit in manifest.units}
+    done, failed = written_parts(media, run, store, settings)
+    if names - done.keys() - failed.keys():
+        return False
+    assembly = _assemble(manifest, names, done, failed, store, settings, embed_photo)
+    if _superseded(manifest, store):
+        logger.info("a newer upload took this media over; not published", media=media, run=run)
+        return True
+    publish(assembly, store, settings)
+    return True
+
+
+def written_parts(
+    media: str, run: str, store: ObjectStore, settings: Settings
+) -> tuple[dict[str, keys.UnitId], dict[str, keys.UnitId]]:
+    """Units by name that have a part, and units that have an error part only."""
+    done: dict[str, keys.UnitId] = {}
+    failed: dict[str, keys.UnitId] = {}
+    for info in store.find(settings.output_bucket, keys.parts_prefix(media, run)):
+        parsed = keys.parse_part(info.key)
+        if parsed:
+            (failed if parsed[1] else done)[parsed[0].name] = parsed[0]
+    return done, {name: unit for name, unit in failed.items() if name not in done}
+
+
+def _assemble(
+    manifest: Manifest,
+    names: set[str],
+    done: dict[str, keys.UnitId],
+    failed: dict[str, keys.UnitId],
+    store: ObjectStore,
+    settings: Settings,
+    embed_photo: PhotoEmbedder | None,
+) -> Assembly:
+    parts = {
+        name: _PART.validate_json(body)
+        for name, unit in done.items()
+        if name in names and (body := store.get(settings.output_bucket, unit.part_key))
+    }
+    errors = {
+        name: ErrorPart.from_json(body)
+        for name, unit in failed.items()
+        if name in names and (body := store.get(settings.output_bucket, unit.error_key))
+    }
+    models = sorted({part.embedder for part in parts.values() if isinstance(part, FramesPart)})
+    has_faces = any(frame.faces for part in parts.values() if isinstance(part, FramesPart) for frame in part.frames)
+    loaded = load_gallery(store, settings.gallery_bucket, models[0], embed_photo) if has_faces else None
+    return assemble(manifest, parts, errors, loaded.gallery if loaded else None, loaded.warnings if loaded else ())
+
+
+def _superseded(manifest: Manifest, store: ObjectStore) -> bool:
+    current = store.head(manifest.source.bucket, manifest.source.key)
+    return current is not None and current.identity != manifest.source.identity
+
+
+def publish(assembly: Assembly, store: ObjectStore, settings: Settings) -> None:
+    """Write the result and its views; ``result.json`` last, because it is what people wait for."""
+    result = assembly.result
+    files = {**assembly.images, **render_views(result, assembly.images)}
+    stale = [
+        info.key
+        for info in store.find(settings.output_bucket, keys.result_key(result.media, "people/"))
+        if info.key.removeprefix(f"{result.media}/") not in files
+    ]
+    for name, body in sorted(files.items()):
+        _put_if_changed(store, settings.output_bucket, keys.result_key(result.media, name), body)
+    if stale:
+        store.delete(settings.output_bucket, stale)
+    _put_if_changed(store, settings.output_bucket, keys.result_key(result.media), result.to_json())
+    logger.info("assembled", media=result.media, run=result.run, status=result.status, people=len(result.people))
+
+
+def _put_if_changed(store: ObjectStore, bucket: str, key: str, body: bytes) -> None:
+    # S3's ETag of a small object is its MD5 (not under KMS; then this only saves nothing).
+    current = store.head(bucket, key)
+    if current is None or current.etag != hashlib.md5(body, usedforsecurity=False).hexdigest():
+        store.put(bucket, key, body)
+
+
+def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:
+    """The newest published result of a media."""
+    body = store.get(settings.output_bucket, keys.result_key(media))
+    return Result.from_json(body) if body else None

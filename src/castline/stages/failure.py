@@ -1,0 +1,72 @@
+"""When a stage is out of retries: what it could not do is written down, so that its run still ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from castline import keys
+from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed, objects_created
+from castline.records import ErrorPart, Failure, Manifest, Usage
+from castline.settings import Settings
+from castline.stages.common import run_of, source_of
+from castline.stages.complete import complete_run
+from castline.storage.base import ObjectStore
+
+logger = Logger(service="failure-recorder")
+
+
+def failure_event(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
+    """Record every failed invocation of an event, and assemble the runs that this completes.
+
+    This function holds no model, so gallery photos that were never embedded are left out with a
+    warning; enrolling or re-assembling later mends that.
+
+    Returns:
+        ``{"recorded": [media]}``.
+    """
+    recorded = []
+    for failed in invocations_failed(event):
+        for item in objects_created(failed.event):
+            run = _record(failed, item, store, settings)
+            if run:
+                complete_run(*run, store, settings)
+                recorded.append(run[0])
+    return {"recorded": recorded}
+
+
+def _record(
+    failed: InvocationFailed, item: ObjectCreated, store: ObjectStore, settings: Settings
+) -> tuple[str, str] | None:
+    failure = Failure(code="retries_exhausted", message=f"gave up after repeated failures: {failed.reason}")
+    logger.error("out of retries", key=item.key, function=failed.function, reason=failed.reason)
+    if item.bucket == settings.input_bucket:
+        return _record_split(item, failure, store, settings)
+    unit = keys.parse_unit(item.key)
+    if item.bucket != settings.stage1_bucket or unit is None:
+        return keys.parse_manifest(item.key)
+    store.put(settings.output_bucket, unit.error_key, ErrorPart(unit=unit.name, error=failure).to_json())
+    return unit.media, unit.run
+
+
+def _record_split(
+    item: ObjectCreated, failure: Failure, store: ObjectStore, settings: Settings
+) -> tuple[str, str] | None:
+    info = store.head(item.bucket, item.key)
+    if info is None:
+        return None
+    source = source_of(item.bucket, info)
+    options = settings.options()
+    run = run_of(source, options)
+    manifest = Manifest(
+        run=run,
+        source=source,
+        options=options,
+        probe=None,
+        units=(),
+        error=failure,
+        usage=Usage(stage="split", seconds=0.0, memory_mb=settings.memory_mb),
+    )
+    store.put(settings.stage1_bucket, keys.manifest_key(item.key, run), manifest.to_json(), if_absent=True)
+    return item.key, run
