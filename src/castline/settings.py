@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     max_duration_s: float = 12 * 3600
     """Longest media. Also bounds what a broken clock can make the audio resampler invent."""
 
+    splitter_function: str = "video-splitting"
+    """Name of the deployed splitter; what was lost is sent there again."""
+    analyser_function: str = "face-recognition"
+    """Name of the deployed analyser."""
     function_name: str = Field("local", validation_alias=AliasChoices("AWS_LAMBDA_FUNCTION_NAME", "function_name"))
     """Name of the running function; set by Lambda."""
     memory_mb: int = Field(1024, validation_alias=AliasChoices("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "memory_mb"))

@@ -16,6 +16,9 @@ from castline.engines import Image
 Boxes = NDArray[np.float32]
 Integral = NDArray[np.uint32]
 
+#: OpenCV sums in signed 32 bits, whose overflow is not defined; larger pictures are summed by NumPy.
+SIGNED_LIMIT = 2**31
+
 
 def integral_image(image: Image) -> Integral:
     """Sums over all pixels above and left of each position, per channel.
@@ -29,10 +32,10 @@ def integral_image(image: Image) -> Integral:
     """
     height, width = image.shape[:2]
     sums = np.empty((3, height + 1, width + 1), np.uint32)
-    if height * width * 255 < 2**31:
+    if height * width * 255 < SIGNED_LIMIT:
         for channel, plane in enumerate(cv2.split(image)):
             cv2.integral(plane, sums[channel].view(np.int32), sdepth=cv2.CV_32S)
-    else:  # OpenCV sums in signed 32 bits, whose overflow is not defined
+    else:
         sums[:, 0, :] = 0
         sums[:, :, 0] = 0
         inner = sums[:, 1:, 1:]

@@ -52,6 +52,7 @@ class Deployment:
         parsed = load_template(path)
         from_settings = {
             "Prefix": settings.prefix,
+            "FunctionPrefix": settings.splitter_function.removesuffix("video-splitting"),
             "PipelineProfile": settings.profile,
             "Sampling": settings.sampling,
             "IntervalSeconds": f"{settings.interval_s:g}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import ClassVar, Protocol
@@ -38,14 +39,16 @@ class WriteSrt:
     extension: ClassVar[str] = "srt"
 
     # "<" opens tags and "{" opens style overrides, which players swallow; "\" marks line breaks to some;
-    # "-->" separates times.
+    # "-->" separates times, and some readers go by the times alone: there the comma is replaced.
+    _TIME = re.compile(r"(\d:\d{1,2}:\d{1,2})[.,](?=\d)")
     _LOOKALIKES = str.maketrans({"<": "‹", "{": "(", "}": ")", "\\": "＼"})
 
     def write(self, result: Result) -> bytes:
         return _subtitles(cues(result.transcript.segments), "srt", self._escape)
 
     def _escape(self, line: str) -> str:
-        return line.replace("-->", "--›").translate(self._LOOKALIKES)
+        line = self._TIME.sub("\\1‚", line.replace("-->", "--›"))
+        return line.translate(self._LOOKALIKES)
 
 
 class WriteVtt:

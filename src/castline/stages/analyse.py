@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from aws_lambda_powertools import Logger
@@ -66,6 +66,12 @@ class Engines:
         return load_transcriber(self._settings)
 
 
+@lru_cache(maxsize=1)
+def process_engines(settings: Settings) -> Engines:
+    """The engines of this process: models load once, however many events it serves."""
+    return Engines(settings)
+
+
 def analyse_event(
     event: Event, store: ObjectStore, settings: Settings, engines: EngineSet | None = None
 ) -> dict[str, Any]:
@@ -74,7 +80,7 @@ def analyse_event(
     Returns:
         ``{"parts": [unit names], "assembled": [media]}``.
     """
-    engines = engines or Engines(settings)
+    engines = engines or process_engines(settings)
     parts: list[str] = []
     assembled: list[str] = []
     for item in objects_created(event):

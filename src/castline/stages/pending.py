@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 from castline import keys
 from castline.events import object_created
@@ -13,14 +13,12 @@ from castline.stages.common import run_of, source_of
 from castline.stages.complete import written_parts
 from castline.storage.base import ObjectStore
 
-StageName = Literal["split", "analyse"]
 
-
-def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[StageName, dict[str, Any]]]:
+def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
     """The events that would finish every input whose current version has no result.
 
     Yields:
-        Stage to invoke, and the S3 event to invoke it with. Sending one twice does no harm.
+        Name of the function to invoke, and the S3 event to invoke it with. Sending one twice does no harm.
     """
     for listed in store.find(settings.input_bucket):
         if not keys.is_media(listed.key):
@@ -35,13 +33,11 @@ def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[StageName,
         yield from _missing(info.key, run, store, settings)
 
 
-def _missing(
-    media: str, run: str, store: ObjectStore, settings: Settings
-) -> Iterator[tuple[StageName, dict[str, Any]]]:
+def _missing(media: str, run: str, store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
     manifest_key = keys.manifest_key(media, run)
     body = store.get(settings.stage1_bucket, manifest_key)
     if body is None:
-        yield "split", object_created(settings.input_bucket, media)
+        yield settings.splitter_function, object_created(settings.input_bucket, media)
         return
     done, failed = written_parts(media, run, store, settings)
     missing = [
@@ -51,6 +47,6 @@ def _missing(
     ]
     for unit in missing:
         key = keys.UnitId(media, run, unit.kind, unit.index).stage1_key
-        yield "analyse", object_created(settings.stage1_bucket, key)
+        yield settings.analyser_function, object_created(settings.stage1_bucket, key)
     if not missing:
-        yield "analyse", object_created(settings.stage1_bucket, manifest_key)
+        yield settings.analyser_function, object_created(settings.stage1_bucket, manifest_key)

@@ -1,0 +1,88 @@
+"""Where a command's S3 is: ``--endpoint-url``, the AWS environment, or the local stack that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import boto3
+import typer
+from botocore.config import Config
+from rich.console import Console
+
+from castline.errors import CastlineError, LocalStackError
+from castline.settings import Settings, settings
+from castline.storage import S3Store
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Attributes:
+    where: for people: "local stack at …", or "AWS".
+    """
+
+    store: S3Store
+    settings: Settings
+    where: str
+
+
+@contextlib.contextmanager
+def friendly_errors() -> Iterator[None]:
+    """One readable line instead of a traceback; the detail with ``CASTLINE_DEBUG=1``."""
+    try:
+        yield
+    except CastlineError as error:
+        errors.print(f"[red]error[/] {error.message}", soft_wrap=True)
+        if error.detail and os.environ.get("CASTLINE_DEBUG"):
+            errors.print(error.detail, style="dim", markup=False)
+        raise typer.Exit(2) from error
+
+
+def quiet_logs() -> None:
+    """Commands talk through the console; the stages' JSON log lines belong to functions."""
+    logging.disable(logging.WARNING)
+
+
+def connect(endpoint_url: str | None = None) -> Connection:
+    """Find S3: the given endpoint, ``AWS_ENDPOINT_URL``, a running local stack, or AWS itself.
+
+    Raises:
+        LocalStackError: no stack runs here, and there are no AWS credentials either.
+    """
+    config = settings()
+    endpoint = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        return Connection(S3Store(_client(endpoint)), config, endpoint)
+    from castline.local.stack import LocalStack
+
+    try:
+        stack = LocalStack.attach(config)
+        return Connection(S3Store(stack.client("s3")), config, f"local stack at {stack.endpoint_url}")
+    except LocalStackError as none_here:
+        session = boto3.Session()
+        if session.get_credentials() is None:
+            raise LocalStackError(
+                "no local stack is running (castline up) and there are no AWS credentials"
+            ) from none_here
+        return Connection(S3Store(_client(None)), config, f"AWS, {session.region_name or 'default region'}")
+
+
+def _client(endpoint: str | None) -> object:
+    session = boto3.Session()
+    extra = {}
+    if endpoint and session.get_credentials() is None:
+        # An emulator takes any credentials, but boto3 insists on some.
+        extra = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return session.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=session.region_name or "us-east-1",
+        config=Config(s3={"addressing_style": "path"} if endpoint else {}, retries={"mode": "standard"}),
+        **extra,
+    )

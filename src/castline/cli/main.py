@@ -1,0 +1,165 @@
+"""Commands of the everyday: run, up, down, upload, status, results, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from castline import __version__
+from castline.cli import models, people
+from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs
+from castline.cli.render import STATE_STYLE, print_result, relative, watch
+from castline.cli.run import run_media
+from castline.cli.transfer import download_result, media_files, upload
+from castline.progress import MediaProgress, progress_of
+from castline.settings import settings
+from castline.stages.complete import read_result
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Who is on screen and what is said, on one timeline.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(people.app, name="people")
+app.add_typer(models.app, name="models")
+
+Endpoint = Annotated[
+    str | None, typer.Option("--endpoint-url", help="S3 endpoint; default: AWS_ENDPOINT_URL, the local stack, or AWS.")
+]
+
+
+@app.callback()
+def main() -> None:
+    quiet_logs()
+
+
+@app.command()
+def run(
+    path: Annotated[Path, typer.Argument(help="A video, a voice note, or a folder of them.")],
+    output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
+    slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2,
+    gallery: Annotated[
+        Path | None, typer.Option(help="People to know: a folder of photos per name.")
+    ] = None,
+) -> None:
+    """Start the stack, process PATH, show the timeline, stop the stack."""
+    with friendly_errors():
+        raise typer.Exit(run_media(path, output, slots, gallery))
+
+
+@app.command()
+def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2) -> None:
+    """Start the local stack and leave it running; finish what a crash left undone."""
+    from castline.local.reconcile import reconcile
+    from castline.local.stack import start_detached
+
+    with friendly_errors():
+        config = settings()
+        with console.status("starting the local stack"):
+            stack = start_detached(config, slots)
+            again = reconcile(stack, connect().store, config)
+        console.print(f"[green]up[/]  AWS_ENDPOINT_URL={stack.endpoint_url}  (upload to s3://{config.input_bucket})")
+        if again:
+            console.print(f"    {again} unfinished event(s) sent again")
+
+
+@app.command()
+def down() -> None:
+    """Stop the local stack; objects stay on disk."""
+    from castline.local.stack import LocalStack
+
+    with friendly_errors():
+        LocalStack.attach(settings()).stop()
+        console.print("[green]down[/]")
+
+
+@app.command("upload")
+def upload_command(
+    path: Annotated[Path, typer.Argument(help="A media file, or a folder whose tree becomes the keys.")],
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Upload media to the input bucket."""
+    with friendly_errors():
+        files = media_files(path)
+        there = connect(endpoint_url)
+        with console.status(f"uploading {len(files)} file(s) to {there.where}"):
+            for key in upload(files, there.store, there.settings):
+                console.print(f"  s3://{there.settings.input_bucket}/{key}", markup=False)
+
+
+@app.command()
+def status(
+    endpoint_url: Endpoint = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until everything is finished.")] = True,
+) -> None:
+    """Every media and how far it is; progress bars while work goes on."""
+    with friendly_errors():
+        there = connect(endpoint_url)
+        medias = watch(console, lambda: _look(there)) if wait else _look(there)
+        if not medias:
+            console.print(f"no media in s3://{there.settings.input_bucket}")
+            return
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for heading in ("media", "state", "frames", "audio", ""):
+            table.add_column(heading, overflow="fold")
+        for item in medias:
+            style = STATE_STYLE.get(item.state, "cyan")
+            why = item.result.error.message if item.result and item.result.error else ""
+            counts = [f"{done}/{made}" if made else "" for done, made in (item.frames, item.audio)]
+            table.add_row(escape(item.media), f"[{style}]{item.state}[/]", *counts, escape(why))
+        console.print(table)
+
+
+def _look(there: Connection) -> list[MediaProgress]:
+    from castline import keys
+
+    return [
+        progress_of(info, there.store, there.settings)
+        for listed in there.store.find(there.settings.input_bucket)
+        if keys.is_media(listed.key) and (info := there.store.head(there.settings.input_bucket, listed.key))
+    ]
+
+
+@app.command()
+def results(
+    media: Annotated[str, typer.Argument(help="Key of the media; with --all, a prefix of keys.")] = "",
+    output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
+    everything: Annotated[bool, typer.Option("--all", help="All media below the prefix.")] = False,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Show a result and download its files."""
+    with friendly_errors():
+        there = connect(endpoint_url)
+        wanted = [item.media for item in _look(there) if item.media.startswith(media)] if everything else [media]
+        shown = 0
+        for key in wanted:
+            result = read_result(key, there.store, there.settings) if key else None
+            if result is None:
+                continue
+            shown += 1
+            print_result(console, result)
+            download_result(key, output, there.store, there.settings)
+            console.print(f"  report: {escape(relative(output / key / 'report.html'))}", soft_wrap=True)
+        if not shown:
+            console.print(f"no result for {escape(media) or 'anything'} yet; see: castline status")
+            raise typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine: programs, models, disk, the local stack and its wiring."""
+    from castline.cli.doctor import examine
+
+    with friendly_errors():
+        raise typer.Exit(0 if examine(console) else 1)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    console.print(__version__)

@@ -1,0 +1,121 @@
+"""``castline run``: the whole pipeline on this machine, from upload to report."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+
+from castline.cli.connect import console
+from castline.cli.render import print_result, relative, watch
+from castline.cli.transfer import download_result, media_files, place_media, upload
+from castline.errors import GalleryError, LocalStackError
+from castline.models.report import engine_lines, prepare
+from castline.people import add_photo, photos_in
+from castline.progress import MediaProgress, progress_of
+from castline.records import Result
+from castline.settings import Settings, settings
+from castline.stages.analyse import Engines, embed_photo
+from castline.storage import S3Store
+
+DEMO_GALLERY = "gallery"  # beside the demo video
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    store: S3Store
+    settings: Settings
+
+
+def run_media(path: Path, output: Path, slots: int, gallery: Path | None) -> int:
+    """Process a file or folder; print and download the results.
+
+    Returns:
+        Exit status: 0 when every media ended ``complete``, 1 otherwise.
+    """
+    files = media_files(path)
+    config = settings()
+    console.print(f"[bold]Castline[/]  {len(files)} media, engines on this machine:")
+    with console.status("preparing models (the first time exports the face detector)"):
+        prepare(config)
+    for line in engine_lines(config):
+        console.print(f"  {escape(line)}", soft_wrap=True)
+    with _stack(config, slots) as local:
+        _enrol(gallery or _demo_gallery(path), local)
+        with console.status(f"uploading {len(files)} file(s)"):
+            keys = list(upload(files, local.store, config))
+        medias = watch(console, lambda: _look(keys, local))
+        results = [item.result for item in medias if item.result]
+        for (source, key), result in zip(files, results, strict=True):
+            download_result(key, output, local.store, config)
+            place_media(source, key, output)
+            _show(result, output)
+    incomplete = [result for result in results if result.status != "complete"]
+    if len(results) > 1:
+        console.print(f"\n{len(results) - len(incomplete)} of {len(results)} complete")
+    return 1 if incomplete else 0
+
+
+@contextlib.contextmanager
+def _stack(config: Settings, slots: int) -> Iterator[_Local]:
+    """The stack that already runs here, or one for the time of this command."""
+    from castline.local.reconcile import reconcile
+    from castline.local.stack import LocalStack
+
+    try:
+        running = LocalStack.attach(config)
+        console.print(f"  stack: {running.endpoint_url} (already running)")
+        yield _Local(S3Store(running.client("s3")), config)
+        return
+    except LocalStackError:
+        stack = LocalStack(config, slots, prewarm=True)
+    with console.status("starting the local stack"):
+        stack.start()
+    try:
+        console.print(f"  stack: {stack.endpoint_url}, {slots} processes per function")
+        store = S3Store(stack.client("s3"))
+        reconcile(stack, store, config)
+        yield _Local(store, config)
+    finally:
+        with console.status("stopping the local stack"):
+            stack.stop()
+
+
+def _look(keys: list[str], local: _Local) -> list[MediaProgress]:
+    found = []
+    for key in keys:
+        info = local.store.head(local.settings.input_bucket, key)
+        if info is None:
+            raise LocalStackError(f"s3://{local.settings.input_bucket}/{key} vanished while it was processed")
+        found.append(progress_of(info, local.store, local.settings))
+    return found
+
+
+def _demo_gallery(path: Path) -> Path | None:
+    """The demo brings its people along."""
+    beside = path.parent / DEMO_GALLERY
+    return beside if path.name == "demo.mp4" and beside.is_dir() else None
+
+
+def _enrol(gallery: Path | None, local: _Local) -> None:
+    if gallery is None:
+        return
+    if not gallery.is_dir():
+        raise GalleryError(f"{gallery} is no folder")
+    people = sorted(folder for folder in gallery.iterdir() if folder.is_dir())
+    if not people:
+        raise GalleryError(f"no people in {gallery}: put one folder of photos per name there")
+    engines = Engines(local.settings)
+    with console.status("enrolling people"):
+        for folder in people:
+            for photo in photos_in([folder]):
+                add_photo(folder.name, photo, local.store, local.settings, lambda body: embed_photo(body, engines))
+    console.print(f"  people known: {escape(', '.join(folder.name for folder in people))}")
+
+
+def _show(result: Result, output: Path) -> None:
+    print_result(console, result)
+    console.print(f"  [bold]report[/]: {escape(relative(output / result.media / 'report.html'))}", soft_wrap=True)

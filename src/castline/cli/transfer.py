@@ -1,0 +1,77 @@
+"""Media up, results down; trees stay trees."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from castline import keys
+from castline.errors import KeyLayoutError, NotMedia
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+
+def media_files(path: Path) -> list[tuple[Path, str]]:
+    """(file, key) of one media file, or of all below a folder; keys keep the tree below it.
+
+    Raises:
+        NotMedia: no such path, a file with a foreign suffix, or a folder without media.
+    """
+    if path.is_file():
+        if not keys.is_media(path.name):
+            raise NotMedia(f"{path.name}: the suffix {path.suffix or '(none)'} is none of {_suffixes()}")
+        return [(path, keys.check_media_key(path.name))]
+    if not path.is_dir():
+        raise NotMedia(f"{path} does not exist")
+    found = sorted(item for item in path.rglob("*") if item.is_file() and keys.is_media(item.name))
+    if not found:
+        raise NotMedia(f"no media in {path}; suffixes are {_suffixes()}")
+    return [(item, keys.check_media_key(item.relative_to(path).as_posix())) for item in found]
+
+
+def upload(files: Sequence[tuple[Path, str]], store: ObjectStore, settings: Settings) -> Iterator[str]:
+    """Upload in order; yields each key when it is there."""
+    for path, key in files:
+        store.put(settings.input_bucket, key, path)
+        yield key
+
+
+def download_result(media: str, folder: Path, store: ObjectStore, settings: Settings) -> list[Path]:
+    """All published files of one media into ``folder/<media>/``; parts stay where they are.
+
+    Raises:
+        KeyLayoutError: a key that would leave the folder.
+    """
+    prefix = f"{media}/"
+    root = folder.resolve()
+    written = []
+    for info in store.find(settings.output_bucket, prefix):
+        name = info.key.removeprefix(prefix)
+        if "/" in name and not name.startswith("people/"):
+            continue
+        target = (root / info.key).resolve()
+        if not target.is_relative_to(root):
+            raise KeyLayoutError(f"refusing to write outside {folder}: {info.key}")
+        body = store.get(settings.output_bucket, info.key)
+        if body is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(body)
+            written.append(target)
+    return written
+
+
+def place_media(path: Path, media: str, folder: Path) -> None:
+    """Put the media beside its report, where the player looks for it: linked if possible, else copied."""
+    target = folder / media / Path(media).name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copyfile(path, target)
+
+
+def _suffixes() -> str:
+    return " ".join(sorted(keys.MEDIA_SUFFIXES))

@@ -1,0 +1,72 @@
+"""How far a media has come, derived from the buckets alone: the same on a laptop and on AWS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from castline import keys
+from castline.records import Manifest, ObjectInfo, Result
+from castline.settings import Settings
+from castline.stages.common import run_of, source_of
+from castline.storage.base import ObjectStore
+
+State = Literal["waiting", "splitting", "analysing", "complete", "partial", "failed"]
+FINISHED: frozenset[State] = frozenset({"complete", "partial", "failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class MediaProgress:
+    """Attributes:
+    frames, audio: (parts written, units made so far). ``splitting`` means more units may come.
+    result: set when the run has ended.
+    """
+
+    media: str
+    state: State
+    frames: tuple[int, int] = (0, 0)
+    audio: tuple[int, int] = (0, 0)
+    result: Result | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED
+
+    @property
+    def done(self) -> int:
+        return self.frames[0] + self.audio[0]
+
+    @property
+    def units(self) -> int:
+        return self.frames[1] + self.audio[1]
+
+
+def progress_of(info: ObjectInfo, store: ObjectStore, settings: Settings) -> MediaProgress:
+    """The state of the current version of one input object.
+
+    Args:
+        info: what ``head`` said of it.
+    """
+    media = info.key
+    run = run_of(source_of(settings.input_bucket, info), settings.options())
+    body = store.get(settings.output_bucket, keys.result_key(media))
+    if body:
+        result = Result.from_json(body)
+        if result.run == run:
+            return MediaProgress(media, result.status, result=result)
+    made = {"frames": 0, "audio": 0}
+    for item in store.find(settings.stage1_bucket, f"{media}/{run}/"):
+        unit = keys.parse_unit(item.key)
+        if unit:
+            made[unit.kind] += 1
+    manifest = store.get(settings.stage1_bucket, keys.manifest_key(media, run))
+    if manifest:
+        kinds = [unit.kind for unit in Manifest.from_json(manifest).units]
+        made = {"frames": kinds.count("frames"), "audio": kinds.count("audio")}
+    done = {"frames": 0, "audio": 0}
+    for item in store.find(settings.output_bucket, keys.parts_prefix(media, run)):
+        parsed = keys.parse_part(item.key)
+        if parsed:
+            done[parsed[0].kind] += 1
+    state: State = "analysing" if manifest else "splitting" if made["frames"] or made["audio"] else "waiting"
+    return MediaProgress(media, state, (done["frames"], made["frames"]), (done["audio"], made["audio"]))

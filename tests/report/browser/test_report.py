@@ -1,0 +1,272 @@
+"""The report in a real browser: clicks, keys, playback, hostile data, a long recording."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from castline.records import AudioStream, Failure, Probe
+from castline.report import render_report, render_views
+
+Open = Callable[..., Any]
+
+PAYLOAD = "</script><img src=x onerror=\"document.documentElement.dataset.owned='yes'\"><script>alert(1)</script>"
+
+
+@pytest.fixture
+def result(make: Any) -> Any:
+    segments = [
+        make.segment(1, "Good evening, and welcome.", 1, 5, timed=True),
+        make.segment(2, "Thank you for the invitation.", 6, 10),
+        make.segment(3, "Then let us begin.", 40, 44, timed=True),
+    ]
+    people = [
+        make.person(1, "Ada Lovelace", (0, 12), (26, 47)),
+        make.person(2, "Grace Hopper", (8, 22), identity="ambiguous"),
+    ]
+    return make.result(people=people, segments=segments)
+
+
+def now(page: Any) -> str:
+    return str(page.js("document.getElementById('now-time').textContent"))
+
+
+def current(page: Any) -> str | None:
+    text = page.js("document.querySelector('.segment.current .words')?.textContent ?? null")
+    return None if text is None else str(text)
+
+
+def test_timeline_works_without_the_media(result: Any, open_report: Open) -> None:
+    page = open_report(render_report(result))
+    page.wait("!document.getElementById('pick').hidden")
+    page.click("#canvas .row:nth-child(3) .track", fraction=0.705)
+    assert now(page) == "0:42"
+    assert current(page) == "Then let us begin."
+    assert page.js("document.getElementById('now-who').textContent") == "Ada Lovelace"
+    assert page.js("document.querySelectorAll('.label.on').length") == 1
+    assert page.js("document.querySelector('.saying').textContent") == "us"
+    page.click("#canvas .row:nth-child(4) .label")
+    assert now(page) == "0:08"
+    assert current(page) == "Thank you for the invitation."
+    assert page.problems() == []
+
+
+def test_transcript_is_operable_by_keyboard(result: Any, open_report: Open) -> None:
+    page = open_report(render_report(result))
+    page.js("document.querySelectorAll('.at')[2].focus()")
+    page.key("Enter")
+    assert now(page) == "0:40"
+    page.js("document.getElementById('ruler').focus()")
+    page.key("ArrowRight")
+    assert now(page) == "0:41"
+    page.key("End")
+    assert now(page) == "1:00"
+    assert page.js("document.getElementById('ruler').getAttribute('aria-valuetext')") == "1:00"
+
+
+def test_search_filters_and_marks(result: Any, open_report: Open) -> None:
+    page = open_report(render_report(result), "#t=41")
+
+    def search(text: str, visible: int) -> None:
+        page.js(f"search.value = {json.dumps(text)}; search.dispatchEvent(new Event('input'))")
+        page.wait(f"document.querySelectorAll('.segment:not([hidden])').length === {visible}")
+
+    search("THE", 2)
+    assert page.js("[...document.querySelectorAll('mark')].map(m => m.textContent)") == ["the", "The"]
+    search("(.*", 0)
+    assert page.js("document.getElementById('nothing-found').hidden") is False
+    search("", 3)
+    assert page.js("document.querySelectorAll('mark').length") == 0
+    words = page.js("[...document.querySelectorAll('.words')].map(p => p.textContent)")
+    assert words == [segment.text for segment in result.transcript.segments]
+    assert page.problems() == []
+
+
+def test_hostile_names_and_words_do_nothing(make: Any, open_report: Open) -> None:
+    people = [make.person(i, PAYLOAD, (0, 9), identity=kind) for i, kind in ((1, "known"), (2, "ambiguous"))]
+    segments = [make.segment(1, PAYLOAD, 0, 9, timed=True, visible=PAYLOAD)]
+    page = open_report(render_report(make.result(media=f"{PAYLOAD}.mp4", people=people, segments=segments)), "#t=3")
+    page.js("search.value = '<img'; search.dispatchEvent(new Event('input'))")
+    page.wait("document.querySelector('mark') !== null")
+    assert page.js("document.documentElement.dataset.owned ?? null") is None
+    assert page.js("document.querySelectorAll('img, script').length") == 2
+    assert page.js("document.querySelector('.face span').textContent") == PAYLOAD
+    assert page.problems() == []
+
+
+def test_policy_stops_what_would_get_through(make: Any, open_report: Open) -> None:
+    html = render_report(make.result()).replace("</footer>", f"</footer>{PAYLOAD.removeprefix('</script>')}")
+    page = open_report(html)
+    assert page.js("document.documentElement.dataset.owned ?? null") is None
+    assert any("Content Security Policy" in problem for problem in page.problems())
+
+
+def test_failed_result_has_no_script_trouble(make: Any, open_report: Open) -> None:
+    error = Failure(code="not_media", message="this is text")
+    page = open_report(render_report(make.result(status="failed", error=error, probe=None, duration_s=None)))
+    assert page.problems() == []
+    assert page.js("document.querySelector('[role=alert]').textContent.includes('this is text')")
+
+
+@pytest.mark.parametrize("size", [(1400, 900), (390, 844)])
+def test_two_hours_fifty_people_stay_usable(make: Any, open_report: Open, size: tuple[int, int]) -> None:
+    people = [make.person(i, f"Person with a long name {i}", *((t + i, t + i + 20) for t in range(0, 7000, 500)))
+              for i in range(1, 51)]  # fmt: skip
+    segments = [make.segment(i, "So we went on and on.", i * 3.6, i * 3.6 + 3.2, timed=True) for i in range(2000)]
+    page = open_report(render_report(make.result(people=people, segments=segments, duration_s=7200.0)), size=size)
+    assert page.js("document.documentElement.scrollWidth <= innerWidth"), "the page itself scrolls sideways"
+    took = page.js(
+        "(() => { const ruler = document.getElementById('ruler'), begin = performance.now();"
+        "for (let i = 0; i < 200; i++) ruler.dispatchEvent(new KeyboardEvent('keydown', {key: 'PageUp'}));"
+        "return (performance.now() - begin) / 200 })()"
+    )
+    assert now(page) == "33:20"
+    assert took < 16, f"{took:.1f} ms per step: too slow for 60 frames a second"
+    for _ in range(6):
+        page.click("#zoom-in")
+    assert page.js("document.querySelectorAll('.tick').length < 40")
+    visible = "(r => r.left >= 0 && r.right <= innerWidth)(document.getElementById('playhead').getBoundingClientRect())"
+    assert page.js(visible), "zooming lost the playhead"
+    in_view = "(([a, b]) => a.top >= b.top && a.bottom <= b.bottom)"
+    boxes = "['.segment.current', '.segments'].map(s => document.querySelector(s).getBoundingClientRect())"
+    assert page.js(f"{in_view}({boxes})"), "the current segment is not scrolled into view"
+    assert page.problems() == []
+
+
+def test_wheel_with_control_zooms_around_the_pointer(result: Any, open_report: Open) -> None:
+    page = open_report(render_report(result))
+    page.wait("!document.getElementById('pick').hidden")  # what stands above the lanes moves them
+    box = page.js("(b => [b.x, b.y, b.width, b.height])(document.querySelector('.ruler').getBoundingClientRect())")
+    x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
+    page.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=-300, modifiers=2)
+    page.wait("document.getElementById('lanes').scrollLeft > 0")
+    for kind in ("mousePressed", "mouseReleased"):
+        page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+    assert now(page) in ("0:29", "0:30")
+
+
+def test_subtitles_in_the_browsers_own_parser(make: Any, open_report: Open) -> None:
+    text = r"a --> b & <c.x> {\an8} \N"
+    vtt = render_views(make.result(segments=[make.segment(1, text, 1, 2)]))["transcript.vtt"].decode()
+    page = open_report(render_report(make.result()))
+    shown = page.js(
+        f"""new Promise((resolve, reject) => {{
+          const track = document.createElement('track');
+          track.src = URL.createObjectURL(new Blob([{json.dumps(vtt)}], {{type: 'text/vtt'}}));
+          track.onload = () => resolve([...track.track.cues].map(c => [c.startTime, c.getCueAsHTML().textContent]));
+          track.onerror = reject;
+          document.querySelector('video').append(track);
+          track.track.mode = 'hidden';
+        }})"""
+    )
+    assert shown == [[1, text]]
+
+
+@pytest.fixture(scope="module")
+def ffmpeg() -> str:
+    found = shutil.which("ffmpeg")
+    if found is None:
+        pytest.skip("no ffmpeg on this machine")
+    return found
+
+
+def record(ffmpeg: str, path: Path, *codec: str) -> None:
+    """Four seconds of test picture and tone."""
+    command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=4"]
+    command += ["-f", "lavfi", "-i", "sine=440:d=4", *codec, f"file:{path}"]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=60)
+
+
+@pytest.mark.parametrize("name", ["Été 2026 + party.webm", "a#b?%41.webm"])
+def test_video_beside_the_page_plays(result: Any, open_report: Open, tmp_path: Path, ffmpeg: str, name: str) -> None:
+    record(ffmpeg, tmp_path / name, "-c:v", "libvpx", "-c:a", "libopus")
+    page = open_report(render_report(result.model_copy(update={"media": f"week1/{name}"})), "#t=2.5")
+    page.wait("document.getElementById('media').currentTime === 2.5")
+    assert page.js("document.getElementById('pick').hidden")
+    # The box of Ada at 2.5 s: between the sightings of 2 s and 3 s, in fractions of the picture.
+    left = page.js(
+        "((box, frame) => (box.left - frame.left) / frame.width)"
+        "(document.querySelector('.face').getBoundingClientRect(), frame.getBoundingClientRect())"
+    )
+    assert left == pytest.approx(0.08 + 0.025, abs=0.003)
+    page.js("document.getElementById('media').muted = true; document.getElementById('media').play()")
+    page.wait("document.getElementById('now-time').textContent === '0:03'")
+    page.click("#faces-toggle")
+    assert page.js("document.getElementById('faces').hidden")
+    assert page.problems() == []
+    # "data:" are the icons of the browser's own player.
+    assert not [url for url in page.requests() if not url.startswith(("file:", "data:"))]
+
+
+def test_a_format_browsers_cannot_decode_is_explained(
+    result: Any, open_report: Open, tmp_path: Path, ffmpeg: str
+) -> None:
+    record(ffmpeg, tmp_path / "clip.mpg", "-c:v", "mpeg1video", "-c:a", "mp2")
+    page = open_report(render_report(result.model_copy(update={"media": "clip.mpg"})))
+    page.wait("!document.getElementById('pick').hidden")
+    assert "“clip.mpg” is not beside this page, or is in a format" in page.js("document.body.innerText")
+
+
+def test_sources_are_tried_in_turn(result: Any, open_report: Open, tmp_path: Path, ffmpeg: str) -> None:
+    record(ffmpeg, tmp_path / "there.webm", "-c:v", "libvpx", "-c:a", "libopus")
+    page = open_report(render_report(result, media_sources=("./not-there.mp4", "./there.webm")))
+    page.wait("document.getElementById('media').readyState > 0")
+    assert page.js("document.getElementById('pick').hidden")
+
+
+def test_a_chosen_file_plays_from_where_the_reader_was(
+    result: Any, open_report: Open, tmp_path: Path, ffmpeg: str
+) -> None:
+    record(ffmpeg, tmp_path / "elsewhere.webm", "-c:v", "libvpx", "-c:a", "libopus")
+    page = open_report(render_report(result), "#t=3")
+    page.wait("!document.getElementById('pick').hidden")
+    node = page.call("DOM.getDocument")["root"]["nodeId"]
+    node = page.call("DOM.querySelector", nodeId=node, selector="#pick-file")["nodeId"]
+    page.call("DOM.setFileInputFiles", nodeId=node, files=[str(tmp_path / "elsewhere.webm")])
+    page.wait("document.getElementById('media').currentTime === 3")
+    assert page.js("document.getElementById('pick').hidden")
+
+
+def test_sound_alone_plays(make: Any, open_report: Open, tmp_path: Path, ffmpeg: str) -> None:
+    record(ffmpeg, tmp_path / "memo.ogg", "-map", "1:a", "-c:a", "libopus")
+    probe = Probe(
+        container="ogg", duration_s=4, video=None, audio=AudioStream(codec="opus", sample_rate=48000, channels=1)
+    )
+    segments = [make.segment(1, "Only a voice.", 1, 3)]
+    page = open_report(render_report(make.result(media="memo.ogg", probe=probe, duration_s=4.0, segments=segments)))
+    page.wait("document.getElementById('media').readyState > 0")
+    page.click(".segment")
+    page.wait("document.getElementById('media').currentTime === 1")
+    assert current(page) == "Only a voice."
+    assert page.problems() == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_has_contrast(result: Any, open_report: Open, dark: bool) -> None:
+    """WCAG AA (4.5:1) for the text colours on the surfaces they stand on."""
+    page = open_report(render_report(result), dark=dark)
+    ratios = page.js(
+        """(() => {
+          const style = getComputedStyle(document.documentElement), probe = document.body;
+          const channel = c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+          const luminance = name => {
+            probe.style.color = style.getPropertyValue(name);
+            const [r, g, b] = getComputedStyle(probe).color.match(/\\d+/g).map(Number).map(channel);
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const pairs = ['ink page', 'ink card', 'soft page', 'soft card', 'soft wash', 'soft accent-wash',
+            'accent card', 'accent accent-wash', 'bad bad-wash', 'warn warn-wash', 'good good-wash', 'warn card',
+            'ink mark', 'amber accent-wash', 'amber card', 'card accent', 'ink bad-wash', 'ink warn-wash'];
+          return Object.fromEntries(pairs.map(pair => {
+            const [a, b] = pair.split(' ').map(name => luminance('--' + name)).sort((x, y) => y - x);
+            return [pair, (a + 0.05) / (b + 0.05)];
+          }));
+        })()"""
+    )
+    assert {pair: round(ratio, 2) for pair, ratio in ratios.items() if ratio < 4.5} == {}
