@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import imageio_ffmpeg
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from castline.models.locate import find_mtcnn
 from castline.models.prepare import can_export, ensure_mtcnn
@@ -29,3 +34,105 @@ def models_dir() -> Path:
         pytest.skip("MTCNN is not exported yet, and torch and facenet-pytorch are not installed to do it")
     ensure_mtcnn(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def noise() -> Callable[[int, int], NDArray[np.uint8]]:
+    """Makes RGB pictures (height, width, 3) of coloured blocks: always the same, and nobody in them."""
+
+    def build(height: int, width: int) -> NDArray[np.uint8]:
+        rows, columns = height // 4 + 1, width // 4 + 1
+        blocks = np.random.default_rng(height * 7919 + width).integers(0, 256, (rows, columns, 3), np.uint8)
+        return blocks.repeat(4, axis=0).repeat(4, axis=1)[:height, :width].copy()
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> Callable[..., None]:
+    """Runs the pinned ffmpeg to make media: ``ffmpeg("-f", "lavfi", "-i", "sine=d=2", path)``."""
+
+    def run(*arguments: object) -> None:
+        argv = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", *map(str, arguments)]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+
+    return run
+
+
+_PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2")
+_TONE = ("-f", "lavfi", "-i", "sine=frequency=440:duration=2")
+_X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+
+
+@pytest.fixture(scope="session")
+def odd_media(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> dict[str, Path]:
+    """Media by name, each odd in the way its name says. Nobody is in them and nothing is said."""
+    folder = tmp_path_factory.mktemp("odd")
+    made: dict[str, Path] = {}
+
+    def make(name: str, *arguments: object) -> Path:
+        made[name] = folder / name
+        ffmpeg(*arguments, made[name])
+        return made[name]
+
+    def write(name: str, content: bytes) -> None:
+        made[name] = folder / name
+        made[name].write_bytes(content)
+
+    both = make("both.mp4", *_PICTURE, *_TONE, *_X264)
+    make("no-audio.mp4", *_PICTURE, *_X264)
+    make("no-video.mp4", *_TONE)
+    make("voice.ogg", *_TONE, "-c:a", "libopus")
+    make("voice.mp3", *_TONE)
+    make("voice.m4a", *_TONE)
+    make("voice.flac", *_TONE)
+    make("late-sound.mkv", *_PICTURE, "-itsoffset", 1, *_TONE, *_X264)
+    make("short.mp4", *_PICTURE, *_TONE, *_X264, "-t", 0.2)
+    make("anamorphic.mp4", *_PICTURE, *_X264, "-vf", "setsar=2")
+    make("variable-rate.mp4", *_PICTURE, *_X264, "-vf", "select='not(mod(n,3))+lt(n,10)'", "-fps_mode", "vfr")
+    make("rotated.mp4", "-display_rotation", -90, "-i", made["no-audio.mp4"], "-c", "copy")
+    make("tiny.mp4", "-f", "lavfi", "-i", "testsrc2=size=16x16:rate=5:duration=1", *_X264)
+    channels = 40
+    inputs = "|".join(["0.1*sin(440*t)"] * channels)
+    make("forty-channels.wav", "-f", "lavfi", "-i", f"aevalsrc={inputs}:d=1:s=16000", "-c:a", "pcm_s16le")
+    stream = make("whole.ts", *_PICTURE, *_TONE, *_X264)
+    write("truncated.ts", stream.read_bytes()[: stream.stat().st_size // 2 + 57])
+    write("cut-off-index.mp4", both.read_bytes()[: both.stat().st_size // 2])
+    make("cover.png", "-f", "lavfi", "-i", "testsrc2=size=64x64", "-frames:v", 1)
+    cover = made.pop("cover.png")
+    make("cover.mp3", *_TONE, "-i", cover, "-map", 0, "-map", 1, "-c:v", "copy", "-disposition:v", "attached_pic")
+    make("cover-only.m4a", "-i", cover, "-c:v", "copy", "-disposition:v", "attached_pic", "-f", "mp4")
+    write("zero.mp4", b"")
+    write("text.mp4", b"This is a letter, not a film.\n" * 20)
+    write("playlist.mp4", b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n")
+    return made
+
+
+@pytest.fixture(scope="session")
+def quiet_media(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> dict[str, Path]:
+    """Sound without speech, by name."""
+    folder = tmp_path_factory.mktemp("quiet")
+    sources = {
+        "silence.wav": "anullsrc=r=16000:d=10",
+        "white.wav": "anoisesrc=color=white:amplitude=0.2:d=10:r=16000:seed=1",
+        "pink.wav": "anoisesrc=color=pink:amplitude=0.3:d=10:r=16000:seed=2",
+        "brown.wav": "anoisesrc=color=brown:amplitude=0.5:d=10:r=16000:seed=3",
+        "hum.wav": "sine=frequency=50:duration=10",
+        "faint.wav": "anoisesrc=color=white:amplitude=0.002:d=10:r=16000:seed=4",
+    }
+    for name, source in sources.items():
+        ffmpeg("-f", "lavfi", "-i", source, folder / name)
+    return {name: folder / name for name in sources}
+
+
+@pytest.fixture(scope="session")
+def short_clips(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> list[Path]:
+    """Four pieces of the demo, a second or two long, with faces and words: one frames and one audio unit each."""
+    folder = tmp_path_factory.mktemp("clips")
+    demo = CHECKOUT / "examples" / "demo.mp4"
+    clips = []
+    for index, start in enumerate((1, 10, 13, 18)):
+        clips.append(folder / f"clip-{index}.mp4")
+        ffmpeg("-ss", start, "-i", demo, "-t", 1.5, *_X264, clips[-1])
+    return clips

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -251,6 +254,46 @@ def test_queue_and_topic_are_encrypted(source: dict[str, Any]) -> None:
     assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
     [topic] = known.resources("AWS::SNS::Topic").values()
     assert topic["KmsMasterKeyId"] == "alias/aws/sns"
+
+
+@pytest.mark.parametrize("folder", ["video_splitting", "face_recognition", "failure_recorder"])
+def test_functions_ship_the_versions_the_tests_ran_with(folder: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = {*project["dependencies"], *project["optional-dependencies"]["analyser"]}
+    lines = (ROOT / "functions" / folder / "requirements.txt").read_text().splitlines()
+    wanted = {line for line in lines if line and not line.startswith("#")}
+    assert wanted
+    assert wanted <= pins
+
+
+@pytest.mark.parametrize("folder", ["video_splitting", "face_recognition", "failure_recorder"])
+def test_functions_ship_what_importing_the_stages_needs(folder: str) -> None:
+    program = (
+        "import sys; import castline.stages, castline.storage, aws_lambda_powertools\n"
+        "print(*{name.partition('.')[0] for name, module in list(sys.modules.items())"
+        " if 'site-packages' in (getattr(module, '__file__', None) or '')})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    of_module = importlib.metadata.packages_distributions()
+    needed = {canonical(of_module[module][0]) for module in done.stdout.split() if module in of_module}
+    lines = (ROOT / "functions" / folder / "requirements.txt").read_text().splitlines()
+    shipped: set[str] = set()
+    waiting = [canonical(line) for line in lines if line and not line.startswith("#")]
+    while waiting:
+        name = waiting.pop()
+        if name not in shipped:
+            shipped.add(name)
+            waiting += [canonical(item) for item in importlib.metadata.requires(name) or () if "extra ==" not in item]
+    assert len(needed) > 5
+    # botocore takes certifi when it is there; setuptools sits in every virtual environment's start.
+    assert needed <= shipped | {"castline", "certifi", "setuptools"}
+
+
+def canonical(requirement: str) -> str:
+    """The name of a requirement, as package indexes compare it."""
+    name = re.match(r"[\w.-]+", requirement)
+    assert name
+    return re.sub(r"[-_.]+", "-", name[0]).lower()
 
 
 # --- the tools' own opinion --------------------------------------------------------------------

@@ -142,20 +142,28 @@ class Frame(Record):
         return f"{self.time_ms:09d}.jpg"
 
 
-class FramesUnit(Record):
-    kind: Literal["frames"] = "frames"
+class _Unit(Record):
+    kind: str
     index: int
+
+    @property
+    def name(self) -> str:
+        """``frames-0000``: unique within the run; the same as ``keys.UnitId.name``."""
+        return f"{self.kind}-{self.index:04d}"
+
+
+class FramesUnit(_Unit):
+    kind: Literal["frames"] = "frames"
     frames: tuple[Frame, ...]
 
 
-class AudioUnit(Record):
+class AudioUnit(_Unit):
     """Attributes:
     start_s, end_s: the piece of the media's timeline the chunk covers.
     hard_cut: the chunk ends in sound, because no silence was near the target length.
     """
 
     kind: Literal["audio"] = "audio"
-    index: int
     start_s: float
     end_s: float
     hard_cut: bool = False
@@ -400,7 +408,15 @@ class TimelineEntry(Record):
 
 
 class UnitFailure(Record):
+    """A piece of the media that was not analysed.
+
+    Attributes:
+        start_s, end_s: the piece of the timeline it covers.
+    """
+
     unit: str
+    start_s: float
+    end_s: float
     error: Failure
 
 
@@ -447,6 +463,7 @@ class Result(Record):
     warnings: tuple[str, ...]
     source: Source
     options: Options
+    sampling: Literal["interval", "keyframes"] | None
     probe: Probe | None
     duration_s: float | None
     engines: dict[str, str]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import matplotlib.cbook
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import skimage.data
 from castline.engines import DetectedFace, Detector, Embedder, Image
 from castline.faces.analyse import decode_jpeg
 from castline.models import load_detector, load_embedder
+from castline.models.locate import find_dlib
 from castline.settings import Settings
 
 
@@ -36,7 +36,8 @@ def detector(models_dir: Path) -> Detector:
 @pytest.fixture(scope="session")
 def embedder(models_dir: Path) -> Embedder:
     """The one that ships in a package, whatever else is in the folder."""
-    pytest.importorskip("dlib")
+    if find_dlib(models_dir) is None:
+        pytest.skip("face_recognition_models is not installed")
     return load_embedder(Settings(models_dir=models_dir, embedder="dlib-resnet-v1"))
 
 
@@ -60,16 +61,5 @@ def make_face() -> Callable[..., DetectedFace]:
         box = np.array([x - size / 2, y - size / 2, x + size / 2, y + size / 2], np.float32)
         offsets = np.array([[-0.2, -0.15], [0.2, -0.15], [0, 0.05], [-0.15, 0.25], [0.15, 0.25]], np.float32)
         return DetectedFace(box, np.float32([x, y]) + offsets * np.float32(size), score)
-
-    return build
-
-
-@pytest.fixture(scope="session")
-def noise() -> Callable[[int, int], Image]:
-    """Deterministic pictures without any face."""
-
-    def build(height: int, width: int) -> Image:
-        small = np.random.default_rng(height * 7919 + width).integers(0, 256, (height // 4 + 1, width // 4 + 1, 3))
-        return cv2.resize(small.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
 
     return build

@@ -6,7 +6,8 @@ import pytest
 from castline.errors import ModelCorrupt, ModelNotFound
 from castline.faces import thresholds_for
 from castline.faces.dlib_resnet import DlibEmbedder
-from castline.faces.onnx_embedders import ArcFaceEmbedder, FaceNetEmbedder
+from castline.faces.onnx_embedders import ArcFaceEmbedder, DlibOnnxEmbedder, FaceNetEmbedder
+from castline.models.locate import find_dlib
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_arcface_normalises_its_crop_and_is_named_by_its_content(tmp_path, make_
     embedder = ArcFaceEmbedder(path)
     picture = np.full((300, 300, 3), (255, 51, 204), np.uint8)
     vector = embedder.embed(picture, [make_face(150, 150, 60)])[0]
-    np.testing.assert_allclose(vector[:3] / vector[0], [1.0, -0.6, 0.6], atol=1e-5)
+    np.testing.assert_allclose(vector[:3] / vector[0], [1.0, -0.6, 0.6], atol=1e-4)
     assert embedder.info.dimension == 64
     assert embedder.info.id.startswith("arcface-")
     copy = tmp_path / "copy.onnx"
@@ -102,6 +103,17 @@ def test_dlib_names_a_missing_and_a_broken_file(tmp_path):
     broken.write_bytes(b"not weights")
     with pytest.raises(ModelCorrupt, match=r"broken\.dat"):
         DlibEmbedder(broken)
+
+
+def test_dlib_itself_and_its_converted_net_agree(detector, embedder, models_dir, astronaut, hopper):
+    pytest.importorskip("dlib")
+    assert isinstance(embedder, DlibOnnxEmbedder)
+    original = DlibEmbedder(find_dlib(models_dir))
+    assert original.info.id == embedder.info.id
+    assert original.embed(astronaut, []).shape == (0, 128)
+    for picture in (astronaut, hopper):
+        faces = detector.detect([picture])[0]
+        np.testing.assert_allclose(embedder.embed(picture, faces), original.embed(picture, faces), atol=1e-5)
 
 
 def test_dlib_tells_two_people_apart(detector, embedder, astronaut, hopper):

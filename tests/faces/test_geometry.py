@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from castline.faces import geometry
@@ -31,6 +31,7 @@ def test_area_resize_is_adaptive_average_pooling(size):
     np.testing.assert_allclose(resized, adaptive_average(image, *size), rtol=1e-6)
 
 
+@settings(max_examples=25, deadline=None)  # the definition it is compared with is a slow loop
 @given(
     st.tuples(st.integers(0, 40), st.integers(0, 30)),
     st.tuples(st.integers(1, 70), st.integers(1, 60)),
@@ -44,11 +45,11 @@ def test_area_crops_average_their_window(corner, size, side):
     np.testing.assert_allclose(crops[0], adaptive_average(image[y0:y1, x0:x1], side, side), rtol=1e-6)
 
 
-def test_integral_of_a_white_8k_picture_survives_32_bits():
-    white = np.full((4320, 7680, 3), 255, np.uint8)  # sums to twice what 32 bits hold
+def test_integral_of_a_huge_white_picture_survives_32_bits():
+    white = np.full((4320, 5000, 3), 255, np.uint8)  # sums to more than 32 bits hold
     sums = geometry.integral_image(white)
     assert (geometry.area_resize(sums, 270, 480) == 255).all()
-    corner = geometry.area_crops(sums, np.array([[7000, 4000, 7680, 4320]]), 48)
+    corner = geometry.area_crops(sums, np.array([[4500, 4000, 5000, 4320]]), 48)
     assert (corner == 255).all()
 
 
@@ -90,6 +91,7 @@ def test_nms_of_nothing_and_of_boxes_without_area():
     assert geometry.nms(points, np.float32([0.5, 0.9]), 0.5).tolist() == [1, 0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(*[st.integers(0, 60)] * 4), min_size=1, max_size=40), st.integers(0, 99))
 def test_nms_leaves_no_two_overlapping_boxes_and_drops_nothing_without_cause(corners, seed):
     boxes = np.float32([[x, y, x + w + 1, y + h + 1] for x, y, w, h in corners])

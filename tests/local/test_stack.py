@@ -21,10 +21,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from castline.errors import LocalStackError
-from castline.local import LocalStack
+from castline.local import LocalStack, start_detached
+from castline.local.reconcile import reconcile
 from castline.local.state import read_state
 from castline.local.wiring import assert_wiring
 from castline.settings import Settings
+from castline.storage import MemoryStore
 
 pytestmark = pytest.mark.e2e
 
@@ -229,6 +231,16 @@ def test_another_profile_is_an_update(stack: LocalStack, seen: Seen) -> None:
     assert seen.take(0) == []
 
 
+def test_what_is_pending_is_sent_again(
+    stack: LocalStack, seen: Seen, config: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = json.loads((ROOT / "tests" / "events" / "input_unicode_plus_space.json").read_text())
+    monkeypatch.setattr("castline.local.reconcile.pending", lambda *_: iter([("video-splitting", event)]))
+    assert reconcile(stack, MemoryStore(), config) == 1
+    [note] = seen.take(1)
+    assert note["event"] == event
+
+
 def test_attach_finds_it_and_a_second_start_is_refused(stack: LocalStack, config: Settings) -> None:
     other = LocalStack.attach(config)
     assert other.endpoint_url == stack.endpoint_url
@@ -272,3 +284,34 @@ def test_objects_outlive_a_hard_kill_and_no_process_does(checkout: Path, seen: S
         second.client("s3").put_object(Bucket="kill-input", Key="b.mp4", Body=b"media")
         [note] = seen.take(1)
         assert key_of(note) == "b.mp4"
+
+
+def test_detached_it_runs_the_real_functions_until_told_to_end(tmp_path: Path) -> None:
+    config = Settings(state_dir=tmp_path, port=0, prefix="det")
+    stack = start_detached(config, slots=1)
+    try:
+        s3 = stack.client("s3")
+        # Needs no model: an input that is no media ends in a result that says so.
+        s3.put_object(Bucket="det-input", Key="note.mp4", Body=b"this is a letter, not a film")
+
+        def result() -> dict[str, Any] | None:
+            found = s3.list_objects_v2(Bucket="det-output", Prefix="note.mp4/result.json")
+            if not found["KeyCount"]:
+                return None
+            document: dict[str, Any] = json.loads(
+                s3.get_object(Bucket="det-output", Key="note.mp4/result.json")["Body"].read()
+            )
+            return document
+
+        assert wait_until(lambda: result() is not None, 30), (tmp_path / "logs" / "video-splitting-0.log").read_text()
+        document = result()
+        assert document is not None
+        assert document["status"] == "failed"
+        assert stack.alive
+        started = psutil.Process(json.loads((tmp_path / "stack.json").read_text())["controller"]["pid"])
+        family = [started, *started.children(recursive=True)]
+    finally:
+        stack.stop()
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+    assert not (tmp_path / "stack.json").exists()

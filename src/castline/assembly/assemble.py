@@ -72,12 +72,12 @@ def assemble(
     audio = [
         (unit, part)
         for unit in manifest.units
-        if isinstance(unit, AudioUnit) and isinstance(part := parts.get(f"audio-{unit.index:04d}"), AudioPart)
+        if isinstance(unit, AudioUnit) and isinstance(part := parts.get(unit.name), AudioPart)
     ]
     clock = _Clock(manifest)
     people, images = _people(frame_parts, gallery, clock)
     segments = _spoken(stitch(audio), people)
-    failures = tuple(UnitFailure(unit=name, error=errors[name].error) for name in sorted(errors) if name not in parts)
+    failures = _failures(manifest, parts, errors, clock)
     status: Status = "failed" if manifest.error and not manifest.units else "complete"
     if failures or (manifest.error and manifest.units):
         status = "partial" if parts else "failed"
@@ -91,6 +91,7 @@ def assemble(
         warnings=(*manifest.warnings, *warnings),
         source=manifest.source,
         options=manifest.options,
+        sampling=manifest.sampling,
         probe=manifest.probe,
         duration_s=manifest.duration_s,
         engines=_engines(frame_parts, [part for _, part in audio]),
@@ -125,8 +126,27 @@ class _Clock:
         return time_ms / 1000, end
 
 
+def _failures(
+    manifest: Manifest,
+    parts: Mapping[str, FramesPart | AudioPart],
+    errors: Mapping[str, ErrorPart],
+    clock: _Clock,
+) -> tuple[UnitFailure, ...]:
+    failures = []
+    for unit in manifest.units:
+        name = unit.name
+        if name in parts or name not in errors:
+            continue
+        if isinstance(unit, AudioUnit):
+            start, end = unit.start_s, unit.end_s
+        else:
+            start, end = unit.frames[0].time_ms / 1000, clock.range_of(unit.frames[-1].time_ms)[1]
+        failures.append(UnitFailure(unit=name, start_s=start, end_s=end, error=errors[name].error))
+    return tuple(failures)
+
+
 def _in_order(manifest: Manifest, parts: Mapping[str, FramesPart | AudioPart]) -> list[FramesPart | AudioPart]:
-    names = [f"{unit.kind}-{unit.index:04d}" for unit in manifest.units]
+    names = [unit.name for unit in manifest.units]
     return [parts[name] for name in names if name in parts]
 
 

@@ -27,21 +27,30 @@ def integral_image(image: Image) -> Integral:
         image: shape (h, w, 3), uint8.
 
     Returns:
-        Shape (3, h + 1, w + 1), uint32. Sums wrap modulo 2**32; differences of them are right as long
-        as the window itself sums to less, which is any window under 16 megapixels.
+        Shape (h + 1, w + 1, 4), uint32; the fourth channel is ballast (see ``_gather``). Sums wrap modulo
+        2**32; differences of them are right as long as the window itself sums to less, which is any
+        window under 16 megapixels.
     """
     height, width = image.shape[:2]
-    sums = np.empty((3, height + 1, width + 1), np.uint32)
+    padded = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
     if height * width * 255 < SIGNED_LIMIT:
-        for channel, plane in enumerate(cv2.split(image)):
-            cv2.integral(plane, sums[channel].view(np.int32), sdepth=cv2.CV_32S)
-    else:
-        sums[:, 0, :] = 0
-        sums[:, :, 0] = 0
-        inner = sums[:, 1:, 1:]
-        np.cumsum(image.transpose(2, 0, 1), axis=1, dtype=np.uint32, out=inner)
-        np.cumsum(inner, axis=2, dtype=np.uint32, out=inner)
+        fast: Integral = cv2.integral(padded, sdepth=cv2.CV_32S).view(np.uint32)
+        return fast
+    sums = np.zeros((height + 1, width + 1, 4), np.uint32)
+    inner = sums[1:, 1:]
+    np.cumsum(padded, axis=0, dtype=np.uint32, out=inner)
+    np.cumsum(inner, axis=1, dtype=np.uint32, out=inner)
     return sums
+
+
+def _gather(cells: Integral, index: NDArray[np.int64], axis: int) -> Integral:
+    """``take`` along an axis of pixels, shape (..., 4).
+
+    A pixel's four sums are 16 bytes. Seen as one complex number they are moved in one piece, three times
+    as fast as three separate channels.
+    """
+    taken = cells.view(np.complex128)[..., 0].take(index, axis=axis)
+    return taken.view(np.uint32).reshape(*taken.shape, 4)
 
 
 def _window_edges(size: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -59,10 +68,11 @@ def area_resize(sums: Integral, height: int, width: int) -> NDArray[np.float32]:
     Returns:
         Shape (3, height, width), float32, 0..255.
     """
-    y0, y1 = _window_edges(sums.shape[1] - 1, height)
-    x0, x1 = _window_edges(sums.shape[2] - 1, width)
-    rows = sums[:, y1] - sums[:, y0]
-    pooled = (rows[:, :, x1] - rows[:, :, x0]).astype(np.float32)
+    y0, y1 = _window_edges(sums.shape[0] - 1, height)
+    x0, x1 = _window_edges(sums.shape[1] - 1, width)
+    rows = sums[y1] - sums[y0]
+    total = _gather(rows, x1, axis=1) - _gather(rows, x0, axis=1)
+    pooled = total[..., :3].transpose(2, 0, 1).astype(np.float32, order="C")
     pooled /= (y1 - y0).astype(np.float32)[:, None]
     pooled /= (x1 - x0).astype(np.float32)
     return pooled
@@ -82,15 +92,17 @@ def area_crops(sums: Integral, windows: NDArray[np.int64], side: int) -> NDArray
     size = windows[:, 2:] - windows[:, :2]
     first = windows[:, :2, None] + index * size[:, :, None] // side
     last = windows[:, :2, None] - (-(index + 1) * size[:, :, None] // side)
-    stride = sums.shape[2]
-    flat = sums.reshape(3, -1)
+    cells, stride = sums.reshape(-1, 4), sums.shape[1]
     x0, x1 = first[:, 0, None, :], last[:, 0, None, :]
     y0, y1 = first[:, 1, :, None] * stride, last[:, 1, :, None] * stride
-    total = flat[:, y1 + x1] - flat[:, y0 + x1] - flat[:, y1 + x0] + flat[:, y0 + x0]
-    pooled = total.astype(np.float32)
-    pooled /= (last[:, 1] - first[:, 1]).astype(np.float32)[:, :, None]
-    pooled /= (last[:, 0] - first[:, 0]).astype(np.float32)[:, None, :]
-    return pooled.transpose(1, 0, 2, 3)
+    total = _gather(cells, y1 + x1, axis=0)
+    total -= _gather(cells, y0 + x1, axis=0)
+    total -= _gather(cells, y1 + x0, axis=0)
+    total += _gather(cells, y0 + x0, axis=0)
+    pooled = total[..., :3].transpose(0, 3, 1, 2).astype(np.float32, order="C")
+    pooled /= (last[:, 1] - first[:, 1]).astype(np.float32)[:, None, :, None]
+    pooled /= (last[:, 0] - first[:, 0]).astype(np.float32)[:, None, None, :]
+    return pooled
 
 
 def pyramid_scales(height: int, width: int, smallest_face: int, factor: float, window: int = 12) -> list[float]:

@@ -1,4 +1,4 @@
-"""Embedders that are one ONNX net over one square crop: FaceNet, and anything of ArcFace's kind."""
+"""Embedders that are one ONNX net over one square crop: FaceNet, dlib's ResNet, and ArcFace's kind."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from castline.engines import DetectedFace, EngineInfo, Image
 from castline.errors import ModelCorrupt
 from castline.faces.align import aligned_crop, box_crop, unit_rows
+from castline.faces.dlib_resnet import SIDE as DLIB_SIDE
+from castline.faces.dlib_resnet import TEMPLATE as DLIB_TEMPLATE
 from castline.models.declared import engine
 from castline.models.session import open_session
 
@@ -87,6 +89,29 @@ class FaceNetEmbedder(_OnnxEmbedder):
 
     def _normalise(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         return (pixels - np.float32(127.5)) / np.float32(128)
+
+
+class DlibOnnxEmbedder(_OnnxEmbedder):
+    """dlib's ResNet v1, run by ONNX Runtime: aligned to 150 x 150, RGB 0..255; 128 numbers.
+
+    The file is made by ``castline.models.dlib_net``. Its vectors equal dlib's own to six digits, so the
+    two share an id.
+
+    Raises:
+        ModelNotFound, ModelCorrupt: as ``open_session``; also when input or output has another shape.
+    """
+
+    _side = DLIB_SIDE
+
+    def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo | None = None) -> None:
+        super().__init__(path, threads)
+        self.info = info or replace(engine("dlib-resnet-v1"), source=str(path))
+
+    def _crop(self, image: Image, face: DetectedFace) -> NDArray[np.uint8]:
+        return aligned_crop(image, face.landmarks, DLIB_TEMPLATE, self._side)
+
+    def _normalise(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        return pixels
 
 
 class ArcFaceEmbedder(_OnnxEmbedder):

@@ -8,11 +8,15 @@ import signal
 import sys
 import threading
 
-from castline.errors import CastlineError
+from castline.errors import CastlineError, LocalStackError
 from castline.local.reconcile import reconcile
 from castline.local.stack import LocalStack
-from castline.settings import settings
+from castline.settings import Settings, settings
 from castline.storage import S3Store
+
+logger = logging.getLogger("castline.local")
+
+_WATCH_S = 1.0
 
 
 def main() -> int:
@@ -28,15 +32,25 @@ def main() -> int:
     config = settings()
     try:
         with LocalStack(config, arguments.slots, prewarm=arguments.prewarm) as stack:
-            reconcile(stack, S3Store(stack.client("s3")), config)
-            logging.getLogger(__name__).info("ready at %s", stack.endpoint_url)
-            ended.wait()
+            logger.info("ready at %s", stack.endpoint_url)
+            _catch_up(stack, config)
+            while not ended.wait(_WATCH_S):
+                if not stack.alive:
+                    raise LocalStackError("the AWS emulator died; its last words are in logs/ministack.log")
     except CastlineError as error:
         if error.detail:
-            logging.getLogger(__name__).error("%s", error.detail)
-        logging.getLogger(__name__).error("%s", error)
+            logger.error("%s", error.detail)
+        logger.error("%s", error)
         return 1
     return 0
+
+
+def _catch_up(stack: LocalStack, config: Settings) -> None:
+    try:
+        reconcile(stack, S3Store(stack.client("s3")), config)
+    except Exception:
+        # A damaged object in a bucket must not keep everything else from running.
+        logger.exception("could not re-drive everything that was unfinished")
 
 
 if __name__ == "__main__":

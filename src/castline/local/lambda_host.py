@@ -72,6 +72,7 @@ class LambdaHost:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lambda-host", daemon=True)
         self._runner: web.AppRunner | None = None
+        self._configured = asyncio.Event()
         self.port = 0
 
     def start(self) -> None:
@@ -91,7 +92,9 @@ class LambdaHost:
         extra_environment: dict[str, str] | None = None,
         prewarm: bool = False,
     ) -> None:
-        """Replace the functions. Those running are ended first.
+        """Replace the functions. Those running are ended, and their events answered as failed, first.
+
+        Invocations that come before the first call, or during one, wait.
 
         Args:
             endpoint_url: what the functions' AWS clients talk to.
@@ -147,6 +150,7 @@ class LambdaHost:
     async def _configure(
         self, specs: list[FunctionSpec], endpoint_url: str, extra: dict[str, str], prewarm: bool
     ) -> None:
+        self._configured.clear()
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
         self._pools = {
             spec.name: FunctionPool(
@@ -160,6 +164,7 @@ class LambdaHost:
         }
         for pool in self._pools.values():
             pool.start(prewarm=prewarm)
+        self._configured.set()
 
     async def _shut_down(self) -> None:
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
@@ -170,6 +175,7 @@ class LambdaHost:
 
     async def _on_invoke(self, request: web.Request) -> web.Response:
         body = await request.read()
+        await self._configured.wait()
         pool = self._pools.get(request.match_info["function"])
         if pool is None:
             return _failed(error_body("Host.UnknownFunction", f"no function {request.match_info['function']}"))

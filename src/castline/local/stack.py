@@ -104,6 +104,11 @@ class LocalStack:
         return self._state.endpoint_url
 
     @property
+    def alive(self) -> bool:
+        """Whether the emulator and whoever controls it still run."""
+        return self._state is not None and self._state.engine.alive and self._state.controller.alive
+
+    @property
     def function_names(self) -> dict[str, str]:
         """Function name by the template's logical id."""
         return self.deployment.resolver.function_names()

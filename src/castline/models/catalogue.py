@@ -19,7 +19,7 @@ from castline.engines import Detector, Embedder, EngineInfo
 from castline.errors import ModelError, ModelNotFound
 from castline.models import locate, prepare
 from castline.models.declared import ENGINES, engine
-from castline.models.fetch import fetch
+from castline.models.download import fetch
 
 if TYPE_CHECKING:
     from castline.settings import Settings
@@ -43,22 +43,20 @@ def _surveyed(info: EngineInfo, models_dir: Path) -> EngineInfo:
             info, reason=f"not in {models_dir}, and torch and facenet-pytorch are not installed to export it"
         )
     if info.id == "facenet-vggface2":
-        if path := locate.find_facenet(models_dir):
-            return replace(info, source=str(path), reason="in the models folder")
-        weights = models_dir / locate.FACENET_WEIGHTS
-        if weights.is_file() and prepare.can_export():
-            return replace(info, source=str(weights), reason="weights in the models folder; exported at first use")
+        if facenet := locate.find_facenet(models_dir):
+            return replace(info, source=str(facenet), reason="in the models folder")
+        exportable = models_dir / locate.FACENET_WEIGHTS
+        if exportable.is_file() and prepare.can_export():
+            return replace(info, source=str(exportable), reason="weights in the models folder; exported at first use")
         return replace(info, reason=f"its weights are not in {models_dir}")
     if info.id == "dlib-resnet-v1":
-        path = locate.find_dlib(models_dir)
-        if path is None:
-            return replace(info, reason=f"not in {models_dir}, and face_recognition_models is not installed")
-        bundled = path.parent != models_dir
-        return replace(
-            info,
-            source="bundled" if bundled else str(path),
-            reason="ships in face_recognition_models" if bundled else "in the models folder",
-        )
+        weights = locate.find_dlib(models_dir)
+        if weights is not None and weights.parent != models_dir:
+            return replace(info, source="bundled", reason="ships in face_recognition_models")
+        file = weights or models_dir / locate.DLIB_ONNX_FILE
+        if file.is_file():
+            return replace(info, source=str(file), reason="in the models folder")
+        return replace(info, reason=f"not in {models_dir}, and face_recognition_models is not installed")
     return replace(info, reason="needs the path of a model: arcface:<file>")
 
 
@@ -131,23 +129,29 @@ def _facenet_file(models_dir: Path) -> Path:
 
 
 def _dlib(info: EngineInfo, settings: Settings, reason: str) -> Embedder:
-    file = locate.find_dlib(settings.models_dir)
+    """dlib's net, run by ONNX Runtime where it can be converted, otherwise by dlib (equal, but slower)."""
+    weights = locate.find_dlib(settings.models_dir)
+    file = prepare.ensure_dlib(settings.models_dir) or weights
     if file is None:
         raise ModelNotFound(
             f"dlib's weights ({locate.DLIB_FILE}) are not in {settings.models_dir}, "
             "and the package face_recognition_models is not installed"
         )
-    where = str(file) if file.parent == settings.models_dir else "bundled"
+    bundled = weights is not None and weights.parent != settings.models_dir
+    where = "bundled" if bundled else str(file)
     # Not str.format: a path in the reason may hold braces.
     return _embedder(replace(info, source=where, reason=reason.replace("{where}", where)), file, settings)
 
 
 def _embedder(info: EngineInfo, file: Path, settings: Settings) -> Embedder:
-    if info.id == "dlib-resnet-v1":
+    if info.id == "dlib-resnet-v1" and file.suffix != ".onnx":
         from castline.faces.dlib_resnet import DlibEmbedder
 
         return DlibEmbedder(file, info=info)
-    from castline.faces.onnx_embedders import ArcFaceEmbedder, FaceNetEmbedder
+    from castline.faces.onnx_embedders import ArcFaceEmbedder, DlibOnnxEmbedder, FaceNetEmbedder
+
+    if info.id == "dlib-resnet-v1":
+        return DlibOnnxEmbedder(file, threads=settings.threads, info=info)
 
     if info.id == "arcface":
         return ArcFaceEmbedder(file, threads=settings.threads, info=info)
@@ -157,5 +161,5 @@ def _embedder(info: EngineInfo, file: Path, settings: Settings) -> Embedder:
 def _declared(name: str, role: str) -> EngineInfo:
     info = engine(name)
     if info.role != role:
-        raise ModelNotFound(f"{name} is a {info.role}, not a {role}")
+        raise ModelNotFound(f"{name} is a face engine of the role {info.role}, not {role}")
     return info

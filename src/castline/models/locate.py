@@ -13,6 +13,8 @@ FACENET_FILE = "facenet-vggface2.onnx"
 #: facenet-pytorch's own file, from which FACENET_FILE is exported.
 FACENET_WEIGHTS = "20180402-114759-vggface2.pt"
 DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
+#: The same net as ONNX, as ``castline.models.dlib_net`` writes it.
+DLIB_ONNX_FILE = "dlib-resnet-v1.onnx"
 
 
 def bundled(package: str, relative: str) -> Path | None:
@@ -41,7 +43,7 @@ def find_facenet(models_dir: Path) -> Path | None:
 
 
 def find_dlib(models_dir: Path) -> Path | None:
-    """dlib's ResNet: the models folder first, then the package that carries it."""
+    """dlib's ResNet in its own format: the models folder first, then the package that carries it."""
     path = models_dir / DLIB_FILE
     return path if path.is_file() else bundled("face_recognition_models", f"models/{DLIB_FILE}")
 

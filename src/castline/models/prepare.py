@@ -1,4 +1,4 @@
-"""Makes the ONNX files that are not there yet, in a process of its own (torch stays out of ours)."""
+"""Makes the ONNX files that are not there yet; what needs torch, in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from castline.errors import ModelError, ModelNotFound
-from castline.models.locate import FACENET_WEIGHTS, find_facenet, find_mtcnn
+from castline.models.locate import DLIB_ONNX_FILE, FACENET_WEIGHTS, find_dlib, find_facenet, find_mtcnn
 
 #: An export takes three seconds, of which two are torch's import; a cold disk multiplies that.
 _EXPORT_TIMEOUT_S = 120
@@ -63,6 +63,30 @@ def ensure_facenet(models_dir: Path) -> Path:
     if found is None:
         raise ModelError(f"the export of FaceNet left no file in {models_dir}")
     return found
+
+
+def ensure_dlib(models_dir: Path) -> Path | None:
+    """Path of dlib's ResNet as ONNX; converted first when its weights are here and onnx is installed.
+
+    Returns:
+        None when there is nothing to convert, no onnx to do it, or no leave to write into the folder:
+        dlib itself may then still run its own file.
+
+    Raises:
+        ModelCorrupt: the weights are not dlib's face ResNet v1.
+    """
+    target = models_dir / DLIB_ONNX_FILE
+    if target.is_file():
+        return target
+    weights = find_dlib(models_dir)
+    if weights is None or importlib.util.find_spec("onnx") is None:
+        return None
+    from castline.models.dlib_net import convert
+
+    try:
+        return convert(weights, target)
+    except OSError:
+        return None
 
 
 def _export(*arguments: str) -> None:

@@ -37,8 +37,8 @@ INFO = EngineInfo(
 
 
 class PocketSphinxTranscriber:
-    """One decoder per process; each call starts from the model's own channel estimate, so that the
-    same audio gives the same words whatever was heard before."""
+    """One decoder per process; each call starts from the model's own estimate of the channel, so that
+    the same audio gives the same words whatever was heard before."""
 
     def __init__(self, info: EngineInfo = INFO) -> None:
         import pocketsphinx
@@ -46,11 +46,10 @@ class PocketSphinxTranscriber:
         self.info = info
         self._lib = pocketsphinx
         self._decoder = pocketsphinx.Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
-        self._initial_cmn = self._decoder.get_cmn(False)
 
     def transcribe(self, speech: Speech) -> Transcription:
         samples = (np.clip(speech.samples, -1, 1) * 32767).astype(np.int16)
-        self._decoder.set_cmn(self._initial_cmn)
+        self._decoder.reinit_feat()  # drops the running estimates of channel and noise
         segments: list[Segment] = []
         for start, end in self._utterances(samples):
             words = self._words(samples[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)], start)

@@ -40,7 +40,7 @@ def complete_run(
     if body is None:
         return False
     manifest = Manifest.from_json(body)
-    names = {f"{unit.kind}-{unit.index:04d}" for unit in manifest.units}
+    names = {unit.name for unit in manifest.units}
     done, failed = written_parts(media, run, store, settings)
     if names - done.keys() - failed.keys():
         return False

@@ -40,11 +40,7 @@ def _missing(media: str, run: str, store: ObjectStore, settings: Settings) -> It
         yield settings.splitter_function, object_created(settings.input_bucket, media)
         return
     done, failed = written_parts(media, run, store, settings)
-    missing = [
-        unit
-        for unit in Manifest.from_json(body).units
-        if f"{unit.kind}-{unit.index:04d}" not in done.keys() | failed.keys()
-    ]
+    missing = [unit for unit in Manifest.from_json(body).units if unit.name not in done.keys() | failed.keys()]
     for unit in missing:
         key = keys.UnitId(media, run, unit.kind, unit.index).stage1_key
         yield settings.analyser_function, object_created(settings.stage1_bucket, key)

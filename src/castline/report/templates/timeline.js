@@ -32,7 +32,7 @@ function createTimeline(data, player) {
       const tick = document.createElement("span");
       tick.className = "tick";
       tick.textContent = formatTime(i * step);
-      tick.style.transform = `translateX(${pixels(i * step)}px)`;
+      tick.style.left = `${(100 * i * step) / data.duration}%`;
       ruler.append(tick);
     }
   }
@@ -101,7 +101,7 @@ function createTimeline(data, player) {
     if (hover.hidden) return;
     const t = secondsAt(event);
     hover.style.transform = `translateX(${pixels(t)}px)`;
-    hover.textContent = formatTime(t);
+    hover.dataset.time = formatTime(t);
     if (event.buttons === 1) player.seek(t);
   });
   canvas.addEventListener("pointerleave", () => { hover.hidden = true; });

@@ -1,0 +1,118 @@
+"""A real stack with real engines, media made by real ffmpeg, and ways to wait for results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from castline.local import LocalStack
+from castline.progress import MediaProgress, progress_of
+from castline.records import Result
+from castline.settings import Settings
+from castline.storage import S3Store
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+class Pipeline:
+    """A running stack as a test sees it."""
+
+    def __init__(self, stack: LocalStack, settings: Settings) -> None:
+        self.stack = stack
+        self.settings = settings
+        self.store = S3Store(stack.client("s3"))
+
+    def upload(self, path: Path, key: str | None = None) -> str:
+        key = key or path.name
+        self.store.put(self.settings.input_bucket, key, path)
+        return key
+
+    def look(self, key: str) -> MediaProgress:
+        info = self.store.head(self.settings.input_bucket, key)
+        assert info is not None
+        return progress_of(info, self.store, self.settings)
+
+    def results(self, keys: Sequence[str], timeout_s: float = 120) -> dict[str, Result]:
+        """Wait until every media has its result."""
+        found: dict[str, Result] = {}
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for key in keys:
+                if key not in found and (result := self.look(key).result):
+                    found[key] = result
+            if len(found) == len(keys):
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"no result after {timeout_s} s: {[self.look(key) for key in keys if key not in found]}")
+
+    def output(self, media: str) -> dict[str, bytes]:
+        """Everything published for a media; parts are left out."""
+        return {
+            info.key.removeprefix(f"{media}/"): self.store.get(self.settings.output_bucket, info.key) or b""
+            for info in self.store.find(self.settings.output_bucket, f"{media}/")
+            if "/parts/" not in info.key
+        }
+
+    def dead_letters(self) -> list[str]:
+        """Bodies of the messages in the dead-letter queue; they stay in it."""
+        sqs = self.stack.client("sqs")
+        (url,) = sqs.list_queues()["QueueUrls"]
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+
+@pytest.fixture(scope="session")
+def make_settings(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]:
+    """Settings of a stack with a state folder of its own."""
+
+    def build(**changes: Any) -> Settings:
+        defaults = {
+            "state_dir": tmp_path_factory.mktemp("state"),
+            "models_dir": models_dir,
+            "port": 0,
+            "embedder": "dlib-resnet-v1",
+            "transcriber": "pocketsphinx",
+            "threads": 1,
+        }
+        return Settings(**{**defaults, **changes})
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def pipeline(make_settings: Callable[..., Settings]) -> Iterator[Pipeline]:
+    """One stack for all tests that do no harm to it."""
+    settings = make_settings()
+    with LocalStack(settings, slots=2, prewarm=True) as stack:
+        yield Pipeline(stack, settings)
+
+
+@pytest.fixture
+def fresh_pipeline(make_settings: Callable[..., Settings]) -> Iterator[Pipeline]:
+    """A stack for one test."""
+    settings = make_settings()
+    with LocalStack(settings, slots=2) as stack:
+        yield Pipeline(stack, settings)
+
+
+@pytest.fixture
+def attach() -> type[Pipeline]:
+    """``attach(stack, settings)`` looks at a stack a test started itself."""
+    return Pipeline
+
+
+@pytest.fixture(scope="session")
+def demo() -> Path:
+    return CHECKOUT / "examples" / "demo.mp4"
+
+
+@pytest.fixture(scope="session")
+def long_speech(demo: Path, tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> Path:
+    """48 s of the demo's speech over its picture: an audio unit that takes seconds to transcribe."""
+    path = tmp_path_factory.mktemp("speech") / "long.mp4"
+    ffmpeg("-stream_loop", "1", "-i", demo, "-c", "copy", path)
+    return path

@@ -1,0 +1,78 @@
+"""Every kind of input ends in a typed status, and every error is one readable line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from castline.records import Result
+
+pytestmark = pytest.mark.e2e
+
+#: What the issue of each file is; everything else of the generated set is normal input.
+_FAILS = {
+    "zero.mp4": "not_media",
+    "text.mp4": "not_media",
+    "playlist.mp4": "forbidden_media",
+    "cover-only.m4a": "no_streams",
+    "cut-off-index.mp4": "not_media",
+}
+_SHARED_FAILS = {"text_named.mp4": "not_media", "zero_bytes.mp4": "not_media"}
+
+
+def _check(result: Result, expected_code: str | None) -> None:
+    if expected_code is None:
+        assert result.status == "complete", result.error
+        assert result.error is None
+        return
+    assert result.status == "failed"
+    assert result.error is not None
+    assert result.error.code == expected_code
+    assert "\n" not in result.error.message
+    assert len(result.error.message) < 300
+    assert not result.people
+    assert not result.transcript.segments
+
+
+def test_generated_inputs(pipeline, odd_media: dict[str, Path]) -> None:
+    keys = [pipeline.upload(path, f"odd/{name}") for name, path in odd_media.items()]
+    results = pipeline.results(keys, 180)
+    for name in odd_media:
+        _check(results[f"odd/{name}"], _FAILS.get(name))
+    by_name = {key.removeprefix("odd/"): result for key, result in results.items()}
+    rotated = by_name["rotated.mp4"].probe
+    assert rotated and rotated.video
+    assert rotated.video.rotation == 90
+    assert (rotated.video.width, rotated.video.height) == (180, 320)
+    assert by_name["no-audio.mp4"].probe.audio is None  # type: ignore[union-attr]
+    assert by_name["no-video.mp4"].probe.video is None  # type: ignore[union-attr]
+    assert by_name["forty-channels.wav"].probe.audio.channels == 40  # type: ignore[union-attr]
+    assert any("damaged" in warning or "only" in warning for warning in by_name["truncated.ts"].warnings)
+    for result in results.values():
+        assert not result.people
+        assert result.transcript.text == ""
+
+
+def test_shared_bad_media(pipeline, shared_data: Path) -> None:
+    files = sorted((shared_data / "badmedia").iterdir())
+    keys = [pipeline.upload(path, f"bad/{path.name}") for path in files]
+    results = pipeline.results(keys, 180)
+    for path in files:
+        _check(results[f"bad/{path.name}"], _SHARED_FAILS.get(path.name))
+
+
+def test_awkward_key_survives(pipeline, odd_media: dict[str, Path]) -> None:
+    key = pipeline.upload(odd_media["no-audio.mp4"], "week 1/Été 2026 + party & 100%.MP4")
+    result = pipeline.results([key])[key]
+    assert result.media == key
+    assert result.status == "complete"
+    assert "report.html" in pipeline.output(key)
+
+
+def test_foreign_keys_are_left_alone(pipeline, odd_media: dict[str, Path]) -> None:
+    pipeline.upload(odd_media["text.mp4"], "notes/readme.txt")
+    key = pipeline.upload(odd_media["no-audio.mp4"], "notes/clip.mp4")
+    pipeline.results([key])
+    assert not list(pipeline.store.find(pipeline.settings.stage1_bucket, "notes/readme.txt"))
+    assert not list(pipeline.store.find(pipeline.settings.output_bucket, "notes/readme.txt"))

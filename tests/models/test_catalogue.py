@@ -1,0 +1,174 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from castline.errors import ModelCorrupt, ModelNotFound
+from castline.models import (
+    ENGINES,
+    engine,
+    ensure_mtcnn,
+    load_detector,
+    load_embedder,
+    locate,
+    prepare,
+    session,
+    survey,
+)
+from castline.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def embedder_file(models_dir):
+    """dlib's net as ONNX in the models folder."""
+    path = prepare.ensure_dlib(models_dir)
+    if path is None:
+        pytest.skip("face_recognition_models or onnx is not installed")
+    return path
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch):
+    """No package carries weights, and nothing can be exported or downloaded."""
+    monkeypatch.setattr(locate, "bundled", lambda package, relative: None)
+    monkeypatch.setattr(prepare, "can_export", lambda: False)
+
+
+def test_declarations_are_complete():
+    assert [info.id for info in ENGINES] == ["mtcnn", "facenet-vggface2", "dlib-resnet-v1", "arcface"]
+    assert {info.role for info in ENGINES} == {"detector", "embedder"}
+    assert all(info.title and info.licence for info in ENGINES)
+    assert engine("dlib-resnet-v1").dimension == 128
+
+
+def test_auto_takes_mtcnn_and_dlib_and_says_why(models_dir, tmp_path):
+    detector = load_detector(Settings(models_dir=models_dir))
+    assert detector.info.id == "mtcnn"
+    assert detector.info.source == str(models_dir)
+    embedder = load_embedder(Settings(models_dir=tmp_path))
+    assert embedder.info.id == "dlib-resnet-v1"
+    assert embedder.info.source == "bundled"
+    assert embedder.info.reason.startswith("dlib ResNet v1 (bundled); FaceNet's weights")
+    assert str(tmp_path) in embedder.info.reason
+
+
+def test_a_file_in_the_models_folder_comes_before_a_bundled_one(tmp_path):
+    bundled = locate.find_dlib(tmp_path)
+    if bundled is None:
+        pytest.skip("face_recognition_models is not installed")
+    (tmp_path / locate.DLIB_FILE).symlink_to(bundled)
+    embedder = load_embedder(Settings(models_dir=tmp_path, embedder="dlib-resnet-v1"))
+    assert embedder.info.source.startswith(str(tmp_path))
+
+
+def test_dlib_runs_its_own_file_where_nothing_can_be_converted(tmp_path, monkeypatch):
+    pytest.importorskip("dlib")
+    if locate.find_dlib(tmp_path) is None:
+        pytest.skip("face_recognition_models is not installed")
+    monkeypatch.setattr(prepare, "ensure_dlib", lambda models_dir: None)
+    embedder = load_embedder(Settings(models_dir=tmp_path))
+    assert type(embedder).__name__ == "DlibEmbedder"
+    assert (embedder.info.id, embedder.info.source) == ("dlib-resnet-v1", "bundled")
+
+
+def test_an_explicit_path_comes_first(models_dir, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    for path in ensure_mtcnn(models_dir).values():
+        (tmp_path / "elsewhere" / path.name).write_bytes(path.read_bytes())
+    detector = load_detector(Settings(models_dir=models_dir, detector=f"mtcnn:{tmp_path / 'elsewhere'}"))
+    assert detector.info.source == str(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ("eigenfaces", "there is no face engine 'eigenfaces'; known: mtcnn, facenet-vggface2"),
+        ("mtcnn", "mtcnn is a face engine of the role detector, not embedder"),
+        ("arcface", "needs the path of its model: arcface:<file>"),
+        ("arcface:/does/not/exist.onnx", r"model file /does/not/exist\.onnx does not exist"),
+        ("dlib-resnet-v1:/does/not/exist.dat", r"model file /does/not/exist\.dat does not exist"),
+        ("dlib-resnet-v1", "the package face_recognition_models is not installed"),
+        ("facenet-vggface2", r"FaceNet's weights \(20180402-114759-vggface2\.pt\) are not in"),
+        ("auto", "the package face_recognition_models is not installed"),
+    ],
+)
+def test_what_cannot_be_had_is_said_in_one_line(nothing_installed, tmp_path, choice, message):
+    with pytest.raises(ModelNotFound, match=message) as caught:
+        load_embedder(Settings(models_dir=tmp_path, embedder=choice))
+    assert "\n" not in caught.value.message
+
+
+def test_a_detector_that_cannot_be_had(nothing_installed, tmp_path):
+    with pytest.raises(ModelNotFound, match=r"MTCNN is not in .* and cannot be exported"):
+        load_detector(Settings(models_dir=tmp_path))
+    with pytest.raises(ModelNotFound, match=r"does not hold mtcnn-pnet\.onnx"):
+        load_detector(Settings(models_dir=tmp_path, detector=f"mtcnn:{tmp_path}"))
+    with pytest.raises(ModelNotFound, match="of the role embedder, not detector"):
+        load_detector(Settings(models_dir=tmp_path, detector="dlib-resnet-v1"))
+
+
+def test_a_broken_file_is_named_and_not_passed_over(tmp_path):
+    (tmp_path / locate.FACENET_FILE).write_bytes(b"half a download")
+    with pytest.raises(ModelCorrupt, match=r"facenet-vggface2\.onnx is not a usable ONNX model; delete it"):
+        load_embedder(Settings(models_dir=tmp_path))
+
+
+def test_asking_for_facenet_by_name_tries_the_hub(tmp_path, monkeypatch):
+    asked = []
+
+    def refuse(name, models_dir):
+        asked.append((name, models_dir))
+        raise ModelNotFound("the hub said no")
+
+    monkeypatch.setattr("castline.models.catalogue.fetch", refuse)
+    monkeypatch.setattr(prepare, "can_export", lambda: True)
+    with pytest.raises(ModelNotFound, match="the hub said no"):
+        load_embedder(Settings(models_dir=tmp_path, embedder="facenet-vggface2"))
+    assert asked == [("facenet-vggface2", tmp_path)]
+
+
+def test_survey_names_the_source_of_what_is_there_and_the_lack_of_the_rest(models_dir, tmp_path, monkeypatch):
+    found = {info.id: info for info in survey(Settings(models_dir=models_dir))}
+    assert found["mtcnn"].source == str(models_dir)
+    assert found["arcface"].source == ""
+    assert "arcface:<file>" in found["arcface"].reason
+    monkeypatch.setattr(locate, "bundled", lambda package, relative: None)
+    monkeypatch.setattr(prepare, "can_export", lambda: False)
+    bare = survey(Settings(models_dir=tmp_path))
+    assert [info.source for info in bare] == [""] * len(ENGINES)
+    assert all(info.reason for info in bare)
+
+
+def test_bundled_files_are_found_without_importing_their_package():
+    found = locate.bundled("pytest", "__init__.py")
+    assert found is not None and found.name == "__init__.py"
+    assert locate.bundled("pytest", "no/such/file") is None
+    assert locate.bundled("no_such_package", "file") is None
+    if locate.find_dlib(Path("/nowhere")):
+        assert "face_recognition_models" not in sys.modules
+
+
+def test_importing_the_packages_loads_no_model_library():
+    check = (
+        "import sys, castline.models, castline.faces; "
+        "print([name for name in ('torch', 'onnxruntime', 'cv2', 'dlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_analyser_loads_no_build_time_library(models_dir, embedder_file):
+    check = (
+        "import sys, pathlib; from castline.models import *; from castline.settings import Settings; "
+        "import castline.faces.analyse; s = Settings(models_dir=pathlib.Path(sys.argv[1]), embedder='dlib-resnet-v1'); "
+        "load_detector(s), load_embedder(s); print([n for n in ('torch', 'dlib', 'onnx') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", check, str(models_dir)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("asked", "cores", "expected"), [(0, 2, 2), (0, 64, 4), (3, 1, 3), (8, 64, 8)])
+def test_threads(monkeypatch, asked, cores, expected):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+    assert session.thread_count(asked) == expected
