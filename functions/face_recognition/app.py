@@ -10,7 +10,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from castline.settings import settings
 from castline.stages import analyse_event
-from castline.stages.analyse import Engines
 from castline.storage import S3Store
 
 logger = Logger()
@@ -22,15 +21,9 @@ def _store() -> S3Store:
     return S3Store()
 
 
-@lru_cache(maxsize=1)
-def _engines() -> Engines:
-    # Models are loaded by the first unit that needs them, and stay for the next.
-    return Engines(settings())
-
-
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Analyse every unit the event names; a retryable error is raised, so that Lambda tries again."""
-    answer = analyse_event(event, _store(), settings(), _engines())
+    answer = analyse_event(event, _store(), settings())
     logger.info("analysed", extra={"answer": answer})
     return answer

@@ -1,6 +1,6 @@
 """dlib's ResNet v1 as an embedder, run by dlib: 128 numbers per face, from weights in a package.
 
-The fallback for where the net has not been converted to ONNX (``DlibOnnxEmbedder`` is ten times faster).
+The fallback for where the net has not been converted to ONNX (``DlibOnnxEmbedder`` is about ten times faster).
 
 Model: D. King, "High Quality Face Recognition with Deep Metric Learning" (2017), a 29-layer ResNet
 over 150 x 150 RGB chips; weights in the public domain (CC0).

@@ -1,8 +1,8 @@
 """When two embeddings show the same person: one table, per embedder, with where each number is from.
 
 All values are cosine similarities. "Measured" means 10 people x 10 photos of LFW, all 450 pairs of one
-person and all 4500 pairs of two (``benchmarks`` prints the whole curve); a false match rate below
-1/4500 cannot be seen on them, so ``known`` keeps a distance from the best pair of strangers as well.
+person and all 4500 pairs of two. A false match rate below 1/4500 cannot be seen on them, so ``known``
+also keeps a distance from the best pair of strangers.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import re
 import resource
+import shutil
+import signal
 import subprocess
 import threading
 from collections import deque
@@ -41,6 +43,10 @@ _READABLE: tuple[tuple[str, str], ...] = (
 
 _LINE = re.compile(r"^(?:\[(?P<who>[^\]]+) @ 0x[0-9a-f]+\] )*(?:\[(?P<level>error|fatal|panic)\] )(?P<text>.+)$")
 _TAIL_LINES = 60
+
+#: All of ffmpeg's environment. A static ffmpeg segfaults when its iconv loads the system's converters
+#: (7.0.2 does so on every MPEG-TS with a service name), so it is sent where there are none.
+_ENVIRONMENT = {"GCONV_PATH": "/nonexistent", "LC_ALL": "C"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +100,17 @@ class Ffmpeg:
         self.timed_out = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._on_line = on_line
-        try:
-            self._process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
-            )
-        except FileNotFoundError as error:
-            raise ResourceError(f"ffmpeg is not installed: {limits.program} is not a program on PATH") from error
+        program = shutil.which(argv[0])
+        if program is None:
+            raise ResourceError(f"ffmpeg is not installed: {argv[0]} is not a program on PATH")
+        self._process = subprocess.Popen(
+            [program, *argv[1:]],
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        )
         _limit_memory(self._process.pid, limits.memory_mb)
         self._reader = threading.Thread(target=self._drain, daemon=True)
         self._reader.start()
@@ -177,12 +188,15 @@ def run(argv: list[str], limits: Limits) -> tuple[int, bytes, str, list[str]]:
         return process.wait(), output, "\n".join(lines), process.errors
 
 
-def explain(errors: list[str], log: str, *, opened: bool) -> CastlineError:
-    """The one typed error for what ffmpeg printed.
+def explain(status: int, errors: list[str], log: str, *, opened: bool) -> CastlineError:
+    """The one typed error for how ffmpeg ended and what it printed.
 
     Args:
+        status: its exit status; negative when a signal ended it.
         opened: whether the container had been opened, so that what failed is decoding.
     """
+    if status < 0:
+        return UndecodableMedia(f"ffmpeg crashed on this file ({signal.Signals(-status).name})", detail=log)
     if "Format not on whitelist" in log:
         return ForbiddenMedia(
             "the file refers to other files (a playlist or concat list); upload the media itself", detail=log

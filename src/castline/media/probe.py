@@ -61,11 +61,11 @@ def probe(path: Path, limits: Limits) -> Probe:
         raise ForbiddenMedia("the file is a playlist that refers to other files; upload the media itself")
     # Without an output ffmpeg prints the streams and exits with status 1.
     argv = [part for part in arguments(open_input(path, limits).output("-"), limits) if part != "-"]
-    _, _, log, errors = run(argv, limits)
+    status, _, log, errors = run(argv, limits)
     lines = [_LEVEL.sub("", line) for line in log.splitlines()]
     container = next((match["names"] for match in map(_INPUT.match, lines) if match), None)
     if container is None:
-        raise explain(errors, log, opened=False)
+        raise explain(status, errors, log, opened=False)
     found = parse(lines, container.rstrip(","))
     if found.video is None and found.audio is None:
         raise NoStreams("the file has no video and no audio (cover art and subtitles do not count)", detail=log)

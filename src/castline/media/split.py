@@ -153,7 +153,7 @@ def _outcome(process: Ffmpeg) -> CastlineError | None:
         status = process.wait()
     except CastlineError as error:
         return error
-    return explain(process.errors, process.log, opened=True) if status else None
+    return explain(status, process.errors, process.log, opened=True) if status else None
 
 
 def _judge(process: Ffmpeg, failure: CastlineError | None, probed: Probe, summary: SplitSummary) -> None:

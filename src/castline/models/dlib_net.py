@@ -1,4 +1,4 @@
-"""Rewrites dlib's face ResNet as ONNX, so that ONNX Runtime can run it (nine times faster on two cores).
+"""Rewrites dlib's face ResNet as ONNX, so that ONNX Runtime can run it (about ten times faster on two cores).
 
     python -m castline.models.dlib_net <dlib_face_recognition_resnet_model_v1.dat> <target.onnx>
 
