@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from castline.faces.align import aligned_crop, box_crop, similarity_transform, unit_rows
-from castline.faces.dlib_resnet import TEMPLATE
-from castline.faces.onnx_embedders import ARCFACE_TEMPLATE
+from castline.faces.onnx_embedders import ARCFACE_TEMPLATE, DLIB_TEMPLATE
 
 
 @given(angle=st.floats(-3, 3), scale=st.floats(0.05, 20), shift=st.tuples(st.floats(-500, 500), st.floats(-500, 500)))
@@ -23,29 +22,29 @@ def test_points_in_one_place_give_a_finite_transform():
 
 @pytest.mark.parametrize("scale", [0.4, 1.0, 2.6, 9.3])
 def test_landmarks_land_on_the_template(scale):
-    points = TEMPLATE * scale + [40, 30]
+    points = DLIB_TEMPLATE * scale + [40, 30]
     picture = np.zeros((int(230 * scale) + 60, int(230 * scale) + 80, 3), np.uint8)
     for x, y in points:
         cv2.circle(picture, (round(x), round(y)), max(round(5 * scale), 2), (255, 255, 255), -1)
-    crop = aligned_crop(picture, points.astype(np.float32), TEMPLATE, 150)
+    crop = aligned_crop(picture, points.astype(np.float32), DLIB_TEMPLATE, 150)
     assert crop.shape == (150, 150, 3)
     count, _, _, centres = cv2.connectedComponentsWithStats((crop[:, :, 0] > 127).astype(np.uint8))
     assert count == 6
-    for point in TEMPLATE:
+    for point in DLIB_TEMPLATE:
         assert np.hypot(*(centres[1:] - point).T).min() < 1.0 + 0.5 / scale
 
 
 def test_crops_reach_over_the_border_in_black():
     white = np.full((100, 100, 3), 255, np.uint8)
-    crop = aligned_crop(white, (TEMPLATE * 0.6 - 30).astype(np.float32), TEMPLATE, 150)
+    crop = aligned_crop(white, (DLIB_TEMPLATE * 0.6 - 30).astype(np.float32), DLIB_TEMPLATE, 150)
     assert crop[0, 0].tolist() == [0, 0, 0]
     assert crop[-1, -1].tolist() == [255, 255, 255]
 
 
 def test_a_face_far_outside_the_picture_is_black_and_no_error():
     white = np.full((60, 60, 3), 255, np.uint8)
-    landmarks = (TEMPLATE * 8 + 4000).astype(np.float32)
-    assert aligned_crop(white, landmarks, TEMPLATE, 150)[10:-10, 10:-10].max() == 0
+    landmarks = (DLIB_TEMPLATE * 8 + 4000).astype(np.float32)
+    assert aligned_crop(white, landmarks, DLIB_TEMPLATE, 150)[10:-10, 10:-10].max() == 0
     assert box_crop(white, np.float32([100, 100, 140, 140]), 160).max() == 0
 
 

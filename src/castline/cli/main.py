@@ -43,9 +43,7 @@ def run(
     path: Annotated[Path, typer.Argument(help="A video, a voice note, or a folder of them.")],
     output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
     slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2,
-    gallery: Annotated[
-        Path | None, typer.Option(help="People to know: a folder of photos per name.")
-    ] = None,
+    gallery: Annotated[Path | None, typer.Option(help="People to know: a folder of photos per name.")] = None,
 ) -> None:
     """Start the stack, process PATH, show the timeline, stop the stack."""
     with friendly_errors():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from castline.assembly.tracks import link
 from castline.engines import DetectedFace, Detector, Embedder, Image
 from castline.errors import UnitError
 from castline.faces import quality
@@ -22,16 +22,6 @@ _GROUP = 8
 _CROP_MARGIN, _CROP_SIDE, _CROP_QUALITY = 0.40, 256, 85
 #: Digits kept of fractions: a tenth of a pixel at any size, and no noise in the part's bytes.
 _DIGITS = 5
-
-
-@dataclass(slots=True)
-class _Person:
-    """Faces of one unit that look alike, seen greedily: enough to choose pictures, not an identity."""
-
-    sum: NDArray[np.float32]
-    best: tuple[int, int] = (0, 0)
-    best_quality: float = -1.0
-    crop: str = field(default="", repr=False)
 
 
 def decode_jpeg(data: bytes) -> Image:
@@ -88,41 +78,28 @@ def analyse_frames(
         max_image_side: larger pictures are scaled down first, to this many pixels on their longer side.
 
     Returns:
-        One entry per frame, in the given order, faces best score first. The best face of each person of
+        One entry per frame, in the given order, faces best score first. The best face of each track of
         the batch carries a picture (``crop``), so that somebody can be shown without the video.
 
     Raises:
         ModelError: no thresholds are known for the embedder.
     """
-    # As strict as naming, and not same_track: one picture too many is a few kilobytes, one person whose
-    # faces all went to somebody else would have none.
-    same = thresholds_for(embedder.info.id).known
-    found: list[tuple[int, list[Face]]] = []
-    people: list[_Person] = []
+    found: list[FrameFaces] = []
     for start in range(0, len(frames), _GROUP):
         group = [(time_ms, limit_side(image, max_image_side)) for time_ms, image in frames[start : start + _GROUP]]
         detected = detector.detect([image for _, image in group])
         for (time_ms, image), faces in zip(group, detected, strict=True):
             vectors = embedder.embed(image, faces)
             records = [_record(image, face, embedder.info.id, v) for face, v in zip(faces, vectors, strict=True)]
-            others = list(people)
-            for position, (face, record, vector) in enumerate(zip(faces, records, vectors, strict=True)):
-                person = _person_of(vector, others, same)
-                if person is None:
-                    person = _Person(sum=np.zeros_like(vector))
-                    people.append(person)
-                else:
-                    others = [other for other in others if other is not person]  # nobody is in a frame twice
-                person.sum = person.sum + vector
-                if record.quality > person.best_quality:
-                    person.best, person.best_quality = (len(found), position), record.quality
-                    person.crop = base64.b64encode(encode_jpeg(face_picture(image, face))).decode()
-            found.append((time_ms, records))
-    for person in people:
-        frame, position = person.best
-        faces_of_frame = found[frame][1]
-        faces_of_frame[position] = faces_of_frame[position].model_copy(update={"crop": person.crop})
-    return tuple(FrameFaces(time_ms=time_ms, faces=tuple(faces)) for time_ms, faces in found)
+            found.append(FrameFaces(time_ms=time_ms, faces=tuple(records)))
+    # The same linking as in assembly, so that whoever becomes a person there has a picture from here.
+    shown = {id(track.best) for track in link(found, thresholds_for(embedder.info.id))}
+    return tuple(
+        frame.model_copy(
+            update={"faces": tuple(f if id(f) in shown else f.model_copy(update={"crop": None}) for f in frame.faces)}
+        )
+        for frame in found
+    )
 
 
 def face_picture(image: Image, face: DetectedFace) -> Image:
@@ -154,16 +131,9 @@ def _record(image: Image, face: DetectedFace, model: str, vector: NDArray[np.flo
         sharpness=round(sharp, 1),
         quality=round(quality.combined(size, sharp, yaw, roll, face.score), _DIGITS),
         embedding=Embedding.of(model, vector),
+        crop=base64.b64encode(encode_jpeg(face_picture(image, face))).decode(),
     )
 
 
 def _fraction(value: float, of: int) -> float:
     return round(min(max(value / of, 0.0), 1.0), _DIGITS)
-
-
-def _person_of(vector: NDArray[np.float32], people: Sequence[_Person], same: float) -> _Person | None:
-    """The person whose mean embedding is nearest, if it is near enough."""
-    similar = [float(vector @ person.sum) / max(float(np.linalg.norm(person.sum)), 1e-12) for person in people]
-    if not similar or max(similar) < same:
-        return None
-    return people[int(np.argmax(similar))]

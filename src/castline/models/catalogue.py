@@ -129,33 +129,18 @@ def _facenet_file(models_dir: Path) -> Path:
 
 
 def _dlib(info: EngineInfo, settings: Settings, reason: str) -> Embedder:
-    """dlib's net, run by ONNX Runtime where it can be converted, otherwise by dlib (equal, but slower)."""
     weights = locate.find_dlib(settings.models_dir)
-    file = prepare.ensure_dlib(settings.models_dir) or weights
-    if file is None:
-        raise ModelNotFound(
-            f"dlib's weights ({locate.DLIB_FILE}) are not in {settings.models_dir}, "
-            "and the package face_recognition_models is not installed"
-        )
-    bundled = weights is not None and weights.parent != settings.models_dir
-    where = "bundled" if bundled else str(file)
+    file = prepare.ensure_dlib(settings.models_dir)
+    where = "bundled" if weights is not None and weights.parent != settings.models_dir else str(file)
     # Not str.format: a path in the reason may hold braces.
     return _embedder(replace(info, source=where, reason=reason.replace("{where}", where)), file, settings)
 
 
 def _embedder(info: EngineInfo, file: Path, settings: Settings) -> Embedder:
-    if info.id == "dlib-resnet-v1" and file.suffix != ".onnx":
-        from castline.faces.dlib_resnet import DlibEmbedder
+    from castline.faces.onnx_embedders import ArcFaceEmbedder, DlibEmbedder, FaceNetEmbedder
 
-        return DlibEmbedder(file, info=info)
-    from castline.faces.onnx_embedders import ArcFaceEmbedder, DlibOnnxEmbedder, FaceNetEmbedder
-
-    if info.id == "dlib-resnet-v1":
-        return DlibOnnxEmbedder(file, threads=settings.threads, info=info)
-
-    if info.id == "arcface":
-        return ArcFaceEmbedder(file, threads=settings.threads, info=info)
-    return FaceNetEmbedder(file, threads=settings.threads, info=info)
+    kinds = {"arcface": ArcFaceEmbedder, "dlib-resnet-v1": DlibEmbedder, "facenet-vggface2": FaceNetEmbedder}
+    return kinds[info.id](file, threads=settings.threads, info=info)
 
 
 def _declared(name: str, role: str) -> EngineInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from castline.engines import EngineInfo
 from castline.models.catalogue import survey
-from castline.models.prepare import ensure_mtcnn
+from castline.models.prepare import ensure_dlib, ensure_mtcnn
 from castline.settings import Settings
 from castline.speech import survey_transcribers
 
@@ -13,10 +13,12 @@ def prepare(settings: Settings) -> None:
     """Export what has to be exported, once, so that no two workers do it at a time.
 
     Raises:
-        ModelNotFound: the face detector is neither there nor can be exported.
+        ModelNotFound: a net is neither there nor can be made.
     """
     if settings.detector in ("auto", "mtcnn"):
         ensure_mtcnn(settings.models_dir)
+    if settings.embedder in ("auto", "dlib-resnet-v1"):
+        ensure_dlib(settings.models_dir)
 
 
 def engine_lines(settings: Settings) -> list[str]:
