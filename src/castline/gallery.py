@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from castline import keys
 from castline.errors import GalleryError
@@ -54,8 +54,7 @@ def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedd
     if not photos:
         return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos)), ())
     index_key = keys.gallery_index_key(model)
-    body = store.get(bucket, index_key)
-    known = Index.from_json(body).entries if body else {}
+    known = _read_index(store.get(bucket, index_key))
     entries: dict[str, IndexEntry] = {}
     for photo in photos:
         entry = known.get(photo.key)
@@ -76,6 +75,13 @@ def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedd
         if (entry := entries.get(photo.key)) is None or entry.problem
     ]
     return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos), faces=faces), tuple(problems))
+
+
+def _read_index(body: bytes | None) -> dict[str, IndexEntry]:
+    try:
+        return Index.from_json(body).entries if body else {}
+    except ValidationError:  # cut off, or another version's: as good as none
+        return {}
 
 
 def _embed(store: ObjectStore, bucket: str, photo: ObjectInfo, embed: PhotoEmbedder) -> IndexEntry | None:

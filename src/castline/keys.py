@@ -39,6 +39,8 @@ _PART_KEY = re.compile(
     r"(?P<media>.+)/(?P<run>[0-9a-f]{16})/parts/(?P<kind>frames|audio)-(?P<index>\d{4,})(?P<error>\.error)?\.json"
 )
 
+_PLAIN_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+
 #: Names of the views of a result, beside ``result.json``.
 RESULT = "result.json"
 REPORT = "report.html"
@@ -76,7 +78,7 @@ class UnitId(NamedTuple):
 
 def is_media(key: str) -> bool:
     """Whether an object of the input bucket is ours to process, judged by its suffix."""
-    return PurePosixPath(key.lower()).suffix in MEDIA_SUFFIXES
+    return _suffix(key) in MEDIA_SUFFIXES
 
 
 def run_id(bucket: str, key: str, version: str, options: str) -> str:
@@ -167,21 +169,37 @@ def gallery_prefix(name: str) -> str:
 
 def gallery_index_key(model: str) -> str:
     """Where the embeddings of one model of all photos lie; can be deleted, and is then rebuilt."""
-    return f".embeddings/{slug(model)}.json"
+    return f".embeddings/{model if _PLAIN_ID.fullmatch(model) else slug(model)}.json"
+
+
+def gallery_name(key: str) -> str:
+    """The name a gallery key lies under, spelled as ``check_person_name`` does.
+
+    Photos may come from any client, and some file systems hand out decomposed letters.
+    """
+    return unicodedata.normalize("NFC", key.partition("/")[0]).strip()
 
 
 def parse_photo(key: str) -> str | None:
     """The person's name a gallery key belongs to; None for what is no photo."""
-    name, slash, photo = key.partition("/")
-    if not slash or not photo or name.startswith("."):
+    name = gallery_name(key)
+    if not name or name.startswith(".") or "/" not in key:
         return None
-    return name if PurePosixPath(photo.lower()).suffix in PHOTO_SUFFIXES else None
+    return name if _suffix(key.partition("/")[2]) in PHOTO_SUFFIXES else None
 
 
 def slug(text: str) -> str:
-    """A file-name-safe form of a person's name; unique per name (a hash ends it when it was lossy)."""
+    """A file-name-safe form of a person's name: ``Grace Hopper`` -> ``grace-hopper``.
+
+    Unique per name: any other spelling of the same letters ends in ``--`` and a hash.
+    """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     plain = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60]
-    if text.lower().replace(" ", "-") == plain:
+    if plain and text == " ".join(word.capitalize() for word in plain.split("-")):
         return plain
-    return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
+    return f"{plain or 'name'}--{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _suffix(key: str) -> str:
+    """Lower-case suffix of an object's name; none for the placeholder of a folder (``clip.mp4/``)."""
+    return "" if key.endswith("/") else PurePosixPath(key.lower()).suffix

@@ -65,7 +65,7 @@ def add_photo(name: str, path: Path, store: ObjectStore, settings: Settings, emb
         embed(body)
     except GalleryError as error:
         raise GalleryError(f"{path.name}: {error.message}") from error
-    key = f"{keys.gallery_prefix(name)}{hashlib.sha256(body).hexdigest()[:16]}{suffix}"
+    key = f"{keys.gallery_prefix(name)}{_digest(body)}{suffix}"
     store.put(settings.gallery_bucket, key, body)
     return key
 
@@ -78,12 +78,17 @@ def rename(old: str, new: str, store: ObjectStore, settings: Settings) -> int:
     """
     source = _photos_of(old, store, settings)
     target = keys.gallery_prefix(new)
+    written = set()
     for key in source:
         body = store.get(settings.gallery_bucket, key)
-        if body is not None:
-            store.put(settings.gallery_bucket, target + PurePosixPath(key).name, body)
-    if target != keys.gallery_prefix(old):
-        store.delete(settings.gallery_bucket, source)
+        if body is None:
+            continue
+        moved = target + key.partition("/")[2]
+        if store.get(settings.gallery_bucket, moved) not in (None, body):  # another photo has this name
+            moved = f"{target}{_digest(body)}{PurePosixPath(key).suffix}"
+        store.put(settings.gallery_bucket, moved, body)
+        written.add(moved)
+    store.delete(settings.gallery_bucket, [key for key in source if key not in written])
     return len(source)
 
 
@@ -115,8 +120,17 @@ def reassemble(store: ObjectStore, settings: Settings, embed: PhotoEmbedder) -> 
             yield media
 
 
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]
+
+
 def _photos_of(name: str, store: ObjectStore, settings: Settings) -> list[str]:
-    photos = [info.key for info in store.find(settings.gallery_bucket, keys.gallery_prefix(name))]
+    wanted = keys.check_person_name(name)
+    photos = [
+        info.key
+        for info in store.find(settings.gallery_bucket)
+        if "/" in info.key and keys.gallery_name(info.key) == wanted
+    ]
     if not photos:
         raise GalleryError(f"nobody is called {name!r}; see: castline people list")
     return photos

@@ -9,6 +9,7 @@ from castline import keys
 from castline.records import Manifest, ObjectInfo, Result
 from castline.settings import Settings
 from castline.stages.common import run_of, source_of
+from castline.stages.complete import read_result, written_parts
 from castline.storage.base import ObjectStore
 
 State = Literal["waiting", "splitting", "analysing", "complete", "partial", "failed"]
@@ -49,11 +50,9 @@ def progress_of(info: ObjectInfo, store: ObjectStore, settings: Settings) -> Med
     """
     media = info.key
     run = run_of(source_of(settings.input_bucket, info), settings.options())
-    body = store.get(settings.output_bucket, keys.result_key(media))
-    if body:
-        result = Result.from_json(body)
-        if result.run == run:
-            return MediaProgress(media, result.status, result=result)
+    result = read_result(media, store, settings)
+    if result and result.run == run:
+        return MediaProgress(media, result.status, result=result)
     made = {"frames": 0, "audio": 0}
     for item in store.find(settings.stage1_bucket, f"{media}/{run}/"):
         unit = keys.parse_unit(item.key)
@@ -63,10 +62,8 @@ def progress_of(info: ObjectInfo, store: ObjectStore, settings: Settings) -> Med
     if manifest:
         kinds = [unit.kind for unit in Manifest.from_json(manifest).units]
         made = {"frames": kinds.count("frames"), "audio": kinds.count("audio")}
-    done = {"frames": 0, "audio": 0}
-    for item in store.find(settings.output_bucket, keys.parts_prefix(media, run)):
-        parsed = keys.parse_part(item.key)
-        if parsed:
-            done[parsed[0].kind] += 1
+    written = written_parts(media, run, store, settings)
+    ended = [unit.kind for units in written for unit in units.values()]
+    done = {"frames": ended.count("frames"), "audio": ended.count("audio")}
     state: State = "analysing" if manifest else "splitting" if made["frames"] or made["audio"] else "waiting"
     return MediaProgress(media, state, (done["frames"], made["frames"]), (done["audio"], made["audio"]))

@@ -118,9 +118,10 @@ def test_a_crowd_is_clustered_without_merging_or_doubling(pipeline, shared_data:
     key = pipeline.upload(path)
     result = pipeline.results([key])[key]
     assert all(person.identity == "unknown" and person.image for person in result.people)
-    # The two who walk towards the camera are in every sampled frame, and are one person each.
-    long_seen = [person for person in result.people if person.on_screen_s >= 3]
-    assert len(long_seen) >= 2
+    # Seven people, looked at frame by frame; one of them is first seen half hidden, and may count twice.
+    assert 7 <= len(result.people) <= 8
+    # The two who walk towards the camera are in every sampled frame they were found in, and one person each.
+    assert sorted(person.on_screen_s for person in result.people)[-2:] >= [4.0, 4.0]
     seen = [sighting for person in result.people for track in person.tracks for sighting in track.sightings]
     assert len({(sighting.time_s, sighting.box) for sighting in seen}) == len(seen)
     for person in result.people:

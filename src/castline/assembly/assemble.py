@@ -6,6 +6,7 @@ import base64
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from castline import keys
 from castline.assembly.identity import Group, identify
@@ -99,7 +100,7 @@ def assemble(
         people=people,
         transcript=Transcript(
             engine=audio[0][1].transcriber if audio else None,
-            language=audio[0][1].language if audio else None,
+            language=next((part.language for _, part in audio if part.language), None),  # silence has none
             text=" ".join(segment.text.strip() for segment in segments if not segment.suspect),
             segments=segments,
         ),
@@ -161,11 +162,10 @@ def _people(
     groups = identify(tracks, gallery or Gallery(model=parts[0].embedder, fingerprint=""), limits)
     people: list[Person] = []
     images: dict[str, bytes] = {}
-    strangers = 0
+    taken = {group.name for group in groups}  # somebody may be enrolled as "Person 1"
+    free_names = (name for number in count(1) if (name := f"Person {number}") not in taken)
     for number, group in enumerate(groups, start=1):
-        if group.name is None:
-            strangers += 1
-        name = group.name or f"Person {strangers}"
+        name = group.name or next(free_names)
         image = _image(group)
         file = f"people/{keys.slug(name)}.jpg" if image else None
         if file and image:

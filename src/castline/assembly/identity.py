@@ -52,11 +52,13 @@ def score_names(track: FaceTrack, gallery: Gallery) -> list[Candidate]:
 
 
 def identify(tracks: Sequence[FaceTrack], gallery: Gallery, limits: Thresholds) -> list[Group]:
-    """Groups of tracks, one per person, in order of first appearance."""
+    """Groups of tracks, one per person, in order of first appearance; the order of ``tracks`` is nothing."""
+    tracks = sorted(tracks, key=lambda track: (track.times_ms[0], track.faces[0].box))
     scored = [score_names(track, gallery) for track in tracks]
     identities = [_decide(names, limits) for names in scored]
     known: dict[str, list[int]] = {}
-    for index in sorted(range(len(tracks)), key=lambda at: -_top(scored[at])):
+    likeliest_first = sorted(range(len(tracks)), key=lambda at: -_top(scored[at]))
+    for index in likeliest_first:
         if identities[index] != "known":
             continue
         members = known.setdefault(scored[index][0].name, [])
@@ -64,9 +66,13 @@ def identify(tracks: Sequence[FaceTrack], gallery: Gallery, limits: Thresholds) 
             identities[index] = "ambiguous"  # Ada cannot be on screen twice; the likelier track keeps the name
         else:
             members.append(index)
-    for index, identity in enumerate(identities):
-        if identity == "ambiguous" and (home := _home(index, tracks, scored, known, limits)):
-            known[home].append(index)
+    clear = {name: tuple(members) for name, members in known.items()}
+    for index in likeliest_first:
+        if identities[index] != "ambiguous":
+            continue
+        name = scored[index][0].name
+        if _at_home(index, tracks, clear.get(name, ()), known.get(name, ()), limits):
+            known[name].append(index)
             identities[index] = "known"
     groups = [_known_group(name, sorted(members), tracks, scored) for name, members in known.items()]
     rest = [index for index, identity in enumerate(identities) if identity != "known"]
@@ -86,24 +92,20 @@ def _decide(names: list[Candidate], limits: Thresholds) -> Identity:
     return "ambiguous" if best >= limits.ambiguous else "unknown"
 
 
-def _home(
-    index: int,
-    tracks: Sequence[FaceTrack],
-    scored: list[list[Candidate]],
-    known: dict[str, list[int]],
-    limits: Thresholds,
-) -> str | None:
-    """The known person of this video an ambiguous track belongs to.
+def _at_home(
+    index: int, tracks: Sequence[FaceTrack], clear: Sequence[int], members: Sequence[int], limits: Thresholds
+) -> bool:
+    """Whether an ambiguous track belongs to the person its own best name says.
 
     A blurred or turned face may miss the gallery photos and still match the same person's clear
-    track of the same video. Both must agree: its own best name, and its likeness to that clear track.
+    track of the same video. Both must agree: its own best name, and its likeness to a clear track.
+
+    Args:
+        clear: tracks that have the name by themselves.
+        members: all tracks that have the name so far; nobody is on screen twice.
     """
-    name = scored[index][0].name
-    for other in known.get(name, ()):
-        alike = float(tracks[index].centroid @ tracks[other].centroid) >= limits.cluster
-        if alike and not any(_together(tracks[index], tracks[member]) for member in known[name]):
-            return name
-    return None
+    alike = any(float(tracks[index].centroid @ tracks[other].centroid) >= limits.cluster for other in clear)
+    return alike and not any(_together(tracks[index], tracks[member]) for member in members)
 
 
 def _together(a: FaceTrack, b: FaceTrack) -> bool:

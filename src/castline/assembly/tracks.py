@@ -1,9 +1,10 @@
 """Tracks: one uninterrupted appearance of one face across sampled frames.
 
-A face continues a track when the embedding says it is the same person; where the picture hardly
+A face continues a track when the embedding says it may be the same person; where the face hardly
 moved (IoU), a weaker similarity is enough, because a profile or a blink changes the embedding more
 than it changes the place. Sampled frames lie a second or more apart, so position alone is never
-enough: a cut may put another face at the same place.
+enough, and never outweighs a clear difference in looks: a cut may put another face at the same
+place, and in a crowd somebody walks to where somebody else was.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from castline.records import Box, Face, FrameFaces
 
 _MAX_MISSED = 2  # sampled frames a face may be lost in (turned away, blurred) without ending its track
 _NEAR_IOU = 0.3
-_IOU_WEIGHT = 0.25  # of IoU beside cosine similarity when several faces compete for a track
+_IOU_WEIGHT = 0.5  # full overlap counts as half the way from same_track to known, when faces compete
 
 
 @dataclass(slots=True)
@@ -73,8 +74,8 @@ def link(frames: Sequence[FrameFaces], limits: Thresholds) -> list[FaceTrack]:
     done: list[FaceTrack] = []
     active: list[FaceTrack] = []
     for sample, frame in enumerate(frames):
-        ended = [track for track in active if sample - track.samples[-1] > _MAX_MISSED]
-        active = [track for track in active if sample - track.samples[-1] <= _MAX_MISSED]
+        ended = [track for track in active if _missed(track, sample) > _MAX_MISSED]
+        active = [track for track in active if _missed(track, sample) <= _MAX_MISSED]
         done.extend(ended)
         free = set(range(len(frame.faces)))
         open_tracks = set(range(len(active)))
@@ -90,14 +91,20 @@ def link(frames: Sequence[FrameFaces], limits: Thresholds) -> list[FaceTrack]:
     return sorted([*done, *active], key=lambda track: (track.times_ms[0], track.faces[0].box))
 
 
+def _missed(track: FaceTrack, sample: int) -> int:
+    """Sampled frames between the last sighting and this one."""
+    return sample - track.samples[-1] - 1
+
+
 def _pairs(active: list[FaceTrack], faces: Sequence[Face], limits: Thresholds) -> list[tuple[float, int, int]]:
     pairs = []
+    bonus = _IOU_WEIGHT * (limits.known - limits.same_track)
     for at, track in enumerate(active):
         centroid = track.centroid
         for index, face in enumerate(faces):
             similarity = float(centroid @ face.embedding.vector())
             overlap = iou(track.faces[-1].box, face.box)
-            needed = limits.ambiguous if overlap >= _NEAR_IOU else limits.same_track
+            needed = limits.same_track if overlap >= _NEAR_IOU else limits.ambiguous
             if similarity >= needed:
-                pairs.append((similarity + _IOU_WEIGHT * overlap, at, index))
+                pairs.append((similarity + bonus * overlap, at, index))
     return pairs

@@ -19,8 +19,8 @@ class Thresholds:
     Attributes:
         known: from here on a face may be given a name.
         ambiguous: from here up to ``known`` it might be that person; below, it is unknown.
-        same_track: from here on two faces of neighbouring frames are one person. Lower than ``known``,
-            because position and time vouch for it too.
+        same_track: from here on two faces at the same place of neighbouring frames are one person.
+            Lower than the others, because position and time vouch for it too.
         cluster: from here on the mean embeddings of two unknown tracks are one person. Higher than
             ``known``: means of strangers are closer than their photos, and a wrong merge is worse than
             a person listed twice.

@@ -43,6 +43,7 @@ _READABLE: tuple[tuple[str, str], ...] = (
 
 _LINE = re.compile(r"^(?:\[(?P<who>[^\]]+) @ 0x[0-9a-f]+\] )*(?:\[(?P<level>error|fatal|panic)\] )(?P<text>.+)$")
 _TAIL_LINES = 60
+_LINE_BYTES = 4096
 
 #: All of ffmpeg's environment. A static ffmpeg segfaults when its iconv loads the system's converters
 #: (7.0.2 does so on every MPEG-TS with a service name), so it is sent where there are none.
@@ -166,7 +167,11 @@ class Ffmpeg:
     def _drain(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 - for the type checker: stderr=PIPE above
         with self._process.stderr as stderr:
-            for raw in iter(lambda: stderr.readline(4096), b""):
+            begins = True
+            for raw in iter(lambda: stderr.readline(_LINE_BYTES), b""):
+                rest_of_line, begins = not begins, raw.endswith(b"\n")
+                if rest_of_line:  # a long title must not be taken for a line of ffmpeg's own
+                    continue
                 line = raw.decode("utf-8", "replace").rstrip()
                 self._tail.append(line)
                 match = _LINE.match(line)
@@ -197,12 +202,14 @@ def explain(status: int, errors: list[str], log: str, *, opened: bool) -> Castli
     """
     if status < 0:
         return UndecodableMedia(f"ffmpeg crashed on this file ({signal.Signals(-status).name})", detail=log)
-    if "Format not on whitelist" in log:
+    # Only error lines count: the rest of the log repeats titles and tags, which may say anything.
+    said = "\n".join(errors)
+    if "Format not on whitelist" in said:
         return ForbiddenMedia(
             "the file refers to other files (a playlist or concat list); upload the media itself", detail=log
         )
     for needle, meaning in _READABLE:
-        if needle in log:
+        if needle in said:
             if needle == "Cannot allocate memory" or needle.startswith("No space"):
                 return ResourceError(meaning, detail=log)
             return (UndecodableMedia if opened else NotMedia)(meaning, detail=log)

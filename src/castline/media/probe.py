@@ -17,7 +17,8 @@ from castline.records import AudioStream, Probe, VideoStream
 _INPUT = re.compile(r"^Input #0, (?P<names>[^\s]+), from ")
 _DURATION = re.compile(r"^  Duration: (?P<h>\d+):(?P<m>\d\d):(?P<s>\d\d(?:\.\d+)?)")
 _STREAM = re.compile(
-    r"^  Stream #0:\d+\S*: (?P<kind>Video|Audio|Subtitle|Data|Attachment): (?P<codec>\w+)(?P<rest>.*)$"
+    r"^  Stream #0:\d+(?:\[0x[0-9a-f]+\])?(?:\(.*?\))?: "
+    r"(?P<kind>Video|Audio|Subtitle|Data|Attachment): (?P<codec>\w+)(?P<rest>.*)$"
 )
 _SIZE = re.compile(r", (?P<width>\d{1,5})x(?P<height>\d{1,5})(?=[,\s\[]|$)")
 _ASPECT = re.compile(r"\bSAR (?P<num>\d+):(?P<den>\d+)")
@@ -62,7 +63,8 @@ def probe(path: Path, limits: Limits) -> Probe:
     # Without an output ffmpeg prints the streams and exits with status 1.
     argv = [part for part in arguments(open_input(path, limits).output("-"), limits) if part != "-"]
     status, _, log, errors = run(argv, limits)
-    lines = [_LEVEL.sub("", line) for line in log.splitlines()]
+    # Not splitlines(): a title may hold any of the other characters Unicode calls a line's end.
+    lines = [_LEVEL.sub("", line) for line in log.split("\n")]
     container = next((match["names"] for match in map(_INPUT.match, lines) if match), None)
     if container is None:
         raise explain(status, errors, log, opened=False)

@@ -14,6 +14,7 @@ from castline.records import Sampling, VideoStream
 
 _TIME_BASE = re.compile(rb"^#tb 0: (\d+)/(\d+)", re.MULTILINE)
 _MIN_SIDE = 2
+_NO_TIME = -(1 << 60)  # ffmpeg's mark for "no time", give or take an offset, is -(1 << 63)
 
 
 def scaled_size(video: VideoStream, long_side: int) -> tuple[int, int]:
@@ -36,6 +37,7 @@ def select_filter(interval_s: float) -> str:
 def keyframe_times(path: Path, limits: Limits) -> list[float]:
     """Presentation times in seconds of the first video stream's keyframes; demuxes, decodes nothing.
 
+    Empty where the container does not tell them all (AVI, raw streams): the decoder would have to guess.
     ``framecrc`` prints one line per packet; a packet that is no keyframe carries an ``F=`` field.
     """
     node = open_input(path, limits)["V:0"].output("pipe:1", format="framecrc", c="copy")
@@ -49,6 +51,8 @@ def keyframe_times(path: Path, limits: Limits) -> list[float]:
         fields = line.split(b",")
         if line.startswith(b"#") or len(fields) < 6 or any(field.lstrip().startswith(b"F=") for field in fields[6:]):
             continue
+        if int(fields[2]) < _NO_TIME:
+            return []
         times.append(int(fields[2]) * tick)
     return sorted(times)
 

@@ -7,6 +7,7 @@ are whole; audio comes as raw samples through a pipe. A unit is yielded as soon 
 from __future__ import annotations
 
 import io
+import math
 import queue
 import re
 import tempfile
@@ -14,6 +15,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +32,11 @@ from castline.records import AudioUnit, Frame, FramesUnit, Options, Probe
 
 _POLL_S = 0.05
 _PIPE_BYTES = 1 << 18
-_SHOWN = re.compile(r"\bn:\s*\d+ pts:\s*-?\d+ pts_time:(?P<time>-?[0-9.]+(?:e-?\d+)?)")
+# Anchored, because titles are printed too. showinfo's pts_time has six digits only, which is 10 ms
+# from 1000 s on, so times are computed from the clock ticks.
+_SHOWINFO = r"^\[Parsed_showinfo_\d+ @ 0x[0-9a-f]+\] \[info\] "
+_CLOCK = re.compile(_SHOWINFO + r"config in time_base: (?P<num>\d+)/(?P<den>\d+),")
+_SHOWN = re.compile(_SHOWINFO + r"n:\s*\d+ pts:\s*(?P<ticks>-?\d+) ")
 _JPEG_QUALITY = 3  # ffmpeg's -q:v; 2 is best, 31 worst. 3 costs the detector nothing measurable.
 _SHORT_S, _SHORT_SHARE = 1.0, 0.05
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first date: equal frames give equal bytes
@@ -122,7 +128,7 @@ def split(
             mode = sampling.choose(options.sampling, options.interval_s, path, probed.duration_s, limits)
             summary.sampling = "keyframes" if mode == "keyframes" else "interval"
         argv = _decode_arguments(path, probed, options, limits, summary.sampling, frames, max_duration_s)
-        with Ffmpeg(argv, limits, on_line=lambda line: _note_sampled(line, summary.sampled_ms)) as process:
+        with Ffmpeg(argv, limits, on_line=_SampledTimes(summary.sampled_ms).note) as process:
             audio = _AudioReader(process, options.chunk_s) if probed.audio else None
             watch = _FrameWatch(frames, options.frames_per_unit)
             while process.running():
@@ -176,10 +182,19 @@ def _judge(process: Ffmpeg, failure: CastlineError | None, probed: Probe, summar
         summary.warnings.append(f"the file says {expected:.1f} s, but only {reached:.1f} s could be decoded")
 
 
-def _note_sampled(line: str, sampled_ms: list[int]) -> None:
-    match = _SHOWN.search(line)
-    if match and "showinfo" in line:
-        sampled_ms.append(max(0, round(float(match["time"]) * 1000)))
+class _SampledTimes:
+    """Reads the times of sampled frames off ffmpeg's log."""
+
+    def __init__(self, sampled_ms: list[int]) -> None:
+        self._sampled_ms = sampled_ms
+        self._tick = Fraction(0)  # milliseconds
+
+    def note(self, line: str) -> None:
+        if match := _CLOCK.match(line):
+            self._tick = Fraction(1000 * int(match["num"]), int(match["den"]))
+        elif match := _SHOWN.match(line):
+            # Halves go up, as in the names that ffmpeg gives the frames.
+            self._sampled_ms.append(max(0, math.floor(int(match["ticks"]) * self._tick + Fraction(1, 2))))
 
 
 def _decode_arguments(
@@ -315,6 +330,7 @@ class _AudioReader:
             self._emit(self._chunker.finish())
         except BaseException as failure:  # handed to the caller by rest()
             self._failure = failure
+            process.kill()  # nobody reads its output any more
 
     def _emit(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:

@@ -54,8 +54,9 @@ def load_transcriber(settings: Settings) -> Transcriber:
         ModelCorrupt: the weights are there and cannot be read.
     """
     name, _, path = settings.transcriber.partition(":")
-    if name not in ("auto", "whisper", "pocketsphinx"):
-        raise ModelNotFound(f"there is no speech engine {name!r}; known: auto, whisper[:<folder>], pocketsphinx")
+    if name not in ("auto", "whisper", "pocketsphinx") or (path and name != "whisper"):
+        asked = settings.transcriber
+        raise ModelNotFound(f"there is no speech engine {asked!r}; known: auto, whisper[:<folder>], pocketsphinx")
     available, bundled = survey_transcribers(settings)
     if path:
         folder = Path(path).expanduser()

@@ -56,7 +56,7 @@ class FasterWhisperTranscriber:
             self._model = WhisperModel(
                 str(folder), device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=True
             )
-        except (RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # the tokenizer's library raises no narrower type
             raise ModelCorrupt(f"{folder} cannot be loaded: {error}") from error
         self.info = replace(info, id=f"{info.id}:{folder.name}", source=str(folder))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from castline import keys
-from castline.records import ObjectInfo, Options, Source, Usage
+from castline.records import SCHEMA_VERSION, ObjectInfo, Options, Source, Usage
 from castline.settings import Settings
 
 
@@ -16,8 +16,8 @@ def source_of(bucket: str, info: ObjectInfo) -> Source:
 
 
 def run_of(source: Source, options: Options) -> str:
-    """The run id of one upload under the given options."""
-    return keys.run_id(source.bucket, source.key, source.identity, options.model_dump_json())
+    """The run id of one upload under the given options, in this version's format of records."""
+    return keys.run_id(source.bucket, source.key, source.identity, f"{SCHEMA_VERSION} {options.model_dump_json()}")
 
 
 class Stopwatch:

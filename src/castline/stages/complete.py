@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 
 from aws_lambda_powertools import Logger
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from castline import keys
 from castline.assembly import Assembly, assemble
@@ -99,10 +99,12 @@ def publish(assembly: Assembly, store: ObjectStore, settings: Settings) -> None:
     """Write the result and its views; ``result.json`` last, because it is what people wait for."""
     result = assembly.result
     files = {**assembly.images, **render_views(result, assembly.images)}
+    crops = keys.result_key(result.media, "people/")
     stale = [
         info.key
-        for info in store.find(settings.output_bucket, keys.result_key(result.media, "people/"))
-        if info.key.removeprefix(f"{result.media}/") not in files
+        for info in store.find(settings.output_bucket, crops)
+        # Deeper keys belong to another media, one whose key begins like ours.
+        if info.key.removeprefix(f"{result.media}/") not in files and "/" not in info.key.removeprefix(crops)
     ]
     for name, body in sorted(files.items()):
         _put_if_changed(store, settings.output_bucket, keys.result_key(result.media, name), body)
@@ -120,6 +122,12 @@ def _put_if_changed(store: ObjectStore, bucket: str, key: str, body: bytes) -> N
 
 
 def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:
-    """The newest published result of a media."""
+    """The newest published result of a media; None also for one that another version of Castline wrote."""
     body = store.get(settings.output_bucket, keys.result_key(media))
-    return Result.from_json(body) if body else None
+    if body is None:
+        return None
+    try:
+        return Result.from_json(body)
+    except ValidationError:
+        logger.warning("a result of another version was left aside", media=media)
+        return None

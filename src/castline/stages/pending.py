@@ -7,10 +7,10 @@ from typing import Any
 
 from castline import keys
 from castline.events import object_created
-from castline.records import Manifest, Result
+from castline.records import Manifest
 from castline.settings import Settings
 from castline.stages.common import run_of, source_of
-from castline.stages.complete import written_parts
+from castline.stages.complete import read_result, written_parts
 from castline.storage.base import ObjectStore
 
 
@@ -27,8 +27,8 @@ def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[
         if info is None:
             continue
         run = run_of(source_of(settings.input_bucket, info), settings.options())
-        body = store.get(settings.output_bucket, keys.result_key(info.key))
-        if body and Result.from_json(body).run == run:
+        result = read_result(info.key, store, settings)
+        if result and result.run == run:
             continue
         yield from _missing(info.key, run, store, settings)
 

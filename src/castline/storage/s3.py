@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import boto3
+from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -102,7 +103,9 @@ class S3Store:
         with _storage_errors(bucket, keys[0] if keys else ""):
             for start in range(0, len(keys), 1000):  # S3's limit per DeleteObjects call
                 batch = [{"Key": key} for key in keys[start : start + 1000]]
-                self._s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+                answer = self._s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+                for refused in answer.get("Errors", ()):  # the call as a whole succeeds all the same
+                    raise StorageError(f"S3 refused to delete s3://{bucket}/{refused['Key']}: {refused['Code']}")
 
 
 def _code(error: ClientError) -> str:
@@ -113,5 +116,5 @@ def _code(error: ClientError) -> str:
 def _storage_errors(bucket: str, key: str) -> Iterator[None]:
     try:
         yield
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, Boto3Error) as error:  # the last one: upload_file's own
         raise StorageError(f"S3 refused s3://{bucket}/{key}: {error}") from error

@@ -1,0 +1,30 @@
+"""``python -m benchmarks [name ...]``: run all benchmarks, or those named; write ``results.json``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import host, pipeline, splitting
+from benchmarks.common import ROOT, machine
+
+BENCHMARKS = {"splitting": splitting.run, "pipeline": pipeline.run, "host": host.run}
+
+
+def main(names: list[str]) -> None:
+    target = ROOT / "benchmarks" / "results.json"
+    results = json.loads(target.read_text()) if target.exists() else {}
+    results["machine"] = machine()
+    print(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names or list(BENCHMARKS):
+            print(f"\n{name}: {(BENCHMARKS[name].__module__)}", flush=True)
+            results[name] = BENCHMARKS[name](Path(folder))
+            print(json.dumps(results[name], indent=2))
+    target.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

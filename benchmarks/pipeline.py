@@ -1,0 +1,124 @@
+"""Upload to result on the local stack, against its bare kernels on the same cores.
+
+Bare means: ffmpeg, then the models called directly on the same frames and chunks by a pool of as many
+warm processes as the stack has; no S3, no events, no runtime, no records, no assembly. The sum of the
+two is the time in which nothing but necessary work is done.
+"""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import time
+import zipfile
+from pathlib import Path
+
+import psutil
+
+from benchmarks.common import film
+from benchmarks.splitting import bare
+from castline.local import LocalStack
+from castline.progress import progress_of
+from castline.settings import Settings
+from castline.stages.analyse import Engines
+from castline.storage import S3Store
+
+MINUTES = 4
+SLOTS = 2
+
+_engines: Engines | None = None
+
+
+def run(folder: Path, repeats: int = 3) -> dict[str, object]:
+    """Medians and ratio, and the peak memory of each kind of process."""
+    path = film(folder / "film-360p.mp4", MINUTES, "640x360")
+    config = Settings(state_dir=folder / "state-pipeline", port=0, threads=1, sampling="interval")
+    began = time.perf_counter()
+    ratios, pipelines, kernels = [], [], []
+    with LocalStack(config, SLOTS, prewarm=True) as stack:
+        started_s = time.perf_counter() - began
+        store = S3Store(stack.client("s3"))
+        _process(path, "warm-up.mp4", store, config)
+        units = _units("warm-up.mp4", store, config)
+        with multiprocessing.get_context("spawn").Pool(SLOTS, _load, (config,)) as pool:
+            pool.map(_kernel, units[:SLOTS] + units[-SLOTS:])
+            for repeat in range(repeats):
+                pipelines.append(_process(path, f"run-{repeat}.mp4", store, config))
+                start = time.perf_counter()
+                bare(path, "interval")
+                pool.map(_kernel, units, chunksize=1)
+                kernels.append(time.perf_counter() - start)
+                ratios.append(pipelines[-1] / kernels[-1])
+        memory = _peaks(stack)
+    middle = len(ratios) // 2
+    return {
+        "media_minutes": MINUTES,
+        "units": len(units),
+        "start_s": started_s,
+        "pipeline_s": sorted(pipelines)[middle],
+        "kernels_s": sorted(kernels)[middle],
+        "ratio": sorted(ratios)[middle],
+        "peak_mb": memory,
+    }
+
+
+def _process(path: Path, key: str, store: S3Store, config: Settings) -> float:
+    start = time.perf_counter()
+    store.put(config.input_bucket, key, path)
+    info = store.head(config.input_bucket, key)
+    while info is None or not (progress := progress_of(info, store, config)).finished:
+        time.sleep(0.02)
+    if progress.state != "complete":
+        raise RuntimeError(f"{key} ended {progress.state}")
+    return time.perf_counter() - start
+
+
+def _units(media: str, store: S3Store, config: Settings) -> list[tuple[str, bytes]]:
+    found = [
+        (info.key, store.get(config.stage1_bucket, info.key) or b"") for info in store.find(config.stage1_bucket, media)
+    ]
+    # Longest first, as a scheduler would: speech takes longest.
+    return sorted((item for item in found if not item[0].endswith(".json")), key=lambda item: item[0])
+
+
+def _load(config: Settings) -> None:
+    global _engines
+    _engines = Engines(config)
+
+
+def _kernel(unit: tuple[str, bytes]) -> None:
+    from castline.engines import Speech
+    from castline.faces.analyse import decode_jpeg
+    from castline.speech.audio import decode_flac
+
+    assert _engines is not None
+    key, body = unit
+    if key.endswith(".flac"):
+        _engines.transcriber.transcribe(Speech(decode_flac(body)))
+        return
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        for name in archive.namelist():
+            image = decode_jpeg(archive.read(name))
+            (faces,) = _engines.detector.detect([image])
+            _engines.embedder.embed(image, faces)
+
+
+def _peaks(stack: LocalStack) -> dict[str, float]:
+    """Peak resident memory per process, MiB, as the kernel counted it."""
+    peaks = {}
+    for name in stack.function_names.values():
+        pids = stack.host.pids(name) if stack.host else []
+        found = [_peak_mb(pid) for pid in pids]
+        if found:
+            peaks[name] = max(found)
+    for child in psutil.Process().children(recursive=True):
+        if "ministack" in " ".join(child.cmdline()):
+            peaks["S3 emulator"] = max(peaks.get("S3 emulator", 0.0), _peak_mb(child.pid))
+    return peaks
+
+
+def _peak_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
