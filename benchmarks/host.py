@@ -19,7 +19,16 @@ def run(folder: Path) -> dict[str, float]:
     code = folder / "empty-function"
     code.mkdir(exist_ok=True)
     (code / "app.py").write_text("def handler(event, context):\n    return event\n")
-    spec = FunctionSpec(name="empty", handler="app.handler", task_root=code, timeout_s=10, memory_mb=128, environment={}, path=(), slots=1)  # fmt: skip
+    spec = FunctionSpec(
+        name="empty",
+        handler="app.handler",
+        task_root=code,
+        timeout_s=10,
+        memory_mb=128,
+        environment={},
+        path=(),
+        slots=1,
+    )
     with Watchdog() as watchdog:
         host = LambdaHost(folder / "state-host", watchdog)
         host.start()

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from castline.cli.connect import console, friendly_errors
-from castline.models import DOWNLOADS, ensure_facenet, fetch, survey
+from castline.models import WHISPER, available, ensure_facenet, fetch, survey
 from castline.settings import settings
 from castline.speech import survey_transcribers
 
@@ -34,7 +34,7 @@ def list_() -> None:
 
 @app.command("fetch")
 def fetch_(
-    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(DOWNLOADS)}")] = "facenet-vggface2",
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(available())}")] = WHISPER,
 ) -> None:
     """Download a model into the models folder (CASTLINE_MODELS_DIR)."""
     with friendly_errors():

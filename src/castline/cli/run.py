@@ -13,7 +13,7 @@ from castline.cli.connect import console
 from castline.cli.render import print_result, relative, watch
 from castline.cli.transfer import download_result, media_files, place_media, upload
 from castline.errors import GalleryError, LocalStackError
-from castline.models.report import engine_lines, prepare
+from castline.models.report import prepare
 from castline.people import add_photo, photos_in
 from castline.progress import MediaProgress, progress_of
 from castline.records import Result
@@ -39,9 +39,9 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None) -> int
     files = media_files(path)
     config = settings()
     console.print(f"[bold]Castline[/]  {len(files)} media, engines on this machine:")
-    with console.status("preparing models (the first time exports the face detector)"):
-        prepare(config)
-    for line in engine_lines(config):
+    with console.status("preparing models (the first time exports the face nets)") as status:
+        lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"))
+    for line in lines:
         console.print(f"  {escape(line)}", soft_wrap=True)
     with _stack(config, slots) as local:
         _enrol(gallery or _demo_gallery(path), local)

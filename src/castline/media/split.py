@@ -141,12 +141,14 @@ def split(
 
 
 def _taken(frames: list[FramesPiece], audio: list[AudioPiece], summary: SplitSummary) -> Iterator[Piece]:
-    for piece in frames:
-        summary.frame_units.append(piece.names)
-        yield piece
+    # Sound first: a chunk takes ten times as long to analyse as a batch of frames, and what takes
+    # longest should not be what starts last.
     for chunk in audio:
         summary.audio_units.append(chunk.unit)
         yield chunk
+    for piece in frames:
+        summary.frame_units.append(piece.names)
+        yield piece
 
 
 def _nap() -> list[AudioPiece]:

@@ -5,13 +5,15 @@ Importing this package loads no model library.
 
 from castline.models.catalogue import load_detector, load_embedder, survey
 from castline.models.declared import ENGINES, engine
-from castline.models.download import DOWNLOADS, Download, fetch
+from castline.models.download import DOWNLOADS, WHISPER, Download, available, fetch
 from castline.models.prepare import ensure_dlib, ensure_facenet, ensure_mtcnn
 
 __all__ = [
     "DOWNLOADS",
     "ENGINES",
+    "WHISPER",
     "Download",
+    "available",
     "engine",
     "ensure_dlib",
     "ensure_facenet",

@@ -45,8 +45,26 @@ class Download:
     licence: str
 
 
-#: What ``fetch`` knows, by engine id. The digest of FaceNet's weights is not from a file downloaded
-#: here: it is the one that several unrelated public projects verify this very release asset against.
+#: The Whisper that ``fetch`` gets: good English on two cores. Its folder in the models folder has this name.
+WHISPER = "faster-whisper-base.en"
+#: A revision of the hub's repository is a git commit, so it pins the content of every file.
+_WHISPER_REVISION = "3d3d5dee26484f91867d81cb899cfcf72b96be6c"
+
+
+def _whisper_file(name: str, max_bytes: int) -> Download:
+    return Download(
+        title="Whisper base.en for CTranslate2",
+        url=f"https://huggingface.co/Systran/{WHISPER}/resolve/{_WHISPER_REVISION}/{name}",
+        file=f"{WHISPER}/{name}",
+        max_bytes=max_bytes,
+        sha256=None,
+        licence="MIT",
+    )
+
+
+#: What ``fetch`` knows: a file by its engine's id, or the files of a folder as ``<folder>/<file>``. The
+#: digest of FaceNet's weights is not from a file downloaded here: it is the one that several unrelated
+#: public projects verify this very release asset against.
 DOWNLOADS: dict[str, Download] = {
     "facenet-vggface2": Download(
         title="FaceNet InceptionResnetV1, trained on VGGFace2",
@@ -56,33 +74,50 @@ DOWNLOADS: dict[str, Download] = {
         sha256="281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
         licence="MIT (code and conversion); VGGFace2 is a research data set",
     ),
+    **{
+        f"{WHISPER}/{name}": _whisper_file(name, megabytes * 1024**2)
+        for name, megabytes in (("config.json", 1), ("tokenizer.json", 8), ("vocabulary.txt", 4), ("model.bin", 200))
+    },
 }
 
 
-def fetch(name: str, models_dir: Path, progress: Progress | None = None) -> Path:
-    """Download a model file into the models folder; nothing happens when it is there already.
+def available() -> list[str]:
+    """What can be fetched, by name."""
+    return sorted({name.partition("/")[0] for name in DOWNLOADS})
 
-    The file appears whole or not at all: it is written aside, checked, then renamed.
+
+def fetch(name: str, models_dir: Path, progress: Progress | None = None) -> Path:
+    """Download a model into the models folder; nothing happens when it is there already.
+
+    A file appears whole or not at all: it is written aside, checked, then renamed.
 
     Args:
-        name: a key of ``DOWNLOADS``.
+        name: a key of ``DOWNLOADS``, or a folder of several.
 
     Returns:
-        Path of the file.
+        Path of the file or folder.
 
     Raises:
         ModelNotFound: unknown name, or the server does not answer, refuses, or falls silent.
         ModelCorrupt: what came is too large, cut short, or not what the digest says.
     """
+    members = [entry for key, entry in DOWNLOADS.items() if key.startswith(f"{name}/")]
+    if members:
+        for member in members:
+            _fetch_file(member, models_dir / member.file, progress)
+        return models_dir / name
     entry = DOWNLOADS.get(name)
     if entry is None:
-        raise ModelNotFound(f"there is no download for {name!r}; known: {', '.join(sorted(DOWNLOADS))}")
-    target = models_dir / entry.file
+        raise ModelNotFound(f"there is no download for {name!r}; known: {', '.join(available())}")
+    return _fetch_file(entry, models_dir / entry.file, progress)
+
+
+def _fetch_file(entry: Download, target: Path, progress: Progress | None) -> Path:
     if target.is_file():
         return target
     with _open(entry) as response:
-        models_dir.mkdir(parents=True, exist_ok=True)
-        handle, temporary_name = tempfile.mkstemp(prefix=f".{entry.file}-", suffix=".part", dir=models_dir)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary_name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".part", dir=target.parent)
         temporary = Path(temporary_name)
         try:
             with os.fdopen(handle, "wb") as sink:

@@ -103,15 +103,3 @@ def _export(*arguments: str) -> None:
         raise ModelError(f"exporting {arguments[0]} to ONNX took over {_EXPORT_TIMEOUT_S} s") from error
     if done.returncode != 0:
         raise ModelError(f"exporting {arguments[0]} to ONNX failed", detail=done.stderr[-4000:])
-
-
-def main() -> None:
-    """Entry point of ``python -m castline.models.prepare``: make the default nets in the models folder."""
-    from castline.settings import settings
-
-    ensure_mtcnn(settings().models_dir)
-    ensure_dlib(settings().models_dir)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,48 +2,76 @@
 
 from __future__ import annotations
 
-from castline.engines import EngineInfo
+import sys
+
+from castline.errors import ModelError
 from castline.models.catalogue import survey
+from castline.models.download import WHISPER, Progress, available, fetch
 from castline.models.prepare import ensure_dlib, ensure_mtcnn
 from castline.settings import Settings
-from castline.speech import survey_transcribers
+from castline.speech.choose import can_run_whisper, find_whisper, survey_transcribers
+
+_TITLES = {"detector": "faces found by", "embedder": "faces known by", "transcriber": "speech"}
+_BETTER = "`castline models fetch {name}` or CASTLINE_MODELS_DIR gives you {title}"
 
 
-def prepare(settings: Settings) -> None:
-    """Export what has to be exported, once, so that no two workers do it at a time.
+def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
+    """Make ready what the settings ask for, once, so that no two workers do it at a time.
+
+    Exports the face nets, and asks the hub for Whisper where speech is left to ``auto``; a hub that
+    refuses costs under two seconds.
+
+    Returns:
+        One line per role: the engine in use, and why not a better one.
 
     Raises:
-        ModelNotFound: a net is neither there nor can be made.
+        ModelNotFound: a face net is neither there nor can be made.
     """
     if settings.detector in ("auto", "mtcnn"):
         ensure_mtcnn(settings.models_dir)
     if settings.embedder in ("auto", "dlib-resnet-v1"):
         ensure_dlib(settings.models_dir)
+    asked = ""
+    if settings.transcriber == "auto" and can_run_whisper() and find_whisper(settings.models_dir) is None:
+        try:
+            fetch(WHISPER, settings.models_dir, progress)
+        except ModelError as error:
+            asked = f", and {error.message}"
+    return engine_lines(settings, asked)
 
 
-def engine_lines(settings: Settings) -> list[str]:
-    """One line per role: the engine in use, and why not a better one."""
+def engine_lines(settings: Settings, asked: str = "") -> list[str]:
+    """One line per role: the engine in use, and why not a better one.
+
+    Args:
+        asked: what came of asking the hub for Whisper, to be told with it.
+    """
     chosen = {"detector": settings.detector, "embedder": settings.embedder, "transcriber": settings.transcriber}
-    titles = {"detector": "faces found by", "embedder": "faces known by", "transcriber": "speech"}
-    lines = []
-    for role, name in chosen.items():
-        candidates = [info for info in _all(settings) if info.role == role]
-        lines.append(f"{titles[role]}: {_line(name, candidates)}")
-    return lines
+    return [f"{_TITLES[role]}: {_line(name, role, settings, asked)}" for role, name in chosen.items()]
 
 
-def _line(name: str, candidates: list[EngineInfo]) -> str:
+def _line(name: str, role: str, settings: Settings, asked: str) -> str:
     if name != "auto":
         return f"{name}, as asked for"
-    better: list[str] = []
-    for info in candidates:
+    missed: list[str] = []
+    for info in (*survey(settings), *survey_transcribers(settings)):
+        if info.role != role:
+            continue
         if info.source:
-            missed = f"; {'; '.join(better)}" if better else ""
-            return f"{info.title} ({info.source}){missed}"
-        if "path" not in info.reason:  # engines for files of one's own are no missed chance
-            better.append(f"{info.title} is not used: {info.reason}")
-    return "none available: " + "; ".join(better)
+            return "; ".join([f"{info.title} ({info.source})", *missed])
+        fetched = {"faster-whisper": WHISPER}.get(info.id, info.id)
+        if fetched in available():
+            why = info.reason + (asked if info.id == "faster-whisper" else "")
+            missed += [f"{info.title}: {why}", _BETTER.format(name=fetched, title=info.title.split(" (")[0])]
+    return "; ".join(["none available", *missed])
 
 
-def _all(settings: Settings) -> tuple[EngineInfo, ...]:
-    return (*survey(settings), *survey_transcribers(settings))
+def main() -> None:
+    """Entry point of ``python -m castline.models.report``: fill the models folder; an image is built with it."""
+    from castline.settings import settings
+
+    sys.stdout.write("\n".join(prepare(settings())) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -34,13 +34,18 @@ def find_whisper(models_dir: Path) -> Path | None:
     return min(folders, key=rank, default=None)
 
 
+def can_run_whisper() -> bool:
+    """Whether faster-whisper is installed (it is not imported to know)."""
+    return importlib.util.find_spec("faster_whisper") is not None
+
+
 def survey_transcribers(settings: Settings) -> tuple[EngineInfo, ...]:
     """All speech engines, with where they would come from here; loads nothing. No source: not available."""
     folder = find_whisper(settings.models_dir)
-    if importlib.util.find_spec("faster_whisper") is None:
+    if not can_run_whisper():
         found = replace(whisper.INFO, reason="faster-whisper is not installed")
     elif folder is None:
-        found = replace(whisper.INFO, reason=f"Whisper weights are not in {settings.models_dir}")
+        found = replace(whisper.INFO, reason=f"its weights are not in {settings.models_dir}")
     else:
         found = replace(whisper.INFO, source=str(folder), reason="in the models folder")
     return found, replace(sphinx.INFO, reason="ships in the package pocketsphinx")
@@ -68,5 +73,9 @@ def load_transcriber(settings: Settings) -> Transcriber:
         info = replace(available, reason=f"Whisper from {available.source}")
         return whisper.FasterWhisperTranscriber(Path(available.source), threads=settings.threads, info=info)
     if name == "whisper":
-        raise ModelNotFound(f"{available.reason}; `castline models fetch` or CASTLINE_MODELS_DIR gives you Whisper")
-    return sphinx.PocketSphinxTranscriber(replace(bundled, reason=f"PocketSphinx (bundled); {available.reason}"))
+        raise ModelNotFound(
+            f"Whisper: {available.reason}; `castline models fetch` or CASTLINE_MODELS_DIR gives you Whisper"
+        )
+    return sphinx.PocketSphinxTranscriber(
+        replace(bundled, reason=f"PocketSphinx (bundled); Whisper: {available.reason}")
+    )
