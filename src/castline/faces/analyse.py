@@ -17,7 +17,7 @@ from castline.faces.thresholds import thresholds_for
 from castline.records import Embedding, Face, FrameFaces, Point
 
 #: Frames whose pyramids go through the detector together: bounds its memory (about 16 bytes a pixel).
-_GROUP = 8
+_GROUP = 4
 #: A kept picture: how far beyond the box it reaches on each side, its largest side, its JPEG quality.
 _CROP_MARGIN, _CROP_SIDE, _CROP_QUALITY = 0.40, 256, 85
 #: Digits kept of fractions: a tenth of a pixel at any size, and no noise in the part's bytes.

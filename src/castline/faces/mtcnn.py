@@ -30,7 +30,7 @@ MIN_IMAGE_SIDE = 24
 _SCALE_FACTOR = 0.709
 _THRESHOLDS = (0.6, 0.7, 0.7)
 #: Crops that go through R- or O-Net at once: bounds memory, costs nothing.
-_CHUNK = 512
+_CHUNK = 128
 
 
 class _Candidates(NamedTuple):

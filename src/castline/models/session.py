@@ -44,6 +44,8 @@ def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     # Idle workers would otherwise spin and take the cores from the next model (and from a second
     # process on the same machine).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Shapes change from call to call, so a remembered allocation plan only holds memory: 150 MB of it.
+    options.enable_mem_pattern = False
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
