@@ -33,11 +33,10 @@ MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 PHOTO_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp"))
 
 _UNIT_EXTENSION: dict[UnitKind, str] = {"frames": "zip", "audio": "flac"}
-_UNIT_KEY = re.compile(r"(?P<media>.+)/(?P<run>[0-9a-f]{16})/(?P<kind>frames|audio)/(?P<index>\d{4,})\.(?:zip|flac)")
-_MANIFEST_KEY = re.compile(r"(?P<media>.+)/(?P<run>[0-9a-f]{16})/manifest\.json")
-_PART_KEY = re.compile(
-    r"(?P<media>.+)/(?P<run>[0-9a-f]{16})/parts/(?P<kind>frames|audio)-(?P<index>\d{4,})(?P<error>\.error)?\.json"
-)
+_RUN_OF_MEDIA = r"(?s:(?P<media>.+))/(?P<run>[0-9a-f]{16})"  # a key may hold anything, line breaks too
+_UNIT_KEY = re.compile(_RUN_OF_MEDIA + r"/(?P<kind>frames|audio)/(?P<index>[0-9]{4,})\.(?:zip|flac)")
+_MANIFEST_KEY = re.compile(_RUN_OF_MEDIA + r"/manifest\.json")
+_PART_KEY = re.compile(_RUN_OF_MEDIA + r"/parts/(?P<kind>frames|audio)-(?P<index>[0-9]{4,})(?P<error>\.error)?\.json")
 
 _PLAIN_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 

@@ -77,16 +77,18 @@ def link(frames: Sequence[FrameFaces], limits: Thresholds) -> list[FaceTrack]:
         ended = [track for track in active if _missed(track, sample) > _MAX_MISSED]
         active = [track for track in active if _missed(track, sample) <= _MAX_MISSED]
         done.extend(ended)
-        free = set(range(len(frame.faces)))
+        # By place, so that equally good pairs are decided the same way whatever the detector's order.
+        faces = sorted(frame.faces, key=lambda face: (face.box, face.embedding.data))
+        free = set(range(len(faces)))
         open_tracks = set(range(len(active)))
-        for _, at, index in sorted(_pairs(active, frame.faces, limits), reverse=True):
+        for _, at, index in sorted(_pairs(active, faces, limits), reverse=True):
             if at in open_tracks and index in free:
                 open_tracks.discard(at)
                 free.discard(index)
-                active[at].add(sample, frame.time_ms, frame.faces[index])
+                active[at].add(sample, frame.time_ms, faces[index])
         for index in sorted(free):
             track = FaceTrack()
-            track.add(sample, frame.time_ms, frame.faces[index])
+            track.add(sample, frame.time_ms, faces[index])
             active.append(track)
     return sorted([*done, *active], key=lambda track: (track.times_ms[0], track.faces[0].box))
 

@@ -102,8 +102,9 @@ def plan_cut(samples: NDArray[np.int16], target: int) -> tuple[int, bool]:
         middle = (target - low) / _HOP
         start, end = max(runs, key=lambda run: (min(run[1] - run[0], 50), -abs((run[0] + run[1]) / 2 - middle)))
         return low + (start + end) * _HOP // 2, False
-    smooth = np.convolve(level, np.ones(_SMOOTH) / _SMOOTH, mode="same")
-    return low + int(np.argmin(smooth)) * _HOP, True
+    # "valid": a window that reaches over the edge would look quiet, and win.
+    smooth = np.convolve(level, np.ones(_SMOOTH) / _SMOOTH, mode="valid")
+    return low + (int(np.argmin(smooth)) + _SMOOTH // 2) * _HOP, True
 
 
 def _levels(samples: NDArray[np.int16]) -> NDArray[np.float32]:

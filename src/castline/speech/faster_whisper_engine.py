@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from castline.engines import EngineInfo, Speech, Transcription
-from castline.errors import ModelCorrupt, ModelNotFound
+from castline.errors import ModelCorrupt, ModelError, ModelNotFound
 from castline.records import Segment, Word
 
 #: Without tokenizer.json the library asks a hub; with a missing folder it blames the folder's name.
@@ -60,10 +60,19 @@ class FasterWhisperTranscriber:
             raise ModelCorrupt(f"{folder} cannot be loaded: {error}") from error
         self.info = replace(info, id=f"{info.id}:{folder.name}", source=str(folder))
 
+    def _language(self, tag: str | None) -> str | None:
+        """Whisper's code of a BCP-47 tag: ``en-GB`` is ``en``."""
+        if tag is None:
+            return None
+        code = tag.partition("-")[0].lower()
+        if self._model.model.is_multilingual and code not in self._model.supported_languages:
+            raise ModelError(f"Whisper does not know the language {tag!r}")
+        return code
+
     def transcribe(self, speech: Speech) -> Transcription:
         found, facts = self._model.transcribe(
             speech.samples,
-            language=speech.language,
+            language=self._language(speech.language),
             vad_filter=True,
             word_timestamps=True,
             condition_on_previous_text=False,  # chunks stand alone; a loop in one must not reach the next

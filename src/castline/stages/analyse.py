@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
@@ -28,6 +29,8 @@ logger = Logger(service="face-recognition")
 #: Frames come smaller than this from stage 1; photos to enrol come from anywhere.
 MAX_SIDE = 1600
 _PHOTO_MIN_SCORE = 0.9
+#: What reading a damaged zip can raise; a flipped bit may ask for a password or an unknown method.
+_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, KeyError, EOFError, OSError)
 
 
 class EngineSet(Protocol):
@@ -143,7 +146,7 @@ def _faces(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch)
         try:
             with zipfile.ZipFile(io.BytesIO(body)) as archive:
                 frames = [(int(name.removesuffix(".jpg")), archive.read(name)) for name in sorted(archive.namelist())]
-        except (zipfile.BadZipFile, ValueError, KeyError) as error:
+        except _BROKEN_ZIP as error:
             raise UnitError(f"the batch of frames cannot be read: {error}") from error
         images = [(time_ms, decode_jpeg(jpeg)) for time_ms, jpeg in frames]
     with watch.step("faces"):

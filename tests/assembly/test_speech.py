@@ -1,0 +1,138 @@
+"""Chunks become one transcript: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from castline.assembly.speech import stitch
+from castline.records import Segment
+
+
+def _said(segments: list[Segment]) -> list[str]:
+    return [word.text for segment in segments for word in segment.words]
+
+
+def test_times_become_those_of_the_media(make) -> None:
+    chunks = [
+        (make.audio_unit(0, 0, 10), make.audio_part(0, make.segment((1, 2, "one")))),
+        (make.audio_unit(1, 10, 20), make.audio_part(1, make.segment((0.5, 1, "two"), (1, 1.25, "three")))),
+    ]
+    first, second = stitch(chunks)
+    assert (first.start_s, first.end_s) == (1, 2)
+    assert (second.start_s, second.end_s) == (10.5, 11.25)
+    assert [(word.start_s, word.end_s) for word in second.words] == [(10.5, 11), (11, 11.25)]
+
+
+def test_a_cut_in_silence_drops_nothing(make) -> None:
+    chunks = [
+        (make.audio_unit(0, 0, 10), make.audio_part(0, make.segment((9, 10, "same")))),
+        (make.audio_unit(1, 10, 20), make.audio_part(1, make.segment((0, 1, "same")))),
+    ]
+    assert _said(stitch(chunks)) == ["same", "same"]
+
+
+def _overlapping(make, old: list[tuple[float, float, str]], new: list[tuple[float, float, str]]):
+    """Two chunks with a hard cut at 10 s: the first hears until 13 s, the second from 7 s on."""
+    moved = [(start - 7, end - 7, text) for start, end, text in new]
+    return [
+        (make.audio_unit(0, 0, 13, hard_cut=True), make.audio_part(0, make.segment(*old))),
+        (make.audio_unit(1, 7, 20), make.audio_part(1, make.segment(*moved))),
+    ]
+
+
+def test_what_both_chunks_heard_is_said_once(make) -> None:
+    old = [(6, 7, "the"), (7.5, 8, "quick"), (9, 9.5, "brown"), (10.5, 11, "fox"), (12, 12.9, "jum")]
+    new = [(7.4, 8, "quick"), (9.05, 9.5, "Brown,"), (10.5, 11.1, "fox"), (12, 13, "jumps"), (14, 15, "over")]
+    found = stitch(_overlapping(make, old, new))
+    assert [text.strip(",").lower() for text in _said(found)] == ["the", "quick", "brown", "fox", "jumps", "over"]
+    starts = [word.start_s for segment in found for word in segment.words]
+    assert starts == sorted(starts)
+    for segment in found:
+        assert segment.text == " ".join(word.text for word in segment.words)
+        assert (segment.start_s, segment.end_s) == (segment.words[0].start_s, segment.words[-1].end_s)
+
+
+def test_where_the_chunks_disagree_the_switch_is_in_the_middle(make) -> None:
+    old = [(8, 8.4, "ice"), (9, 9.4, "cream"), (11, 11.4, "garbled")]
+    new = [(7.2, 7.4, "noise"), (10.2, 10.6, "is"), (11, 11.4, "good")]
+    assert _said(stitch(_overlapping(make, old, new))) == ["ice", "cream", "is", "good"]
+
+
+def test_the_same_word_said_twice_is_not_one_word(make) -> None:
+    both = [(8, 8.3, "no"), (9, 9.3, "no"), (10.1, 10.4, "no"), (11, 11.3, "no")]
+    found = stitch(_overlapping(make, both, both))
+    assert [word.start_s for segment in found for word in segment.words] == [8, 9, 10.1, 11]
+
+
+def test_engines_without_word_times_switch_by_segment(make) -> None:
+    def plain(start: float, end: float, text: str) -> Segment:
+        return Segment(start_s=start, end_s=end, text=text)
+
+    chunks = [
+        (
+            make.audio_unit(0, 0, 13, hard_cut=True),
+            make.audio_part(0, plain(2, 6, "before"), plain(7.5, 9.5, "both heard this"), plain(11, 13, "cut o")),
+        ),
+        (
+            make.audio_unit(1, 7, 20),
+            make.audio_part(1, plain(0.5, 2.5, "both heard this"), plain(4, 6.5, "cut off"), plain(8, 9, "after")),
+        ),
+    ]
+    assert [segment.text for segment in stitch(chunks)] == ["before", "both heard this", "cut off", "after"]
+    assert all(segment.words == () for segment in stitch(chunks))
+
+
+def test_a_chunk_that_failed_leaves_a_hole_and_harms_nobody(make) -> None:
+    chunks = [
+        (make.audio_unit(0, 0, 13, hard_cut=True), make.audio_part(0, make.segment((11, 12, "kept")))),
+        (make.audio_unit(2, 27, 40), make.audio_part(2, make.segment((1, 2, "later")))),
+    ]
+    found = stitch(chunks)
+    assert _said(found) == ["kept", "later"]
+    assert found[1].start_s == 28
+
+
+def test_silence_in_either_chunk_loses_nothing(make) -> None:
+    heard = [(8, 8.5, "early"), (11, 11.5, "late")]
+    first_silent = [
+        (make.audio_unit(0, 0, 13, hard_cut=True), make.audio_part(0)),
+        (make.audio_unit(1, 7, 20), make.audio_part(1, make.segment((5, 5.5, "twelve")))),
+    ]
+    assert _said(stitch(first_silent)) == ["twelve"]
+    assert stitch([]) == []
+    assert _said(stitch(_overlapping(make, heard, heard))) == ["early", "late"]
+
+
+_WORD = st.tuples(st.floats(0.05, 1.2), st.floats(0.1, 1.0), st.sampled_from("a b c the of".split()))
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(_WORD, max_size=60), st.lists(st.floats(0.75, 1.25), min_size=1, max_size=10), st.data())
+def test_no_word_is_lost_or_doubled_where_both_chunks_hear_the_same(make, talk, cuts, data) -> None:
+    spoken: list[tuple[float, float, str]] = []
+    at = 0.0
+    for pause, length, text in talk:
+        spoken.append((at + pause, at + pause + length, text))
+        at += pause + length
+    end = max(at, 1.0)
+    # Chunks of about 10 s, all cut hard: 3 s beyond the cut on both sides, as the chunker does.
+    bounds: list[tuple[float, float, bool]] = []
+    start, cut = 0.0, 0.0
+    for share in cuts * 10:
+        cut = start + 10 * share
+        if cut + 3 >= end:
+            break
+        bounds.append((start, cut + 3, True))
+        start = cut - 3
+    bounds.append((start, end + 1, False))
+    chunks = []
+    for index, (begin, until, hard) in enumerate(bounds):
+        heard = [(s - begin, e - begin, text) for s, e, text in spoken if s >= begin and e <= until]
+        size = data.draw(st.integers(1, 5), label="words in a segment")
+        segments = [make.segment(*heard[at : at + size]) for at in range(0, len(heard), size)]
+        unit = make.audio_unit(index, begin, until, hard_cut=hard)
+        chunks.append((unit, make.audio_part(index, *segments)))
+    found = [word for segment in stitch(chunks) for word in segment.words]
+    assert [word.text for word in found] == [text for _, _, text in spoken]
+    assert all(abs(word.start_s - s) < 0.002 for word, (s, _, _) in zip(found, spoken, strict=True))

@@ -1,0 +1,236 @@
+"""Commands as they are typed: what they print, how they end, and how they say no."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from castline import __version__, keys
+from castline.cli import connect as connecting
+from castline.cli import main as commands
+from castline.cli import people as people_commands
+from castline.cli.connect import Connection
+from castline.errors import LocalStackError, StorageError
+from castline.records import Failure, Manifest, Usage
+from castline.settings import Settings
+from castline.stages.common import run_of, source_of
+from castline.stages.complete import complete_run
+from castline.storage import MemoryStore
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    """The store that every command finds."""
+    store = MemoryStore()
+
+    def found(endpoint_url: str | None = None) -> Connection:
+        return Connection(store, Settings(), "memory")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(commands, "connect", found)
+    monkeypatch.setattr(people_commands, "connect", found)
+    return store
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(commands, "quiet_logs", lambda: None)  # it would silence the other tests too
+
+    def invoke(*arguments: str) -> Result:
+        for console in (connecting.console, connecting.errors):
+            monkeypatch.setattr(console, "_width", 200)
+        return CliRunner().invoke(commands.app, list(arguments))
+
+    return invoke
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def _finished(store: MemoryStore, media: str, code: str = "not_media") -> None:
+    """A media whose run has ended with an error."""
+    settings = Settings()
+    store.put(settings.input_bucket, media, b"text")
+    info = store.head(settings.input_bucket, media)
+    assert info
+    source = source_of(settings.input_bucket, info)
+    run = run_of(source, settings.options())
+    manifest = Manifest(
+        run=run,
+        source=source,
+        options=settings.options(),
+        probe=None,
+        units=(),
+        error=Failure(code=code, message="the file is empty"),
+        usage=Usage(stage="split", seconds=1, memory_mb=1024),
+    )
+    store.put(settings.stage1_bucket, keys.manifest_key(media, run), manifest.to_json())
+    assert complete_run(media, run, store, settings)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (),
+        ("run",),
+        ("up",),
+        ("down",),
+        ("upload",),
+        ("status",),
+        ("results",),
+        ("doctor",),
+        ("version",),
+        ("people",),
+        ("people", "add"),
+        ("people", "list"),
+        ("people", "rename"),
+        ("people", "forget"),
+        ("models",),
+        ("models", "list"),
+        ("models", "fetch"),
+    ],
+)
+def test_every_command_explains_itself(command: tuple[str, ...], run: Run) -> None:
+    for flag in ("--help", "-h"):
+        found = run(*command, flag)
+        assert found.exit_code == 0
+        assert "Usage: " in _plain(found.output)
+
+
+def test_version(run: Run) -> None:
+    assert run("version").output.strip() == __version__
+
+
+def test_results_of_nothing(run: Run, store: MemoryStore) -> None:
+    for arguments in (("results",), ("results", "talk.mp4"), ("results", "--all")):
+        found = run(*arguments)
+        assert found.exit_code == 1
+        assert "no result for" in found.output
+        assert "castline status" in found.output
+
+
+def test_results_are_shown_and_downloaded(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+    _finished(store, "week 1/a.mp4")
+    _finished(store, "week 2/b.mp4")
+    found = run("results", "week 1/a.mp4", "--output", str(tmp_path))
+    assert found.exit_code == 0
+    assert "not_media: the file is empty" in found.output
+    assert (tmp_path / "week 1/a.mp4/report.html").is_file()
+    assert not (tmp_path / "week 2").exists()
+    assert run("results", "--all", "week", "--output", str(tmp_path)).exit_code == 0
+    assert (tmp_path / "week 2/b.mp4/result.json").is_file()
+
+
+def test_status_lists_every_media(run: Run, store: MemoryStore) -> None:
+    assert "no media in s3://castline-input" in run("status").output
+    _finished(store, "a[1].mp4")
+    store.put("castline-input", "b.mp4", b"x")
+    store.put("castline-input", "notes.txt", b"x")
+    found = run("status", "--no-wait")
+    assert found.exit_code == 0
+    lines = [line.split() for line in found.output.splitlines()]
+    assert ["a[1].mp4", "failed", "the", "file", "is", "empty"] in lines
+    assert ["b.mp4", "waiting"] in lines
+    assert "notes.txt" not in found.output
+
+
+def test_upload(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+    (tmp_path / "week[1]").mkdir()
+    (tmp_path / "week[1]" / "a.mp4").write_bytes(b"x")
+    found = run("upload", str(tmp_path))
+    assert found.exit_code == 0
+    assert "s3://castline-input/week[1]/a.mp4" in found.output
+    assert store.get("castline-input", "week[1]/a.mp4") == b"x"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("upload", "/nonexistent"), "/nonexistent does not exist"),
+        (("people", "forget", "Ada", "--yes"), "nobody is called 'Ada'"),
+        (("people", "rename", "Ada", "Bob"), "nobody is called 'Ada'"),
+        (("people", "forget", "../Ada", "--yes"), "a name cannot contain a slash"),
+        (("people", "add", "Ada", "/nonexistent.jpg"), "/nonexistent.jpg does not exist"),
+        (("models", "fetch", "no-such-model"), "no-such-model"),
+    ],
+)
+def test_errors_are_one_friendly_line(
+    arguments: tuple[str, ...], message: str, run: Run, store: MemoryStore, tmp_path: Path
+) -> None:
+    found = run(*arguments)
+    assert found.exit_code == 2
+    assert found.stderr.startswith("error ")
+    assert message in found.stderr
+    assert found.stderr.count("\n") == 1
+    assert "Traceback" not in found.output
+
+
+def test_detail_of_an_error_is_shown_when_asked_for(
+    run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageError("S3 said no", detail="line [1]\nline 2")
+
+    monkeypatch.setattr(commands, "connect", refuse)
+    assert "line" not in run("status").stderr
+    monkeypatch.setenv("CASTLINE_DEBUG", "1")
+    assert "line [1]\nline 2" in run("status").stderr
+
+
+def test_without_a_stack_and_credentials_the_way_out_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setattr(connecting, "settings", lambda: Settings(state_dir=tmp_path / "state"))
+    with pytest.raises(LocalStackError, match=r"no local stack is running \(castline up\)"):
+        connecting.connect()
+    found = run("status", "--no-wait")
+    assert found.exit_code == 2
+    assert "castline up" in found.stderr
+
+
+def test_a_given_endpoint_needs_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    assert connecting.connect("http://127.0.0.1:9").where == "http://127.0.0.1:9"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:8")
+    assert connecting.connect().where == "http://127.0.0.1:8"
+
+
+def test_people_are_listed_and_forgotten_only_when_confirmed(run: Run, store: MemoryStore) -> None:
+    assert "nobody is known yet" in run("people", "list").output
+    store.put("castline-gallery", "Ada/1.jpg", b"x")
+    store.put("castline-gallery", "Ada/2.jpg", b"x")
+    found = run("people", "list").output
+    assert "Ada" in found
+    assert "2" in found
+    refused = CliRunner().invoke(commands.app, ["people", "forget", "Ada"], input="n\n")
+    assert refused.exit_code == 1
+    assert store.get("castline-gallery", "Ada/1.jpg")
+    assert "2 photo(s) removed" in run("people", "forget", "Ada", "--yes").output
+    assert not store.objects
+
+
+def test_models_are_listed_with_where_they_come_from(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from castline.cli import models
+
+    monkeypatch.setattr(models, "settings", lambda: Settings(models_dir=tmp_path))
+    found = run("models", "list")
+    assert found.exit_code == 0
+    for words in ("detector", "embedder", "transcriber", "dlib-resnet-v1", "PocketSphinx", "bundled"):
+        assert words in found.output
+    assert "weights are not in" in " ".join(found.output.split())

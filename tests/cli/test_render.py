@@ -1,0 +1,182 @@
+"""How times, people and results look in a terminal."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from castline.cli.render import clock, print_result, relative, watch, who
+from castline.progress import MediaProgress
+from castline.records import (
+    AudioStream,
+    Candidate,
+    Cost,
+    Failure,
+    Options,
+    Person,
+    Probe,
+    Processing,
+    Range,
+    Result,
+    Source,
+    SpokenSegment,
+    StageTiming,
+    Transcript,
+    VideoStream,
+)
+
+
+def _person(name: str, identity: str, *candidates: str, ranges: int = 1) -> Person:
+    return Person(
+        id="person-1",
+        name=name,
+        identity=identity,  # type: ignore[arg-type]
+        confidence=0.97,
+        candidates=tuple(Candidate(name=other, similarity=0.9) for other in candidates),
+        on_screen_s=61.5,
+        ranges=tuple(Range(start_s=at * 10, end_s=at * 10 + 5) for at in range(ranges)),
+        tracks=(),
+    )
+
+
+def _result(**changes: Any) -> Result:
+    values: dict[str, Any] = {
+        "media": "week 1/talk[1].mp4",
+        "run": "0123456789abcdef",
+        "status": "complete",
+        "error": None,
+        "failures": (),
+        "warnings": (),
+        "source": Source(bucket="b", key="week 1/talk[1].mp4", etag="e", version=None, size=1),
+        "options": Options(),
+        "sampling": "interval",
+        "probe": Probe(
+            container="mp4",
+            duration_s=75.5,
+            video=VideoStream(codec="h264", width=10, height=10),
+            audio=AudioStream(codec="aac", sample_rate=16000, channels=1),
+        ),
+        "duration_s": 75.5,
+        "engines": {},
+        "gallery": None,
+        "people": (),
+        "transcript": Transcript(engine=None, language=None, text="", segments=()),
+        "timeline": (),
+        "processing": Processing(
+            timings=(StageTiming(stage="split", invocations=1, seconds=1.25, steps={}),),
+            cost=Cost(usd=0.00042, items=(), prices_as_of="2025-06"),
+        ),
+    }
+    return Result(**{**values, **changes})
+
+
+def _printed(result: Result) -> str:
+    console = Console(file=io.StringIO(), width=120, force_terminal=False)
+    print_result(console, result)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0:00.0"),
+        (0.04, "0:00.0"),
+        (9.96, "0:10.0"),
+        (59.95, "1:00.0"),
+        (59.94, "0:59.9"),
+        (75.5, "1:15.5"),
+        (600, "10:00.0"),
+        (3599.96, "1:00:00.0"),
+        (3725.25, "1:02:05.2"),
+        (36000, "10:00:00.0"),
+    ],
+)
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("person", "text"),
+    [
+        (_person("Ada", "known"), "Ada"),
+        (_person("Person 1", "unknown"), "Person 1"),
+        (_person("Person 1", "ambiguous", "Ada", "Bob"), "Person 1 (maybe Ada?)"),
+        (_person("Person 1", "ambiguous"), "Person 1"),
+        (_person("[red]Ada[/]", "known"), "[red]Ada[/]"),
+        (_person("Person 1", "ambiguous", "[bold]B"), "Person 1 (maybe [bold]B?)"),
+    ],
+)
+def test_who_and_how_sure(person: Person, text: str) -> None:
+    assert Text.from_markup(who(person)).plain == text
+
+
+def test_a_result_shows_who_and_what() -> None:
+    segment = SpokenSegment(id="speech-1", start_s=1, end_s=2.5, text="hello [world]", visible="Ada")
+    doubtful = segment.model_copy(update={"id": "speech-2", "text": "thanks for watching", "suspect": True})
+    text = _printed(
+        _result(
+            people=(_person("Ada", "known", ranges=9),),
+            transcript=Transcript(engine="e", language="en", text="hello", segments=(segment, doubtful)),
+            warnings=("a photo [is] blurred",),
+        )
+    )
+    assert "week 1/talk[1].mp4  1:15.5  complete" in text
+    assert "a photo [is] blurred" in text
+    assert "0.97" in text
+    assert "61.5 s" in text
+    assert "0:00.0-0:05.0, 0:10.0-0:15.0" in text
+    assert "and 3 more" in text
+    assert "0:01.0-0:02.5  hello [world]  Ada" in " ".join(text.split("\n")).replace("   ", "  ")
+    assert "thanks for watching" not in text
+    assert "about $0.0004 (prices of 2025-06); split 1.2 s" in text
+
+
+def test_a_failure_shows_its_reason_and_nothing_else() -> None:
+    text = _printed(
+        _result(
+            status="failed", error=Failure(code="not_media", message="the file is empty"), probe=None, duration_s=None
+        )
+    )
+    assert "failed" in text
+    assert "not_media: the file is empty" in text
+    assert "on AWS" not in text
+
+
+def test_an_empty_result_says_that_it_is_empty() -> None:
+    text = _printed(_result())
+    assert "nobody is on screen" in text
+    assert "nothing is said" in text
+    silent = _printed(_result(probe=Probe(container="ogg", duration_s=1, video=None, audio=None)))
+    assert "nobody" not in silent
+    assert "nothing is said" not in silent
+
+
+def test_watching_ends_when_everything_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("castline.cli.render._POLL_S", 0.001)
+    looks = iter(
+        [
+            [MediaProgress("a.mp4", "waiting"), MediaProgress("b[1].mp4", "splitting", (0, 1), (0, 0))],
+            [MediaProgress("a.mp4", "analysing", (1, 2), (0, 1)), MediaProgress("b[1].mp4", "complete")],
+            [MediaProgress("a.mp4", "failed"), MediaProgress("b[1].mp4", "complete")],
+        ]
+    )
+    console = Console(file=io.StringIO(), force_terminal=True)
+    found = watch(console, lambda: next(looks))
+    assert [item.state for item in found] == ["failed", "complete"]
+
+
+def test_watching_ends_when_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("castline.cli.render._POLL_S", 0.001)
+    found = watch(Console(file=io.StringIO()), lambda: [MediaProgress("a.mp4", "waiting")], timeout_s=0.01)
+    assert [item.finished for item in found] == [False]
+
+
+def test_paths_are_as_short_as_one_would_type_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert relative(tmp_path / "results" / "report.html") == "results/report.html"
+    assert relative(Path("/etc/hostname")) == "/etc/hostname"

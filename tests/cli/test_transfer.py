@@ -1,0 +1,104 @@
+"""Trees go up and come down as trees, and stay inside their folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from castline.cli.transfer import download_result, media_files, place_media, upload
+from castline.errors import KeyLayoutError, NotMedia
+from castline.settings import Settings
+from castline.storage import MemoryStore
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings()
+
+
+def _tree(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+
+
+def test_a_folder_s_tree_becomes_the_keys(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
+    _tree(tmp_path, "week 1/lesson/b.MP4", "week 1/a.ogg", "top.mkv", "notes.txt", "week 1/photo.jpg")
+    (tmp_path / "odd.mp4").mkdir()
+    files = media_files(tmp_path)
+    assert [key for _, key in files] == ["top.mkv", "week 1/a.ogg", "week 1/lesson/b.MP4"]
+    assert list(upload(files, store, settings)) == [key for _, key in files]
+    assert {key: body.decode() for (_, key), body in store.objects.items()} == {key: key for _, key in files}
+    assert {bucket for bucket, _ in store.objects} == {settings.input_bucket}
+
+
+def test_one_file_is_its_name(tmp_path: Path) -> None:
+    _tree(tmp_path, "deep/er/a b.mp4")
+    assert media_files(tmp_path / "deep/er/a b.mp4") == [(tmp_path / "deep/er/a b.mp4", "a b.mp4")]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("notes.txt", r"^notes\.txt: the suffix \.txt is none of \.3g2 .*\.mp4.*\.wmv$"),
+        ("README", r"^README: the suffix \(none\) is none of"),
+        ("nowhere.mp4", r"nowhere\.mp4 does not exist$"),
+        ("empty", r"^no media in .*empty; suffixes are"),
+    ],
+)
+def test_what_is_no_media_is_explained(name: str, message: str, tmp_path: Path) -> None:
+    _tree(tmp_path, "notes.txt", "README", "empty/x.txt")
+    with pytest.raises(NotMedia, match=message) as caught:
+        media_files(tmp_path / name)
+    assert "\n" not in caught.value.message
+
+
+def test_published_files_come_down_and_parts_stay(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
+    media = "week 1/a.mp4"
+    for name in ("result.json", "report.html", "people/ada.jpg", "0123456789abcdef/parts/frames-0000.json"):
+        store.put(settings.output_bucket, f"{media}/{name}", name.encode())
+    store.put(settings.output_bucket, "week 1/a.mp4x/result.json", b"another media")
+    written = download_result(media, tmp_path, store, settings)
+    assert [path.relative_to(tmp_path).as_posix() for path in written] == [
+        f"{media}/people/ada.jpg",
+        f"{media}/report.html",
+        f"{media}/result.json",
+    ]
+    assert all(path.read_bytes().decode() == path.relative_to(tmp_path / media).as_posix() for path in written)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        "ada.jpg",
+        "report.html",
+        "result.json",
+    ]
+
+
+@pytest.mark.parametrize("media", ["..", "../up.mp4", "a/../../up.mp4", "/tmp/abs.mp4"])
+def test_nothing_is_written_outside_the_folder(
+    media: str, tmp_path: Path, store: MemoryStore, settings: Settings
+) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    store.put(settings.output_bucket, f"{media}/result.json", b"x")
+    with pytest.raises(KeyLayoutError, match="refusing to write outside"):
+        download_result(media, folder, store, settings)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_name_below_people_cannot_climb_out(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
+    store.put(settings.output_bucket, "a.mp4/people/../../../up.jpg", b"x")
+    with pytest.raises(KeyLayoutError):
+        download_result("a.mp4", tmp_path / "results", store, settings)
+
+
+def test_the_media_lies_beside_its_report(tmp_path: Path) -> None:
+    _tree(tmp_path, "in/a.mp4")
+    for _ in range(2):  # a second run replaces the first
+        place_media(tmp_path / "in/a.mp4", "week 1/a.mp4", tmp_path / "out")
+    assert (tmp_path / "out/week 1/a.mp4/a.mp4").read_bytes() == b"in/a.mp4"

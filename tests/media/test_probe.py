@@ -1,0 +1,217 @@
+"""What ``ffmpeg -i`` prints, read with suspicion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from castline.errors import ForbiddenMedia, MediaTooLarge, NoStreams, NotMedia
+from castline.media import probe
+from castline.media.ffmpeg import Limits
+from castline.media.probe import parse
+from castline.records import AudioStream, Probe, VideoStream
+
+_H264 = "h264 (High) (avc1 / 0x31637661), yuv420p(tv, bt709, progressive)"
+
+
+def _parse(text: str) -> Probe:
+    return parse(text.split("\n"), "mov")
+
+
+def _video(line: str) -> VideoStream:
+    found = _parse(f"  Stream #0:0: Video: {line}").video
+    assert found
+    return found
+
+
+def test_an_ordinary_file() -> None:
+    found = _parse(
+        "  Metadata:\n"
+        "    major_brand     : isom\n"
+        "  Duration: 01:02:03.45, start: 0.000000, bitrate: 1205 kb/s\n"
+        f"  Stream #0:0[0x1](und): Video: {_H264}, 1920x1080 [SAR 1:1 DAR 16:9], 1189 kb/s, 29.97 fps, 29.97 tbr (default)\n"  # noqa: E501
+        "      Metadata:\n"
+        "        handler_name    : VideoHandler\n"
+        "  Stream #0:1[0x2](eng): Audio: aac (LC) (mp4a / 0x6134706D), 48000 Hz, stereo, fltp, 128 kb/s (default)"
+    )
+    assert found.duration_s == pytest.approx(3723.45)
+    assert found.video == VideoStream(codec="h264", width=1920, height=1080, fps=29.97)
+    assert found.audio == AudioStream(codec="aac", sample_rate=48000, channels=2)
+
+
+@pytest.mark.parametrize(
+    ("layout", "channels"),
+    [
+        ("mono", 1),
+        ("stereo", 2),
+        ("2.1", 3),
+        ("5.1", 6),
+        ("5.1(side)", 6),
+        ("quad(side)", 4),
+        ("7.1(wide-side)", 8),
+        ("1 channels", 1),
+        ("40 channels", 40),
+        ("40 channels (FL+FR+39)", 40),
+    ],
+)
+def test_channels_of_named_and_unnamed_layouts(layout: str, channels: int) -> None:
+    found = _parse(f"  Stream #0:0: Audio: pcm_s16le ([1][0][0][0] / 0x0001), 16000 Hz, {layout}, s16, 256 kb/s").audio
+    assert found == AudioStream(codec="pcm_s16le", sample_rate=16000, channels=channels)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "size", "clockwise"),
+    [
+        ("-90.00", (1080, 1920), 90),
+        ("90.00", (1080, 1920), 270),
+        ("-180.00", (1920, 1080), 180),
+        ("0.00", (1920, 1080), 0),
+    ],
+)
+def test_rotation_turns_the_size(degrees: str, size: tuple[int, int], clockwise: int) -> None:
+    found = _parse(
+        f"  Stream #0:0: Video: {_H264}, 1920x1080, 30 fps\n"
+        "      Side data:\n"
+        f"        displaymatrix: rotation of {degrees} degrees\n"
+        "  Stream #0:1: Audio: aac, 48000 Hz, mono, fltp\n"
+        "        displaymatrix: rotation of -90.00 degrees"
+    ).video
+    assert found
+    assert (found.width, found.height) == size
+    assert found.rotation == clockwise
+
+
+@pytest.mark.parametrize(
+    ("aspect", "width"),
+    [("[SAR 2:1 DAR 32:9]", 640), ("[SAR 1:2 DAR 8:9]", 160), ("SAR 64:45 DAR 4:3", 455), ("[SAR 0:1 DAR 0:1]", 320)],
+)
+def test_pixels_that_are_not_square(aspect: str, width: int) -> None:
+    separator = " " if aspect.startswith("[") else ", "
+    found = _video(f"mpeg2video (Main), yuv420p(tv), 320x180{separator}{aspect}, 25 fps, 25 tbr")
+    assert (found.width, found.height) == (width, 180)
+
+
+@pytest.mark.parametrize(
+    ("text", "fps"), [("25 fps", 25), ("23.98 fps", 23.98), ("25k fps", 25_000), ("90k tbr", None)]
+)
+def test_frame_rates(text: str, fps: float | None) -> None:
+    assert _video(f"{_H264}, 320x180, {text}").fps == fps
+
+
+def test_cover_art_is_no_video_even_when_it_comes_first() -> None:
+    found = _parse(
+        "  Stream #0:0: Video: mjpeg (Baseline), yuvj420p(pc), 600x600, 90k tbr, 90k tbn (attached pic)\n"
+        f"  Stream #0:1: Video: {_H264}, 320x180, 25 fps"
+    ).video
+    assert found
+    assert found.codec == "h264"
+    assert _parse("  Stream #0:0: Video: png, rgb24(pc), 64x64, 90k tbr, 90k tbn (attached pic)").video is None
+
+
+def test_a_stream_that_says_too_little_is_passed_over() -> None:
+    found = _parse(
+        "  Duration: N/A, start: 0.000000, bitrate: N/A\n"
+        "  Stream #0:0[0x100]: Video: h264 ([27][0][0][0] / 0x001B), none, 90k tbr\n"
+        "  Stream #0:1[0x101]: Audio: aac ([15][0][0][0] / 0x000F), 0 channels\n"
+        "  Stream #0:2[0x102](eng us): Video: hevc, yuv420p, 64x48, 25 fps\n"
+        "  Stream #0:3: Subtitle: subrip, 10x10\n"
+        "  Stream #0:4: Data: none"
+    )
+    assert found.duration_s is None
+    assert found.audio is None
+    assert found.video
+    assert (found.video.codec, found.video.width) == ("hevc", 64)
+
+
+def test_the_first_of_several_streams_counts() -> None:
+    found = _parse(
+        f"  Stream #0:0: Video: {_H264}, 320x180, 25 fps\n"
+        f"  Stream #0:1: Video: {_H264}, 640x360, 25 fps\n"
+        "  Stream #0:2: Audio: aac, 44100 Hz, mono, fltp\n"
+        "  Stream #0:3: Audio: aac, 48000 Hz, stereo, fltp"
+    )
+    assert found.video
+    assert found.audio
+    assert (found.video.width, found.audio.sample_rate) == (320, 44100)
+
+
+def test_titles_cannot_pose_as_streams() -> None:
+    found = _parse(
+        "    title           :   Stream #0:0: Video: h264, 10x10, 25 fps\n"
+        "                    :   Duration: 99:00:00.00\n"
+        "        displaymatrix   : rotation of 90.00 degrees\n"
+        "    Stream #0:0: Video: h264, 10x10, 25 fps"
+    )
+    assert found == Probe(container="mov", duration_s=None, video=None, audio=None)
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r", "\r\n", "\u2028", "\u2029", "\x85", "\x0b", "\x0c"], ids=ascii)
+def test_no_line_break_in_a_real_title_makes_a_stream(
+    ending: str, limits: Limits, ffmpeg: Callable[..., None], odd_media: dict[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "title.mkv"
+    fake = f"{ending}  Stream #0:9: Video: h264, 10x10, 25 fps{ending}  Duration: 99:00:00.00, start"
+    ffmpeg("-i", odd_media["voice.flac"], "-c", "copy", "-metadata", f"title=x{fake}{fake}", path)
+    found = probe(path, limits)
+    assert found.video is None
+    assert found.audio
+    assert found.duration_s == pytest.approx(2, abs=0.1)
+
+
+def test_no_long_title_makes_a_stream(
+    limits: Limits, ffmpeg: Callable[..., None], odd_media: dict[str, Path], tmp_path: Path
+) -> None:
+    fake = "  Stream #0:9: Video: h264, 10x10, 25 fps"
+    # Wherever a reader may cut the line, one of these begins there.
+    for shift in range(0, len(fake) + 4, 7):
+        path = tmp_path / f"{shift}.mkv"
+        title = "x" * (4096 - 30 + shift) + fake * 4
+        ffmpeg("-i", odd_media["voice.flac"], "-c", "copy", "-metadata", f"title={title}", path)
+        assert probe(path, limits).video is None
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("zero.mp4", NotMedia, "empty"),
+        ("text.mp4", NotMedia, "not an MP4"),
+        ("cut-off-index.mp4", NotMedia, "moov atom"),
+        ("playlist.mp4", ForbiddenMedia, "playlist"),
+        ("cover-only.m4a", NoStreams, "cover art"),
+    ],
+)
+def test_what_is_no_media_says_so_in_one_line(
+    name: str, error: type[Exception], words: str, odd_media: dict[str, Path], limits: Limits
+) -> None:
+    with pytest.raises(error, match=words) as caught:
+        probe(odd_media[name], limits)
+    assert "\n" not in str(caught.value)
+
+
+def test_real_files_are_read_as_they_were_made(odd_media: dict[str, Path], limits: Limits) -> None:
+    both = probe(odd_media["both.mp4"], limits)
+    assert both.duration_s == pytest.approx(2, abs=0.1)
+    assert both.video == VideoStream(codec="h264", width=320, height=180, fps=25)
+    assert both.audio
+    assert (both.audio.codec, both.audio.channels) == ("aac", 1)
+    rotated = probe(odd_media["rotated.mp4"], limits).video
+    assert rotated
+    assert (rotated.width, rotated.height, rotated.rotation) == (180, 320, 90)
+    wide = probe(odd_media["anamorphic.mp4"], limits).video
+    assert wide
+    assert (wide.width, wide.height) == (640, 180)
+    many = probe(odd_media["forty-channels.wav"], limits).audio
+    assert many
+    assert many.channels == 40
+    cover = probe(odd_media["cover.mp3"], limits)
+    assert cover.video is None
+    assert cover.audio
+
+
+def test_more_pixels_than_allowed_are_refused(odd_media: dict[str, Path], limits: Limits) -> None:
+    few = Limits(program=limits.program, max_pixels=320 * 180 - 1)
+    with pytest.raises(MediaTooLarge, match="320x180"):
+        probe(odd_media["both.mp4"], few)
+    assert probe(odd_media["both.mp4"], Limits(program=limits.program, max_pixels=320 * 180)).video

@@ -1,0 +1,228 @@
+"""Stage 2: one unit, one part, written once."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+
+from castline import keys
+from castline.errors import FfmpegTimeout, GalleryError, ModelNotFound, StorageError
+from castline.events import object_created
+from castline.records import AudioPart, ErrorPart, FramesPart
+from castline.stages.analyse import analyse_event, embed_photo
+
+
+def test_a_frames_unit_becomes_a_part(world) -> None:
+    frames, _ = world.split()
+    assert world.analyse(frames) == [{"parts": ["frames-0000"], "assembled": []}]
+    part = FramesPart.from_json(world.store.get(world.settings.output_bucket, frames.part_key))
+    assert (part.unit, part.detector, part.embedder) == ("frames-0000", "fake-detector", "dlib-resnet-v1")
+    assert [frame.time_ms for frame in part.frames] == [0, 1000]
+    assert [len(frame.faces) for frame in part.frames] == [1, 1]
+    face = part.frames[0].faces[0]
+    assert face.box == pytest.approx((0.25, 0.25, 0.75, 0.75))
+    assert face.embedding.vector()[0] == 1
+    assert part.usage.stage == "faces"
+    assert set(part.usage.steps) == {"download", "load", "decode", "faces"}
+    assert world.engines.transcriber.calls == 0
+
+
+def test_an_audio_unit_becomes_a_part(world) -> None:
+    _, audio = world.split()
+    world.analyse(audio)
+    part = AudioPart.from_json(world.store.get(world.settings.output_bucket, audio.part_key))
+    assert (part.unit, part.transcriber, part.language) == ("audio-0000", "fake-speech", "en")
+    assert [segment.text for segment in part.segments] == ["hello"]
+    assert part.usage.stage == "speech"
+    assert world.engines.detector.calls == 0
+
+
+def test_a_repeated_event_writes_nothing_and_runs_no_model(world) -> None:
+    frames, audio = world.split()
+    world.analyse(frames)
+    before = world.store.get(world.settings.output_bucket, frames.part_key)
+    assert world.analyse(frames, frames) == [{"parts": [], "assembled": []}] * 2
+    assert world.engines.detector.calls == 1
+    assert world.written(world.settings.output_bucket) == [frames.part_key]
+    world.analyse(audio, frames)
+    assert world.store.get(world.settings.output_bucket, frames.part_key) == before
+
+
+def test_the_first_of_two_writers_wins(world, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, _ = world.split()
+    monkeypatch.setattr(world.store, "head", lambda bucket, key: None)  # both looked before either wrote
+    first = world.analyse(frames)
+    body = world.store.get(world.settings.output_bucket, frames.part_key)
+    second = world.analyse(frames)
+    assert (first[0]["parts"], second[0]["parts"]) == (["frames-0000"], [])
+    assert world.store.get(world.settings.output_bucket, frames.part_key) == body
+
+
+def test_whoever_is_last_assembles(world) -> None:
+    frames, audio = world.split()
+    assert [answer["assembled"] for answer in world.analyse(audio, frames)] == [[], ["talk.mp4"]]
+    result = world.result()
+    assert (result.status, result.transcript.text) == ("complete", "hello")
+
+
+def test_a_late_manifest_completes_the_run(world) -> None:
+    units = world.split()
+    key = keys.manifest_key("talk.mp4", units[0].run)
+    manifest = world.store.get(world.settings.stage1_bucket, key)
+    world.store.delete(world.settings.stage1_bucket, [key])
+    world.analyse(*units)
+    assert world.result() is None
+    world.store.put(world.settings.stage1_bucket, key, manifest)
+    assert world.analyse(key) == [{"parts": [], "assembled": ["talk.mp4"]}]
+    assert world.result().status == "complete"
+
+
+def _corrupt_zips(whole: bytes) -> dict[str, bytes]:
+    def archive(name: str, content: bytes, **how: int) -> bytes:
+        body = io.BytesIO()
+        with zipfile.ZipFile(body, "w", **how) as made:
+            made.writestr(name, content)
+        return body.getvalue()
+
+    deflated = bytearray(archive("000000000.jpg", bytes(range(256)) * 50, compression=zipfile.ZIP_DEFLATED))
+    deflated[45:60] = b"\xff" * 15
+    encrypted = bytearray(archive("000000000.jpg", b"x"))
+    encrypted[6] |= 1
+    encrypted[encrypted.index(b"PK\1\2") + 8] |= 1
+    unknown = bytearray(archive("000000000.jpg", b"x"))
+    unknown[8] = 77
+    unknown[unknown.index(b"PK\1\2") + 10] = 77
+    flipped = bytearray(whole)
+    flipped[60] ^= 0xFF
+    return {
+        "empty": b"",
+        "text": b"no zip at all",
+        "cut off": whole[: len(whole) // 2],
+        "flipped": bytes(flipped),
+        "deflate broken": bytes(deflated),
+        "encrypted": bytes(encrypted),
+        "unknown method": bytes(unknown),
+        "not named by time": archive("cover.jpg", b"x"),
+        "no picture": archive("000000000.jpg", b"no picture"),
+        "empty picture": archive("000000000.jpg", b""),
+    }
+
+
+_DAMAGE = list(_corrupt_zips(b"PK" + b"\0" * 100))
+
+
+@pytest.mark.parametrize("damage", _DAMAGE)
+def test_a_corrupt_zip_leaves_an_error_part_and_the_run_ends(damage: str, world) -> None:
+    frames, audio = world.split()
+    body = _corrupt_zips(world.store.get(world.settings.stage1_bucket, frames.stage1_key))[damage]
+    world.store.put(world.settings.stage1_bucket, frames.stage1_key, body)
+    world.analyse(audio)
+    assert world.analyse(frames) == [{"parts": ["frames-0000"], "assembled": ["talk.mp4"]}]
+    part = ErrorPart.from_json(world.store.get(world.settings.output_bucket, frames.error_key))
+    assert (part.unit, part.error.code) == ("frames-0000", "unit_unreadable")
+    result = world.result()
+    assert (result.status, result.error.code, result.transcript.text) == ("partial", "unit_unreadable", "hello")
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut off", "length", "stereo"])
+def test_a_corrupt_flac_leaves_an_error_part(damage: str, world) -> None:
+    import numpy as np
+    import soundfile
+
+    _, audio = world.split()
+    whole = world.flac()
+    stereo = io.BytesIO()
+    soundfile.write(stereo, np.zeros((1600, 2), np.int16), 16_000, format="FLAC")
+    huge = bytearray(whole)
+    huge[21:26] = b"\x0f\xff\xff\xff\xff"  # a length of 2 ** 36 samples
+    bodies = {
+        "empty": b"",
+        "text": b"no flac",
+        "cut off": whole[:30],
+        "length": bytes(huge),
+        "stereo": stereo.getvalue(),
+    }
+    world.store.put(world.settings.stage1_bucket, audio.stage1_key, bodies[damage])
+    world.analyse(audio)
+    part = ErrorPart.from_json(world.store.get(world.settings.output_bucket, audio.error_key))
+    assert part.error.code == "unit_unreadable"
+    assert world.engines.transcriber.calls == 0
+
+
+@pytest.mark.parametrize("error", [StorageError("S3 said no"), FfmpegTimeout("slow"), MemoryError()])
+def test_what_may_work_next_time_is_raised_and_leaves_nothing(error: Exception, world) -> None:
+    frames, _ = world.split()
+    world.engines.detector.error = error
+    with pytest.raises(type(error)):
+        world.analyse(frames)
+    assert world.keys_in(world.settings.output_bucket) == []
+    world.engines.detector.error = None
+    assert world.analyse(frames)[0]["parts"] == ["frames-0000"]
+
+
+def test_a_missing_model_is_written_down_at_once(world) -> None:
+    frames, audio = world.split()
+    world.engines.transcriber.error = ModelNotFound("no Whisper here")
+    world.analyse(frames, audio)
+    result = world.result()
+    assert (result.status, result.error.message) == ("partial", "no Whisper here")
+    assert [failure.unit for failure in result.failures] == ["audio-0000"]
+
+
+def test_a_unit_that_works_after_all_replaces_its_error(world) -> None:
+    frames, audio = world.split()
+    world.engines.transcriber.error = ModelNotFound("no Whisper here")
+    world.analyse(frames, audio)
+    world.engines.transcriber.error = None
+    assert world.analyse(audio)[0]["parts"] == ["audio-0000"]
+    result = world.result()
+    assert (result.status, result.failures, result.transcript.text) == ("complete", (), "hello")
+
+
+@pytest.mark.parametrize("key", ["test_00.jpg", "talk.mp4/0123456789abcdef/other/0000.zip", "report.html"])
+def test_foreign_keys_are_ignored(key: str, world) -> None:
+    assert world.analyse(key) == [{"parts": [], "assembled": []}]
+    assert not world.store.objects
+
+
+def test_the_same_key_in_another_bucket_is_ignored(world) -> None:
+    (frames, _) = world.split()
+    event = object_created(world.settings.output_bucket, frames.stage1_key)
+    assert analyse_event(event, world.store, world.settings, world.engines) == {"parts": [], "assembled": []}
+
+
+def test_a_unit_that_is_gone_is_ignored(world) -> None:
+    frames, _ = world.split()
+    world.store.delete(world.settings.stage1_bucket, [frames.stage1_key])
+    assert world.analyse(frames) == [{"parts": [], "assembled": []}]
+    assert world.keys_in(world.settings.output_bucket) == []
+
+
+def test_enrolled_people_are_named_and_embedded_once(world) -> None:
+    world.store.put(world.settings.gallery_bucket, "Ada/1.jpg", world.picture("red"))
+    frames, audio = world.split()
+    world.analyse(audio, frames)
+    assert [(person.name, person.identity) for person in world.result().people] == [("Ada", "known")]
+    calls = world.engines.detector.calls
+    world.analyse(frames)
+    assert world.engines.detector.calls == calls
+    assert world.keys_in(world.settings.gallery_bucket, ".embeddings/") == [".embeddings/dlib-resnet-v1.json"]
+
+
+def test_a_photo_to_enrol_shows_exactly_one_person(world) -> None:
+    assert embed_photo(world.picture("green"), world.engines).vector()[1] == 1
+    with pytest.raises(GalleryError, match="no face"):
+        embed_photo(world.picture("black"), world.engines)
+    with pytest.raises(GalleryError, match="not a picture"):
+        embed_photo(b"text", world.engines)
+    one = world.engines.detector
+    single = one.detect
+
+    def two_faces(images):
+        return [faces * 2 for faces in single(images)]
+
+    one.detect = two_faces
+    with pytest.raises(GalleryError, match="2 faces"):
+        embed_photo(world.picture("green"), world.engines)

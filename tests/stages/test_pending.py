@@ -1,0 +1,92 @@
+"""What is unfinished gives exactly the events that finish it."""
+
+from __future__ import annotations
+
+from castline import keys
+from castline.events import object_created, objects_created
+from castline.progress import progress_of
+from castline.stages import failure_event, pending
+from castline.stages.analyse import analyse_event
+
+
+def _pending(world) -> list[tuple[str, str]]:
+    """(function, key) of each event."""
+    return [
+        (function, item.key)
+        for function, event in pending(world.store, world.settings)
+        for item in objects_created(event)
+    ]
+
+
+def _manifest(unit: keys.UnitId) -> str:
+    return keys.manifest_key(unit.media, unit.run)
+
+
+def test_nothing_uploaded_is_nothing_to_do(world) -> None:
+    world.upload("notes.txt")
+    assert _pending(world) == []
+
+
+def test_a_media_without_a_manifest_is_split(world) -> None:
+    world.upload("week 1/a+b.mp4")
+    assert _pending(world) == [("video-splitting", "week 1/a+b.mp4")]
+    ((_, event),) = pending(world.store, world.settings)
+    assert event == object_created(world.settings.input_bucket, "week 1/a+b.mp4")
+
+
+def test_each_missing_part_is_analysed(world) -> None:
+    units = world.split(colours=("red", "green"), chunks=1)
+    assert _pending(world) == [("face-recognition", unit.stage1_key) for unit in units]
+    world.analyse(units[1])
+    assert _pending(world) == [("face-recognition", unit.stage1_key) for unit in (units[0], units[2])]
+
+
+def test_a_unit_that_was_given_up_is_not_asked_again(world, failure_envelope) -> None:
+    frames, audio = world.split()
+    failure_event(failure_envelope(world.event(audio)), world.store, world.settings)
+    assert _pending(world) == [("face-recognition", frames.stage1_key)]
+
+
+def test_a_run_that_only_lacks_its_result_is_assembled(world) -> None:
+    units = world.split()
+    world.analyse(*units)
+    world.store.delete(world.settings.output_bucket, ["talk.mp4/result.json"])
+    assert _pending(world) == [("face-recognition", _manifest(units[0]))]
+
+
+def test_what_is_finished_needs_nothing_until_it_is_replaced(world) -> None:
+    world.analyse(*world.split())
+    assert _pending(world) == []
+    world.upload("talk.mp4", b"another take")
+    assert _pending(world) == [("video-splitting", "talk.mp4")]
+
+
+def test_the_events_do_finish_the_work(world) -> None:
+    units = world.split(colours=("red", "blue"), chunks=2)
+    world.analyse(units[2])
+    for function, event in list(pending(world.store, world.settings)):
+        assert function == "face-recognition"
+        analyse_event(event, world.store, world.settings, world.engines)
+    assert world.result().status == "complete"
+    assert _pending(world) == []
+
+
+def test_progress_is_read_off_the_buckets(world, failure_envelope) -> None:
+    def look():
+        info = world.store.head(world.settings.input_bucket, "talk.mp4")
+        return progress_of(info, world.store, world.settings)
+
+    world.upload("talk.mp4")
+    assert (look().state, look().units) == ("waiting", 0)
+    units = world.split(colours=("red", "green"), chunks=1)
+    manifest = world.store.get(world.settings.stage1_bucket, _manifest(units[0]))
+    world.store.delete(world.settings.stage1_bucket, [_manifest(units[0])])
+    assert (look().state, look().frames, look().audio) == ("splitting", (0, 2), (0, 1))
+    world.store.put(world.settings.stage1_bucket, _manifest(units[0]), manifest)
+    world.analyse(units[0])
+    failure_event(failure_envelope(world.event(units[0])), world.store, world.settings)  # a part and an error part
+    assert (look().state, look().frames, look().done, look().finished) == ("analysing", (1, 2), 1, False)
+    world.analyse(*units[1:])
+    assert (look().state, look().finished, look().result) == ("complete", True, world.result())
+    world.upload("talk.mp4", b"another take")
+    assert look().state == "waiting"

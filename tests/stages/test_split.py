@@ -1,0 +1,189 @@
+"""Stage 1 on an in-memory store, with the real ffmpeg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from castline import keys
+from castline.errors import DiskFull, FfmpegTimeout, StorageError
+from castline.events import object_created
+from castline.records import Manifest
+from castline.settings import Settings
+from castline.stages import split as stage
+from castline.stages.split import split_event
+
+
+def _split(world, key: str, **changes: Any) -> dict[str, Any]:
+    settings = world.settings.model_copy(update=changes)
+    return split_event(object_created(settings.input_bucket, key), world.store, settings)
+
+
+def _manifest(world, key: str) -> Manifest:
+    body = world.store.get(world.settings.stage1_bucket, keys.manifest_key(key, world.run(key)))
+    assert body
+    return Manifest.from_json(body)
+
+
+def test_a_video_becomes_units_and_then_a_manifest(world, odd_media: dict[str, Path]) -> None:
+    world.upload("week 1/both.mp4", odd_media["both.mp4"].read_bytes())
+    run = world.run("week 1/both.mp4")
+    assert _split(world, "week 1/both.mp4") == {"runs": [run]}
+    prefix = f"week 1/both.mp4/{run}"
+    written = world.written(world.settings.stage1_bucket)
+    assert written[-1] == f"{prefix}/manifest.json"
+    assert set(written) == {f"{prefix}/{name}" for name in ("frames/0000.zip", "audio/0000.flac", "manifest.json")}
+    manifest = _manifest(world, "week 1/both.mp4")
+    assert [unit.name for unit in manifest.units] == ["frames-0000", "audio-0000"]
+    assert (manifest.media, manifest.run, manifest.error) == ("week 1/both.mp4", run, None)
+    assert manifest.duration_s == pytest.approx(2, abs=0.06)
+    assert manifest.sample_times_ms[0] == 0
+    assert set(manifest.usage.steps) == {"download", "probe", "decode"}
+    assert manifest.probe
+    assert manifest.probe.video
+
+
+def test_the_same_event_again_changes_nothing(world, odd_media: dict[str, Path]) -> None:
+    world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
+    _split(world, "a.mp4")
+    before, writes = dict(world.store.objects), len(world.store.writes)
+    assert _split(world, "a.mp4") == {"runs": []}
+    assert world.store.objects == before
+    assert len(world.store.writes) == writes
+
+
+def test_a_new_upload_under_the_same_key_is_a_new_run(world, odd_media: dict[str, Path]) -> None:
+    world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
+    first = _split(world, "a.mp4")["runs"]
+    world.upload("a.mp4", odd_media["short.mp4"].read_bytes())
+    second = _split(world, "a.mp4")["runs"]
+    assert first != second
+    assert len([key for key in world.keys_in(world.settings.stage1_bucket) if key.endswith("manifest.json")]) == 2
+
+
+@pytest.mark.parametrize("key", ["notes.txt", "a.mp4.part", "folder.mp4/", "picture.jpg"])
+def test_foreign_keys_are_ignored(key: str, world) -> None:
+    world.upload(key)
+    assert _split(world, key) == {"runs": []}
+    assert world.keys_in(world.settings.stage1_bucket) == []
+
+
+def test_another_bucket_is_not_ours(world) -> None:
+    world.store.put("elsewhere", "a.mp4", b"x")
+    assert split_event(object_created("elsewhere", "a.mp4"), world.store, world.settings) == {"runs": []}
+
+
+def test_a_media_that_is_gone_is_ignored(world) -> None:
+    assert _split(world, "gone.mp4") == {"runs": []}
+    assert not world.store.objects
+
+
+def test_a_media_replaced_while_it_is_read_is_left_to_its_next_event(
+    world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
+    download = world.store.download
+
+    def replaced(bucket: str, info, path: Path) -> bool:
+        world.upload("a.mp4", b"the next upload")
+        return download(bucket, info, path)
+
+    monkeypatch.setattr(world.store, "download", replaced)
+    assert _split(world, "a.mp4") == {"runs": []}
+    assert world.keys_in(world.settings.stage1_bucket) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("zero.mp4", "not_media"),
+        ("text.mp4", "not_media"),
+        ("playlist.mp4", "forbidden_media"),
+        ("cover-only.m4a", "no_streams"),
+    ],
+)
+def test_what_is_no_media_ends_in_a_manifest_that_says_so(
+    name: str, code: str, world, odd_media: dict[str, Path]
+) -> None:
+    world.upload(name, odd_media[name].read_bytes())
+    assert _split(world, name)["runs"] == [world.run(name)]
+    manifest = _manifest(world, name)
+    assert manifest.error
+    assert (manifest.error.code, manifest.units, manifest.probe) == (code, (), None)
+
+
+@pytest.mark.parametrize("key", ["a/../b.mp4", "../b.mp4", "./b.mp4", "x" * 980 + ".mp4"])
+def test_a_key_that_cannot_be_a_prefix_has_failed(key: str, world, odd_media: dict[str, Path]) -> None:
+    world.upload(key, odd_media["tiny.mp4"].read_bytes())
+    _split(world, key)
+    error = _manifest(world, key).error
+    assert error
+    assert error.code == "key_layout"
+    assert [name for name in world.keys_in(world.settings.stage1_bucket) if not name.endswith("/manifest.json")] == []
+
+
+@pytest.mark.parametrize("limit", [{"max_bytes": 100}, {"max_pixels": 100}, {"max_duration_s": 0.5}])
+def test_limits_end_in_a_manifest_too(limit: dict[str, float], world, odd_media: dict[str, Path]) -> None:
+    world.upload("a.mp4", odd_media["no-audio.mp4"].read_bytes())
+    _split(world, "a.mp4", **limit)
+    error = _manifest(world, "a.mp4").error
+    assert error
+    assert error.code == "media_too_large"
+
+
+def test_what_may_work_next_time_is_raised_and_leaves_no_manifest(
+    world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
+
+    def slow(*_: object) -> None:
+        raise FfmpegTimeout("too slow")
+
+    monkeypatch.setattr(stage, "probe", slow)
+    with pytest.raises(FfmpegTimeout):
+        _split(world, "a.mp4")
+    assert world.keys_in(world.settings.stage1_bucket) == []
+    monkeypatch.undo()
+    assert len(_split(world, "a.mp4")["runs"]) == 1
+
+
+def test_an_upload_that_fails_is_raised(world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    world.upload("a.mp4", odd_media["both.mp4"].read_bytes())
+    put = world.store.put
+
+    def refuse(bucket: str, key: str, body: bytes, **rest: bool) -> bool:
+        if key.endswith(".flac"):
+            raise StorageError("S3 said no")
+        return put(bucket, key, body, **rest)
+
+    monkeypatch.setattr(world.store, "put", refuse)
+    with pytest.raises(StorageError):
+        _split(world, "a.mp4")
+    assert not any(key.endswith("manifest.json") for key in world.keys_in(world.settings.stage1_bucket))
+
+
+def test_a_full_disk_is_no_fault_of_the_media(world, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.upload("a.mp4")
+
+    def full(*_: object) -> bool:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(world.store, "download", full)
+    with pytest.raises(DiskFull, match="temporary disk"):
+        _split(world, "a.mp4")
+
+
+def test_several_records_of_one_event_are_all_split(world, odd_media: dict[str, Path]) -> None:
+    for key in ("a.mp4", "b.mp4"):
+        world.upload(key, odd_media["tiny.mp4"].read_bytes())
+    records = [object_created(world.settings.input_bucket, key)["Records"][0] for key in ("a.mp4", "b.mp4")]
+    assert len(split_event({"Records": records}, world.store, world.settings)["runs"]) == 2
+
+
+def test_options_are_part_of_the_run(world) -> None:
+    world.upload("a.mp4")
+    run = world.run("a.mp4")
+    world.settings = Settings(interval_s=2)
+    assert world.run("a.mp4") != run

@@ -1,0 +1,126 @@
+"""Events as AWS sends them: the files in tests/events say by their names what is in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from castline import keys
+from castline.events import InvocationFailed, ObjectCreated, invocations_failed, object_created, objects_created
+
+_FOLDER = Path(__file__).parent / "events"
+_RUN = "week1/lesson1/video0.mp4/0123456789abcdef"
+
+_EXPECTED: dict[str, list[ObjectCreated]] = {
+    "input_video": [ObjectCreated("castline-input", "week1/lesson1/video0.mp4", 1_048_576)],
+    "input_multipart": [ObjectCreated("castline-input", "long.mkv", 20_000_000)],
+    "input_not_media": [ObjectCreated("castline-input", "week1/notes.txt", 12)],
+    "input_two_records": [ObjectCreated("castline-input", "a.mp4", 10), ObjectCreated("castline-input", "b.mp3", 10)],
+    "input_unicode_plus_space": [ObjectCreated("castline-input", "wöche 1/a+b 100% c.mp4", 1_048_576)],
+    "input_zero_bytes": [ObjectCreated("castline-input", "week1/lesson1/", 0)],
+    "stage1_audio": [ObjectCreated("castline-stage-1", f"{_RUN}/audio/0000.flac", 204_800)],
+    "stage1_classic": [ObjectCreated("castline-stage-1", "test_00.jpg", 20_480)],
+    "stage1_frames": [ObjectCreated("castline-stage-1", f"{_RUN}/frames/0000.zip", 204_800)],
+    "stage1_manifest": [ObjectCreated("castline-stage-1", f"{_RUN}/manifest.json", 900)],
+    "failure_analyser": [],
+    "failure_splitter": [],
+}
+
+
+def _load(name: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text())
+    return event
+
+
+def test_every_file_is_covered() -> None:
+    assert {path.stem for path in _FOLDER.glob("*.json")} == set(_EXPECTED)
+
+
+@pytest.mark.parametrize("name", sorted(_EXPECTED))
+def test_objects_are_what_the_name_of_the_file_says(name: str) -> None:
+    assert list(objects_created(_load(name))) == _EXPECTED[name]
+
+
+def test_the_layout_agrees_with_the_events() -> None:
+    kinds = {name: keys.is_media(items[0].key) for name, items in _EXPECTED.items() if name.startswith("input")}
+    assert kinds == {
+        "input_video": True,
+        "input_multipart": True,
+        "input_not_media": False,
+        "input_two_records": True,
+        "input_unicode_plus_space": True,
+        "input_zero_bytes": False,
+    }
+    assert keys.parse_unit(_EXPECTED["stage1_audio"][0].key) == keys.UnitId(
+        "week1/lesson1/video0.mp4", "0123456789abcdef", "audio", 0
+    )
+    assert keys.parse_unit(_EXPECTED["stage1_classic"][0].key) is None
+    assert keys.parse_manifest(_EXPECTED["stage1_manifest"][0].key) == ("week1/lesson1/video0.mp4", "0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "reason", "inner"),
+    [
+        ("failure_splitter", "video-splitting", "Sandbox.Timedout: ", "input_video"),
+        ("failure_analyser", "face-recognition", "Runtime.ExitError: ", "stage1_frames"),
+    ],
+)
+def test_failures_come_through_sns(name: str, function: str, reason: str, inner: str) -> None:
+    (failed,) = invocations_failed(_load(name))
+    assert failed.function == function
+    assert failed.reason.startswith(reason)
+    assert "\n" not in failed.reason
+    assert list(objects_created(failed.event)) == _EXPECTED[inner]
+
+
+def test_failures_come_plain_and_through_sqs_too() -> None:
+    envelope = json.loads(_load("failure_analyser")["Records"][0]["Sns"]["Message"])
+    (plain,) = invocations_failed(envelope)
+    (queued,) = invocations_failed({"Records": [{"eventSource": "aws:sqs", "body": json.dumps(envelope)}]})
+    assert plain == queued
+    assert plain.function == "face-recognition"
+
+
+@pytest.mark.parametrize("answer", [None, "crashed", 5, []])
+def test_a_failure_without_a_readable_answer_still_has_a_reason(answer: object) -> None:
+    (failed,) = invocations_failed(
+        {
+            "requestContext": {"functionArn": "arn:aws:lambda:eu-west-1:1:function:f", "condition": "EventAgeExceeded"},
+            "requestPayload": {},
+            "responsePayload": answer,
+        }
+    )
+    assert failed == InvocationFailed({}, "f", "error: EventAgeExceeded")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"Records": None},
+        {"Records": []},
+        {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "castline-input"},
+        {"Records": [{"eventSource": "aws:sqs", "body": "{}"}]},
+        {"Records": [{"eventSource": "aws:s3"}]},
+    ],
+)
+def test_other_events_hold_no_objects(event: dict[str, Any]) -> None:
+    assert list(objects_created(event)) == []
+
+
+def test_object_events_are_no_failures() -> None:
+    assert list(invocations_failed(_load("input_video"))) == []
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.integers(0, 2**40))
+def test_an_event_of_ours_reads_back_whatever_the_key(key: str, size: int) -> None:
+    event = json.loads(json.dumps(object_created("bucket", key, size)))
+    assert list(objects_created(event)) == [ObjectCreated("bucket", key, size)]
+    encoded = event["Records"][0]["s3"]["object"]["key"]
+    assert encoded.isascii()
+    assert " " not in encoded

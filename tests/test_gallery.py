@@ -1,0 +1,141 @@
+"""The gallery: photos are the truth, the index of embeddings is only a cache."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from castline import keys
+from castline.errors import GalleryError, ModelNotFound
+from castline.gallery import Index, load_gallery
+from castline.records import Embedding
+from castline.storage import MemoryStore
+
+_BUCKET = "castline-gallery"
+_MODEL = "dlib-resnet-v1"
+_INDEX = keys.gallery_index_key(_MODEL)
+
+
+class Embedder:
+    """Embeds a photo by its bytes; counts; refuses photos that say so."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+
+    def __call__(self, body: bytes) -> Embedding:
+        self.seen.append(body)
+        if body.startswith(b"nobody"):
+            raise GalleryError("no face found in the photo")
+        vector = np.frombuffer(hashlib.sha256(body).digest(), np.uint8).astype(np.float32)
+        return Embedding.of(_MODEL, vector / np.linalg.norm(vector))
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    store = MemoryStore()
+    store.put(_BUCKET, "Ada/1.jpg", b"ada one")
+    store.put(_BUCKET, "Ada/2.jpg", b"ada two")
+    store.put(_BUCKET, "Bob/1.png", b"bob")
+    store.put(_BUCKET, "Bob/notes.txt", b"no photo")
+    return store
+
+
+@pytest.fixture
+def embed() -> Embedder:
+    return Embedder()
+
+
+def test_every_photo_is_embedded_once(store: MemoryStore, embed: Embedder) -> None:
+    first = load_gallery(store, _BUCKET, _MODEL, embed)
+    assert [(face.name, face.photo) for face in first.gallery.faces] == [
+        ("Ada", "Ada/1.jpg"),
+        ("Ada", "Ada/2.jpg"),
+        ("Bob", "Bob/1.png"),
+    ]
+    assert embed.seen == [b"ada one", b"ada two", b"bob"]
+    assert load_gallery(store, _BUCKET, _MODEL, embed) == first
+    assert len(embed.seen) == 3
+    assert store.writes.count((_BUCKET, _INDEX)) == 1
+
+
+@pytest.mark.parametrize("damage", [None, b"", b'{"entries": {"Ada/1.jpg": {"et', b'{"version": 2}', b"[]"])
+def test_the_index_may_be_lost_or_damaged_at_any_time(
+    store: MemoryStore, embed: Embedder, damage: bytes | None
+) -> None:
+    before = load_gallery(store, _BUCKET, _MODEL, embed)
+    if damage is None:
+        store.delete(_BUCKET, [_INDEX])
+    else:
+        store.put(_BUCKET, _INDEX, damage)
+    assert load_gallery(store, _BUCKET, _MODEL, embed) == before
+    assert len(Index.from_json(store.get(_BUCKET, _INDEX) or b"").entries) == 3
+
+
+def test_only_a_changed_photo_is_embedded_again(store: MemoryStore, embed: Embedder) -> None:
+    before = load_gallery(store, _BUCKET, _MODEL, embed)
+    store.put(_BUCKET, "Ada/2.jpg", b"ada two, better")
+    after = load_gallery(store, _BUCKET, _MODEL, embed)
+    assert embed.seen[3:] == [b"ada two, better"]
+    assert after.gallery.fingerprint != before.gallery.fingerprint
+    assert after.gallery.faces[0] == before.gallery.faces[0]
+    assert after.gallery.faces[1].embedding != before.gallery.faces[1].embedding
+
+
+def test_a_removed_photo_leaves_the_index_too(store: MemoryStore, embed: Embedder) -> None:
+    load_gallery(store, _BUCKET, _MODEL, embed)
+    store.delete(_BUCKET, ["Ada/1.jpg"])
+    found = load_gallery(store, _BUCKET, _MODEL, embed)
+    assert [face.photo for face in found.gallery.faces] == ["Ada/2.jpg", "Bob/1.png"]
+    assert "Ada/1.jpg" not in Index.from_json(store.get(_BUCKET, _INDEX) or b"").entries
+
+
+def test_a_photo_with_a_problem_is_named_and_not_tried_again(store: MemoryStore, embed: Embedder) -> None:
+    store.put(_BUCKET, "Cy/empty.jpg", b"nobody here")
+    for _ in range(2):
+        found = load_gallery(store, _BUCKET, _MODEL, embed)
+        assert found.warnings == ("gallery photo Cy/empty.jpg: no face found in the photo",)
+        assert "Cy" not in {face.name for face in found.gallery.faces}
+    assert embed.seen.count(b"nobody here") == 1
+    store.put(_BUCKET, "Cy/empty.jpg", b"somebody after all")
+    assert load_gallery(store, _BUCKET, _MODEL, embed).warnings == ()
+
+
+def test_without_a_model_known_embeddings_are_used_and_the_rest_is_named(store: MemoryStore, embed: Embedder) -> None:
+    load_gallery(store, _BUCKET, _MODEL, embed)
+    store.put(_BUCKET, "Dee/1.jpg", b"dee")
+    index = store.get(_BUCKET, _INDEX)
+    found = load_gallery(store, _BUCKET, _MODEL)
+    assert {face.name for face in found.gallery.faces} == {"Ada", "Bob"}
+    assert found.warnings == ("gallery photo Dee/1.jpg: not embedded yet",)
+    assert store.get(_BUCKET, _INDEX) == index
+
+
+def test_models_have_indexes_of_their_own(store: MemoryStore, embed: Embedder) -> None:
+    load_gallery(store, _BUCKET, _MODEL, embed)
+    load_gallery(store, _BUCKET, "facenet-vggface2", embed)
+    assert len(embed.seen) == 6
+    assert store.get(_BUCKET, ".embeddings/facenet-vggface2.json")
+
+
+def test_a_model_that_is_missing_is_no_problem_of_the_photo(store: MemoryStore) -> None:
+    def broken(body: bytes) -> Embedding:
+        raise ModelNotFound("no embedder here")
+
+    with pytest.raises(ModelNotFound):
+        load_gallery(store, _BUCKET, _MODEL, broken)
+    assert store.get(_BUCKET, _INDEX) is None
+
+
+def test_an_empty_gallery_knows_nobody(embed: Embedder) -> None:
+    found = load_gallery(MemoryStore(), _BUCKET, _MODEL, embed)
+    assert found.gallery.faces == ()
+    assert found.warnings == ()
+
+
+def test_a_name_is_one_however_its_letters_are_composed(store: MemoryStore, embed: Embedder) -> None:
+    store.put(_BUCKET, "Zoë/1.jpg", b"zoe one")
+    store.put(_BUCKET, "Zoe\u0308/2.jpg", b"zoe two")
+    names = [face.name for face in load_gallery(store, _BUCKET, _MODEL, embed).gallery.faces]
+    assert names.count("Zoë") == 2

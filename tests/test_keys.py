@@ -1,0 +1,194 @@
+"""The S3 layout: what is written can be read back, and nothing gets out of its place."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from castline import keys
+from castline.errors import KeyLayoutError
+
+_SEGMENT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="/"), min_size=1, max_size=20)
+_MEDIA = st.lists(_SEGMENT, min_size=1, max_size=4).map(lambda parts: "/".join(parts) + ".mp4")
+_RUN = st.text("0123456789abcdef", min_size=16, max_size=16)
+_UNIT = st.builds(keys.UnitId, _MEDIA, _RUN, st.sampled_from(["frames", "audio"]), st.integers(0, 123_456))
+
+
+@given(_UNIT)
+def test_units_and_parts_round_trip(unit: keys.UnitId) -> None:
+    assert keys.parse_unit(unit.stage1_key) == unit
+    assert keys.parse_part(unit.part_key) == (unit, False)
+    assert keys.parse_part(unit.error_key) == (unit, True)
+
+
+@given(_UNIT)
+def test_each_key_is_one_kind_of_thing(unit: keys.UnitId) -> None:
+    manifest = keys.manifest_key(unit.media, unit.run)
+    assert keys.parse_manifest(manifest) == (unit.media, unit.run)
+    assert keys.parse_unit(manifest) is None
+    assert keys.parse_manifest(unit.stage1_key) is None
+    assert keys.parse_part(unit.stage1_key) is None
+    assert keys.parse_unit(unit.part_key) is None
+    assert not keys.is_media(manifest)
+    assert unit.part_key.startswith(keys.parts_prefix(unit.media, unit.run))
+
+
+def test_layout_is_the_one_that_is_documented() -> None:
+    unit = keys.UnitId("week1/video0.mp4", "0123456789abcdef", "frames", 7)
+    assert unit.stage1_key == "week1/video0.mp4/0123456789abcdef/frames/0007.zip"
+    assert unit.part_key == "week1/video0.mp4/0123456789abcdef/parts/frames-0007.json"
+    assert unit.error_key == "week1/video0.mp4/0123456789abcdef/parts/frames-0007.error.json"
+    assert unit._replace(kind="audio").stage1_key == "week1/video0.mp4/0123456789abcdef/audio/0007.flac"
+    assert keys.result_key("a.mp4") == "a.mp4/result.json"
+    assert keys.result_key("a.mp4", keys.REPORT) == "a.mp4/report.html"
+    assert keys.gallery_index_key("dlib-resnet-v1") == ".embeddings/dlib-resnet-v1.json"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "test_00.jpg",
+        "a.mp4/0123456789abcdef/frames/0000.jpg",
+        "a.mp4/0123456789ABCDEF/frames/0000.zip",
+        "a.mp4/0123456789abcdef/frames/000.zip",
+        "a.mp4/0123456789abcdef/video/0000.zip",
+        "/0123456789abcdef/frames/0000.zip",
+        "a.mp4/0123456789abcdef/frames/0000.zip/",
+        "a.mp4/0123456789abcdef/frames/0000.zip\n",
+    ],
+)
+def test_foreign_stage1_keys_are_no_units(key: str) -> None:
+    assert keys.parse_unit(key) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "ours"),
+    [
+        ("a.mp4", True),
+        ("tree/of/LOUD.MOV", True),
+        ("voice note.Ogg", True),
+        ("two.dots.webm", True),
+        ("a.mp4.txt", False),
+        ("a", False),
+        ("mp4", False),
+        (".mp4", False),
+        ("folder.mp4/", False),
+        ("folder.mp4/notes", False),
+        ("", False),
+    ],
+)
+def test_media_is_told_by_its_suffix(key: str, ours: bool) -> None:
+    assert keys.is_media(key) is ours
+
+
+def test_run_depends_on_every_argument_and_on_nothing_else() -> None:
+    base = ("bucket", "key", "etag", "{}")
+    run = keys.run_id(*base)
+    assert run == keys.run_id(*base)
+    assert len(run) == 16
+    assert int(run, 16) >= 0
+    others = {keys.run_id(*base[:at], base[at] + "x", *base[at + 1 :]) for at in range(4)}
+    assert len(others | {run}) == 5
+    # The same letters, cut elsewhere, are another run.
+    assert keys.run_id("ab", "c", "", "") != keys.run_id("a", "bc", "", "")
+
+
+def test_quotes_around_an_etag_do_not_matter() -> None:
+    assert keys.run_id("b", "k", '"abc"', "") == keys.run_id("b", "k", "abc", "")
+
+
+@pytest.mark.parametrize("key", ["../a.mp4", "a/../b.mp4", "a/./b.mp4", "..", "a/.."])
+def test_keys_that_clients_collapse_are_refused(key: str) -> None:
+    with pytest.raises(KeyLayoutError, match="segment"):
+        keys.check_media_key(key)
+
+
+def test_dots_inside_a_segment_are_fine() -> None:
+    assert keys.check_media_key("a..b/.c/d...mp4") == "a..b/.c/d...mp4"
+
+
+def test_longest_key_leaves_room_for_everything_below_it() -> None:
+    longest = "é" * (keys.MAX_MEDIA_KEY_BYTES // 2)
+    assert keys.check_media_key(longest) == longest
+    unit = keys.UnitId(longest, "0" * 16, "frames", 123_456)
+    for key in (unit.error_key, unit.stage1_key, keys.manifest_key(longest, unit.run)):
+        assert len(key.encode()) <= 1024
+    with pytest.raises(KeyLayoutError, match="longer than"):
+        keys.check_media_key(longest + "a")
+
+
+@given(st.text(max_size=60))
+def test_a_name_is_refused_or_stays_in_its_own_prefix(name: str) -> None:
+    try:
+        clean = keys.check_person_name(name)
+    except KeyLayoutError:
+        return
+    prefix = keys.gallery_prefix(name)
+    assert prefix == f"{clean}/"
+    assert prefix.count("/") == 1
+    assert not prefix.startswith((".", "/"))
+    assert keys.check_person_name(clean) == clean
+    assert keys.parse_photo(f"{prefix}photo.jpg") == clean
+    assert keys.gallery_index_key("dlib-resnet-v1").startswith(".embeddings/")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "   ", "a/b", "a\\b", "..", ".embeddings", "a\nb", "a\0b", "\u202eevil", "x" * 201, "é" * 101]
+)
+def test_names_that_would_escape_are_refused(name: str) -> None:
+    with pytest.raises(KeyLayoutError):
+        keys.check_person_name(name)
+
+
+@pytest.mark.parametrize("name", ["Zoë Müller", "李小龍", "Ада Лавлейс", "O'Neil, Jr.", "Jean-Luc", "R2 D2"])
+def test_names_of_any_script_are_welcome(name: str) -> None:
+    assert keys.check_person_name(f"  {unicodedata.normalize('NFD', name)} ") == name
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("Ada/1.jpg", "Ada"),
+        ("Ada/old/2.PNG", "Ada"),
+        ("Ada/notes.txt", None),
+        ("Ada/", None),
+        ("Ada", None),
+        ("Ada.jpg", None),
+        ("Ada/x.jpg/", None),
+        (".embeddings/dlib.json", None),
+        (".embeddings/dlib.jpg", None),
+        ("/1.jpg", None),
+        ("Zoe\u0308/1.jpg", "Zoë"),
+    ],
+)
+def test_photos_belong_to_the_first_segment(key: str, name: str | None) -> None:
+    assert keys.parse_photo(key) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("Grace Hopper", "grace-hopper"), ("Person 1", "person-1"), ("Person 12", "person-12")]
+)
+def test_ordinary_names_give_readable_slugs(name: str, expected: str) -> None:
+    assert keys.slug(name) == expected
+
+
+def test_names_that_look_alike_have_slugs_of_their_own() -> None:
+    names = ["Ada B", "ada b", "ADA B", "Ada-B", "Ada  B", "Ada B ", "Âda B", "Ada_B", "Ada.B"]
+    names += ["李", "王", "🙂", "-", "Name"]
+    slugs = [keys.slug(name) for name in names]
+    assert len({slug.casefold() for slug in slugs}) == len(names)
+
+
+@given(st.text(max_size=90), st.text(max_size=90))
+def test_slugs_are_unique_and_safe_as_file_names(one: str, other: str) -> None:
+    assume(one != other)
+    assert keys.slug(one) != keys.slug(other)
+    for text in (one, other):
+        made = keys.slug(text)
+        assert made
+        assert set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+        assert not made.startswith("-")
+        assert len(made) <= 80
