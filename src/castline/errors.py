@@ -6,7 +6,7 @@
     │   ├── ForbiddenMedia            a container that refers to other files or to the network
     │   ├── NoStreams                 a container without a video or an audio stream we can use
     │   ├── MediaTooLarge             beyond a limit on bytes, pixels or duration
-    │   ├── MediaGone                 deleted or replaced before it was read
+    │   ├── FfmpegTimeout             beyond the limit on time; once more would take as long
     │   └── UndecodableMedia          streams are there, but nothing could be decoded
     ├── UnitError                     a stage-1 object that cannot be read; never retryable
     ├── GalleryError                  a photo or a name that cannot be enrolled; never retryable
@@ -14,8 +14,7 @@
     │   ├── ModelNotFound             not at the path, not in the folder, not bundled, hub silent
     │   └── ModelCorrupt              the file is there and is not what it should be
     ├── KeyLayoutError                a key outside the S3 layout, or a name that would escape it
-    ├── ResourceError                 time, memory or disk ran out; retryable
-    │   ├── FfmpegTimeout
+    ├── ResourceError                 memory or disk ran out; retryable
     │   └── DiskFull
     ├── StorageError                  S3 said no; retryable
     └── LocalStackError               the stack on this machine did not start or lost its wiring
@@ -72,8 +71,8 @@ class MediaTooLarge(MediaError):
     code = "media_too_large"
 
 
-class MediaGone(MediaError):
-    code = "media_gone"
+class FfmpegTimeout(MediaError):
+    code = "ffmpeg_timeout"
 
 
 class UndecodableMedia(MediaError):
@@ -110,10 +109,6 @@ class KeyLayoutError(CastlineError):
 
 class ResourceError(CastlineError):
     code = "resource"
-
-
-class FfmpegTimeout(ResourceError):
-    code = "ffmpeg_timeout"
 
 
 class DiskFull(ResourceError):

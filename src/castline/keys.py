@@ -32,6 +32,7 @@ MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 
 PHOTO_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp"))
 
+_VIEW = re.compile(r"result\.json|report\.html|transcript\.\w+|people/[^/]+\.jpg")
 _UNIT_EXTENSION: dict[UnitKind, str] = {"frames": "zip", "audio": "flac"}
 _RUN_OF_MEDIA = r"(?s:(?P<media>.+))/(?P<run>[0-9a-f]{16})"  # a key may hold anything, line breaks too
 _UNIT_KEY = re.compile(_RUN_OF_MEDIA + r"/(?P<kind>frames|audio)/(?P<index>[0-9]{4,})\.(?:zip|flac)")
@@ -46,7 +47,8 @@ REPORT = "report.html"
 
 # S3 limits a key to 1024 bytes of UTF-8; the longest thing we append is
 # "/<16 hex>/parts/frames-0000.error.json".
-MAX_MEDIA_KEY_BYTES = 1024 - 64
+MAX_KEY_BYTES = 1024
+MAX_MEDIA_KEY_BYTES = MAX_KEY_BYTES - 64
 
 
 class UnitId(NamedTuple):
@@ -105,6 +107,11 @@ def parts_prefix(media: str, run: str) -> str:
 def result_key(media: str, name: str = RESULT) -> str:
     """Key in the output bucket of ``result.json`` or of one of its views."""
     return f"{media}/{name}"
+
+
+def is_view(name: str) -> bool:
+    """Whether a name below ``<media>/`` is a published file, and not a part or another media's."""
+    return _VIEW.fullmatch(name) is not None
 
 
 def parse_unit(stage1_key: str) -> UnitId | None:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from castline import keys
-from castline.records import Manifest, ObjectInfo, Result
+from castline.records import ObjectInfo, Result
 from castline.settings import Settings
-from castline.stages.common import run_of, source_of
-from castline.stages.complete import read_result, written_parts
+from castline.stages.complete import current_run, finished, written_parts
 from castline.storage.base import ObjectStore
 
 State = Literal["waiting", "splitting", "analysing", "complete", "partial", "failed"]
@@ -49,18 +48,17 @@ def progress_of(info: ObjectInfo, store: ObjectStore, settings: Settings) -> Med
         info: what ``head`` said of it.
     """
     media = info.key
-    run = run_of(source_of(settings.input_bucket, info), settings.options())
-    result = read_result(media, store, settings)
-    if result and result.run == run:
+    result = finished(info, store, settings)
+    if result:
         return MediaProgress(media, result.status, result=result)
+    run, manifest = current_run(info, store, settings)
     made = {"frames": 0, "audio": 0}
     for item in store.find(settings.stage1_bucket, f"{media}/{run}/"):
         unit = keys.parse_unit(item.key)
         if unit:
             made[unit.kind] += 1
-    manifest = store.get(settings.stage1_bucket, keys.manifest_key(media, run))
     if manifest:
-        kinds = [unit.kind for unit in Manifest.from_json(manifest).units]
+        kinds = [unit.kind for unit in manifest.units]
         made = {"frames": kinds.count("frames"), "audio": kinds.count("audio")}
     written = written_parts(media, run, store, settings)
     ended = [unit.kind for units in written for unit in units.values()]

@@ -72,7 +72,7 @@ class Options(Record):
     interval_s: float = Field(1.0, gt=0)
     long_side: int = Field(960, ge=64, le=4096)
     frames_per_unit: int = Field(30, ge=1, le=1000)
-    chunk_s: float = Field(60.0, ge=5, le=600)
+    chunk_s: float = Field(60.0, ge=10, le=600)
     detector: str = "auto"
     embedder: str = "auto"
     transcriber: str = "auto"

@@ -75,12 +75,12 @@ class Settings(BaseSettings):
     """Name of the deployed splitter; what was lost is sent there again."""
     analyser_function: str = "face-recognition"
     """Name of the deployed analyser."""
-    function_name: str = Field("local", validation_alias=AliasChoices("AWS_LAMBDA_FUNCTION_NAME", "function_name"))
+    function_name: str = Field("local", validation_alias="AWS_LAMBDA_FUNCTION_NAME")
     """Name of the running function; set by Lambda."""
-    memory_mb: int = Field(1024, validation_alias=AliasChoices("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "memory_mb"))
+    memory_mb: int = Field(1024, validation_alias="AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     """Memory of the running function in MB; set by Lambda."""
     profile: Literal["full", "classic"] = Field(
-        "full", validation_alias=AliasChoices("PIPELINE_PROFILE", "CASTLINE_PROFILE", "profile")
+        "full", validation_alias=AliasChoices("PIPELINE_PROFILE", "CASTLINE_PROFILE")
     )
     """``full``, or ``classic`` for the contract of the course project (docs/ARCHITECTURE.md)."""
 

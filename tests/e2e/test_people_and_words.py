@@ -117,7 +117,9 @@ def test_a_crowd_is_clustered_without_merging_or_doubling(pipeline, shared_data:
     shutil.copy(shared_data / "video" / "facenet_pytorch_video.mp4", path)
     key = pipeline.upload(path)
     result = pipeline.results([key])[key]
-    assert all(person.identity == "unknown" and person.image for person in result.people)
+    # Somebody small and blurred may look a little like one of the enrolled; nobody may be given a name.
+    assert all(person.identity != "known" and person.name.startswith("Person ") for person in result.people)
+    assert all(person.image for person in result.people)
     # Seven people, looked at frame by frame; one of them is first seen half hidden, and may count twice.
     assert 7 <= len(result.people) <= 8
     # The two who walk towards the camera are in every sampled frame they were found in, and one person each.

@@ -148,15 +148,15 @@ def test_a_kept_frame_stands_for_what_follows_it(kept: list[int], sampled: list[
 
 def test_units_come_while_ffmpeg_runs(ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path) -> None:
     path = tmp_path / "long.mkv"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=40", "-f", "lavfi",
-           "-i", "sine=frequency=300:duration=40", "-c:v", "mpeg4", "-g", "25", path)  # fmt: skip
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=80", "-f", "lavfi",
+           "-i", "sine=frequency=300:duration=80", "-c:v", "mpeg4", "-g", "25", path)  # fmt: skip
     slow = _throttled(limits, tmp_path)
     summary = SplitSummary()
-    options = Options(sampling="interval", interval_s=0.2, frames_per_unit=10, chunk_s=5)
+    options = Options(sampling="interval", interval_s=0.2, frames_per_unit=10, chunk_s=10)
     started = time.monotonic()
     arrived = [
         (time.monotonic() - started, piece)
-        for piece in split(path, probe(path, limits), options, slow, summary, max_duration_s=60)
+        for piece in split(path, probe(path, limits), options, slow, summary, max_duration_s=90)
     ]
     total = time.monotonic() - started
     for kind in (FramesPiece, AudioPiece):
@@ -192,13 +192,13 @@ def test_units_are_full_and_numbered(odd_media: dict[str, Path], split_all) -> N
 
 def test_audio_units_say_what_they_cover(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = tmp_path / "talk.wav"
-    sound = "aevalsrc='0.5*sin(2*PI*300*t)*lt(mod(t,3),2)':d=20:s=16000"
+    sound = "aevalsrc='0.5*sin(2*PI*300*t)*lt(mod(t,3),2)':d=40:s=16000"
     ffmpeg("-f", "lavfi", "-i", sound, path)
-    found = split_all(path, chunk_s=5)
+    found = split_all(path, chunk_s=10)
     units = [piece.unit for piece in found.pieces if isinstance(piece, AudioPiece)]
     assert found.summary.units() == tuple(units)
     assert units[0].start_s == 0
-    assert units[-1].end_s == pytest.approx(20, abs=0.01)
+    assert units[-1].end_s == pytest.approx(40, abs=0.01)
     for piece, following in pairwise(found.pieces):
         assert isinstance(piece, AudioPiece)
         assert isinstance(following, AudioPiece)

@@ -100,6 +100,7 @@ class Make:
                 size=1_234_567,
             ),
             "options": Options(),
+            "sampling": "interval",
             "probe": Probe(
                 container="mov,mp4",
                 duration_s=60.0,

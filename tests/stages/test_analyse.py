@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from castline import keys
-from castline.errors import FfmpegTimeout, GalleryError, ModelNotFound, StorageError
+from castline.errors import DiskFull, GalleryError, ModelNotFound, StorageError
 from castline.events import object_created
 from castline.records import AudioPart, ErrorPart, FramesPart
 from castline.stages.analyse import analyse_event, embed_photo
@@ -151,7 +151,7 @@ def test_a_corrupt_flac_leaves_an_error_part(damage: str, world) -> None:
     assert world.engines.transcriber.calls == 0
 
 
-@pytest.mark.parametrize("error", [StorageError("S3 said no"), FfmpegTimeout("slow"), MemoryError()])
+@pytest.mark.parametrize("error", [StorageError("S3 said no"), DiskFull("full"), MemoryError()])
 def test_what_may_work_next_time_is_raised_and_leaves_nothing(error: Exception, world) -> None:
     frames, _ = world.split()
     world.engines.detector.error = error

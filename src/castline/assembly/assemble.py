@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -69,7 +70,13 @@ def assemble(
         gallery: the people we know, in the same embedding model as the parts; None without faces.
         warnings: what the gallery had to say.
     """
-    frame_parts = [part for part in _in_order(manifest, parts) if isinstance(part, FramesPart)]
+    all_frames = [part for part in _in_order(manifest, parts) if isinstance(part, FramesPart)]
+    model = main_embedder(all_frames)
+    frame_parts = [part for part in all_frames if part.embedder == model]
+    if len(frame_parts) < len(all_frames):
+        # Embeddings of different models are never compared.
+        left = f"{len(all_frames) - len(frame_parts)} of {len(all_frames)}"
+        warnings = (*warnings, f"{left} batches of frames were analysed by another face model and are left out")
     audio = [
         (unit, part)
         for unit in manifest.units
@@ -108,6 +115,12 @@ def assemble(
         processing=Processing(timings=_timings(usages), cost=cost_of(usages, len(manifest.units))),
     )
     return Assembly(result, images)
+
+
+def main_embedder(parts: Sequence[FramesPart]) -> str | None:
+    """The model most parts were embedded with; they differ when a deployment changed it in the middle of a run."""
+    counts = Counter(part.embedder for part in parts)
+    return min(counts, key=lambda model: (-counts[model], model), default=None)
 
 
 class _Clock:

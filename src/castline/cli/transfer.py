@@ -48,10 +48,9 @@ def download_result(media: str, folder: Path, store: ObjectStore, settings: Sett
     root = folder.resolve()
     written = []
     for info in store.find(settings.output_bucket, prefix):
-        name = info.key.removeprefix(prefix)
-        if "/" in name and not name.startswith("people/"):
+        if not keys.is_view(info.key.removeprefix(prefix)):
             continue
-        target = (root / info.key).resolve()
+        target = (root / info.key.lstrip("/")).resolve()
         if not target.is_relative_to(root):
             raise KeyLayoutError(f"refusing to write outside {folder}: {info.key}")
         body = store.get(settings.output_bucket, info.key)

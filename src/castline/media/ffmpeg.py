@@ -43,6 +43,7 @@ _READABLE: tuple[tuple[str, str], ...] = (
 
 _LINE = re.compile(r"^(?:\[(?P<who>[^\]]+) @ 0x[0-9a-f]+\] )*(?:\[(?P<level>error|fatal|panic)\] )(?P<text>.+)$")
 _TAIL_LINES = 60
+_KEPT_ERRORS = 50  # a damaged hour gives a hundred thousand of them
 _LINE_BYTES = 4096
 
 #: All of ffmpeg's environment. A static ffmpeg segfaults when its iconv loads the system's converters
@@ -98,6 +99,7 @@ class Ffmpeg:
     def __init__(self, argv: list[str], limits: Limits, *, on_line: Callable[[str], None] | None = None) -> None:
         self.limits = limits
         self.errors: list[str] = []
+        self.error_count = 0
         self.timed_out = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._on_line = on_line
@@ -176,7 +178,9 @@ class Ffmpeg:
                 self._tail.append(line)
                 match = _LINE.match(line)
                 if match:
-                    self.errors.append(match["text"])
+                    self.error_count += 1
+                    if self.error_count <= _KEPT_ERRORS:
+                        self.errors.append(match["text"])
                 if self._on_line:
                     self._on_line(line)
 

@@ -171,7 +171,7 @@ def _judge(process: Ffmpeg, failure: CastlineError | None, probed: Probe, summar
         raise failure or UndecodableMedia("nothing could be decoded", detail=process.log)
     summary.error = failure
     if process.errors:
-        more = f" (and {len(process.errors) - 1} more)" if len(process.errors) > 1 else ""
+        more = f" (and {process.error_count - 1} more)" if process.error_count > 1 else ""
         summary.warnings.append(f"damaged input, decoded as far as possible: {process.errors[0][:200]}{more}")
     if probed.video and not summary.frame_units:
         summary.warnings.append("the video stream gave no frame")

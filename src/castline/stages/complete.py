@@ -7,17 +7,20 @@ write the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from itertools import chain
 
 from aws_lambda_powertools import Logger
 from pydantic import TypeAdapter, ValidationError
 
 from castline import keys
-from castline.assembly import Assembly, assemble
+from castline.assembly import Assembly, assemble, main_embedder
 from castline.gallery import PhotoEmbedder, load_gallery
-from castline.records import AudioPart, ErrorPart, FramesPart, Manifest, Part, Result
+from castline.records import AudioPart, ErrorPart, FramesPart, Manifest, ObjectInfo, Part, Result
 from castline.report import render_views
 from castline.settings import Settings
+from castline.stages.common import run_of, source_of
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="assembly", child=True)
@@ -36,7 +39,9 @@ def complete_run(
     Returns:
         Whether the run was complete.
     """
-    body = store.get(settings.stage1_bucket, keys.manifest_key(media, run))
+    manifest_key = keys.manifest_key(media, run)
+    # The copy beside the parts outlives stage 1, so that names can be bound anew after its objects expired.
+    body = store.get(settings.stage1_bucket, manifest_key) or store.get(settings.output_bucket, manifest_key)
     if body is None:
         return False
     manifest = Manifest.from_json(body)
@@ -48,6 +53,7 @@ def complete_run(
     if _superseded(manifest, store):
         logger.info("a newer upload took this media over; not published", media=media, run=run)
         return True
+    store.put(settings.output_bucket, manifest_key, body, if_absent=True)
     publish(assembly, store, settings)
     return True
 
@@ -84,9 +90,9 @@ def _assemble(
         for name, unit in failed.items()
         if name in names and (body := store.get(settings.output_bucket, unit.error_key))
     }
-    models = sorted({part.embedder for part in parts.values() if isinstance(part, FramesPart)})
-    has_faces = any(frame.faces for part in parts.values() if isinstance(part, FramesPart) for frame in part.frames)
-    loaded = load_gallery(store, settings.gallery_bucket, models[0], embed_photo) if has_faces else None
+    with_faces = [part for part in parts.values() if isinstance(part, FramesPart)]
+    model = main_embedder(with_faces) if any(frame.faces for part in with_faces for frame in part.frames) else None
+    loaded = load_gallery(store, settings.gallery_bucket, model, embed_photo) if model else None
     return assemble(manifest, parts, errors, loaded.gallery if loaded else None, loaded.warnings if loaded else ())
 
 
@@ -103,8 +109,7 @@ def publish(assembly: Assembly, store: ObjectStore, settings: Settings) -> None:
     stale = [
         info.key
         for info in store.find(settings.output_bucket, crops)
-        # Deeper keys belong to another media, one whose key begins like ours.
-        if info.key.removeprefix(f"{result.media}/") not in files and "/" not in info.key.removeprefix(crops)
+        if (name := info.key.removeprefix(f"{result.media}/")) not in files and keys.is_view(name)
     ]
     for name, body in sorted(files.items()):
         _put_if_changed(store, settings.output_bucket, keys.result_key(result.media, name), body)
@@ -131,3 +136,32 @@ def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | 
     except ValidationError:
         logger.warning("a result of another version was left aside", media=media)
         return None
+
+
+def current_run(info: ObjectInfo, store: ObjectStore, settings: Settings) -> tuple[str, Manifest | None]:
+    """The run of the current upload of a media, and its manifest if it is split.
+
+    Found by what was split rather than by these settings alone: the splitter may have run with others.
+
+    Args:
+        info: what ``head`` said of the input object.
+    """
+    expected = run_of(source_of(settings.input_bucket, info), settings.options())
+    likely = keys.manifest_key(info.key, expected)
+    others = (item.key for item in store.find(settings.stage1_bucket, f"{info.key}/") if item.key != likely)
+    for key in chain([likely], others):
+        parsed = keys.parse_manifest(key)
+        body = store.get(settings.stage1_bucket, key) if parsed and parsed[0] == info.key else None
+        if body is None:
+            continue
+        with contextlib.suppress(ValidationError):  # of another version of Castline
+            manifest = Manifest.from_json(body)
+            if manifest.source.identity == info.identity:
+                return manifest.run, manifest
+    return expected, None
+
+
+def finished(info: ObjectInfo, store: ObjectStore, settings: Settings) -> Result | None:
+    """The published result of the current upload of a media."""
+    result = read_result(info.key, store, settings)
+    return result if result and result.source.identity == info.identity else None

@@ -7,10 +7,9 @@ from typing import Any
 
 from castline import keys
 from castline.events import object_created
-from castline.records import Manifest
+from castline.records import ObjectInfo
 from castline.settings import Settings
-from castline.stages.common import run_of, source_of
-from castline.stages.complete import read_result, written_parts
+from castline.stages.complete import current_run, finished, written_parts
 from castline.storage.base import ObjectStore
 
 
@@ -26,23 +25,19 @@ def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[
         info = store.head(settings.input_bucket, listed.key)
         if info is None:
             continue
-        run = run_of(source_of(settings.input_bucket, info), settings.options())
-        result = read_result(info.key, store, settings)
-        if result and result.run == run:
-            continue
-        yield from _missing(info.key, run, store, settings)
+        if not finished(info, store, settings):
+            yield from _missing(info, store, settings)
 
 
-def _missing(media: str, run: str, store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
-    manifest_key = keys.manifest_key(media, run)
-    body = store.get(settings.stage1_bucket, manifest_key)
-    if body is None:
-        yield settings.splitter_function, object_created(settings.input_bucket, media)
+def _missing(info: ObjectInfo, store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
+    run, manifest = current_run(info, store, settings)
+    if manifest is None:
+        yield settings.splitter_function, object_created(settings.input_bucket, info.key)
         return
-    done, failed = written_parts(media, run, store, settings)
-    missing = [unit for unit in Manifest.from_json(body).units if unit.name not in done.keys() | failed.keys()]
+    done, failed = written_parts(info.key, run, store, settings)
+    missing = [unit for unit in manifest.units if unit.name not in done.keys() | failed.keys()]
     for unit in missing:
-        key = keys.UnitId(media, run, unit.kind, unit.index).stage1_key
+        key = keys.UnitId(info.key, run, unit.kind, unit.index).stage1_key
         yield settings.analyser_function, object_created(settings.stage1_bucket, key)
     if not missing:
-        yield settings.analyser_function, object_created(settings.stage1_bucket, manifest_key)
+        yield settings.analyser_function, object_created(settings.stage1_bucket, keys.manifest_key(info.key, run))

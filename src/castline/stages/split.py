@@ -57,6 +57,9 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
     run = run_of(source, options)
     logger.append_keys(media=item.key, run=run)
     manifest_key = keys.manifest_key(item.key, run)
+    if len(manifest_key.encode()) > keys.MAX_KEY_BYTES:
+        logger.error("the key is so long that S3 takes no result beside it, ignored")
+        return None
     if store.head(settings.stage1_bucket, manifest_key):
         logger.info("already split, ignored")
         return None
