@@ -1,0 +1,13 @@
+# How both zip functions are built. sam build runs make from the root of the checkout (WorkingDirectory
+# in template.yaml); the Makefile of a function names its folder and the target.
+PYTHON ?= python3
+
+define build-zip
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --only-binary=:all: --implementation cp \
+		--platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --python-version 3.13 \
+		--constraint constraints.txt --target "$(ARTIFACTS_DIR)" --requirement functions/requirements.txt
+	cp $(1)/app.py "$(ARTIFACTS_DIR)/"
+	cp -r src/castline "$(ARTIFACTS_DIR)/"
+	find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf "$(ARTIFACTS_DIR)/castline/local" "$(ARTIFACTS_DIR)/castline/cli" "$(ARTIFACTS_DIR)/bin"
+endef

@@ -1,0 +1,39 @@
+"""The little that every Lambda handler needs around a stage: a logger, one S3 client, the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from castline.events import Event
+from castline.settings import Settings, settings
+from castline.storage import ObjectStore, S3Store
+
+Stage = Callable[[Event, ObjectStore, Settings], dict[str, Any]]
+Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
+
+
+@lru_cache(maxsize=1)
+def _store() -> S3Store:
+    # One client per execution environment: building it costs more than a warm invocation.
+    return S3Store()
+
+
+def handler_for(stage: Stage) -> Handler:
+    """A handler that runs a stage on each event.
+
+    What the stage raises is raised: those errors are retryable, and the platform invokes again.
+    """
+    logger = Logger()
+
+    @logger.inject_lambda_context(clear_state=True)
+    def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+        answer = stage(event, _store(), settings())
+        logger.info("done", extra={"answer": answer})
+        return answer
+
+    return handler
