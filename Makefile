@@ -14,7 +14,7 @@ TORCH_INDEX ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 VIDEO ?= examples/demo.mp4
 
-.PHONY: run test test-fast check lint types template bench demo schema lock clean sam
+.PHONY: run test check lint types template bench demo schema lock clean sam
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -42,8 +42,10 @@ $(VENV)/.dev: $(VENV)/.run
 run: $(VENV)/.run
 	@$(BIN)/castline run "$(VIDEO)"
 
+# Two workers, a file each: end-to-end tests wait a lot. JOBS=0 runs in one process.
+JOBS ?= 2
 test: $(VENV)/.dev .venv-sam/.done
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 check: lint types template test
 

@@ -116,12 +116,12 @@ def quiet_media(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., 
     """Sound without speech, by name."""
     folder = tmp_path_factory.mktemp("quiet")
     sources = {
-        "silence.wav": "anullsrc=r=16000:d=10",
-        "white.wav": "anoisesrc=color=white:amplitude=0.2:d=10:r=16000:seed=1",
-        "pink.wav": "anoisesrc=color=pink:amplitude=0.3:d=10:r=16000:seed=2",
-        "brown.wav": "anoisesrc=color=brown:amplitude=0.5:d=10:r=16000:seed=3",
-        "hum.wav": "sine=frequency=50:duration=10",
-        "faint.wav": "anoisesrc=color=white:amplitude=0.002:d=10:r=16000:seed=4",
+        "silence.wav": "anullsrc=r=16000:d=5",
+        "white.wav": "anoisesrc=color=white:amplitude=0.2:d=5:r=16000:seed=1",
+        "pink.wav": "anoisesrc=color=pink:amplitude=0.3:d=5:r=16000:seed=2",
+        "brown.wav": "anoisesrc=color=brown:amplitude=0.5:d=5:r=16000:seed=3",
+        "hum.wav": "sine=frequency=50:duration=5",
+        "faint.wav": "anoisesrc=color=white:amplitude=0.002:d=5:r=16000:seed=4",
     }
     for name, source in sources.items():
         ffmpeg("-f", "lavfi", "-i", source, folder / name)
