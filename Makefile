@@ -18,19 +18,19 @@ VIDEO ?= examples/demo.mp4
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Castline needs Python 3.11 or newer")'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Castline needs Python 3.11 or newer")'
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "setup: installing into $(VENV)"
-	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.13.0)
-	$(PIP) torch==2.13.0 -e '.[analyser,local,export]'
-	$(PIP) --no-deps facenet-pytorch==2.5.3
+	@echo "setup: installing into $(VENV) (a minute or two, once)"
+	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.13.0)
+	@$(PIP) torch==2.13.0 -e '.[analyser,local,export]'
+	@$(PIP) --no-deps facenet-pytorch==2.5.3
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "setup: installing the test tools"
-	$(PIP) torch==2.13.0 -e '.[analyser,local,export,dev]'
+	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,dev]'
 	@touch $@
 
 # SAM CLI pins boto3 and click, so it lives alone.

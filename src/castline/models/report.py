@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from castline.errors import ModelError
 from castline.models.catalogue import survey
@@ -58,12 +59,22 @@ def _line(name: str, role: str, settings: Settings, asked: str) -> str:
         if info.role != role:
             continue
         if info.source:
-            return "; ".join([f"{info.title} ({info.source})", *missed])
+            return "; ".join([f"{_short(info.title)} ({_homely(info.source)})", *missed])
         fetched = {"faster-whisper": WHISPER}.get(info.id, info.id)
         if fetched in available():
             why = info.reason + (asked if info.id == "faster-whisper" else "")
-            missed += [f"{info.title}: {why}", _BETTER.format(name=fetched, title=info.title.split(" (")[0])]
+            title = _short(info.title)
+            missed += [f"{title}: {_homely(why)}", _BETTER.format(name=fetched, title=title)]
     return "; ".join(["none available", *missed])
+
+
+def _short(title: str) -> str:
+    return title.partition(" (")[0]
+
+
+def _homely(text: str) -> str:
+    """The home folder as people write it."""
+    return text.replace(str(Path.home()), "~")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 from aws_lambda_powertools import Logger
@@ -25,6 +26,7 @@ from castline.storage.base import ObjectStore
 
 logger = Logger(service="assembly", child=True)
 
+_READS = 8  # at once
 _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
 
 
@@ -80,20 +82,21 @@ def _assemble(
     settings: Settings,
     embed_photo: PhotoEmbedder | None,
 ) -> Assembly:
-    parts = {
-        name: _PART.validate_json(body)
-        for name, unit in done.items()
-        if name in names and (body := store.get(settings.output_bucket, unit.part_key))
-    }
-    errors = {
-        name: ErrorPart.from_json(body)
-        for name, unit in failed.items()
-        if name in names and (body := store.get(settings.output_bucket, unit.error_key))
-    }
+    bodies = _read_all([unit.part_key for name, unit in done.items() if name in names], store, settings)
+    parts = {part.unit: part for part in map(_PART.validate_json, bodies)}
+    bodies = _read_all([unit.error_key for name, unit in failed.items() if name in names], store, settings)
+    errors = {error.unit: error for error in map(ErrorPart.from_json, bodies)}
     with_faces = [part for part in parts.values() if isinstance(part, FramesPart)]
     model = main_embedder(with_faces) if any(frame.faces for part in with_faces for frame in part.frames) else None
     loaded = load_gallery(store, settings.gallery_bucket, model, embed_photo) if model else None
     return assemble(manifest, parts, errors, loaded.gallery if loaded else None, loaded.warnings if loaded else ())
+
+
+def _read_all(wanted: list[str], store: ObjectStore, settings: Settings) -> list[bytes]:
+    """Bodies of objects of the output bucket, several at a time: two hours of video have hundreds of parts."""
+    with ThreadPoolExecutor(_READS) as pool:
+        found = pool.map(lambda key: store.get(settings.output_bucket, key), wanted)
+        return [body for body in found if body is not None]
 
 
 def _superseded(manifest: Manifest, store: ObjectStore) -> bool:
