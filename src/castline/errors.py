@@ -10,6 +10,7 @@
     │   └── UndecodableMedia          streams are there, but nothing could be decoded
     ├── UnitError                     a stage-1 object that cannot be read; never retryable
     ├── GalleryError                  a photo or a name that cannot be enrolled; never retryable
+    ├── EvaluationError               data that cannot be evaluated; never retryable
     ├── ModelError                    weights or engines
     │   ├── ModelNotFound             not at the path, not in the folder, not bundled, hub silent
     │   └── ModelCorrupt              the file is there and is not what it should be
@@ -86,6 +87,11 @@ class UnitError(CastlineError):
 
 class GalleryError(CastlineError):
     code = "gallery"
+    retryable = False
+
+
+class EvaluationError(CastlineError):
+    code = "evaluation"
     retryable = False
 
 

@@ -95,6 +95,8 @@ def _finished(store: MemoryStore, media: str, code: str = "not_media") -> None:
         ("models",),
         ("models", "list"),
         ("models", "fetch"),
+        ("eval",),
+        ("eval", "faces"),
     ],
 )
 def test_every_command_explains_itself(command: tuple[str, ...], run: Run) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from castline.cli.transfer import download_result, media_files, place_media, upload
+from castline.cli.transfer import download_media, download_result, media_files, place_media, upload
 from castline.errors import KeyLayoutError, NotMedia
 from castline.settings import Settings
 from castline.storage import MemoryStore
@@ -77,6 +77,13 @@ def test_published_files_come_down_and_parts_stay(tmp_path: Path, store: MemoryS
         "report.html",
         "result.json",
     ]
+
+
+def test_the_media_comes_beside_its_report(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
+    store.put(settings.input_bucket, "week 1/a.mp4", b"film")
+    assert download_media("week 1/a.mp4", tmp_path, store, settings)
+    assert (tmp_path / "week 1/a.mp4/a.mp4").read_bytes() == b"film"
+    assert not download_media("gone.mp4", tmp_path, store, settings)
 
 
 def test_a_leading_slash_stays_below_the_folder(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:

@@ -42,7 +42,7 @@ from castline.records import (
 )
 
 #: A person needs one sighting the detector is this sure of; weaker ones alone are mostly patterns.
-#: Measured: docs/ARCHITECTURE.md, "Faces".
+#: Measured: docs/FACES.md, "When a detection is a person".
 PERSON_MIN_SCORE = 0.95
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from castline.assembly.tracks import FaceTrack
 from castline.faces.thresholds import Thresholds
@@ -42,9 +43,27 @@ def score_names(track: FaceTrack, gallery: Gallery) -> list[Candidate]:
         return []
     faces = np.stack([face.embedding.vector() for face in track.faces]).astype(np.float64)
     weights = np.array([max(face.quality, 0.01) for face in track.faces])
-    names = sorted({known.name for known in gallery.faces})
+    return _score(faces, weights, gallery)
+
+
+def identify_alone(
+    vector: NDArray[np.float32], gallery: Gallery, limits: Thresholds
+) -> tuple[Identity, list[Candidate]]:
+    """What ``identify`` says of a face seen once, with nobody else on screen.
+
+    Args:
+        vector: embedding of the gallery's model, unit norm, shape (d,), float32.
+
+    Returns:
+        The outcome, and all names by similarity, best first; ``known`` means the first of them.
+    """
+    names = _score(vector[np.newaxis].astype(np.float64), np.ones(1), gallery)
+    return _decide(names, limits), names
+
+
+def _score(faces: NDArray[np.float64], weights: NDArray[np.float64], gallery: Gallery) -> list[Candidate]:
     scored = []
-    for name in names:
+    for name in sorted({known.name for known in gallery.faces}):
         photos = np.stack([known.embedding.vector() for known in gallery.faces if known.name == name])
         per_face = (faces @ photos.T.astype(np.float64)).max(axis=1)
         scored.append(Candidate(name=name, similarity=round(float(np.average(per_face, weights=weights)), 4)))

@@ -10,11 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from castline import __version__
+from castline.cli import eval as evaluation
 from castline.cli import models, people
 from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs
 from castline.cli.render import STATE_STYLE, print_result, relative, watch
 from castline.cli.run import run_media
-from castline.cli.transfer import download_result, media_files, upload
+from castline.cli.transfer import download_media, download_result, media_files, upload
 from castline.progress import MediaProgress, progress_of
 from castline.settings import settings
 from castline.stages.complete import read_result
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(people.app, name="people")
 app.add_typer(models.app, name="models")
+app.add_typer(evaluation.app, name="eval")
 
 Endpoint = Annotated[
     str | None, typer.Option("--endpoint-url", help="S3 endpoint; default: AWS_ENDPOINT_URL, the local stack, or AWS.")
@@ -128,6 +130,7 @@ def results(
     media: Annotated[str, typer.Argument(help="Key of the media; with --all, a prefix of keys.")] = "",
     output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
     everything: Annotated[bool, typer.Option("--all", help="All media below the prefix.")] = False,
+    with_media: Annotated[bool, typer.Option("--media", help="Download the media too: the report plays it.")] = False,
     endpoint_url: Endpoint = None,
 ) -> None:
     """Show a result and download its files."""
@@ -142,6 +145,8 @@ def results(
             shown += 1
             print_result(console, result)
             download_result(key, output, there.store, there.settings)
+            if with_media:
+                download_media(key, output, there.store, there.settings)
             console.print(f"  report: {escape(relative(output / key / 'report.html'))}", soft_wrap=True)
         if not shown:
             console.print(f"no result for {escape(media) or 'anything'} yet; see: castline status")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from castline import keys
 from castline.errors import KeyLayoutError, NotMedia
@@ -45,20 +45,36 @@ def download_result(media: str, folder: Path, store: ObjectStore, settings: Sett
         KeyLayoutError: a key that would leave the folder.
     """
     prefix = f"{media}/"
-    root = folder.resolve()
     written = []
     for info in store.find(settings.output_bucket, prefix):
         if not keys.is_view(info.key.removeprefix(prefix)):
             continue
-        target = (root / info.key.lstrip("/")).resolve()
-        if not target.is_relative_to(root):
-            raise KeyLayoutError(f"refusing to write outside {folder}: {info.key}")
+        target = _inside(folder, info.key)
         body = store.get(settings.output_bucket, info.key)
         if body is not None:
-            target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(body)
             written.append(target)
     return written
+
+
+def download_media(media: str, folder: Path, store: ObjectStore, settings: Settings) -> bool:
+    """The media itself, beside its report, where the player looks for it; False when it is gone.
+
+    Raises:
+        KeyLayoutError: a key that would leave the folder.
+    """
+    info = store.head(settings.input_bucket, media)
+    target = _inside(folder, f"{media}/{PurePosixPath(media).name}")
+    return info is not None and store.download(settings.input_bucket, info, target)
+
+
+def _inside(folder: Path, key: str) -> Path:
+    root = folder.resolve()
+    target = (root / key.lstrip("/")).resolve()
+    if not target.is_relative_to(root):
+        raise KeyLayoutError(f"refusing to write outside {folder}: {key}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
 
 
 def place_media(path: Path, media: str, folder: Path) -> None:

@@ -1,0 +1,139 @@
+"""``castline eval``: how good the engines are on photos of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from castline.cli.connect import console, friendly_errors
+from castline.errors import EvaluationError
+from castline.evaluation import Identification, Verification, read_dataset
+from castline.evaluation.measure import Described, FacesReport, describe, measure
+from castline.evaluation.plot import check_drawable, draw
+from castline.settings import settings
+
+app = typer.Typer(no_args_is_help=True, help="Measure how good the engines are on your own data.")
+
+
+@app.callback()
+def group() -> None:
+    """Keeps ``faces`` a command of its own while it is the only one."""
+
+
+@app.command()
+def faces(
+    path: Annotated[Path, typer.Argument(help="A folder with a folder of photos per person, or a CSV: a,b,same.")],
+    embedder: Annotated[
+        str | None, typer.Option(help="As CASTLINE_EMBEDDER, e.g. dlib-resnet-v1 or arcface:FILE; default: settings.")
+    ] = None,
+    enrol: Annotated[int, typer.Option(min=1, help="Photos enrolled of each person; the others are asked about.")] = 5,
+    left_out: Annotated[int, typer.Option(min=0, help="People, last by name, who are nobody we know.")] = 3,
+    plot: Annotated[Path | None, typer.Option(help="Write the curves to this .png.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
+) -> None:
+    """Tell people apart: verification over all pairs of photos, identification of known and unknown people."""
+    from castline.models import load_detector, load_embedder
+
+    with friendly_errors():
+        data = read_dataset(path)
+        if plot:
+            check_drawable(plot)
+        config = settings().model_copy(update={"embedder": embedder} if embedder else {})
+        detector, engine = load_detector(config), load_embedder(config)
+        bar = Progress(
+            TextColumn("faces"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=console, transient=True,
+        )  # fmt: skip
+        with bar:
+            task = bar.add_task("", total=len(data.photos))
+            found = describe(data.photos, detector, engine, lambda: bar.advance(task))
+        done = measure(data, found, engine.info, detector.info.id, enrol=enrol, left_out=left_out)
+        _print(path.name, done.report, found)
+        if json:
+            _write(json, done.report)
+        if plot:
+            title = f"{done.report.title} on {path.name}"
+            draw(plot, title, done.same, done.different, done.report.verification)
+            console.print(f"plot: {escape(str(plot))}", soft_wrap=True)
+
+
+def _write(path: Path, report: FacesReport) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise EvaluationError(f"{path} cannot be written: {error.strerror or error}") from error
+    console.print(f"numbers: {escape(str(path))}", soft_wrap=True)
+
+
+def _print(name: str, report: FacesReport, found: Described) -> None:
+    people = f" of {report.people} people" if report.people else ""
+    console.print(f"[bold]{escape(name)}[/]  {report.photos} photos{people}; {escape(report.title)} ({report.model})")
+    if found.with_several:
+        console.print(f"  {len(found.with_several)} with several faces, of which the largest is used")
+    if found.without_face:
+        console.print(f"  [yellow]{len(found.without_face)} without a face, left out[/]: "
+                      f"{escape(', '.join(report.without_face[:5]))}{' …' if len(found.without_face) > 5 else ''}",
+                      soft_wrap=True)  # fmt: skip
+    console.print()
+    console.print(_verification_table(report.verification))
+    if report.identification:
+        console.print()
+        console.print(_identification_table(report.identification))
+        for wrong in report.identification.wrong_names:
+            console.print(f"  [red]{escape(wrong.photo)} was named {escape(wrong.named)}[/]", soft_wrap=True)
+    else:
+        console.print(f"\nidentification not measured: {escape(report.not_identified or '')}", soft_wrap=True)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if index else "left", overflow="fold")
+    return table
+
+
+def _verification_table(found: Verification) -> Table:
+    table = _table("verification", "", "threshold", "FAR", "FRR")
+    table.add_row("best accuracy", f"{found.accuracy:.2%}", f"{found.accuracy_threshold:.3f}")
+    table.add_row("best, both kinds alike", f"{found.balanced_accuracy:.2%}",
+                  f"{found.balanced_accuracy_threshold:.3f}")  # fmt: skip
+    table.add_row("area under the curve", f"{found.auc:.5f}")
+    table.add_row("equal error rate", f"{found.eer:.2%}", f"{found.eer_threshold:.3f}")
+    for point in found.at:
+        table.add_row(
+            f"at “{point.name}”",
+            "",
+            f"{point.threshold:.3f}",
+            f"{point.far:.2%} ({point.false_accepts}/{found.different_pairs})",
+            f"{point.frr:.2%} ({point.false_rejects}/{found.same_pairs})",
+        )
+    return table
+
+
+def _identification_table(found: Identification) -> Table:
+    table = _table("identification", "photos", "right name", "wrong name", "ambiguous", "unknown")
+    table.add_row(f"{found.enrolled_people} enrolled people", str(found.probes),
+                  _of(found.named, found.probes), _bad(found.confused, found.probes),
+                  _of(found.ambiguous, found.probes), _of(found.unknown, found.probes))  # fmt: skip
+    of = found.stranger_photos
+    table.add_row(f"{found.strangers} strangers", str(of), "", _bad(found.strangers_named, of),
+                  _of(found.strangers_ambiguous, of), _of(found.strangers_unknown, of))  # fmt: skip
+    if found.rank1 is not None:
+        table.add_row("rank-1", "", f"{found.rank1:.1%}")
+    if found.rejected is not None and found.rejected_as_unknown is not None:
+        table.add_row("rejected", "", "", "", f"{found.rejected:.1%}", f"{found.rejected_as_unknown:.1%}")
+    return table
+
+
+def _of(count: int, total: int) -> str:
+    return f"{count} ({count / total:.0%})" if total else "–"
+
+
+def _bad(count: int, total: int) -> str:
+    return f"[red]{_of(count, total)}[/]" if count else _of(count, total)

@@ -1,0 +1,18 @@
+"""How good the engines are on somebody's own data: ``castline eval``.
+
+``faces`` holds the measures, on embeddings alone; ``dataset`` reads labelled photos; ``measure`` puts
+both and the engines together; ``plot`` draws.
+"""
+
+from castline.evaluation.dataset import PairList, PhotoFolder, read_dataset
+from castline.evaluation.faces import Identification, Verification, identification, verification
+
+__all__ = [
+    "Identification",
+    "PairList",
+    "PhotoFolder",
+    "Verification",
+    "identification",
+    "read_dataset",
+    "verification",
+]

@@ -1,0 +1,201 @@
+"""From labelled photos to a report: describe every photo once, then measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castline.assembly.assemble import PERSON_MIN_SCORE
+from castline.engines import Detector, Embedder, EngineInfo
+from castline.errors import EvaluationError, UnitError
+from castline.evaluation.dataset import PairList, PhotoFolder, Split, split_people
+from castline.evaluation.faces import (
+    Identification,
+    Probe,
+    Scores,
+    Verification,
+    identification,
+    pair_similarities,
+    verification,
+)
+from castline.faces.thresholds import thresholds_for
+from castline.records import Embedding, Face, Gallery, KnownFace, Record
+
+#: Photos come from anywhere; larger ones are scaled down to this many pixels on their longer side.
+_MAX_SIDE = 1600
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Attributes:
+    embeddings: of the largest face of each photo that has one, in the given order.
+    without_face, with_several: the photos a reader of the numbers should know of.
+    """
+
+    embeddings: dict[Path, Embedding]
+    without_face: tuple[Path, ...]
+    with_several: tuple[Path, ...]
+
+
+class FacesReport(Record):
+    """What ``castline eval faces`` found.
+
+    Attributes:
+        model: id of the embedder; ``detector`` that of the detector.
+        people: None when photos came as pairs, which name nobody.
+        without_face, with_several: photos, as paths below the data set.
+        enrol, left_out: the protocol (``split_people``).
+        identification: None when it was not possible; ``not_identified`` says why.
+    """
+
+    model: str
+    title: str
+    detector: str
+    people: int | None
+    photos: int
+    without_face: tuple[str, ...]
+    with_several: tuple[str, ...]
+    enrol: int
+    left_out: int
+    verification: Verification
+    identification: Identification | None
+    not_identified: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The report, and the similarities it was made from (for a plot)."""
+
+    report: FacesReport
+    same: Scores
+    different: Scores
+
+
+def describe(
+    photos: Sequence[Path], detector: Detector, embedder: Embedder, done: Callable[[], None] | None = None
+) -> Described:
+    """The largest face of each photo, found and embedded the way frames of a video are.
+
+    Faces below the score that makes a person (``PERSON_MIN_SCORE``) do not count. Size is the area inside
+    the picture, so that a bystander cut off by the border is not taken for the main face.
+
+    Args:
+        done: called after each photo.
+
+    Raises:
+        EvaluationError: a file that is no picture.
+    """
+    from castline.faces.analyse import analyse_frames, decode_jpeg
+
+    embeddings: dict[Path, Embedding] = {}
+    without: list[Path] = []
+    several: list[Path] = []
+    for path in photos:
+        try:
+            image = decode_jpeg(path.read_bytes())
+        except (UnitError, OSError) as error:
+            raise EvaluationError(f"{path} is not a picture we can read") from error
+        (frame,) = analyse_frames([(0, image)], detector, embedder, max_image_side=_MAX_SIDE)
+        faces = [face for face in frame.faces if face.score >= PERSON_MIN_SCORE]
+        if faces:
+            embeddings[path] = max(faces, key=_area).embedding
+        else:
+            without.append(path)
+        if len(faces) > 1:
+            several.append(path)
+        if done:
+            done()
+    return Described(embeddings, tuple(without), tuple(several))
+
+
+def _area(face: Face) -> float:
+    x0, y0, x1, y1 = face.box
+    return (x1 - x0) * (y1 - y0)
+
+
+def measure(
+    data: PhotoFolder | PairList, found: Described, info: EngineInfo, detector: str, *, enrol: int, left_out: int
+) -> Measured:
+    """All measures of one embedder on one data set; photos without a face take no part.
+
+    Args:
+        info: the embedder's.
+        detector: id of the detector.
+        enrol, left_out: as ``split_people``.
+
+    Raises:
+        EvaluationError: too few faces to compare.
+        ModelError: no thresholds are known for the embedder.
+    """
+    limits = thresholds_for(info.id)
+    identified, why = None, None
+    if isinstance(data, PhotoFolder):
+        people = {
+            name: [path for path in paths if path in found.embeddings] for name, paths in sorted(data.people.items())
+        }
+        same, different = pair_similarities(
+            np.stack([_vector(found, path) for paths in people.values() for path in paths])
+            if found.embeddings
+            else np.empty((0, 1), np.float32),
+            [name for name, paths in people.items() for _ in paths],
+        )
+        try:
+            split = split_people(people, enrol, left_out)
+        except EvaluationError as error:
+            why = error.message
+        else:
+            gallery, probes = _roles(split, data.root, found, info.id)
+            identified = identification(gallery, probes, limits)
+    else:
+        same, different = _listed(data, found)
+        why = "pairs do not say who is who"
+    report = FacesReport(
+        model=info.id,
+        title=info.title,
+        detector=detector,
+        people=len(data.people) if isinstance(data, PhotoFolder) else None,
+        photos=len(data.photos),
+        without_face=_names(found.without_face, data.root),
+        with_several=_names(found.with_several, data.root),
+        enrol=enrol,
+        left_out=left_out,
+        verification=verification(same, different, limits),
+        identification=identified,
+        not_identified=why,
+    )
+    return Measured(report, same, different)
+
+
+def _roles(split: Split[Path], root: Path, found: Described, model: str) -> tuple[Gallery, list[Probe]]:
+    faces = tuple(
+        KnownFace(name=name, photo=_name(path, root), embedding=found.embeddings[path])
+        for name, paths in split.enrolled.items()
+        for path in paths
+    )
+    probes = [Probe(name, _name(path, root), _vector(found, path)) for name, path in (*split.probes, *split.strangers)]
+    return Gallery(model=model, fingerprint="", faces=faces), probes
+
+
+def _listed(data: PairList, found: Described) -> tuple[Scores, Scores]:
+    usable = [pair for pair in data.pairs if pair.a in found.embeddings and pair.b in found.embeddings]
+    scores = np.array(
+        [float(_vector(found, pair.a).astype(np.float64) @ _vector(found, pair.b)) for pair in usable], np.float64
+    )
+    same = np.array([pair.same for pair in usable], np.bool_)
+    return scores[same], scores[~same]
+
+
+def _vector(found: Described, path: Path) -> NDArray[np.float32]:
+    return found.embeddings[path].vector()
+
+
+def _name(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def _names(paths: Sequence[Path], root: Path) -> tuple[str, ...]:
+    return tuple(_name(path, root) for path in paths)

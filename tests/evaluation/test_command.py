@@ -1,0 +1,180 @@
+"""``castline eval faces`` as it is typed: on a few portraits, and on the photos its promises come from."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib.cbook
+import numpy as np
+import pytest
+import skimage.data
+from typer.testing import CliRunner, Result
+
+from castline.assembly.assemble import PERSON_MIN_SCORE
+from castline.cli import connect as connecting
+from castline.cli import eval as command
+from castline.cli import main as commands
+from castline.engines import Image
+from castline.faces import thresholds_for
+from castline.faces.analyse import decode_jpeg, encode_jpeg, limit_side
+from castline.models import load_detector
+from castline.models.locate import DLIB_ONNX_FILE, find_dlib
+from castline.settings import Settings
+
+Run = Callable[..., Result]
+
+#: Pictures of scikit-image's wheel with nobody in them.
+_THINGS = ("brick", "grass", "gravel", "coffee", "chelsea", "rocket", "coins", "text", "page", "moon", "retina",
+           "immunohistochemistry", "hubble_deep_field", "colorwheel", "clock")  # fmt: skip
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> Run:
+    if find_dlib(models_dir) is None and not (models_dir / DLIB_ONNX_FILE).is_file():
+        pytest.skip("dlib's net is not in the models folder, and face_recognition_models is not installed")
+    monkeypatch.setattr(commands, "quiet_logs", lambda: None)  # it would silence the other tests too
+    monkeypatch.setattr(command, "settings", lambda: Settings(models_dir=models_dir, embedder="dlib-resnet-v1"))
+
+    def invoke(*arguments: object) -> Result:
+        for console in (connecting.console, connecting.errors):
+            monkeypatch.setattr(console, "_width", 200)
+        return CliRunner().invoke(commands.app, ["eval", *map(str, arguments)])
+
+    return invoke
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people: three photos of one, two of the other, and a further photo of her without a face."""
+    folder = tmp_path_factory.mktemp("people") / "two [people]"
+    collins = skimage.data.astronaut()[:300, 100:400]
+    path = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    hopper = decode_jpeg(Path(path).read_bytes())
+    hopper = limit_side(hopper[: hopper.shape[0] * 2 // 3], 400)
+
+    def save(name: str, picture: Image) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(encode_jpeg(picture, 95))
+
+    save("Eileen Collins/1.jpg", collins)
+    save("Eileen Collins/2.jpg", collins[:, ::-1].copy())
+    save("Eileen Collins/3.jpg", cv2.convertScaleAbs(collins, alpha=0.7, beta=10))
+    save("Grace Hopper/1.jpg", hopper)
+    save("Grace Hopper/2.jpg", hopper[:, ::-1].copy())
+    save("Grace Hopper/3.jpg", skimage.data.coffee())
+    return folder
+
+
+def _numbers(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def test_it_explains_itself(run: Run) -> None:
+    for arguments in (("--help",), ("faces", "-h")):
+        found = run(*arguments)
+        assert found.exit_code == 0
+        assert "faces" in found.output
+
+
+def test_a_folder_of_two_people(run: Run, portraits: Path, tmp_path: Path) -> None:
+    plot, numbers = tmp_path / "out" / "curve.png", tmp_path / "numbers.json"
+    found = run("faces", portraits, "--enrol", 2, "--left-out", 1, "--plot", plot, "--json", numbers)
+    assert found.exit_code == 0, found.output
+    text = " ".join(found.output.split())
+    assert "two [people] 6 photos of 2 people; dlib ResNet v1 (dlib-resnet-v1)" in text
+    assert "1 without a face, left out: Grace Hopper/3.jpg" in text
+    assert "area under the curve 1.00000" in text
+    assert re.search(r"1 enrolled people 1 1 \(100%\) 0 \(0%\)", text)
+    assert re.search(r"1 strangers 2 0 \(0%\) 0 \(0%\) 2 \(100%\)", text)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    report = _numbers(numbers)
+    assert report["verification"]["same_pairs"] == 4
+    assert report["identification"]["rank1"] == 1
+    assert str(tmp_path) not in numbers.read_text()
+
+
+def test_too_few_people_to_identify_are_still_verified(run: Run, portraits: Path) -> None:
+    found = run("faces", portraits)
+    assert found.exit_code == 0
+    assert "identification not measured: of 2 people 3 are to be left out" in found.output
+    assert "equal error rate" in found.output
+
+
+def test_pairs(run: Run, portraits: Path, tmp_path: Path) -> None:
+    shutil.copytree(portraits, tmp_path / "people")
+    rows = ("1.jpg,people/Eileen Collins/2.jpg,1", "3.jpg,people/Grace Hopper/1.jpg,0")
+    table = tmp_path / "pairs.csv"
+    table.write_text("\n".join(("a,b,same", *(f"people/Eileen Collins/{row}" for row in rows))))
+    found = run("faces", table, "--json", tmp_path / "numbers.json")
+    assert found.exit_code == 0, found.output
+    assert "pairs.csv 4 photos;" in " ".join(found.output.split())
+    assert _numbers(tmp_path / "numbers.json")["verification"]["accuracy"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere",), "nowhere does not exist"),
+        ((".", "--plot", "curve.gif"), "plots are written as .png"),
+        ((".", "--embedder", "eigenfaces"), "eigenfaces"),
+        ((".", "--json", "letter/x.json"), "cannot be written"),
+    ],
+)
+def test_errors_are_one_friendly_line(
+    arguments: tuple[str, ...], message: str, run: Run, portraits: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(portraits, tmp_path / "p")
+    (tmp_path / "p" / "letter").write_text("")
+    monkeypatch.chdir(tmp_path / "p")
+    found = run("faces", *arguments)
+    assert found.exit_code == 2
+    assert found.stderr.startswith("error ")
+    assert message in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+def test_things_are_not_people(models_dir: Path) -> None:
+    detector = load_detector(Settings(models_dir=models_dir))
+    for name in _THINGS:
+        picture = np.asarray(getattr(skimage.data, name)())
+        picture = picture if picture.ndim == 3 else np.stack([picture] * 3, axis=-1)
+        (faces,) = detector.detect([np.ascontiguousarray(picture[..., :3])])
+        assert all(face.score < PERSON_MIN_SCORE for face in faces), name
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("embedder", "highest_stranger"),
+    [("dlib-resnet-v1", 0.918), ("arcface:{data}/models/edgeface_xxs_float.onnx", 0.284)],
+)
+def test_the_numbers_of_the_documentation(
+    embedder: str, highest_stranger: float, run: Run, shared_data: Path, tmp_path: Path
+) -> None:
+    embedder = embedder.format(data=shared_data)
+    found = run("faces", shared_data / "faces/lfw10", "--embedder", embedder, "--json", tmp_path / "numbers.json")
+    assert found.exit_code == 0, found.output
+    report = _numbers(tmp_path / "numbers.json")
+    verified, identified = report["verification"], report["identification"]
+    assert (len(report["with_several"]), report["without_face"]) == (8, [])
+    assert (verified["same_pairs"], verified["different_pairs"]) == (450, 4500)
+    assert verified["auc"] >= 0.99
+    # What the comments of the table of thresholds say.
+    limits = thresholds_for(report["model"])
+    assert verified["highest_different"] == pytest.approx(highest_stranger, abs=0.002)
+    assert verified["highest_different"] < limits.known
+    ambiguous, known = verified["at"]
+    assert (known["far"], known["threshold"]) == (0, limits.known)
+    assert ambiguous["far"] <= 0.001
+    assert known["frr"] <= 0.07
+    assert (identified["probes"], identified["stranger_photos"]) == (35, 30)
+    assert identified["strangers_named"] == 0
+    assert identified["confused"] == 0
+    assert identified["rank1"] >= 0.9
+    assert identified["rejected"] == 1
