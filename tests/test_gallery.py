@@ -21,7 +21,8 @@ _INDEX = keys.gallery_index_key(_MODEL)
 class Embedder:
     """Embeds a photo by its bytes; counts; refuses photos that say so."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = _MODEL) -> None:
+        self.model = model
         self.seen: list[bytes] = []
 
     def __call__(self, body: bytes) -> Embedding:
@@ -29,7 +30,7 @@ class Embedder:
         if body.startswith(b"nobody"):
             raise GalleryError("no face found in the photo")
         vector = np.frombuffer(hashlib.sha256(body).digest(), np.uint8).astype(np.float32)
-        return Embedding.of(_MODEL, vector / np.linalg.norm(vector))
+        return Embedding.of(self.model, vector / np.linalg.norm(vector))
 
 
 @pytest.fixture
@@ -114,8 +115,9 @@ def test_without_a_model_known_embeddings_are_used_and_the_rest_is_named(store: 
 
 def test_models_have_indexes_of_their_own(store: MemoryStore, embed: Embedder) -> None:
     load_gallery(store, _BUCKET, _MODEL, embed)
-    load_gallery(store, _BUCKET, "facenet-vggface2", embed)
-    assert len(embed.seen) == 6
+    other = Embedder("facenet-vggface2")
+    load_gallery(store, _BUCKET, "facenet-vggface2", other)
+    assert len(embed.seen) == len(other.seen) == 3
     assert store.get(_BUCKET, ".embeddings/facenet-vggface2.json")
 
 
@@ -139,3 +141,14 @@ def test_a_name_is_one_however_its_letters_are_composed(store: MemoryStore, embe
     store.put(_BUCKET, "Zoe\u0308/2.jpg", b"zoe two")
     names = [face.name for face in load_gallery(store, _BUCKET, _MODEL, embed).gallery.faces]
     assert names.count("Zoë") == 2
+
+
+def test_embeddings_of_another_model_are_never_taken(store: MemoryStore, embed: Embedder) -> None:
+    other = "facenet-vggface2"
+    loaded = load_gallery(store, _BUCKET, other, embed)  # an old run, after the deployment changed its model
+    assert loaded.gallery.faces == ()
+    assert len(loaded.warnings) == 3
+    assert load_gallery(store, _BUCKET, other).gallery.faces == ()
+    load_gallery(store, _BUCKET, _MODEL, embed)
+    store.put(_BUCKET, keys.gallery_index_key(other), store.get(_BUCKET, _INDEX) or b"")
+    assert load_gallery(store, _BUCKET, other).gallery.faces == ()

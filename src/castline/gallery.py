@@ -48,18 +48,19 @@ def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedd
     """The gallery in one model's embeddings.
 
     Args:
-        embed: computes what the index lacks. Without it such photos are left out with a warning.
+        embed: computes what the index lacks. Without it, or when it is of another model than asked
+            for, such photos are left out with a warning.
     """
     photos = [info for info in store.find(bucket) if keys.parse_photo(info.key)]
     if not photos:
         return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos)), ())
     index_key = keys.gallery_index_key(model)
-    known = _read_index(store.get(bucket, index_key))
+    known = _read_index(store.get(bucket, index_key), model)
     entries: dict[str, IndexEntry] = {}
     for photo in photos:
         entry = known.get(photo.key)
         if entry is None or entry.etag != photo.etag:
-            entry = _embed(store, bucket, photo, embed) if embed else None
+            entry = _embed(store, bucket, photo, model, embed) if embed else None
         if entry is not None:
             entries[photo.key] = entry
     if embed and entries != known:
@@ -77,21 +78,24 @@ def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedd
     return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos), faces=faces), tuple(problems))
 
 
-def _read_index(body: bytes | None) -> dict[str, IndexEntry]:
+def _read_index(body: bytes | None, model: str) -> dict[str, IndexEntry]:
     try:
-        return Index.from_json(body).entries if body else {}
+        entries = Index.from_json(body).entries if body else {}
     except ValidationError:  # cut off, or another version's: as good as none
         return {}
+    return {key: entry for key, entry in entries.items() if not entry.embedding or entry.embedding.model == model}
 
 
-def _embed(store: ObjectStore, bucket: str, photo: ObjectInfo, embed: PhotoEmbedder) -> IndexEntry | None:
+def _embed(store: ObjectStore, bucket: str, photo: ObjectInfo, model: str, embed: PhotoEmbedder) -> IndexEntry | None:
     body = store.get(bucket, photo.key)
     if body is None:
         return None
     try:
-        return IndexEntry(etag=photo.etag, embedding=embed(body))
+        embedding = embed(body)
     except GalleryError as error:
         return IndexEntry(etag=photo.etag, problem=error.message)
+    # An old run is put together after the deployment changed its model: the two never meet.
+    return IndexEntry(etag=photo.etag, embedding=embedding) if embedding.model == model else None
 
 
 def _fingerprint(photos: list[ObjectInfo]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,26 +11,69 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from castline.cli.connect import console, friendly_errors
+from castline.engines import EngineInfo
+from castline.faces.thresholds import thresholds_for
 from castline.models import WHISPER, available, ensure_facenet, fetch, survey
-from castline.settings import settings
+from castline.models.locate import bundled, find_dlib, find_mtcnn
+from castline.settings import Settings, settings
 from castline.speech import survey_transcribers
 
 app = typer.Typer(no_args_is_help=True, help="List and fetch models.")
 
+#: A file in the package, beside everything else its model consists of.
+_POCKETSPHINX = ("pocketsphinx", "model/en-us/cmudict-en-us.dict")
+
 
 @app.command("list")
 def list_() -> None:
-    """Every engine, its licence, and where it comes from on this machine."""
+    """Every engine: its size on disk, its licence, when it is sure of a face, and where it is from.
+
+    Two faces are one person from the similarity "known" on, and may be from "maybe" on (cosine).
+    """
     with friendly_errors():
         config = settings()
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for heading in ("role", "engine", "", "dim", "licence", "here"):
+        table.add_column("role", no_wrap=True)
+        table.add_column("engine", no_wrap=True)
+        table.add_column("", overflow="fold")
+        for heading in ("dim", "MB", "known", "maybe"):
+            table.add_column(heading, justify="right")
+        for heading in ("licence", "here"):
             table.add_column(heading, overflow="fold")
         for info in (*survey(config), *survey_transcribers(config)):
             here = f"[green]{escape(info.source)}[/]" if info.source else f"[dim]{escape(info.reason)}[/]"
-            size = str(info.dimension or "")
-            table.add_row(info.role, info.id, escape(info.title), size, escape(info.licence), here)
+            size = sum(file.stat().st_size for file in _files(info, config))
+            limits = thresholds_for(info.id) if info.role == "embedder" else None
+            table.add_row(
+                info.role,
+                info.id,
+                escape(info.title),
+                str(info.dimension or ""),
+                f"{size / 1e6:.1f}" if size else "",
+                f"{limits.known:.3f}" if limits else "",
+                f"{limits.ambiguous:.3f}" if limits else "",
+                escape(info.licence),
+                here,
+            )
         console.print(table)
+
+
+def _files(info: EngineInfo, config: Settings) -> list[Path]:
+    """The files an engine is read from; none where it is not there (or not exported yet)."""
+    if info.id == "mtcnn":
+        return list((find_mtcnn(config.models_dir) or {}).values())
+    if info.source == "bundled":
+        carried = {"dlib-resnet-v1": find_dlib(config.models_dir), "pocketsphinx-en-us": bundled(*_POCKETSPHINX)}
+        found = carried.get(info.id)
+        return _below(found.parent) if found and info.role == "transcriber" else [found] if found else []
+    path = Path(info.source) if info.source else None
+    if path is None or not path.exists():
+        return []
+    return _below(path) if path.is_dir() else [path]
+
+
+def _below(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file()]
 
 
 @app.command("fetch")

@@ -1,0 +1,54 @@
+"""Keeps the gallery's derived embeddings in step when photos move or go, without running a model.
+
+The index is only a cache (see `castline.gallery`): whatever is lost here is computed anew from photos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import ValidationError
+
+from castline import keys
+from castline.gallery import Index
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+PREFIX = ".embeddings/"
+
+
+def indexes(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, Index | None]]:
+    """(key, index) of every model; None for one that cannot be read."""
+    for info in list(store.find(settings.gallery_bucket, PREFIX)):
+        body = store.get(settings.gallery_bucket, info.key)
+        try:
+            yield info.key, Index.from_json(body) if body else None
+        except ValidationError:  # cut off, or another version's
+            yield info.key, None
+
+
+def carry(moved: Mapping[str, str], store: ObjectStore, settings: Settings) -> None:
+    """Let embeddings follow photos that have a new key.
+
+    Args:
+        moved: new key by old key; both objects exist, with the same bytes.
+    """
+    bucket = settings.gallery_bucket
+    for index_key, index in indexes(store, settings):
+        entries = dict(index.entries) if index else {}
+        for old, new in moved.items():
+            entry, before, after = entries.get(old), store.head(bucket, old), store.head(bucket, new)
+            if entry and before and after and entry.etag == before.etag:
+                entries[new] = entry.model_copy(update={"etag": after.etag})
+        if index and entries != index.entries:
+            store.put(bucket, index_key, Index(entries=entries).to_json())
+
+
+def drop(name: str, store: ObjectStore, settings: Settings) -> None:
+    """Remove all embeddings of a person; other people keep theirs."""
+    for key, index in indexes(store, settings):
+        kept = {photo: e for photo, e in index.entries.items() if keys.gallery_name(photo) != name} if index else {}
+        if index is None or not kept:
+            store.delete(settings.gallery_bucket, [key])
+        elif kept != index.entries:
+            store.put(settings.gallery_bucket, key, Index(entries=kept).to_json())

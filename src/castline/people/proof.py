@@ -1,0 +1,206 @@
+"""After forgetting: is the name really nowhere?
+
+Everything in the gallery and output buckets is listed, and everything published is read. A name that
+still occurs somewhere is either left over, or it belongs to the media: spoken in it, part of its key,
+or part of somebody else's name. It belongs to the media when the file is exactly what its result says,
+and the result gives nobody this name.
+
+Parts are not read: they hold the embeddings of everybody who was seen, and nobody's name.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import quote
+
+from markupsafe import escape
+
+from castline import keys
+from castline.people.index import PREFIX, indexes
+from castline.records import Result
+from castline.report import render_views
+from castline.settings import Settings
+from castline.stages.complete import read_result
+from castline.storage.base import ObjectStore
+
+_GENERATED = re.compile(r"Person \d+")
+_TEXT = (".json", ".html", ".txt", ".srt", ".vtt")
+
+
+class Trace(NamedTuple):
+    """Attributes:
+    where: ``s3://bucket/key``.
+    why: one line for people.
+    """
+
+    where: str
+    why: str
+
+
+@dataclass(slots=True)
+class Proof:
+    """Attributes:
+    objects: how many keys were listed.
+    files: how many of them were read.
+    left: where the person is still mentioned. Empty: forgotten.
+    alone: where the same letters occur and mean something else.
+    """
+
+    objects: int = 0
+    files: int = 0
+    left: list[Trace] = field(default_factory=list)
+    alone: list[Trace] = field(default_factory=list)
+
+
+class Mentions:
+    """Finds a name in text: whole words, any case, composed or not, and as HTML, JSON and URLs spell it."""
+
+    def __init__(self, name: str) -> None:
+        plain = json.dumps(name, ensure_ascii=False)[1:-1]
+        in_script = "".join(f"\\u{ord(char):04x}" if char in "<>&" else char for char in plain)
+        spellings = {name, str(escape(name)), html.escape(name), plain, json.dumps(name)[1:-1], in_script, quote(name)}
+        self._pattern = re.compile("|".join(sorted(map(_whole, map(_fold, spellings)), key=len, reverse=True)))
+
+    def within(self, text: str) -> bool:
+        return self._pattern.search(_fold(text)) is not None
+
+
+def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
+    """Look for a name in everything that is stored and published.
+
+    Raises:
+        KeyLayoutError: no name could be spelled like this.
+    """
+    name = keys.check_person_name(name)
+    mentions, proof = Mentions(name), Proof()
+    _gallery(name, mentions, store, settings, proof)
+    published: dict[str, list[str]] = {}
+    in_keys: dict[str, None] = {}
+    for info in store.find(settings.output_bucket):
+        proof.objects += 1
+        media, view = _owner(info.key)
+        if view:
+            published.setdefault(media, []).append(view)
+        elif media == info.key and info.key.endswith(_TEXT):  # somebody else put it there
+            proof.files += 1
+            if mentions.within((store.get(settings.output_bucket, info.key) or b"").decode("utf-8", "replace")):
+                proof.left.append(_trace(settings.output_bucket, info.key, "not written by Castline"))
+        if mentions.within(media):
+            in_keys[media] = None
+    proof.alone += [_trace(settings.output_bucket, media, "part of the key") for media in in_keys]
+    for media, views in published.items():
+        _views(media, views, name, mentions, store, settings, proof)
+    return proof
+
+
+def _gallery(name: str, mentions: Mentions, store: ObjectStore, settings: Settings, proof: Proof) -> None:
+    bucket = settings.gallery_bucket
+    for info in store.find(bucket):
+        proof.objects += 1
+        if "/" in info.key and keys.gallery_name(info.key) == name:
+            proof.left.append(_trace(bucket, info.key, "a photo"))
+        elif not info.key.startswith(PREFIX) and mentions.within(info.key):
+            proof.alone.append(_trace(bucket, info.key, "part of another name"))
+    for key, index in indexes(store, settings):
+        proof.files += 1
+        photos = index.entries if index else ()
+        unread = index is None and mentions.within((store.get(bucket, key) or b"").decode("utf-8", "replace"))
+        if unread or any(keys.gallery_name(photo) == name for photo in photos):
+            proof.left.append(_trace(bucket, key, "embeddings"))
+
+
+def _views(
+    media: str, views: list[str], name: str, mentions: Mentions, store: ObjectStore, settings: Settings, proof: Proof
+) -> None:
+    """The published files of one media."""
+    bucket = settings.output_bucket
+    bodies = {view: store.get(bucket, keys.result_key(media, view)) or b"" for view in views}
+    proof.files += len(bodies)
+    result = read_result(media, store, settings)
+    found = [
+        view
+        for view, body in bodies.items()
+        if view.endswith(_TEXT) and mentions.within(body.decode("utf-8", "replace"))
+    ]
+    named = result is not None and name in set(_bound_names(result))
+    picture = f"people/{keys.slug(name)}.jpg"
+    # A picture may have this file name because of "Person 1", who is nobody.
+    if picture in views and (named or not result or all(person.image != picture for person in result.people)):
+        proof.left.append(_trace(bucket, keys.result_key(media, picture), "a picture of the person"))
+    says = _rendered(result, bodies) if result and found else {}
+    for view in found:
+        where = keys.result_key(media, view)
+        if result is None:
+            proof.left.append(_trace(bucket, where, "its result cannot be read"))
+        elif named:
+            proof.left.append(_trace(bucket, where, "named in the result"))
+        elif bodies[view] != says.get(view):
+            proof.left.append(_trace(bucket, where, "not what its result says"))
+        else:
+            proof.alone.append(
+                _trace(bucket, where, "spoken, or part of a key, of another name, or of the page itself")
+            )
+
+
+def _rendered(result: Result, bodies: dict[str, bytes]) -> dict[str, bytes]:
+    """Every text file as the result of now would have it."""
+    images = {person.image: bodies[person.image] for person in result.people if person.image in bodies}
+    return {keys.RESULT: result.to_json(), **render_views(result, images)}
+
+
+def _bound_names(result: Result) -> Iterator[str]:
+    """Names that the gallery gave to somebody in a result, or that it is warned about."""
+    own = {person.name for person in result.people if person.identity != "known" and _GENERATED.fullmatch(person.name)}
+    yield from (person.name for person in result.people if person.name not in own)
+    yield from (candidate.name for person in result.people for candidate in person.candidates)
+    yield from (entry.label for entry in result.timeline if entry.kind == "person" and entry.label not in own)
+    yield from (segment.visible for segment in result.transcript.segments if segment.visible)
+    for warning in result.warnings:
+        if warning.startswith("gallery photo "):
+            yield keys.gallery_name(warning.removeprefix("gallery photo "))
+
+
+def _owner(key: str) -> tuple[str, str]:
+    """(media, name of the published file) of an output key; no name for what is none of them.
+
+    The media is the whole key where no media can be told from it.
+    """
+    part = keys.parse_part(key)
+    if part:
+        return part[0].media, ""
+    manifest = keys.parse_manifest(key)
+    if manifest:
+        return manifest[0], ""
+    media, _, view = key.rpartition("/")
+    if media.endswith("/people"):
+        media, view = media.removesuffix("/people"), f"people/{view}"
+    return (media, view) if keys.is_media(media) and keys.is_view(view) else (key, "")
+
+
+def _trace(bucket: str, key: str, why: str) -> Trace:
+    return Trace(f"s3://{bucket}/{key}", why)
+
+
+def _fold(text: str) -> str:
+    text = unicodedata.normalize("NFC", text).casefold()
+    return unicodedata.normalize("NFC", text)
+
+
+def _whole(text: str) -> str:
+    """A pattern for a spelling that is not inside a longer number, nor inside a longer word where the
+    script has upper and lower case; others do not put spaces between words, or hang endings onto names."""
+    before, after = (_inner(char) for char in (text[:1], text[-1:]))
+    return f"{before and f'(?<!{before})'}{re.escape(text)}{after and f'(?!{after})'}"
+
+
+def _inner(edge: str) -> str:
+    """What would continue a word or number that has this character at its edge."""
+    if edge.isdigit():
+        return r"\d"
+    return r"[^\W\d_]" if edge != edge.swapcase() else ""

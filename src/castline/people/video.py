@@ -1,0 +1,153 @@
+"""Enrolling from a video of one person: the best views of them, spread over its length."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from castline.assembly.assemble import PERSON_MIN_SCORE
+from castline.assembly.identity import identify
+from castline.assembly.tracks import FaceTrack, link
+from castline.errors import GalleryError
+from castline.faces.thresholds import Thresholds, thresholds_for
+from castline.gallery import PhotoEmbedder
+from castline.people.pictures import MOST, Picture, problem_of
+from castline.records import Box, Face, FrameFaces, Gallery, Options
+from castline.settings import Settings
+
+if TYPE_CHECKING:
+    from castline.engines import Image
+    from castline.stages.analyse import EngineSet
+
+_INTERVAL_S = 1.0
+_MOST_FRAMES = 600  # a longer video is sampled more sparsely: somebody is waiting
+_LONG_SIDE = 1280
+_WORST_QUALITY = 0.5  # of the best one; a blurred view would match blurred strangers
+_TRIES = 3  # views of one stretch of time, before it is left out
+_MARGINS = (0.5, 1.0)  # of the box on each side; the detector needs some room around a face
+_JPEG_QUALITY = 92
+
+
+def pictures_in_video(path: Path, settings: Settings, engines: EngineSet, embed: PhotoEmbedder) -> list[Picture]:
+    """At most five pictures of the one person in a video, in order of time.
+
+    Raises:
+        GalleryError: nobody is in it, or more than one person, or no face can be cut out of it.
+        MediaError: it cannot be decoded.
+    """
+    from castline.faces.analyse import analyse_frames, decode_jpeg
+    from castline.stages.analyse import MAX_SIDE
+
+    frames: list[FrameFaces] = []
+    jpegs: dict[int, bytes] = {}
+    for batch in _sampled(path, settings):
+        jpegs |= batch
+        images = [(time_ms, decode_jpeg(jpeg)) for time_ms, jpeg in batch.items()]
+        frames += analyse_frames(images, engines.detector, engines.embedder, max_image_side=MAX_SIDE)
+    people = _people(frames, thresholds_for(engines.embedder.info.id))
+    if len(people) != 1:
+        count = f"{len(people)} people are" if people else "nobody is"
+        raise GalleryError(f"{path.name}: {count} in the video; enrol videos that show one person")
+    seen = [view for track in people[0] for view in zip(track.times_ms, track.faces, strict=True)]
+    pictures = []
+    for stretch in spread(seen, MOST):
+        for time_ms, face in stretch[:_TRIES]:
+            body = _picture(decode_jpeg(jpegs[time_ms]), face, embed)
+            if body:
+                pictures.append(Picture(f"{path.name} at {time_ms / 1000:.1f} s", ".jpg", body))
+                break
+    if not pictures:
+        raise GalleryError(f"{path.name}: no face in the video is clear enough to be found again")
+    return pictures
+
+
+def spread(views: Sequence[tuple[int, Face]], count: int) -> list[list[tuple[int, Face]]]:
+    """Views cut into at most ``count`` stretches of time, the best first in each; poor ones are left out."""
+    best = max((face.quality for _, face in views), default=0.0)
+    good = sorted((view for view in views if view[1].quality >= _WORST_QUALITY * best), key=lambda view: view[0])
+    parts = min(count, len(good))
+    bounds = [len(good) * at // parts for at in range(parts + 1)] if parts else []
+    return [sorted(good[start:end], key=lambda view: -view[1].quality) for start, end in pairwise(bounds)]
+
+
+def _sampled(path: Path, settings: Settings) -> Iterator[dict[int, bytes]]:
+    """Batches of JPEG frames by presentation time in ms; the sound is not decoded."""
+    from castline.media import FramesPiece, SplitSummary, probe, split
+    from castline.media.ffmpeg import Limits
+
+    limits = Limits(
+        program=_program(settings),
+        timeout_s=settings.ffmpeg_timeout_s,
+        memory_mb=settings.ffmpeg_memory_mb,
+        max_pixels=settings.max_pixels,
+    )
+    probed = probe(path, limits)
+    if probed.video is None:
+        raise GalleryError(f"{path.name}: it has sound only, no picture")
+    interval = max(_INTERVAL_S, (probed.duration_s or 0.0) / _MOST_FRAMES)
+    options = Options(sampling="interval", interval_s=interval, long_side=_LONG_SIDE)
+    silent = probed.model_copy(update={"audio": None})
+    for piece in split(path, silent, options, limits, SplitSummary(), max_duration_s=settings.max_duration_s):
+        if isinstance(piece, FramesPiece):
+            with zipfile.ZipFile(io.BytesIO(piece.body)) as archive:
+                yield {time_ms: archive.read(f"{time_ms:09d}.jpg") for time_ms in piece.names}
+
+
+def _program(settings: Settings) -> str:
+    """The ffmpeg of the settings, or the one a package brings where no ffmpeg is installed."""
+    if shutil.which(settings.ffmpeg):
+        return settings.ffmpeg
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        return settings.ffmpeg
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def _people(frames: list[FrameFaces], limits: Thresholds) -> list[list[FaceTrack]]:
+    """Tracks by person.
+
+    Clustering rather lists somebody twice than it takes two for one. Here that would refuse a good video,
+    so it is enough that one view of each would pass for a photo of the other.
+    """
+    tracks = [track for track in link(frames, limits) if max(face.score for face in track.faces) >= PERSON_MIN_SCORE]
+    people: list[list[FaceTrack]] = []
+    for group in identify(tracks, Gallery(model="", fingerprint=""), limits):
+        same = next((person for person in people if _one_person(person, group.tracks, limits)), None)
+        if same is None:
+            people.append(list(group.tracks))
+        else:
+            same += group.tracks
+    return people
+
+
+def _one_person(some: Sequence[FaceTrack], others: Sequence[FaceTrack], limits: Thresholds) -> bool:
+    pairs = [(a, b) for a in some for b in others]
+    if any(not set(a.samples).isdisjoint(b.samples) for a, b in pairs):
+        return False
+    return any(float(a.best.embedding.vector() @ b.best.embedding.vector()) >= limits.known for a, b in pairs)
+
+
+def _picture(image: Image, face: Face, embed: PhotoEmbedder) -> bytes | None:
+    """The face cut out so that it is found again; None if it is not, whatever the margin."""
+    from castline.faces.analyse import encode_jpeg
+
+    for margin in _MARGINS:
+        body = encode_jpeg(_cut(image, face.box, margin), _JPEG_QUALITY)
+        if problem_of(body, face, embed) is None:
+            return body
+    return None
+
+
+def _cut(image: Image, box: Box, margin: float) -> Image:
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = box[0] * width, box[1] * height, box[2] * width, box[3] * height
+    beyond = margin * max(x1 - x0, y1 - y0)
+    left, top = max(int(x0 - beyond), 0), max(int(y0 - beyond), 0)
+    right, bottom = min(int(x1 + beyond) + 1, width), min(int(y1 + beyond) + 1, height)
+    return image[top:bottom, left:right]

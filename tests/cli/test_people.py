@@ -1,0 +1,298 @@
+"""``castline people`` as it is typed, on an in-memory store with engines that read a picture's first letter."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from castline import keys
+from castline.cli import connect as connecting
+from castline.cli import main as commands
+from castline.cli import people as people_commands
+from castline.cli.connect import Connection
+from castline.errors import GalleryError
+from castline.people import Picture
+from castline.records import (
+    Embedding,
+    Face,
+    Frame,
+    FrameFaces,
+    FramesPart,
+    FramesUnit,
+    Manifest,
+    Options,
+    Source,
+    Usage,
+)
+from castline.settings import Settings
+from castline.stages.complete import complete_run, read_result
+from castline.storage import MemoryStore
+
+Run = Callable[..., Result]
+_MODEL = "dlib-resnet-v1"
+_RUN = "0123456789abcdef"
+_NAME = "Zoë [b] O'Neil"
+
+
+def _look(letter: str) -> Embedding:
+    vector = np.random.default_rng(ord(letter)).normal(size=128).astype(np.float32)
+    return Embedding.of(_MODEL, vector / np.linalg.norm(vector))
+
+
+def _embed(body: bytes, engines: object) -> Embedding:
+    if body.startswith(b"?"):
+        raise GalleryError("no face found in the photo")
+    return _look(chr(body[0]))
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    """The store that every command finds."""
+    store = MemoryStore()
+    monkeypatch.setattr(people_commands, "connect", lambda url=None: Connection(store, Settings(), "memory"))
+    monkeypatch.setattr(people_commands, "embed_photo", _embed)
+    return store
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(commands, "quiet_logs", lambda: None)  # it would silence the other tests too
+
+    def invoke(*arguments: str) -> Result:
+        for console in (connecting.console, connecting.errors):
+            monkeypatch.setattr(console, "_width", 200)
+        return CliRunner().invoke(commands.app, ["people", *arguments])
+
+    return invoke
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Callable[[str, bytes], str]:
+    def make(name: str, body: bytes) -> str:
+        (tmp_path / name).write_bytes(body)
+        return str(tmp_path / name)
+
+    return make
+
+
+def _publish(store: MemoryStore, media: str, *letters: str) -> None:
+    """A result in which everybody is seen once, side by side."""
+    settings = Settings()
+    usage = Usage(stage="faces", seconds=1, memory_mb=1024)
+    faces = tuple(
+        Face(
+            box=(0.2 * at, 0.1, 0.2 * at + 0.1, 0.5),
+            landmarks=((0.15, 0.2), (0.25, 0.2), (0.2, 0.3), (0.15, 0.4), (0.25, 0.4)),
+            score=0.999,
+            size_px=120,
+            sharpness=200,
+            quality=0.9,
+            embedding=_look(letter.upper()),
+            crop=base64.b64encode(letter.replace("x", "?").encode()).decode(),
+        )
+        for at, letter in enumerate(letters)
+    )
+    unit = FramesUnit(index=0, frames=(Frame(time_ms=0, until_ms=0),))
+    part = FramesPart(
+        unit=unit.name,
+        detector="mtcnn",
+        embedder=_MODEL,
+        frames=(FrameFaces(time_ms=0, faces=faces),),
+        usage=usage,
+    )
+    manifest = Manifest(
+        run=_RUN,
+        source=Source(bucket=settings.input_bucket, key=media, etag="e", version=None, size=1),
+        options=Options(),
+        probe=None,
+        duration_s=1.0,
+        sample_times_ms=(0,),
+        units=(unit,),
+        usage=usage,
+    )
+    store.put(settings.stage1_bucket, keys.manifest_key(media, _RUN), manifest.to_json())
+    store.put(settings.output_bucket, keys.UnitId(media, _RUN, "frames", 0).part_key, part.to_json())
+    assert complete_run(media, _RUN, store, settings)
+
+
+def _names(store: MemoryStore, media: str) -> list[str]:
+    result = read_result(media, store, Settings())
+    assert result
+    return [person.name for person in result.people]
+
+
+def _photos(store: MemoryStore) -> dict[str, bytes]:
+    return {
+        key: body for (bucket, key), body in store.objects.items() if bucket == "castline-gallery" and key[0] != "."
+    }
+
+
+@pytest.mark.parametrize("command", ["add", "name", "list", "rename", "merge", "forget"])
+def test_every_command_explains_itself(command: str, run: Run) -> None:
+    found = run(command, "--help")
+    assert found.exit_code == 0
+    assert "Usage: " in found.output.replace("\x1b[1m", "").replace("\x1b[0m", "")
+
+
+def test_forget_says_what_stays(run: Run) -> None:
+    text = " ".join(run("forget", "--help").output.replace("│", " ").split())
+    assert "embeddings of everybody who was seen, without names" in text
+    assert "Exit status 1" in text
+
+
+def test_a_person_is_added_listed_renamed_and_forgotten(
+    run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]
+) -> None:
+    _publish(store, "talk.mp4", "A", "B")
+    found = run("add", _NAME, photo("[1].jpg", b"A1"), photo("2.png", b"A2"))
+    assert found.exit_code == 0
+    assert "enrolled [1].jpg" in found.output
+    assert "1 result(s) brought up to date" in found.output
+    assert _names(store, "talk.mp4") == [_NAME, "Person 1"]
+    assert run("add", "Bob", photo("b.jpg", b"B1")).exit_code == 0
+    rows = [line.split() for line in run("list").output.splitlines()]
+    assert rows == [["name", "photos", "newest"], ["Bob", "1", "–"], [*_NAME.split(), "2", "–"]]
+
+    found = run("rename", _NAME, "Ada")
+    assert "2 photo(s) are now of Ada" in found.output
+    assert _names(store, "talk.mp4") == ["Ada", "Bob"]
+
+    found = run("forget", "Ada", "--yes")
+    assert found.exit_code == 0
+    assert "2 photo(s) removed" in found.output
+    assert "checked 12 key(s) and 9 file(s) in castline-gallery and castline-output" in found.output
+    assert "forgotten: nobody is called Ada any more" in found.output
+    assert _names(store, "talk.mp4") == ["Person 1", "Bob"]
+
+
+def test_nothing_is_enrolled_unless_everything_can_be(
+    run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]
+) -> None:
+    good = photo("good.jpg", b"A1")
+    for bad, message in (
+        (photo("bad.jpg", b"?"), "bad.jpg: no face found in the photo"),
+        (photo("doc.pdf", b"A"), "doc.pdf: photos are"),
+        (photo("voice.ogg", b"A"), "voice.ogg: photos are"),
+    ):
+        found = run("add", "Ada", good, bad)
+        assert found.exit_code == 2
+        assert message in found.stderr
+        assert found.stderr.count("\n") == 1
+    assert run("add", "../Ada", good).exit_code == 2
+    assert not store.objects
+
+
+def test_a_video_is_looked_through_for_its_one_person(
+    run: Run, store: MemoryStore, photo: Callable[[str, bytes], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pictures(path: Path, *_: object) -> list[Picture]:
+        if path.name.startswith("two"):
+            raise GalleryError(f"{path.name}: 2 people are in the video; enrol videos that show one person")
+        return [Picture(f"{path.name} at {at}.0 s", ".jpg", f"A{at}".encode()) for at in range(3)]
+
+    monkeypatch.setattr("castline.people.pictures_in_video", pictures)
+    _publish(store, "talk.mp4", "A")
+    found = run("add", "Ada", photo("me.MP4", b"video"), photo("still.jpg", b"A9"))
+    assert found.exit_code == 0
+    assert "enrolled me.MP4 at 2.0 s" in found.output
+    assert sorted(_photos(store).values()) == [b"A0", b"A1", b"A2", b"A9"]
+    assert _names(store, "talk.mp4") == ["Ada"]
+    found = run("add", "Bob", photo("two.mkv", b"video"))
+    assert found.exit_code == 2
+    assert "2 people are in the video" in found.stderr
+
+
+def test_somebody_in_a_result_gets_a_name(run: Run, store: MemoryStore) -> None:
+    _publish(store, "week 1/talk.mp4", "A", "B")
+    _publish(store, "other.mp4", "B")
+    found = run("name", "week 1/talk.mp4", "Person 2", _NAME)
+    assert found.exit_code == 0, found.stderr
+    assert f"1 picture(s) of Person 2 enrolled as {_NAME}" in found.output
+    assert "2 result(s) brought up to date" in found.output
+    assert _names(store, "week 1/talk.mp4") == ["Person 1", _NAME]
+    assert _names(store, "other.mp4") == [_NAME]
+    for arguments, message in (
+        (("week 1/talk.mp4", "Person 7", "Ada"), "there are: Person 1, "),
+        (("nowhere.mp4", "Person 1", "Ada"), "there is no result for 'nowhere.mp4'"),
+    ):
+        found = run("name", *arguments)
+        assert found.exit_code == 2
+        assert message in found.stderr
+
+
+def test_a_name_that_does_not_bind_is_said(run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    _publish(store, "talk.mp4", "A")
+    store.put("castline-input", "talk.mp4", b"a newer upload")  # so the old result is not written again
+    found = run("name", "talk.mp4", "Person 1", "Ada")
+    assert found.exit_code == 2
+    assert "'Ada' is enrolled, but nobody in talk.mp4 could be given the name for sure" in found.stderr
+
+
+def test_merging(run: Run, store: MemoryStore) -> None:
+    for key in ("Ada/1.jpg", "Lovelace/1.jpg", "A. L./1.jpg"):
+        store.put("castline-gallery", key, f"A{key}".encode())
+    _publish(store, "talk.mp4", "A")
+    found = run("merge", "Ada", "Lovelace", "A. L.")
+    assert found.exit_code == 0
+    assert "2 photo(s) are now of Ada" in found.output
+    assert {key.partition("/")[0] for key in _photos(store)} == {"Ada"}
+    assert _names(store, "talk.mp4") == ["Ada"]
+    found = run("merge", "Ada", "Ada")
+    assert found.exit_code == 2
+    assert "cannot be merged into itself" in found.stderr
+
+
+def test_a_name_that_is_left_somewhere_is_shown_and_fails(run: Run, store: MemoryStore) -> None:
+    store.put("castline-gallery", "Ada/1.jpg", b"A1")
+    _publish(store, "Ada's talk.mp4", "A")
+    for number in range(25):
+        store.put("castline-output", f"notes [{number}].txt", b"Ada was here")
+    found = run("forget", "Ada", "--yes")
+    assert found.exit_code == 1
+    assert "spoken or part of a key, left alone: s3://castline-output/Ada's talk.mp4 (part of the key)" in found.output
+    assert "still there: s3://castline-output/notes [3].txt (not written by Castline)" in found.output
+    assert "still there: 5 more" in found.output
+    assert "forgotten" not in found.output
+    assert not _photos(store)
+
+
+def test_forgetting_can_be_taken_up_again(run: Run, store: MemoryStore) -> None:
+    store.put("castline-gallery", "Ada/1.jpg", b"A1")
+    _publish(store, "talk.mp4", "A")
+    run("rename", "Ada", "Ada L.")
+    assert _names(store, "talk.mp4") == ["Ada L."]
+    store.delete("castline-gallery", ["Ada L./" + key.partition("/")[2] for key in _photos(store)])
+    found = run("forget", "Ada L.", "--yes")
+    assert found.exit_code == 0
+    assert "0 photo(s) removed" in found.output
+    assert _names(store, "talk.mp4") == ["Person 1"]
+    found = run("forget", "Ada L.", "--yes")
+    assert found.exit_code == 2
+    assert "nobody is called 'Ada L.'" in found.stderr
+
+
+def test_models_are_listed_with_size_dimension_and_thresholds(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from castline.cli import models
+    from castline.models.locate import FACENET_FILE, MTCNN_FILES
+
+    for name, size in ((FACENET_FILE, 2_500_000), *((name, 500_000) for name in MTCNN_FILES.values())):
+        (tmp_path / name).write_bytes(b"\0" * size)
+    monkeypatch.setattr(models, "settings", lambda: Settings(models_dir=tmp_path))
+    monkeypatch.setattr(connecting.console, "_width", 240)
+    found = CliRunner().invoke(commands.app, ["models", "list"])
+    assert found.exit_code == 0
+    rows = {line.split()[1]: " ".join(line.split()) for line in found.output.splitlines() if len(line.split()) > 2}
+    assert " 512 2.5 0.700 0.600 MIT " in rows["facenet-vggface2"]
+    assert " 1.5 MIT " in rows["mtcnn"]
+    assert " 128 " in rows["dlib-resnet-v1"]
+    assert "0.930 0.915 CC0-1.0" in rows["dlib-resnet-v1"]
+    assert "0.400 0.300 that of the file" in rows["arcface"]
+    sphinx = rows["pocketsphinx-en-us"].split(" English ")[1].split()
+    assert 10 < float(sphinx[0]) < 100

@@ -1,0 +1,142 @@
+"""The gallery by its commands, on a real stack: strangers get names, names are joined, names are forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from castline.cli import connect as connecting
+from castline.cli import main as commands
+from castline.cli import people as people_commands
+from castline.cli.connect import Connection
+from castline.keys import slug
+from castline.people import list_people, reassemble
+from castline.stages.analyse import Engines, embed_photo
+
+pytestmark = pytest.mark.e2e
+CHECKOUT = Path(__file__).resolve().parents[2]
+_DEMO, _CLIP = "gallery tests/demo.mp4", "gallery tests/one person.mp4"
+_ADA = "Zoë O'Neil-Ødegård 😀"
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def empty_gallery(pipeline) -> Iterator[None]:
+    """Nobody is known for the time of these tests; afterwards, whoever was known before."""
+    bucket = pipeline.settings.gallery_bucket
+    before = {info.key: pipeline.store.get(bucket, info.key) for info in pipeline.store.find(bucket)}
+    _replace(pipeline, {})
+    yield
+    _replace(pipeline, before)
+    engines = Engines(pipeline.settings)
+    list(reassemble(pipeline.store, pipeline.settings, lambda body: embed_photo(body, engines)))
+
+
+def _replace(pipeline, objects: dict[str, bytes | None]) -> None:
+    bucket = pipeline.settings.gallery_bucket
+    there = [info.key for info in pipeline.store.find(bucket)]
+    if there:
+        pipeline.store.delete(bucket, there)
+    for key, body in objects.items():
+        pipeline.store.put(bucket, key, body or b"")
+
+
+@pytest.fixture(scope="module")
+def strangers(pipeline, empty_gallery: None, demo: Path, short_clips: list[Path]) -> None:
+    """The demo, and a clip of the one of its two people who is seen first; nobody is known."""
+    pipeline.upload(demo, _DEMO)
+    pipeline.upload(short_clips[0], _CLIP)
+    results = pipeline.results([_DEMO, _CLIP])
+    found = [(person.name, person.identity) for person in results[_DEMO].people]
+    assert found == [("Person 1", "unknown"), ("Person 2", "unknown")]
+    assert [person.name for person in results[_CLIP].people] == ["Person 1"]
+
+
+@pytest.fixture
+def run(pipeline, strangers: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Runs ``castline people …`` and gives what it printed; nobody is known before and after a test."""
+    monkeypatch.setattr(commands, "quiet_logs", lambda: None)  # it would silence the other tests too
+    connection = Connection(pipeline.store, pipeline.settings, "the stack of the tests")
+    monkeypatch.setattr(people_commands, "connect", lambda url=None: connection)
+
+    def invoke(*arguments: str, status: int = 0) -> str:
+        for console in (connecting.console, connecting.errors):
+            monkeypatch.setattr(console, "_width", 300)
+        done = CliRunner().invoke(commands.app, ["people", *arguments])
+        assert done.exit_code == status, f"{done.output}\n{done.exception!r}"
+        return done.output
+
+    try:
+        yield invoke
+    finally:
+        for name in list_people(pipeline.store, pipeline.settings):
+            CliRunner().invoke(commands.app, ["people", "forget", name, "--yes"])
+
+
+def _people(pipeline, media: str) -> list[tuple[str, str]]:
+    return [(person.name, person.identity) for person in pipeline.look(media).result.people]
+
+
+def _parts(pipeline) -> list[tuple[str, str]]:
+    listed = pipeline.store.find(pipeline.settings.output_bucket, "gallery tests/")
+    return [(info.key, info.etag) for info in listed if "/parts/" in info.key]
+
+
+def test_somebody_named_in_one_result_is_known_in_all(pipeline, run: Run) -> None:
+    parts = _parts(pipeline)
+    said = run("name", _DEMO, "Person 1", _ADA)
+    assert f"of Person 1 enrolled as {_ADA}" in said
+    assert "result(s) brought up to date" in said
+    assert _people(pipeline, _DEMO) == [(_ADA, "known"), ("Person 1", "unknown")]
+    assert _people(pipeline, _CLIP) == [(_ADA, "known")]
+    assert f"people/{slug(_ADA)}.jpg" in pipeline.output(_DEMO)
+    assert "there are: " in run("name", _DEMO, "Person 7", "Ada", status=2)
+    assert "there is no result for" in run("name", "gallery tests/none.mp4", "Person 1", "Ada", status=2)
+    assert _parts(pipeline) == parts, "no model ran on media"
+
+    said = run("forget", _ADA, "--yes")
+    assert f"forgotten: nobody is called {_ADA} any more" in said
+    assert "left alone" not in said
+    assert _people(pipeline, _DEMO) == [("Person 1", "unknown"), ("Person 2", "unknown")]
+    listed = [info.key for info in pipeline.store.find(pipeline.settings.output_bucket)]
+    assert not any(slug(_ADA) in key for key in listed)
+    assert not list_people(pipeline.store, pipeline.settings)
+
+
+def test_several_names_of_one_person_are_merged(pipeline, run: Run) -> None:
+    run("add", "E. Collins", str(CHECKOUT / "examples" / "gallery" / "Eileen Collins"))
+    run("name", _CLIP, "E. Collins", "E. Collins")  # more pictures of somebody known
+    run("rename", "E. Collins", _ADA)
+    run("add", "Eileen 'Mom' Collins", str(CHECKOUT / "examples" / "gallery" / "Eileen Collins" / "close.jpg"))
+    assert _people(pipeline, _CLIP)[0][1] != "unknown"
+    said = run("merge", _ADA, "Eileen 'Mom' Collins")
+    assert "1 photo(s) are now of" in said
+    assert _people(pipeline, _CLIP) == [(_ADA, "known")]
+    rows = [line.split() for line in run("list").splitlines()]
+    assert len(rows) == 2
+    assert int(rows[1][-2]) >= 4, "three photos, one of them twice, and the clip's"
+    assert rows[1][-1].startswith("20"), "a date"
+    assert "nobody is called" in run("merge", _ADA, "Nobody", status=2)
+
+
+def test_a_person_is_enrolled_from_a_video(pipeline, run: Run, demo: Path, short_clips: list[Path]) -> None:
+    said = run("add", "Two People", str(demo), status=2)
+    assert "demo.mp4: 2 people are in the video; enrol videos that show one person" in said
+    assert not list_people(pipeline.store, pipeline.settings)
+    assert "enrolled clip-0.mp4 at " in run("add", "张伟", str(short_clips[0]))
+    assert _people(pipeline, _DEMO) == [("张伟", "known"), ("Person 1", "unknown")]
+    assert "forgotten" in run("forget", "张伟", "--yes")
+
+
+def test_a_name_that_is_also_spoken_is_forgotten_and_the_words_are_left(pipeline, run: Run) -> None:
+    run("name", _DEMO, "Person 2", "Welcome")
+    assert ("Welcome", "known") in _people(pipeline, _DEMO)
+    said = run("forget", "Welcome", "--yes")
+    for file in ("transcript.txt", "transcript.srt", "result.json", "report.html"):
+        assert f"spoken or part of a key, left alone: s3://{pipeline.settings.output_bucket}/{_DEMO}/{file}" in said
+    assert "still there" not in said
+    assert "welcome" in pipeline.look(_DEMO).result.transcript.text
+    assert all(identity == "unknown" for _, identity in _people(pipeline, _DEMO))

@@ -1,0 +1,121 @@
+"""Late binding: results follow the gallery, and only those that have to."""
+
+from __future__ import annotations
+
+import pytest
+
+from castline import keys
+from castline import people as api
+from castline.errors import ModelNotFound
+from castline.records import Embedding
+from castline.stages.complete import complete_run
+
+_MEDIA = "talk.mp4"
+
+
+def test_names_come_change_and_go(people) -> None:
+    before = people.publish(_MEDIA, [people.face("A", b"A-crop")])
+    assert people.names(_MEDIA) == [("Person 1", "unknown")]
+    people.enrolled(Ada=[b"A1"])
+    assert people.reassemble() == [_MEDIA]
+    assert people.names(_MEDIA) == [("Ada", "known")]
+    assert "people/ada.jpg" in people.published(_MEDIA)
+
+    api.rename("Ada", "Countess Ada", people.store, people.settings)
+    assert people.reassemble() == [_MEDIA]
+    assert people.names(_MEDIA) == [("Countess Ada", "known")]
+
+    api.forget("Countess Ada", people.store, people.settings)
+    assert people.reassemble() == [_MEDIA]
+    assert people.names(_MEDIA) == [("Person 1", "unknown")]
+    assert people.result(_MEDIA) == before
+    left = [key for (_, key), body in people.store.objects.items() if "Ada" in key or b"Ada" in body or "ada" in key]
+    assert not left, "a forgotten name is nowhere"
+
+
+def test_only_results_that_may_change_are_touched(people, monkeypatch: pytest.MonkeyPatch) -> None:
+    people.publish("faces.mp4", [people.face("A", b"A-crop")])
+    people.publish("voice.ogg", said="hello")
+    people.publish("empty.mp4", [])
+    people.enrolled(Ada=[b"A1"])
+    people.publish("later.mp4", [people.face("A", b"A-crop")])
+    assembled: list[str] = []
+
+    def count(media: str, *arguments: object) -> bool:
+        assembled.append(media)
+        return complete_run(media, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("castline.people.binding.complete_run", count)
+    assert people.reassemble() == ["faces.mp4"]
+    assert assembled == ["faces.mp4"], "the others show nobody, or know Ada already"
+    assert people.reassemble() == []
+    assert assembled == ["faces.mp4"]
+    assert people.reassemble(everything=True) == [], "assembled again, and every byte was there"
+    assert sorted(assembled[1:]) == ["empty.mp4", "faces.mp4", "later.mp4", "voice.ogg"]
+
+
+def test_parts_are_read_and_never_written_and_each_photo_is_embedded_once(people) -> None:
+    for number in range(3):
+        people.publish(f"{number}.mp4", [people.face("A", b"A-crop"), people.face("B", left=0.6)])
+    people.enrolled(Ada=[b"A1", b"A2"], Bob=[b"B1"])
+    people.store.writes.clear()
+    people.embedded.clear()
+    assert len(people.reassemble()) == 3
+    assert sorted(people.embedded) == [b"A1", b"A2", b"B1"]
+    assert not [key for _, key in people.store.writes if "/parts/" in key or key.endswith("manifest.json")]
+
+
+def test_a_photo_without_an_embedding_is_tried_again(people) -> None:
+    people.enrolled(Ada=[b"A1"])
+    people.publish(_MEDIA, [people.face("A", b"A-crop")])
+    people.store.delete(people.settings.gallery_bucket, [keys.gallery_index_key(people.model)])
+    assert complete_run(_MEDIA, people.result(_MEDIA).run, people.store, people.settings)  # where no model is
+    assert people.names(_MEDIA) == [("Person 1", "unknown")]
+    assert people.result(_MEDIA).warnings == ("gallery photo Ada/0.jpg: not embedded yet",)
+    assert people.reassemble() == [_MEDIA]
+    assert people.names(_MEDIA) == [("Ada", "known")]
+
+
+def test_a_result_of_another_model_keeps_to_that_models_embeddings(people) -> None:
+    people.enrolled(Ada=[b"A1"])
+    people.publish(_MEDIA, [people.face("A", b"A-crop")])
+    people.enrolled(Bob=[b"B1"])
+
+    def other(body: bytes) -> Embedding:
+        return people.look(chr(body[0]), "facenet-vggface2")
+
+    assert list(api.reassemble(people.store, people.settings, other)) == [_MEDIA]
+    assert people.names(_MEDIA) == [("Ada", "known")]
+    assert people.result(_MEDIA).warnings == ("gallery photo Bob/0.jpg: not embedded yet",)
+    api.forget("Ada", people.store, people.settings)
+    assert list(api.reassemble(people.store, people.settings, other)) == [_MEDIA]
+    assert people.names(_MEDIA) == [("Person 1", "unknown")]
+
+
+def test_a_result_whose_upload_was_replaced_is_not_claimed_to_be_written(people) -> None:
+    people.publish(_MEDIA, [people.face("A", b"A-crop")])
+    people.store.put(people.settings.input_bucket, _MEDIA, b"a newer upload")
+    people.enrolled(Ada=[b"A1"])
+    assert people.reassemble() == []
+    assert people.names(_MEDIA) == [("Person 1", "unknown")]
+
+
+def test_a_model_that_is_missing_is_said_and_not_hidden(people) -> None:
+    people.publish(_MEDIA, [people.face("A", b"A-crop")])
+    people.enrolled(Ada=[b"A1"])
+
+    def missing(body: bytes) -> Embedding:
+        raise ModelNotFound("no embedder here")
+
+    with pytest.raises(ModelNotFound):
+        list(api.reassemble(people.store, people.settings, missing))
+
+
+def test_nested_media_are_told_apart(people) -> None:
+    people.publish("a.mp4", [people.face("A", b"A-crop")])
+    people.publish("a.mp4/b.mp4", [people.face("B", b"B-crop")])
+    people.publish("people/c.mp4", [people.face("A", b"A-crop")])
+    people.enrolled(Ada=[b"A1"])
+    assert sorted(people.reassemble()) == ["a.mp4", "a.mp4/b.mp4", "people/c.mp4"]
+    assert people.names("a.mp4/b.mp4") == [("Person 1", "unknown")]
+    assert people.names("people/c.mp4") == [("Ada", "known")]

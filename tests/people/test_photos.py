@@ -1,0 +1,196 @@
+"""Photos come, move and go; embeddings follow them without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from castline import keys
+from castline import people as api
+from castline.errors import GalleryError, KeyLayoutError
+from castline.gallery import Index, load_gallery
+from castline.records import ObjectInfo
+
+
+def test_the_same_photo_twice_is_one(people, photo: Callable[..., Path]) -> None:
+    first = api.add_photo("Ada", photo(b"A1"), people.store, people.settings, people.embed)
+    again = api.add_photo("Ada", photo(b"A1", "copy.jpg"), people.store, people.settings, people.embed)
+    api.add_photo("Ada", photo(b"A2"), people.store, people.settings, people.embed)
+    assert first == again
+    assert first.startswith("Ada/")
+    assert len(api.list_people(people.store, people.settings)["Ada"]) == 2
+
+
+def test_a_photo_that_cannot_be_enrolled_is_not_kept(people, photo: Callable[..., Path]) -> None:
+    with pytest.raises(GalleryError, match=r"^photo\.jpg: no face found"):
+        api.add_photo("Ada", photo(b"?"), people.store, people.settings, people.embed)
+    with pytest.raises(GalleryError, match=r"^doc\.pdf: photos are \.jpeg, \.jpg"):
+        api.add_photo("Ada", photo(b"A", "doc.pdf"), people.store, people.settings, people.embed)
+    with pytest.raises(KeyLayoutError):
+        api.add_photo("../Ada", photo(b"A"), people.store, people.settings, people.embed)
+    assert not people.store.objects
+
+
+def test_folders_stand_for_their_photos(tmp_path: Path) -> None:
+    (tmp_path / "ada").mkdir()
+    for name in ("b.jpg", "a.PNG", "notes.txt"):
+        (tmp_path / "ada" / name).touch()
+    single = tmp_path / "one.jpg"
+    single.touch()
+    found = api.photos_in([tmp_path / "ada", single])
+    assert [path.name for path in found] == ["a.PNG", "b.jpg", "one.jpg"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(GalleryError, match="no photos"):
+        api.photos_in([tmp_path / "empty"])
+    with pytest.raises(GalleryError, match="does not exist"):
+        api.photos_in([tmp_path / "nowhere"])
+
+
+def test_known_people_come_sorted_with_the_age_of_their_newest_photo(people, monkeypatch: pytest.MonkeyPatch) -> None:
+    def listed(bucket: str, prefix: str = "") -> list[ObjectInfo]:
+        days = {"ada/1.jpg": 3, "ada/2.jpg": 5, "Zoë/1.jpg": 4, "Bob/1.jpg": 1, ".embeddings/x.json": 9}
+        return [
+            ObjectInfo(key=key, size=1, etag="e", last_modified=datetime(2026, 1, day, tzinfo=UTC))
+            for key, day in days.items()
+        ]
+
+    monkeypatch.setattr(people.store, "find", listed)
+    found = api.known_people(people.store, people.settings)
+    assert [(person.name, len(person.photos), person.newest and person.newest.day) for person in found] == [
+        ("ada", 2, 5),
+        ("Bob", 1, 1),
+        ("Zoë", 1, 4),
+    ]
+
+
+def test_renaming_onto_an_existing_name_joins_and_loses_no_photo(people) -> None:
+    photos = {
+        "Ada/1.jpg": b"A1",
+        "Ada/old/1.jpg": b"A2",
+        "Ada/new/1.jpg": b"A3",
+        "Lovelace/1.jpg": b"L1",
+        "Lovelace/2.jpg": b"L2",
+    }
+    for key, body in photos.items():
+        people.store.put(people.settings.gallery_bucket, key, body)
+    assert api.rename("Ada", "Lovelace", people.store, people.settings) == 3
+    known = api.list_people(people.store, people.settings)
+    assert list(known) == ["Lovelace"]
+    assert sorted(people.gallery().values()) == sorted(photos.values())
+    assert people.gallery()["Lovelace/1.jpg"] == b"L1"
+
+
+def test_renaming_to_the_same_name_changes_nothing(people) -> None:
+    people.enrolled(Ada=[b"A1"])
+    before = dict(people.store.objects)
+    assert api.rename("Ada", " Ada ", people.store, people.settings) == 1
+    assert people.store.objects == before
+
+
+@pytest.mark.parametrize("new", ["../up", "", "a/b", ".hidden", "bell\a"])
+def test_a_name_cannot_escape_its_prefix(people, new: str) -> None:
+    people.enrolled(Ada=[b"A1"], Bob=[b"B1"])
+    before = dict(people.store.objects)
+    for action in (
+        lambda: api.rename("Ada", new, people.store, people.settings),
+        lambda: api.merge(new, ["Ada"], people.store, people.settings),
+        lambda: api.merge("Ada", ["Bob", new], people.store, people.settings),
+        lambda: api.forget(new, people.store, people.settings),
+        lambda: api.enrol(new, [api.Picture("x", ".jpg", b"A")], people.store, people.settings),
+    ):
+        with pytest.raises(KeyLayoutError):
+            action()
+    assert people.store.objects == before
+
+
+@pytest.mark.parametrize("name", ["Zoë", "张伟", 'D\'Arcy "Mac" O’Neil & Søn', "имя", "<b>Ada<i>"])
+def test_names_are_free_text(people, name: str) -> None:
+    people.enrolled(Ada=[b"A1"], Bob=[b"B1"])
+    assert api.rename("Ada", f"  {name} ", people.store, people.settings) == 1
+    assert list(api.list_people(people.store, people.settings)) == sorted(["Bob", name], key=str.casefold)
+    assert api.merge(name, ["Bob"], people.store, people.settings) == 1
+    assert api.forget(name, people.store, people.settings) == 2
+    assert not people.gallery()
+
+
+def test_people_uploaded_with_decomposed_letters_are_one_with_the_others(people) -> None:
+    people.enrolled({"Zoe\u0308": [b"Z1"]})
+    assert list(api.list_people(people.store, people.settings)) == ["Zoë"]
+    assert api.rename("Zoë", "Zoë", people.store, people.settings) == 1
+    assert people.gallery() == {"Zoë/0.jpg": b"Z1"}
+    people.enrolled({"Zoe\u0308": [b"Z2"]})
+    assert api.rename("Zoe\u0308", "Zoë", people.store, people.settings) == 2
+    assert sorted(people.gallery().values()) == [b"Z1", b"Z2"]
+    assert all(key.startswith("Zoë/") for key in people.gallery())
+    assert api.forget("Zoe\u0308", people.store, people.settings) == 2
+    assert not people.gallery()
+
+
+def test_merging_joins_all_photos_under_one_name(people) -> None:
+    people.enrolled({"Ada L.": [b"A1"]}, Ada=[b"A1"], Lovelace=[b"A2", b"A3"], Bob=[b"B1"])
+    assert api.merge("Ada", ["Lovelace", "Ada L.", "Lovelace"], people.store, people.settings) == 3
+    known = api.list_people(people.store, people.settings)
+    assert list(known) == ["Ada", "Bob"]
+    assert {people.gallery()[key] for key in known["Ada"]} == {b"A1", b"A2", b"A3"}
+
+
+@pytest.mark.parametrize(
+    ("into", "others", "message"),
+    [
+        ("Ada", ["Bob", "Nobody"], "nobody is called 'Nobody'; see: castline people list"),
+        ("Nobody", ["Ada"], "nobody is called 'Nobody'"),
+        ("Ada", ["Bob", " Ada"], "'Ada' cannot be merged into itself"),
+        ("Ada", [], "nobody to merge into 'Ada' was named"),
+    ],
+)
+def test_a_merge_that_cannot_be_done_moves_nothing(people, into: str, others: list[str], message: str) -> None:
+    people.enrolled(Ada=[b"A1"], Bob=[b"B1"])
+    before = dict(people.store.objects)
+    with pytest.raises(GalleryError, match=message):
+        api.merge(into, others, people.store, people.settings)
+    assert people.store.objects == before
+
+
+def test_embeddings_follow_photos_to_their_new_names(people) -> None:
+    people.enrolled(Ada=[b"A1", b"A2"], Lovelace=[b"L1"], Bob=[b"B1"])
+    bucket = people.settings.gallery_bucket
+    load_gallery(people.store, bucket, people.model, people.embed)
+    people.store.put(bucket, keys.gallery_index_key("broken"), b"{")
+    people.embedded.clear()
+    api.rename("Ada", "Countess", people.store, people.settings)
+    api.merge("Countess", ["Lovelace"], people.store, people.settings)
+    loaded = load_gallery(people.store, bucket, people.model, people.embed)
+    assert not people.embedded, "no photo is embedded again"
+    assert sorted(face.name for face in loaded.gallery.faces) == ["Bob", "Countess", "Countess", "Countess"]
+    entries = Index.from_json(people.store.get(bucket, keys.gallery_index_key(people.model)) or b"").entries
+    assert all(not key.startswith(("Ada/", "Lovelace/")) for key in entries)
+
+
+def test_forgetting_removes_one_persons_embeddings_and_keeps_the_others(people) -> None:
+    people.enrolled({"Ada Lovelace": [b"L1"]}, Ada=[b"A1"], Adam=[b"M1"])
+    bucket = people.settings.gallery_bucket
+    people.store.put(bucket, "Ada/notes.txt", b"x")
+    load_gallery(people.store, bucket, people.model, people.embed)
+    people.store.put(bucket, keys.gallery_index_key("broken"), b"{")
+    people.store.put(bucket, keys.gallery_index_key("empty"), b"{}")
+    people.embedded.clear()
+    assert api.forget("Ada", people.store, people.settings) == 2
+    assert set(people.gallery()) == {"Ada Lovelace/0.jpg", "Adam/0.jpg"}
+    indexes = [key for name, key in people.store.objects if name == bucket and key.startswith(".")]
+    assert indexes == [keys.gallery_index_key(people.model)]
+    entries = Index.from_json(people.store.get(bucket, indexes[0]) or b"").entries
+    assert set(entries) == {"Ada Lovelace/0.jpg", "Adam/0.jpg"}
+    load_gallery(people.store, bucket, people.model, people.embed)
+    assert not people.embedded
+
+
+def test_nobody_by_that_name_is_an_error_that_helps(people) -> None:
+    for action in (
+        lambda: api.forget("Ada", people.store, people.settings),
+        lambda: api.rename("Ada", "B", people.store, people.settings),
+    ):
+        with pytest.raises(GalleryError, match=r"nobody is called 'Ada'; see: castline people list"):
+            action()

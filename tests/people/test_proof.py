@@ -1,0 +1,148 @@
+"""Forgetting is proven: what is left is found, and what belongs to the media is told apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from castline import keys
+from castline import people as api
+from castline.people import Mentions, Proof
+
+_MEDIA = "talk.mp4"
+_NAMES = [
+    "Ada",
+    "Grace Hopper",
+    "Zoë",
+    "张伟",
+    'D\'Arcy "Mac" O’Neil & Søn',
+    "<script>x",
+    "Max",
+    "result",
+    "Person 1",
+]
+
+
+def _prove(people, name: str) -> Proof:
+    return api.prove_forgotten(name, people.store, people.settings)
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_a_name_is_everywhere_before_and_nowhere_after(people, name: str) -> None:
+    people.enrolled({name: [b"A1", b"A2"], "Bob": [b"B1"]})
+    people.publish(
+        _MEDIA,
+        [people.face("A", b"A-crop"), people.face("B", b"B-crop", left=0.6)],
+        [people.face("A", left=0.1)],
+        said="good morning",
+    )
+    assert people.names(_MEDIA) == [(name, "known"), ("Bob", "known")]
+    found = {trace.where.partition("://")[2].partition("/")[2] for trace in _prove(people, name).left}
+    assert {f"{name}/0.jpg", f"{name}/1.jpg", keys.gallery_index_key(people.model)} <= found
+    assert {f"{_MEDIA}/{file}" for file in ("result.json", "report.html", f"people/{keys.slug(name)}.jpg")} <= found
+
+    api.forget(name, people.store, people.settings)
+    people.reassemble(everything=True)
+    proof = _prove(people, name)
+    assert proof.left == []
+    listed = [
+        b for b, _ in people.store.objects if b in (people.settings.gallery_bucket, people.settings.output_bucket)
+    ]
+    assert proof.objects == len(listed)
+    assert proof.files == len(people.published(_MEDIA)) + 1
+    assert ("Bob", "known") in people.names(_MEDIA)
+    if name not in ("Max", "result", "Person 1"):  # words of the page, of the format, of the results
+        assert proof.alone == []
+
+
+def test_what_is_spoken_or_part_of_a_key_is_left_alone_and_told(people) -> None:
+    people.enrolled({"Ada Lovelace": [b"L1"]}, Ada=[b"A1"])
+    people.publish("Interview with Ada.mp4", [people.face("L", b"L-crop")])
+    people.publish("voice.ogg", said="then ADA said no")
+    people.publish("adamant.ogg", said="Canada is adamant")
+    api.forget("Ada", people.store, people.settings)
+    people.reassemble(everything=True)
+    proof = _prove(people, "Ada")
+    assert proof.left == []
+    told = {trace.where.removeprefix("s3://castline-"): trace.why for trace in proof.alone}
+    assert told["output/Interview with Ada.mp4"] == "part of the key"
+    assert told["gallery/Ada Lovelace/0.jpg"] == "part of another name"
+    assert {"output/voice.ogg/transcript.txt", "output/voice.ogg/result.json", "output/voice.ogg/report.html"} <= set(
+        told
+    )
+    assert told["output/voice.ogg/transcript.srt"].startswith("spoken, or part of a key")
+    assert not any("adamant" in where for where in told)
+
+
+def test_what_was_not_brought_up_to_date_is_left(people) -> None:
+    people.enrolled(Ada=[b"A1"])
+    people.publish(_MEDIA, [people.face("A", b"A-crop")])
+    api.forget("Ada", people.store, people.settings)
+    left = {trace.where: trace.why for trace in _prove(people, "Ada").left}
+    assert left[f"s3://castline-output/{_MEDIA}/result.json"] == "named in the result"
+    assert left[f"s3://castline-output/{_MEDIA}/people/ada.jpg"] == "a picture of the person"
+
+
+def test_a_stale_view_is_left_even_if_the_result_is_clean(people) -> None:
+    people.enrolled(Ada=[b"A1"])
+    people.publish(_MEDIA, [people.face("A", b"A-crop")])
+    old = people.published(_MEDIA)
+    api.forget("Ada", people.store, people.settings)
+    people.reassemble()
+    for name in ("report.html", "people/ada.jpg"):
+        people.store.put(people.settings.output_bucket, f"{_MEDIA}/{name}", old[name])
+    left = {trace.where.rpartition(f"{_MEDIA}/")[2]: trace.why for trace in _prove(people, "Ada").left}
+    assert left == {"report.html": "not what its result says", "people/ada.jpg": "a picture of the person"}
+    assert people.reassemble(everything=True) == [_MEDIA]
+    assert _prove(people, "Ada").left == []
+
+
+def test_results_that_cannot_be_read_and_foreign_files_count(people) -> None:
+    bucket = people.settings.output_bucket
+    people.store.put(bucket, "old.mp4/result.json", b'{"schema_version": 0, "people": ["Ada"]}')
+    people.store.put(bucket, "old.mp4/transcript.txt", b"nothing of note")
+    people.store.put(bucket, "notes.txt", b"seen: Ada")
+    people.store.put(bucket, "other.txt", b"seen: Bob")
+    people.store.put(people.settings.gallery_bucket, keys.gallery_index_key("x"), b'{"entries": {"Ada/1.jpg": {')
+    assert sorted(trace.why for trace in _prove(people, "Ada").left) == [
+        "embeddings",
+        "its result cannot be read",
+        "not written by Castline",
+    ]
+
+
+def test_gallery_warnings_are_mentions(people) -> None:
+    people.enrolled(Ada=[b"?"], Bob=[b"B1"])
+    people.publish(_MEDIA, [people.face("B", b"B-crop")])
+    assert [trace.why for trace in _prove(people, "Ada").left if _MEDIA in trace.where] == ["named in the result"] * 2
+    api.forget("Ada", people.store, people.settings)
+    people.reassemble(everything=True)
+    assert _prove(people, "Ada").left == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("Ada", "Ada", True),
+        ("Ada", "xAda", False),
+        ("Ada", "Adam and Canada", False),
+        ("Ada", "(ada)", True),
+        ("Ada", "ada_1.mp4", True),
+        ("Ada", "ADA's", True),
+        ("Zoë", "zoe\u0308 was here", True),
+        ("Zoë", "Zoe", False),
+        ("Zoë", "a/Zo%C3%AB.mp4", True),
+        ("张伟", "我是张伟。", True),
+        ("O'Neil", "O&#39;Neil", True),
+        ("O'Neil", "O&#x27;Neil", True),
+        ('Mac "X"', r'{"name":"Mac \"X\""}', True),
+        ("A & B", "A &amp; B", True),
+        ("A & B", r"A \u0026 B", True),
+        ("Strauß", "STRAUSS", True),
+        ("a.b", "aXb", False),
+        ("Person 1", "Person 12", False),
+        ("Person 1", "person 1.", True),
+        ("50 Cent", "150 cent", False),
+    ],
+)
+def test_mentions_are_found_as_whole_words_in_every_spelling(name: str, text: str, found: bool) -> None:
+    assert Mentions(name).within(text) is found
