@@ -1,0 +1,125 @@
+"""Stage 2: faces with embeddings, words with times, and the people we know. No names in parts."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from castline.records.base import Box, Failure, Point, Record
+from castline.records.units import Usage
+
+
+class Embedding(Record):
+    """A face embedding. ``data``: base64 of little-endian float32, unit L2 norm."""
+
+    model: str
+    data: str
+
+    @classmethod
+    def of(cls, model: str, vector: NDArray[np.float32]) -> Embedding:
+        return cls(model=model, data=base64.b64encode(vector.astype("<f4").tobytes()).decode())
+
+    def vector(self) -> NDArray[np.float32]:
+        """Shape (d,), float32."""
+        return np.frombuffer(base64.b64decode(self.data), dtype="<f4")
+
+
+class Face(Record):
+    """One detection.
+
+    Attributes:
+        box: fractions of the frame, clipped to it.
+        landmarks: left eye, right eye, nose, left mouth corner, right mouth corner (as seen in the
+            picture), fractions of the frame.
+        score: detector's probability, 0..1.
+        size_px: shorter side of the box in pixels of the analysed frame.
+        sharpness: variance of the Laplacian of the aligned grey crop; below ~50 is blurred.
+        quality: 0..1, weight of this face's vote (size, sharpness, pose, score).
+        crop: base64 JPEG of the face with margin, kept for the best face of each person of a unit.
+    """
+
+    box: Box
+    landmarks: tuple[Point, Point, Point, Point, Point]
+    score: float
+    size_px: float
+    sharpness: float
+    quality: float
+    embedding: Embedding
+    crop: str | None = None
+
+
+class FrameFaces(Record):
+    time_ms: int
+    faces: tuple[Face, ...]
+
+
+class Word(Record):
+    """Times in seconds; relative to the chunk inside a part, to the media in a result."""
+
+    start_s: float
+    end_s: float
+    text: str
+    probability: float | None = None
+
+
+class Segment(Record):
+    start_s: float
+    end_s: float
+    text: str
+    words: tuple[Word, ...] = ()
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None
+    suspect: bool = False
+
+
+class FramesPart(Record):
+    kind: Literal["frames"] = "frames"
+    unit: str
+    detector: str
+    embedder: str
+    frames: tuple[FrameFaces, ...]
+    usage: Usage
+
+
+class AudioPart(Record):
+    kind: Literal["audio"] = "audio"
+    unit: str
+    transcriber: str
+    language: str | None
+    segments: tuple[Segment, ...]
+    usage: Usage
+
+
+Part = Annotated[FramesPart | AudioPart, Field(discriminator="kind")]
+
+
+class ErrorPart(Record):
+    """A unit that is out of retries."""
+
+    unit: str
+    error: Failure
+
+
+class KnownFace(Record):
+    """One enrolled photo."""
+
+    name: str
+    photo: str
+    embedding: Embedding
+
+
+class Gallery(Record):
+    """The people we know, as embeddings of one model.
+
+    Attributes:
+        fingerprint: changes whenever a photo is added, removed or renamed.
+    """
+
+    model: str
+    fingerprint: str
+    faces: tuple[KnownFace, ...] = ()

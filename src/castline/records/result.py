@@ -1,0 +1,174 @@
+"""``result.json``: who is on screen and what is said, on one timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from castline.records.base import Box, Failure, Identity, Record, Status
+from castline.records.parts import Segment
+from castline.records.source import Options, Probe, Source
+
+
+class Range(Record):
+    start_s: float
+    end_s: float
+
+
+class Candidate(Record):
+    name: str
+    similarity: float
+
+
+class Sighting(Record):
+    """A face of a track at one sampled time."""
+
+    time_s: float
+    box: Box
+    score: float
+
+
+class Track(Record):
+    """One uninterrupted appearance of one face."""
+
+    id: str
+    start_s: float
+    end_s: float
+    sightings: tuple[Sighting, ...]
+
+
+class Person(Record):
+    """Attributes:
+    id: ``person-1`` …, in order of first appearance.
+    name: the enrolled name when known, otherwise ``Person n``.
+    confidence: similarity to the named person (known), or cohesion of the cluster (unknown), 0..1.
+    candidates: the names it might be, best first; at most three.
+    image: file name of the crop, relative to the result.
+    """
+
+    id: str
+    name: str
+    identity: Identity
+    confidence: float
+    candidates: tuple[Candidate, ...] = ()
+    on_screen_s: float
+    ranges: tuple[Range, ...]
+    tracks: tuple[Track, ...]
+    image: str | None = None
+
+
+class SpokenSegment(Segment):
+    """Attributes:
+    id: ``speech-1`` …
+    visible: the one known person on screen during the segment; a hint, not a claim of who speaks.
+    """
+
+    id: str
+    visible: str | None = None
+
+
+class Transcript(Record):
+    engine: str | None
+    language: str | None
+    text: str
+    segments: tuple[SpokenSegment, ...]
+
+
+class TimelineEntry(Record):
+    """One thing that happens: a person is on screen, or something is said.
+
+    Attributes:
+        ref: id of the person or of the speech segment.
+        label: the person's name, or the words.
+    """
+
+    start_s: float
+    end_s: float
+    kind: Literal["person", "speech"]
+    ref: str
+    label: str
+
+
+class UnitFailure(Record):
+    """A piece of the media that was not analysed.
+
+    Attributes:
+        start_s, end_s: the piece of the timeline it covers.
+    """
+
+    unit: str
+    start_s: float
+    end_s: float
+    error: Failure
+
+
+class StageTiming(Record):
+    """Attributes:
+    seconds: sum over invocations.
+    """
+
+    stage: str
+    invocations: int
+    seconds: float
+    steps: dict[str, float]
+
+
+class CostItem(Record):
+    what: str
+    quantity: float
+    unit: str
+    usd: float
+
+
+class Cost(Record):
+    usd: float
+    items: tuple[CostItem, ...]
+    prices_as_of: str
+
+
+class Processing(Record):
+    """How the result came about. Differs between two runs of the same media; nothing above it does."""
+
+    timings: tuple[StageTiming, ...]
+    cost: Cost
+
+
+class Result(Record):
+    """``result.json``, schema version 1."""
+
+    schema_version: Literal[1] = 1
+    media: str
+    run: str
+    status: Status
+    error: Failure | None
+    failures: tuple[UnitFailure, ...]
+    warnings: tuple[str, ...]
+    source: Source
+    options: Options
+    sampling: Literal["interval", "keyframes"] | None
+    probe: Probe | None
+    duration_s: float | None
+    engines: dict[str, str]
+    gallery: str | None
+    people: tuple[Person, ...]
+    transcript: Transcript
+    timeline: tuple[TimelineEntry, ...]
+    processing: Processing
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of ``result.json`` (draft 2020-12), as committed in docs/."""
+    schema = Result.model_json_schema(mode="serialization")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return schema
+
+
+def merge_ranges(ranges: Sequence[tuple[float, float]], gap_s: float = 0.0) -> list[tuple[float, float]]:
+    """Union of half-open time ranges, sorted; ranges at most ``gap_s`` seconds apart are joined."""
+    merged: list[tuple[float, float]] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1] + gap_s:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged

@@ -1,0 +1,88 @@
+"""What goes in: the object, the options, and what the container says of itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from castline.records.base import Record, Sampling
+
+
+class Options(Record):
+    """Every choice that changes what is computed; part of the run's identity.
+
+    Attributes:
+        interval_s: wanted distance of sampled frames, seconds.
+        long_side: frames are scaled down to at most this many pixels on their longer side.
+        chunk_s: wanted length of an audio chunk, seconds; cuts fall on silences near it.
+        language: BCP-47 tag of the speech, or None to let the engine decide.
+    """
+
+    sampling: Sampling = "auto"
+    interval_s: float = Field(1.0, gt=0)
+    long_side: int = Field(960, ge=64, le=4096)
+    frames_per_unit: int = Field(30, ge=1, le=1000)
+    chunk_s: float = Field(60.0, ge=10, le=600)
+    detector: str = "auto"
+    embedder: str = "auto"
+    transcriber: str = "auto"
+    language: str | None = None
+
+
+class Source(Record):
+    """The exact object a run read. ``version``: its VersionId, where the bucket has versions."""
+
+    bucket: str
+    key: str
+    etag: str
+    version: str | None
+    size: int
+
+    @property
+    def identity(self) -> str:
+        """What tells this upload from the next one under the same key."""
+        return self.version or self.etag
+
+
+class VideoStream(Record):
+    """Attributes:
+    width, height: display size in pixels, after rotation and pixel aspect.
+    rotation: degrees clockwise that the player turns the picture by.
+    """
+
+    codec: str
+    width: int
+    height: int
+    fps: float | None = None
+    rotation: int = 0
+
+
+class AudioStream(Record):
+    codec: str
+    sample_rate: int
+    channels: int
+
+
+class Probe(Record):
+    """What the container says of itself, before any decoding."""
+
+    container: str
+    duration_s: float | None
+    video: VideoStream | None
+    audio: AudioStream | None
+
+
+class ObjectInfo(Record):
+    """What S3 says of an object without its body."""
+
+    key: str
+    size: int
+    etag: str
+    version: str | None = None
+    last_modified: datetime | None = None
+
+    @property
+    def identity(self) -> str:
+        """What tells this upload from the next one under the same key."""
+        return self.version or self.etag

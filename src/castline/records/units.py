@@ -1,0 +1,92 @@
+"""Stage 1: frames, chunks, and the manifest that declares a set of them complete."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from castline.records.base import SCHEMA_VERSION, Failure, Record
+from castline.records.source import Options, Probe, Source
+
+
+class Frame(Record):
+    """One kept frame.
+
+    Attributes:
+        time_ms: presentation time, and its name in the unit's zip (``000012480.jpg``).
+        until_ms: presentation time of the last sampled frame that looked the same and was dropped;
+            equals ``time_ms`` when none was.
+    """
+
+    time_ms: int
+    until_ms: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.time_ms:09d}.jpg"
+
+
+class _Unit(Record):
+    kind: str
+    index: int
+
+    @property
+    def name(self) -> str:
+        """``frames-0000``: unique within the run; the same as ``keys.UnitId.name``."""
+        return f"{self.kind}-{self.index:04d}"
+
+
+class FramesUnit(_Unit):
+    kind: Literal["frames"] = "frames"
+    frames: tuple[Frame, ...]
+
+
+class AudioUnit(_Unit):
+    """Attributes:
+    start_s, end_s: the piece of the media's timeline the chunk covers.
+    hard_cut: the chunk ends in sound, because no silence was near the target length.
+    """
+
+    kind: Literal["audio"] = "audio"
+    start_s: float
+    end_s: float
+    hard_cut: bool = False
+
+
+Unit = Annotated[FramesUnit | AudioUnit, Field(discriminator="kind")]
+
+
+class Usage(Record):
+    """What one invocation took: wall time in seconds, and the memory it is billed for.
+
+    Attributes:
+        stage: ``split``, ``faces`` or ``speech``.
+        steps: seconds by step within the stage.
+    """
+
+    stage: str
+    seconds: float
+    memory_mb: int
+    steps: dict[str, float] = Field(default_factory=dict)
+
+
+class Manifest(Record):
+    """What the splitter made. Written last: it declares the set of units complete."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    source: Source
+    options: Options
+    probe: Probe | None
+    duration_s: float | None = None
+    sampling: Literal["interval", "keyframes"] | None = None
+    sample_times_ms: tuple[int, ...] = ()
+    units: tuple[Unit, ...]
+    warnings: tuple[str, ...] = ()
+    error: Failure | None = None
+    usage: Usage
+
+    @property
+    def media(self) -> str:
+        return self.source.key
