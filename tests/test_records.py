@@ -28,7 +28,7 @@ def _every_record() -> list[type[Record]]:
     waiting = [Record]
     while waiting:
         kind = waiting.pop()
-        subclasses = [sub for sub in kind.__subclasses__() if sub.__module__ == records.__name__]
+        subclasses = [sub for sub in kind.__subclasses__() if sub.__module__.startswith(f"{records.__name__}.")]
         found += subclasses
         waiting += subclasses
     return found

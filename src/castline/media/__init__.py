@@ -1,6 +1,7 @@
 """Hostile media in, frames and speech-ready audio out: probe, one decode, units as they get ready."""
 
+from castline.media.pieces import AudioPiece, FramesPiece, Piece
 from castline.media.probe import probe
-from castline.media.split import AudioPiece, FramesPiece, Piece, SplitSummary, split
+from castline.media.split import SplitSummary, split
 
 __all__ = ["AudioPiece", "FramesPiece", "Piece", "SplitSummary", "probe", "split"]
