@@ -7,10 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import host, pipeline, splitting
+from benchmarks import faces, host, pipeline, splitting
 from benchmarks.common import ROOT, machine
 
-BENCHMARKS = {"splitting": splitting.run, "pipeline": pipeline.run, "host": host.run}
+BENCHMARKS = {"splitting": splitting.run, "pipeline": pipeline.run, "host": host.run, "faces": faces.run}
 
 
 def main(names: list[str]) -> None:

@@ -36,7 +36,13 @@ def nothing_installed(monkeypatch):
 
 
 def test_declarations_are_complete():
-    assert [info.id for info in ENGINES] == ["mtcnn", "facenet-vggface2", "dlib-resnet-v1", "arcface"]
+    assert [info.id for info in ENGINES] == [
+        "mtcnn",
+        "facenet-vggface2",
+        "dlib-resnet-v1",
+        "facenet-vggface2-int8",
+        "arcface",
+    ]
     assert {info.role for info in ENGINES} == {"detector", "embedder"}
     assert all(info.title and info.licence for info in ENGINES)
     assert engine("dlib-resnet-v1").dimension == 128

@@ -18,6 +18,8 @@ Integral = NDArray[np.uint32]
 
 #: OpenCV sums in signed 32 bits, whose overflow is not defined; larger pictures are summed by NumPy.
 SIGNED_LIMIT = 2**31
+#: Boxes whose overlaps are computed at once in suppression.
+_NMS_BLOCK = 128
 
 
 def integral_image(image: Image) -> Integral:
@@ -70,8 +72,10 @@ def area_resize(sums: Integral, height: int, width: int) -> NDArray[np.float32]:
     """
     y0, y1 = _window_edges(sums.shape[0] - 1, height)
     x0, x1 = _window_edges(sums.shape[1] - 1, width)
-    rows = sums[y1] - sums[y0]
-    total = _gather(rows, x1, axis=1) - _gather(rows, x0, axis=1)
+    rows = sums[y1]
+    rows -= sums[y0]
+    total = _gather(rows, x1, axis=1)
+    total -= _gather(rows, x0, axis=1)
     pooled = total[..., :3].transpose(2, 0, 1).astype(np.float32, order="C")
     pooled /= (y1 - y0).astype(np.float32)[:, None]
     pooled /= (x1 - x0).astype(np.float32)
@@ -139,20 +143,38 @@ def _suppress(
     boxes: Boxes, scores: NDArray[np.float32], threshold: float, *, extra: np.float32, smaller: bool
 ) -> NDArray[np.intp]:
     order = np.argsort(-scores, kind="stable")
-    x0, y0, x1, y1 = np.ascontiguousarray(boxes[order].T)
-    area = (x1 - x0 + extra) * (y1 - y0 + extra)
-    alive = np.arange(len(order))
-    kept = []
-    while alive.size:
-        best, rest = alive[0], alive[1:]
-        kept.append(best)
-        overlap_w = np.minimum(x1[best], x1[rest]) - np.maximum(x0[best], x0[rest]) + extra
-        overlap_h = np.minimum(y1[best], y1[rest]) - np.maximum(y0[best], y0[rest]) + extra
-        shared = np.maximum(overlap_w, 0) * np.maximum(overlap_h, 0)
-        base = np.minimum(area[best], area[rest]) if smaller else area[best] + area[rest] - shared
+    edges = boxes[order].T
+    area = (edges[2] - edges[0] + extra) * (edges[3] - edges[1] + extra)
+
+    def rivals(these: NDArray[np.intp], those: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which of ``those`` each of ``these`` suppresses, shape (these, those)."""
+        a, b = edges[:, these, None], edges[:, None, those]
+        shared = np.minimum(a[2], b[2])
+        shared -= np.maximum(a[0], b[0])
+        shared += extra
+        height = np.minimum(a[3], b[3])
+        height -= np.maximum(a[1], b[1])
+        height += extra
+        shared = np.maximum(shared, 0, out=shared) * np.maximum(height, 0, out=height)
+        pair = area[these, None], area[None, those]
+        base = np.minimum(*pair) if smaller else np.add(*pair) - shared
         # Written as a product, so that boxes without area (0 / 0) neither warn nor suppress.
-        alive = rest[shared <= np.float32(threshold) * base]
-    return order[np.array(kept, np.intp)]
+        beaten: NDArray[np.bool_] = shared > np.float32(threshold) * base
+        return beaten
+
+    # All pairs of a block at once, because a NumPy call costs more than its work on a few boxes.
+    alive = np.arange(len(order))
+    kept = [alive[:0]]
+    while alive.size:
+        block, alive = alive[:_NMS_BLOCK], alive[_NMS_BLOCK:]
+        beaten = np.zeros(len(block), np.bool_)
+        for index, beats in enumerate(rivals(block, block)):
+            if not beaten[index]:
+                beaten[index + 1 :] |= beats[index + 1 :]
+        kept.append(block[~beaten])
+        if alive.size:
+            alive = alive[~rivals(kept[-1], alive).any(axis=0)]
+    return order[np.concatenate(kept)]
 
 
 def to_squares(boxes: Boxes) -> Boxes:

@@ -9,10 +9,11 @@ this file to the same boxes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,10 @@ from castline.engines import DetectedFace, EngineInfo, Image
 from castline.faces import geometry
 from castline.faces.geometry import Boxes, Integral
 from castline.models.declared import engine
-from castline.models.session import open_session
+from castline.models.session import open_session, thread_count
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 #: P-Net looks at windows of 12 pixels, two pixels apart.
 _WINDOW, _STRIDE = 12, 2
@@ -52,7 +56,8 @@ class MtcnnDetector:
         paths: the ONNX files by net: ``pnet``, ``rnet``, ``onet``.
         min_face: smallest face to look for, pixels. Time grows with the inverse of its square.
         min_score: faces below this probability are not reported.
-        threads: threads per net; 0 decides by itself.
+        threads: threads to work with; 0 decides by itself. The small nets of the pyramid gain little from
+            several threads each, so its images and scales are spread over them instead.
 
     Raises:
         ModelNotFound, ModelCorrupt: as ``open_session``.
@@ -69,7 +74,9 @@ class MtcnnDetector:
         threads: int = 0,
         info: EngineInfo | None = None,
     ) -> None:
-        self._pnet = open_session(paths["pnet"], threads)
+        workers = thread_count(threads)
+        self._pool = ThreadPoolExecutor(workers, "mtcnn") if workers > 1 else None
+        self._pnet = open_session(paths["pnet"], 1)
         self._rnet = open_session(paths["rnet"], threads)
         self._onet = open_session(paths["onet"], threads)
         self._min_face = max(min_face, _WINDOW)
@@ -77,7 +84,7 @@ class MtcnnDetector:
         self.info = info or replace(engine("mtcnn"), source=str(paths["pnet"].parent))
 
     def detect(self, images: Sequence[Image]) -> list[list[DetectedFace]]:
-        """Faces of each image, best score first; images of equal size share their net runs.
+        """Faces of each image, best score first; images of equal size share the runs of R- and O-Net.
 
         Args:
             images: RGB, shape (h, w, 3), uint8 each; sizes may differ. Images with a side under 24
@@ -89,7 +96,7 @@ class MtcnnDetector:
             if min(image.shape[:2]) >= MIN_IMAGE_SIDE:
                 by_size.setdefault((image.shape[0], image.shape[1]), []).append(index)
         for (height, width), indices in by_size.items():
-            sums = [geometry.integral_image(images[index]) for index in indices]
+            sums = self._map(geometry.integral_image, [images[index] for index in indices])
             for index, faces in zip(indices, self._cascade(sums, height, width), strict=True):
                 found[index] = faces
         return found
@@ -99,27 +106,39 @@ class MtcnnDetector:
         candidates = self._refine(sums, candidates, height, width)
         return self._decide(sums, candidates, height, width)
 
+    def _map(self, work: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
+        """Results in the order of the items, whoever works on them."""
+        return list(self._pool.map(work, items) if self._pool else map(work, items))
+
     def _propose(self, sums: Sequence[Integral], height: int, width: int) -> _Candidates:
         """P-Net over the pyramid. Returns square boxes."""
-        found = [_none()]
-        for scale in geometry.pyramid_scales(height, width, self._min_face, _SCALE_FACTOR, _WINDOW):
-            size = int(height * scale + 1), int(width * scale + 1)
-            pixels = np.stack([geometry.area_resize(image, *size) for image in sums])
-            offsets, probabilities = self._pnet.run(None, {"pixels": pixels})
-            scored = probabilities[:, 1]
-            image, row, column = np.nonzero(scored >= np.float32(_THRESHOLDS[0]))
-            cell = np.stack([column, row], axis=1).astype(np.float32) * np.float32(_STRIDE)
-            boxes = np.floor(np.concatenate([cell + 1, cell + _WINDOW], axis=1) / np.float32(scale))
-            at_scale = _Candidates(image, boxes, scored[image, row, column], offsets[image, :, row, column])
-            found.append(at_scale.take(_nms_per_image(at_scale, 0.5)))
-        merged = _Candidates(*(np.concatenate(values) for values in zip(*found, strict=True)))
+        scales = geometry.pyramid_scales(height, width, self._min_face, _SCALE_FACTOR, _WINDOW)
+        # The first scale is half of the work, so the others fit beside it.
+        found = self._map(
+            lambda job: self._propose_at(sums[job[1]], *job, height, width),
+            [(scale, image) for scale in scales for image in range(len(sums))],
+        )
+        merged = _Candidates(*(np.concatenate(values) for values in zip(_none(), *found, strict=True)))
         merged = merged.take(_nms_per_image(merged, 0.7))
         moved = geometry.move(merged.boxes, merged.offsets, inclusive=False)
         return merged._replace(boxes=geometry.to_squares(moved))
 
+    def _propose_at(self, sums: Integral, scale: float, image: int, height: int, width: int) -> _Candidates:
+        """P-Net over one image at one scale."""
+        pixels = geometry.area_resize(sums, int(height * scale + 1), int(width * scale + 1))
+        offsets, probabilities = self._pnet.run(None, {"pixels": pixels[None]})
+        scored = probabilities[0, 1]
+        row, column = np.nonzero(scored >= np.float32(_THRESHOLDS[0]))
+        cell = np.stack([column, row], axis=1).astype(np.float32) * np.float32(_STRIDE)
+        boxes = np.floor(np.concatenate([cell + 1, cell + _WINDOW], axis=1) / np.float32(scale))
+        scores = scored[row, column]
+        kept = geometry.nms(boxes, scores, 0.5)
+        here = _Candidates(np.full(len(row), image, np.intp), boxes, scores, offsets[0, :, row, column])
+        return here.take(kept)
+
     def _refine(self, sums: Sequence[Integral], candidates: _Candidates, height: int, width: int) -> _Candidates:
         """R-Net on each proposal. Returns square boxes."""
-        candidates, pixels = _crops(sums, candidates, height, width, 24)
+        candidates, pixels = self._crops(sums, candidates, height, width, 24)
         if not len(pixels):
             return candidates
         offsets, probabilities = _in_chunks(self._rnet, pixels)
@@ -134,7 +153,7 @@ class MtcnnDetector:
     ) -> list[list[DetectedFace]]:
         """O-Net on what is left: final boxes, landmarks and scores per image."""
         faces: list[list[DetectedFace]] = [[] for _ in sums]
-        candidates, pixels = _crops(sums, candidates, height, width, 48)
+        candidates, pixels = self._crops(sums, candidates, height, width, 48)
         if not len(pixels):
             return faces
         offsets, landmarks, probabilities = _in_chunks(self._onet, pixels)
@@ -152,6 +171,22 @@ class MtcnnDetector:
             faces[image] = [DetectedFace(boxes[i], points[i], float(candidates.scores[i])) for i in kept]
         return faces
 
+    def _crops(
+        self, sums: Sequence[Integral], candidates: _Candidates, height: int, width: int, side: int
+    ) -> tuple[_Candidates, NDArray[np.float32]]:
+        """The candidates that touch their image, and their pixels, shape (n, 3, side, side)."""
+        windows = geometry.clip_windows(candidates.boxes, height, width)
+        visible = (windows[:, 2] > windows[:, 0]) & (windows[:, 3] > windows[:, 1])
+        candidates, windows = candidates.take(visible), windows[visible]
+        pixels = np.empty((len(windows), 3, side, side), np.float32)
+
+        def cut(image: int) -> None:
+            mine = candidates.image == image
+            pixels[mine] = geometry.area_crops(sums[image], windows[mine], side)
+
+        self._map(cut, np.unique(candidates.image).tolist())
+        return candidates, pixels
+
 
 def _none() -> _Candidates:
     return _Candidates(
@@ -166,20 +201,6 @@ def _nms_per_image(candidates: _Candidates, threshold: float) -> NDArray[np.intp
         mine = np.flatnonzero(candidates.image == image)
         kept.append(mine[geometry.nms(candidates.boxes[mine], candidates.scores[mine], threshold)])
     return np.concatenate(kept)
-
-
-def _crops(
-    sums: Sequence[Integral], candidates: _Candidates, height: int, width: int, side: int
-) -> tuple[_Candidates, NDArray[np.float32]]:
-    """The candidates that touch their image, and their pixels, shape (n, 3, side, side)."""
-    windows = geometry.clip_windows(candidates.boxes, height, width)
-    visible = (windows[:, 2] > windows[:, 0]) & (windows[:, 3] > windows[:, 1])
-    candidates, windows = candidates.take(visible), windows[visible]
-    pixels = np.empty((len(windows), 3, side, side), np.float32)
-    for image in np.unique(candidates.image):
-        mine = candidates.image == image
-        pixels[mine] = geometry.area_crops(sums[image], windows[mine], side)
-    return candidates, pixels
 
 
 def _in_chunks(net: object, pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -55,10 +55,17 @@ class _OnnxEmbedder:
         """Unit-norm embeddings, shape (len(faces), dimension), float32."""
         if not faces:
             return np.empty((0, self.info.dimension or 0), np.float32)
+        return self.run(self.pixels(image, faces))
+
+    def pixels(self, image: Image, faces: Sequence[DetectedFace]) -> NDArray[np.float32]:
+        """What the net is given: shape (len(faces), 3, side, side), at least one face."""
         crops = np.stack([self._crop(image, face) for face in faces]).transpose(0, 3, 1, 2)
-        pixels = np.ascontiguousarray(self._normalise(crops.astype(np.float32)))
+        return np.ascontiguousarray(self._normalise(crops.astype(np.float32)))
+
+    def run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Unit-norm embeddings of what ``pixels`` returned, shape (n, dimension), n >= 1."""
         return unit_rows(
-            np.concatenate([self._run(pixels[i : i + self._batch]) for i in range(0, len(faces), self._batch)])
+            np.concatenate([self._run(pixels[i : i + self._batch]) for i in range(0, len(pixels), self._batch)])
         )
 
     def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:

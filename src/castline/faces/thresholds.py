@@ -1,8 +1,9 @@
 """When two embeddings show the same person: one table, per embedder, with where each number is from.
 
 All values are cosine similarities. "Measured" means 10 people x 10 photos of LFW, all 450 pairs of one
-person and all 4500 pairs of two. A false match rate below 1/4500 cannot be seen on them, so ``known``
-also keeps a distance from the best pair of strangers.
+person and all 4500 pairs of two, as ``castline eval faces`` counts them; docs/FACES.md has the curves. A
+false match rate below 1/4500 cannot be seen on them, so ``known`` also keeps a distance from the best pair
+of strangers.
 """
 
 from __future__ import annotations
@@ -34,18 +35,18 @@ class Thresholds:
 
 _DLIB = Thresholds(
     known=0.930,  # measured: best pair of strangers 0.918, so none of 4500; misses 6.4 % of single pairs,
-    # and 1.1 % of photos when the best of three enrolled photos counts (no stranger of 3150)
+    # and 1.2 % of photos when the best of three enrolled photos counts (any three: no stranger in 75600)
     ambiguous=0.915,  # measured: 2 of 4500 strangers, misses 2.9 % of pairs
     same_track=0.900,  # measured: 1.6 % of strangers, misses 0.4 % of pairs
-    cluster=0.940,  # measured on means of five photos: no stranger of 450 from 0.935 on, no miss in 50
+    cluster=0.940,  # measured on means of five photos, any five: strangers up to 0.934, one person from 0.976 on
 )
 
 _ARCFACE = Thresholds(
     known=0.400,  # measured with EdgeFace-XXS: best pair of strangers 0.284; misses 3.3 % of single pairs,
-    # 0.9 % with the best of three enrolled photos
+    # 0.4 % of photos when the best of three enrolled photos counts (any three: no stranger in 75600)
     ambiguous=0.300,  # measured: no stranger of 4500, misses 0.2 % of pairs
     same_track=0.275,  # measured: 2 of 4500 strangers, no miss
-    cluster=0.450,  # measured on means of five photos: no stranger of 450 from 0.25 on, no miss in 50
+    cluster=0.450,  # measured on means of five photos, any five: strangers up to 0.244, one person from 0.758 on
 )
 
 _FACENET = Thresholds(
@@ -61,6 +62,7 @@ _FACENET = Thresholds(
 THRESHOLDS: dict[str, Thresholds] = {
     "dlib-resnet-v1": _DLIB,
     "facenet-vggface2": _FACENET,
+    "facenet-vggface2-int8": _FACENET,  # not measured here; fp32's
     "arcface": _ARCFACE,
 }
 

@@ -3,7 +3,8 @@
 A name in the settings is an engine's id, ``auto``, or ``id:path`` for a file of one's own:
 
     detector   auto | mtcnn | mtcnn:<folder with the three nets>
-    embedder   auto | facenet-vggface2[:<file>] | dlib-resnet-v1[:<file>] | arcface:<file>
+    embedder   auto | facenet-vggface2[:<file>] | dlib-resnet-v1[:<file>] | facenet-vggface2-int8[:<file>]
+               | arcface:<file>
 
 Files are searched in this order: the explicit path, the models folder, weights inside an installed
 package, download (only for an engine that was asked for by name).
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING
 from castline.engines import Detector, Embedder, EngineInfo
 from castline.errors import ModelError, ModelNotFound
 from castline.models import locate, prepare
-from castline.models.declared import ENGINES, engine
+from castline.models.declared import ENGINES, FACENET_INT8, FACENET_INT8_FILE, engine
 from castline.models.download import fetch
 
 if TYPE_CHECKING:
     from castline.settings import Settings
+
+_QUANTIZE = "`python -m castline.models.quantize` makes it from the exported FaceNet"
 
 
 def survey(settings: Settings) -> tuple[EngineInfo, ...]:
@@ -57,6 +60,11 @@ def _surveyed(info: EngineInfo, models_dir: Path) -> EngineInfo:
         if file.is_file():
             return replace(info, source=str(file), reason="in the models folder")
         return replace(info, reason=f"not in {models_dir}, and face_recognition_models is not installed")
+    if info.id == FACENET_INT8:
+        file = models_dir / FACENET_INT8_FILE
+        if file.is_file():
+            return replace(info, source=str(file), reason="in the models folder; used when asked for by name")
+        return replace(info, reason=f"not in {models_dir}; {_QUANTIZE}")
     return replace(info, reason="needs the path of a model: arcface:<file>")
 
 
@@ -103,8 +111,13 @@ def load_embedder(settings: Settings) -> Embedder:
         raise ModelNotFound("the embedder arcface needs the path of its model: arcface:<file>")
     if name == "dlib-resnet-v1":
         return _dlib(info, settings, "dlib ResNet v1 ({where}), as asked for")
-    file = _facenet_file(settings.models_dir)
-    return _embedder(replace(info, source=str(file), reason="FaceNet, as asked for"), file, settings)
+    if name == FACENET_INT8:
+        file = settings.models_dir / FACENET_INT8_FILE
+        if not file.is_file():
+            raise ModelNotFound(f"{FACENET_INT8_FILE} is not in {settings.models_dir}; {_QUANTIZE}")
+    else:
+        file = _facenet_file(settings.models_dir)
+    return _embedder(replace(info, source=str(file), reason=f"{info.title}, as asked for"), file, settings)
 
 
 def _best_embedder(settings: Settings) -> Embedder:
@@ -139,7 +152,12 @@ def _dlib(info: EngineInfo, settings: Settings, reason: str) -> Embedder:
 def _embedder(info: EngineInfo, file: Path, settings: Settings) -> Embedder:
     from castline.faces.onnx_embedders import ArcFaceEmbedder, DlibEmbedder, FaceNetEmbedder
 
-    kinds = {"arcface": ArcFaceEmbedder, "dlib-resnet-v1": DlibEmbedder, "facenet-vggface2": FaceNetEmbedder}
+    kinds = {
+        "arcface": ArcFaceEmbedder,
+        "dlib-resnet-v1": DlibEmbedder,
+        "facenet-vggface2": FaceNetEmbedder,
+        FACENET_INT8: FaceNetEmbedder,
+    }
     return kinds[info.id](file, threads=settings.threads, info=info)
 
 

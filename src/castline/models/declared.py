@@ -5,6 +5,10 @@ from __future__ import annotations
 from castline.engines import EngineInfo
 from castline.errors import ModelNotFound
 
+#: FaceNet as ``castline.models.quantize`` makes it. An id of its own: its embeddings do not meet fp32's.
+FACENET_INT8 = "facenet-vggface2-int8"
+FACENET_INT8_FILE = f"{FACENET_INT8}.onnx"
+
 ENGINES: tuple[EngineInfo, ...] = (
     EngineInfo(id="mtcnn", role="detector", title="MTCNN (facenet-pytorch weights)", licence="MIT"),
     EngineInfo(
@@ -16,10 +20,17 @@ ENGINES: tuple[EngineInfo, ...] = (
     ),
     EngineInfo(id="dlib-resnet-v1", role="embedder", title="dlib ResNet v1", licence="CC0-1.0", dimension=128),
     EngineInfo(
+        id=FACENET_INT8,
+        role="embedder",
+        title="FaceNet in int8 (InceptionResnetV1, VGGFace2)",
+        licence="MIT",
+        dimension=512,
+    ),
+    EngineInfo(
         id="arcface", role="embedder", title="ArcFace-style ONNX model given by its path", licence="that of the file"
     ),
 )
-"""All face engines, best first within their role."""
+"""All face engines. Within a role those that ``auto`` tries come first, best first; the rest are by name only."""
 
 
 def engine(engine_id: str) -> EngineInfo:
