@@ -130,11 +130,11 @@ def quiet_media(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., 
 
 @pytest.fixture(scope="session")
 def short_clips(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> list[Path]:
-    """Four pieces of the demo, a second or two long, with faces and words: one frames and one audio unit each."""
+    """Four pieces of the demo, a second long, with faces and words: one frames and one audio unit each."""
     folder = tmp_path_factory.mktemp("clips")
     demo = CHECKOUT / "examples" / "demo.mp4"
     clips = []
     for index, start in enumerate((1, 10, 13, 18)):
         clips.append(folder / f"clip-{index}.mp4")
-        ffmpeg("-ss", start, "-i", demo, "-t", 1.5, *_X264, clips[-1])
+        ffmpeg("-ss", start, "-i", demo, "-t", 1.0, *_X264, clips[-1])
     return clips

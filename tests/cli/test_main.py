@@ -97,6 +97,7 @@ def _finished(store: MemoryStore, media: str, code: str = "not_media") -> None:
         ("models", "fetch"),
         ("eval",),
         ("eval", "faces"),
+        ("eval", "speech"),
     ],
 )
 def test_every_command_explains_itself(command: tuple[str, ...], run: Run) -> None:

@@ -1,7 +1,8 @@
-"""``castline eval``: how good the engines are on photos of one's own."""
+"""``castline eval``: how good the engines are on photos and recordings of one's own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,14 +16,11 @@ from castline.errors import EvaluationError
 from castline.evaluation import Identification, Verification, read_dataset
 from castline.evaluation.measure import Described, FacesReport, describe, measure
 from castline.evaluation.plot import check_drawable, draw
+from castline.evaluation.speech import FileReport, SpeechReport, check_countable, evaluate, read_transcripts
+from castline.records import Record
 from castline.settings import settings
 
 app = typer.Typer(no_args_is_help=True, help="Measure how good the engines are on your own data.")
-
-
-@app.callback()
-def group() -> None:
-    """Keeps ``faces`` a command of its own while it is the only one."""
 
 
 @app.command()
@@ -45,11 +43,7 @@ def faces(
             check_drawable(plot)
         config = settings().model_copy(update={"embedder": embedder} if embedder else {})
         detector, engine = load_detector(config), load_embedder(config)
-        bar = Progress(
-            TextColumn("faces"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=console, transient=True,
-        )  # fmt: skip
-        with bar:
+        with _progress("faces") as bar:
             task = bar.add_task("", total=len(data.photos))
             found = describe(data.photos, detector, engine, lambda: bar.advance(task))
         done = measure(data, found, engine.info, detector.info.id, enrol=enrol, left_out=left_out)
@@ -62,7 +56,39 @@ def faces(
             console.print(f"plot: {escape(str(plot))}", soft_wrap=True)
 
 
-def _write(path: Path, report: FacesReport) -> None:
+@app.command()
+def speech(
+    transcripts: Annotated[
+        Path, typer.Argument(help="A tab-separated table with the columns file and reference; paths relative to it.")
+    ],
+    transcriber: Annotated[
+        str | None, typer.Option(help="As CASTLINE_TRANSCRIBER: pocketsphinx, whisper:FOLDER …; default: settings.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write all numbers and texts to this file.")] = None,
+) -> None:
+    """Hear recordings whose words are known: word error rate and speed, per file and in total."""
+    from castline.speech import load_transcriber
+
+    with friendly_errors():
+        check_countable()
+        utterances = read_transcripts(transcripts)
+        config = settings().model_copy(update={"transcriber": transcriber} if transcriber else {})
+        engine = load_transcriber(config)
+        with _progress("speech") as bar:
+            task = bar.add_task("", total=len(utterances))
+            report = evaluate(utterances, engine, config, lambda: bar.advance(task))
+        _print_speech(transcripts.name, report)
+        if json:
+            _write(json, report)
+
+
+def _progress(what: str) -> Progress:
+    return Progress(
+        TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+    )
+
+
+def _write(path: Path, report: Record) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -129,6 +155,31 @@ def _identification_table(found: Identification) -> Table:
     if found.rejected is not None and found.rejected_as_unknown is not None:
         table.add_row("rejected", "", "", "", f"{found.rejected:.1%}", f"{found.rejected_as_unknown:.1%}")
     return table
+
+
+def _print_speech(name: str, report: SpeechReport) -> None:
+    files, words = len(report.files), report.raw.words
+    console.print(f"[bold]{escape(name)}[/]  {files} {'file' if files == 1 else 'files'}, {words} words; "
+                  f"{escape(report.title)} ({escape(report.engine)})\n", soft_wrap=True)  # fmt: skip
+    table = _table("file", "audio", "RTF", "raw WER", "s/d/i", "norm. WER", "s/d/i")
+    for row in report.files:
+        table.add_row(escape(row.file), *_heard(row))
+    table.add_row("total", *_heard(report), style="bold")
+    console.print(table)
+    console.print("\n[dim]s/d/i: words substituted, deleted, inserted; "
+                  "raw: without case and punctuation; norm.: also one spelling for numbers, titles, contractions[/]",
+                  soft_wrap=True)  # fmt: skip
+    for row in report.files:
+        for warning in row.warnings:
+            console.print(f"  [yellow]{escape(row.file)}[/]: {escape(warning)}", soft_wrap=True)
+
+
+def _heard(report: SpeechReport | FileReport) -> Iterator[str]:
+    yield f"{report.audio_s:.1f} s"
+    yield "–" if report.rtf is None else f"{report.rtf:.2f}"
+    for found in (report.raw, report.normalised):
+        yield "–" if found.wer is None else f"{found.wer:.1%}"
+        yield f"{found.substitutions}/{found.deletions}/{found.insertions}"
 
 
 def _of(count: int, total: int) -> str:

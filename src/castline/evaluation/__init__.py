@@ -1,7 +1,8 @@
 """How good the engines are on somebody's own data: ``castline eval``.
 
 ``faces`` holds the measures, on embeddings alone; ``dataset`` reads labelled photos; ``measure`` puts
-both and the engines together; ``plot`` draws.
+both and the engines together; ``plot`` draws. ``speech`` counts word errors, on texts that ``normalise``
+makes comparable.
 """
 
 from castline.evaluation.dataset import PairList, PhotoFolder, read_dataset

@@ -23,6 +23,7 @@ from typing import IO, Any, Self
 import ffmpeg
 
 from castline.errors import CastlineError, FfmpegTimeout, ForbiddenMedia, NotMedia, ResourceError, UndecodableMedia
+from castline.settings import Settings
 
 #: Demuxers that read one file and nothing else. Playlists (hls, dash, concat, sdp, image2 …) are
 #: absent: they name other files and hosts. mov is safe because ``enable_drefs`` is off by default.
@@ -65,6 +66,25 @@ class Limits:
     timeout_s: float = 840.0
     memory_mb: int = 4096
     max_pixels: int = 8192 * 4320
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """The limits of the settings, with the ffmpeg that is there: on PATH, or from imageio-ffmpeg."""
+        return cls(
+            program=_program(settings.ffmpeg),
+            timeout_s=settings.ffmpeg_timeout_s,
+            memory_mb=settings.ffmpeg_memory_mb,
+            max_pixels=settings.max_pixels,
+        )
+
+
+def _program(name: str) -> str:
+    if shutil.which(name) is None:
+        with contextlib.suppress(ImportError, RuntimeError):  # the package is not there, or has none for this system
+            import imageio_ffmpeg
+
+            return str(imageio_ffmpeg.get_ffmpeg_exe())
+    return name
 
 
 def open_input(path: Path, limits: Limits, **options: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -80,12 +79,7 @@ def _sampled(path: Path, settings: Settings) -> Iterator[dict[int, bytes]]:
     from castline.media import FramesPiece, SplitSummary, probe, split
     from castline.media.ffmpeg import Limits
 
-    limits = Limits(
-        program=_program(settings),
-        timeout_s=settings.ffmpeg_timeout_s,
-        memory_mb=settings.ffmpeg_memory_mb,
-        max_pixels=settings.max_pixels,
-    )
+    limits = Limits.of(settings)
     probed = probe(path, limits)
     if probed.video is None:
         raise GalleryError(f"{path.name}: it has sound only, no picture")
@@ -96,17 +90,6 @@ def _sampled(path: Path, settings: Settings) -> Iterator[dict[int, bytes]]:
         if isinstance(piece, FramesPiece):
             with zipfile.ZipFile(io.BytesIO(piece.body)) as archive:
                 yield {time_ms: archive.read(f"{time_ms:09d}.jpg") for time_ms in piece.names}
-
-
-def _program(settings: Settings) -> str:
-    """The ffmpeg of the settings, or the one a package brings where no ffmpeg is installed."""
-    if shutil.which(settings.ffmpeg):
-        return settings.ffmpeg
-    try:
-        import imageio_ffmpeg
-    except ImportError:
-        return settings.ffmpeg
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def _people(frames: list[FrameFaces], limits: Thresholds) -> list[list[FaceTrack]]:

@@ -76,7 +76,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
                     logger.info("replaced or deleted while being read, ignored")
                     return None
             with watch.step("probe"):
-                probed = probe(path, _limits(settings))
+                probed = probe(path, Limits.of(settings))
             with watch.step("decode"):
                 _upload_units(path, probed, run, source, store, settings, summary)
         failure = summary.error
@@ -104,15 +104,6 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
     return run
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        program=settings.ffmpeg,
-        timeout_s=settings.ffmpeg_timeout_s,
-        memory_mb=settings.ffmpeg_memory_mb,
-        max_pixels=settings.max_pixels,
-    )
-
-
 def _download(store: ObjectStore, source: Source, info: ObjectInfo, path: Path, settings: Settings) -> bool:
     if info.size == 0:
         raise NotMedia("the file is empty")
@@ -130,7 +121,7 @@ def _upload_units(
     with ThreadPoolExecutor(_UPLOADS) as pool:
         waiting: deque[Future[bool]] = deque()
         for piece in split(
-            path, probed, settings.options(), _limits(settings), summary, max_duration_s=settings.max_duration_s
+            path, probed, settings.options(), Limits.of(settings), summary, max_duration_s=settings.max_duration_s
         ):
             audio = isinstance(piece, AudioPiece)
             unit = keys.UnitId(

@@ -1,0 +1,124 @@
+"""Texts that say the same compare equal, and texts that do not still differ."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from castline.evaluation.normalise import normalise, plain
+
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen " \
+        "seventeen eighteen nineteen".split()  # fmt: skip
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+
+
+def _spoken(number: int) -> str:
+    """British English, 0 <= number < 10^6."""
+    if number < 20:
+        return _ONES[number]
+    if number < 100:
+        return _TENS[number // 10 - 2] + (f"-{_ONES[number % 10]}" if number % 10 else "")
+    if number < 1000:
+        head, rest, glue = f"{_ONES[number // 100]} hundred", number % 100, " and "
+    else:
+        head, rest, glue = f"{_spoken(number // 1000)} thousand", number % 1000, " "
+        glue = " and " if rest < 100 else " "
+    return head + (glue + _spoken(rest) if rest else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ask not, what your COUNTRY…", "ask not what your country"),
+        ("don't – don’t", "dont dont"),
+        ("ill-disposed, press/yard", "ill disposed press yard"),
+        ("uh, Mr. Quilter & Co. 25", "uh mr quilter co 25"),
+        ("Ça va? Cafe\u0301!", "ça va café"),
+        ("हिन्दी, ठीक।", "हिन्दी ठीक"),
+        (" \t\n", ""),
+    ],
+)
+def test_plain_takes_off_case_and_punctuation_only(text: str, expected: str) -> None:
+    assert plain(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Mr. Quilter", "mister quilter"),
+        ("Dr. and Mrs. Smith", "doctor and missus smith"),
+        ("Uh, I, um, see. Hmm", "i see"),
+        ("[applause] yes (inaudible) <noise>", "yes"),
+        ("don't", "do not"),
+        ("won't can't cannot shan't", "will not can not can not shall not"),
+        ("it's been, he's gone", "it has been he has gone"),
+        ("it's here; that’s who's there", "it is here that is who is there"),
+        ("they're I'm we've you'll", "they are i am we have you will"),
+        ("I'd been, I'd go", "i had been i would go"),
+        ("let's; gonna, wanna", "let us going to want to"),
+        ("bread & butter", "bread and butter"),
+        ("OK 50%", "okay fifty per cent"),
+        ("1,250,000", "one million two hundred and fifty thousand"),
+        ("2 million", "two million"),
+        ("3.5", "three point five"),
+        ("$5", "five dollars"),
+        ("a hundred men", "100 men"),
+        ("nineteen hundred", "1900"),
+        ("in eighteen thirteen", "in 1813"),
+        ("nineteen ninety-nine was", "1999 was"),
+        ("a thousand and one nights", "1001 nights"),
+        ("two thousand three thousand", "2000 3000"),
+        ("one hundred two hundred", "100 200"),
+        ("twenty thirty thousand", "20 30000"),
+        ("Café naïve", "cafe naive"),
+    ],
+)
+def test_one_spelling_for_what_sounds_the_same(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("John's", "johns"),
+        ("two and three", "2 and 3"),
+        ("one two three", "1 2 3"),
+        ("sixty zero", "60 0"),
+        ("zero thousand", "0 thousand"),
+        ("two hundred and", "200 and"),
+        ("a hundredfold, hundreds, thousand", "a hundredfold hundreds thousand"),
+        ("umbrella, erect", "umbrella erect"),
+        ("o'clock", "oclock"),
+        ("", ""),
+        ("uh", ""),
+    ],
+)
+def test_what_is_left_as_it_is(text: str, expected: str) -> None:
+    assert normalise(text) == expected
+
+
+@given(st.integers(0, 999_999))
+def test_numbers_in_words_are_their_digits(number: int) -> None:
+    assert normalise(_spoken(number)) == str(number) == normalise(f"{number:,}")
+
+
+def test_every_number_below_a_hundred() -> None:
+    for number in range(100):
+        assert normalise(f"the {_spoken(number)} men") == f"the {number} men"
+
+
+@given(st.text(max_size=60))
+def test_any_text_becomes_words_with_single_spaces(text: str) -> None:
+    for found in (plain(text), normalise(text)):
+        assert found == " ".join(found.split())
+        assert "'" not in found
+    assert plain(plain(text)) == plain(text)
+
+
+@given(st.lists(st.sampled_from([*_ONES, *_TENS, *"hundred thousand million a and 5 20 men".split()]), max_size=8))
+def test_any_words_around_numbers_are_survived(words: list[str]) -> None:
+    found = normalise(" ".join(words)).split()
+    assert bool(found) == bool(words)
+    assert found.count("men") == words.count("men")
+    assert normalise(" ".join(found)).count("men") == words.count("men")
