@@ -136,5 +136,5 @@ def short_clips(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., 
     clips = []
     for index, start in enumerate((1, 10, 13, 18)):
         clips.append(folder / f"clip-{index}.mp4")
-        ffmpeg("-ss", start, "-i", demo, "-t", 1.0, *_X264, clips[-1])
+        ffmpeg("-ss", start, "-i", demo, "-t", 1.0, "-vf", "scale=-2:270", *_X264, clips[-1])
     return clips

@@ -16,7 +16,8 @@ from castline.cli.connect import Connection, connect, console, friendly_errors, 
 from castline.cli.render import STATE_STYLE, print_result, relative, watch
 from castline.cli.run import run_media
 from castline.cli.transfer import download_media, download_result, media_files, upload
-from castline.progress import MediaProgress, progress_of
+from castline.progress import Lookout, progress_of
+from castline.records import ObjectInfo
 from castline.settings import settings
 from castline.stages.complete import read_result
 
@@ -100,7 +101,9 @@ def status(
     """Every media and how far it is; progress bars while work goes on."""
     with friendly_errors():
         there = connect(endpoint_url)
-        medias = watch(console, lambda: _look(there)) if wait else _look(there)
+        infos = _all_media(there)
+        look = Lookout(infos, there.store, there.settings)
+        medias = watch(console, look) if wait else [progress_of(info, there.store, there.settings) for info in infos]
         if not medias:
             console.print(f"no media in s3://{there.settings.input_bucket}")
             return
@@ -115,11 +118,11 @@ def status(
         console.print(table)
 
 
-def _look(there: Connection) -> list[MediaProgress]:
+def _all_media(there: Connection) -> list[ObjectInfo]:
     from castline import keys
 
     return [
-        progress_of(info, there.store, there.settings)
+        info
         for listed in there.store.find(there.settings.input_bucket)
         if keys.is_media(listed.key) and (info := there.store.head(there.settings.input_bucket, listed.key))
     ]
@@ -136,7 +139,7 @@ def results(
     """Show a result and download its files."""
     with friendly_errors():
         there = connect(endpoint_url)
-        wanted = [item.media for item in _look(there) if item.media.startswith(media)] if everything else [media]
+        wanted = [info.key for info in _all_media(there) if info.key.startswith(media)] if everything else [media]
         shown = 0
         for key in wanted:
             result = read_result(key, there.store, there.settings) if key else None

@@ -15,8 +15,8 @@ from castline.cli.transfer import download_result, media_files, place_media, upl
 from castline.errors import GalleryError, LocalStackError
 from castline.models.report import prepare
 from castline.people import add_photo, photos_in
-from castline.progress import MediaProgress, progress_of
-from castline.records import Result
+from castline.progress import Lookout
+from castline.records import ObjectInfo, Result
 from castline.settings import Settings, settings
 from castline.stages.analyse import Engines, embed_photo
 from castline.storage import S3Store
@@ -47,7 +47,7 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None) -> int
         _enrol(gallery or _demo_gallery(path), local)
         with console.status(f"uploading {len(files)} file(s)"):
             keys = list(upload(files, local.store, config))
-        medias = watch(console, lambda: _look(keys, local))
+        medias = watch(console, Lookout(_uploaded(keys, local), local.store, config))
         results = [item.result for item in medias if item.result]
         for (source, key), result in zip(files, results, strict=True):
             download_result(key, output, local.store, config)
@@ -84,13 +84,13 @@ def _stack(config: Settings, slots: int) -> Iterator[_Local]:
             stack.stop()
 
 
-def _look(keys: list[str], local: _Local) -> list[MediaProgress]:
+def _uploaded(keys: list[str], local: _Local) -> list[ObjectInfo]:
     found = []
     for key in keys:
         info = local.store.head(local.settings.input_bucket, key)
         if info is None:
             raise LocalStackError(f"s3://{local.settings.input_bucket}/{key} vanished while it was processed")
-        found.append(progress_of(info, local.store, local.settings))
+        found.append(info)
     return found
 
 
