@@ -78,14 +78,12 @@ def progress_of(info: ObjectInfo, store: ObjectStore, settings: Settings) -> Med
     if result:
         return MediaProgress(media, result.status, result=result)
     run, manifest = current_run(info, store, settings)
-    made = {"frames": 0, "audio": 0}
-    for item in store.find(settings.stage1_bucket, f"{media}/{run}/"):
-        unit = keys.parse_unit(item.key)
-        if unit:
-            made[unit.kind] += 1
     if manifest:
         kinds = [unit.kind for unit in manifest.units]
-        made = {"frames": kinds.count("frames"), "audio": kinds.count("audio")}
+    else:  # still being split: what there is so far
+        found = (keys.parse_unit(item.key) for item in store.find(settings.stage1_bucket, f"{media}/{run}/"))
+        kinds = [unit.kind for unit in found if unit]
+    made = {"frames": kinds.count("frames"), "audio": kinds.count("audio")}
     written = written_parts(media, run, store, settings)
     ended = [unit.kind for units in written for unit in units.values()]
     done = {"frames": ended.count("frames"), "audio": ended.count("audio")}

@@ -12,14 +12,13 @@ from rich.table import Table
 from castline import __version__
 from castline.cli import eval as evaluation
 from castline.cli import models, people
-from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs
+from castline.cli.connect import connect, console, friendly_errors, quiet_logs
 from castline.cli.render import STATE_STYLE, print_result, relative, watch
 from castline.cli.run import run_media
 from castline.cli.transfer import download_media, download_result, media_files, upload
 from castline.progress import Lookout, progress_of
-from castline.records import ObjectInfo
 from castline.settings import settings
-from castline.stages.complete import read_result
+from castline.stages.complete import read_result, uploaded_media
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,18 +54,14 @@ def run(
 
 @app.command()
 def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2) -> None:
-    """Start the local stack and leave it running; finish what a crash left undone."""
-    from castline.local.reconcile import reconcile
+    """Start the local stack and leave it running; it finishes what a crash left undone."""
     from castline.local.stack import start_detached
 
     with friendly_errors():
         config = settings()
         with console.status("starting the local stack"):
             stack = start_detached(config, slots)
-            again = reconcile(stack, connect().store, config)
         console.print(f"[green]up[/]  AWS_ENDPOINT_URL={stack.endpoint_url}  (upload to s3://{config.input_bucket})")
-        if again:
-            console.print(f"    {again} unfinished event(s) sent again")
 
 
 @app.command()
@@ -101,7 +96,7 @@ def status(
     """Every media and how far it is; progress bars while work goes on."""
     with friendly_errors():
         there = connect(endpoint_url)
-        infos = _all_media(there)
+        infos = list(uploaded_media(there.store, there.settings))
         look = Lookout(infos, there.store, there.settings)
         medias = watch(console, look) if wait else [progress_of(info, there.store, there.settings) for info in infos]
         if not medias:
@@ -118,16 +113,6 @@ def status(
         console.print(table)
 
 
-def _all_media(there: Connection) -> list[ObjectInfo]:
-    from castline import keys
-
-    return [
-        info
-        for listed in there.store.find(there.settings.input_bucket)
-        if keys.is_media(listed.key) and (info := there.store.head(there.settings.input_bucket, listed.key))
-    ]
-
-
 @app.command()
 def results(
     media: Annotated[str, typer.Argument(help="Key of the media; with --all, a prefix of keys.")] = "",
@@ -139,7 +124,9 @@ def results(
     """Show a result and download its files."""
     with friendly_errors():
         there = connect(endpoint_url)
-        wanted = [info.key for info in _all_media(there) if info.key.startswith(media)] if everything else [media]
+        wanted = [media]
+        if everything:
+            wanted = [info.key for info in uploaded_media(there.store, there.settings) if info.key.startswith(media)]
         shown = 0
         for key in wanted:
             result = read_result(key, there.store, there.settings) if key else None

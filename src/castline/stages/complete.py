@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
@@ -139,6 +140,14 @@ def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | 
     except ValidationError:
         logger.warning("a result of another version was left aside", media=media)
         return None
+
+
+def uploaded_media(store: ObjectStore, settings: Settings) -> Iterator[ObjectInfo]:
+    """Every media of the input bucket, as ``head`` sees its current version."""
+    for listed in store.find(settings.input_bucket):
+        # A listing has no versions, and they are part of a run's identity.
+        if keys.is_media(listed.key) and (info := store.head(settings.input_bucket, listed.key)):
+            yield info
 
 
 def current_run(info: ObjectInfo, store: ObjectStore, settings: Settings) -> tuple[str, Manifest | None]:

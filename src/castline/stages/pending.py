@@ -9,7 +9,7 @@ from castline import keys
 from castline.events import object_created
 from castline.records import ObjectInfo
 from castline.settings import Settings
-from castline.stages.complete import current_run, finished, written_parts
+from castline.stages.complete import current_run, finished, uploaded_media, written_parts
 from castline.storage.base import ObjectStore
 
 
@@ -19,12 +19,7 @@ def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[
     Yields:
         Name of the function to invoke, and the S3 event to invoke it with. Sending one twice does no harm.
     """
-    for listed in store.find(settings.input_bucket):
-        if not keys.is_media(listed.key):
-            continue
-        info = store.head(settings.input_bucket, listed.key)
-        if info is None:
-            continue
+    for info in uploaded_media(store, settings):
         if not finished(info, store, settings):
             yield from _missing(info, store, settings)
 
