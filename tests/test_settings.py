@@ -20,7 +20,16 @@ _VALUES = {
     float: "7.5",
     Path: "/somewhere",
 }
-_CHOICES = {"sampling": "keyframes", "profile": "classic", "language": "en"}
+_CHOICES = {
+    "sampling": "keyframes",
+    "profile": "classic",
+    "language": "en",
+    "task": "translate",
+    "prompt": "Minutes.",
+    "word_times": "False",
+    "hotwords": "('Ada', 'Bernoulli numbers')",
+}
+_WRITTEN = {"hotwords": "Ada, Bernoulli numbers,"}
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +64,7 @@ def test_every_field_is_read_from_its_variable(name: str, monkeypatch: pytest.Mo
     annotation = Settings.model_fields[name].annotation
     value = _CHOICES.get(name) or _VALUES[annotation]  # type: ignore[index]
     for variable in _variables(name):
-        monkeypatch.setenv(variable, value)
+        monkeypatch.setenv(variable, _WRITTEN.get(name, value))
         assert str(getattr(Settings(), name)) == value, variable
         monkeypatch.delenv(variable)
 
@@ -104,6 +113,11 @@ def test_options_carry_every_choice_of_the_settings() -> None:
         "embedder": "e",
         "transcriber": "t",
         "language": "de",
+        "task": "translate",
+        "prompt": "p",
+        "hotwords": ("h",),
+        "word_times": False,
+        "beam": 1,
     }
     assert set(changed) == set(Options.model_fields)
     assert Settings(**changed).options().model_dump() == changed  # type: ignore[arg-type]

@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.records import Segment
+from castline.errors import ModelError
+from castline.records import Segment, SpeechOptions
 
 Image = NDArray[np.uint8]
 """An RGB picture, shape (height, width, 3), uint8."""
@@ -29,6 +30,11 @@ class EngineInfo:
         role: ``detector``, ``embedder`` or ``transcriber``.
         source: where its weights were found, for people (``bundled``, or a path).
         reason: one readable line: why this engine and not a better one.
+        languages: BCP-47 codes a transcriber knows; ``("*",)`` where the model decides.
+        word_times: whether every word has times, and not only every segment.
+        translates: whether it can write down in English what is said in another language.
+        prompts: whether an initial prompt and hot words reach it.
+        extra: what to ``pip install 'castline[...]'`` for it.
     """
 
     id: str
@@ -40,6 +46,9 @@ class EngineInfo:
     dimension: int | None = None
     languages: tuple[str, ...] = ()
     word_times: bool = False
+    translates: bool = False
+    prompts: bool = False
+    extra: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +82,19 @@ class Embedder(Protocol):
         ...
 
 
+_NOTHING_SPECIAL = SpeechOptions()
+
+
 @dataclass(frozen=True, slots=True)
 class Speech:
     """A request to transcribe.
 
     Attributes:
         samples: mono 16 kHz float32 in -1..1, shape (n,).
-        language: BCP-47 tag, or None to detect (engines with one language ignore it).
     """
 
     samples: NDArray[np.float32]
-    language: str | None = None
+    options: SpeechOptions = _NOTHING_SPECIAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +108,35 @@ class Transcription:
 class Transcriber(Protocol):
     info: EngineInfo
 
-    def transcribe(self, speech: Speech) -> Transcription: ...
+    def transcribe(self, speech: Speech) -> Transcription:
+        """Segments in order of time, with words where the engine has word times.
+
+        The options have passed ``check_request``.
+        """
+        ...
+
+
+def check_request(info: EngineInfo, options: SpeechOptions) -> tuple[str, ...]:
+    """Whether a speech engine can do what is asked: wrong words would be worse than none.
+
+    Returns:
+        Warnings, for what only makes the words worse.
+
+    Raises:
+        ModelError: a language or a task that the engine does not know.
+    """
+    code = language_code(options.language)
+    if code and info.languages != ("*",) and code not in info.languages:
+        raise ModelError(
+            f"{info.title} does not know the language {options.language!r}, only {', '.join(info.languages)}"
+        )
+    if options.task == "translate" and not info.translates:
+        raise ModelError(f"{info.title} cannot translate, only transcribe")
+    if (options.prompt or options.hotwords) and not info.prompts:
+        return (f"{info.title} takes no prompt and no hot words; they were ignored",)
+    return ()
+
+
+def language_code(tag: str | None) -> str | None:
+    """What engines call the language of a BCP-47 tag: ``en-GB`` is ``en``."""
+    return tag.replace("_", "-").partition("-")[0].lower() if tag else None

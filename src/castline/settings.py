@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from castline.records import Options, Sampling
 
@@ -44,6 +44,16 @@ class Settings(BaseSettings):
     """Wanted length of one stage-1 audio chunk in seconds."""
     language: str | None = None
     """Language of the speech (BCP-47), or unset to detect."""
+    task: Literal["transcribe", "translate"] = "transcribe"
+    """``transcribe``, or ``translate`` into English."""
+    prompt: str | None = None
+    """Text that sets vocabulary and style of the transcript."""
+    hotwords: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names and terms to listen for, separated by commas."""
+    word_times: bool = True
+    """Whether results have every word with its times, or segments only."""
+    beam: int = 5
+    """Width of the beam search; 1 is greedy and faster."""
 
     detector: str = "auto"
     """Face detector; see ``castline models list``."""
@@ -89,6 +99,17 @@ class Settings(BaseSettings):
     port: int = 4566
     """Port of the local AWS endpoint."""
 
+    @field_validator("hotwords", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("language", "prompt", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        """A template cannot leave a variable out; it sets it to nothing."""
+        return value or None
+
     def model_post_init(self, _context: object) -> None:
         for field, suffix in (
             ("input_bucket", "input"),
@@ -111,6 +132,11 @@ class Settings(BaseSettings):
             embedder=self.embedder,
             transcriber=self.transcriber,
             language=self.language,
+            task=self.task,
+            prompt=self.prompt,
+            hotwords=self.hotwords,
+            word_times=self.word_times,
+            beam=self.beam,
         )
 
 

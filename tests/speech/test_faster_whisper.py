@@ -17,6 +17,7 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES
 from castline.engines import Speech
 from castline.errors import ModelCorrupt, ModelError, ModelNotFound
 from castline.media.chunks import SAMPLE_RATE
+from castline.records import SpeechOptions
 from castline.speech.faster_whisper_engine import REQUIRED_FILES, FasterWhisperTranscriber, missing_files
 
 _WIDTH, _HEADS, _MELS = 16, 2, 80
@@ -128,7 +129,7 @@ def test_the_tiny_net_is_a_complete_folder(folder: Path) -> None:
 def test_speech_becomes_segments_with_words_and_numbers(
     whisper: FasterWhisperTranscriber, folder: Path, speech
 ) -> None:
-    found = whisper.transcribe(Speech(speech, "en"))
+    found = whisper.transcribe(Speech(speech, SpeechOptions(language="en")))
     assert found.language == "en"
     assert found.segments
     length = len(speech) / SAMPLE_RATE
@@ -144,23 +145,23 @@ def test_speech_becomes_segments_with_words_and_numbers(
 
 
 def test_a_net_that_repeats_itself_is_suspected_and_kept(whisper: FasterWhisperTranscriber, speech) -> None:
-    segments = whisper.transcribe(Speech(speech, "en")).segments
+    segments = whisper.transcribe(Speech(speech, SpeechOptions(language="en"))).segments
     looping = [segment for segment in segments if (segment.compression_ratio or 0) > 2.4]
     assert looping
     assert all(segment.suspect for segment in looping)
 
 
 def test_the_same_speech_gives_the_same_part(whisper: FasterWhisperTranscriber, speech) -> None:
-    first = whisper.transcribe(Speech(speech, "en"))
-    whisper.transcribe(Speech(speech[::-1].copy(), "en"))
-    assert whisper.transcribe(Speech(speech, "en")) == first
+    first = whisper.transcribe(Speech(speech, SpeechOptions(language="en")))
+    whisper.transcribe(Speech(speech[::-1].copy(), SpeechOptions(language="en")))
+    assert whisper.transcribe(Speech(speech, SpeechOptions(language="en"))) == first
 
 
 def test_silence_says_nothing(whisper: FasterWhisperTranscriber) -> None:
     for language in (None, "en"):
-        found = whisper.transcribe(Speech(np.zeros(5 * SAMPLE_RATE, np.float32), language))
+        found = whisper.transcribe(Speech(np.zeros(5 * SAMPLE_RATE, np.float32), SpeechOptions(language=language)))
         assert (found.segments, found.language) == ((), language)
-    assert whisper.transcribe(Speech(np.zeros(0, np.float32), "en")).segments == ()
+    assert whisper.transcribe(Speech(np.zeros(0, np.float32), SpeechOptions(language="en"))).segments == ()
 
 
 class _Multilingual:
@@ -183,17 +184,17 @@ def polyglot(whisper: FasterWhisperTranscriber, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(("tag", "code"), [("en-GB", "en"), ("DE", "de"), ("zh-Hant-TW", "zh")])
 def test_language_tags_are_understood(tag: str, code: str, polyglot: FasterWhisperTranscriber, speech) -> None:
-    assert polyglot.transcribe(Speech(speech, tag)).language == code
+    assert polyglot.transcribe(Speech(speech, SpeechOptions(language=tag))).language == code
 
 
 def test_an_unknown_language_is_said_once_and_for_all(polyglot: FasterWhisperTranscriber, speech) -> None:
     with pytest.raises(ModelError, match="'tlh'") as caught:
-        polyglot.transcribe(Speech(speech, "tlh"))
+        polyglot.transcribe(Speech(speech, SpeechOptions(language="tlh")))
     assert not caught.value.retryable
 
 
 def test_a_net_of_one_language_takes_any_tag(whisper: FasterWhisperTranscriber, speech) -> None:
-    assert whisper.transcribe(Speech(speech[: 2 * SAMPLE_RATE], "de-CH")).language == "en"
+    assert whisper.transcribe(Speech(speech[: 2 * SAMPLE_RATE], SpeechOptions(language="de-CH"))).language == "en"
 
 
 @pytest.mark.parametrize("lacking", [*REQUIRED_FILES, "vocabulary.json"])

@@ -206,7 +206,7 @@ def hear(path: Path, transcriber: Transcriber, settings: Settings) -> Heard:
 
 
 def _part(unit: AudioUnit, body: bytes, transcriber: Transcriber, settings: Settings) -> AudioPart:
-    speech = Speech(decode_flac(body), settings.language)
+    speech = Speech(decode_flac(body), settings.options())
     begin = time.perf_counter()
     heard = transcriber.transcribe(speech)
     seconds = time.perf_counter() - begin

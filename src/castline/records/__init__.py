@@ -39,7 +39,7 @@ from castline.records.result import (
     json_schema,
     merge_ranges,
 )
-from castline.records.source import AudioStream, ObjectInfo, Options, Probe, Source, VideoStream
+from castline.records.source import AudioStream, ObjectInfo, Options, Probe, Source, SpeechOptions, VideoStream
 from castline.records.units import AudioUnit, Frame, FramesUnit, Manifest, Unit, Usage
 
 __all__ = [
@@ -77,6 +77,7 @@ __all__ = [
     "Segment",
     "Sighting",
     "Source",
+    "SpeechOptions",
     "SpokenSegment",
     "StageTiming",
     "Status",

@@ -92,6 +92,7 @@ class AudioPart(Record):
     transcriber: str
     language: str | None
     segments: tuple[Segment, ...]
+    warnings: tuple[str, ...] = ()
     usage: Usage
 
 

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
 from castline.records.base import Record, Sampling
 
 
-class Options(Record):
+class SpeechOptions(Record):
+    """What a speech engine is asked for.
+
+    Attributes:
+        language: BCP-47 tag of the speech, or None to let the engine decide.
+        task: ``transcribe`` writes down what is said; ``translate`` writes it down in English.
+        prompt: text that sets vocabulary and style, as if it had been said just before.
+        hotwords: names and terms to listen for.
+        beam: width of the beam search; 1 is greedy.
+    """
+
+    language: str | None = Field(None, min_length=2, max_length=35)
+    task: Literal["transcribe", "translate"] = "transcribe"
+    prompt: str | None = Field(None, max_length=1000)
+    hotwords: tuple[str, ...] = Field((), max_length=100)
+    beam: int = Field(5, ge=1, le=20)
+
+
+class Options(SpeechOptions):
     """Every choice that changes what is computed; part of the run's identity.
 
     Attributes:
         interval_s: wanted distance of sampled frames, seconds.
         long_side: frames are scaled down to at most this many pixels on their longer side.
         chunk_s: wanted length of an audio chunk, seconds; cuts fall on silences near it.
-        language: BCP-47 tag of the speech, or None to let the engine decide.
+        word_times: whether the result has every word with its times, or segments only.
     """
 
     sampling: Sampling = "auto"
@@ -27,7 +46,7 @@ class Options(Record):
     detector: str = "auto"
     embedder: str = "auto"
     transcriber: str = "auto"
-    language: str | None = None
+    word_times: bool = True
 
 
 class Source(Record):

@@ -72,7 +72,7 @@ class FasterWhisperTranscriber:
     def transcribe(self, speech: Speech) -> Transcription:
         found, facts = self._model.transcribe(
             speech.samples,
-            language=self._language(speech.language),
+            language=self._language(speech.options.language),
             vad_filter=True,
             word_timestamps=True,
             condition_on_previous_text=False,  # chunks stand alone; a loop in one must not reach the next
@@ -102,4 +102,4 @@ class FasterWhisperTranscriber:
                     suspect=silent or item.compression_ratio > _COMPRESSION,
                 )
             )
-        return Transcription(language=facts.language if segments else speech.language, segments=tuple(segments))
+        return Transcription(language=facts.language if segments else speech.options.language, segments=tuple(segments))

@@ -18,7 +18,7 @@ from castline import keys
 from castline.engines import Detector, Embedder, Speech, Transcriber
 from castline.errors import CastlineError, GalleryError, UnitError
 from castline.events import Event, objects_created
-from castline.records import AudioPart, Embedding, ErrorPart, Failure, FramesPart, Record
+from castline.records import AudioPart, Embedding, ErrorPart, Failure, FramesPart, Record, SpeechOptions
 from castline.settings import Settings
 from castline.stages.common import Stopwatch
 from castline.stages.complete import complete_run
@@ -123,7 +123,7 @@ def analyse_unit(unit: keys.UnitId, store: ObjectStore, settings: Settings, engi
         part: Record = (
             _faces(unit, body, engines, watch)
             if unit.kind == "frames"
-            else _speech(unit, body, engines, watch, settings.language)
+            else _speech(unit, body, engines, watch, settings.options())
         )
     except CastlineError as error:
         if error.retryable:
@@ -156,7 +156,7 @@ def _faces(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch)
     )
 
 
-def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch, language: str | None) -> AudioPart:
+def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch, options: SpeechOptions) -> AudioPart:
     from castline.speech.audio import decode_flac
 
     with watch.step("load"):
@@ -164,7 +164,7 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
     with watch.step("decode"):
         samples = decode_flac(body)
     with watch.step("transcribe"):
-        heard = transcriber.transcribe(Speech(samples, language))
+        heard = transcriber.transcribe(Speech(samples, options))
     return AudioPart(
         unit=unit.name,
         transcriber=transcriber.info.id,
