@@ -6,7 +6,7 @@ import pytest
 
 from castline import progress
 from castline.progress import Lookout, MediaProgress
-from castline.records import ObjectInfo
+from castline.records import Source
 from castline.settings import Settings
 from castline.storage import MemoryStore
 
@@ -14,15 +14,15 @@ from castline.storage import MemoryStore
 def test_few_are_asked_and_the_finished_never_again(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def answer(info: ObjectInfo, *_: object) -> MediaProgress:
-        asked.append(info.key)
-        return MediaProgress(info.key, "complete")
+    def answer(source: Source, *_: object) -> MediaProgress:
+        asked.append(source.key)
+        return MediaProgress(source.key, "complete")
 
     monkeypatch.setattr(progress, "progress_of", answer)
-    infos = [ObjectInfo(key=f"{number:03d}.mp4", size=1, etag="x") for number in range(40)]
-    look = Lookout(infos, MemoryStore(), Settings())
+    sources = [Source(bucket="in", key=f"{number:03d}.mp4", etag="x", version=None, size=1) for number in range(40)]
+    look = Lookout(sources, MemoryStore(), Settings())
     assert sum(item.finished for item in look()) == 16
-    assert [item.media for item in look()] == [info.key for info in infos]
+    assert [item.media for item in look()] == [source.key for source in sources]
     assert all(item.finished for item in look())
     look()
-    assert asked == [info.key for info in infos]
+    assert asked == [source.key for source in sources]

@@ -163,10 +163,15 @@ def test_buckets_are_private_encrypted_and_tls_only(source: dict[str, Any]) -> N
 @pytest.mark.parametrize(("profile", "suffixes"), [("full", UNITS), ("classic", UNITS | {".jpg"})])
 def test_uploads_reach_the_functions(source: dict[str, Any], profile: str, suffixes: set[str]) -> None:
     buckets = resolver(source, PipelineProfile=profile).resources("AWS::S3::Bucket")
-    [uploaded] = buckets["InputBucket"]["NotificationConfiguration"]["LambdaConfigurations"]
+    uploaded, removed = buckets["InputBucket"]["NotificationConfiguration"]["LambdaConfigurations"]
     assert uploaded == {
         "Event": "s3:ObjectCreated:*",
         "Function": "arn:aws:lambda:us-east-1:000000000000:function:video-splitting",
+    }
+    assert removed == {
+        **uploaded,
+        "Event": "s3:ObjectRemoved:*",
+        "Filter": {"S3Key": {"Rules": [{"Name": "suffix", "Value": ".json"}]}},
     }
     units = buckets["Stage1Bucket"]["NotificationConfiguration"]["LambdaConfigurations"]
     assert {unit["Filter"]["S3Key"]["Rules"][0]["Value"] for unit in units} == suffixes
@@ -232,13 +237,19 @@ def test_packaging(transformed: dict[str, Any]) -> None:
 
 
 def test_every_variable_of_a_function_is_one_the_code_reads(source: dict[str, Any]) -> None:
+    from castline.records import Options
     from castline.settings import Settings
 
     fields = {f"CASTLINE_{name.upper()}" for name in Settings.model_fields} | {"PIPELINE_PROFILE"}
     variables = source["Globals"]["Function"]["Environment"]["Variables"]
     ours = {name for name in variables if not name.startswith("POWERTOOLS_")}
     assert ours <= fields
-    assert len(ours) == 11
+    # What changes the result can be chosen at deployment; for these the default is right.
+    assert {f"CASTLINE_{name.upper()}" for name in Options.model_fields} - ours == {
+        "CASTLINE_DETECTOR",
+        "CASTLINE_FRAMES_PER_UNIT",
+        "CASTLINE_LONG_SIDE",
+    }
 
 
 def test_reserved_concurrency_is_optional(source: dict[str, Any]) -> None:

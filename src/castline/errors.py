@@ -8,6 +8,7 @@
     │   ├── MediaTooLarge             beyond a limit on bytes, pixels or duration
     │   ├── FfmpegTimeout             beyond the limit on time; once more would take as long
     │   └── UndecodableMedia          streams are there, but nothing could be decoded
+    ├── OptionsError                  a sidecar that asks for what there is not; never retryable
     ├── UnitError                     a stage-1 object that cannot be read; never retryable
     ├── GalleryError                  a photo or a name that cannot be enrolled; never retryable
     ├── EvaluationError               data that cannot be evaluated; never retryable
@@ -78,6 +79,11 @@ class FfmpegTimeout(MediaError):
 
 class UndecodableMedia(MediaError):
     code = "undecodable_media"
+
+
+class OptionsError(CastlineError):
+    code = "options"
+    retryable = False
 
 
 class UnitError(CastlineError):

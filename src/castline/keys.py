@@ -1,6 +1,8 @@
 """The S3 layout, decided here and nowhere else.
 
-    stage-1   <media>/<run>/manifest.json
+    input     <media>, <media>.json                         the sidecar: options for this media
+    stage-1   <media>/<run>/options.json                    what the run was asked for; before its units
+              <media>/<run>/manifest.json                   after its units
               <media>/<run>/frames/0000.zip
               <media>/<run>/audio/0000.flac
     output    <media>/<run>/parts/frames-0000.json          part
@@ -112,6 +114,20 @@ def result_key(media: str, name: str = RESULT) -> str:
 def is_view(name: str) -> bool:
     """Whether a name below ``<media>/`` is a published file, and not a part or another media's."""
     return _VIEW.fullmatch(name) is not None
+
+
+def options_key(media: str, run: str) -> str:
+    return f"{media}/{run}/options.json"
+
+
+def sidecar_key(media: str) -> str:
+    return f"{media}.json"
+
+
+def media_of(input_key: str) -> str | None:
+    """The media that an object of the input bucket is, or is the sidecar of; None for foreign objects."""
+    media = input_key.removesuffix(".json")
+    return media if is_media(media) else None
 
 
 def parse_unit(stage1_key: str) -> UnitId | None:

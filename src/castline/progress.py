@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from castline import keys
-from castline.records import ObjectInfo, Result
+from castline.records import Result, Source
 from castline.settings import Settings
 from castline.stages.complete import current_run, finished, written_parts
 from castline.storage.base import ObjectStore
@@ -49,35 +49,31 @@ class Lookout:
     is finished stays so. Asking costs about five requests.
 
     Args:
-        infos: what ``head`` said of the input objects, in the order of their upload.
+        sources: the uploads, in their order.
     """
 
     _ASKED = 16
 
-    def __init__(self, infos: Sequence[ObjectInfo], store: ObjectStore, settings: Settings) -> None:
-        self._infos = infos
+    def __init__(self, sources: Sequence[Source], store: ObjectStore, settings: Settings) -> None:
+        self._sources = sources
         self._store = store
         self._settings = settings
-        self._seen = {info.key: MediaProgress(info.key, "waiting") for info in infos}
+        self._seen = {source.key: MediaProgress(source.key, "waiting") for source in sources}
 
     def __call__(self) -> list[MediaProgress]:
-        unfinished = [info for info in self._infos if not self._seen[info.key].finished]
-        for info in unfinished[: self._ASKED]:
-            self._seen[info.key] = progress_of(info, self._store, self._settings)
+        unfinished = [source for source in self._sources if not self._seen[source.key].finished]
+        for source in unfinished[: self._ASKED]:
+            self._seen[source.key] = progress_of(source, self._store, self._settings)
         return list(self._seen.values())
 
 
-def progress_of(info: ObjectInfo, store: ObjectStore, settings: Settings) -> MediaProgress:
-    """The state of the current version of one input object.
-
-    Args:
-        info: what ``head`` said of it.
-    """
-    media = info.key
-    result = finished(info, store, settings)
+def progress_of(source: Source, store: ObjectStore, settings: Settings) -> MediaProgress:
+    """The state of the current upload of one media."""
+    media = source.key
+    result = finished(source, store, settings)
     if result:
         return MediaProgress(media, result.status, result=result)
-    run, manifest = current_run(info, store, settings)
+    run, manifest = current_run(source, store, settings)
     if manifest:
         kinds = [unit.kind for unit in manifest.units]
     else:  # still being split: what there is so far

@@ -17,8 +17,8 @@ from castline.cli.connect import Connection
 from castline.errors import LocalStackError, StorageError
 from castline.records import Failure, Manifest, Usage
 from castline.settings import Settings
-from castline.stages.common import run_of, source_of
 from castline.stages.complete import complete_run
+from castline.stages.request import read_request, read_source
 from castline.storage import MemoryStore
 
 Run = Callable[..., Result]
@@ -58,10 +58,9 @@ def _finished(store: MemoryStore, media: str, code: str = "not_media") -> None:
     """A media whose run has ended with an error."""
     settings = Settings()
     store.put(settings.input_bucket, media, b"text")
-    info = store.head(settings.input_bucket, media)
-    assert info
-    source = source_of(settings.input_bucket, info)
-    run = run_of(source, settings.options())
+    source = read_source(settings.input_bucket, media, store)
+    assert source
+    run = read_request(source, store, settings).run
     manifest = Manifest(
         run=run,
         source=source,

@@ -34,7 +34,7 @@ def test_a_folder_s_tree_becomes_the_keys(tmp_path: Path, store: MemoryStore, se
     (tmp_path / "odd.mp4").mkdir()
     files = media_files(tmp_path)
     assert [key for _, key in files] == ["top.mkv", "week 1/a.ogg", "week 1/lesson/b.MP4"]
-    assert list(upload(files, store, settings)) == [key for _, key in files]
+    assert list(upload(files, {}, store, settings)) == [key for _, key in files]
     assert {key: body.decode() for (_, key), body in store.objects.items()} == {key: key for _, key in files}
     assert {bucket for bucket, _ in store.objects} == {settings.input_bucket}
 

@@ -13,6 +13,7 @@ from castline.local import LocalStack
 from castline.progress import MediaProgress, progress_of
 from castline.records import Result
 from castline.settings import Settings
+from castline.stages.request import read_source
 from castline.storage import S3Store
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -32,9 +33,9 @@ class Pipeline:
         return key
 
     def look(self, key: str) -> MediaProgress:
-        info = self.store.head(self.settings.input_bucket, key)
-        assert info is not None
-        return progress_of(info, self.store, self.settings)
+        source = read_source(self.settings.input_bucket, key, self.store)
+        assert source is not None
+        return progress_of(source, self.store, self.settings)
 
     def results(self, keys: Sequence[str], timeout_s: float = 120) -> dict[str, Result]:
         """Wait until every media has its result."""

@@ -31,8 +31,8 @@ from castline.records import (
 )
 from castline.settings import Settings
 from castline.stages import analyse_event
-from castline.stages.common import run_of, source_of
 from castline.stages.complete import read_result
+from castline.stages.request import Request, read_request, read_source
 from castline.storage import MemoryStore
 
 MODEL = "dlib-resnet-v1"
@@ -130,14 +130,19 @@ class World:
 
     def run(self, key: str) -> str:
         """The run id of what lies under the key now."""
-        info = self.store.head(self.settings.input_bucket, key)
-        assert info
-        return run_of(source_of(self.settings.input_bucket, info), self.settings.options())
+        return self.request(key).run
+
+    def request(self, key: str) -> Request:
+        source = read_source(self.settings.input_bucket, key, self.store)
+        assert source
+        return read_request(source, self.store, self.settings)
 
     def split(self, key: str = "talk.mp4", colours: Sequence[str] = ("red",), chunks: int = 1) -> list[keys.UnitId]:
         """What the splitter would leave: one frames unit per colour (two frames each), and audio chunks."""
-        info = self.upload(key)
-        run = self.run(key)
+        self.upload(key)
+        request = self.request(key)
+        run = request.run
+        self.store.put(self.settings.stage1_bucket, keys.options_key(key, run), request.options.to_json())
         made: list[FramesUnit | AudioUnit] = []
         units = []
         for at, colour in enumerate(colours):
@@ -155,8 +160,8 @@ class World:
             units.append(unit)
         manifest = Manifest(
             run=run,
-            source=source_of(self.settings.input_bucket, info),
-            options=self.settings.options(),
+            source=request.source,
+            options=request.options,
             probe=None,
             duration_s=2.0 * len(colours),
             sample_times_ms=tuple(at * 1000 for at in range(2 * len(colours))),

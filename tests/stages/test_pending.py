@@ -7,6 +7,7 @@ from castline.events import object_created, objects_created
 from castline.progress import progress_of
 from castline.stages import failure_event, pending
 from castline.stages.analyse import analyse_event
+from castline.stages.request import read_source
 
 
 def _pending(world) -> list[tuple[str, str]]:
@@ -73,8 +74,8 @@ def test_the_events_do_finish_the_work(world) -> None:
 
 def test_progress_is_read_off_the_buckets(world, failure_envelope) -> None:
     def look():
-        info = world.store.head(world.settings.input_bucket, "talk.mp4")
-        return progress_of(info, world.store, world.settings)
+        source = read_source(world.settings.input_bucket, "talk.mp4", world.store)
+        return progress_of(source, world.store, world.settings)
 
     world.upload("talk.mp4")
     assert (look().state, look().units) == ("waiting", 0)

@@ -33,8 +33,8 @@ def test_a_video_becomes_units_and_then_a_manifest(world, odd_media: dict[str, P
     assert _split(world, "week 1/both.mp4") == {"runs": [run]}
     prefix = f"week 1/both.mp4/{run}"
     written = world.written(world.settings.stage1_bucket)
-    assert written[-1] == f"{prefix}/manifest.json"
-    assert set(written) == {f"{prefix}/{name}" for name in ("frames/0000.zip", "audio/0000.flac", "manifest.json")}
+    assert (written[0], written[-1]) == (f"{prefix}/options.json", f"{prefix}/manifest.json")
+    assert set(written[1:-1]) == {f"{prefix}/{name}" for name in ("frames/0000.zip", "audio/0000.flac")}
     manifest = _manifest(world, "week 1/both.mp4")
     assert [unit.name for unit in manifest.units] == ["frames-0000", "audio-0000"]
     assert (manifest.media, manifest.run, manifest.error) == ("week 1/both.mp4", run, None)

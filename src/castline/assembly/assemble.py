@@ -85,6 +85,9 @@ def assemble(
     clock = _Clock(manifest)
     people, images = _people(frame_parts, gallery, clock)
     segments = _spoken(stitch(audio), people)
+    if not manifest.options.word_times:  # stitching needed them
+        segments = tuple(segment.model_copy(update={"words": ()}) for segment in segments)
+    heard = dict.fromkeys(warning for _, part in audio for warning in part.warnings)
     failures = _failures(manifest, parts, errors, clock)
     status: Status = "failed" if manifest.error and not manifest.units else "complete"
     if failures or (manifest.error and manifest.units):
@@ -96,7 +99,7 @@ def assemble(
         status=status,
         error=manifest.error or (failures[0].error if failures else None),
         failures=failures,
-        warnings=(*manifest.warnings, *warnings),
+        warnings=(*manifest.warnings, *heard, *warnings),
         source=manifest.source,
         options=manifest.options,
         sampling=manifest.sampling,
@@ -107,7 +110,7 @@ def assemble(
         people=people,
         transcript=Transcript(
             engine=audio[0][1].transcriber if audio else None,
-            language=next((part.language for _, part in audio if part.language), None),  # silence has none
+            language=_language(audio),
             text=" ".join(segment.text.strip() for segment in segments if not segment.suspect),
             segments=segments,
         ),
@@ -115,6 +118,16 @@ def assemble(
         processing=Processing(timings=_timings(usages), cost=cost_of(usages, len(manifest.units))),
     )
     return Assembly(result, images)
+
+
+def _language(audio: Sequence[tuple[AudioUnit, AudioPart]]) -> str | None:
+    """The language most is said in: where nobody is told, each chunk guesses for itself, music too."""
+    seconds: dict[str, float] = {}
+    for _, part in audio:
+        if part.language:
+            spoken = sum(segment.end_s - segment.start_s for segment in part.segments)
+            seconds[part.language] = seconds.get(part.language, 0.0) + spoken
+    return min(seconds, key=lambda code: (-seconds[code], code), default=None)
 
 
 def main_embedder(parts: Sequence[FramesPart]) -> str | None:

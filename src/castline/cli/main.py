@@ -12,13 +12,15 @@ from rich.table import Table
 from castline import __version__
 from castline.cli import eval as evaluation
 from castline.cli import models, people
+from castline.cli.asked import Beam, Hotword, Language, Prompt, Translate, WordTimes, asked
 from castline.cli.connect import connect, console, friendly_errors, quiet_logs
 from castline.cli.render import STATE_STYLE, print_result, relative, watch
 from castline.cli.run import run_media
 from castline.cli.transfer import download_media, download_result, media_files, upload
 from castline.progress import Lookout, progress_of
 from castline.settings import settings
-from castline.stages.complete import read_result, uploaded_media
+from castline.stages.complete import read_result
+from castline.stages.request import uploaded_media
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,10 +48,17 @@ def run(
     output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
     slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2,
     gallery: Annotated[Path | None, typer.Option(help="People to know: a folder of photos per name.")] = None,
+    language: Language = None,
+    translate: Translate = False,
+    prompt: Prompt = None,
+    hotword: Hotword = None,
+    beam: Beam = None,
+    word_times: WordTimes = None,
 ) -> None:
     """Start the stack, process PATH, show the timeline, stop the stack."""
     with friendly_errors():
-        raise typer.Exit(run_media(path, output, slots, gallery))
+        flags = asked(language, translate, prompt, hotword, beam, word_times)
+        raise typer.Exit(run_media(path, output, slots, gallery, flags))
 
 
 @app.command()
@@ -77,14 +86,21 @@ def down() -> None:
 @app.command("upload")
 def upload_command(
     path: Annotated[Path, typer.Argument(help="A media file, or a folder whose tree becomes the keys.")],
+    language: Language = None,
+    translate: Translate = False,
+    prompt: Prompt = None,
+    hotword: Hotword = None,
+    beam: Beam = None,
+    word_times: WordTimes = None,
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Upload media to the input bucket."""
+    """Upload media to the input bucket. A file <media>.json beside a media goes with it: its options."""
     with friendly_errors():
+        flags = asked(language, translate, prompt, hotword, beam, word_times)
         files = media_files(path)
         there = connect(endpoint_url)
         with console.status(f"uploading {len(files)} file(s) to {there.where}"):
-            for key in upload(files, there.store, there.settings):
+            for key in upload(files, flags, there.store, there.settings):
                 console.print(f"  s3://{there.settings.input_bucket}/{key}", markup=False)
 
 
@@ -96,9 +112,9 @@ def status(
     """Every media and how far it is; progress bars while work goes on."""
     with friendly_errors():
         there = connect(endpoint_url)
-        infos = list(uploaded_media(there.store, there.settings))
-        look = Lookout(infos, there.store, there.settings)
-        medias = watch(console, look) if wait else [progress_of(info, there.store, there.settings) for info in infos]
+        sources = list(uploaded_media(there.store, there.settings))
+        look = Lookout(sources, there.store, there.settings)
+        medias = watch(console, look) if wait else [progress_of(each, there.store, there.settings) for each in sources]
         if not medias:
             console.print(f"no media in s3://{there.settings.input_bucket}")
             return
@@ -126,7 +142,7 @@ def results(
         there = connect(endpoint_url)
         wanted = [media]
         if everything:
-            wanted = [info.key for info in uploaded_media(there.store, there.settings) if info.key.startswith(media)]
+            wanted = [each.key for each in uploaded_media(there.store, there.settings) if each.key.startswith(media)]
         shown = 0
         for key in wanted:
             result = read_result(key, there.store, there.settings) if key else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
@@ -16,9 +17,10 @@ from castline.errors import GalleryError, LocalStackError
 from castline.models.report import prepare
 from castline.people import add_photo, photos_in
 from castline.progress import Lookout
-from castline.records import ObjectInfo, Result
+from castline.records import Result, Source
 from castline.settings import Settings, settings
 from castline.stages.analyse import Engines, embed_photo
+from castline.stages.request import read_source
 from castline.storage import S3Store
 
 DEMO_GALLERY = "gallery"  # beside the demo video
@@ -30,8 +32,11 @@ class _Local:
     settings: Settings
 
 
-def run_media(path: Path, output: Path, slots: int, gallery: Path | None) -> int:
+def run_media(path: Path, output: Path, slots: int, gallery: Path | None, flags: Mapping[str, Any]) -> int:
     """Process a file or folder; print and download the results.
+
+    Args:
+        flags: options for all of them, as a sidecar names them.
 
     Returns:
         Exit status: 0 when every media ended ``complete``, 1 otherwise.
@@ -46,7 +51,7 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None) -> int
     with _stack(config, slots) as local:
         _enrol(gallery or _demo_gallery(path), local)
         with console.status(f"uploading {len(files)} file(s)"):
-            keys = list(upload(files, local.store, config))
+            keys = list(upload(files, flags, local.store, config))
         medias = watch(console, Lookout(_uploaded(keys, local), local.store, config))
         results = [item.result for item in medias if item.result]
         for (source, key), result in zip(files, results, strict=True):
@@ -84,13 +89,13 @@ def _stack(config: Settings, slots: int) -> Iterator[_Local]:
             stack.stop()
 
 
-def _uploaded(keys: list[str], local: _Local) -> list[ObjectInfo]:
+def _uploaded(keys: list[str], local: _Local) -> list[Source]:
     found = []
     for key in keys:
-        info = local.store.head(local.settings.input_bucket, key)
-        if info is None:
+        source = read_source(local.settings.input_bucket, key, local.store)
+        if source is None:
             raise LocalStackError(f"s3://{local.settings.input_bucket}/{key} vanished while it was processed")
-        found.append(info)
+        found.append(source)
     return found
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from castline import keys
+from castline.cli.asked import sidecar
 from castline.errors import KeyLayoutError, NotMedia
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
@@ -31,9 +33,21 @@ def media_files(path: Path) -> list[tuple[Path, str]]:
     return [(item, keys.check_media_key(item.relative_to(path).as_posix())) for item in found]
 
 
-def upload(files: Sequence[tuple[Path, str]], store: ObjectStore, settings: Settings) -> Iterator[str]:
-    """Upload in order; yields each key when it is there."""
-    for path, key in files:
+def upload(
+    files: Sequence[tuple[Path, str]], flags: Mapping[str, Any], store: ObjectStore, settings: Settings
+) -> Iterator[str]:
+    """Upload in order, each with its sidecar; yields each key when it is there.
+
+    Args:
+        flags: options for all of them, over what their sidecars say.
+
+    Raises:
+        OptionsError: a sidecar or a flag says what the pipeline would refuse; nothing is uploaded then.
+    """
+    sidecars = [sidecar(path, flags, settings) for path, _ in files]
+    for (path, key), asked in zip(files, sidecars, strict=True):
+        if asked is not None:  # first, so that the media is not run without it
+            store.put(settings.input_bucket, keys.sidecar_key(key), asked)
         store.put(settings.input_bucket, key, path)
         yield key
 

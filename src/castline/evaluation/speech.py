@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from castline.assembly.speech import stitch
-from castline.engines import Speech, Transcriber
+from castline.engines import Speech, Transcriber, check_request
 from castline.errors import EvaluationError, MediaError, NoStreams, UnitError
 from castline.evaluation.normalise import normalise, plain
 from castline.media import AudioPiece, SplitSummary, probe, split
@@ -206,7 +206,9 @@ def hear(path: Path, transcriber: Transcriber, settings: Settings) -> Heard:
 
 
 def _part(unit: AudioUnit, body: bytes, transcriber: Transcriber, settings: Settings) -> AudioPart:
-    speech = Speech(decode_flac(body), settings.options())
+    options = settings.options()
+    warnings = check_request(transcriber.info, options)
+    speech = Speech(decode_flac(body), options)
     begin = time.perf_counter()
     heard = transcriber.transcribe(speech)
     seconds = time.perf_counter() - begin
@@ -215,6 +217,7 @@ def _part(unit: AudioUnit, body: bytes, transcriber: Transcriber, settings: Sett
         transcriber=transcriber.info.id,
         language=heard.language,
         segments=heard.segments,
+        warnings=warnings,
         usage=Usage(stage="speech", seconds=seconds, memory_mb=settings.memory_mb),
     )
 

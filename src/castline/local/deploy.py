@@ -59,6 +59,12 @@ class Deployment:
             "ChunkSeconds": f"{settings.chunk_s:g}",
             "Embedder": settings.embedder,
             "Transcriber": settings.transcriber,
+            "Language": settings.language or "",
+            "SpeechTask": settings.task,
+            "SpeechPrompt": settings.prompt or "",
+            "HotWords": ",".join(settings.hotwords),
+            "WordTimes": str(settings.word_times).lower(),
+            "BeamSize": str(settings.beam),
         }
         known = {key: value for key, value in from_settings.items() if key in parsed.get("Parameters", {})}
         return cls(parsed, path.resolve().parent, parameter_values(parsed, {**known, **parameters}))

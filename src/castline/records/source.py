@@ -50,18 +50,25 @@ class Options(SpeechOptions):
 
 
 class Source(Record):
-    """The exact object a run read. ``version``: its VersionId, where the bucket has versions."""
+    """The exact objects a run read.
+
+    Attributes:
+        version: VersionId, where the bucket has versions.
+        sidecar: ETag of the media's sidecar, if it has one.
+    """
 
     bucket: str
     key: str
     etag: str
     version: str | None
     size: int
+    sidecar: str | None = None
 
     @property
     def identity(self) -> str:
-        """What tells this upload from the next one under the same key."""
-        return self.version or self.etag
+        """What tells this upload, and what was asked of it, from the next one under the same key."""
+        upload = self.version or self.etag
+        return f"{upload}+{self.sidecar}" if self.sidecar else upload
 
 
 class VideoStream(Record):
@@ -100,8 +107,3 @@ class ObjectInfo(Record):
     etag: str
     version: str | None = None
     last_modified: datetime | None = None
-
-    @property
-    def identity(self) -> str:
-        """What tells this upload from the next one under the same key."""
-        return self.version or self.etag

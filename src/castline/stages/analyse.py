@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from aws_lambda_powertools import Logger
 
 from castline import keys
-from castline.engines import Detector, Embedder, Speech, Transcriber
+from castline.engines import Detector, Embedder, Speech, Transcriber, check_request
 from castline.errors import CastlineError, GalleryError, UnitError
 from castline.events import Event, objects_created
-from castline.records import AudioPart, Embedding, ErrorPart, Failure, FramesPart, Record, SpeechOptions
+from castline.records import AudioPart, Embedding, ErrorPart, Failure, FramesPart, Options, Record, SpeechOptions
 from castline.settings import Settings
 from castline.stages.common import Stopwatch
 from castline.stages.complete import complete_run
@@ -123,7 +123,7 @@ def analyse_unit(unit: keys.UnitId, store: ObjectStore, settings: Settings, engi
         part: Record = (
             _faces(unit, body, engines, watch)
             if unit.kind == "frames"
-            else _speech(unit, body, engines, watch, settings.options())
+            else _speech(unit, body, engines, watch, _options(unit, store, settings))
         )
     except CastlineError as error:
         if error.retryable:
@@ -156,11 +156,19 @@ def _faces(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch)
     )
 
 
+def _options(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> Options:
+    body = store.get(settings.stage1_bucket, keys.options_key(unit.media, unit.run))
+    if body is None:
+        raise UnitError("what the run was asked for is gone")
+    return Options.from_json(body)
+
+
 def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch, options: SpeechOptions) -> AudioPart:
     from castline.speech.audio import decode_flac
 
     with watch.step("load"):
         transcriber = engines.transcriber
+    warnings = check_request(transcriber.info, options)
     with watch.step("decode"):
         samples = decode_flac(body)
     with watch.step("transcribe"):
@@ -170,6 +178,7 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
         transcriber=transcriber.info.id,
         language=heard.language,
         segments=heard.segments,
+        warnings=warnings,
         usage=watch.usage(),
     )
 

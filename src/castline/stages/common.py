@@ -1,4 +1,4 @@
-"""What several stages need: the run of an object, and a stopwatch for usage records."""
+"""What several stages need: a stopwatch for usage records."""
 
 from __future__ import annotations
 
@@ -6,18 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from castline import keys
-from castline.records import SCHEMA_VERSION, ObjectInfo, Options, Source, Usage
+from castline.records import Usage
 from castline.settings import Settings
-
-
-def source_of(bucket: str, info: ObjectInfo) -> Source:
-    return Source(bucket=bucket, key=info.key, etag=info.etag, version=info.version, size=info.size)
-
-
-def run_of(source: Source, options: Options) -> str:
-    """The run id of one upload under the given options, in this version's format of records."""
-    return keys.run_id(source.bucket, source.key, source.identity, f"{SCHEMA_VERSION} {options.model_dump_json()}")
 
 
 class Stopwatch:

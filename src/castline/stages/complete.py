@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
@@ -19,10 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 from castline import keys
 from castline.assembly import Assembly, assemble, main_embedder
 from castline.gallery import PhotoEmbedder, load_gallery
-from castline.records import AudioPart, ErrorPart, FramesPart, Manifest, ObjectInfo, Part, Result
+from castline.records import AudioPart, ErrorPart, FramesPart, Manifest, Part, Result, Source
 from castline.report import render_views
 from castline.settings import Settings
-from castline.stages.common import run_of, source_of
+from castline.stages.request import read_request, read_source
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="assembly", child=True)
@@ -101,7 +100,7 @@ def _read_all(wanted: list[str], store: ObjectStore, settings: Settings) -> list
 
 
 def _superseded(manifest: Manifest, store: ObjectStore) -> bool:
-    current = store.head(manifest.source.bucket, manifest.source.key)
+    current = read_source(manifest.source.bucket, manifest.source.key, store)
     return current is not None and current.identity != manifest.source.identity
 
 
@@ -142,38 +141,27 @@ def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | 
         return None
 
 
-def uploaded_media(store: ObjectStore, settings: Settings) -> Iterator[ObjectInfo]:
-    """Every media of the input bucket, as ``head`` sees its current version."""
-    for listed in store.find(settings.input_bucket):
-        # A listing has no versions, and they are part of a run's identity.
-        if keys.is_media(listed.key) and (info := store.head(settings.input_bucket, listed.key)):
-            yield info
-
-
-def current_run(info: ObjectInfo, store: ObjectStore, settings: Settings) -> tuple[str, Manifest | None]:
+def current_run(source: Source, store: ObjectStore, settings: Settings) -> tuple[str, Manifest | None]:
     """The run of the current upload of a media, and its manifest if it is split.
 
     Found by what was split rather than by these settings alone: the splitter may have run with others.
-
-    Args:
-        info: what ``head`` said of the input object.
     """
-    expected = run_of(source_of(settings.input_bucket, info), settings.options())
-    likely = keys.manifest_key(info.key, expected)
-    others = (item.key for item in store.find(settings.stage1_bucket, f"{info.key}/") if item.key != likely)
+    expected = read_request(source, store, settings).run
+    likely = keys.manifest_key(source.key, expected)
+    others = (item.key for item in store.find(settings.stage1_bucket, f"{source.key}/") if item.key != likely)
     for key in chain([likely], others):
         parsed = keys.parse_manifest(key)
-        body = store.get(settings.stage1_bucket, key) if parsed and parsed[0] == info.key else None
+        body = store.get(settings.stage1_bucket, key) if parsed and parsed[0] == source.key else None
         if body is None:
             continue
         with contextlib.suppress(ValidationError):  # of another version of Castline
             manifest = Manifest.from_json(body)
-            if manifest.source.identity == info.identity:
+            if manifest.source.identity == source.identity:
                 return manifest.run, manifest
     return expected, None
 
 
-def finished(info: ObjectInfo, store: ObjectStore, settings: Settings) -> Result | None:
+def finished(source: Source, store: ObjectStore, settings: Settings) -> Result | None:
     """The published result of the current upload of a media."""
-    result = read_result(info.key, store, settings)
-    return result if result and result.source.identity == info.identity else None
+    result = read_result(source.key, store, settings)
+    return result if result and result.source.identity == source.identity else None

@@ -10,8 +10,8 @@ from castline import keys
 from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed, objects_created
 from castline.records import ErrorPart, Failure, Manifest, Usage
 from castline.settings import Settings
-from castline.stages.common import run_of, source_of
 from castline.stages.complete import complete_run
+from castline.stages.request import read_request, read_source
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="failure-recorder")
@@ -53,20 +53,20 @@ def _record(
 def _record_split(
     item: ObjectCreated, failure: Failure, store: ObjectStore, settings: Settings
 ) -> tuple[str, str] | None:
-    info = store.head(item.bucket, item.key)
-    if info is None:
+    media = keys.media_of(item.key)
+    source = read_source(item.bucket, media, store) if media else None
+    if source is None:
         return None
-    source = source_of(item.bucket, info)
-    options = settings.options()
-    run = run_of(source, options)
+    request = read_request(source, store, settings)
     manifest = Manifest(
-        run=run,
+        run=request.run,
         source=source,
-        options=options,
+        options=request.options,
         probe=None,
         units=(),
         error=failure,
         usage=Usage(stage="split", seconds=0.0, memory_mb=settings.memory_mb),
     )
-    store.put(settings.stage1_bucket, keys.manifest_key(item.key, run), manifest.to_json(), if_absent=True)
-    return item.key, run
+    manifest_key = keys.manifest_key(source.key, request.run)
+    store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=True)
+    return source.key, request.run

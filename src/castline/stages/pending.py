@@ -7,9 +7,10 @@ from typing import Any
 
 from castline import keys
 from castline.events import object_created
-from castline.records import ObjectInfo
+from castline.records import Source
 from castline.settings import Settings
-from castline.stages.complete import current_run, finished, uploaded_media, written_parts
+from castline.stages.complete import current_run, finished, written_parts
+from castline.stages.request import uploaded_media
 from castline.storage.base import ObjectStore
 
 
@@ -19,20 +20,20 @@ def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[
     Yields:
         Name of the function to invoke, and the S3 event to invoke it with. Sending one twice does no harm.
     """
-    for info in uploaded_media(store, settings):
-        if not finished(info, store, settings):
-            yield from _missing(info, store, settings)
+    for source in uploaded_media(store, settings):
+        if not finished(source, store, settings):
+            yield from _missing(source, store, settings)
 
 
-def _missing(info: ObjectInfo, store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
-    run, manifest = current_run(info, store, settings)
+def _missing(source: Source, store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
+    run, manifest = current_run(source, store, settings)
     if manifest is None:
-        yield settings.splitter_function, object_created(settings.input_bucket, info.key)
+        yield settings.splitter_function, object_created(settings.input_bucket, source.key)
         return
-    done, failed = written_parts(info.key, run, store, settings)
+    done, failed = written_parts(source.key, run, store, settings)
     missing = [unit for unit in manifest.units if unit.name not in done.keys() | failed.keys()]
     for unit in missing:
-        key = keys.UnitId(info.key, run, unit.kind, unit.index).stage1_key
+        key = keys.UnitId(source.key, run, unit.kind, unit.index).stage1_key
         yield settings.analyser_function, object_created(settings.stage1_bucket, key)
     if not missing:
-        yield settings.analyser_function, object_created(settings.stage1_bucket, keys.manifest_key(info.key, run))
+        yield settings.analyser_function, object_created(settings.stage1_bucket, keys.manifest_key(source.key, run))

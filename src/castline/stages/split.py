@@ -15,9 +15,10 @@ from castline.errors import CastlineError, DiskFull, MediaTooLarge, NotMedia
 from castline.events import Event, ObjectCreated, objects_created
 from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
-from castline.records import Failure, Manifest, ObjectInfo, Probe, Source
+from castline.records import Failure, Manifest, Probe, Source
 from castline.settings import Settings
-from castline.stages.common import Stopwatch, run_of, source_of
+from castline.stages.common import Stopwatch
+from castline.stages.request import Request, read_request, read_source
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="video-splitting")
@@ -37,7 +38,7 @@ def split_event(event: Event, store: ObjectStore, settings: Settings) -> dict[st
 
 
 def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> str | None:
-    """Split the current version of one object.
+    """Split the current upload of one media; an event of its sidecar is one of the media.
 
     Events may be late or repeated; whatever they say, the version that is there now is the one
     worth processing. Errors that lie in the media end in a manifest that names them.
@@ -45,40 +46,42 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
     Raises:
         CastlineError: a retryable one; the platform invokes again.
     """
-    if item.bucket != settings.input_bucket or not keys.is_media(item.key):
+    media = keys.media_of(item.key)
+    if item.bucket != settings.input_bucket or media is None:
         logger.info("not ours, ignored", key=item.key, bucket=item.bucket)
         return None
-    info = store.head(item.bucket, item.key)
-    if info is None:
-        logger.info("gone before it was read, ignored", key=item.key)
+    source = read_source(item.bucket, media, store)
+    if source is None:
+        logger.info("gone before it was read, or not there yet, ignored", key=media)
         return None
-    source = source_of(item.bucket, info)
-    options = settings.options()
-    run = run_of(source, options)
-    logger.append_keys(media=item.key, run=run)
-    manifest_key = keys.manifest_key(item.key, run)
+    request = read_request(source, store, settings)
+    run = request.run
+    logger.append_keys(media=media, run=run)
+    manifest_key = keys.manifest_key(media, run)
     if len(manifest_key.encode()) > keys.MAX_KEY_BYTES:
         logger.error("the key is so long that S3 takes no result beside it, ignored")
         return None
-    if store.head(settings.stage1_bucket, manifest_key):
-        logger.info("already split, ignored")
+    if done := store.get(settings.stage1_bucket, manifest_key):
+        _publish_again(done, media, run, manifest_key, store, settings)
         return None
     watch = Stopwatch("split", settings)
     summary = SplitSummary()
     probed: Probe | None = None
     failure: CastlineError | None = None
     try:
-        keys.check_media_key(item.key)
+        keys.check_media_key(media)
+        if request.error:
+            raise request.error
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
-            path = Path(folder) / f"media{PurePosixPath(item.key).suffix.lower()}"
+            path = Path(folder) / f"media{PurePosixPath(media).suffix.lower()}"
             with watch.step("download"):
-                if not _download(store, source, info, path, settings):
+                if not _download(store, source, path, settings):
                     logger.info("replaced or deleted while being read, ignored")
                     return None
             with watch.step("probe"):
                 probed = probe(path, Limits.of(settings))
             with watch.step("decode"):
-                _upload_units(path, probed, run, source, store, settings, summary)
+                _upload_units(path, probed, request, store, settings, summary)
         failure = summary.error
     except CastlineError as error:
         if error.retryable:
@@ -89,7 +92,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
     manifest = Manifest(
         run=run,
         source=source,
-        options=options,
+        options=request.options,
         probe=probed,
         duration_s=summary.duration_s(probed) if probed else None,
         sampling=summary.sampling,
@@ -104,29 +107,49 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
     return run
 
 
-def _download(store: ObjectStore, source: Source, info: ObjectInfo, path: Path, settings: Settings) -> bool:
-    if info.size == 0:
+def _publish_again(
+    manifest: bytes, media: str, run: str, manifest_key: str, store: ObjectStore, settings: Settings
+) -> None:
+    """A sidecar may come back as it was before: the run is there, but another one's result is shown.
+
+    Writing the manifest once more asks stage 2 whether the run is complete, and that publishes it.
+    """
+    from castline.stages.complete import read_result  # stage 1 rarely needs what assembles
+
+    published = read_result(media, store, settings)
+    if published is None or published.run == run:
+        logger.info("already split, ignored")
+        return
+    logger.info("already split; asked to be published again", instead_of=published.run)
+    store.put(settings.stage1_bucket, manifest_key, manifest)
+
+
+def _download(store: ObjectStore, source: Source, path: Path, settings: Settings) -> bool:
+    if source.size == 0:
         raise NotMedia("the file is empty")
-    if info.size > settings.max_bytes:
-        raise MediaTooLarge(f"{info.size / 1e9:.1f} GB is more than the limit of {settings.max_bytes / 1e9:.1f} GB")
+    if source.size > settings.max_bytes:
+        raise MediaTooLarge(f"{source.size / 1e9:.1f} GB is more than the limit of {settings.max_bytes / 1e9:.1f} GB")
     try:
-        return store.download(source.bucket, info, path)
+        return store.download(source.bucket, source, path)
     except OSError as error:
-        raise DiskFull(f"no room for {info.size / 1e6:.0f} MB on the temporary disk: {error}") from error
+        raise DiskFull(f"no room for {source.size / 1e6:.0f} MB on the temporary disk: {error}") from error
 
 
 def _upload_units(
-    path: Path, probed: Probe, run: str, source: Source, store: ObjectStore, settings: Settings, summary: SplitSummary
+    path: Path, probed: Probe, request: Request, store: ObjectStore, settings: Settings, summary: SplitSummary
 ) -> None:
+    # Units are analysed before the manifest is written, so what they need to know comes first.
+    options_key = keys.options_key(request.source.key, request.run)
+    store.put(settings.stage1_bucket, options_key, request.options.to_json())
     with ThreadPoolExecutor(_UPLOADS) as pool:
         waiting: deque[Future[bool]] = deque()
         for piece in split(
-            path, probed, settings.options(), Limits.of(settings), summary, max_duration_s=settings.max_duration_s
+            path, probed, request.options, Limits.of(settings), summary, max_duration_s=settings.max_duration_s
         ):
             audio = isinstance(piece, AudioPiece)
             unit = keys.UnitId(
-                source.key,
-                run,
+                request.source.key,
+                request.run,
                 "audio" if audio else "frames",
                 piece.unit.index if isinstance(piece, AudioPiece) else piece.index,
             )

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from castline.records import ObjectInfo
+from castline.records import ObjectInfo, Source
 
 CONTENT_TYPES = {
     ".json": "application/json",
     ".html": "text/html; charset=utf-8",
+    ".ttml": "application/ttml+xml; charset=utf-8",
+    ".tsv": "text/tab-separated-values; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
     ".srt": "application/x-subrip; charset=utf-8",
     ".vtt": "text/vtt; charset=utf-8",
@@ -34,7 +36,7 @@ class ObjectStore(Protocol):
         """An object's bytes; None when there is none."""
         ...
 
-    def download(self, bucket: str, info: ObjectInfo, path: Path) -> bool:
+    def download(self, bucket: str, info: ObjectInfo | Source, path: Path) -> bool:
         """Write exactly the object that ``head`` saw to a file; False when it is gone or replaced."""
         ...
 

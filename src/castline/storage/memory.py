@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from castline.records import ObjectInfo
+from castline.records import ObjectInfo, Source
 
 
 class MemoryStore:
@@ -23,7 +23,7 @@ class MemoryStore:
     def get(self, bucket: str, key: str) -> bytes | None:
         return self.objects.get((bucket, key))
 
-    def download(self, bucket: str, info: ObjectInfo, path: Path) -> bool:
+    def download(self, bucket: str, info: ObjectInfo | Source, path: Path) -> bool:
         current = self.head(bucket, info.key)
         if current is None or current.etag != info.etag:
             return False

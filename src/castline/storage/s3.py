@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from castline.errors import StorageError
-from castline.records import ObjectInfo
+from castline.records import ObjectInfo, Source
 from castline.storage.base import CONTENT_TYPES
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
@@ -55,7 +55,7 @@ class S3Store:
                 raise
         return body
 
-    def download(self, bucket: str, info: ObjectInfo, path: Path) -> bool:
+    def download(self, bucket: str, info: ObjectInfo | Source, path: Path) -> bool:
         exact = {"VersionId": info.version} if info.version else {"IfMatch": f'"{info.etag}"'}
         with _storage_errors(bucket, info.key):
             try:

@@ -1,0 +1,120 @@
+"""What is asked of a media: which upload of it, and with which options.
+
+The deployment's options are the defaults. A sidecar, the object ``<media>.json`` beside the media,
+overrides them for this media, whether it comes before the media or after; its ETag is part of the
+run's identity, so a changed sidecar is a new run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+
+from castline import keys
+from castline.errors import CastlineError, OptionsError
+from castline.records import SCHEMA_VERSION, Options, Source
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+#: What a sidecar may say. The rest is the deployment's: its image holds the engines.
+PER_MEDIA = tuple("language task prompt hotwords word_times beam chunk_s sampling interval_s long_side".split())
+_MAX_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One run to be: the upload, its options, and what is wrong with its sidecar.
+
+    Attributes:
+        error: set when the sidecar cannot be followed; ``options`` are then the deployment's.
+    """
+
+    source: Source
+    options: Options
+    error: CastlineError | None = None
+
+    @property
+    def run(self) -> str:
+        """The run id, in this version's format of records."""
+        choices = f"{SCHEMA_VERSION} {self.options.model_dump_json()}"
+        return keys.run_id(self.source.bucket, self.source.key, self.source.identity, choices)
+
+
+def read_source(bucket: str, media: str, store: ObjectStore) -> Source | None:
+    """The current upload of a media; None when it is gone."""
+    info = store.head(bucket, media)
+    if info is None:
+        return None
+    sidecar = store.head(bucket, keys.sidecar_key(media))
+    return Source(
+        bucket=bucket,
+        key=media,
+        etag=info.etag,
+        version=info.version,
+        size=info.size,
+        sidecar=sidecar.etag if sidecar else None,
+    )
+
+
+def uploaded_media(store: ObjectStore, settings: Settings) -> Iterator[Source]:
+    """The current upload of every media of the input bucket."""
+    for listed in store.find(settings.input_bucket):
+        # A listing has no versions, and they are part of a run's identity.
+        if keys.is_media(listed.key) and (source := read_source(settings.input_bucket, listed.key, store)):
+            yield source
+
+
+def read_request(source: Source, store: ObjectStore, settings: Settings) -> Request:
+    """The options of an upload: the deployment's, and its sidecar's over them."""
+    defaults = settings.options()
+    if source.sidecar is None:
+        return Request(source, defaults)
+    key = keys.sidecar_key(source.key)
+    try:
+        info = store.head(source.bucket, key)
+        if info and info.size > _MAX_BYTES:
+            raise OptionsError(f"{key} has {info.size} bytes; a sidecar has {_MAX_BYTES} at most")
+        body = store.get(source.bucket, key)
+        return Request(source, override(defaults, body, key) if body is not None else defaults)
+    except OptionsError as error:
+        return Request(source, defaults, error)
+
+
+def override(defaults: Options, body: bytes, name: str) -> Options:
+    """The options that a sidecar asks for.
+
+    Args:
+        name: what messages call the sidecar.
+
+    Raises:
+        OptionsError: not a JSON object, or a key or value that there is not.
+    """
+    try:
+        asked = json.loads(body)
+    except ValueError as error:  # of bytes that are no text, too
+        raise OptionsError(f"{name} is not JSON: {error}") from error
+    if not isinstance(asked, dict):
+        raise OptionsError(f"{name} is not a JSON object of options")
+    unknown = [key for key in asked if key not in PER_MEDIA]
+    if unknown:
+        raise OptionsError(f"{name}: {_unknown(unknown[0])}; known keys: {', '.join(PER_MEDIA)}")
+    try:
+        return Options.model_validate({**defaults.model_dump(), **asked})
+    except ValidationError as error:
+        first: Any = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise OptionsError(
+            f"{name}: {where}: {first['msg'][0].lower()}{first['msg'][1:]}", detail=str(error)
+        ) from error
+
+
+def _unknown(key: str) -> str:
+    if key in Options.model_fields:
+        return f"{key!r} is the deployment's to decide"
+    near = get_close_matches(key, PER_MEDIA, n=1)
+    return f"unknown key {key[:60]!r}" + (f", did you mean {near[0]!r}?" if near else "")
