@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from castline.cli.transfer import download_media, download_result, media_files, place_media, upload
-from castline.errors import KeyLayoutError, NotMedia
+from castline.errors import KeyLayoutError, NotMedia, OptionsError
 from castline.settings import Settings
 from castline.storage import MemoryStore
 
@@ -27,6 +28,29 @@ def _tree(root: Path, *names: str) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
+
+
+def test_sidecars_go_first_with_the_flags_over_them(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
+    _tree(tmp_path, "a.mp4", "week 1/b.ogg", "week 1/c.ogg")
+    (tmp_path / "a.mp4.json").write_text('{"language": "de", "beam": 2}')
+    (tmp_path / "notes.json").write_text("{}")
+    list(upload(media_files(tmp_path), {}, store, settings))
+    assert [key for _, key in store.writes] == ["a.mp4.json", "a.mp4", "week 1/b.ogg", "week 1/c.ogg"]
+    list(upload(media_files(tmp_path), {"beam": 1, "hotwords": ["Zoë"]}, store, settings))
+    said = {key: json.loads(body) for (_, key), body in store.objects.items() if key.endswith(".json")}
+    assert said["a.mp4.json"] == {"language": "de", "beam": 1, "hotwords": ["Zoë"]}
+    assert said["week 1/c.ogg.json"] == {"beam": 1, "hotwords": ["Zoë"]}
+
+
+@pytest.mark.parametrize(("beside", "flags"), [("{", {}), ('{"speed": 2}', {}), ("{}", {"language": "x"})])
+def test_a_wrong_sidecar_or_flag_keeps_everything_here(
+    beside: str, flags: dict[str, str], tmp_path: Path, store: MemoryStore, settings: Settings
+) -> None:
+    _tree(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "b.mp4.json").write_text(beside)
+    with pytest.raises(OptionsError):
+        list(upload(media_files(tmp_path), flags, store, settings))
+    assert not store.objects
 
 
 def test_a_folder_s_tree_becomes_the_keys(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:

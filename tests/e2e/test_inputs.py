@@ -77,3 +77,21 @@ def test_foreign_keys_are_left_alone(pipeline, odd_media: dict[str, Path]) -> No
     pipeline.results([key])
     assert not list(pipeline.store.find(pipeline.settings.stage1_bucket, "notes/readme.txt"))
     assert not list(pipeline.store.find(pipeline.settings.output_bucket, "notes/readme.txt"))
+
+
+def test_a_sidecar_is_followed_after_its_media_and_until_it_goes(pipeline, odd_media: dict[str, Path]) -> None:
+    """One media, four wishes; each is a run, and what was run before is shown again without work."""
+    bucket, key = pipeline.settings.input_bucket, "asked/Été + note.mp4"
+    sidecar = f"{key}.json"
+    pipeline.store.put(bucket, sidecar, b'{"interval_s": 0.5, "word_times": false}')
+    pipeline.upload(odd_media["both.mp4"], key)
+    first = pipeline.results([key])[key]
+    assert (first.status, first.options.interval_s, first.options.word_times) == ("complete", 0.5, False)
+    pipeline.store.put(bucket, sidecar, b'{"langauge": "de"}')
+    wrong = pipeline.results([key])[key]
+    assert (wrong.status, wrong.error.code) == ("failed", "options")
+    assert wrong.error.message.startswith(f"{sidecar}: unknown key 'langauge', did you mean 'language'?")
+    pipeline.store.put(bucket, sidecar, b'{"interval_s": 0.5, "word_times": false}')
+    assert pipeline.results([key])[key].run == first.run
+    pipeline.stack.client("s3").delete_object(Bucket=bucket, Key=sidecar)  # the emulator is silent on DeleteObjects
+    assert pipeline.results([key])[key].options == pipeline.settings.options()
