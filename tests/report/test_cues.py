@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from castline.records import SpokenSegment, Word
-from castline.report.cues import LINE_CHARS, LINES, MIN_CUE_MS, clean, cues, pieces, width
+from castline.report.cues import LINE_CHARS, LINES, cues, pieces
+from castline.report.text import clean, width
+from castline.report.timing import MIN_CUE_MS
 
 TALK = (
     "We have prepared three short talks; each of them is about ten minutes, and after that there will be "
@@ -91,8 +93,24 @@ def test_overlapping_segments_do_not_overlap_as_cues(make: Any) -> None:
 
 def test_segments_without_length_can_still_be_seen(make: Any) -> None:
     found = cues([make.segment(i, f"n{i}", 5, 5) for i in range(4)])
-    assert [cue.start_ms for cue in found] == [5000, 5000 + MIN_CUE_MS, 5000 + 2 * MIN_CUE_MS, 5000 + 3 * MIN_CUE_MS]
-    assert all(cue.end_ms - cue.start_ms == MIN_CUE_MS for cue in found)
+    assert [cue.end_ms for cue in found[:-1]] == [5000 + i * MIN_CUE_MS for i in (1, 2, 3)]
+    assert all(cue.end_ms - cue.start_ms >= MIN_CUE_MS for cue in found)
+
+
+def test_a_silence_between_timed_words_ends_a_cue(make: Any) -> None:
+    words = (Word(start_s=1, end_s=2, text="Yes."), Word(start_s=5, end_s=6, text="No."))
+    assert [cue.lines for cue in cues([make.segment(1, "Yes. No.", 1, 6, words=words)])] == [("Yes.",), ("No.",)]
+    assert [cue.lines for cue in cues([make.segment(1, "Yes. No.", 1, 6)])] == [("Yes. No.",)], "a guess is no silence"
+
+
+def test_slowly_spoken_words_are_not_on_for_long(make: Any) -> None:
+    found = cues([make.segment(1, "one two three four five six", 0, 18, timed=True)])
+    assert [cue.lines[0] for cue in found] == ["one two", "three four", "five six"]
+
+
+def test_who_is_on_screen_goes_with_each_cue_of_the_segment(make: Any) -> None:
+    found = cues([make.segment(1, TALK, 0, 12, visible=" Ada\nLovelace"), make.segment(2, "Hm.", 13, 14)])
+    assert [cue.visible for cue in found] == ["Ada Lovelace"] * (len(found) - 1) + [None]
 
 
 @pytest.mark.parametrize("text", ["a\u2028b", "a\x0bb", "a\r\n\r\nb", "\ufeffa \x00\x1b b"])

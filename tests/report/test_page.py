@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from castline.records import AudioStream, Candidate, Failure, Probe, Transcript, UnitFailure
-from castline.report import render_report
+from castline.report import WRITERS, render_report
 from castline.report.text import clock, file_size, initials, length_of, money, seconds
 
 PAYLOAD = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">'\"&<!--"
@@ -117,7 +117,7 @@ def test_nothing_is_requested_from_outside(make: Any) -> None:
     html = render_report(make.result(people=[make.person(1, "Ada", (0, 5), image="people/ada.jpg")]))
     assert not re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//""", html)
     links = {attrs["href"] for attrs in Document(html).all("a")}
-    assert links == {"result.json", "transcript.txt", "transcript.srt", "transcript.vtt"}
+    assert links == {"result.json", *(f"transcript.{extension}" for extension in WRITERS)}
 
 
 @pytest.mark.parametrize(

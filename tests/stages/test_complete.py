@@ -64,6 +64,8 @@ def test_the_result_is_written_after_everything_it_refers_to(world) -> None:
             "transcript.srt",
             "transcript.vtt",
             "transcript.json",
+            "transcript.tsv",
+            "transcript.ttml",
             "result.json",
         )
     }

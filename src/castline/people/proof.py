@@ -30,7 +30,7 @@ from castline.stages.complete import read_result
 from castline.storage.base import ObjectStore
 
 _GENERATED = re.compile(r"Person \d+")
-_TEXT = (".json", ".html", ".txt", ".srt", ".vtt")
+_TEXT = (".json", ".html", ".txt", ".srt", ".vtt", ".tsv", ".ttml")
 
 
 class Trace(NamedTuple):
@@ -59,12 +59,14 @@ class Proof:
 
 
 class Mentions:
-    """Finds a name in text: whole words, any case, composed or not, and as HTML, JSON and URLs spell it."""
+    """Finds a name in text: whole words, any case, composed or not, and as HTML, XML, TSV, JSON and URLs spell it."""
 
     def __init__(self, name: str) -> None:
         plain = json.dumps(name, ensure_ascii=False)[1:-1]
         in_script = "".join(f"\\u{ord(char):04x}" if char in "<>&" else char for char in plain)
+        xml = html.escape(name, quote=False)
         spellings = {name, str(escape(name)), html.escape(name), plain, json.dumps(name)[1:-1], in_script, quote(name)}
+        spellings |= {xml, xml.replace('"', "&quot;"), name.replace('"', '""')}  # TTML's text and attributes, TSV
         self._pattern = re.compile("|".join(sorted(map(_whole, map(_fold, spellings)), key=len, reverse=True)))
 
     def within(self, text: str) -> bool:

@@ -31,7 +31,7 @@ def render_views(
         media_sources: see `render_report`.
 
     Returns:
-        File name to content: ``transcript.txt``, ``.srt``, ``.vtt``, ``.json`` and ``report.html``.
+        File name to content: ``transcript.txt`` and so on for each of `WRITERS`, and ``report.html``.
         Equal arguments give equal bytes.
     """
     views = {f"transcript.{extension}": writer.write(result) for extension, writer in WRITERS.items()}

@@ -1,23 +1,26 @@
 """From timed text to subtitle cues: pure functions, no file format.
 
-A segment's text becomes pieces with times; pieces become cues of at most two lines; the cues of a
-whole transcript are then laid out so that none overlaps another and none is empty in time.
+A segment's text becomes pieces with times; pieces become cues of at most two lines; `timing` then lays
+out the cues of a whole transcript.
 """
 
 from __future__ import annotations
 
-import unicodedata
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
-from castline.records import Segment
+from castline.records import Segment, SpokenSegment
+from castline.report.text import clean, width
+from castline.report.timing import MAX_CUE_MS, Cue, lay_out
 
 #: What fits a television's title-safe width, and the limit of most subtitle style guides.
 LINE_CHARS = 42
 LINES = 2
-#: Shortest cue, and the smallest distance of two starts. Below this a cue could not be seen at all.
-MIN_CUE_MS = 100
+#: A silence that ends a cue: its later words would be on long before they are said. Ours.
+PAUSE_MS = 1500
 
 # A word that is not in the text near its place is skipped instead of dragging all later words along.
 _SEARCH_WINDOW = 48
@@ -39,26 +42,6 @@ class Piece:
     start_s: float
     end_s: float
     space: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Cue:
-    """One subtitle: whole milliseconds, ``start_ms < end_ms``, one or two lines of plain text."""
-
-    start_ms: int
-    end_ms: int
-    lines: tuple[str, ...]
-
-
-def clean(text: str) -> str:
-    """The text on one line: runs of white space become one space, control characters and BOMs go."""
-    kept = (" " if char.isspace() else char for char in text)
-    return " ".join("".join(c for c in kept if unicodedata.category(c) != "Cc" and c != "\ufeff").split())
-
-
-def width(text: str) -> int:
-    """Columns of a line: a wide (CJK) character takes two, so never less than its characters."""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def pieces(segment: Segment) -> list[Piece]:
@@ -119,30 +102,37 @@ def _time_at(offset: int, anchors: Sequence[tuple[int, float]], index: int) -> f
     return t0 + (t1 - t0) * (offset - x0) / (x1 - x0)
 
 
-def cues(segments: Iterable[Segment]) -> list[Cue]:
-    """Cues of all segments in order of time; suspected hallucinations and empty segments are left out.
+def cues(segments: Iterable[SpokenSegment]) -> list[Cue]:
+    """Cues of all segments, see `lay_out`; suspected hallucinations and empty segments are left out.
 
-    No cue is shorter than ``MIN_CUE_MS`` and none overlaps the next: an earlier cue ends where the
-    next begins, and cues that begin together are moved apart.
+    A cue is longer than ``MAX_CUE_MS`` only when the engine says so of a single word, or of a segment
+    without word times.
     """
-    drafts = [
-        Cue(round(group[0].start_s * 1000), round(group[-1].end_s * 1000), _lines(group))
+    return lay_out(
+        Cue(
+            round(group[0].start_s * 1000),
+            round(group[-1].end_s * 1000),
+            _lines(group),
+            visible=clean(segment.visible or "") or None,
+        )
         for segment in segments
         if not segment.suspect
-        for group in _groups(_atoms(pieces(segment)))
-    ]
-    drafts.sort(key=lambda cue: cue.start_ms)  # stable: the cues of a segment keep their order
-    starts: list[int] = []
-    for cue in drafts:
-        earliest = starts[-1] + MIN_CUE_MS if starts else 0
-        starts.append(max(cue.start_ms, earliest))
-    laid_out: list[Cue] = []
-    for i, (cue, start) in enumerate(zip(drafts, starts, strict=True)):
-        end = max(cue.end_ms, start + MIN_CUE_MS)
-        if i + 1 < len(starts):
-            end = min(end, starts[i + 1])
-        laid_out.append(replace(cue, start_ms=start, end_ms=end))
-    return laid_out
+        for group in _cut(segment)
+    )
+
+
+def _cut(segment: Segment) -> list[Sequence[Piece]]:
+    """The words of each cue of a segment.
+
+    A segment whose words have times is also cut at silences and before a cue gets too long. Without them
+    times inside it are guesses, which are good enough to place a cut but not to ask for one.
+    """
+    atoms = _atoms(pieces(segment))
+    if not segment.words:
+        return _groups(atoms, math.inf)
+    silences = [i for i in range(1, len(atoms)) if atoms[i].start_s - atoms[i - 1].end_s >= PAUSE_MS / 1000]
+    bounds = [0, *silences, len(atoms)]
+    return [group for a, b in pairwise(bounds) for group in _groups(atoms[a:b], MAX_CUE_MS / 1000)]
 
 
 def _atoms(parts: Iterable[Piece]) -> list[Piece]:
@@ -197,22 +187,27 @@ def _lines(atoms: Sequence[Piece]) -> tuple[str, ...]:
     return tuple(_join(half) for half in halves if half)
 
 
-def _groups(atoms: Sequence[Piece]) -> list[Sequence[Piece]]:
-    """The atoms of each cue: as much as two lines hold, ended early at a sentence or a clause."""
+def _fits(atoms: Sequence[Piece], longest_s: float) -> bool:
+    """Whether a cue can hold them; one atom always fits."""
+    return _line_break(atoms) is not None and (len(atoms) == 1 or atoms[-1].end_s - atoms[0].start_s <= longest_s)
+
+
+def _groups(atoms: Sequence[Piece], longest_s: float) -> list[Sequence[Piece]]:
+    """The atoms of each cue: as much as two lines and the time hold, ended early at a sentence or a clause."""
     groups: list[Sequence[Piece]] = []
     begin = 0
     while begin < len(atoms):
         end = begin + 1
-        while end < len(atoms) and _line_break(atoms[begin : end + 1]) is not None:
+        while end < len(atoms) and _fits(atoms[begin : end + 1], longest_s):
             end += 1
         if end < len(atoms):
-            end = _good_end(atoms, begin, end)
+            end = _good_end(atoms, begin, end, longest_s)
         groups.append(atoms[begin:end])
         begin = end
     return groups
 
 
-def _good_end(atoms: Sequence[Piece], begin: int, end: int) -> int:
+def _good_end(atoms: Sequence[Piece], begin: int, end: int, longest_s: float) -> int:
     """An end in the later half of ``begin:end`` that reads well, or one that leaves no orphaned word."""
     half = width(_join(atoms[begin:end])) / 2
     candidates = [i for i in range(end, begin, -1) if width(_join(atoms[begin:i])) >= half]
@@ -224,6 +219,6 @@ def _good_end(atoms: Sequence[Piece], begin: int, end: int) -> int:
     if len(rest) <= 2 * (end - begin):
         middle = width(_join(rest)) / 2
         for i in candidates:
-            if width(_join(atoms[begin:i])) <= middle and _line_break(atoms[i:]) is not None:
+            if width(_join(atoms[begin:i])) <= middle and _fits(atoms[i:], longest_s):
                 return i
     return end

@@ -24,6 +24,7 @@ from castline.keys import AUDIO_SUFFIXES
 from castline.records import Person, Result
 from castline.report.cues import pieces
 from castline.report.text import clock, file_size, initials, length_of, money, seconds, similarity
+from castline.report.writers import WRITERS
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("player.js", "timeline.js", "transcript.js", "main.js")
@@ -217,6 +218,7 @@ def _view(result: Result, images: Mapping[str, bytes]) -> dict[str, Any]:
         "kind": _kind(result),
         "duration": round(_duration(result), 3),
         "headline": _HEADLINES.get(result.error.code, "This media could not be processed") if result.error else "",
+        "formats": list(WRITERS),
         "has_speech": bool(result.transcript.segments),
         "has_words": any(segment.words for segment in result.transcript.segments),
         "speech_path": _path([(s.start_s, s.end_s) for s in result.transcript.segments if not s.suspect]),

@@ -1,16 +1,27 @@
-"""The transcript as files: one writer per format, found by extension."""
+"""The transcript as files: one writer per format, found by extension.
+
+A segment may carry the name of the one known person on screen. That is a hint and no claim of who speaks,
+so it goes only where a format has a place for it that nobody shows as speech or as the speaker.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from types import MappingProxyType
 from typing import ClassVar, Protocol
+from xml.etree import ElementTree
 
 import pysubs2
 
-from castline.records import Result
-from castline.report.cues import Cue, clean, cues
+from castline.records import Result, SpokenSegment
+from castline.report.cues import cues
+from castline.report.text import clean
+from castline.report.timing import Cue
 
 
 class ResultWriter(Protocol):
@@ -29,18 +40,22 @@ class WriteTxt:
     extension: ClassVar[str] = "txt"
 
     def write(self, result: Result) -> bytes:
-        lines = (clean(segment.text) for segment in result.transcript.segments if not segment.suspect)
-        return "".join(f"{line}\n" for line in lines if line).encode()
+        return "".join(f"{clean(segment.text)}\n" for segment in _said(result)).encode()
 
 
 class WriteSrt:
-    """SubRip. It has no escapes, so what players take for markup is written with a look-alike."""
+    """SubRip. It has no escapes, so what players take for markup is written with a look-alike.
+
+    It has no place for the hint of who is on screen either.
+    """
 
     extension: ClassVar[str] = "srt"
 
     # "<" opens tags and "{" opens style overrides, which players swallow; "\" marks line breaks to some;
-    # "-->" separates times, and some readers go by the times alone: there the comma is replaced.
+    # "-->" separates times, and some readers go by the times alone: there the comma is replaced. Some resolve
+    # character references.
     _TIME = re.compile(r"(\d:\d{1,2}:\d{1,2})[.,](?=\d)")
+    _REFERENCE = re.compile(r"&(?=#?\w+;)")
     _LOOKALIKES = str.maketrans({"<": "‹", "{": "(", "}": ")", "\\": "＼"})
 
     def write(self, result: Result) -> bytes:
@@ -48,11 +63,16 @@ class WriteSrt:
 
     def _escape(self, line: str) -> str:
         line = self._TIME.sub("\\1‚", line.replace("-->", "--›"))
+        line = self._REFERENCE.sub("＆", line)
         return line.translate(self._LOOKALIKES)
 
 
 class WriteVtt:
-    """WebVTT. Character references keep every character of the text."""
+    """WebVTT. Character references keep every character of the text.
+
+    Who is on screen is in one comment before the cues, by their numbers. ``<v Name>`` would claim that this
+    is the voice; a comment before each cue is what some readers take for a line of the cue above.
+    """
 
     extension: ClassVar[str] = "vtt"
 
@@ -60,10 +80,22 @@ class WriteVtt:
     _REFERENCES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": "&#92;", "{": "&#123;"})
 
     def write(self, result: Result) -> bytes:
-        return _subtitles(cues(result.transcript.segments), "vtt", self._escape)
+        entries = cues(result.transcript.segments)
+        signature, note = b"WEBVTT\n\n", self._note(entries).encode()
+        return _subtitles(entries, "vtt", self._escape).replace(signature, signature + note, 1)
 
     def _escape(self, line: str) -> str:
         return line.translate(self._REFERENCES)
+
+    def _note(self, entries: Sequence[Cue]) -> str:
+        """``1-3: Ada Lovelace`` for cues in a row; empty when nobody is on screen alone."""
+        lines = ["NOTE On screen, by number of the cue: a hint, not a claim of who speaks"]
+        for name, group in groupby(enumerate(entries, 1), key=lambda numbered: numbered[1].visible):
+            if name:
+                numbers = [number for number, _ in group]
+                span = f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
+                lines.append(f"{span}: {name.replace('-->', '--›')}")
+        return "\n".join([*lines, "", ""]) if len(lines) > 1 else ""
 
 
 class WriteJson:
@@ -75,11 +107,110 @@ class WriteJson:
         return result.transcript.model_dump_json(indent=2).encode() + b"\n"
 
 
+class WriteTsv:
+    """Tab-separated values, a row per segment: ``start`` and ``end`` in whole milliseconds, ``text``, ``visible``.
+
+    The first three columns are those of Whisper's own ``tsv``. The last has the hint of who is on screen, or
+    nothing. A field with a double quote in it is quoted as in CSV, which is how spreadsheets and data
+    libraries read it; what is suspected to be a hallucination is left out.
+    """
+
+    extension: ClassVar[str] = "tsv"
+
+    def write(self, result: Result) -> bytes:
+        file = io.StringIO()
+        table = csv.writer(file, csv.excel_tab, lineterminator="\n")
+        table.writerow(("start", "end", "text", "visible"))
+        for segment in _said(result):
+            start, end = (round(time * 1000) for time in (segment.start_s, max(segment.start_s, segment.end_s)))
+            table.writerow((start, end, clean(segment.text), clean(segment.visible or "")))
+        return file.getvalue().encode()
+
+
+class WriteTtml:
+    """TTML 1 for the IMSC 1 text profile, as broadcasters take it: the cues of the other subtitles.
+
+    Who is on screen is the attribute ``hint:visible`` of a cue, in a namespace of our own, which readers
+    pass over. ``ttm:agent`` would claim the speaker, and ``ttm:desc`` inside a cue is shown by some.
+    """
+
+    extension: ClassVar[str] = "ttml"
+
+    def write(self, result: Result) -> bytes:
+        root = self._document(result.transcript.language)
+        body = ElementTree.SubElement(root, "body", style="text", region="bottom")
+        block = ElementTree.SubElement(body, "div")
+        for cue in cues(result.transcript.segments):
+            self._append(block, cue)
+        ElementTree.indent(root)  # inside a cue it changes nothing: there is text around each of its elements
+        return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+    def _document(self, language: str | None) -> ElementTree.Element:
+        """The root with its head. An empty language is TTML's word for one that is not known."""
+        # Namespaces are written by hand: the library registers prefixes for the whole process.
+        root = ElementTree.Element(
+            "tt",
+            {
+                "xmlns": "http://www.w3.org/ns/ttml",
+                "xmlns:ttp": "http://www.w3.org/ns/ttml#parameter",
+                "xmlns:tts": "http://www.w3.org/ns/ttml#styling",
+                "xmlns:hint": "urn:castline:hint",
+                "ttp:profile": "http://www.w3.org/ns/ttml/profile/imsc1/text",
+                "xml:lang": clean(language or ""),
+            },
+        )
+        head = ElementTree.SubElement(root, "head")
+        ElementTree.SubElement(
+            ElementTree.SubElement(head, "styling"),
+            "style",
+            {
+                "xml:id": "text",
+                "tts:color": "white",
+                "tts:fontFamily": "proportionalSansSerif",
+                "tts:fontSize": "80%",
+                "tts:lineHeight": "125%",
+                "tts:textAlign": "center",
+                "tts:textOutline": "black 5%",
+            },
+        )
+        # Two full lines in that size fit, in width and in height.
+        ElementTree.SubElement(
+            ElementTree.SubElement(head, "layout"),
+            "region",
+            {"xml:id": "bottom", "tts:origin": "5% 75%", "tts:extent": "90% 20%", "tts:displayAlign": "after"},
+        )
+        return root
+
+    def _append(self, block: ElementTree.Element, cue: Cue) -> None:
+        paragraph = ElementTree.SubElement(block, "p", begin=self._time(cue.start_ms), end=self._time(cue.end_ms))
+        if self._is_right_to_left("".join(cue.lines)):
+            paragraph.set("tts:direction", "rtl")
+        if cue.visible:
+            paragraph.set("hint:visible", cue.visible)
+        paragraph.text, *later = cue.lines
+        for line in later:
+            ElementTree.SubElement(paragraph, "br").tail = line
+
+    def _time(self, ms: int) -> str:
+        minutes, ms = divmod(ms, 60_000)
+        return f"{minutes // 60:02d}:{minutes % 60:02d}:{ms // 1000:02d}.{ms % 1000:03d}"
+
+    def _is_right_to_left(self, text: str) -> bool:
+        """Whether the first letter with a direction goes left, as browsers decide for ``dir=auto`` and WebVTT."""
+        directions = (unicodedata.bidirectional(char) for char in text)
+        return next((direction for direction in directions if direction in ("L", "R", "AL")), "L") != "L"
+
+
+def _said(result: Result) -> list[SpokenSegment]:
+    """The segments with words in them, without suspected hallucinations."""
+    return [segment for segment in result.transcript.segments if not segment.suspect and clean(segment.text)]
+
+
 class _Escape(Protocol):
     def __call__(self, line: str) -> str: ...
 
 
-def _subtitles(entries: Iterable[Cue], format_: str, escape: _Escape) -> bytes:
+def _subtitles(entries: Sequence[Cue], format_: str, escape: _Escape) -> bytes:
     file = pysubs2.SSAFile()
     for cue in entries:
         text = "\\N".join(escape(line) for line in cue.lines)
@@ -88,10 +219,9 @@ def _subtitles(entries: Iterable[Cue], format_: str, escape: _Escape) -> bytes:
     return file.to_string(format_, keep_ssa_tags=True).encode()
 
 
+_WRITERS: tuple[ResultWriter, ...] = (WriteTxt(), WriteSrt(), WriteVtt(), WriteJson(), WriteTsv(), WriteTtml())
 #: Writers by extension, without the dot.
-WRITERS: Mapping[str, ResultWriter] = MappingProxyType(
-    {writer.extension: writer for writer in (WriteTxt(), WriteSrt(), WriteVtt(), WriteJson())}
-)
+WRITERS: Mapping[str, ResultWriter] = MappingProxyType({writer.extension: writer for writer in _WRITERS})
 
 
 def writer_for(extension: str) -> ResultWriter:

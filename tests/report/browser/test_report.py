@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from castline.records import AudioStream, Failure, Probe
-from castline.report import render_report, render_views
+from castline.report import render_report, writer_for
 
 Open = Callable[..., Any]
 
@@ -152,8 +152,9 @@ def test_wheel_with_control_zooms_around_the_pointer(result: Any, open_report: O
 
 
 def test_subtitles_in_the_browsers_own_parser(make: Any, open_report: Open) -> None:
-    text = r"a --> b & <c.x> {\an8} \N"
-    vtt = render_views(make.result(segments=[make.segment(1, text, 1, 2)]))["transcript.vtt"].decode()
+    said = [r"a --> b & <c.x> {\an8} \N", "]]> &lt; שלום 👩‍👧", "1\n\n00:00:01.000 --> 00:00:02.000"]
+    segments = [make.segment(i, text, 3 * i, 3 * i + 2, visible=PAYLOAD) for i, text in enumerate(said)]
+    vtt = writer_for("vtt").write(make.result(segments=segments)).decode()
     page = open_report(render_report(make.result()))
     shown = page.js(
         f"""new Promise((resolve, reject) => {{
@@ -165,7 +166,18 @@ def test_subtitles_in_the_browsers_own_parser(make: Any, open_report: Open) -> N
           track.track.mode = 'hidden';
         }})"""
     )
-    assert shown == [[1, text]]
+    assert shown == [[3 * i, " ".join(text.split())] for i, text in enumerate(said)]
+
+
+def test_the_ttml_is_xml_to_a_browser(make: Any, open_report: Open) -> None:
+    text = "a < b && ]]> <!-- \x00\x1b\ufffe 👩‍👧"
+    result = make.result(segments=[make.segment(1, text, 0, 3, visible=PAYLOAD)])
+    page = open_report(render_report(result))
+    ttml = json.dumps(writer_for("ttml").write(result).decode())
+    page.js(f"const xml = new DOMParser().parseFromString({ttml}, 'application/xml')")
+    assert page.js("xml.querySelectorAll('parsererror').length") == 0
+    assert page.js("[...xml.querySelectorAll('p')].map((p) => p.textContent)") == ["a < b && ]]> <!-- 👩‍👧"]
+    assert page.js("xml.querySelector('p').getAttributeNS('urn:castline:hint', 'visible')") == PAYLOAD
 
 
 @pytest.fixture(scope="module")

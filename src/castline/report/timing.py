@@ -1,0 +1,90 @@
+"""When each cue comes up and goes: pure functions on cues that already have their words.
+
+The limits are those of Netflix's Timed Text Style Guide (General Requirements; English: adult
+programmes), which most others resemble. Its frames are taken at 24 a second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from castline.report.text import width
+
+#: Reading speed: characters a second, where a wide one counts twice as it does in a line.
+MAX_CPS = 20
+#: Shortest time a cue is on, however little it says (5/6 s), and the longest, however slowly it is said.
+MIN_READ_MS = 833
+MAX_CUE_MS = 7000
+#: Two frames without text, by which the eye notices that the text changed.
+GAP_MS = 83
+#: How long before its words a cue may come up when it would be too fast otherwise. Ours: late text can be
+#: followed, early text gives away what is said.
+LEAD_MS = 200
+#: Shortest cue, and the smallest distance of two starts. Below this a cue could not be seen at all.
+MIN_CUE_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """One subtitle: whole milliseconds, ``start_ms < end_ms``, one or two lines of plain text.
+
+    Attributes:
+        visible: the one known person on screen during its segment; a hint, not a claim of who speaks.
+    """
+
+    start_ms: int
+    end_ms: int
+    lines: tuple[str, ...]
+    visible: str | None = None
+
+
+def lay_out(drafts: Iterable[Cue]) -> list[Cue]:
+    """The cues in order of time: none overlaps another, and each is on for as long as reading it takes.
+
+    An earlier cue ends where the next begins, and cues that begin together are moved apart. The time for
+    reading comes out of the silence around a cue, as far as there is any.
+
+    Args:
+        drafts: cues at the times of their words, in any order. Those that begin together stay in theirs.
+    """
+    return _readable(_in_a_row(sorted(drafts, key=lambda cue: cue.start_ms)))
+
+
+def _in_a_row(drafts: Sequence[Cue]) -> list[Cue]:
+    """One after the other, each at least ``MIN_CUE_MS``: an end gives way to the next start."""
+    starts: list[int] = []
+    for cue in drafts:
+        earliest = starts[-1] + MIN_CUE_MS if starts else 0
+        starts.append(max(cue.start_ms, earliest))
+    row: list[Cue] = []
+    for i, (cue, start) in enumerate(zip(drafts, starts, strict=True)):
+        end = max(cue.end_ms, start + MIN_CUE_MS)
+        if i + 1 < len(starts):
+            end = min(end, starts[i + 1])
+        row.append(replace(cue, start_ms=start, end_ms=end))
+    return row
+
+
+def _readable(row: Sequence[Cue]) -> list[Cue]:
+    """A cue that is too fast stays on after its words, until ``GAP_MS`` before the next, and then comes up before them.
+
+    It comes up by ``LEAD_MS`` at most and ``GAP_MS`` after the one before. Where there is no such silence
+    it stays as it is: speech can be faster than reading.
+    """
+    readable: list[Cue] = []
+    for i, cue in enumerate(row):
+        needed = reading_ms(cue)
+        enough = cue.start_ms + needed
+        latest = min(enough, row[i + 1].start_ms - GAP_MS) if i + 1 < len(row) else enough
+        end = max(cue.end_ms, latest)
+        earliest = max(cue.start_ms - LEAD_MS, readable[-1].end_ms + GAP_MS if readable else 0)
+        start = min(cue.start_ms, max(end - needed, earliest))
+        readable.append(replace(cue, start_ms=start, end_ms=end))
+    return readable
+
+
+def reading_ms(cue: Cue) -> int:
+    """Milliseconds it takes to read a cue: at most 4250 for two full lines, so always below ``MAX_CUE_MS``."""
+    return max(MIN_READ_MS, math.ceil(width(" ".join(cue.lines)) * 1000 / MAX_CPS))
