@@ -10,6 +10,8 @@
               <media>/result.json, transcript.*, report.html, people/<slug>.jpg
     gallery   <name>/<photo>                                photos; .embeddings/<model>.json is derived from them
 
+The classic profile (``stages.classic``) has ``<stem>.jpg`` in stage-1 and ``<stem>.txt`` in output instead.
+
 ``<media>`` is the whole key of the input object, slashes and all; ``<run>`` is 16 hex digits.
 """
 
@@ -42,6 +44,8 @@ _MANIFEST_KEY = re.compile(_RUN_OF_MEDIA + r"/manifest\.json")
 _PART_KEY = re.compile(_RUN_OF_MEDIA + r"/parts/(?P<kind>frames|audio)-(?P<index>[0-9]{4,})(?P<error>\.error)?\.json")
 
 _PLAIN_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+
+_FRAME = ".jpg"  # of the classic profile
 
 #: Names of the views of a result, beside ``result.json``.
 RESULT = "result.json"
@@ -128,6 +132,20 @@ def media_of(input_key: str) -> str | None:
     """The media that an object of the input bucket is, or is the sidecar of; None for foreign objects."""
     media = input_key.removesuffix(".json")
     return media if is_media(media) else None
+
+
+def classic_frame_key(media: str) -> str:
+    """``test_00.mp4`` -> ``test_00.jpg``: all that the classic profile keeps of a video."""
+    return _stem(media) + _FRAME
+
+
+def classic_answer_key(key: str) -> str:
+    """``test_00.txt``, from the key of the media or of its frame."""
+    return _stem(key) + ".txt"
+
+
+def is_classic_frame(stage1_key: str) -> bool:
+    return _suffix(stage1_key) == _FRAME
 
 
 def parse_unit(stage1_key: str) -> UnitId | None:
@@ -220,6 +238,10 @@ def slug(text: str) -> str:
     if plain and text == " ".join(word.capitalize() for word in plain.split("-")):
         return plain
     return f"{plain or 'name'}--{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _stem(key: str) -> str:
+    return key.removesuffix(PurePosixPath(key).suffix)
 
 
 def _suffix(key: str) -> str:

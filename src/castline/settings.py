@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     )
     """``full``, or ``classic`` for the contract of the course project (docs/ARCHITECTURE.md)."""
 
+    unknown_name: str = "Unknown"
+    """What the classic profile writes for a stranger, and where no face is seen."""
+
     state_dir: Path = Path(".castline")
     """Where the local stack keeps its objects, logs and downloads."""
     port: int = 4566

@@ -20,6 +20,7 @@ from castline.errors import CastlineError, GalleryError, UnitError
 from castline.events import Event, objects_created
 from castline.records import AudioPart, Embedding, ErrorPart, Failure, FramesPart, Options, Record, SpeechOptions
 from castline.settings import Settings
+from castline.stages import classic
 from castline.stages.common import Stopwatch
 from castline.stages.complete import complete_run
 from castline.storage.base import ObjectStore
@@ -81,11 +82,14 @@ def analyse_event(
     """Analyse every unit of an S3 event; a manifest only checks whether its run is complete.
 
     Returns:
-        ``{"parts": [unit names], "assembled": [media]}``.
+        ``{"parts": [unit names], "assembled": [media]}``; ``{"answers": [keys]}`` in the classic profile.
     """
     engines = engines or process_engines(settings)
     parts: list[str] = []
     assembled: list[str] = []
+    if settings.profile == "classic":
+        answers = [classic.recognise(item, store, settings, engines) for item in objects_created(event)]
+        return {"answers": [key for key in answers if key]}
     for item in objects_created(event):
         unit = keys.parse_unit(item.key)
         run = unit[:2] if unit else keys.parse_manifest(item.key)

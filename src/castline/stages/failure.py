@@ -10,6 +10,7 @@ from castline import keys
 from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed, objects_created
 from castline.records import ErrorPart, Failure, Manifest, Usage
 from castline.settings import Settings
+from castline.stages import classic
 from castline.stages.complete import complete_run
 from castline.stages.request import read_request, read_source
 from castline.storage.base import ObjectStore
@@ -24,11 +25,16 @@ def failure_event(event: Event, store: ObjectStore, settings: Settings) -> dict[
     warning; enrolling or re-assembling later mends that.
 
     Returns:
-        ``{"recorded": [media]}``.
+        ``{"recorded": [media]}``; keys of answers in the classic profile.
     """
     recorded = []
     for failed in invocations_failed(event):
         for item in objects_created(failed.event):
+            if settings.profile == "classic":
+                logger.error("out of retries", key=item.key, function=failed.function, reason=failed.reason)
+                if answer := classic.give_up(item, store, settings):
+                    recorded.append(answer)
+                continue
             run = _record(failed, item, store, settings)
             if run:
                 complete_run(*run, store, settings)

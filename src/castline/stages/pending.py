@@ -9,6 +9,7 @@ from castline import keys
 from castline.events import object_created
 from castline.records import Source
 from castline.settings import Settings
+from castline.stages import classic
 from castline.stages.complete import current_run, finished, written_parts
 from castline.stages.request import uploaded_media
 from castline.storage.base import ObjectStore
@@ -20,6 +21,10 @@ def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[
     Yields:
         Name of the function to invoke, and the S3 event to invoke it with. Sending one twice does no harm.
     """
+    if settings.profile == "classic":
+        for source in classic.unanswered(store, settings):
+            yield settings.splitter_function, object_created(settings.input_bucket, source.key)
+        return
     for source in uploaded_media(store, settings):
         if not finished(source, store, settings):
             yield from _missing(source, store, settings)

@@ -17,6 +17,7 @@ from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
 from castline.records import Failure, Manifest, Probe, Source
 from castline.settings import Settings
+from castline.stages import classic
 from castline.stages.common import Stopwatch
 from castline.stages.request import Request, read_request, read_source
 from castline.storage.base import ObjectStore
@@ -31,8 +32,12 @@ def split_event(event: Event, store: ObjectStore, settings: Settings) -> dict[st
     """Split every media of an S3 event.
 
     Returns:
-        ``{"runs": [run ids]}``, without those that were already split.
+        ``{"runs": [run ids]}``, without those that were already split; ``{"frames": [keys]}`` in the
+        classic profile.
     """
+    if settings.profile == "classic":
+        frames = [classic.split_media(item, store, settings) for item in objects_created(event)]
+        return {"frames": [key for key in frames if key]}
     runs = [run for item in objects_created(event) if (run := split_media(item, store, settings))]
     return {"runs": runs}
 

@@ -1,0 +1,145 @@
+"""The classic profile: one video, one frame, one name, as the course project's contract has it.
+
+    input     test_00.mp4
+    stage-1   test_00.jpg     the most representative frame
+    output    test_00.txt     the name of the person it shows, or the word for a stranger; nothing else
+
+No run ids, no manifest, no result: a repeated event writes the same bytes again. What fails for good
+fails its invocation, so that the failure recorder writes the word for a stranger, and nobody waits for ever.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger
+
+from castline import keys
+from castline.errors import MediaTooLarge, NotMedia
+from castline.events import ObjectCreated
+from castline.media import probe
+from castline.media.ffmpeg import Limits
+from castline.media.representative import representative_frame
+from castline.records import Face, Source
+from castline.settings import Settings
+from castline.stages.request import read_request, read_source, uploaded_media
+from castline.storage.base import ObjectStore
+
+if TYPE_CHECKING:
+    from castline.stages.analyse import EngineSet
+
+logger = Logger(service="classic", child=True)
+
+
+def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> str | None:
+    """Write the representative frame of the current upload of a video.
+
+    Returns:
+        The frame's key; None where there was nothing to do.
+
+    Raises:
+        CastlineError: whatever kept it from being written; not all of it is worth a retry.
+    """
+    media = keys.media_of(item.key)
+    source = read_source(item.bucket, media, store) if media and item.bucket == settings.input_bucket else None
+    if source is None:
+        logger.info("not ours, or gone, ignored", key=item.key, bucket=item.bucket)
+        return None
+    request = read_request(source, store, settings)
+    if request.error:
+        raise request.error
+    _check_size(source, settings)
+    with tempfile.TemporaryDirectory(prefix="media-") as folder:
+        path = Path(folder) / f"media{PurePosixPath(source.key).suffix.lower()}"
+        if not store.download(source.bucket, source, path):
+            logger.info("replaced or deleted while being read, ignored", key=source.key)
+            return None
+        limits = Limits.of(settings)
+        probed = probe(path, limits)
+        frame = representative_frame(path, probed, request.options, limits, max_duration_s=settings.max_duration_s)
+    if read_source(source.bucket, source.key, store) != source:
+        logger.info("replaced or deleted meanwhile, ignored", key=source.key)
+        return None
+    key = keys.classic_frame_key(source.key)
+    store.put(settings.stage1_bucket, key, frame)
+    return key
+
+
+def _check_size(source: Source, settings: Settings) -> None:
+    keys.check_media_key(source.key)
+    if source.size == 0:
+        raise NotMedia("the file is empty")
+    if source.size > settings.max_bytes:
+        raise MediaTooLarge(f"{source.size / 1e9:.1f} GB is more than the limit of {settings.max_bytes / 1e9:.1f} GB")
+
+
+def recognise(item: ObjectCreated, store: ObjectStore, settings: Settings, engines: EngineSet) -> str | None:
+    """Write the name of whom a frame shows.
+
+    Returns:
+        The answer's key; None where there was nothing to do.
+
+    Raises:
+        UnitError: the frame is no picture.
+    """
+    body = store.get(item.bucket, item.key) if item.bucket == settings.stage1_bucket else None
+    if body is None or not keys.is_classic_frame(item.key):
+        logger.info("not ours, or gone, ignored", key=item.key, bucket=item.bucket)
+        return None
+    return _answer(item.key, _name(body, store, settings, engines) or settings.unknown_name, store, settings)
+
+
+def give_up(item: ObjectCreated, store: ObjectStore, settings: Settings) -> str | None:
+    """Answer for a video or a frame that is out of retries, so that nobody waits for it."""
+    ours = keys.media_of(item.key) if item.bucket == settings.input_bucket else item.key
+    return _answer(ours, settings.unknown_name, store, settings) if ours else None
+
+
+def unanswered(store: ObjectStore, settings: Settings) -> Iterator[Source]:
+    """Uploads without an answer."""
+    for source in uploaded_media(store, settings):
+        if store.head(settings.output_bucket, keys.classic_answer_key(source.key)) is None:
+            yield source
+
+
+def _answer(key: str, name: str, store: ObjectStore, settings: Settings) -> str:
+    answer = keys.classic_answer_key(key)
+    store.put(settings.output_bucket, answer, name.encode())
+    logger.info("answered", key=answer)
+    return answer
+
+
+def _name(body: bytes, store: ObjectStore, settings: Settings, engines: EngineSet) -> str | None:
+    from castline.assembly.assemble import PERSON_MIN_SCORE
+    from castline.assembly.identity import identify_alone
+    from castline.faces.analyse import analyse_frames, decode_jpeg
+    from castline.faces.thresholds import thresholds_for
+    from castline.gallery import load_gallery
+    from castline.stages.analyse import MAX_SIDE, embed_photo
+
+    image = decode_jpeg(body)
+    (frame,) = analyse_frames([(0, image)], engines.detector, engines.embedder, max_image_side=MAX_SIDE)
+    faces = [face for face in frame.faces if face.score >= PERSON_MIN_SCORE]
+    if not faces:
+        return None
+    model = engines.embedder.info.id
+    gallery = load_gallery(store, settings.gallery_bucket, model, lambda photo: embed_photo(photo, engines)).gallery
+    # Who stands beside the person the clip is about, however large, is mostly nobody we know.
+    for face in most_prominent_first(faces):
+        identity, names = identify_alone(face.embedding.vector(), gallery, thresholds_for(model))
+        if identity == "known":
+            return names[0].name
+    return None
+
+
+def most_prominent_first(faces: Sequence[Face]) -> list[Face]:
+    """Faces by how much a picture is about them: large, clear, and near the middle."""
+
+    def prominence(face: Face) -> float:
+        x0, _, x1, _ = face.box
+        return face.size_px * face.quality * (1.0 - abs((x0 + x1) / 2 - 0.5))
+
+    return sorted(faces, key=prominence, reverse=True)
