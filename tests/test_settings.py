@@ -25,6 +25,7 @@ _CHOICES = {
     "profile": "classic",
     "language": "en",
     "task": "translate",
+    "orchestration": "stepfunctions",
     "prompt": "Minutes.",
     "word_times": "False",
     "hotwords": "('Ada', 'Bernoulli numbers')",

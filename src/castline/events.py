@@ -35,7 +35,14 @@ class InvocationFailed:
 
 
 def objects_created(event: Event) -> Iterator[ObjectCreated]:
-    """The S3 records of an event; records of other sources and S3's own test event give nothing."""
+    """The S3 objects of an event, as S3 itself or EventBridge tells of them.
+
+    Records of other sources and S3's own test event give nothing. EventBridge does not encode keys.
+    """
+    detail = event.get("detail")
+    if event.get("source") == "aws.s3" and isinstance(detail, Mapping):
+        entry = detail["object"]
+        yield ObjectCreated(detail["bucket"]["name"], entry["key"], int(entry.get("size", 0)))
     for record in event.get("Records") or ():
         s3 = record.get("s3")
         if record.get("eventSource") != "aws:s3" or not s3:

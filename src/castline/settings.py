@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     )
     """``full``, or ``classic`` for the contract of the course project (docs/ARCHITECTURE.md)."""
 
+    orchestration: Literal["events", "invoke", "stepfunctions"] = "events"
+    """What carries a unit from stage 1 to stage 2: S3's events, the splitter's own invocations, or a state machine."""
     unknown_name: str = "Unknown"
     """What the classic profile writes for a stranger, and where no face is seen."""
 

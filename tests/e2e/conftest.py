@@ -105,7 +105,7 @@ def fresh_pipeline(make_settings: Callable[..., Settings]) -> Iterator[Pipeline]
         yield Pipeline(stack, settings)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def attach() -> type[Pipeline]:
     """``attach(stack, settings)`` looks at a stack a test started itself."""
     return Pipeline

@@ -76,6 +76,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real template beside stand-in functions."""
     root = tmp_path_factory.mktemp("checkout")
     shutil.copy(ROOT / "template.yaml", root)
+    shutil.copytree(ROOT / "statemachine", root / "statemachine")
     for folder in FOLDERS:
         (root / "functions" / folder).mkdir(parents=True)
         (root / "functions" / folder / "app.py").write_text(HANDLER)

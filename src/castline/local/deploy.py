@@ -54,6 +54,7 @@ class Deployment:
             "Prefix": settings.prefix,
             "FunctionPrefix": settings.splitter_function.removesuffix("video-splitting"),
             "PipelineProfile": settings.profile,
+            "Orchestration": settings.orchestration,
             "UnknownName": settings.unknown_name,
             "Sampling": settings.sampling,
             "IntervalSeconds": f"{settings.interval_s:g}",

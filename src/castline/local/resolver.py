@@ -24,6 +24,7 @@ _NAMED = {
     "AWS::S3::Bucket": ("s3:::", "BucketName"),
     "AWS::SNS::Topic": (f"sns:{REGION}:{ACCOUNT}:", "TopicName"),
     "AWS::SQS::Queue": (f"sqs:{REGION}:{ACCOUNT}:", "QueueName"),
+    "AWS::Serverless::StateMachine": (f"states:{REGION}:{ACCOUNT}:stateMachine:", "Name"),
     "AWS::Logs::LogGroup": (f"logs:{REGION}:{ACCOUNT}:log-group:", "LogGroupName"),
 }
 

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from castline.errors import LocalStackError
 from castline.local.resolver import Resolver
-from castline.local.template import FUNCTION
+from castline.local.template import FUNCTION, STATE_MACHINE
 
 ClientFactory = Callable[[str], Any]
 
@@ -49,6 +49,7 @@ def _problems(resolver: Resolver, client: ClientFactory) -> Iterator[_Problem]:
     yield from _permission_problems(resolver, client("lambda"))
     yield from _queue_problems(resolver, client("sqs"))
     yield from _subscription_problems(resolver, client("sns"))
+    yield from _machine_problems(resolver, client)
 
 
 def _bucket_problems(resolver: Resolver, s3: Any) -> Iterator[_Problem]:
@@ -61,11 +62,14 @@ def _bucket_problems(resolver: Resolver, s3: Any) -> Iterator[_Problem]:
         if status and s3.get_bucket_versioning(Bucket=name).get("Status") != status:
             fix = partial(s3.put_bucket_versioning, Bucket=name, VersioningConfiguration={"Status": status})
             yield f"versioning of {name}", fix
-        configured = properties.get("NotificationConfiguration", {}).get("LambdaConfigurations", [])
-        wanted = [_notification(item) for item in configured]
-        found = s3.get_bucket_notification_configuration(Bucket=name).get("LambdaFunctionConfigurations", [])
-        if {_shape(item) for item in wanted} - {_shape(item) for item in found}:
-            form = {"LambdaFunctionConfigurations": wanted}
+        configured = properties.get("NotificationConfiguration", {})
+        wanted = [_notification(item) for item in configured.get("LambdaConfigurations", [])]
+        bridged = "EventBridgeConfiguration" in configured
+        found = s3.get_bucket_notification_configuration(Bucket=name)
+        functions = {_shape(item) for item in found.get("LambdaFunctionConfigurations", [])}
+        # What an earlier deployment left behind is wrong, too: it would deliver a second time.
+        if {_shape(item) for item in wanted} != functions or bridged != ("EventBridgeConfiguration" in found):
+            form = {"LambdaFunctionConfigurations": wanted, **({"EventBridgeConfiguration": {}} if bridged else {})}
             fix = partial(s3.put_bucket_notification_configuration, Bucket=name, NotificationConfiguration=form)
             yield f"notifications of {name}", fix
 
@@ -143,6 +147,21 @@ def _subscription_problems(resolver: Resolver, sns: Any) -> Iterator[_Problem]:
         if not any(item["Protocol"] == protocol and item["Endpoint"] == endpoint for item in found):
             fix = partial(sns.subscribe, TopicArn=topic, Protocol=protocol, Endpoint=endpoint)
             yield f"subscription of {endpoint} to {topic}", fix
+
+
+def _machine_problems(resolver: Resolver, client: ClientFactory) -> Iterator[_Problem]:
+    machines = resolver.resources(STATE_MACHINE)
+    if not machines:
+        return
+    deployed = client("stepfunctions").list_state_machines()["stateMachines"]
+    for properties in machines.values():
+        if not any(item["name"] == properties["Name"] for item in deployed):
+            yield f"state machine {properties['Name']}", None
+    for properties in resolver.resources("AWS::Events::Rule").values():
+        found = _answer(client("events").list_targets_by_rule, Rule=properties["Name"]).get("Targets", [])
+        for target in properties["Targets"]:
+            if not any(item["Arn"] == target["Arn"] for item in found):
+                yield f"target {target['Arn']} of rule {properties['Name']}", None
 
 
 def _notification(item: dict[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,10 @@ from castline.media.ffmpeg import Limits
 from castline.records import Failure, Manifest, Probe, Source
 from castline.settings import Settings
 from castline.stages import classic
+from castline.stages.announce import Announce, announcer
 from castline.stages.common import Stopwatch
 from castline.stages.request import Request, read_request, read_source
+from castline.stages.steps import run_step
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="video-splitting")
@@ -28,21 +30,31 @@ _UPLOADS = 4  # at once; decoding is the bottleneck, uploads must only not hold 
 _BACKLOG = 16  # units waiting for upload before decoding waits; bounds memory
 
 
-def split_event(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
-    """Split every media of an S3 event.
+def split_event(
+    event: Event, store: ObjectStore, settings: Settings, announce: Announce | None = None
+) -> dict[str, Any]:
+    """Split every media of an S3 event, or do a step of the state machine.
+
+    Args:
+        announce: tells stage 2 of each new object; default: as the settings' orchestration has it.
 
     Returns:
         ``{"runs": [run ids]}``, without those that were already split; ``{"frames": [keys]}`` in the
-        classic profile.
+        classic profile. Of a step: what ``stages.steps`` says.
     """
+    if "step" in event:
+        return run_step(event, store, settings)
+    announce = announce or announcer(settings)
     if settings.profile == "classic":
-        frames = [classic.split_media(item, store, settings) for item in objects_created(event)]
-        return {"frames": [key for key in frames if key]}
-    runs = [run for item in objects_created(event) if (run := split_media(item, store, settings))]
+        frames = [key for item in objects_created(event) if (key := classic.split_media(item, store, settings))]
+        for key in frames:
+            announce(key)
+        return {"frames": frames}
+    runs = [run for item in objects_created(event) if (run := split_media(item, store, settings, announce))]
     return {"runs": runs}
 
 
-def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> str | None:
+def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, announce: Announce) -> str | None:
     """Split the current upload of one media; an event of its sidecar is one of the media.
 
     Events may be late or repeated; whatever they say, the version that is there now is the one
@@ -67,7 +79,8 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
         logger.error("the key is so long that S3 takes no result beside it, ignored")
         return None
     if done := store.get(settings.stage1_bucket, manifest_key):
-        _publish_again(done, media, run, manifest_key, store, settings)
+        if _publish_again(done, media, run, manifest_key, store, settings):
+            announce(manifest_key)
         return None
     watch = Stopwatch("split", settings)
     summary = SplitSummary()
@@ -86,7 +99,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
             with watch.step("probe"):
                 probed = probe(path, Limits.of(settings))
             with watch.step("decode"):
-                _upload_units(path, probed, request, store, settings, summary)
+                _upload_units(path, probed, request, store, settings, summary, announce)
         failure = summary.error
     except CastlineError as error:
         if error.retryable:
@@ -108,13 +121,14 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
         usage=watch.usage(),
     )
     store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=True)
+    announce(manifest_key)
     logger.info("split", units=len(manifest.units), seconds=manifest.usage.seconds)
     return run
 
 
 def _publish_again(
     manifest: bytes, media: str, run: str, manifest_key: str, store: ObjectStore, settings: Settings
-) -> None:
+) -> bool:
     """A sidecar may come back as it was before: the run is there, but another one's result is shown.
 
     Writing the manifest once more asks stage 2 whether the run is complete, and that publishes it.
@@ -124,9 +138,9 @@ def _publish_again(
     published = read_result(media, store, settings)
     if published is None or published.run == run:
         logger.info("already split, ignored")
-        return
+        return False
     logger.info("already split; asked to be published again", instead_of=published.run)
-    store.put(settings.stage1_bucket, manifest_key, manifest)
+    return store.put(settings.stage1_bucket, manifest_key, manifest)
 
 
 def _download(store: ObjectStore, source: Source, path: Path, settings: Settings) -> bool:
@@ -141,13 +155,23 @@ def _download(store: ObjectStore, source: Source, path: Path, settings: Settings
 
 
 def _upload_units(
-    path: Path, probed: Probe, request: Request, store: ObjectStore, settings: Settings, summary: SplitSummary
+    path: Path,
+    probed: Probe,
+    request: Request,
+    store: ObjectStore,
+    settings: Settings,
+    summary: SplitSummary,
+    announce: Announce,
 ) -> None:
+    def put(key: str, body: bytes) -> None:
+        store.put(settings.stage1_bucket, key, body)
+        announce(key)
+
     # Units are analysed before the manifest is written, so what they need to know comes first.
     options_key = keys.options_key(request.source.key, request.run)
     store.put(settings.stage1_bucket, options_key, request.options.to_json())
     with ThreadPoolExecutor(_UPLOADS) as pool:
-        waiting: deque[Future[bool]] = deque()
+        waiting: deque[Future[None]] = deque()
         for piece in split(
             path, probed, request.options, Limits.of(settings), summary, max_duration_s=settings.max_duration_s
         ):
@@ -158,7 +182,7 @@ def _upload_units(
                 "audio" if audio else "frames",
                 piece.unit.index if isinstance(piece, AudioPiece) else piece.index,
             )
-            waiting.append(pool.submit(store.put, settings.stage1_bucket, unit.stage1_key, piece.body))
+            waiting.append(pool.submit(put, unit.stage1_key, piece.body))
             while len(waiting) > _BACKLOG or (waiting and waiting[0].done()):
                 waiting.popleft().result()
         for upload in waiting:

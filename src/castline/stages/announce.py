@@ -1,0 +1,49 @@
+"""Who tells stage 2 of a new stage-1 object: S3 itself, or the splitter.
+
+``Orchestration=events`` leaves it to the bucket's notifications, ``invoke`` has the splitter invoke the
+analyser asynchronously, and with ``stepfunctions`` a state machine does it (``stages.steps``); a splitter
+that is invoked outside of the machine, to mend something, invokes too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from castline.errors import ResourceError
+from castline.events import object_created
+from castline.settings import Settings
+
+Announce = Callable[[str], None]
+"""Called with the key of a stage-1 object once it is written."""
+
+
+def nobody(_key: str) -> None:
+    """Somebody else does it."""
+
+
+def announcer(settings: Settings) -> Announce:
+    """What the splitter does about a new stage-1 object."""
+    if settings.orchestration == "events":
+        return nobody
+
+    def invoke(key: str) -> None:
+        event = object_created(settings.stage1_bucket, key)
+        try:
+            _lambda().invoke(
+                FunctionName=settings.analyser_function, InvocationType="Event", Payload=json.dumps(event).encode()
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise ResourceError(f"{settings.analyser_function} could not be invoked: {error}") from error
+
+    return invoke
+
+
+@lru_cache(maxsize=1)
+def _lambda() -> Any:
+    return boto3.client("lambda")

@@ -1,0 +1,85 @@
+"""Stage 1 as the state machine asks for it (``statemachine/``): which execution, and which units.
+
+Payloads are pointers into S3 and short names, because a state's data ends at 256 KB: a stage-1 key of
+the run is ``prefix`` + one of ``units``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from castline import keys
+from castline.errors import CastlineError
+from castline.events import Event, ObjectCreated, objects_created
+from castline.records import Manifest, Source
+from castline.settings import Settings
+from castline.stages import classic
+from castline.stages.announce import nobody
+from castline.stages.request import read_request, read_source
+from castline.storage.base import ObjectStore
+
+
+def identify(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
+    """The execution that an event of the input bucket asks for.
+
+    Its name comes from the run, so that a repeated event starts nothing. A run that is there already, but
+    is not what is published, gets another name: it is to be published again.
+
+    Returns:
+        ``{"execution": name or None, "bucket": …, "media": …}``.
+    """
+    for item in objects_created(event):
+        media = keys.media_of(item.key)
+        source = read_source(item.bucket, media, store) if media and item.bucket == settings.input_bucket else None
+        if source:
+            return {"execution": _name(source, store, settings), "bucket": source.bucket, "media": source.key}
+    return {"execution": None, "bucket": "", "media": ""}
+
+
+def _name(source: Source, store: ObjectStore, settings: Settings) -> str:
+    from castline.stages.complete import read_result
+
+    run = read_request(source, store, settings).run
+    published = read_result(source.key, store, settings)
+    if published and published.run != run and store.head(settings.stage1_bucket, keys.manifest_key(source.key, run)):
+        shown = store.head(settings.output_bucket, keys.result_key(source.key))
+        return f"{run}-{int(shown.last_modified.timestamp())}" if shown and shown.last_modified else run
+    return run
+
+
+def split(bucket: str, media: str, store: ObjectStore, settings: Settings) -> dict[str, Any]:
+    """Split the current upload of a media, unless that is done, and list what is to be analysed.
+
+    Returns:
+        ``{"bucket": stage-1 bucket, "prefix": …, "units": [keys below the prefix]}``; no units for a
+        media that is gone, or that nothing could be decoded of.
+
+    Raises:
+        CastlineError: a retryable one; in the classic profile any.
+    """
+    from castline.stages.split import split_media
+
+    item = ObjectCreated(bucket, media, 1)
+    answer: dict[str, Any] = {"bucket": settings.stage1_bucket, "prefix": "", "units": []}
+    if settings.profile == "classic":
+        frame = classic.split_media(item, store, settings)
+        return {**answer, "units": [frame] if frame else []}
+    split_media(item, store, settings, nobody)
+    source = read_source(bucket, media, store)
+    if source is None:
+        return answer
+    run = read_request(source, store, settings).run
+    body = store.get(settings.stage1_bucket, keys.manifest_key(media, run))
+    prefix = f"{media}/{run}/"
+    units = Manifest.from_json(body).units if body else ()
+    names = [keys.UnitId(media, run, unit.kind, unit.index).stage1_key.removeprefix(prefix) for unit in units]
+    return {**answer, "prefix": prefix, "units": names}
+
+
+def run_step(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
+    """``{"step": "identify", "event": …}`` or ``{"step": "split", "bucket": …, "media": …}``."""
+    if event["step"] == "identify":
+        return identify(event["event"], store, settings)
+    if event["step"] == "split":
+        return split(event["bucket"], event["media"], store, settings)
+    raise CastlineError(f"there is no step {event['step']!r}")

@@ -1,0 +1,127 @@
+"""Three ways to carry units from stage 1 to stage 2; what comes out is the same."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from castline.local.stack import LocalStack
+from castline.settings import Settings
+
+pytestmark = pytest.mark.e2e
+
+ORCHESTRATIONS = ("events", "invoke", "stepfunctions")
+_KEY = "week 1/Été + talk.mp4"
+
+
+@pytest.fixture(scope="module")
+def own(make_settings: Callable[..., Settings], attach: Any) -> Iterator[Any]:
+    settings = make_settings(prefix="orchestrated")
+    with LocalStack(settings, slots=2) as stack:
+        yield attach(stack, settings)
+
+
+def _content(pipeline: Any, key: str) -> dict[str, bytes]:
+    """All published bytes, without the time and money that the run happened to take."""
+    timed = ("report.html", "/manifest.json")
+    files = {name: body for name, body in pipeline.output(key).items() if not name.endswith(timed)}
+    result = json.loads(files["result.json"])
+    del result["processing"]
+    return {**files, "result.json": json.dumps(result).encode()}
+
+
+def _forget_run(pipeline: Any, key: str) -> None:
+    """Everything but the upload goes, so that the next run starts from nothing."""
+    for bucket in (pipeline.settings.stage1_bucket, pipeline.settings.output_bucket):
+        pipeline.store.delete(bucket, [info.key for info in pipeline.store.find(bucket, f"{key}/")])
+
+
+def _event(pipeline: Any, key: str) -> dict[str, Any]:
+    """What EventBridge says of an upload."""
+    detail = {"bucket": {"name": pipeline.settings.input_bucket}, "object": {"key": key, "size": 1}}
+    return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+
+
+def _wait_for(pipeline: Any, key: str) -> dict[str, bytes]:
+    pipeline.results([key])
+    return _content(pipeline, key)
+
+
+def test_the_same_bytes_whoever_carries_them(own: Any, demo: Path) -> None:
+    """One upload, three runs; a changed Orchestration leaves the buckets and what is in them alone."""
+    own.upload(demo, _KEY)
+    found = {"events": _wait_for(own, _KEY)}
+    assert json.loads(found["events"]["result.json"])["status"] == "complete"
+    for orchestration in ("invoke", "stepfunctions"):
+        own.stack.redeploy(Orchestration=orchestration)
+        assert own.store.head(own.settings.input_bucket, _KEY) is not None
+        _forget_run(own, _KEY)
+        if orchestration == "invoke":
+            splitter = own.settings.splitter_function
+            own.stack.client("lambda").invoke(
+                FunctionName=splitter, InvocationType="Event", Payload=json.dumps(_event(own, _KEY)).encode()
+            )
+        else:
+            _start(own, _KEY)
+        found[orchestration] = _wait_for(own, _KEY)
+    assert found["events"] == found["invoke"] == found["stepfunctions"]
+
+
+def _machine(own: Any, name: str) -> str:
+    machines = own.stack.client("stepfunctions").list_state_machines()["stateMachines"]
+    (arn,) = [item["stateMachineArn"] for item in machines if item["name"] == f"{own.settings.prefix}-{name}"]
+    return str(arn)
+
+
+def _start(own: Any, key: str) -> None:
+    own.stack.client("stepfunctions").start_execution(
+        stateMachineArn=_machine(own, "start"), input=json.dumps(_event(own, key))
+    )
+
+
+def _executions(own: Any, name: str) -> list[dict[str, Any]]:
+    client = own.stack.client("stepfunctions")
+    return list(client.list_executions(stateMachineArn=_machine(own, name))["executions"])
+
+
+@pytest.mark.parametrize("orchestration", ORCHESTRATIONS)
+def test_an_upload_is_enough(own: Any, orchestration: str, odd_media: dict[str, Path]) -> None:
+    """Each wired by its own events: a good media, a bad one, and what is none."""
+    own.stack.redeploy(Orchestration=orchestration)
+    own.upload(odd_media["text.mp4"], f"{orchestration}/notes.txt")
+    good = own.upload(odd_media["both.mp4"], f"{orchestration}/good.mp4")
+    bad = own.upload(odd_media["text.mp4"], f"{orchestration}/bad.mp4")
+    results = own.results([good, bad])
+    assert (results[good].status, results[bad].status) == ("complete", "failed")
+    assert results[bad].error.code == "not_media"
+
+
+def test_a_repeated_event_starts_nothing(own: Any, odd_media: dict[str, Path]) -> None:
+    own.stack.redeploy(Orchestration="stepfunctions")
+    key = own.upload(odd_media["both.mp4"], "twice.mp4")
+    result = own.results([key])[key]
+    before = len(_executions(own, "start"))
+    for _ in range(3):
+        _start(own, key)
+    deadline = time.monotonic() + 20
+    while [item["status"] for item in _executions(own, "start")].count("SUCCEEDED") < before + 3:
+        assert time.monotonic() < deadline, _executions(own, "start")
+        time.sleep(0.1)
+    (execution,) = [item for item in _executions(own, "run") if item["name"].startswith(result.run)]
+    assert execution["name"] == result.run
+    assert execution["status"] == "SUCCEEDED"
+
+
+def test_a_sidecar_that_comes_back_is_published_again(own: Any, odd_media: dict[str, Path]) -> None:
+    own.stack.redeploy(Orchestration="stepfunctions")
+    key = own.upload(odd_media["both.mp4"], "asked.mp4")
+    plain = own.results([key])[key]
+    own.store.put(own.settings.input_bucket, f"{key}.json", b'{"beam": 1}')
+    assert own.results([key])[key].options.beam == 1
+    own.stack.client("s3").delete_object(Bucket=own.settings.input_bucket, Key=f"{key}.json")
+    assert own.results([key])[key].run == plain.run
