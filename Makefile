@@ -30,7 +30,8 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "setup: installing the test tools"
-	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,dev]'
+	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,whisper-cpp,openai-whisper,dev]'
+	@$(PIP) --no-deps openai-whisper==20250625
 	@touch $@
 
 # SAM CLI pins boto3 and click, so it lives alone.
@@ -70,7 +71,7 @@ schema: $(VENV)/.dev
 	$(BIN)/python -c "import json; from castline.records import json_schema; print(json.dumps(json_schema(), indent=2))" > docs/result.schema.json
 
 lock:
-	$(BIN)/python -c "import importlib.metadata as m; skip = {'castline', 'pip', 'setuptools', 'facenet-pytorch', 'torch'}; print('# Every transitive dependency, as tested. Written by make lock.'); print('\n'.join(sorted((f'{d.name}=={d.version}' for d in m.distributions() if d.name not in skip), key=str.lower))); print('torch==2.13.0')" > constraints.txt
+	$(BIN)/python -c "import importlib.metadata as m; skip = {'castline', 'pip', 'setuptools', 'facenet-pytorch', 'openai-whisper', 'torch'}; print('# Every transitive dependency, as tested. Written by make lock.'); print('\n'.join(sorted((f'{d.name}=={d.version}' for d in m.distributions() if d.name not in skip), key=str.lower))); print('torch==2.13.0')" > constraints.txt
 
 clean:
 	rm -rf $(VENV) .venv-sam .castline build .aws-sam

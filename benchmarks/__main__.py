@@ -7,10 +7,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import faces, host, pipeline, splitting
+from benchmarks import faces, host, long_audio, pipeline, speech, splitting, whisper_engines
 from benchmarks.common import ROOT, machine
 
-BENCHMARKS = {"splitting": splitting.run, "pipeline": pipeline.run, "host": host.run, "faces": faces.run}
+BENCHMARKS = {
+    "splitting": splitting.run,
+    "pipeline": pipeline.run,
+    "host": host.run,
+    "faces": faces.run,
+    "speech": speech.run,
+    "long_audio": long_audio.run,
+    "whisper": whisper_engines.run,
+}
 
 
 def main(names: list[str]) -> None:

@@ -23,10 +23,10 @@ def test_a_run_costs_what_its_parts_cost() -> None:
     assert items["Lambda compute"].usd == pytest.approx(30 * 0.0000166667, abs=1e-8)
     assert items["Lambda requests"].quantity == 3
     # Two units written and read, two parts written and read, manifest and result beside them.
-    assert items["S3 writes"].quantity == 4 + 1 + 8
+    assert items["S3 writes"].quantity == 4 + 1 + 10
     assert items["S3 reads"].quantity == 4 + 2
     assert found.usd == pytest.approx(sum(item.usd for item in found.items), abs=1e-6)
-    assert found.usd == pytest.approx(0.000568, abs=1e-6)
+    assert found.usd == pytest.approx(0.000578, abs=1e-6)
     assert found.prices_as_of == cost.PRICES_AS_OF
 
 

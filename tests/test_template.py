@@ -272,6 +272,14 @@ def test_every_variable_of_a_function_is_one_the_code_reads(source: dict[str, An
     }
 
 
+def test_the_speech_engines_are_the_declared_ones(source: dict[str, Any]) -> None:
+    from castline.speech.declared import CHOICES, names_pattern
+
+    parameter = source["Parameters"]["Transcriber"]
+    assert parameter["AllowedPattern"] == names_pattern()
+    assert all(name.partition("[")[0] in parameter["Description"] for name in CHOICES)
+
+
 def test_reserved_concurrency_is_optional(source: dict[str, Any]) -> None:
     functions = "AWS::Serverless::Function"
     assert "ReservedConcurrentExecutions" not in resolver(source).resources(functions)["FaceRecognitionFunction"]

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from castline.events import object_created
-from castline.local.reconcile import reconcile
+from castline.operations import reconcile
 from castline.local.stack import LocalStack, start_detached
 from castline.local.state import read_state
 from castline.records import Result
@@ -188,6 +188,6 @@ def test_a_stack_killed_hard_finishes_its_media_after_a_restart(
         store = S3Store(again.client("s3"))
         finished_before = [key for key in keys if store.head(settings.output_bucket, f"{key}/result.json")]
         assert len(finished_before) < len(keys), "the crash came too late to prove anything"
-        assert reconcile(again, store, settings) > 0
+        assert reconcile(again.client("lambda"), store, settings) > 0
         results = attach(again, settings).results(keys)
         assert {result.status for result in results.values()} == {"complete"}

@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 
 from castline.errors import LocalStackError
 from castline.local import LocalStack, start_detached
-from castline.local.reconcile import reconcile
+from castline.operations.reconcile import reconcile
 from castline.local.state import read_state
 from castline.local.wiring import assert_wiring
 from castline.settings import Settings
@@ -236,8 +236,8 @@ def test_what_is_pending_is_sent_again(
     stack: LocalStack, seen: Seen, config: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = json.loads((ROOT / "tests" / "events" / "input_unicode_plus_space.json").read_text())
-    monkeypatch.setattr("castline.local.reconcile.pending", lambda *_: iter([("video-splitting", event)]))
-    assert reconcile(stack, MemoryStore(), config) == 1
+    monkeypatch.setattr("castline.operations.reconcile.pending", lambda *_: iter([("video-splitting", event)]))
+    assert reconcile(stack.client("lambda"), MemoryStore(), config) == 1
     [note] = seen.take(1)
     assert note["event"] == event
 

@@ -1,4 +1,5 @@
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -8,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from castline.errors import ModelCorrupt, ModelNotFound
-from castline.models import DOWNLOADS, fetch
+from castline.models import DOWNLOADS, available, fetch, repair
 
 BODY = bytes(range(256)) * 4000
 ENTRY = replace(
-    DOWNLOADS["facenet-vggface2"],
+    DOWNLOADS["facenet-vggface2"][0],
     title="a test model",
     file="model.bin",
     max_bytes=2 * len(BODY),
@@ -72,7 +73,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     for behaviour in ("good", "moved", "unsized", "corrupt", "short", "huge", "endless", "missing", "hang", "stall"):
-        monkeypatch.setitem(DOWNLOADS, behaviour, replace(ENTRY, url=server.url(behaviour)))
+        monkeypatch.setitem(DOWNLOADS, behaviour, (replace(ENTRY, url=server.url(behaviour)),))
     yield server
     server.release.set()
     server.shutdown()
@@ -110,9 +111,38 @@ def test_what_is_wrong_leaves_no_file(hub, tmp_path, behaviour, error, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unpinned_file_is_taken_as_it_comes(hub, tmp_path, monkeypatch):
-    monkeypatch.setitem(DOWNLOADS, "loose", replace(ENTRY, url=hub.url("corrupt"), sha256=None))
-    assert fetch("loose", tmp_path).is_file()
+def test_several_files_make_a_folder(hub, tmp_path, monkeypatch):
+    files = [replace(ENTRY, url=hub.url("good"), file=f"net/{name}") for name in ("config.json", "model.bin")]
+    monkeypatch.setitem(DOWNLOADS, "several", tuple(files))
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "config.json").write_bytes(BODY)
+    assert fetch("several", tmp_path) == tmp_path / "net"
+    assert hub.requests == 1
+    assert {path.name: path.read_bytes() for path in (tmp_path / "net").iterdir()} == {
+        "config.json": BODY,
+        "model.bin": BODY,
+    }
+
+
+def test_only_what_is_damaged_is_repaired(hub, tmp_path):
+    file = tmp_path / "model.bin"
+    assert not repair("good", tmp_path)  # what is not there is not damaged
+    file.write_bytes(BODY)
+    assert not repair("good", tmp_path)
+    file.write_bytes(BODY[:-1])
+    assert repair("good", tmp_path)
+    assert file.read_bytes() == BODY
+    assert hub.requests == 1
+    assert not repair("a model of somebody's own", tmp_path)
+
+
+def test_what_cannot_be_repaired_stays_as_it_is(hub, tmp_path):
+    file = tmp_path / "model.bin"
+    file.write_bytes(BODY[:-1])
+    with pytest.raises(ModelCorrupt):
+        repair("corrupt", tmp_path)
+    assert file.read_bytes() == BODY[:-1]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.bin"]
 
 
 def test_a_hub_that_hangs_costs_under_two_seconds(hub, tmp_path):
@@ -131,7 +161,7 @@ def test_a_hub_that_falls_silent_is_given_up(hub, tmp_path, monkeypatch):
 
 def test_a_hub_that_refuses_costs_nothing(hub, tmp_path, monkeypatch):
     closed = Hub()
-    monkeypatch.setitem(DOWNLOADS, "closed", replace(ENTRY, url=closed.url("good")))
+    monkeypatch.setitem(DOWNLOADS, "closed", (replace(ENTRY, url=closed.url("good")),))
     closed.server_close()
     start = time.monotonic()
     with pytest.raises(ModelNotFound, match="cannot be reached"):
@@ -144,8 +174,27 @@ def test_an_unknown_name_says_what_is_known(tmp_path):
         fetch("eigenfaces", tmp_path)
 
 
-def test_every_entry_is_bounded_and_encrypted():
-    for entry in DOWNLOADS.values():
-        assert entry.url.startswith("https://")
-        assert entry.max_bytes < 2**30
-        assert entry.sha256 is None or len(entry.sha256) == 64
+def test_every_entry_is_bounded_encrypted_and_pinned():
+    assert len(available()) > 30
+    for files in DOWNLOADS.values():
+        for entry in files:
+            assert entry.url.startswith("https://")
+            assert entry.max_bytes < 5 * 2**30
+            assert re.fullmatch("[0-9a-f]{64}", entry.sha256)
+            assert "/main/" not in entry.url.replace("/main/whisper/models/", "/")
+
+
+def test_the_reference_implementation_pins_the_same_digests():
+    import whisper
+
+    ours = {name.partition(":")[2]: files[0].url for name, files in DOWNLOADS.items() if name.startswith("openai-")}
+    assert ours == {name: url for name, url in whisper._MODELS.items() if name not in ("large", "turbo")}
+    assert all(files[0].sha256 in files[0].url for name, files in DOWNLOADS.items() if name.startswith("openai-"))
+
+
+def test_the_reference_names_are_those_faster_whisper_knows():
+    from faster_whisper.utils import _MODELS
+
+    for name, files in DOWNLOADS.items():
+        if name.startswith("faster-whisper:"):
+            assert _MODELS[name.partition(":")[2]] in files[0].url

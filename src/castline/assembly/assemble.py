@@ -115,7 +115,9 @@ def assemble(
             segments=segments,
         ),
         timeline=_timeline(people, segments),
-        processing=Processing(timings=_timings(usages), cost=cost_of(usages, len(manifest.units))),
+        processing=Processing(
+            timings=_timings(usages), cost=cost_of(usages, len(manifest.units), manifest.source.size)
+        ),
     )
     return Assembly(result, images)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import boto3
 import typer
@@ -25,11 +27,13 @@ errors = Console(stderr=True, highlight=False)
 class Connection:
     """Attributes:
     where: for people: "local stack at …", or "AWS".
+    client: makes a boto3 client of a service there.
     """
 
     store: S3Store
     settings: Settings
     where: str
+    client: Callable[[str], Any] = boto3.client
 
 
 @contextlib.contextmanager
@@ -58,29 +62,34 @@ def connect(endpoint_url: str | None = None) -> Connection:
     config = settings()
     endpoint = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
-        return Connection(S3Store(_client(endpoint)), config, endpoint)
+        return Connection(S3Store(_client("s3", endpoint)), config, endpoint, partial(_client, endpoint=endpoint))
     from castline.local.stack import LocalStack
 
     try:
         stack = LocalStack.attach(config)
-        return Connection(S3Store(stack.client("s3")), config, f"local stack at {stack.endpoint_url}")
+        return Connection(S3Store(stack.client("s3")), config, f"local stack at {stack.endpoint_url}", stack.client)
     except LocalStackError as none_here:
         session = boto3.Session()
         if session.get_credentials() is None:
             raise LocalStackError(
                 "no local stack is running (castline up) and there are no AWS credentials"
             ) from none_here
-        return Connection(S3Store(_client(None)), config, f"AWS, {session.region_name or 'default region'}")
+        return Connection(
+            S3Store(_client("s3", None)),
+            config,
+            f"AWS, {session.region_name or 'default region'}",
+            partial(_client, endpoint=None),
+        )
 
 
-def _client(endpoint: str | None) -> object:
+def _client(service: str, endpoint: str | None) -> Any:
     session = boto3.Session()
     extra = {}
     if endpoint and session.get_credentials() is None:
         # An emulator takes any credentials, but boto3 insists on some.
         extra = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     return session.client(
-        "s3",
+        service,
         endpoint_url=endpoint,
         region_name=session.region_name or "us-east-1",
         config=Config(s3={"addressing_style": "path"} if endpoint else {}, retries={"mode": "standard"}),

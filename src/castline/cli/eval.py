@@ -19,6 +19,7 @@ from castline.evaluation.plot import check_drawable, draw
 from castline.evaluation.speech import FileReport, SpeechReport, check_countable, evaluate, read_transcripts
 from castline.records import Record
 from castline.settings import settings
+from castline.speech.declared import CHOICES
 
 app = typer.Typer(no_args_is_help=True, help="Measure how good the engines are on your own data.")
 
@@ -62,7 +63,7 @@ def speech(
         Path, typer.Argument(help="A tab-separated table with the columns file and reference; paths relative to it.")
     ],
     transcriber: Annotated[
-        str | None, typer.Option(help="As CASTLINE_TRANSCRIBER: pocketsphinx, whisper:FOLDER …; default: settings.")
+        str | None, typer.Option(help=f"As CASTLINE_TRANSCRIBER: {', '.join(CHOICES)}; default: settings.")
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers and texts to this file.")] = None,
 ) -> None:

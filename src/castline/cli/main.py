@@ -11,7 +11,7 @@ from rich.table import Table
 
 from castline import __version__
 from castline.cli import eval as evaluation
-from castline.cli import models, people
+from castline.cli import models, operations, people
 from castline.cli.asked import Beam, Hotword, Language, Prompt, Translate, WordTimes, asked
 from castline.cli.connect import connect, console, friendly_errors, quiet_logs
 from castline.cli.render import STATE_STYLE, print_result, relative, watch
@@ -31,6 +31,10 @@ app = typer.Typer(
 app.add_typer(people.app, name="people")
 app.add_typer(models.app, name="models")
 app.add_typer(evaluation.app, name="eval")
+
+app.command("redrive")(operations.redrive_command)
+app.command("reconcile")(operations.reconcile_command)
+app.command("cost")(operations.cost_command)
 
 Endpoint = Annotated[
     str | None, typer.Option("--endpoint-url", help="S3 endpoint; default: AWS_ENDPOINT_URL, the local stack, or AWS.")

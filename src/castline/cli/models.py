@@ -78,7 +78,7 @@ def _below(folder: Path) -> list[Path]:
 
 @app.command("fetch")
 def fetch_(
-    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(available())}")] = WHISPER,
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(available())}.")] = WHISPER,
 ) -> None:
     """Download a model into the models folder (CASTLINE_MODELS_DIR)."""
     with friendly_errors():

@@ -67,8 +67,8 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None, flags:
 @contextlib.contextmanager
 def _stack(config: Settings, slots: int) -> Iterator[_Local]:
     """The stack that already runs here, or one for the time of this command."""
-    from castline.local.reconcile import reconcile
     from castline.local.stack import LocalStack
+    from castline.operations import reconcile
 
     try:
         running = LocalStack.attach(config)
@@ -82,7 +82,7 @@ def _stack(config: Settings, slots: int) -> Iterator[_Local]:
     try:
         console.print(f"  stack: {stack.endpoint_url}, {slots} processes per function")
         store = S3Store(stack.client("s3"))
-        reconcile(stack, store, config)
+        reconcile(stack.client("lambda"), store, config)
         yield _Local(store, config)
     finally:
         with console.status("stopping the local stack"):

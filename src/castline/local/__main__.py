@@ -9,8 +9,8 @@ import sys
 import threading
 
 from castline.errors import CastlineError, LocalStackError
-from castline.local.reconcile import reconcile
 from castline.local.stack import LocalStack
+from castline.operations import reconcile
 from castline.settings import Settings, settings
 from castline.storage import S3Store
 
@@ -47,7 +47,7 @@ def main() -> int:
 
 def _catch_up(stack: LocalStack, config: Settings) -> None:
     try:
-        reconcile(stack, S3Store(stack.client("s3")), config)
+        reconcile(stack.client("lambda"), S3Store(stack.client("s3")), config)
     except Exception:
         # A damaged object in a bucket must not keep everything else from running.
         logger.exception("could not re-drive everything that was unfinished")

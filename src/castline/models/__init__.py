@@ -5,7 +5,8 @@ Importing this package loads no model library.
 
 from castline.models.catalogue import load_detector, load_embedder, survey
 from castline.models.declared import ENGINES, engine
-from castline.models.download import DOWNLOADS, WHISPER, Download, available, fetch
+from castline.models.download import available, fetch, repair
+from castline.models.downloads import DOWNLOADS, WHISPER, Download
 from castline.models.prepare import ensure_dlib, ensure_facenet, ensure_mtcnn
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "fetch",
     "load_detector",
     "load_embedder",
+    "repair",
     "survey",
 ]

@@ -10,12 +10,11 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from castline.errors import ModelCorrupt, ModelNotFound
-from castline.models.locate import FACENET_WEIGHTS
+from castline.models.downloads import DOWNLOADS, Download
 
 Progress = Callable[[int, int | None], None]
 """Called with bytes received so far and the expected total (None when the server does not say)."""
@@ -27,94 +26,62 @@ STALL_TIMEOUT_S = 10.0
 _CHUNK = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
-    """One file that can be fetched.
-
-    Attributes:
-        file: its name in the models folder.
-        max_bytes: more than this is not the file we asked for.
-        sha256: hex digest, or None where it is not pinned.
-    """
-
-    title: str
-    url: str
-    file: str
-    max_bytes: int
-    sha256: str | None
-    licence: str
-
-
-#: The Whisper that ``fetch`` gets: good English on two cores. Its folder in the models folder has this name.
-WHISPER = "faster-whisper-base.en"
-#: A revision of the hub's repository is a git commit, so it pins the content of every file.
-_WHISPER_REVISION = "3d3d5dee26484f91867d81cb899cfcf72b96be6c"
-
-
-def _whisper_file(name: str, max_bytes: int) -> Download:
-    return Download(
-        title="Whisper base.en for CTranslate2",
-        url=f"https://huggingface.co/Systran/{WHISPER}/resolve/{_WHISPER_REVISION}/{name}",
-        file=f"{WHISPER}/{name}",
-        max_bytes=max_bytes,
-        sha256=None,
-        licence="MIT",
-    )
-
-
-#: What ``fetch`` knows: a file by its engine's id, or the files of a folder as ``<folder>/<file>``. The
-#: digest of FaceNet's weights is not from a file downloaded here: it is the one that several unrelated
-#: public projects verify this very release asset against.
-DOWNLOADS: dict[str, Download] = {
-    "facenet-vggface2": Download(
-        title="FaceNet InceptionResnetV1, trained on VGGFace2",
-        url="https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt",
-        file=FACENET_WEIGHTS,
-        max_bytes=128 * 1024**2,
-        sha256="281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
-        licence="MIT (code and conversion); VGGFace2 is a research data set",
-    ),
-    **{
-        f"{WHISPER}/{name}": _whisper_file(name, megabytes * 1024**2)
-        for name, megabytes in (("config.json", 1), ("tokenizer.json", 8), ("vocabulary.txt", 4), ("model.bin", 200))
-    },
-}
-
-
 def available() -> list[str]:
     """What can be fetched, by name."""
-    return sorted({name.partition("/")[0] for name in DOWNLOADS})
+    return sorted(DOWNLOADS)
 
 
 def fetch(name: str, models_dir: Path, progress: Progress | None = None) -> Path:
-    """Download a model into the models folder; nothing happens when it is there already.
+    """Download a model into the models folder; what is there already is left alone.
 
     A file appears whole or not at all: it is written aside, checked, then renamed.
 
     Args:
-        name: a key of ``DOWNLOADS``, or a folder of several.
+        name: a key of ``DOWNLOADS``.
 
     Returns:
-        Path of the file or folder.
+        Path of the file, or of the folder of several.
 
     Raises:
         ModelNotFound: unknown name, or the server does not answer, refuses, or falls silent.
         ModelCorrupt: what came is too large, cut short, or not what the digest says.
     """
-    members = [entry for key, entry in DOWNLOADS.items() if key.startswith(f"{name}/")]
-    if members:
-        for member in members:
-            _fetch_file(member, models_dir / member.file, progress)
-        return models_dir / name
-    entry = DOWNLOADS.get(name)
-    if entry is None:
+    files = DOWNLOADS.get(name)
+    if files is None:
         raise ModelNotFound(f"there is no download for {name!r}; known: {', '.join(available())}")
-    return _fetch_file(entry, models_dir / entry.file, progress)
+    for entry in files:
+        if not (models_dir / entry.file).is_file():
+            _fetch_file(entry, models_dir / entry.file, progress)
+    return models_dir / (files[0].file if len(files) == 1 else Path(files[0].file).parent)
 
 
-def _fetch_file(entry: Download, target: Path, progress: Progress | None) -> Path:
-    if target.is_file():
-        return target
+def repair(name: str, models_dir: Path, progress: Progress | None = None) -> bool:
+    """Download again those files of a model that are not what their digests say; the others stay.
+
+    A damaged file is replaced when its successor is whole, not before.
+
+    Returns:
+        Whether there was anything to repair.
+
+    Raises:
+        ModelNotFound, ModelCorrupt: as ``fetch``.
+    """
+    damaged = [
+        entry for entry in DOWNLOADS.get(name, ()) if _digest(models_dir / entry.file) not in (None, entry.sha256)
+    ]
+    for entry in damaged:
+        _fetch_file(entry, models_dir / entry.file, progress)
+    return bool(damaged)
+
+
+def _digest(file: Path) -> str | None:
+    if not file.is_file():
+        return None
+    with file.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def _fetch_file(entry: Download, target: Path, progress: Progress | None) -> None:
     with _open(entry) as response:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary_name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".part", dir=target.parent)
@@ -122,13 +89,12 @@ def _fetch_file(entry: Download, target: Path, progress: Progress | None) -> Pat
         try:
             with os.fdopen(handle, "wb") as sink:
                 digest = _receive(entry, response, sink.write, progress)
-            if entry.sha256 is not None and digest != entry.sha256:
+            if digest != entry.sha256:
                 raise ModelCorrupt(f"{entry.file} from {_host(entry)} is not the file it should be: SHA-256 {digest}")
             temporary.chmod(0o644)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-    return target
 
 
 def _receive(

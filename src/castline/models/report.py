@@ -7,10 +7,12 @@ from pathlib import Path
 
 from castline.errors import ModelError
 from castline.models.catalogue import survey
-from castline.models.download import WHISPER, Progress, available, fetch
+from castline.models.download import Progress, fetch
+from castline.models.downloads import DOWNLOADS, WHISPER
 from castline.models.prepare import ensure_dlib, ensure_mtcnn
 from castline.settings import Settings
-from castline.speech.choose import can_run_whisper, find_whisper, survey_transcribers
+from castline.speech.choose import ensure_model, find_model, survey_transcribers
+from castline.speech.declared import FAMILIES, FASTER_WHISPER
 
 _TITLES = {"detector": "faces found by", "embedder": "faces known by", "transcriber": "speech"}
 _BETTER = "`castline models fetch {name}` or CASTLINE_MODELS_DIR gives you {title}"
@@ -19,21 +21,26 @@ _BETTER = "`castline models fetch {name}` or CASTLINE_MODELS_DIR gives you {titl
 def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
     """Make ready what the settings ask for, once, so that no two workers do it at a time.
 
-    Exports the face nets, and asks the hub for Whisper where speech is left to ``auto``; a hub that
-    refuses costs under two seconds.
+    Exports the face nets, and asks the hub for the Whisper that is named, or for the usual one where speech is
+    left to ``auto`` and no Whisper is here; a hub that refuses costs under two seconds.
 
     Returns:
         One line per role: the engine in use, and why not a better one.
 
     Raises:
-        ModelNotFound: a face net is neither there nor can be made.
+        ModelNotFound: a face net is neither there nor can be made, or the Whisper that is named is not to be had.
     """
     if settings.detector in ("auto", "mtcnn"):
         ensure_mtcnn(settings.models_dir)
     if settings.embedder in ("auto", "dlib-resnet-v1"):
         ensure_dlib(settings.models_dir)
+    name, _, model = settings.transcriber.partition(":")
+    for family in FAMILIES:
+        if family.id == name and model and family.installed():
+            ensure_model(family, model, settings.models_dir)
     asked = ""
-    if settings.transcriber == "auto" and can_run_whisper() and find_whisper(settings.models_dir) is None:
+    here = any(family.installed() and find_model(family, settings.models_dir) for family in FAMILIES)
+    if settings.transcriber == "auto" and FASTER_WHISPER.installed() and not here:
         try:
             fetch(WHISPER, settings.models_dir, progress)
         except ModelError as error:
@@ -60,9 +67,9 @@ def _line(name: str, role: str, settings: Settings, asked: str) -> str:
             continue
         if info.source:
             return "; ".join([f"{_short(info.title)} ({_homely(info.source)})", *missed])
-        fetched = {"faster-whisper": WHISPER}.get(info.id, info.id)
-        if fetched in available():
-            why = info.reason + (asked if info.id == "faster-whisper" else "")
+        fetched = WHISPER if info.id == FASTER_WHISPER.id else info.id
+        if fetched in DOWNLOADS:
+            why = info.reason + (asked if info.id == FASTER_WHISPER.id else "")
             title = _short(info.title)
             missed += [f"{title}: {_homely(why)}", _BETTER.format(name=fetched, title=title)]
     return "; ".join(["none available", *missed])

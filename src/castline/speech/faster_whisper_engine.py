@@ -1,4 +1,10 @@
-"""Whisper through faster-whisper (CTranslate2, int8, Silero VAD): the production default.
+"""Whisper through faster-whisper (CTranslate2, int8, Silero VAD, batched): the production default.
+
+Silero finds the speech, faster-whisper packs it into windows of at most thirty seconds, and all windows
+of a chunk are decoded together. Random weights of base's dimensions, a minute of speech, two threads, beam of 5:
+4.4 s, against 5.3 to 6.0 s one window after the other. No timestamp tokens are decoded (with them, batches lose
+the words behind a window's last timestamp); the cross-attention gives every word its times, and segments are
+cut at sentences and pauses. The numbers of a segment are those of its window.
 
 Source: A. Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022;
 https://github.com/SYSTRAN/faster-whisper (MIT), weights MIT.
@@ -6,28 +12,21 @@ https://github.com/SYSTRAN/faster-whisper (MIT), weights MIT.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from castline.engines import EngineInfo, Speech, Transcription
-from castline.errors import ModelCorrupt, ModelError, ModelNotFound
-from castline.records import Segment, Word
+from castline.errors import ModelCorrupt, ModelNotFound
+from castline.media.chunks import SAMPLE_RATE
+from castline.models.session import thread_count
+from castline.records import Segment
+from castline.speech import whisper
+from castline.speech.declared import FASTER_WHISPER
 
 #: Without tokenizer.json the library asks a hub; with a missing folder it blames the folder's name.
 REQUIRED_FILES = ("model.bin", "config.json", "tokenizer.json")
-
-INFO = EngineInfo(
-    id="faster-whisper",
-    role="transcriber",
-    title="Whisper (faster-whisper, int8)",
-    licence="MIT",
-    languages=("*",),
-    word_times=True,
-)
-
-# Whisper invents text where nothing is said; such segments have a high no-speech probability and a
-# low mean log probability. The two limits are those of the reference implementation.
-_NO_SPEECH, _LOGPROB, _COMPRESSION = 0.6, -1.0, 2.4
+#: Windows decoded together. A chunk of the usual length has two or three; attention scores of the encoder
+#: take 72 MB per window of base, 180 MB of large.
+_BATCH = 4
 
 
 def missing_files(folder: Path) -> list[str]:
@@ -46,60 +45,64 @@ class FasterWhisperTranscriber:
         ModelCorrupt: CTranslate2 cannot read it.
     """
 
-    def __init__(self, folder: Path, *, threads: int = 0, info: EngineInfo = INFO) -> None:
+    def __init__(self, folder: Path, *, threads: int = 0, info: EngineInfo = FASTER_WHISPER.info) -> None:
         lacking = missing_files(folder)
         if lacking:
             raise ModelNotFound(f"{folder} is no CTranslate2 Whisper model: {', '.join(lacking)} missing")
-        from faster_whisper import WhisperModel
+        from faster_whisper import BatchedInferencePipeline, WhisperModel
 
         try:
             self._model = WhisperModel(
-                str(folder), device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=True
+                str(folder),
+                device="cpu",
+                compute_type="int8",
+                cpu_threads=thread_count(threads),
+                local_files_only=True,
             )
+            codes = tuple(self._model.supported_languages)
         except Exception as error:  # the tokenizer's library raises no narrower type
             raise ModelCorrupt(f"{folder} cannot be loaded: {error}") from error
-        self.info = replace(info, id=f"{info.id}:{folder.name}", source=str(folder))
-
-    def _language(self, tag: str | None) -> str | None:
-        """Whisper's code of a BCP-47 tag: ``en-GB`` is ``en``."""
-        if tag is None:
-            return None
-        code = tag.partition("-")[0].lower()
-        if self._model.model.is_multilingual and code not in self._model.supported_languages:
-            raise ModelError(f"Whisper does not know the language {tag!r}")
-        return code
+        self._pipeline = BatchedInferencePipeline(self._model)
+        self.info = whisper.describe(
+            FASTER_WHISPER, info, folder, multilingual=self._model.model.is_multilingual, codes=codes
+        )
 
     def transcribe(self, speech: Speech) -> Transcription:
-        found, facts = self._model.transcribe(
+        options = speech.options
+        found, facts = self._pipeline.transcribe(
             speech.samples,
-            language=self._language(speech.options.language),
+            language=whisper.code(options) if self._model.model.is_multilingual else "en",
+            task=options.task,
+            beam_size=options.beam,
+            initial_prompt=options.prompt,
+            hotwords=whisper.hotwords(options),
             vad_filter=True,
             word_timestamps=True,
-            condition_on_previous_text=False,  # chunks stand alone; a loop in one must not reach the next
-            temperature=0.0,  # the fallback temperatures sample, and a part must not depend on chance
+            without_timestamps=True,
+            temperature=0.0,  # other temperatures sample, and a part must not depend on chance
+            batch_size=_BATCH,
         )
-        segments = []
+        length_s = len(speech.samples) / SAMPLE_RATE  # its last words may reach over the end
+        segments: list[Segment] = []
         for item in found:
-            words = tuple(
-                Word(
-                    start_s=round(word.start, 3),
-                    end_s=round(word.end, 3),
-                    text=word.word.strip(),
-                    probability=round(word.probability, 4),
+            spoken = [
+                (
+                    each.word,
+                    whisper.word(each.word, min(each.start, length_s), min(each.end, length_s), each.probability),
                 )
-                for word in item.words or ()
-            )
-            silent = item.no_speech_prob > _NO_SPEECH and item.avg_logprob < _LOGPROB
-            segments.append(
-                Segment(
-                    start_s=round(item.start, 3),
-                    end_s=round(item.end, 3),
-                    text=item.text.strip(),
-                    words=words,
-                    avg_logprob=round(item.avg_logprob, 4),
-                    no_speech_prob=round(item.no_speech_prob, 4),
-                    compression_ratio=round(item.compression_ratio, 4),
-                    suspect=silent or item.compression_ratio > _COMPRESSION,
+                for each in item.words or ()
+                if each.word.strip()
+            ]
+            segments += [
+                whisper.segment(
+                    text,
+                    words[0].start_s,
+                    words[-1].end_s,
+                    words,
+                    avg_logprob=item.avg_logprob,
+                    no_speech_prob=item.no_speech_prob,
+                    ratio=item.compression_ratio,
                 )
-            )
-        return Transcription(language=facts.language if segments else speech.options.language, segments=tuple(segments))
+                for text, words in whisper.sentences(spoken)
+            ]
+        return Transcription(language=facts.language if segments else options.language, segments=tuple(segments))

@@ -1,8 +1,8 @@
 """PocketSphinx with the US-English model its package carries: no download, always there.
 
-Source: CMU Sphinx, https://github.com/cmusphinx/pocketsphinx (BSD-2-Clause). Its own endpointer (the
-WebRTC voice activity detector) finds utterances first: silence and steady noise never reach the
-recogniser, which would read words into them.
+Source: CMU Sphinx, https://github.com/cmusphinx/pocketsphinx (BSD-2-Clause). It gets only what ``voice``
+takes for speech: its own endpointer (the WebRTC voice activity detector) lets music and rain through, and
+the recogniser reads words into them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from castline.engines import EngineInfo, Speech, Transcription
 from castline.media.chunks import SAMPLE_RATE
 from castline.records import Segment, Word
+from castline.speech import voice
 
 _FRAME_S = 0.01  # the recogniser's frame
-_JOIN_S = 0.8  # speech with a shorter pause is one utterance: longer context reads better
-_PAD_S = 0.2  # consonants at the edges are quiet, and the endpointer cuts them
+_UTTERANCE_MAX_S = 30.0  # bounds what the recogniser keeps of its search
 _SEGMENT_PAUSE_S = 0.5
 _SEGMENT_MAX_S = 12.0
 _VARIANT = re.compile(r"\(\d+\)$")
@@ -44,44 +44,17 @@ class PocketSphinxTranscriber:
         import pocketsphinx
 
         self.info = info
-        self._lib = pocketsphinx
         self._decoder = pocketsphinx.Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
 
     def transcribe(self, speech: Speech) -> Transcription:
-        samples = (np.clip(speech.samples, -1, 1) * 32767).astype(np.int16)
+        clipped = np.clip(speech.samples, -1, 1)
+        samples = (clipped * 32767).astype(np.int16)
         self._decoder.reinit_feat()  # drops the running estimates of channel and noise
         segments: list[Segment] = []
-        for start, end in self._utterances(samples):
+        for start, end in voice.windows(clipped, longest_s=_UTTERANCE_MAX_S):
             words = self._words(samples[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)], start)
             segments.extend(_segments(words))
         return Transcription(language="en", segments=tuple(segments))
-
-    def _utterances(self, samples: NDArray[np.int16]) -> list[tuple[float, float]]:
-        """Stretches of speech in seconds, padded, near ones joined."""
-        endpointer = self._lib.Endpointer(sample_rate=SAMPLE_RATE)
-        size = endpointer.frame_bytes // 2
-        found: list[tuple[float, float]] = []
-        was_in_speech = False
-        for at in range(0, len(samples), size):
-            frame = samples[at : at + size]
-            if len(frame) == size:
-                endpointer.process(frame.tobytes())
-            else:
-                endpointer.end_stream(frame.tobytes())
-            if was_in_speech and not endpointer.in_speech:
-                found.append((endpointer.speech_start, endpointer.speech_end))
-            was_in_speech = endpointer.in_speech
-        length = len(samples) / SAMPLE_RATE
-        if was_in_speech:
-            found.append((endpointer.speech_start, length))
-        joined: list[tuple[float, float]] = []
-        for start, end in found:
-            start, end = max(0.0, start - _PAD_S), min(length, end + _PAD_S)
-            if joined and start - joined[-1][1] < _JOIN_S - 2 * _PAD_S:
-                joined[-1] = (joined[-1][0], end)
-            else:
-                joined.append((start, end))
-        return joined
 
     def _words(self, samples: NDArray[np.int16], offset: float) -> list[Word]:
         self._decoder.start_utt()

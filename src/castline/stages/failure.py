@@ -17,6 +17,9 @@ from castline.storage.base import ObjectStore
 
 logger = Logger(service="failure-recorder")
 
+#: Code of what was given up; running it again may succeed.
+OUT_OF_RETRIES = "retries_exhausted"
+
 
 def failure_event(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
     """Record every failed invocation of an event, and assemble the runs that this completes.
@@ -45,7 +48,7 @@ def failure_event(event: Event, store: ObjectStore, settings: Settings) -> dict[
 def _record(
     failed: InvocationFailed, item: ObjectCreated, store: ObjectStore, settings: Settings
 ) -> tuple[str, str] | None:
-    failure = Failure(code="retries_exhausted", message=f"gave up after repeated failures: {failed.reason}")
+    failure = Failure(code=OUT_OF_RETRIES, message=f"gave up after repeated failures: {failed.reason}")
     logger.error("out of retries", key=item.key, function=failed.function, reason=failed.reason)
     if item.bucket == settings.input_bucket:
         return _record_split(item, failure, store, settings)

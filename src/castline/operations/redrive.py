@@ -1,0 +1,122 @@
+"""Dead letters: what is in the queue of failed invocations, and running it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from castline import keys
+from castline.events import InvocationFailed, invocations_failed, objects_created
+from castline.operations.reconcile import send
+from castline.records import Manifest
+from castline.settings import Settings
+from castline.stages.failure import OUT_OF_RETRIES
+from castline.storage.base import ObjectStore
+
+_BATCH = 10  # SQS's limit of messages per call
+_HIDDEN_S = 300  # nobody else sees what is being shown to a person
+_EMPTY_ANSWERS = 3  # a queue is spread over servers, and one answer asks few of them
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message of the dead-letter queue.
+
+    Attributes:
+        failed: the invocations it tells of; none for a message that is not ours to understand.
+        receipt: what deletes it.
+    """
+
+    failed: tuple[InvocationFailed, ...]
+    body: str
+    receipt: str
+
+    def objects(self) -> Iterator[tuple[str, str, str, str]]:
+        """(function, bucket, key, reason) of everything in it."""
+        for failed in self.failed:
+            for item in objects_created(failed.event):
+                yield failed.function, item.bucket, item.key, failed.reason
+
+
+def queue_url(sqs: Any, settings: Settings) -> str:
+    return str(sqs.get_queue_url(QueueName=f"{settings.prefix}-failed-invocations")["QueueUrl"])
+
+
+def read_dead_letters(sqs: Any, url: str) -> list[DeadLetter]:
+    """All messages that are there now; hidden from others for five minutes, and not deleted."""
+    found: dict[str, DeadLetter] = {}
+    empty = 0
+    while empty < _EMPTY_ANSWERS:
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=_BATCH, VisibilityTimeout=_HIDDEN_S)
+        messages = answer.get("Messages", [])
+        empty = 0 if messages else empty + 1
+        for message in messages:
+            found[message["MessageId"]] = DeadLetter(
+                tuple(_failed(message["Body"])), message["Body"], message["ReceiptHandle"]
+            )
+    return list(found.values())
+
+
+def put_back(sqs: Any, url: str, letters: Iterable[DeadLetter]) -> None:
+    """Let others see messages again that nobody wants to run."""
+    for letter in letters:
+        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=letter.receipt, VisibilityTimeout=0)
+
+
+def redrive(
+    letters: Iterable[DeadLetter], sqs: Any, url: str, lambda_: Any, store: ObjectStore, settings: Settings
+) -> int:
+    """Run again what failed, then delete its message; what cannot be understood stays in the queue.
+
+    Returns:
+        How many invocations were made.
+    """
+    count = 0
+    for letter in letters:
+        if not letter.failed:
+            put_back(sqs, url, [letter])
+            continue
+        for failed in letter.failed:
+            for item in objects_created(failed.event):
+                if item.bucket == settings.input_bucket and (media := keys.media_of(item.key)):
+                    forget_failed_split(media, store, settings)
+            send(lambda_, failed.function or _function_for(failed, settings), dict(failed.event))
+            count += 1
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=letter.receipt)
+    return count
+
+
+def forget_failed_split(media: str, store: ObjectStore, settings: Settings) -> None:
+    """Remove manifests that only say that splitting was given up: they would say so again."""
+    for bucket in (settings.stage1_bucket, settings.output_bucket):
+        for info in list(store.find(bucket, f"{media}/")):
+            parsed = keys.parse_manifest(info.key)
+            body = store.get(bucket, info.key) if parsed and parsed[0] == media else None
+            error = Manifest.from_json(body).error if body else None
+            if error and error.code == OUT_OF_RETRIES:
+                store.delete(bucket, [info.key])
+
+
+def _function_for(failed: InvocationFailed, settings: Settings) -> str:
+    item = next(objects_created(failed.event), None)
+    of_input = item is not None and item.bucket == settings.input_bucket
+    return settings.splitter_function if of_input else settings.analyser_function
+
+
+def _failed(body: str) -> Iterator[InvocationFailed]:
+    """What a message tells of: an on-failure envelope, SNS's event of one, or a plain S3 event."""
+    try:
+        event = json.loads(body)
+    except ValueError:
+        return
+    if not isinstance(event, dict):
+        return
+    try:
+        found = list(invocations_failed(event))
+    except ValueError:  # an SNS message that holds none of ours
+        return
+    yield from found
+    if not found and next(objects_created(event), None):
+        yield InvocationFailed(event, "", "it never reached a function")

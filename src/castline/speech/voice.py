@@ -1,0 +1,79 @@
+"""Where somebody speaks: what lies outside never reaches a recogniser, which would read words into it.
+
+Source: Silero VAD 6 (https://github.com/snakers4/silero-vad, MIT), the ONNX file that ships inside the
+package faster-whisper, read by that package's own code.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castline.media.chunks import SAMPLE_RATE
+
+_PAUSE_MS = 100  # the shortest pause that is told from speech
+_JOIN_S = 1.2  # speech with a shorter pause is one stretch: longer context reads better
+_SHORTEST_S = 0.25  # a stretch with less speech in it is a click, or the detector not yet settled
+_PAD_S = 0.3  # consonants at the edges are quiet, and the detector misses them
+_LOUDNESS_S = 0.05  # the frame whose loudness decides where speech without a pause is cut
+
+_Stretch = tuple[float, float]
+
+
+def windows(samples: NDArray[np.float32], *, longest_s: float) -> list[tuple[float, float]]:
+    """Stretches that hold speech, near ones joined, each with a margin.
+
+    A stretch that would be too long is cut at its longest pause, and where there is none, at the quietest
+    moment of its middle third.
+
+    Args:
+        samples: mono 16 kHz, shape (n,), float32 in -1..1; n may be 0.
+        longest_s: no stretch is longer, margins included; more than a second.
+
+    Returns:
+        ``(start_s, end_s)`` in seconds, in order, inside the audio, not overlapping; empty where nobody
+        speaks. The same samples give the same stretches whatever was heard before.
+    """
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    runs: list[list[_Stretch]] = []
+    for item in get_speech_timestamps(samples, VadOptions(min_silence_duration_ms=_PAUSE_MS, speech_pad_ms=0)):
+        start, end = item["start"] / SAMPLE_RATE, item["end"] / SAMPLE_RATE
+        if runs and start - runs[-1][-1][1] < _JOIN_S:
+            runs[-1].append((start, end))
+        else:
+            runs.append([(start, end)])
+    spoken = [run for run in runs if sum(end - start for start, end in run) >= _SHORTEST_S]
+    found = [stretch for run in spoken for stretch in _cut(run, samples, longest_s - 2 * _PAD_S)]
+    befores = [-np.inf, *(end for _, end in found)]
+    afters = [*(start for start, _ in found[1:]), np.inf]
+    length = len(samples) / SAMPLE_RATE
+    return [
+        (max(0.0, start - _PAD_S, (before + start) / 2), min(length, end + _PAD_S, (end + after) / 2))
+        for (start, end), before, after in zip(found, befores, afters, strict=False)
+    ]
+
+
+def _cut(run: list[_Stretch], samples: NDArray[np.float32], longest_s: float) -> list[_Stretch]:
+    """A run of speech as one stretch, or as several when it is too long."""
+    start, end = run[0][0], run[-1][1]
+    if end - start <= longest_s:
+        return [(start, end)]
+    if len(run) > 1:
+        pauses = [after[0] - before[1] for before, after in pairwise(run)]
+        at = 1 + max(range(len(pauses)), key=lambda index: (pauses[index], -abs(2 * index + 1 - len(pauses))))
+        return _cut(run[:at], samples, longest_s) + _cut(run[at:], samples, longest_s)
+    moment = _quietest(samples, start + (end - start) / 3, end - (end - start) / 3)
+    return _cut([(start, moment)], samples, longest_s) + _cut([(moment, end)], samples, longest_s)
+
+
+def _quietest(samples: NDArray[np.float32], start: float, end: float) -> float:
+    """The middle of the quietest frame between two times, in seconds."""
+    size = int(_LOUDNESS_S * SAMPLE_RATE)
+    first = int(start * SAMPLE_RATE)
+    part = samples[first : int(end * SAMPLE_RATE)]
+    frames = part[: len(part) // size * size].reshape(-1, size)
+    quietest = int(np.argmin(np.square(frames, dtype=np.float64).mean(axis=1)))
+    return (first + (quietest + 0.5) * size) / SAMPLE_RATE
