@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from castline.events import object_created
-from castline.operations import reconcile
 from castline.local.stack import LocalStack, start_detached
 from castline.local.state import read_state
+from castline.operations import read_dead_letters, reconcile, redrive
+from castline.operations.redrive import queue_url
 from castline.records import Result
 from castline.settings import Settings
 from castline.storage import S3Store
@@ -165,6 +166,20 @@ def test_an_analyser_killed_every_time_ends_partial_and_in_the_dead_letter_queue
     assert result.people, "what was analysed is kept"
     _wait_for(lambda: bool(pipeline.dead_letters()), 10)
     assert any("/audio/0000.flac" in body for body in pipeline.dead_letters())
+    _redrive(pipeline)
+    _wait_for(lambda: pipeline.look(key).result.status == "complete")
+    assert not pipeline.dead_letters()
+
+
+def _redrive(pipeline) -> None:
+    """What ``castline redrive`` does once a person has said yes."""
+    sqs = pipeline.stack.client("sqs")
+    url = queue_url(sqs, pipeline.settings)
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "0"})
+    letters = read_dead_letters(sqs, url)
+    (found,) = [row for letter in letters for row in letter.objects()]
+    assert (found[0], found[2].rpartition("/")[2]) == (_ANALYSER, "0000.flac")
+    assert redrive(letters, sqs, url, pipeline.stack.client("lambda"), pipeline.store, pipeline.settings) == 1
 
 
 def test_a_stack_killed_hard_finishes_its_media_after_a_restart(

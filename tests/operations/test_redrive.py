@@ -1,0 +1,121 @@
+"""Dead letters: read without losing one, shown with their reason, run again, and gone only then."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from castline import keys
+from castline.events import object_created
+from castline.operations import read_dead_letters, redrive
+from castline.operations.redrive import put_back, queue_url
+from castline.settings import Settings
+from castline.stages import failure_event
+from castline.stages.request import read_request, read_source
+from castline.storage import MemoryStore
+
+MEDIA = "week 1/a+b.mp4"
+
+
+class Lambda:
+    """Remembers what was invoked."""
+
+    def __init__(self) -> None:
+        self.invoked: list[tuple[str, dict[str, Any]]] = []
+
+    def invoke(self, **call: Any) -> None:
+        assert call["InvocationType"] == "Event"
+        self.invoked.append((call["FunctionName"], json.loads(call["Payload"])))
+
+
+def _envelope(event: dict[str, Any], function: str) -> dict[str, Any]:
+    return {
+        "requestContext": {"functionArn": f"arn:aws:lambda:us-east-1:1:function:{function}:$LATEST"},
+        "requestPayload": event,
+        "responsePayload": {"errorType": "Runtime.ExitError", "errorMessage": "signal: killed"},
+    }
+
+
+@pytest.fixture
+def sqs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        client = boto3.client("sqs", region_name="us-east-1")
+        client.create_queue(QueueName="castline-failed-invocations")
+        yield client
+
+
+@pytest.fixture
+def url(sqs) -> str:
+    return queue_url(sqs, Settings())
+
+
+def _put(sqs, url: str, *bodies: object) -> None:
+    for body in bodies:
+        sqs.send_message(QueueUrl=url, MessageBody=body if isinstance(body, str) else json.dumps(body))
+
+
+def _run(sqs, url: str, store: MemoryStore | None = None) -> tuple[int, Lambda]:
+    lambda_ = Lambda()
+    count = redrive(read_dead_letters(sqs, url), sqs, url, lambda_, store or MemoryStore(), Settings())
+    return count, lambda_
+
+
+def test_every_letter_is_read_and_none_is_lost_by_reading(sqs, url: str) -> None:
+    events = [object_created("castline-stage-1", f"m.mp4/{'0' * 16}/frames/{at:04d}.zip") for at in range(25)]
+    _put(sqs, url, *(_envelope(event, "face-recognition") for event in events))
+    letters = read_dead_letters(sqs, url)
+    rows = [row for letter in letters for row in letter.objects()]
+    assert sorted(row[2] for row in rows) == [f"m.mp4/{'0' * 16}/frames/{at:04d}.zip" for at in range(25)]
+    assert {row[3] for row in rows} == {"Runtime.ExitError: signal: killed"}
+    assert read_dead_letters(sqs, url) == [], "hidden while a person looks at them"
+    put_back(sqs, url, letters)
+    assert len(read_dead_letters(sqs, url)) == 25
+
+
+def test_what_failed_is_run_again_by_its_function_and_deleted(sqs, url: str) -> None:
+    event = object_created("castline-stage-1", f"m.mp4/{'0' * 16}/audio/0000.flac")
+    _put(sqs, url, _envelope(event, "my-face-recognition"))
+    count, lambda_ = _run(sqs, url)
+    assert (count, lambda_.invoked) == (1, [("my-face-recognition", event)])
+    assert _run(sqs, url)[0] == 0
+
+
+def test_the_recorder_s_own_letters_hold_the_event_of_the_topic(sqs, url: str) -> None:
+    event = object_created("castline-input", MEDIA)
+    message = json.dumps(_envelope(event, "video-splitting"))
+    _put(sqs, url, {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": message}}]})
+    assert _run(sqs, url)[1].invoked == [("video-splitting", event)]
+
+
+def test_an_event_that_never_reached_a_function_finds_its_function(sqs, url: str) -> None:
+    bridged = {"source": "aws.s3", "detail": {"bucket": {"name": "castline-input"}, "object": {"key": MEDIA}}}
+    _put(sqs, url, bridged)
+    assert _run(sqs, url)[1].invoked == [("video-splitting", bridged)]
+
+
+@pytest.mark.parametrize("body", ["no JSON", "[]", "{}", {"Records": [{"Sns": {"Message": "hello"}}]}])
+def test_what_is_not_ours_stays(body: object, sqs, url: str) -> None:
+    _put(sqs, url, body)
+    assert _run(sqs, url)[0] == 0
+    assert len(read_dead_letters(sqs, url)) == 1
+
+
+def test_a_split_that_was_given_up_is_not_in_its_own_way(sqs, url: str) -> None:
+    store, settings = MemoryStore(), Settings()
+    store.put(settings.input_bucket, MEDIA, b"media")
+    event = object_created(settings.input_bucket, MEDIA)
+    failure_event(_envelope(event, "video-splitting"), store, settings)
+    source = read_source(settings.input_bucket, MEDIA, store)
+    assert source
+    manifest = keys.manifest_key(MEDIA, read_request(source, store, settings).run)
+    assert store.get(settings.stage1_bucket, manifest)
+    _put(sqs, url, _envelope(event, "video-splitting"))
+    assert _run(sqs, url, store)[0] == 1
+    for bucket in (settings.stage1_bucket, settings.output_bucket):
+        assert store.get(bucket, manifest) is None
