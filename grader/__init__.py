@@ -1,0 +1,1 @@
+"""Grades a deployment: are its functions and buckets as they should be, and are its answers right?"""

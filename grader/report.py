@@ -1,0 +1,179 @@
+"""What a grading found: records, the table on a terminal, JSON, and JUnit XML."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Literal
+from xml.etree import ElementTree
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from castline.records import Record
+
+Status = Literal["passed", "partial", "failed", "error"]
+
+_STYLE: dict[Status, str] = {"passed": "green", "partial": "yellow", "failed": "red", "error": "magenta"}
+#: What XML 1.0 cannot hold, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class CheckResult(Record):
+    """What one check found.
+
+    Attributes:
+        status: ``error`` when the check could not be made; it then has no points.
+        points: 0 to ``out_of``.
+        seconds: wall time of the check.
+        lines: what was looked at and what is wrong, for people; printable, one line each.
+    """
+
+    number: int
+    title: str
+    status: Status
+    points: float
+    out_of: int
+    seconds: float = 0.0
+    lines: tuple[str, ...] = ()
+
+
+class FunctionMetrics(Record):
+    """CloudWatch's view of one function; information, not points.
+
+    Attributes:
+        invocations: samples of ``Duration``.
+        average_ms, p95_ms: of ``Duration``, milliseconds; None without data points.
+        concurrency: maximum of ``ConcurrentExecutions``; None without data points.
+        note: why something is missing; empty when nothing is.
+    """
+
+    function: str
+    invocations: int = 0
+    average_ms: float | None = None
+    p95_ms: float | None = None
+    concurrency: int | None = None
+    note: str = ""
+
+
+class Report(Record):
+    """One grading.
+
+    Attributes:
+        where: the deployment, for people.
+        started: UTC, ISO 8601.
+        seconds: wall time of all checks.
+        metrics_over: what time the metrics are from, for people.
+    """
+
+    profile: Literal["classic", "full"]
+    where: str
+    started: str
+    seconds: float
+    checks: tuple[CheckResult, ...]
+    metrics: tuple[FunctionMetrics, ...] = ()
+    metrics_over: str = ""
+
+    @property
+    def points(self) -> float:
+        return round(sum(check.points for check in self.checks), 1)
+
+    @property
+    def out_of(self) -> int:
+        """100 when every check was asked for."""
+        return sum(check.out_of for check in self.checks)
+
+    @property
+    def score(self) -> str:
+        """``87 / 100``."""
+        return f"{self.points:g} / {self.out_of}"
+
+    @property
+    def exit_status(self) -> int:
+        """0 all passed; 1 something is wrong; 2 something could not be checked, or nothing was."""
+        if not self.checks or any(check.status == "error" for check in self.checks):
+            return 2
+        return int(any(check.status != "passed" for check in self.checks))
+
+
+def to_json(report: Report) -> str:
+    """Indented JSON: the record, and first of all its sums. ``from_json`` reads it back."""
+    score = {"points": report.points, "out_of": report.out_of, "exit_status": report.exit_status}
+    return json.dumps({"score": score, **report.model_dump(mode="json")}, indent=2, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> Report:
+    found = json.loads(text)
+    del found["score"]  # follows from the checks
+    return Report.model_validate_json(json.dumps(found))
+
+
+def to_junit(report: Report) -> bytes:
+    """JUnit XML, a test case per check: ``partial`` and ``failed`` are failures, ``error`` is an error."""
+    name = f"grader.{report.profile}"
+    wrong = [check for check in report.checks if check.status in ("partial", "failed")]
+    errors = [check for check in report.checks if check.status == "error"]
+    counts = {"tests": len(report.checks), "failures": len(wrong), "errors": len(errors)}
+    attributes = {**{key: str(value) for key, value in counts.items()}, "time": f"{report.seconds:.3f}"}
+    root = ElementTree.Element("testsuites", attributes)
+    suite = ElementTree.SubElement(
+        root, "testsuite", {"name": name, **attributes, "skipped": "0", "timestamp": report.started}
+    )
+    properties = ElementTree.SubElement(suite, "properties")
+    for key, value in (("score", report.score), ("where", report.where)):
+        ElementTree.SubElement(properties, "property", name=key, value=_xml(value))
+    for check in report.checks:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=name, name=f"{check.number} {check.title}", time=f"{check.seconds:.3f}"
+        )
+        text = _xml("\n".join(check.lines))
+        if check.status == "passed":
+            ElementTree.SubElement(case, "system-out").text = text
+        else:
+            kind = "error" if check.status == "error" else "failure"
+            message = f"{check.status}: {check.points:g} of {check.out_of} points"
+            ElementTree.SubElement(case, kind, type=check.status, message=message).text = text
+    out = ElementTree.SubElement(suite, "system-out")
+    out.text = _xml("\n".join(metric_line(item) for item in report.metrics))
+    ElementTree.indent(root)
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("�", text)
+
+
+def show(console: Console, report: Report) -> None:
+    """The table of checks, the metrics, and the score."""
+    # Everything from outside goes through Text: names may hold what rich takes for markup.
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title=Text(f"{report.profile} profile, {report.where}"))
+    table.add_column("", justify="right")
+    table.add_column("check", overflow="fold", ratio=1)
+    table.add_column("status")
+    table.add_column("points", justify="right", no_wrap=True)
+    for check in report.checks:
+        cell = Group(Text(check.title, style="bold"), *(Text(line, style="dim") for line in check.lines))
+        status = Text(check.status, style=_STYLE[check.status])
+        table.add_row(str(check.number), cell, status, f"{check.points:g} / {check.out_of}")
+    console.print(table)
+    for item in report.metrics:
+        console.print(Text(metric_line(item)), soft_wrap=True)
+    if report.metrics:
+        console.print(Text(f"CloudWatch, {report.metrics_over}", style="dim"), soft_wrap=True)
+    console.print(Text(f"score: {report.score}", style="bold"))
+
+
+def metric_line(item: FunctionMetrics) -> str:
+    """``video-splitting: 100 invocations, average 812 ms, p95 1204 ms, at most 2 at once``."""
+    parts = []
+    if item.invocations and item.average_ms is not None:
+        parts += [f"{item.invocations} invocations", f"average {item.average_ms:.0f} ms"]
+    if item.p95_ms is not None:
+        parts.append(f"p95 {item.p95_ms:.0f} ms")
+    if item.concurrency is not None:
+        parts.append(f"at most {item.concurrency} at once")
+    if item.note:
+        parts.append(item.note)
+    return f"{item.function}: {', '.join(parts)}"

@@ -1,0 +1,76 @@
+"""The report: sums, exit status, terminal, JSON, JUnit."""
+
+from __future__ import annotations
+
+import io
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from grader.report import CheckResult, FunctionMetrics, Report, Status, from_json, show, to_json, to_junit
+
+_POINTS: dict[Status, float] = {"passed": 20, "partial": 13.3, "failed": 0, "error": 0}
+
+
+def _report(*statuses: Status, lines: tuple[str, ...] = ("a line",)) -> Report:
+    return Report(
+        profile="classic",
+        where="[bold]moto[/]",
+        started="2026-01-02T03:04:05+00:00",
+        seconds=1.5,
+        checks=tuple(
+            CheckResult(number=n, title=f"check {n}", status=status, points=_POINTS[status], out_of=20, lines=lines)
+            for n, status in enumerate(statuses, 1)
+        ),
+        metrics=(FunctionMetrics(function="video-splitting", note="no data points"),),
+        metrics_over="the last hour",
+    )
+
+
+@pytest.mark.parametrize(
+    ("statuses", "exit_status", "score"),
+    [
+        (["passed", "passed"], 0, "40 / 40"),
+        (["passed", "partial"], 1, "33.3 / 40"),
+        (["failed"], 1, "0 / 20"),
+        (["failed", "error", "passed"], 2, "20 / 60"),
+        ([], 2, "0 / 0"),
+    ],
+)
+def test_sums_and_exit_status(statuses: list[Status], exit_status: int, score: str) -> None:
+    report = _report(*statuses)
+    assert (report.exit_status, report.score) == (exit_status, score)
+
+
+def test_json_comes_back_as_it_was() -> None:
+    report = _report("passed", "partial", "error", lines=("Жанна\ufffd [red] & <x>",))
+    assert from_json(to_json(report)) == report
+    assert '"points": 33.3' in to_json(report)
+
+
+def test_junit_is_what_readers_of_junit_expect() -> None:
+    report = _report("passed", "partial", "failed", "error", lines=("\x00\x1b[31m <&> \ud800 ok",))
+    root = ElementTree.fromstring(to_junit(report))  # noqa: S314 - written by us
+    assert root.tag == "testsuites"
+    (suite,) = root
+    counts = {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")}
+    assert counts == {"tests": "4", "failures": "2", "errors": "1", "skipped": "0"}
+    assert [child.tag for child in suite] == ["properties", *["testcase"] * 4, "system-out"]
+    assert suite.find("properties/property[@name='score']").get("value") == "33.3 / 80"  # type: ignore[union-attr]
+    cases = suite.findall("testcase")
+    assert [case.get("name") for case in cases] == ["1 check 1", "2 check 2", "3 check 3", "4 check 4"]
+    assert [[child.tag for child in case] for case in cases] == [["system-out"], ["failure"], ["failure"], ["error"]]
+    assert cases[1][0].get("message") == "partial: 13.3 of 20 points"
+    assert cases[3][0].text == "��[31m <&> � ok"
+
+
+def test_the_terminal_shows_names_as_they_are() -> None:
+    out = io.StringIO()
+    show(Console(file=out, width=100), _report("passed", "partial", lines=("[/red] [link=x]Ada",)))
+    text = out.getvalue()
+    assert "[/red] [link=x]Ada" in text
+    assert "[bold]moto[/]" in text
+    assert "13.3 / 20" in text
+    assert "video-splitting: no data points" in text
+    assert text.rstrip().endswith("score: 33.3 / 40")
