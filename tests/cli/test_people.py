@@ -165,7 +165,7 @@ def test_a_person_is_added_listed_renamed_and_forgotten(
     found = run("forget", "Ada", "--yes")
     assert found.exit_code == 0
     assert "2 photo(s) removed" in found.output
-    assert "checked 12 key(s) and 9 file(s) in castline-gallery and castline-output" in found.output
+    assert "checked 14 key(s) and 11 file(s) in castline-gallery and castline-output" in found.output
     assert "forgotten: nobody is called Ada any more" in found.output
     assert _names(store, "talk.mp4") == ["Person 1", "Bob"]
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from castline import __version__
+from castline import __version__, keys
 from castline.cli import eval as evaluation
 from castline.cli import models, operations, people
 from castline.cli.asked import Beam, Hotword, Language, Prompt, Translate, WordTimes, asked
-from castline.cli.connect import connect, console, friendly_errors, quiet_logs
-from castline.cli.render import STATE_STYLE, print_result, relative, watch
+from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs
+from castline.cli.render import STATE_STYLE, print_result, relative, transfer_bar, watch
 from castline.cli.run import run_media
-from castline.cli.transfer import download_media, download_result, media_files, upload
+from castline.cli.transfer import download_media, download_result, download_results, media_files, upload
 from castline.progress import Lookout, progress_of
 from castline.settings import settings
 from castline.stages.complete import read_result
@@ -103,9 +105,14 @@ def upload_command(
         flags = asked(language, translate, prompt, hotword, beam, word_times)
         files = media_files(path)
         there = connect(endpoint_url)
-        with console.status(f"uploading {len(files)} file(s) to {there.where}"):
-            for key in upload(files, flags, there.store, there.settings):
-                console.print(f"  s3://{there.settings.input_bucket}/{key}", markup=False)
+        with transfer_bar(console, f"to {there.where}", sum(file.stat().st_size for file, _ in files)) as (bar, task):
+            arrived = partial(bar.update, task)
+            sent = skipped = 0
+            for key, was_sent in upload(files, flags, there.store, there.settings, lambda size: arrived(advance=size)):
+                sent, skipped = sent + was_sent, skipped + (not was_sent)
+                already = "" if was_sent else "  (already there)"
+                bar.console.print(f"  s3://{there.settings.input_bucket}/{key}{already}", markup=False, soft_wrap=True)
+        console.print(f"{sent} uploaded, {skipped} already there")
 
 
 @app.command()
@@ -138,6 +145,7 @@ def results(
     media: Annotated[str, typer.Argument(help="Key of the media; with --all, a prefix of keys.")] = "",
     output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
     everything: Annotated[bool, typer.Option("--all", help="All media below the prefix.")] = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Only download: all below the prefix, side by side.")] = False,
     with_media: Annotated[bool, typer.Option("--media", help="Download the media too: the report plays it.")] = False,
     endpoint_url: Endpoint = None,
 ) -> None:
@@ -145,6 +153,9 @@ def results(
     with friendly_errors():
         there = connect(endpoint_url)
         wanted = [media]
+        if tree:
+            _download_tree(media, output, there)
+            return
         if everything:
             wanted = [each.key for each in uploaded_media(there.store, there.settings) if each.key.startswith(media)]
         shown = 0
@@ -161,6 +172,19 @@ def results(
         if not shown:
             console.print(f"no result for {escape(media) or 'anything'} yet; see: castline status")
             raise typer.Exit(1)
+
+
+def _download_tree(prefix: str, output: Path, there: Connection) -> None:
+    suffix = f"/{keys.RESULT}"
+    found = there.store.find(there.settings.output_bucket, prefix)
+    medias = [info.key.removesuffix(suffix) for info in found if info.key.endswith(suffix)]
+    if not medias:
+        console.print(f"no result below {escape(prefix) or 'the bucket'} yet; see: castline status")
+        raise typer.Exit(1)
+    with Progress(TextColumn("results"), BarColumn(), MofNCompleteColumn(), console=console) as bar:
+        task = bar.add_task("", total=len(medias))
+        files = download_results(medias, output, there.store, there.settings, lambda: bar.advance(task))
+    console.print(f"{len(medias)} results, {sum(files.values())} files in {escape(relative(output))}", soft_wrap=True)
 
 
 @app.command()

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console, Group
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from castline.progress import MediaProgress
@@ -117,6 +129,20 @@ def watch(
             if finished == len(medias) or (timeout_s is not None and time.monotonic() - started > timeout_s):
                 return medias
             time.sleep(_POLL_S)
+
+
+@contextlib.contextmanager
+def transfer_bar(console: Console, where: str, total: int) -> Iterator[tuple[Progress, TaskID]]:
+    """A bar of bytes, speed and time left."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        yield bar, bar.add_task(where, total=total)
 
 
 def _show(detail: Progress, rows: dict[str, TaskID], active: Sequence[MediaProgress]) -> None:

@@ -51,7 +51,7 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None, flags:
     with _stack(config, slots) as local:
         _enrol(gallery or _demo_gallery(path), local)
         with console.status(f"uploading {len(files)} file(s)"):
-            keys = list(upload(files, flags, local.store, config))
+            keys = [key for key, _ in upload(files, flags, local.store, config)]
         medias = watch(console, Lookout(_uploaded(keys, local), local.store, config))
         results = [item.result for item in medias if item.result]
         for (source, key), result in zip(files, results, strict=True):

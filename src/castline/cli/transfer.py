@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,6 +14,9 @@ from castline.cli.asked import sidecar
 from castline.errors import KeyLayoutError, NotMedia
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+from castline.storage.multipart import Progress
+
+_AT_ONCE = 4
 
 
 def media_files(path: Path) -> list[tuple[Path, str]]:
@@ -34,22 +38,63 @@ def media_files(path: Path) -> list[tuple[Path, str]]:
 
 
 def upload(
-    files: Sequence[tuple[Path, str]], flags: Mapping[str, Any], store: ObjectStore, settings: Settings
-) -> Iterator[str]:
-    """Upload in order, each with its sidecar; yields each key when it is there.
+    files: Sequence[tuple[Path, str]],
+    flags: Mapping[str, Any],
+    store: ObjectStore,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Iterator[tuple[str, bool]]:
+    """Upload several files at a time, each with its sidecar; what is there already stays as it is.
 
     Args:
         flags: options for all of them, over what their sidecars say.
+        progress: told of bytes as they arrive.
+
+    Yields:
+        Each key, in the order of the files, and whether anything of it was sent.
 
     Raises:
         OptionsError: a sidecar or a flag says what the pipeline would refuse; nothing is uploaded then.
     """
     sidecars = [sidecar(path, flags, settings) for path, _ in files]
-    for (path, key), asked in zip(files, sidecars, strict=True):
+
+    def send(file: tuple[Path, str], asked: bytes | None) -> bool:
+        path, key = file
+        changed = False
         if asked is not None:  # first, so that the media is not run without it
-            store.put(settings.input_bucket, keys.sidecar_key(key), asked)
-        store.put(settings.input_bucket, key, path)
-        yield key
+            name = keys.sidecar_key(key)
+            changed = store.get(settings.input_bucket, name) != asked
+            if changed:
+                store.put(settings.input_bucket, name, asked)
+        return store.upload(settings.input_bucket, key, path, progress) or changed
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for (_, key), sent in zip(files, pool.map(send, files, sidecars), strict=True):
+            yield key, sent
+
+
+def download_results(
+    medias: Sequence[str], folder: Path, store: ObjectStore, settings: Settings, progress: Callable[[], None]
+) -> dict[str, int]:
+    """Results of many media, side by side, as a tree below the folder; several at a time.
+
+    Args:
+        progress: called after each media.
+
+    Returns:
+        Number of files by media.
+
+    Raises:
+        KeyLayoutError: a key that would leave the folder.
+    """
+
+    def fetch(media: str) -> int:
+        count = len(download_result(media, folder, store, settings))
+        progress()
+        return count
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(medias, pool.map(fetch, medias), strict=True))
 
 
 def download_result(media: str, folder: Path, store: ObjectStore, settings: Settings) -> list[Path]:

@@ -100,10 +100,15 @@ class Probe(Record):
 
 
 class ObjectInfo(Record):
-    """What S3 says of an object without its body."""
+    """What S3 says of an object without its body.
+
+    Attributes:
+        sha256: hex digest that the uploader left in the metadata, if it did.
+    """
 
     key: str
     size: int
     etag: str
     version: str | None = None
     last_modified: datetime | None = None
+    sha256: str | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from castline.records import ObjectInfo, Source
+from castline.storage.multipart import Progress
 
 CONTENT_TYPES = {
     ".json": "application/json",
@@ -38,6 +39,17 @@ class ObjectStore(Protocol):
 
     def download(self, bucket: str, info: ObjectInfo | Source, path: Path) -> bool:
         """Write exactly the object that ``head`` saw to a file; False when it is gone or replaced."""
+        ...
+
+    def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
+        """Store a file, unless the same bytes are there: their SHA-256 is kept beside the object.
+
+        Args:
+            progress: told of bytes as they arrive; all of them at once where nothing had to be sent.
+
+        Returns:
+            Whether it was sent. What was sent of a large file before an interruption is not sent again.
+        """
         ...
 
     def put(self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False) -> bool:

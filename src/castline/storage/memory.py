@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from castline.records import ObjectInfo, Source
+from castline.storage.multipart import Progress
 
 
 class MemoryStore:
@@ -29,6 +30,12 @@ class MemoryStore:
             return False
         path.write_bytes(self.objects[bucket, info.key])
         return True
+
+    def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
+        body = path.read_bytes()
+        if progress:
+            progress(len(body))
+        return self.objects.get((bucket, key)) != body and self.put(bucket, key, body)
 
     def put(self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False) -> bool:
         if if_absent and (bucket, key) in self.objects:

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from castline.errors import StorageError
 from castline.records import ObjectInfo, Source
 from castline.storage.base import CONTENT_TYPES
+from castline.storage.multipart import LARGE, Progress, sha256_of, upload_large
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 _REPLACED = {"412", "PreconditionFailed"}
@@ -43,6 +44,7 @@ class S3Store:
             etag=found["ETag"].strip('"'),
             version=found.get("VersionId") if found.get("VersionId") != "null" else None,
             last_modified=found["LastModified"],
+            sha256=found.get("Metadata", {}).get("sha256"),
         )
 
     def get(self, bucket: str, key: str) -> bytes | None:
@@ -67,6 +69,23 @@ class S3Store:
             with path.open("wb") as file:
                 for block in found["Body"].iter_chunks(_READ_CHUNK):
                     file.write(block)
+        return True
+
+    def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
+        digest, size = sha256_of(path), path.stat().st_size
+        there = self.head(bucket, key)
+        told = progress or (lambda _: None)
+        if there and there.size == size and digest == there.sha256:
+            told(size)
+            return False
+        extra: dict[str, Any] = {"Metadata": {"sha256": digest}}
+        if content_type := CONTENT_TYPES.get(PurePosixPath(key).suffix.lower()):
+            extra["ContentType"] = content_type
+        with _storage_errors(bucket, key):
+            if size >= LARGE:
+                upload_large(self._s3, bucket, key, path, extra, told)
+            else:
+                self._s3.upload_file(str(path), bucket, key, ExtraArgs=extra, Callback=told)
         return True
 
     def put(self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False) -> bool:
