@@ -48,7 +48,9 @@ JOBS ?= 2
 test: $(VENV)/.dev .venv-sam/.done
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
-check: lint types template test
+# Everything but what takes long; `make test` is the whole.
+check: lint types template $(VENV)/.dev .venv-sam/.done
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

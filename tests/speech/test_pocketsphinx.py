@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from castline.media.chunks import SAMPLE_RATE
 from castline.records import Segment
 from castline.speech import pocketsphinx_engine
 from castline.speech.pocketsphinx_engine import PocketSphinxTranscriber
+from tests.speech import sounds
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,42 @@ def test_silence_and_noise_say_nothing(
     found = sphinx.transcribe(Speech(samples))
     assert found.segments == ()
     assert found.language == "en"
+
+
+@pytest.mark.parametrize("name", sounds.NAMES)
+def test_it_invents_no_words(name: str, sphinx: PocketSphinxTranscriber) -> None:
+    assert sphinx.transcribe(Speech(sounds.sound(name))).segments == ()
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    "name",
+    ["malformed-join.mp3", "no-initial-keyframe.ts", "rotate-buck-bunny.mp4", "edts.mp4", "audio_only_test_07.mp4"],
+)
+def test_it_invents_no_words_in_real_sound(
+    name: str, sphinx: PocketSphinxTranscriber, shared_data: Path, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    ffmpeg("-i", shared_data / "badmedia" / name, "-vn", "-ac", 1, "-ar", SAMPLE_RATE, tmp_path / "sound.wav")
+    samples = soundfile.read(tmp_path / "sound.wav", dtype="float32")[0]
+    assert len(samples) > SAMPLE_RATE
+    assert sphinx.transcribe(Speech(samples)).segments == ()
+
+
+@pytest.mark.parametrize("name", ["hum", "arpeggio", "drums", "bass"])
+def test_speech_over_sound_is_heard(name: str, sphinx: PocketSphinxTranscriber, speech) -> None:
+    text = [
+        segment.text for segment in sphinx.transcribe(Speech(sounds.mixed(speech, sounds.sound(name), 20))).segments
+    ]
+    assert "welcome to this short film" in " ".join(text)
+
+
+def test_of_speech_between_music_only_the_speech_is_heard(sphinx: PocketSphinxTranscriber, speech) -> None:
+    sentence = speech[: 3 * SAMPLE_RATE]
+    shown = np.concatenate([sounds.sound("chords"), sentence, sounds.sound("arpeggio")])
+    found = sphinx.transcribe(Speech(shown)).segments
+    assert "welcome to this short film" in " ".join(segment.text for segment in found)
+    assert found[0].start_s > sounds.SECONDS
+    assert found[-1].end_s < sounds.SECONDS + 3.5
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 479, 480, 481])

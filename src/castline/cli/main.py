@@ -105,7 +105,8 @@ def upload_command(
         flags = asked(language, translate, prompt, hotword, beam, word_times)
         files = media_files(path)
         there = connect(endpoint_url)
-        with transfer_bar(console, f"to {there.where}", sum(file.stat().st_size for file, _ in files)) as (bar, task):
+        console.print(f"to {there.where}", markup=False)
+        with transfer_bar(console, sum(file.stat().st_size for file, _ in files)) as (bar, task):
             arrived = partial(bar.update, task)
             sent = skipped = 0
             for key, was_sent in upload(files, flags, there.store, there.settings, lambda size: arrived(advance=size)):

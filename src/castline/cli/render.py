@@ -132,17 +132,16 @@ def watch(
 
 
 @contextlib.contextmanager
-def transfer_bar(console: Console, where: str, total: int) -> Iterator[tuple[Progress, TaskID]]:
+def transfer_bar(console: Console, total: int) -> Iterator[tuple[Progress, TaskID]]:
     """A bar of bytes, speed and time left."""
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=24),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bar:
-        yield bar, bar.add_task(where, total=total)
+        yield bar, bar.add_task("", total=total)
 
 
 def _show(detail: Progress, rows: dict[str, TaskID], active: Sequence[MediaProgress]) -> None:

@@ -23,7 +23,7 @@ from castline.events import ObjectCreated
 from castline.media import probe
 from castline.media.ffmpeg import Limits
 from castline.media.representative import representative_frame
-from castline.records import Face, Source
+from castline.records import Face, ObjectInfo, Source
 from castline.settings import Settings
 from castline.stages.request import read_request, read_source, uploaded_media
 from castline.storage.base import ObjectStore
@@ -31,7 +31,7 @@ from castline.storage.base import ObjectStore
 if TYPE_CHECKING:
     from castline.stages.analyse import EngineSet
 
-logger = Logger(service="classic", child=True)
+logger = Logger(child=True)
 
 
 def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> str | None:
@@ -99,10 +99,18 @@ def give_up(item: ObjectCreated, store: ObjectStore, settings: Settings) -> str 
 
 
 def unanswered(store: ObjectStore, settings: Settings) -> Iterator[Source]:
-    """Uploads without an answer."""
+    """Uploads without an answer, or with one that is older than they are."""
     for source in uploaded_media(store, settings):
-        if store.head(settings.output_bucket, keys.classic_answer_key(source.key)) is None:
+        answer = store.head(settings.output_bucket, keys.classic_answer_key(source.key))
+        upload = store.head(source.bucket, source.key)
+        if answer is None or _older(answer, upload):
             yield source
+
+
+def _older(answer: ObjectInfo, upload: ObjectInfo | None) -> bool:
+    return bool(
+        upload and upload.last_modified and answer.last_modified and answer.last_modified < upload.last_modified
+    )
 
 
 def _answer(key: str, name: str, store: ObjectStore, settings: Settings) -> str:
