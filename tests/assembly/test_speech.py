@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,6 +68,57 @@ def test_the_same_word_said_twice_is_not_one_word(make) -> None:
     assert [word.start_s for segment in found for word in segment.words] == [8, 9, 10.1, 11]
 
 
+def test_repeated_words_are_paired_by_time_and_not_in_order(make) -> None:
+    # 0.3 s apart; each chunk missed one at its own edge, so the first words they heard are not the same word.
+    said = [(9 + 0.3 * at, 9.2 + 0.3 * at, "yes") for at in range(5)]
+    found = stitch(_overlapping(make, said[:-1], said[1:]))
+    assert [word.start_s for segment in found for word in segment.words] == [start for start, _, _ in said]
+    found = stitch(_overlapping(make, said[1:], said[:-1]))
+    starts = [word.start_s for segment in found for word in segment.words]
+    assert starts == sorted(set(starts)), "nothing twice"
+
+
+_OFF = st.lists(st.floats(-0.09, 0.09), min_size=24, max_size=24)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 24), st.floats(0.21, 0.5), _OFF, _OFF)
+def test_a_word_repeated_across_a_cut_is_counted_right(make, count, step, off_old, off_new) -> None:
+    times = [at for at in (7.2 + step * number for number in range(count)) if at < 12.7]
+    old, new = (
+        [(at + off, at + off + 0.2, "no") for at, off in zip(times, offs, strict=False)] for offs in (off_old, off_new)
+    )
+    found = _said(stitch(_overlapping(make, old, new)))
+    assert found == ["no"] * len(times)
+
+
+def test_where_nothing_agrees_no_word_is_cut_in_two(make) -> None:
+    # The middle is 10 s; both are saying something there, and neither has a word at 10.4 s.
+    old = [(9.6, 10.4, "recognise"), (10.5, 11.0, "speech")]
+    new = [(9.5, 9.9, "wreck"), (9.9, 10.3, "a"), (10.45, 11.0, "beach")]
+    assert _said(stitch(_overlapping(make, old, new))) == ["recognise", "beach"]
+    # The longer word says it alone, whichever chunk it is in.
+    assert _said(stitch(_overlapping(make, new, old))) == ["wreck", "a", "speech"]
+
+
+def test_a_cut_segment_keeps_its_punctuation(make) -> None:
+    old = make.segment((8, 8.4, "Well"), (9, 9.4, "yes"), (11, 11.4, "no")).model_copy(
+        update={"text": "Well, yes! – no"}
+    )
+    new = make.segment((2, 2.4, "Yes"), (4, 4.4, "no"), (5.5, 6, "wait")).model_copy(
+        update={"text": "Yes! – no… wait."}
+    )
+    chunks = [
+        (make.audio_unit(0, 0, 13, hard_cut=True), make.audio_part(0, old)),
+        (make.audio_unit(1, 7, 20), make.audio_part(1, new)),
+    ]
+    assert [segment.text for segment in stitch(chunks)] == ["Well, yes! –", "no… wait."]
+    # A text that is not made of the words cannot be divided, only written anew.
+    odd = [(unit, part.model_copy(update={"segments": (part.segments[0].model_copy(update={"text": "?"}),)}))
+           for unit, part in chunks]  # fmt: skip
+    assert [segment.text for segment in stitch(odd)] == ["Well yes", "no wait"]
+
+
 def test_engines_without_word_times_switch_by_segment(make) -> None:
     def plain(start: float, end: float, text: str) -> Segment:
         return Segment(start_s=start, end_s=end, text=text)
@@ -81,6 +135,25 @@ def test_engines_without_word_times_switch_by_segment(make) -> None:
     ]
     assert [segment.text for segment in stitch(chunks)] == ["before", "both heard this", "cut off", "after"]
     assert all(segment.words == () for segment in stitch(chunks))
+
+
+@pytest.mark.parametrize("gap", [" ", ""])
+def test_segments_without_word_times_that_span_the_switch_are_divided(make, gap: str) -> None:
+    # 40 words, half a second each; in the second case a script without spaces.
+    said = [chr(0x4E00 + at) for at in range(40)] if not gap else [f"w{at:02d}" for at in range(40)]
+
+    def plain(first: int, last: int, chunk_s: float) -> Segment:
+        return Segment(start_s=first / 2 - chunk_s, end_s=last / 2 - chunk_s, text=gap.join(said[first:last]))
+
+    for split_old, split_new in ((18, 22), (14, 26), (25, 15), (20, 20)):
+        old = make.audio_part(0, plain(0, split_old, 0), plain(split_old, 26, 0))
+        new = make.audio_part(
+            1, plain(14, split_new, 7) if split_new > 14 else plain(14, 15, 7), plain(split_new, 40, 7)
+        )
+        found = stitch([(make.audio_unit(0, 0, 13, hard_cut=True), old), (make.audio_unit(1, 7, 20), new)])
+        assert not any(segment.words for segment in found)
+        assert "".join(segment.text for segment in found).replace(" ", "") == "".join(said)
+        assert all(one.end_s <= other.start_s + 0.2 for one, other in pairwise(found))
 
 
 def test_a_chunk_that_failed_leaves_a_hole_and_harms_nobody(make) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -279,6 +280,43 @@ def test_damaged_media_is_decoded_as_far_as_possible(odd_media: dict[str, Path],
     assert found.frames
     assert any("damaged" in warning for warning in found.summary.warnings)
     assert any("the file says 2.0 s" in warning for warning in found.summary.warnings)
+
+
+_SLOW_PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=5:duration=40")
+
+
+# Containers whose length stands in front. Of a cut WAV or MP3, ffmpeg takes the length from the file's size.
+@pytest.mark.parametrize("name", ["sound.m4a", "sound.flac", "film.mp4", "film.mkv"])
+def test_less_sound_than_promised_is_a_warning(
+    name: str, ffmpeg: Callable[..., None], split_all, tmp_path: Path
+) -> None:
+    noise = ("-f", "lavfi", "-i", "anoisesrc=duration=40:sample_rate=16000:amplitude=0.1:seed=1")
+    film = name.startswith("film")
+    index_first = ("-movflags", "+faststart") if name.endswith(("m4a", "mp4")) else ()
+    ffmpeg(*(_SLOW_PICTURE if film else ()), *noise, *(_X264 if film else ()), *index_first, tmp_path / name)
+    whole = split_all(tmp_path / name)
+    assert whole.summary.warnings == []
+    assert whole.probed.duration_s == pytest.approx(40, abs=0.1)
+    body = (tmp_path / name).read_bytes()
+    cut = tmp_path / f"cut-{name}"
+    cut.write_bytes(body[: len(body) // 2])
+    found = split_all(cut)
+    assert 10 < found.summary.audio_s < 30
+    (warning,) = [warning for warning in found.summary.warnings if warning.startswith("the file says")]
+    promised, got = (float(number) for number in re.findall(r"[\d.]+(?= s)", warning))
+    assert promised == pytest.approx(40, abs=0.1)
+    last_frame = max(found.summary.sampled_ms, default=0) / 1000
+    assert got == pytest.approx(max(found.summary.audio_s, last_frame), abs=0.06)
+
+
+def test_sound_that_ends_before_the_picture_is_no_short_decode(
+    ffmpeg: Callable[..., None], split_all, tmp_path: Path
+) -> None:
+    path = tmp_path / "quiet-end.mp4"
+    ffmpeg(*_PICTURE, "-f", "lavfi", "-i", "sine=duration=1", *_X264, path)
+    found = split_all(path, sampling="interval", interval_s=0.5)
+    assert found.summary.audio_s == pytest.approx(1, abs=0.1)
+    assert found.summary.warnings == []
 
 
 def test_streams_that_hold_nothing_cannot_be_decoded(
