@@ -12,8 +12,11 @@ from typer.testing import CliRunner, Result
 from castline import __version__, keys
 from castline.cli import connect as connecting
 from castline.cli import main as commands
+from castline.cli import operations
 from castline.cli import people as people_commands
+from castline.cli import run as running
 from castline.cli.connect import Connection
+from castline.cli.operations import parse_duration
 from castline.errors import LocalStackError, StorageError
 from castline.records import Failure, Manifest, Usage
 from castline.settings import Settings
@@ -141,6 +144,61 @@ def test_status_lists_every_media(run: Run, store: MemoryStore) -> None:
     assert ["a[1].mp4", "failed", "the", "file", "is", "empty"] in lines
     assert ["b.mp4", "waiting"] in lines
     assert "notes.txt" not in found.output
+
+
+@pytest.mark.parametrize("command", [("run", "examples/demo.mp4"), ("status",), ("results", "a.mp4")])
+def test_the_classic_profile_has_no_results_to_show(
+    command: tuple[str, ...], run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classic = Settings(profile="classic", prefix="1225")
+    monkeypatch.setattr(running, "settings", lambda: classic)
+    monkeypatch.setattr(commands, "connect", lambda url=None: Connection(store, classic, "memory"))  # type: ignore[arg-type]
+    found = run(*command)
+    assert (found.exit_code, found.stderr.count("\n")) == (2, 1)
+    assert "the .txt objects of s3://1225-output" in found.stderr
+
+
+def test_reconcile_and_redrive_show_before_they_do(
+    run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("castline-input", "week 1/a.mp4", b"x")
+    sent: list[str] = []
+
+    class Client:
+        def invoke(self, **call: str) -> None:
+            sent.append(call["FunctionName"])
+
+        def get_queue_url(self, **_: str) -> dict[str, str]:
+            return {"QueueUrl": "queue"}
+
+        def receive_message(self, **_: object) -> dict[str, object]:
+            return {}
+
+    there = Connection(store, Settings(), "memory", lambda _: Client())  # type: ignore[arg-type]
+    monkeypatch.setattr(operations, "connect", lambda url=None: there)
+    shown = run("reconcile")  # nobody answers the question
+    assert "video-splitting  week+1/a.mp4" in shown.output
+    assert sent == []
+    assert "1 sent" in run("reconcile", "--yes").output
+    assert sent == ["video-splitting"]
+    assert "0 dead letter(s)" in run("redrive").output
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("90", 90), ("45m", 2700), ("1h", 3600), ("1h30m", 5400), ("0.5h", 1800)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+def test_cost_before_anything_runs(run: Run) -> None:
+    found = run("cost", "--duration", "1h")
+    assert found.exit_code == 0
+    assert "Lambda compute" in found.output
+    assert "an hour of media" in found.output
+    demo = run("cost", str(Path(__file__).parents[2] / "examples" / "demo.mp4"))
+    assert demo.exit_code == 0
+    assert run("cost", "--duration", "soon").exit_code == 2
 
 
 def test_upload(run: Run, store: MemoryStore, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import typer
 from botocore.config import Config
 from rich.console import Console
 
-from castline.errors import CastlineError, LocalStackError
+from castline.errors import CastlineError, LocalStackError, OptionsError
 from castline.settings import Settings, settings
 from castline.storage import S3Store
 
@@ -51,6 +51,18 @@ def friendly_errors() -> Iterator[None]:
 def quiet_logs() -> None:
     """Commands talk through the console; the stages' JSON log lines belong to functions."""
     logging.disable(logging.WARNING)
+
+
+def refuse_classic(config: Settings) -> None:
+    """Commands that show results have none to show in the classic profile.
+
+    Raises:
+        OptionsError: the profile is classic.
+    """
+    if config.profile == "classic":
+        raise OptionsError(
+            f"PIPELINE_PROFILE=classic keeps no results: the answers are the .txt objects of s3://{config.output_bucket}"
+        )
 
 
 def connect(endpoint_url: str | None = None) -> Connection:

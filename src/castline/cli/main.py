@@ -15,7 +15,7 @@ from castline import __version__, keys
 from castline.cli import eval as evaluation
 from castline.cli import models, operations, people
 from castline.cli.asked import Beam, Hotword, Language, Prompt, Translate, WordTimes, asked
-from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs
+from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs, refuse_classic
 from castline.cli.render import STATE_STYLE, print_result, relative, transfer_bar, watch
 from castline.cli.run import run_media
 from castline.cli.transfer import download_media, download_result, download_results, media_files, upload
@@ -124,6 +124,7 @@ def status(
     """Every media and how far it is; progress bars while work goes on."""
     with friendly_errors():
         there = connect(endpoint_url)
+        refuse_classic(there.settings)
         sources = list(uploaded_media(there.store, there.settings))
         look = Lookout(sources, there.store, there.settings)
         medias = watch(console, look) if wait else [progress_of(each, there.store, there.settings) for each in sources]
@@ -153,6 +154,7 @@ def results(
     """Show a result and download its files."""
     with friendly_errors():
         there = connect(endpoint_url)
+        refuse_classic(there.settings)
         wanted = [media]
         if tree:
             _download_tree(media, output, there)

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from castline.cli.connect import console
+from castline.cli.connect import console, refuse_classic
 from castline.cli.render import print_result, relative, watch
 from castline.cli.transfer import download_result, media_files, place_media, upload
 from castline.errors import GalleryError, LocalStackError
@@ -41,8 +41,9 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None, flags:
     Returns:
         Exit status: 0 when every media ended ``complete``, 1 otherwise.
     """
-    files = media_files(path)
     config = settings()
+    refuse_classic(config)
+    files = media_files(path)
     console.print(f"[bold]Castline[/]  {len(files)} media, engines on this machine:")
     with console.status("preparing models (the first time exports the face nets)") as status:
         lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"))

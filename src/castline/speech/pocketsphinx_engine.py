@@ -49,7 +49,6 @@ class PocketSphinxTranscriber:
     def transcribe(self, speech: Speech) -> Transcription:
         clipped = np.clip(speech.samples, -1, 1)
         samples = (clipped * 32767).astype(np.int16)
-        self._decoder.reinit_feat()  # drops the running estimates of channel and noise
         segments: list[Segment] = []
         for start, end in voice.windows(clipped, longest_s=_UTTERANCE_MAX_S):
             words = self._words(samples[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)], start)
@@ -57,6 +56,7 @@ class PocketSphinxTranscriber:
         return Transcription(language="en", segments=tuple(segments))
 
     def _words(self, samples: NDArray[np.int16], offset: float) -> list[Word]:
+        self._decoder.reinit_feat()  # drops the running estimates of channel and noise
         self._decoder.start_utt()
         self._decoder.process_raw(samples.tobytes(), full_utt=True)
         self._decoder.end_utt()
