@@ -138,3 +138,22 @@ def test_what_is_missing_or_never_answers_ends_in_time_with_the_score_so_far(
     points = _points(report)
     assert (points[2], points[3], points[4], points[5], points[6]) == (10, 0, 20, 0, 0)
     assert points[1] == 5, "one of two functions"
+
+
+def test_the_full_profile_is_driven_by_the_same_tools(
+    make_settings: Callable[..., Settings], shared_data: Path, tmp_path: Path
+) -> None:
+    """GRID: nobody is enrolled, and short commands that a recogniser of plain English rarely gets right."""
+    grid = shared_data / "video" / "grid"
+    report, page, numbers = tmp_path / "grade.json", tmp_path / "load.html", tmp_path / "load.json"
+    with LocalStack(make_settings(), slots=2, prewarm=True) as stack:
+        truth = ("--ground_truth", grid / "transcripts.tsv", "--max_wer", 0.9)
+        done = _run("grader", stack, "--testcase_folder", grid, "--json", report, *truth)
+        assert report.is_file(), done.stdout + done.stderr
+        load = ("--testcase_folder", grid, "--clear", "--yes", "--report", page, "--json", numbers)
+        generated = _run("workload_generator", stack, *load)
+        assert generated.returncode == 0, generated.stdout + generated.stderr
+    points = _points(json.loads(report.read_text()))
+    assert (points[1], points[2], points[3], points[4], points[5], points[7]) == (10, 10, 20, 20, 10, 10)
+    assert points[6] > 15, done.stdout
+    assert {row["status"] for row in json.loads(numbers.read_text())["rows"]} == {"ok"}

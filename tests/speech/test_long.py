@@ -29,6 +29,8 @@ from castline.stages import analyse_event, split_event
 from castline.stages.complete import read_result
 from castline.storage import MemoryStore
 
+pytestmark = pytest.mark.slow
+
 _HOUR_S = 3600.0
 _MEDIA = "long/hour"
 #: Hz of digit d (second index) at decimal place p (first).
@@ -243,9 +245,9 @@ def test_real_speech_in_chunks_reads_as_in_one_piece(
     recordings = long_audio.read_recordings(shared_data / "speech" / "transcripts.tsv", tmp_path)
     found = long_audio.measure(recordings, 1.5, tmp_path, chunk_s=20)
     assert found["chunks"] >= 4
-    # The recogniser's own chaos: another phase of its frames changes a few words anywhere. An hour averages it out.
-    assert found["difference_points"]["uncut"] <= 3
-    against = found["chunked_to_uncut"]
-    assert against["lost"] + against["added"] <= 0.05 * against["words"]
-    assert against["time_within_0.2_s"] >= 0.99
-    assert found["chunked_to_alone"]["time_within_0.2_s"] >= 0.98
+    assert abs(found["difference_points"]["uncut"]) <= 0.5
+    # An utterance's first frames may still differ: a word or two in two hundred.
+    assert abs(found["difference_points"]["alone"]) <= 1
+    for against in (found["chunked_to_uncut"], found["chunked_to_alone"]):
+        assert against["lost"] + against["added"] <= 0.01 * against["words"]
+        assert against["time_within_0.2_s"] == 1

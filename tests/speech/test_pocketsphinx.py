@@ -64,6 +64,17 @@ def test_a_delay_moves_the_words_and_nothing_else(sphinx: PocketSphinxTranscribe
     assert moved.start_s == pytest.approx(welcome.start_s + 3, abs=0.1)
 
 
+@pytest.mark.parametrize("samples", [1, 37, 80, 159, 511, 8123])
+def test_where_a_chunk_begins_makes_no_difference(samples: int, sphinx: PocketSphinxTranscriber, speech, heard) -> None:
+    """Frames are counted from the speech: cut anywhere in the silence before it, it reads the same."""
+    room = np.random.default_rng(samples).normal(0, 1e-4, samples).astype(np.float32)
+    again = sphinx.transcribe(Speech(np.concatenate([room, speech]))).segments
+    assert [segment.text for segment in again] == [segment.text for segment in heard]
+    moved = samples / SAMPLE_RATE
+    for one, other in zip(heard, again, strict=True):
+        assert other.start_s == pytest.approx(one.start_s + moved, abs=0.011)
+
+
 @pytest.mark.parametrize("name", ["silence.wav", "white.wav", "hum.wav", "faint.wav"])
 def test_silence_and_noise_say_nothing(
     name: str, sphinx: PocketSphinxTranscriber, quiet_media: dict[str, Path]

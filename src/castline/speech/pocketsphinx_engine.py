@@ -20,6 +20,7 @@ from castline.records import Segment, Word
 from castline.speech import voice
 
 _FRAME_S = 0.01  # the recogniser's frame
+_FRAME = int(_FRAME_S * SAMPLE_RATE)
 _UTTERANCE_MAX_S = 30.0  # bounds what the recogniser keeps of its search
 _SEGMENT_PAUSE_S = 0.5
 _SEGMENT_MAX_S = 12.0
@@ -51,7 +52,8 @@ class PocketSphinxTranscriber:
         samples = (clipped * 32767).astype(np.int16)
         segments: list[Segment] = []
         for start, end in voice.windows(clipped, longest_s=_UTTERANCE_MAX_S):
-            words = self._words(samples[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)], start)
+            begin, until = _in_phase(samples, int(start * SAMPLE_RATE), int(end * SAMPLE_RATE))
+            words = self._words(samples[begin:until], begin / SAMPLE_RATE)
             segments.extend(_segments(words))
         return Transcription(language="en", segments=tuple(segments))
 
@@ -73,6 +75,18 @@ class PocketSphinxTranscriber:
                 )
             )
         return words
+
+
+def _in_phase(samples: NDArray[np.int16], begin: int, until: int) -> tuple[int, int]:
+    """Bounds (samples) moved by less than a frame, so that frames lie the same way over the same speech.
+
+    What the recogniser hears depends on where its frames begin. So they are counted from the loudest sample,
+    and not from wherever a chunk happened to be cut: cut or uncut, the same words.
+    """
+    if until <= begin:
+        return begin, until
+    loudest = begin + int(np.argmax(np.abs(samples[begin:until].astype(np.int32))))
+    return begin + (loudest - begin) % _FRAME, until - (until - loudest) % _FRAME
 
 
 def _segments(words: list[Word]) -> Iterator[Segment]:
