@@ -14,7 +14,7 @@ from castline.errors import ModelNotFound
 from castline.events import object_created
 from castline.stages import failure_event
 
-_EVENTS = Path(__file__).parents[1] / "events"
+_EVENTS = Path(__file__).parents[2] / "events"
 Envelope = Callable[..., dict[str, Any]]
 
 
