@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +15,8 @@ from typing import Any
 import pytest
 
 from castline.local.stack import LocalStack
+from castline.operations import read_dead_letters, redrive
+from castline.operations.redrive import queue_url
 from castline.settings import Settings
 
 pytestmark = pytest.mark.e2e
@@ -125,3 +131,35 @@ def test_a_sidecar_that_comes_back_is_published_again(own: Any, odd_media: dict[
     assert own.results([key])[key].options.beam == 1
     own.stack.client("s3").delete_object(Bucket=own.settings.input_bucket, Key=f"{key}.json")
     assert own.results([key])[key].run == plain.run
+
+
+def test_what_the_machine_gives_up_is_a_result_and_can_be_run_again(own: Any, long_speech: Path) -> None:
+    own.stack.redeploy(Orchestration="stepfunctions")
+    stop = threading.Event()
+
+    def keep_killing() -> None:
+        while not stop.wait(0.15):
+            for pid in own.stack.host.pids(own.settings.analyser_function):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=keep_killing)
+    killer.start()
+    try:
+        key = own.upload(long_speech, "given up.mp4")
+        result = own.results([key])[key]
+    finally:
+        stop.set()
+        killer.join()
+    assert (result.status, result.error.code) in {("failed", "retries_exhausted"), ("partial", "retries_exhausted")}
+    assert "audio-0000" in {failure.unit for failure in result.failures}
+    sqs = own.stack.client("sqs")
+    url = queue_url(sqs, own.settings)
+    letters = read_dead_letters(sqs, url)
+    names = {row[2].rpartition("/")[2] for letter in letters for row in letter.objects()}
+    assert "0000.flac" in names
+    assert redrive(letters, sqs, url, own.stack.client("lambda"), own.store, own.settings) == len(letters)
+    deadline = time.monotonic() + 60
+    while own.look(key).result.status != "complete":
+        assert time.monotonic() < deadline, own.look(key)
+        time.sleep(0.2)
