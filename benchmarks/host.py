@@ -34,7 +34,7 @@ def run(folder: Path) -> dict[str, float]:
         host.start()
         try:
             host.configure([spec], endpoint_url="http://127.0.0.1:9", prewarm=True)
-            event = json.loads((Path(__file__).resolve().parents[1] / "tests/events/stage1_frames.json").read_text())
+            event = json.loads((Path(__file__).resolve().parents[1] / "events/stage1_frames.json").read_text())
             for _ in range(20):
                 host.invoke("empty", event)
             times = []

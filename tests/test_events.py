@@ -1,4 +1,4 @@
-"""Events as AWS sends them: the files in tests/events say by their names what is in them."""
+"""Events as AWS sends them: the files in events/ say by their names what is in them; each is one a stage takes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from castline import keys
 from castline.events import InvocationFailed, ObjectCreated, invocations_failed, object_created, objects_created
 
-_FOLDER = Path(__file__).parent / "events"
+_FOLDER = Path(__file__).parents[1] / "events"
 _RUN = "week1/lesson1/video0.mp4/0123456789abcdef"
 
 _EXPECTED: dict[str, list[ObjectCreated]] = {
@@ -29,6 +29,13 @@ _EXPECTED: dict[str, list[ObjectCreated]] = {
     "stage1_manifest": [ObjectCreated("castline-stage-1", f"{_RUN}/manifest.json", 900)],
     "failure_analyser": [],
     "failure_splitter": [],
+    "eventbridge_video": [ObjectCreated("castline-input", "wöche 1/a+b 100% c.mp4", 1_048_576)],
+    "input_sidecar": [ObjectCreated("castline-input", "week1/lesson1/video0.mp4.json", 19)],
+    "input_sidecar_removed": [ObjectCreated("castline-input", "week1/lesson1/video0.mp4.json", 0)],
+    "step_unit": [ObjectCreated("castline-stage-1", f"{_RUN}/frames/0000.zip", 1)],
+    "step_identify": [],
+    "step_split": [],
+    "model_loader": [],
 }
 
 
@@ -55,6 +62,8 @@ def test_the_layout_agrees_with_the_events() -> None:
         "input_two_records": True,
         "input_unicode_plus_space": True,
         "input_zero_bytes": False,
+        "input_sidecar": False,
+        "input_sidecar_removed": False,
     }
     assert keys.parse_unit(_EXPECTED["stage1_audio"][0].key) == keys.UnitId(
         "week1/lesson1/video0.mp4", "0123456789abcdef", "audio", 0

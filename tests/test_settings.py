@@ -26,6 +26,7 @@ _CHOICES = {
     "language": "en",
     "task": "translate",
     "orchestration": "stepfunctions",
+    "model_storage": "s3",
     "prompt": "Minutes.",
     "word_times": "False",
     "hotwords": "('Ada', 'Bernoulli numbers')",

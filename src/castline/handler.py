@@ -1,4 +1,4 @@
-"""The little that every Lambda handler needs around a stage: a logger, one S3 client, the settings."""
+"""The little that every Lambda handler needs around a stage: a logger, metrics, one S3 client, the settings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from castline import metrics
 from castline.events import Event
 from castline.settings import Settings, settings
 from castline.storage import ObjectStore, S3Store
@@ -32,7 +33,8 @@ def handler_for(stage: Stage) -> Handler:
 
     @logger.inject_lambda_context(clear_state=True)
     def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-        answer = stage(event, _store(), settings())
+        with metrics.collected(settings()):
+            answer = stage(event, _store(), settings())
         logger.info("done", extra={"answer": answer})
         return answer
 

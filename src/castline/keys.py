@@ -166,6 +166,13 @@ def parse_part(output_key: str) -> tuple[UnitId, bool] | None:
     return (_unit(match), match["error"] is not None) if match else None
 
 
+def retention_class(output_key: str) -> Literal["part", "crop"] | None:
+    """Which retention rule of the template an object of the output bucket falls under; it is tagged so."""
+    if parse_part(output_key):
+        return "part"
+    return "crop" if re.search(r"/people/[^/]+\.jpg$", output_key) else None
+
+
 def _unit(match: re.Match[str]) -> UnitId:
     kind: UnitKind = "frames" if match["kind"] == "frames" else "audio"
     return UnitId(match["media"], match["run"], kind, int(match["index"]))

@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     """Speech engine; see ``castline models list``."""
     models_dir: Path = Path.home() / ".cache" / "castline" / "models"
     """Folder of model files, searched before anything bundled."""
+    model_storage: Literal["image", "efs", "s3"] = "image"
+    """Whether ``models_dir`` comes with the image, is a mounted file system, or is filled from S3 at the first unit."""
+    model_bucket: str = ""
+    """Bucket that model files are copied from; unset is the gallery bucket."""
+    model_prefix: str = ".models/"
+    """Folder of the model files in that bucket, with a slash at its end; its SHA256SUMS lists them."""
     min_face_px: int = 40
     """Smallest face to look for, pixels of the analysed frame."""
     threads: int = Field(0, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -22,9 +23,9 @@ from botocore.exceptions import ClientError
 
 from castline.errors import LocalStackError
 from castline.local import LocalStack, start_detached
-from castline.operations.reconcile import reconcile
 from castline.local.state import read_state
 from castline.local.wiring import assert_wiring
+from castline.operations.reconcile import reconcile
 from castline.settings import Settings
 from castline.storage import MemoryStore
 
@@ -32,6 +33,15 @@ pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("video_splitting", "face_recognition", "failure_recorder")
+ALARMS = {
+    "unit-failures-wait",
+    "unit-runs-cost",
+    *(
+        f"unit-{function}-{what}"
+        for function in ("video-splitting", "face-recognition", "failure-recorder")
+        for what in ("fails", "is-late", "is-throttled")
+    ),
+}
 
 #: Notes each event it gets as a file; fails when the key says so.
 HANDLER = """
@@ -222,6 +232,24 @@ def test_metrics_of_event_invocations_reach_cloudwatch(stack: LocalStack, seen: 
     assert samples("Duration") == 6
 
 
+def test_it_can_be_seen_and_tells_who_asked(stack: LocalStack) -> None:
+    cloudwatch = stack.client("cloudwatch")
+    topic = "arn:aws:sns:us-east-1:000000000000:unit-alarms"
+    alarms = {item["AlarmName"]: item for item in cloudwatch.describe_alarms()["MetricAlarms"]}
+    assert set(alarms) == ALARMS
+    assert all(item["AlarmActions"] == [topic] for item in alarms.values())
+    assert alarms["unit-failures-wait"]["Dimensions"] == [{"Name": "QueueName", "Value": "unit-failed-invocations"}]
+    body = json.loads(cloudwatch.get_dashboard(DashboardName="unit")["DashboardBody"])
+    assert len(body["widgets"]) > 8
+    assert "${" not in json.dumps(body)
+    sns = stack.client("sns")
+    assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"] == []
+    stack.redeploy(AlarmEmail="ops@example.org")
+    (subscribed,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert (subscribed["Protocol"], subscribed["Endpoint"]) == ("email", "ops@example.org")
+    stack.redeploy(AlarmEmail="")
+
+
 def test_another_profile_is_an_update(stack: LocalStack, seen: Seen) -> None:
     stack.redeploy(PipelineProfile="classic")
     stack.client("s3").put_object(Bucket="unit-stage-1", Key="test_00.jpg", Body=b"1")
@@ -235,8 +263,10 @@ def test_another_profile_is_an_update(stack: LocalStack, seen: Seen) -> None:
 def test_what_is_pending_is_sent_again(
     stack: LocalStack, seen: Seen, config: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    event = json.loads((ROOT / "tests" / "events" / "input_unicode_plus_space.json").read_text())
-    monkeypatch.setattr("castline.operations.reconcile.pending", lambda *_: iter([("video-splitting", event)]))
+    event = json.loads((ROOT / "events" / "input_unicode_plus_space.json").read_text())
+    # The package gives the function the name of its module.
+    module = importlib.import_module("castline.operations.reconcile")
+    monkeypatch.setattr(module, "pending", lambda *_: iter([("video-splitting", event)]))
     assert reconcile(stack.client("lambda"), MemoryStore(), config) == 1
     [note] = seen.take(1)
     assert note["event"] == event

@@ -245,3 +245,20 @@ def test_a_connection_that_breaks_while_reading_is_a_storage_error() -> None:
     store = S3Store(Short())
     with pytest.raises(StorageError):
         store.get(_BUCKET, "k")
+
+
+def test_parts_and_crops_are_tagged_for_their_retention(s3: Any) -> None:
+    store = S3Store(s3)
+    run = "0123456789abcdef"
+    tags = {
+        f"week 1/a.mp4/{run}/parts/frames-0000.json": "part",
+        f"week 1/a.mp4/{run}/parts/audio-0001.error.json": "part",
+        "week 1/a.mp4/people/person-1.jpg": "crop",
+        "week 1/a.mp4/result.json": None,
+        "week 1/people/a.mp4/report.html": None,
+    }
+    for key, kind in tags.items():
+        store.put(_BUCKET, key, b"x")
+        store.put(_BUCKET, f"{key}", b"y", if_absent=True)
+        found = s3.get_object_tagging(Bucket=_BUCKET, Key=key)["TagSet"]
+        assert found == ([{"Key": "castline", "Value": kind}] if kind else []), key

@@ -32,8 +32,8 @@ _NAMED = {
 class Resolver:
     """A template with its parameters' values.
 
-    Knows parameters, conditions (``Equals``, ``Not``, ``And``, ``Or``), ``If``, ``Sub``, ``Ref`` and
-    ``GetAtt … Arn`` of resources that carry a name.
+    Knows parameters, conditions (``Equals``, ``Not``, ``And``, ``Or``), ``If``, ``Sub``, ``Join``, ``Split``,
+    ``Select``, ``Ref``, and ``GetAtt`` of resources that carry a name: their ARN, or else that name.
     """
 
     def __init__(self, template: Template, values: Mapping[str, str]) -> None:
@@ -53,7 +53,13 @@ class Resolver:
             if name == "Fn::Sub":
                 return re.sub(r"\$\{([\w:.]+)\}", lambda match: str(self._reference(match[1])), argument)
             if name == "Fn::GetAtt":
-                return self.arn(argument[0])
+                return self.arn(argument[0]) if argument[1] == "Arn" else self.name(argument[0])
+            if name == "Fn::Join":
+                return argument[0].join(map(str, self.value(argument[1])))
+            if name == "Fn::Split":
+                return str(self.value(argument[1])).split(argument[0])
+            if name == "Fn::Select":
+                return self.value(argument[1])[int(argument[0])]
             if name == "Fn::If":
                 return self.value(argument[1] if self.condition(argument[0]) else argument[2])
         pairs = ((key, self.value(item)) for key, item in expression.items())
@@ -89,7 +95,9 @@ class Resolver:
 
     def _reference(self, name: str) -> Any:
         if name in self._values:
-            return self._values[name]
+            value = self._values[name]
+            parameter = self._template.get("Parameters", {}).get(name, {})
+            return value.split(",") if parameter.get("Type") == "CommaDelimitedList" else value
         if name in _PSEUDO:
             return _PSEUDO[name]
         if name not in self._template["Resources"]:

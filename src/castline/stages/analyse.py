@@ -9,16 +9,19 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from functools import cached_property, lru_cache
+from functools import cached_property
+from time import perf_counter
 from typing import Any, Protocol
 
 from aws_lambda_powertools import Logger
 
-from castline import keys
+from castline import keys, metrics
 from castline.engines import Detector, Embedder, Speech, Transcriber, check_request
 from castline.errors import CastlineError, GalleryError, UnitError
 from castline.events import Event, objects_created
-from castline.records import AudioPart, Embedding, ErrorPart, Failure, FramesPart, Options, Record, SpeechOptions
+from castline.media.chunks import SAMPLE_RATE
+from castline.models.from_s3 import copy_models
+from castline.records import AudioPart, Embedding, ErrorPart, Failure, FramesPart, Options, SpeechOptions
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.common import Stopwatch
@@ -70,10 +73,21 @@ class Engines:
         return load_transcriber(self._settings)
 
 
-@lru_cache(maxsize=1)
-def process_engines(settings: Settings) -> Engines:
-    """The engines of this process: models load once, however many events it serves."""
-    return Engines(settings)
+_engines: dict[Settings, Engines] = {}
+
+
+def process_engines(settings: Settings, store: ObjectStore) -> Engines:
+    """The engines of this process: models load once, however many events it serves.
+
+    Raises:
+        CastlineError: the models are to come from S3 and did not; nothing is kept of such a try.
+    """
+    if settings not in _engines:
+        if settings.model_storage == "s3":
+            copied = copy_models(store, settings)
+            logger.info("models are in place", written=len(copied.written), bytes=copied.size)
+        _engines[settings] = Engines(settings)
+    return _engines[settings]
 
 
 def analyse_event(
@@ -84,7 +98,7 @@ def analyse_event(
     Returns:
         ``{"parts": [unit names], "assembled": [media]}``; ``{"answers": [keys]}`` in the classic profile.
     """
-    engines = engines or process_engines(settings)
+    engines = engines or process_engines(settings, store)
     parts: list[str] = []
     assembled: list[str] = []
     if settings.profile == "classic":
@@ -124,7 +138,7 @@ def analyse_unit(unit: keys.UnitId, store: ObjectStore, settings: Settings, engi
         logger.info("unit is gone, ignored", unit=unit.name)
         return False
     try:
-        part: Record = (
+        part: FramesPart | AudioPart = (
             _faces(unit, body, engines, watch)
             if unit.kind == "frames"
             else _speech(unit, body, engines, watch, _options(unit, store, settings))
@@ -135,10 +149,19 @@ def analyse_unit(unit: keys.UnitId, store: ObjectStore, settings: Settings, engi
         logger.warning(
             "unit failed for good", unit=unit.name, code=error.code, reason=error.message, detail=error.detail
         )
+        metrics.record("Failures")
         failed = ErrorPart(unit=unit.name, error=Failure.of(error))
         return store.put(settings.output_bucket, unit.error_key, failed.to_json())
+    _measure(part)
     # The first writer wins: a repeated event must not change bytes somebody may already have read.
     return store.put(settings.output_bucket, unit.part_key, part.to_json(), if_absent=True)
+
+
+def _measure(part: FramesPart | AudioPart) -> None:
+    metrics.record("Units")
+    metrics.record("FacesSeconds" if isinstance(part, FramesPart) else "SpeechSeconds", part.usage.seconds)
+    if isinstance(part, FramesPart):
+        metrics.record("Faces", sum(len(frame.faces) for frame in part.frames))
 
 
 def _faces(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch) -> FramesPart:
@@ -176,7 +199,10 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
     with watch.step("decode"):
         samples = decode_flac(body)
     with watch.step("transcribe"):
+        start = perf_counter()
         heard = transcriber.transcribe(Speech(samples, options))
+        if len(samples):
+            metrics.record("SpeechRTF", (perf_counter() - start) * SAMPLE_RATE / len(samples))
     return AudioPart(
         unit=unit.name,
         transcriber=transcriber.info.id,

@@ -15,7 +15,7 @@ from itertools import chain
 from aws_lambda_powertools import Logger
 from pydantic import TypeAdapter, ValidationError
 
-from castline import keys
+from castline import keys, metrics
 from castline.assembly import Assembly, assemble, main_embedder
 from castline.gallery import PhotoEmbedder, load_gallery
 from castline.records import AudioPart, ErrorPart, FramesPart, Manifest, Part, Result, Source
@@ -24,7 +24,7 @@ from castline.settings import Settings
 from castline.stages.request import read_request, read_source
 from castline.storage.base import ObjectStore
 
-logger = Logger(service="assembly", child=True)
+logger = Logger(child=True)
 
 _READS = 8  # at once
 _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
@@ -55,8 +55,13 @@ def complete_run(
     if _superseded(manifest, store):
         logger.info("a newer upload took this media over; not published", media=media, run=run)
         return True
-    store.put(settings.output_bucket, manifest_key, body, if_absent=True)
+    first = store.put(settings.output_bucket, manifest_key, body, if_absent=True)
     publish(assembly, store, settings)
+    if first:  # of those who saw the full set, and of later bindings of names, one pays
+        metrics.record("Media")
+        metrics.record("CostUSD", assembly.result.processing.cost.usd)
+        if assembly.result.status == "failed":
+            metrics.record("Failures")
     return True
 
 

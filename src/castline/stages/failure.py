@@ -6,7 +6,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from castline import keys
+from castline import keys, metrics
 from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed, objects_created
 from castline.records import ErrorPart, Failure, Manifest, Usage
 from castline.settings import Settings
@@ -40,6 +40,7 @@ def failure_event(event: Event, store: ObjectStore, settings: Settings) -> dict[
                 continue
             run = _record(failed, item, store, settings)
             if run:
+                logger.append_keys(media=run[0], run=run[1])
                 complete_run(*run, store, settings)
                 recorded.append(run[0])
     return {"recorded": recorded}
@@ -55,6 +56,7 @@ def _record(
     unit = keys.parse_unit(item.key)
     if item.bucket != settings.stage1_bucket or unit is None:
         return keys.parse_manifest(item.key)
+    metrics.record("Failures")
     store.put(settings.output_bucket, unit.error_key, ErrorPart(unit=unit.name, error=failure).to_json())
     return unit.media, unit.run
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from castline import keys
+from castline import keys, metrics
 from castline.errors import CastlineError, DiskFull, MediaTooLarge, NotMedia
 from castline.events import Event, ObjectCreated, objects_created
 from castline.media import AudioPiece, SplitSummary, probe, split
@@ -122,6 +122,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     )
     store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=True)
     announce(manifest_key)
+    metrics.record("SplitSeconds", manifest.usage.seconds)
     logger.info("split", units=len(manifest.units), seconds=manifest.usage.seconds)
     return run
 

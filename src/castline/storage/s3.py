@@ -12,6 +12,7 @@ from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from castline import keys
 from castline.errors import StorageError
 from castline.records import ObjectInfo, Source
 from castline.storage.base import CONTENT_TYPES
@@ -93,6 +94,8 @@ class S3Store:
         content_type = CONTENT_TYPES.get(PurePosixPath(key).suffix.lower())
         if content_type:
             extra["ContentType"] = content_type
+        if kind := keys.retention_class(key):
+            extra["Tagging"] = f"castline={kind}"
         with _storage_errors(bucket, key):
             try:
                 if isinstance(body, Path) and not if_absent:

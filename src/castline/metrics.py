@@ -1,0 +1,90 @@
+"""Numbers for CloudWatch, as one line of embedded metric format (EMF) per invocation.
+
+Stages call ``record`` wherever they are; only a Lambda handler collects and publishes (``collected``), so
+that the same stage on a laptop's command line or in a test records into nothing. A metric must never cost
+a result: what cannot be published is logged and forgotten.
+
+    Media          results published, each run once           count
+    Units          units analysed                             count
+    Failures       units and media that ended in an error     count
+    Faces          faces seen on analysed frames              count
+    SplitSeconds   splitting one media, whole                 seconds
+    FacesSeconds   analysing one batch of frames              seconds
+    SpeechSeconds  transcribing one chunk of audio            seconds
+    SpeechRTF      the same over the chunk's length           ratio; 1 is as slow as speaking
+    CostUSD        what a run cost on AWS, when published     US dollars
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from castline.settings import Settings
+
+Name = Literal[
+    "Media", "Units", "Failures", "Faces", "SplitSeconds", "FacesSeconds", "SpeechSeconds", "SpeechRTF", "CostUSD"
+]
+
+NAMESPACE = "Castline"
+_UNITS: dict[Name, MetricUnit] = {
+    "Media": MetricUnit.Count,
+    "Units": MetricUnit.Count,
+    "Failures": MetricUnit.Count,
+    "Faces": MetricUnit.Count,
+    "SplitSeconds": MetricUnit.Seconds,
+    "FacesSeconds": MetricUnit.Seconds,
+    "SpeechSeconds": MetricUnit.Seconds,
+    "SpeechRTF": MetricUnit.NoUnit,
+    "CostUSD": MetricUnit.NoUnit,
+}
+_NO_FUNCTION = Settings.model_fields["function_name"].default
+
+logger = Logger(child=True)
+_recorded: ContextVar[list[tuple[Name, float]] | None] = ContextVar("recorded", default=None)
+
+
+def record(name: Name, value: float = 1.0) -> None:
+    """Note a value for the invocation under way; outside of one, do nothing."""
+    values = _recorded.get()
+    if values is not None:
+        values.append((name, value))
+
+
+@contextmanager
+def collected(settings: Settings) -> Iterator[None]:
+    """Publish what is recorded inside, at its end, also when it raises.
+
+    The one dimension is ``service``, the deployment's prefix: names of metrics already tell the stage, and
+    several deployments in one account stay apart. Outside of Lambda nothing is published.
+    """
+    if settings.function_name == _NO_FUNCTION:
+        yield
+        return
+    values: list[tuple[Name, float]] = []
+    token = _recorded.set(values)
+    try:
+        yield
+    finally:
+        _recorded.reset(token)
+        _publish(values, settings)
+
+
+def _publish(values: list[tuple[Name, float]], settings: Settings) -> None:
+    if not values:
+        return
+    try:
+        metrics = EphemeralMetrics(namespace=NAMESPACE, service=settings.prefix)
+        for name, value in values:
+            metrics.add_metric(name, _UNITS[name], value)
+        # A property, not a dimension: free, and there for Logs Insights.
+        metrics.add_metadata("function_name", settings.function_name)
+        if metrics.metric_set:  # a hundred values of one name go out by themselves
+            metrics.flush_metrics()
+    except Exception as error:
+        logger.warning("metrics are lost", reason=str(error))

@@ -1,0 +1,28 @@
+"""Fill the models folder from S3: what the one-off loader of ``ModelStorage=efs`` does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from castline.events import Event
+from castline.models.from_s3 import copy_models
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+logger = Logger(service="model-loader")
+
+
+def load_models_event(_event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
+    """Copy the models; whatever the event says, what is asked for stands in the settings.
+
+    Returns:
+        ``{"written": [names], "kept": [names], "bytes": written}``.
+
+    Raises:
+        CastlineError: as ``copy_models``; invoked by hand, whoever did so reads why.
+    """
+    copied = copy_models(store, settings)
+    logger.info("models are in place", folder=str(settings.models_dir), written=len(copied.written))
+    return {"written": list(copied.written), "kept": list(copied.kept), "bytes": copied.size}

@@ -1,0 +1,161 @@
+"""Who may do what, however it is deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.template.conftest import KEY, WAYS, as_list, of_type, resolver
+
+#: Statements about what has no ARN: log delivery of state machines, tracing, and a function's way into a network.
+NAMELESS = {"DeliverLogs", "Trace", "JoinNetwork"}
+
+
+def _chosen(statement: dict[str, Any]) -> dict[str, Any]:
+    """The statement itself where a condition decides whether it is there."""
+    chosen: dict[str, Any] = statement["Fn::If"][1] if "Fn::If" in statement else statement
+    return chosen
+
+
+def statements(transformed: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, properties in of_type(transformed, "AWS::IAM::Role").items():
+        for policy in properties.get("Policies", []):
+            for statement in map(_chosen, policy["PolicyDocument"]["Statement"]):
+                yield f"{name}.{statement['Sid']}", statement
+    for kind in ("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy"):
+        for name, properties in of_type(transformed, kind).items():
+            for statement in map(_chosen, properties["PolicyDocument"]["Statement"]):
+                yield f"{name}.{statement['Sid']}", statement
+
+
+def test_nothing_is_allowed_by_wildcard(transformed: dict[str, Any]) -> None:
+    found = dict(statements(transformed))
+    assert len(found) > 15
+    for name, statement in found.items():
+        if statement["Effect"] == "Deny":
+            continue
+        for action in as_list(statement["Action"]):
+            assert "*" not in action, name
+        for resource in as_list(statement.get("Resource", [])):
+            if resource == "*" and name.partition(".")[2] in NAMELESS:
+                continue
+            assert resource != "*", name
+            text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
+            # The bucket is always named; a star stands for keys only.
+            assert "*" not in text.partition("/")[0], name
+        assert statement.get("Principal") != "*", name
+    assert {name.partition(".")[2] for name, item in found.items() if item.get("Resource") == "*"} == NAMELESS
+
+
+def test_roles_take_nothing_from_managed_policies(transformed: dict[str, Any]) -> None:
+    roles = of_type(transformed, "AWS::IAM::Role")
+    assert set(roles) == {
+        "VideoSplittingRole",
+        "FaceRecognitionRole",
+        "FailureRecorderRole",
+        "RunMachineRole",
+        "StartMachineRole",
+        "StartRuleRole",
+        "ModelLoaderRole",
+    }
+    assert all("ManagedPolicyArns" not in role for role in roles.values())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_however_it_is_deployed_nobody_may_more_than_he_must(transformed: dict[str, Any], way: dict[str, str]) -> None:
+    roles = resolver(transformed, **way).resources("AWS::IAM::Role")
+    for name, role in roles.items():
+        assert not role.keys() & {"ManagedPolicyArns", "PermissionsBoundary"}
+        (policy,) = role["Policies"]
+        found = policy["PolicyDocument"]["Statement"]
+        assert len({item["Sid"] for item in found}) == len(found), name
+        for item in found:
+            assert item["Effect"] == "Allow"
+            assert all("*" not in action for action in as_list(item["Action"])), (name, item)
+            resources = as_list(item["Resource"])
+            if item["Sid"] in NAMELESS:
+                assert resources == ["*"]
+                continue
+            assert all(isinstance(resource, str) and "*" not in resource.partition("/")[0] for resource in resources)
+        using_key = {
+            "VideoSplittingRole",
+            "FaceRecognitionRole",
+            "FailureRecorderRole",
+            "ModelLoaderRole",
+            "RunMachineRole",
+        }
+        keyed = [item for item in found if any(action.startswith("kms:") for action in as_list(item["Action"]))]
+        if way["KmsKeyArn"] and name in using_key:
+            (item,) = keyed
+            assert (item["Action"], item["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], KEY)
+        else:
+            assert keyed == []
+    steps = (
+        {"RunMachineRole", "StartMachineRole", "StartRuleRole"} if way["Orchestration"] == "stepfunctions" else set()
+    )
+    loader = {"ModelLoaderRole"} if way["ModelStorage"] == "efs" else set()
+    assert set(roles) == {"VideoSplittingRole", "FaceRecognitionRole", "FailureRecorderRole"} | steps | loader
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_however_it_is_deployed_everything_is_encrypted_and_ends(
+    transformed: dict[str, Any], way: dict[str, str]
+) -> None:
+    known = resolver(transformed, **way)
+    key = way["KmsKeyArn"]
+    for bucket in known.resources("AWS::S3::Bucket").values():
+        (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        kms = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+        assert rule["ServerSideEncryptionByDefault"] == (kms if key else {"SSEAlgorithm": "AES256"})
+    (queue,) = known.resources("AWS::SQS::Queue").values()
+    assert queue.get("KmsMasterKeyId", "") == key
+    assert queue.get("SqsManagedSseEnabled") == (None if key else True)
+    assert 0 < queue["MessageRetentionPeriod"] <= 14 * 24 * 3600
+    topics = known.resources("AWS::SNS::Topic")
+    assert topics["FailedInvocations"]["KmsMasterKeyId"] == (key or "alias/aws/sns")
+    # CloudWatch cannot publish to a topic under AWS's own key; see the template.
+    assert topics.pop("Alarms").get("KmsMasterKeyId", "") == key
+    assert set(topics) == {"FailedInvocations"}
+    groups = known.resources("AWS::Logs::LogGroup")
+    assert len(groups) >= 3
+    for name, group in groups.items():
+        assert int(group["RetentionInDays"]) > 0, name
+        assert group.get("KmsKeyId", "") == key, name
+    for system in known.resources("AWS::EFS::FileSystem").values():
+        assert system["Encrypted"] is True
+        assert system.get("KmsKeyId", "") == key
+    functions = known.resources("AWS::Lambda::Function")
+    assert ("ModelLoaderFunction" in functions) == (way["ModelStorage"] == "efs")
+    for name, function in functions.items():
+        assert function["TracingConfig"] == {"Mode": "Active"}, name
+        assert function["LoggingConfig"]["LogGroup"] in {group["LogGroupName"] for group in groups.values()}
+
+
+def test_who_may_write_where(source: dict[str, Any]) -> None:
+    writes: dict[str, set[str]] = {}
+    for role, properties in resolver(source).resources("AWS::IAM::Role").items():
+        for statement in properties["Policies"][0]["PolicyDocument"]["Statement"]:
+            if "s3:PutObject" in as_list(statement["Action"]):
+                for resource in as_list(statement["Resource"]):
+                    writes.setdefault(role, set()).add(resource.removeprefix("arn:aws:s3:::castline-"))
+    assert writes == {
+        "VideoSplittingRole": {"stage-1/*"},
+        "FaceRecognitionRole": {"output/*", "gallery/.embeddings/*"},
+        "FailureRecorderRole": {"stage-1/*/manifest.json", "output/*"},
+    }
+
+
+def test_only_the_named_source_may_invoke(source: dict[str, Any]) -> None:
+    found = {
+        (item["FunctionName"], item["Principal"], item["SourceArn"], item["SourceAccount"])
+        for item in resolver(source).resources("AWS::Lambda::Permission").values()
+    }
+    account = "000000000000"
+    topic = f"arn:aws:sns:us-east-1:{account}:castline-failed-invocations"
+    assert found == {
+        ("video-splitting", "s3.amazonaws.com", "arn:aws:s3:::castline-input", account),
+        ("face-recognition", "s3.amazonaws.com", "arn:aws:s3:::castline-stage-1", account),
+        ("failure-recorder", "sns.amazonaws.com", topic, account),
+    }

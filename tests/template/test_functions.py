@@ -1,0 +1,91 @@
+"""Functions: retries, failures, packaging, variables."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.template.conftest import NETWORK, of_type, resolver
+
+
+def test_stage_functions_retry_twice_and_then_tell_the_topic(transformed: dict[str, Any]) -> None:
+    found = of_type(transformed, "AWS::Lambda::EventInvokeConfig")
+    assert {item["FunctionName"]["Ref"] for item in found.values()} == {
+        "VideoSplittingFunction",
+        "FaceRecognitionFunction",
+    }
+    for item in found.values():
+        assert item["MaximumRetryAttempts"] == 2
+        assert item["DestinationConfig"]["OnFailure"]["Destination"] == {"Ref": "FailedInvocations"}
+
+
+def test_a_failure_is_kept_and_recorded(source: dict[str, Any]) -> None:
+    found = {
+        item["Protocol"]: item["Endpoint"] for item in resolver(source).resources("AWS::SNS::Subscription").values()
+    }
+    assert found == {
+        "sqs": "arn:aws:sqs:us-east-1:000000000000:castline-failed-invocations",
+        "lambda": "arn:aws:lambda:us-east-1:000000000000:function:failure-recorder",
+    }
+
+
+def test_the_recorders_own_failures_do_not_come_back_to_it(transformed: dict[str, Any]) -> None:
+    function = of_type(transformed, "AWS::Lambda::Function")["FailureRecorderFunction"]
+    assert function["DeadLetterConfig"] == {"TargetArn": {"Fn::GetAtt": ["FailedInvocationsQueue", "Arn"]}}
+
+
+def test_packaging(transformed: dict[str, Any]) -> None:
+    functions = of_type(transformed, "AWS::Lambda::Function")
+    splitter = functions["VideoSplittingFunction"]
+    assert splitter["Runtime"] == "python3.13"
+    assert "FfmpegLayer" in json.dumps(splitter["Layers"])
+    analyser = functions["FaceRecognitionFunction"]
+    assert analyser["PackageType"] == "Image"
+    assert "Runtime" not in analyser
+    for name in functions:
+        assert functions[name]["LoggingConfig"]["LogGroup"]
+    assert all(group["RetentionInDays"] for group in of_type(transformed, "AWS::Logs::LogGroup").values())
+
+
+def test_every_variable_of_a_function_is_one_the_code_reads(source: dict[str, Any]) -> None:
+    from castline.records import Options
+    from castline.settings import Settings
+
+    fields = {f"CASTLINE_{name.upper()}" for name in Settings.model_fields} | {"PIPELINE_PROFILE"}
+    variables = source["Globals"]["Function"]["Environment"]["Variables"]
+    ours = {name for name in variables if not name.startswith("POWERTOOLS_")}
+    assert ours <= fields
+    for name, function in (
+        resolver(source, ModelStorage="efs", **NETWORK).resources("AWS::Serverless::Function").items()
+    ):
+        own = function["Environment"]["Variables"]
+        assert {variable for variable in own if not variable.startswith("POWERTOOLS_")} <= fields, name
+    # What changes the result can be chosen at deployment; for these the default is right.
+    assert {f"CASTLINE_{name.upper()}" for name in Options.model_fields} - ours == {
+        "CASTLINE_DETECTOR",
+        "CASTLINE_FRAMES_PER_UNIT",
+        "CASTLINE_LONG_SIDE",
+    }
+
+
+def test_the_speech_engines_are_the_declared_ones(source: dict[str, Any]) -> None:
+    from castline.speech.declared import CHOICES, names_pattern
+
+    parameter = source["Parameters"]["Transcriber"]
+    assert parameter["AllowedPattern"] == names_pattern()
+    assert all(name.partition("[")[0] in parameter["Description"] for name in CHOICES)
+
+
+def test_reserved_concurrency_is_optional(source: dict[str, Any]) -> None:
+    functions = "AWS::Serverless::Function"
+    assert "ReservedConcurrentExecutions" not in resolver(source).resources(functions)["FaceRecognitionFunction"]
+    reserved = resolver(source, AnalyserConcurrency="5").resources(functions)["FaceRecognitionFunction"]
+    assert reserved["ReservedConcurrentExecutions"] == "5"
+
+
+def test_queue_and_topic_are_encrypted(source: dict[str, Any]) -> None:
+    known = resolver(source)
+    [queue] = known.resources("AWS::SQS::Queue").values()
+    assert queue["SqsManagedSseEnabled"] is True
+    assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
+    assert known.resources("AWS::SNS::Topic")["FailedInvocations"]["KmsMasterKeyId"] == "alias/aws/sns"

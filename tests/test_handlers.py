@@ -1,0 +1,77 @@
+"""The functions' own handlers, each in a process of its own as Lambda has it: answers, JSON logs, metrics."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+_PROGRAM = """
+import importlib.util, json, sys, types
+from castline import handler, keys
+from castline.storage import MemoryStore
+from castline.settings import settings
+
+store = MemoryStore()
+handler._store = lambda: store
+root, folder, event, split_first = sys.argv[1:]
+event = json.load(open(f"{root}/events/{event}.json"))
+store.put("castline-input", "week1/lesson1/video0.mp4", b"this is a letter")
+if split_first == "yes":
+    import logging
+    from castline.events import object_created
+    from castline.stages import split_event
+    logging.disable()
+    (run,) = split_event(object_created("castline-input", "week1/lesson1/video0.mp4"), store, settings())["runs"]
+    logging.disable(logging.NOTSET)
+    event = json.loads(json.dumps(event).replace("0123456789abcdef", run))
+spec = importlib.util.spec_from_file_location("app", f"{root}/functions/{folder}/app.py")
+app = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(app)
+context = types.SimpleNamespace(function_name=folder.replace("_", "-"), memory_limit_in_mb=1024,
+    invoked_function_arn="arn:aws:lambda:eu-west-1:1:function:f", aws_request_id="1")
+print("ANSWER", json.dumps(app.handler(event, context)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "event", "metrics"),
+    [
+        ("video_splitting", "input_video", {"SplitSeconds"}),
+        ("face_recognition", "stage1_manifest", {"Media", "CostUSD", "Failures"}),
+        ("failure_recorder", "failure_splitter", {"Media", "CostUSD", "Failures"}),
+    ],
+)
+def test_every_line_is_json_and_says_which_run(folder: str, event: str, metrics: set[str]) -> None:
+    name = folder.replace("_", "-")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", "/"),
+        "CASTLINE_FFMPEG": imageio_ffmpeg.get_ffmpeg_exe(),
+        "POWERTOOLS_SERVICE_NAME": name,
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
+    split_first = "yes" if folder == "face_recognition" else "no"
+    argv = [sys.executable, "-W", "error", "-c", _PROGRAM, str(ROOT), folder, event, split_first]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    *lines, answer = done.stdout.splitlines()
+    assert answer.startswith("ANSWER")
+    entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    published = [entry for entry in entries if "_aws" in entry]
+    logged = [entry for entry in entries if "_aws" not in entry]
+    assert {item["Name"] for item in published[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"]} == metrics
+    assert len(logged) >= 2
+    assert {entry["service"] for entry in logged} == {name}
+    # Before it is read which version of a media there is, there is no run to name.
+    known = [entry for entry in logged if entry["message"] != "out of retries"]
+    assert all(entry["media"] == "week1/lesson1/video0.mp4" and len(entry["run"]) == 16 for entry in known), known

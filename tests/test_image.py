@@ -1,0 +1,231 @@
+"""The analyser's image, as far as it can be judged without a container engine: its recipe, and who judges it."""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / "functions" / "face_recognition" / "Dockerfile"
+
+
+@dataclass
+class Stage:
+    """One FROM and what follows: (instruction, arguments) in order."""
+
+    base: str
+    name: str
+    steps: list[tuple[str, str]] = field(default_factory=list)
+
+    def all(self, instruction: str) -> list[str]:
+        return [arguments for name, arguments in self.steps if name == instruction]
+
+
+@pytest.fixture(scope="module")
+def stages() -> list[Stage]:
+    text = "\n".join(line for line in RECIPE.read_text().splitlines() if not line.lstrip().startswith("#"))
+    found: list[Stage] = []
+    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+        instruction, _, arguments = line.strip().partition(" ")
+        if instruction == "FROM":
+            base, _, name = arguments.partition(" AS ")
+            found.append(Stage(base, name))
+        elif instruction and found:
+            found[-1].steps.append((instruction, arguments))
+    return found
+
+
+def test_three_stages_on_one_base_that_can_be_chosen(stages: list[Stage]) -> None:
+    assert [stage.name for stage in stages] == ["models", "task", ""]
+    assert {stage.base for stage in stages} == {"${BASE_IMAGE}"}
+    assert "ARG BASE_IMAGE=public.ecr.aws/lambda/python:3.13\n" in RECIPE.read_text().partition("FROM")[0]
+
+
+def test_what_runs_is_copied_and_nothing_is_installed(stages: list[Stage]) -> None:
+    last = stages[-1]
+    assert last.all("RUN") == []
+    assert last.all("COPY") == ["--from=task /task /var/task", "--from=models /models /opt/models"]
+    assert not re.search(r"torch|facenet", " ".join(arguments for _, arguments in last.steps + stages[1].steps))
+
+
+def test_it_runs_as_nobody_special_and_writes_nowhere_but_tmp(stages: list[Stage]) -> None:
+    last = stages[-1]
+    (user,) = last.all("USER")
+    assert int(user.partition(":")[0]) > 0
+    (environment,) = last.all("ENV")
+    variables = dict(item.split("=") for item in environment.split())
+    assert variables["HOME"] == "/tmp"
+    assert variables["PYTHONDONTWRITEBYTECODE"] == "1"
+    assert variables["CASTLINE_MODELS_DIR"] == "/opt/models"
+    assert last.all("ENTRYPOINT") == ['["python3", "-m", "awslambdaric"]']
+    assert last.all("CMD") == ['["app.handler"]']
+
+
+def test_every_package_has_its_version(stages: list[Stage]) -> None:
+    constraints = (ROOT / "constraints.txt").read_text().splitlines()
+    installed = [run for stage in stages for run in stage.all("RUN") if "pip install" in run]
+    assert len(installed) == 3
+    pins = {pin for run in installed for pin in re.findall(r"\s([\w-]+==[\w.]+)", run)}
+    assert {pin.partition("==")[0] for pin in pins} >= {"torch", "onnx", "facenet-pytorch"}
+    # facenet-pytorch asks for a torchvision that does not go with this torch, so it is in no list.
+    assert {pin for pin in pins if "facenet-pytorch" not in pin} <= set(constraints)
+
+
+def _in_context(path: str) -> bool:
+    kept = True
+    for rule in (ROOT / ".dockerignore").read_text().splitlines():
+        if rule and not rule.startswith("#"):
+            pattern = rule.removeprefix("!")
+            parts = Path(path).parts
+            prefixes = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+            if any(fnmatch.fnmatchcase(prefix, pattern.removeprefix("**/")) for prefix in prefixes):
+                kept = rule.startswith("!")
+    return kept
+
+
+def test_the_context_has_what_is_copied_and_little_else(stages: list[Stage]) -> None:
+    sources = [
+        source
+        for stage in stages
+        for arguments in stage.all("COPY")
+        if not arguments.startswith("--from")
+        for source in arguments.split()[:-1]
+    ]
+    assert sources
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert _in_context(source), source
+    for stray in (".git/config", ".venv/bin/python", "README.md", "src/castline/local/stack.py", ".castline/x"):
+        assert not _in_context(stray), stray
+
+
+def test_the_code_it_gets_imports_without_the_rest(tmp_path: Path) -> None:
+    ignore: Callable[..., Any] = shutil.ignore_patterns("__pycache__", "local", "cli")
+    shutil.copytree(ROOT / "src" / "castline", tmp_path / "castline", ignore=ignore)
+    shutil.copy(ROOT / "functions" / "face_recognition" / "app.py", tmp_path)
+    program = (
+        "import app, castline, castline.models.report, castline.faces.mtcnn, castline.speech, sys\n"
+        "assert castline.__file__.startswith(sys.argv[1]), castline.__file__\n"
+        "print({'torch', 'facenet_pytorch', 'onnx'} & set(sys.modules))"
+    )
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        env={**environment, "AWS_DEFAULT_REGION": "eu-west-1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
+
+
+_LOCKED = """
+mount --make-rprivate / && mount --bind / / && mount -o remount,ro,bind / &&
+mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && mount -t tmpfs tmpfs "$2" && cd "$1" && shift 2 && exec "$@"
+"""
+
+
+def test_it_starts_without_network_on_a_read_only_file_system(
+    tmp_path: Path, models_dir: Path, judge: ModuleType
+) -> None:
+    """What the image is promised, in namespaces of the kernel's instead of a container."""
+    task, scratch = tmp_path / "task", tmp_path / "scratch"
+    ignore: Callable[..., Any] = shutil.ignore_patterns("__pycache__", "local", "cli")
+    shutil.copytree(ROOT / "src" / "castline", task / "castline", ignore=ignore)
+    shutil.copy(ROOT / "functions" / "face_recognition" / "app.py", task)
+    scratch.mkdir()
+    locked = ["unshare", "--net", "--mount", "sh", "-c", _LOCKED, "sh", str(task), str(scratch)]
+    if not shutil.which("unshare") or subprocess.run([*locked, "true"], capture_output=True, timeout=20).returncode:
+        pytest.skip("this machine lets us make no namespaces")
+    probe = judge.PROBE.replace("/var/task/written", str(task / "written"))
+    reach = "import socket\ntry: socket.create_connection(('192.0.2.1', 80), 1)\nexcept OSError as e: print(e.errno)\n"
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "PYTHONPATH": str(task),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HF_HUB_OFFLINE": "1",
+        "CASTLINE_MODELS_DIR": str(models_dir),
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
+    argv = [*locked, sys.executable, "-c", probe + reach]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["ok", str(errno.ENETUNREACH)]), done.stderr
+
+
+# --- the judge ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def judge() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("check_image", ROOT / "scripts" / "check_image.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+CONFIG = {"User": "1000:1000", "Entrypoint": ["python3", "-m", "awslambdaric"], "Cmd": ["app.handler"]}
+
+
+def _good(judge: ModuleType) -> set[str]:
+    return {*judge.NEEDED, *(f"opt/models/{name}" for name in judge.MODELS), "var/task/onnxruntime", "bin/sh"}
+
+
+def test_a_good_image_has_no_problems(judge: ModuleType) -> None:
+    assert judge.problems(_good(judge), 10**9, CONFIG) == []
+    without = {file for file in _good(judge) if not file.startswith("opt/models")}
+    assert judge.problems(without, 10**9, CONFIG, models=False) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "less", "size", "config", "problem"),
+    [
+        ({"var/task/torch"}, set(), 1, {}, "only needed to build"),
+        ({"var/lang/lib/python3.13/site-packages/facenet_pytorch"}, set(), 1, {}, "only needed to build"),
+        ({"var/task/.git"}, set(), 1, {}, "does not belong"),
+        (set(), {"opt/models/mtcnn-pnet.onnx"}, 1, {}, "mtcnn-pnet.onnx is missing"),
+        (set(), {"var/task/app.py"}, 1, {}, "app.py is missing"),
+        (set(), set(), 9 * 10**9, {}, "more than"),
+        (set(), set(), 1, {"User": ""}, "root"),
+        (set(), set(), 1, {"User": "0:0"}, "root"),
+        (set(), set(), 1, {"Entrypoint": ["/bin/sh"]}, "it starts"),
+    ],
+)
+def test_a_bad_image_is_told_why(
+    judge: ModuleType, more: set[str], less: set[str], size: int, config: dict[str, Any], problem: str
+) -> None:
+    (found,) = judge.problems((_good(judge) | more) - less, size, {**CONFIG, **config})
+    assert problem in found
+
+
+def test_without_an_engine_it_says_that_nothing_was_checked(
+    judge: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(judge, "engine", lambda: None)
+    assert judge.main([]) == judge.SKIPPED
+    assert "was not checked" in capsys.readouterr().err
+
+
+def test_a_client_without_its_service_is_no_engine(
+    judge: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    client = tmp_path / "docker"
+    client.write_text("#!/bin/sh\nexit 1\n")
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert judge.engine() is None
