@@ -312,6 +312,7 @@ def test_short_recordings_and_a_voice_note(run: Run, shared_data: Path, tmp_path
     numbers = json.loads((tmp_path / "n.json").read_text())
     assert [len(plain(file["reference"]).split()) for file in numbers["files"]] == [4, 7, 8, 17]
     *short, note = numbers["files"]
-    assert sum(file["raw"]["wer"] for file in short) <= 0.3
+    kinds = ("substitutions", "deletions", "insertions")
+    assert sum(file["raw"][kind] for file in short for kind in kinds) <= 4, "of 19 words"
     # "mister" is heard as "mr", "we are" as "we're".
     assert note["normalised"]["wer"] < 0.15 < note["raw"]["wer"] < 0.35
