@@ -105,3 +105,15 @@ def test_access_logs_go_where_they_are_sent(source: dict[str, Any]) -> None:
     assert {item["LoggingConfiguration"]["LogFilePrefix"] for item in logged} == {
         f"castline-{name}/" for name in BUCKETS
     }
+
+
+def test_another_orchestration_leaves_the_buckets_as_they_are(source: dict[str, Any]) -> None:
+    """A change of the parameter may change who is notified, and nothing that would replace a bucket."""
+    assert all("Condition" not in item for item in source["Resources"].values() if item["Type"] == "AWS::S3::Bucket")
+    found = []
+    for orchestration in ("events", "invoke", "stepfunctions"):
+        buckets = resolver(source, Orchestration=orchestration).resources("AWS::S3::Bucket")
+        for properties in buckets.values():
+            properties.pop("NotificationConfiguration", None)
+        found.append(buckets)
+    assert found[0] == found[1] == found[2]
