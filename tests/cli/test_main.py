@@ -201,6 +201,19 @@ def test_cost_before_anything_runs(run: Run) -> None:
     assert run("cost", "--duration", "soon").exit_code == 2
 
 
+def test_a_tree_of_results_comes_down_as_one(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+    for media in ("week 1/a.mp4", "week 1/deep/b.mp4", "week 2/c.mp4"):
+        _finished(store, media)
+    found = run("results", "week 1/", "--tree", "--output", str(tmp_path))
+    assert found.exit_code == 0
+    assert "2 results" in found.output
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("result.json")) == [
+        "week 1/a.mp4/result.json",
+        "week 1/deep/b.mp4/result.json",
+    ]
+    assert run("results", "week 3/", "--tree").exit_code == 1
+
+
 def test_upload(run: Run, store: MemoryStore, tmp_path: Path) -> None:
     (tmp_path / "week[1]").mkdir()
     (tmp_path / "week[1]" / "a.mp4").write_bytes(b"x")
