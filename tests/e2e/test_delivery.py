@@ -25,7 +25,7 @@ from castline.records import Result
 from castline.settings import Settings
 from castline.storage import S3Store
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 _COUNT = 50
 _ANALYSER = "face-recognition"

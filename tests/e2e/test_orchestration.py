@@ -19,7 +19,7 @@ from castline.operations import read_dead_letters, redrive
 from castline.operations.redrive import queue_url
 from castline.settings import Settings
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ORCHESTRATIONS = ("events", "invoke", "stepfunctions")
 _KEY = "week 1/Été + talk.mp4"

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from castline.errors import ModelNotFound
 from castline.media.chunks import SAMPLE_RATE
 
 _PAUSE_MS = 100  # the shortest pause that is told from speech
@@ -35,8 +36,16 @@ def windows(samples: NDArray[np.float32], *, longest_s: float) -> list[tuple[flo
     Returns:
         ``(start_s, end_s)`` in seconds, in order, inside the audio, not overlapping; empty where nobody
         speaks. The same samples give the same stretches whatever was heard before.
+
+    Raises:
+        ModelNotFound: faster-whisper, whose package carries the net, is not installed.
     """
-    from faster_whisper.vad import VadOptions, get_speech_timestamps
+    try:
+        from faster_whisper.vad import VadOptions, get_speech_timestamps
+    except ImportError as error:
+        raise ModelNotFound(
+            "finding speech needs Silero's net, shipped in faster-whisper, which is not here"
+        ) from error
 
     runs: list[list[_Stretch]] = []
     for item in get_speech_timestamps(samples, VadOptions(min_silence_duration_ms=_PAUSE_MS, speech_pad_ms=0)):
