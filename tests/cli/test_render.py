@@ -27,6 +27,7 @@ from castline.records import (
     SpokenSegment,
     StageTiming,
     Transcript,
+    UnitFailure,
     VideoStream,
 )
 
@@ -79,6 +80,20 @@ def _printed(result: Result) -> str:
     console = Console(file=io.StringIO(), width=120, force_terminal=False)
     print_result(console, result)
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_what_was_not_analysed_is_not_called_empty() -> None:
+    def failed(unit: str) -> str:
+        error = Failure(code="model", message="it does not know the language 'de'")
+        return _printed(
+            _result(status="partial", error=error, failures=(UnitFailure(unit=unit, start_s=0, end_s=1, error=error),))
+        )
+
+    assert "nothing is said" in _printed(_result())
+    assert "nobody is on screen" in _printed(_result())
+    assert "nothing is said" not in failed("audio-0000")
+    assert "nobody is on screen" in failed("audio-0000")
+    assert "nobody is on screen" not in failed("frames-0000")
 
 
 @pytest.mark.parametrize(

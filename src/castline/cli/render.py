@@ -61,6 +61,8 @@ def print_result(console: Console, result: Result) -> None:
         console.print(f"  [yellow]warning[/]: {escape(warning)}", soft_wrap=True)
     if result.status == "failed":
         return
+    # Of what was not analysed nobody knows whether anybody is in it.
+    missing = {failure.unit.partition("-")[0] for failure in result.failures}
     if result.people:
         table = Table(box=None, padding=(0, 2, 0, 0), title="who is on screen", title_justify="left", title_style="dim")
         for heading in ("", "confidence", "on screen", "when"):
@@ -71,7 +73,7 @@ def print_result(console: Console, result: Result) -> None:
             when = ", ".join(ranges[:_SHOWN_RANGES]) + more
             table.add_row(who(person), f"{person.confidence:.2f}", f"{person.on_screen_s:.1f} s", when)
         console.print(table)
-    elif result.probe and result.probe.video:
+    elif result.probe and result.probe.video and "frames" not in missing:
         console.print("  [dim]nobody is on screen[/]")
     spoken = [segment for segment in result.transcript.segments if not segment.suspect]
     if spoken:
@@ -83,7 +85,7 @@ def print_result(console: Console, result: Result) -> None:
             times = f"{clock(segment.start_s)}-{clock(segment.end_s)}"
             table.add_row(times, escape(segment.text), escape(segment.visible or ""))
         console.print(table)
-    elif result.probe and result.probe.audio:
+    elif result.probe and result.probe.audio and "audio" not in missing:
         console.print("  [dim]nothing is said[/]")
     cost = result.processing.cost
     console.print(
