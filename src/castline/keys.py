@@ -170,7 +170,8 @@ def retention_class(output_key: str) -> Literal["part", "crop"] | None:
     """Which retention rule of the template an object of the output bucket falls under; it is tagged so."""
     if parse_part(output_key):
         return "part"
-    return "crop" if re.search(r"/people/[^/]+\.jpg$", output_key) else None
+    media, _, picture = output_key.rpartition("/people/")
+    return "crop" if is_media(media) and is_view(f"people/{picture}") else None
 
 
 def _unit(match: re.Match[str]) -> UnitId:

@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     """The ffmpeg program: a name on PATH (Lambda puts the layer's /opt/bin there) or a path."""
     ffmpeg_timeout_s: float = 840.0
     """Wall-clock limit of one ffmpeg process. Lambda allows 900 s for the whole invocation."""
+    timeout_s: float = 900.0
+    """Seconds one invocation of the splitter may take; the template's SplitterTimeout."""
     ffmpeg_memory_mb: int = 4096
     """Address space one ffmpeg process may take."""
     max_bytes: int = 10 * 1024**3

@@ -105,6 +105,21 @@ def test_a_run_that_a_sidecar_overtook_is_not_published(world) -> None:
     assert world.result(MEDIA) is None
 
 
+def test_a_run_that_ended_while_overtaken_is_published_when_it_counts_again(world, odd_media: dict[str, Path]) -> None:
+    world.upload(MEDIA, odd_media["both.mp4"].read_bytes())
+    (run,) = _split(world, MEDIA)
+    sidecar = _sidecar(world, {"beam": 1})
+    for info in list(world.store.find(world.settings.stage1_bucket, f"{MEDIA}/{run}/")):
+        world.analyse(info.key)
+    assert world.result(MEDIA) is None, "it was overtaken"
+    world.store.delete(world.settings.input_bucket, [sidecar])
+    before = len(world.store.writes)
+    assert _split(world, sidecar) == []
+    ((_, key),) = world.store.writes[before:]
+    world.analyse(key)
+    assert world.result(MEDIA).run == run
+
+
 def test_chunk_length_and_sampling_are_the_media_s_own(world, odd_media: dict[str, Path]) -> None:
     _sidecar(world, {"interval_s": 0.25, "sampling": "interval"})
     world.upload(MEDIA, odd_media["no-audio.mp4"].read_bytes())

@@ -256,6 +256,7 @@ def test_parts_and_crops_are_tagged_for_their_retention(s3: Any) -> None:
         "week 1/a.mp4/people/person-1.jpg": "crop",
         "week 1/a.mp4/result.json": None,
         "week 1/people/a.mp4/report.html": None,
+        "team/people/clip.jpg": None,  # a frame of the classic profile
     }
     for key, kind in tags.items():
         store.put(_BUCKET, key, b"x")

@@ -22,6 +22,10 @@ class Stopwatch:
         self._start = time.perf_counter()
         self._steps: dict[str, float] = {}
 
+    @property
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self._start
+
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         start = time.perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,6 +27,9 @@ from castline.storage.base import ObjectStore
 
 logger = Logger(service="video-splitting")
 
+# A decode that takes too long ends in time to keep what it gave: Lambda would kill it, and everything with it.
+_CLOSING_S = 45.0  # for the last uploads and the manifest
+_LEAST_S = 10.0
 _UPLOADS = 4  # at once; decoding is the bottleneck, uploads must only not hold it up
 _BACKLOG = 16  # units waiting for upload before decoding waits; bounds memory
 
@@ -99,7 +103,8 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
             with watch.step("probe"):
                 probed = probe(path, Limits.of(settings))
             with watch.step("decode"):
-                _upload_units(path, probed, request, store, settings, summary, announce)
+                left_s = max(settings.timeout_s - watch.elapsed_s - _CLOSING_S, _LEAST_S)
+                _upload_units(path, probed, request, store, settings, summary, announce, left_s)
         failure = summary.error
     except CastlineError as error:
         if error.retryable:
@@ -130,17 +135,18 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
 def _publish_again(
     manifest: bytes, media: str, run: str, manifest_key: str, store: ObjectStore, settings: Settings
 ) -> bool:
-    """A sidecar may come back as it was before: the run is there, but another one's result is shown.
+    """A sidecar may come back as it was before: the run is there, and another one's result is shown, or none.
 
-    Writing the manifest once more asks stage 2 whether the run is complete, and that publishes it.
+    Writing the manifest once more asks stage 2 whether the run is complete, and that publishes it. While the
+    run is being analysed, it only says that it is not.
     """
     from castline.stages.complete import read_result  # stage 1 rarely needs what assembles
 
     published = read_result(media, store, settings)
-    if published is None or published.run == run:
-        logger.info("already split, ignored")
+    if published and published.run == run:
+        logger.info("already split and published, ignored")
         return False
-    logger.info("already split; asked to be published again", instead_of=published.run)
+    logger.info("already split; asked to be published", instead_of=published.run if published else None)
     return store.put(settings.stage1_bucket, manifest_key, manifest)
 
 
@@ -163,19 +169,19 @@ def _upload_units(
     settings: Settings,
     summary: SplitSummary,
     announce: Announce,
+    left_s: float,
 ) -> None:
     def put(key: str, body: bytes) -> None:
         store.put(settings.stage1_bucket, key, body)
         announce(key)
 
+    limits = replace(Limits.of(settings), timeout_s=min(settings.ffmpeg_timeout_s, left_s))
     # Units are analysed before the manifest is written, so what they need to know comes first.
     options_key = keys.options_key(request.source.key, request.run)
     store.put(settings.stage1_bucket, options_key, request.options.to_json())
     with ThreadPoolExecutor(_UPLOADS) as pool:
         waiting: deque[Future[None]] = deque()
-        for piece in split(
-            path, probed, request.options, Limits.of(settings), summary, max_duration_s=settings.max_duration_s
-        ):
+        for piece in split(path, probed, request.options, limits, summary, max_duration_s=settings.max_duration_s):
             audio = isinstance(piece, AudioPiece)
             unit = keys.UnitId(
                 request.source.key,

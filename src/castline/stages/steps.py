@@ -41,10 +41,14 @@ def _name(source: Source, store: ObjectStore, settings: Settings) -> str:
 
     run = read_request(source, store, settings).run
     published = read_result(source.key, store, settings)
-    if published and published.run != run and store.head(settings.stage1_bucket, keys.manifest_key(source.key, run)):
-        shown = store.head(settings.output_bucket, keys.result_key(source.key))
-        return f"{run}-{int(shown.last_modified.timestamp())}" if shown and shown.last_modified else run
-    return run
+    if published and published.run == run:
+        return run
+    manifest = keys.manifest_key(source.key, run)
+    # Names stay taken for 90 days; the copy in the output bucket outlives stage 1.
+    split = store.head(settings.stage1_bucket, manifest) or store.head(settings.output_bucket, manifest)
+    shown = store.head(settings.output_bucket, keys.result_key(source.key)) if published else None
+    latest = shown or split
+    return f"{run}-{int(latest.last_modified.timestamp())}" if split and latest and latest.last_modified else run
 
 
 def split(bucket: str, media: str, store: ObjectStore, settings: Settings) -> dict[str, Any]:

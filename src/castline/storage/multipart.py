@@ -1,8 +1,8 @@
 """Uploads of large files that go on where an earlier try was interrupted.
 
 S3 keeps the parts of an unfinished multipart upload (the template's lifecycle drops them after two days).
-A part that is there already, with the MD5 that ours has, is not sent again. Under SSE-KMS an ETag is no
-MD5: then parts are sent again, and nothing else changes.
+Where all parts that are there have the MD5 of ours, they are not sent again. Under SSE-KMS an ETag is no MD5:
+then the upload begins anew, and nothing else changes.
 """
 
 from __future__ import annotations
@@ -46,19 +46,26 @@ def upload_large(
     count = max(1, math.ceil(path.stat().st_size / size))
     upload_id = _open_upload(s3, bucket, key)
     there = _parts(s3, bucket, key, upload_id) if upload_id else {}
-    if upload_id is None:
-        upload_id = s3.create_multipart_upload(Bucket=bucket, Key=key, **extra)["UploadId"]
 
-    def send(number: int) -> dict[str, Any]:
+    def read(number: int) -> tuple[bytes, str]:
         with path.open("rb") as file:
             file.seek((number - 1) * size)
             body = file.read(size)
-        digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        if there.get(number) != digest:
-            answer = s3.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body)
-            digest = answer["ETag"].strip('"')
+        return body, hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+    # The metadata are those of the file it was begun for: one part of another file, and it is not ours.
+    if not there or any(read(number)[1] != part["ETag"].strip('"') for number, part in there.items()):
+        there = {}
+        begun = s3.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32", **extra)
+        upload_id = begun["UploadId"]
+
+    def send(number: int) -> dict[str, Any]:
+        body, _ = read(number)
+        done = there.get(number) or s3.upload_part(
+            Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=body, ChecksumAlgorithm="CRC32"
+        )
         progress(len(body))
-        return {"PartNumber": number, "ETag": f'"{digest}"'}
+        return {"PartNumber": number, **{name: done[name] for name in ("ETag", "ChecksumCRC32") if name in done}}
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         parts = list(pool.map(send, range(1, count + 1)))
@@ -73,13 +80,13 @@ def _open_upload(s3: Any, bucket: str, key: str) -> str | None:
     return max(found)[1] if found else None
 
 
-def _parts(s3: Any, bucket: str, key: str, upload_id: str) -> dict[int, str]:
-    """ETag by part number."""
+def _parts(s3: Any, bucket: str, key: str, upload_id: str) -> dict[int, dict[str, Any]]:
+    """What S3 says of each part, by its number."""
 
     def pages() -> Iterator[dict[str, Any]]:
         yield from s3.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=upload_id)
 
-    return {item["PartNumber"]: item["ETag"].strip('"') for page in pages() for item in page.get("Parts", ())}
+    return {item["PartNumber"]: item for page in pages() for item in page.get("Parts", ())}
 
 
 def sha256_of(path: Path) -> str:
