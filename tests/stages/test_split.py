@@ -189,3 +189,21 @@ def test_options_are_part_of_the_run(world) -> None:
     run = world.run("a.mp4")
     world.settings = Settings(interval_s=2)
     assert world.run("a.mp4") != run
+
+
+@pytest.mark.parametrize(("timeout_s", "least", "most"), [(900, 830, 840), (300, 240, 255), (30, 10, 10)])
+def test_a_decode_may_take_what_the_invocation_has_left(
+    timeout_s: float, least: float, most: float, world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed by Lambda it would lose everything; ended by its own limit it keeps what it gave."""
+    given: list[float] = []
+    real = stage.split
+
+    def watched(*arguments: Any, **more: Any) -> Any:
+        given.append(arguments[3].timeout_s)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(stage, "split", watched)
+    world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
+    _split(world, "a.mp4", timeout_s=timeout_s, ffmpeg_timeout_s=840)
+    assert least <= given[0] <= most
