@@ -124,3 +124,19 @@ def test_what_is_unanswered_is_split_again(classic, odd_media: dict[str, Path]) 
     assert _frame(classic, "a.jpg", "black") == b"Unknown"
     ((function, event),) = pending(classic.store, classic.settings)
     assert (function, event) == ("video-splitting", object_created(classic.settings.input_bucket, "b.mp4"))
+
+
+def test_a_frame_replaced_while_it_is_looked_at_is_left_to_its_next_event(
+    classic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage1 = classic.settings.stage1_bucket
+    classic.store.put(stage1, "test_00.jpg", classic.picture("red"))
+    detect = classic.engines.detector.detect
+
+    def replaced(images):
+        classic.store.put(stage1, "test_00.jpg", classic.picture("green"))
+        return detect(images)
+
+    monkeypatch.setattr(classic.engines.detector, "detect", replaced)
+    assert _recognise(classic, "test_00.jpg") == []
+    assert classic.keys_in(classic.settings.output_bucket) == []

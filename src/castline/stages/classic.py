@@ -85,11 +85,18 @@ def recognise(item: ObjectCreated, store: ObjectStore, settings: Settings, engin
     Raises:
         UnitError: the frame is no picture.
     """
-    body = store.get(item.bucket, item.key) if item.bucket == settings.stage1_bucket else None
-    if body is None or not keys.is_classic_frame(item.key):
+    ours = item.bucket == settings.stage1_bucket and keys.is_classic_frame(item.key)
+    seen = store.head(item.bucket, item.key) if ours else None
+    body = store.get(item.bucket, item.key) if seen else None
+    if seen is None or body is None:
         logger.info("not ours, or gone, ignored", key=item.key, bucket=item.bucket)
         return None
-    return _answer(item.key, _name(body, store, settings, engines) or settings.unknown_name, store, settings)
+    name = _name(body, store, settings, engines) or settings.unknown_name
+    now = store.head(item.bucket, item.key)
+    if now is None or now.etag != seen.etag:
+        logger.info("replaced meanwhile, left to its next event", key=item.key)
+        return None
+    return _answer(item.key, name, store, settings)
 
 
 def give_up(item: ObjectCreated, store: ObjectStore, settings: Settings) -> str | None:
