@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools import Logger
 
 from castline import keys
-from castline.errors import MediaTooLarge, NotMedia
 from castline.events import ObjectCreated
 from castline.media import probe
 from castline.media.ffmpeg import Limits
 from castline.media.representative import representative_frame
 from castline.records import Face, ObjectInfo, Source
 from castline.settings import Settings
-from castline.stages.request import read_request, read_source, uploaded_media
+from castline.stages.common import download
+from castline.stages.request import read_request, read_source, source_of, uploaded_media
 from castline.storage.base import ObjectStore
 
 if TYPE_CHECKING:
@@ -43,18 +43,17 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
     Raises:
         CastlineError: whatever kept it from being written; not all of it is worth a retry.
     """
-    media = keys.media_of(item.key)
-    source = read_source(item.bucket, media, store) if media and item.bucket == settings.input_bucket else None
+    source = source_of(item, store, settings)
     if source is None:
         logger.info("not ours, or gone, ignored", key=item.key, bucket=item.bucket)
         return None
     request = read_request(source, store, settings)
     if request.error:
         raise request.error
-    _check_size(source, settings)
+    keys.check_media_key(source.key)
     with tempfile.TemporaryDirectory(prefix="media-") as folder:
         path = Path(folder) / f"media{PurePosixPath(source.key).suffix.lower()}"
-        if not store.download(source.bucket, source, path):
+        if not download(source, path, store, settings):
             logger.info("replaced or deleted while being read, ignored", key=source.key)
             return None
         limits = Limits.of(settings)
@@ -66,14 +65,6 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
     key = keys.classic_frame_key(source.key)
     store.put(settings.stage1_bucket, key, frame)
     return key
-
-
-def _check_size(source: Source, settings: Settings) -> None:
-    keys.check_media_key(source.key)
-    if source.size == 0:
-        raise NotMedia("the file is empty")
-    if source.size > settings.max_bytes:
-        raise MediaTooLarge(f"{source.size / 1e9:.1f} GB is more than the limit of {settings.max_bytes / 1e9:.1f} GB")
 
 
 def recognise(item: ObjectCreated, store: ObjectStore, settings: Settings, engines: EngineSet) -> str | None:

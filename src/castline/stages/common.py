@@ -1,13 +1,34 @@
-"""What several stages need: a stopwatch for usage records."""
+"""What several stages need: the upload on disk, and a stopwatch for usage records."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from castline.records import Usage
+from castline.errors import DiskFull, MediaTooLarge, NotMedia
+from castline.records import Source, Usage
 from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+
+def download(source: Source, path: Path, store: ObjectStore, settings: Settings) -> bool:
+    """Write exactly the upload that was looked at to a file; False when it is gone or replaced.
+
+    Raises:
+        NotMedia: it is empty.
+        MediaTooLarge: beyond ``max_bytes``; nothing was read.
+        DiskFull: the temporary disk has no room for it.
+    """
+    if source.size == 0:
+        raise NotMedia("the file is empty")
+    if source.size > settings.max_bytes:
+        raise MediaTooLarge(f"{source.size / 1e9:.1f} GB is more than the limit of {settings.max_bytes / 1e9:.1f} GB")
+    try:
+        return store.download(source.bucket, source, path)
+    except OSError as error:
+        raise DiskFull(f"no room for {source.size / 1e6:.0f} MB on the temporary disk: {error}") from error
 
 
 class Stopwatch:

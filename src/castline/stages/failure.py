@@ -12,7 +12,7 @@ from castline.records import ErrorPart, Failure, Manifest, Usage
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.complete import complete_run
-from castline.stages.request import read_request, read_source
+from castline.stages.request import read_request, source_of
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="failure-recorder")
@@ -64,8 +64,7 @@ def _record(
 def _record_split(
     item: ObjectCreated, failure: Failure, store: ObjectStore, settings: Settings
 ) -> tuple[str, str] | None:
-    media = keys.media_of(item.key)
-    source = read_source(item.bucket, media, store) if media else None
+    source = source_of(item, store, settings)
     if source is None:
         return None
     request = read_request(source, store, settings)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from castline import keys
 from castline.errors import CastlineError, OptionsError
+from castline.events import ObjectCreated
 from castline.records import SCHEMA_VERSION, Options, Source
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
@@ -59,6 +60,17 @@ def read_source(bucket: str, media: str, store: ObjectStore) -> Source | None:
         size=info.size,
         sidecar=sidecar.etag if sidecar else None,
     )
+
+
+def source_of(item: ObjectCreated, store: ObjectStore, settings: Settings) -> Source | None:
+    """The current upload that an event is about; an event of a sidecar is one of its media.
+
+    None for a foreign bucket or object, and for a media that is gone, or not there yet.
+    """
+    media = keys.media_of(item.key)
+    if media is None or item.bucket != settings.input_bucket:
+        return None
+    return read_source(item.bucket, media, store)
 
 
 def uploaded_media(store: ObjectStore, settings: Settings) -> Iterator[Source]:

@@ -12,16 +12,16 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from castline import keys, metrics
-from castline.errors import CastlineError, DiskFull, MediaTooLarge, NotMedia
+from castline.errors import CastlineError
 from castline.events import Event, ObjectCreated, objects_created
 from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
-from castline.records import Failure, Manifest, Probe, Source
+from castline.records import Failure, Manifest, Probe
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import Announce, announcer
-from castline.stages.common import Stopwatch
-from castline.stages.request import Request, read_request, read_source
+from castline.stages.common import Stopwatch, download
+from castline.stages.request import Request, read_request, source_of
 from castline.stages.steps import run_step
 from castline.storage.base import ObjectStore
 
@@ -67,14 +67,11 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     Raises:
         CastlineError: a retryable one; the platform invokes again.
     """
-    media = keys.media_of(item.key)
-    if item.bucket != settings.input_bucket or media is None:
-        logger.info("not ours, ignored", key=item.key, bucket=item.bucket)
-        return None
-    source = read_source(item.bucket, media, store)
+    source = source_of(item, store, settings)
     if source is None:
-        logger.info("gone before it was read, or not there yet, ignored", key=media)
+        logger.info("not ours, gone before it was read, or not there yet: ignored", key=item.key, bucket=item.bucket)
         return None
+    media = source.key
     request = read_request(source, store, settings)
     run = request.run
     logger.append_keys(media=media, run=run)
@@ -97,7 +94,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
         with tempfile.TemporaryDirectory(prefix="media-") as folder:
             path = Path(folder) / f"media{PurePosixPath(media).suffix.lower()}"
             with watch.step("download"):
-                if not _download(store, source, path, settings):
+                if not download(source, path, store, settings):
                     logger.info("replaced or deleted while being read, ignored")
                     return None
             with watch.step("probe"):
@@ -148,17 +145,6 @@ def _publish_again(
         return False
     logger.info("already split; asked to be published", instead_of=published.run if published else None)
     return store.put(settings.stage1_bucket, manifest_key, manifest)
-
-
-def _download(store: ObjectStore, source: Source, path: Path, settings: Settings) -> bool:
-    if source.size == 0:
-        raise NotMedia("the file is empty")
-    if source.size > settings.max_bytes:
-        raise MediaTooLarge(f"{source.size / 1e9:.1f} GB is more than the limit of {settings.max_bytes / 1e9:.1f} GB")
-    try:
-        return store.download(source.bucket, source, path)
-    except OSError as error:
-        raise DiskFull(f"no room for {source.size / 1e6:.0f} MB on the temporary disk: {error}") from error
 
 
 def _upload_units(

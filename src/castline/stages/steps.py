@@ -15,7 +15,7 @@ from castline.records import Manifest, Source
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import nobody
-from castline.stages.request import read_request, read_source
+from castline.stages.request import read_request, read_source, source_of
 from castline.storage.base import ObjectStore
 
 
@@ -29,8 +29,7 @@ def identify(event: Event, store: ObjectStore, settings: Settings) -> dict[str, 
         ``{"execution": name or None, "bucket": …, "media": …}``.
     """
     for item in objects_created(event):
-        media = keys.media_of(item.key)
-        source = read_source(item.bucket, media, store) if media and item.bucket == settings.input_bucket else None
+        source = source_of(item, store, settings)
         if source:
             return {"execution": _name(source, store, settings), "bucket": source.bucket, "media": source.key}
     return {"execution": None, "bucket": "", "media": ""}
