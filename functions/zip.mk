@@ -10,4 +10,5 @@ define build-zip
 	cp -r src/castline "$(ARTIFACTS_DIR)/"
 	find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf "$(ARTIFACTS_DIR)/castline/local" "$(ARTIFACTS_DIR)/castline/cli" "$(ARTIFACTS_DIR)/bin"
+	test "$$(du -sm "$(ARTIFACTS_DIR)" | cut -f1)" -le 165
 endef
