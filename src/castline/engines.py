@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castline.errors import ModelError
-from castline.records import Segment, SpeechOptions
+from castline.records import Notice, Segment, SpeechOptions
 
 Image = NDArray[np.uint8]
 """An RGB picture, shape (height, width, 3), uint8."""
@@ -116,7 +116,7 @@ class Transcriber(Protocol):
         ...
 
 
-def check_request(info: EngineInfo, options: SpeechOptions) -> tuple[str, ...]:
+def check_request(info: EngineInfo, options: SpeechOptions) -> tuple[Notice, ...]:
     """Whether a speech engine can do what is asked: wrong words would be worse than none.
 
     Returns:
@@ -133,7 +133,8 @@ def check_request(info: EngineInfo, options: SpeechOptions) -> tuple[str, ...]:
     if options.task == "translate" and not info.translates:
         raise ModelError(f"{info.title} cannot translate, only transcribe")
     if (options.prompt or options.hotwords) and not info.prompts:
-        return (f"{info.title} takes no prompt and no hot words; they were ignored",)
+        message = f"{info.title} takes no prompt and no hot words; they were ignored"
+        return (Notice(code="option_ignored", message=message),)
     return ()
 
 

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from castline import keys
 from castline.errors import GalleryError
-from castline.records import Embedding, Gallery, KnownFace, ObjectInfo, Record
+from castline.records import Embedding, Gallery, KnownFace, Notice, ObjectInfo, Record
 from castline.storage.base import ObjectStore
 
 
@@ -41,7 +41,7 @@ PhotoEmbedder = Callable[[bytes], Embedding]
 @dataclass(frozen=True, slots=True)
 class LoadedGallery:
     gallery: Gallery
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
 
 
 def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedder | None = None) -> LoadedGallery:
@@ -71,7 +71,11 @@ def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedd
         if (entry := entries.get(photo.key)) and entry.embedding
     )
     problems = [
-        f"gallery photo {photo.key}: {entry.problem if entry else 'not embedded yet'}"
+        Notice(
+            code="gallery_photo",
+            message=f"gallery photo {photo.key}: {entry.problem if entry else 'not embedded yet'}",
+            about=photo.key,
+        )
         for photo in photos
         if (entry := entries.get(photo.key)) is None or entry.problem
     ]

@@ -8,7 +8,7 @@ import pytest
 
 from castline.assembly import assemble
 from castline.cost import cost_of
-from castline.records import Failure, Result
+from castline.records import Failure, Notice, Result
 
 
 def _run(make, people=None, words=None, **fields):
@@ -40,11 +40,11 @@ def _ranges(result: Result, at: int = 0) -> list[tuple[float, float]]:
 def test_a_complete_run(make) -> None:
     manifest, parts = _run(make)
     gallery = make.gallery(Ada=[make.look(0)])
-    found = assemble(manifest, parts, {}, gallery, ("a photo is blurred",))
+    found = assemble(manifest, parts, {}, gallery, (Notice(code="gallery_photo", message="a photo is blurred"),))
     result = found.result
     assert (result.status, result.error, result.failures) == ("complete", None, ())
     assert (result.media, result.run, result.gallery) == ("talk.mp4", manifest.run, gallery.fingerprint)
-    assert result.warnings == ("a photo is blurred",)
+    assert [str(warning) for warning in result.warnings] == ["a photo is blurred"]
     (ada,) = result.people
     assert (ada.id, ada.name, ada.identity) == ("person-1", "Ada", "known")
     assert (ada.confidence, ada.image) == (1.0, "people/ada.jpg")

@@ -17,6 +17,7 @@ from castline.records import (
     Candidate,
     Cost,
     Failure,
+    Notice,
     Options,
     Person,
     Probe,
@@ -137,7 +138,7 @@ def test_a_result_shows_who_and_what() -> None:
         _result(
             people=(_person("Ada", "known", ranges=9),),
             transcript=Transcript(engine="e", language="en", text="hello", segments=(segment, doubtful)),
-            warnings=("a photo [is] blurred",),
+            warnings=(Notice(code="gallery_photo", message="a photo [is] blurred"),),
         )
     )
     assert "week 1/talk[1].mp4  1:15.5  complete" in text

@@ -71,7 +71,7 @@ def test_a_photo_without_an_embedding_is_tried_again(people) -> None:
     people.store.delete(people.settings.gallery_bucket, [keys.gallery_index_key(people.model)])
     assert complete_run(_MEDIA, people.result(_MEDIA).run, people.store, people.settings)  # where no model is
     assert people.names(_MEDIA) == [("Person 1", "unknown")]
-    assert people.result(_MEDIA).warnings == ("gallery photo Ada/0.jpg: not embedded yet",)
+    assert people.result(_MEDIA).warnings[0].about == "Ada/0.jpg"
     assert people.reassemble() == [_MEDIA]
     assert people.names(_MEDIA) == [("Ada", "known")]
 
@@ -86,7 +86,7 @@ def test_a_result_of_another_model_keeps_to_that_models_embeddings(people) -> No
 
     assert list(api.reassemble(people.store, people.settings, other)) == [_MEDIA]
     assert people.names(_MEDIA) == [("Ada", "known")]
-    assert people.result(_MEDIA).warnings == ("gallery photo Bob/0.jpg: not embedded yet",)
+    assert people.result(_MEDIA).warnings[0].about == "Bob/0.jpg"
     api.forget("Ada", people.store, people.settings)
     assert list(api.reassemble(people.store, people.settings, other)) == [_MEDIA]
     assert people.names(_MEDIA) == [("Person 1", "unknown")]

@@ -12,6 +12,7 @@ from castline.records import (
     Candidate,
     Cost,
     CostItem,
+    Notice,
     Options,
     Person,
     Probe,
@@ -83,6 +84,9 @@ class Make:
             tracks=tracks,
             **fields,
         )
+
+    def notice(self, message: str) -> Notice:
+        return Notice(code="damaged_input", message=message)
 
     def result(self, *, segments: Sequence[SpokenSegment] = (), people: Sequence[Person] = (), **fields: Any) -> Result:
         values: dict[str, Any] = {

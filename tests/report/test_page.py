@@ -87,7 +87,11 @@ def test_hostile_strings_stay_strings(make: Any, kind: str) -> None:
     person = make.person(1, PAYLOAD, (0, 5))
     maybe = make.person(2, PAYLOAD, (0, 5), identity="ambiguous", candidates=(Candidate(name=PAYLOAD, similarity=1),))
     segment = make.segment(1, PAYLOAD, 0, 5, timed=True, visible=PAYLOAD)
-    fields: dict[str, Any] = {"media": f"a/{PAYLOAD}.mp4", "warnings": (PAYLOAD,), "engines": {PAYLOAD: PAYLOAD}}
+    fields: dict[str, Any] = {
+        "media": f"a/{PAYLOAD}.mp4",
+        "warnings": (make.notice(PAYLOAD),),
+        "engines": {PAYLOAD: PAYLOAD},
+    }
     fields["failures"] = (UnitFailure(unit=PAYLOAD, start_s=0, end_s=1, error=Failure(code=PAYLOAD, message=PAYLOAD)),)
     if kind == "failed":
         fields |= {"status": "failed", "error": Failure(code=PAYLOAD, message=PAYLOAD, detail=PAYLOAD)}
@@ -159,7 +163,7 @@ def test_failed_result_explains_itself_and_shows_no_empty_panels(make: Any) -> N
 def test_partial_result_names_what_is_missing(make: Any) -> None:
     error = Failure(code="unit_unreadable", message="bad zip")
     failures = (UnitFailure(unit="frames-0002", start_s=60, end_s=90, error=error),)
-    text = page(make.result(status="partial", failures=failures, warnings=("audio starts late",))).text
+    text = page(make.result(status="partial", failures=failures, warnings=(make.notice("audio starts late"),))).text
     for expected in ("partial", "frames-0002", "1:00", "1:30", "bad zip", "audio starts late"):
         assert expected in text
 

@@ -91,7 +91,7 @@ def test_photos_that_need_a_model_wait(world, failure_envelope: Envelope) -> Non
     failure_event(failure_envelope(world.event(audio)), world.store, world.settings)
     result = world.result()
     assert [person.name for person in result.people] == ["Person 1"]
-    assert result.warnings == ("gallery photo Ada/1.jpg: not embedded yet",)
+    assert [str(warning) for warning in result.warnings] == ["gallery photo Ada/1.jpg: not embedded yet"]
 
 
 @pytest.mark.parametrize("name", ["failure_splitter", "failure_analyser"])

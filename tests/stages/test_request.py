@@ -224,7 +224,7 @@ def test_an_engine_that_cannot_do_what_is_asked_says_so(world, odd_media: dict[s
     _through(world, _sidecar(world, {"prompt": "Hm."}))
     result = world.result(MEDIA)
     assert result.status == "complete"
-    assert "Listener takes no prompt and no hot words; they were ignored" in result.warnings
+    assert "Listener takes no prompt and no hot words; they were ignored" in map(str, result.warnings)
 
 
 def test_a_sidecar_that_goes_while_it_is_read_is_none(world) -> None:

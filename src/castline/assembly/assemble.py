@@ -24,6 +24,7 @@ from castline.records import (
     FramesUnit,
     Gallery,
     Manifest,
+    Notice,
     Person,
     Processing,
     Range,
@@ -61,7 +62,7 @@ def assemble(
     parts: Mapping[str, FramesPart | AudioPart],
     errors: Mapping[str, ErrorPart],
     gallery: Gallery | None,
-    warnings: Sequence[str] = (),
+    warnings: Sequence[Notice] = (),
 ) -> Assembly:
     """Put a run together.
 
@@ -76,7 +77,8 @@ def assemble(
     if len(frame_parts) < len(all_frames):
         # Embeddings of different models are never compared.
         left = f"{len(all_frames) - len(frame_parts)} of {len(all_frames)}"
-        warnings = (*warnings, f"{left} batches of frames were analysed by another face model and are left out")
+        message = f"{left} batches of frames were analysed by another face model and are left out"
+        warnings = (*warnings, Notice(code="mixed_models", message=message))
     audio = [
         (unit, part)
         for unit in manifest.units
@@ -87,7 +89,7 @@ def assemble(
     segments = _spoken(stitch(audio), people)
     if not manifest.options.word_times:  # stitching needed them
         segments = tuple(segment.model_copy(update={"words": ()}) for segment in segments)
-    heard = dict.fromkeys(warning for _, part in audio for warning in part.warnings)
+    heard = dict.fromkeys(_in_media(warning, unit) for unit, part in audio for warning in part.warnings)
     failures = _failures(manifest, parts, errors, clock)
     status: Status = "failed" if manifest.error and not manifest.units else "complete"
     if failures or (manifest.error and manifest.units):
@@ -120,6 +122,18 @@ def assemble(
         ),
     )
     return Assembly(result, images)
+
+
+def _in_media(warning: Notice, unit: AudioUnit) -> Notice:
+    """A part's warning with the times of the media."""
+    if warning.start_s is None or warning.end_s is None:
+        return warning
+    return warning.model_copy(
+        update={
+            "start_s": round(warning.start_s + unit.start_s, 3),
+            "end_s": round(warning.end_s + unit.start_s, 3),
+        }
+    )
 
 
 def _language(audio: Sequence[tuple[AudioUnit, AudioPart]]) -> str | None:

@@ -58,7 +58,7 @@ def print_result(console: Console, result: Result) -> None:
     if result.error:
         console.print(f"  [{style}]{result.error.code}[/]: {escape(result.error.message)}", soft_wrap=True)
     for warning in result.warnings:
-        console.print(f"  [yellow]warning[/]: {escape(warning)}", soft_wrap=True)
+        console.print(f"  [yellow]warning[/]: {escape(warning.message)}", soft_wrap=True)
     if result.status == "failed":
         return
     # Of what was not analysed nobody knows whether anybody is in it.

@@ -202,7 +202,8 @@ def hear(path: Path, transcriber: Transcriber, settings: Settings) -> Heard:
             parts.append((unit, _part(unit, body, transcriber, settings)))
     text = " ".join(segment.text.strip() for segment in stitch(parts) if not segment.suspect)
     seconds = sum(part.usage.seconds for _, part in parts)
-    return Heard(text, summary.audio_s, seconds, len(parts), tuple(summary.warnings))
+    warnings = (*summary.warnings, *dict.fromkeys(warning for _, part in parts for warning in part.warnings))
+    return Heard(text, summary.audio_s, seconds, len(parts), tuple(str(item) for item in warnings))
 
 
 def _part(unit: AudioUnit, body: bytes, transcriber: Transcriber, settings: Settings) -> AudioPart:

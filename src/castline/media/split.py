@@ -24,7 +24,7 @@ from castline.media import sampling
 from castline.media.chunks import SAMPLE_RATE
 from castline.media.ffmpeg import Ffmpeg, Limits, arguments, explain, open_input
 from castline.media.pieces import AudioPiece, AudioReader, FramesPiece, FrameWatch, Piece
-from castline.records import AudioUnit, Frame, FramesUnit, Options, Probe
+from castline.records import AudioUnit, Frame, FramesUnit, Notice, NoticeCode, Options, Probe
 
 _POLL_S = 0.05
 # Anchored, because titles are printed too. showinfo's pts_time has six digits only, which is 10 ms
@@ -49,7 +49,7 @@ class SplitSummary:
     frame_units: list[tuple[int, ...]] = field(default_factory=list)
     audio_units: list[AudioUnit] = field(default_factory=list)
     audio_s: float = 0.0
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Notice] = field(default_factory=list)
     error: CastlineError | None = None
 
     def units(self) -> tuple[FramesUnit | AudioUnit, ...]:
@@ -144,18 +144,22 @@ def _judge(process: Ffmpeg, failure: CastlineError | None, probed: Probe, summar
     if not got_something:
         raise failure or UndecodableMedia("nothing could be decoded", detail=process.log)
     summary.error = failure
+
+    def warn(code: NoticeCode, message: str) -> None:
+        summary.warnings.append(Notice(code=code, message=message))
+
     if process.errors:
         more = f" (and {process.error_count - 1} more)" if process.error_count > 1 else ""
-        summary.warnings.append(f"damaged input, decoded as far as possible: {process.errors[0][:200]}{more}")
+        warn("damaged_input", f"damaged input, decoded as far as possible: {process.errors[0][:200]}{more}")
     if probed.video and not summary.frame_units:
-        summary.warnings.append("the video stream gave no frame")
+        warn("no_frames", "the video stream gave no frame")
     if probed.audio and not summary.audio_units:
-        summary.warnings.append("the audio stream gave no sound")
+        warn("no_sound", "the audio stream gave no sound")
     reached = max(summary.audio_s, summary.sampled_ms[-1] / 1000 if summary.sampled_ms else 0.0)
     expected = probed.duration_s or 0.0
     # Sampled frames end up to one sampling step early, so only audio proves a short decode of sound.
     if probed.audio and expected - reached > max(_SHORT_S, _SHORT_SHARE * expected):
-        summary.warnings.append(f"the file says {expected:.1f} s, but only {reached:.1f} s could be decoded")
+        warn("short_decode", f"the file says {expected:.1f} s, but only {reached:.1f} s could be decoded")
 
 
 class _SampledTimes:

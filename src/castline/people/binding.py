@@ -56,7 +56,7 @@ def _outdated(result: Result, fingerprint: Callable[[str], str]) -> bool:
     if result.gallery is None or model is None:  # no face was seen
         return False
     # A gallery warning may be about a photo that whoever assembled had no model for.
-    unsure = any(warning.startswith("gallery photo ") for warning in result.warnings)
+    unsure = any(warning.code == "gallery_photo" for warning in result.warnings)
     return unsure or result.gallery != fingerprint(model)
 
 

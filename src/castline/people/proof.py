@@ -164,8 +164,8 @@ def _bound_names(result: Result) -> Iterator[str]:
     yield from (entry.label for entry in result.timeline if entry.kind == "person" and entry.label not in own)
     yield from (segment.visible for segment in result.transcript.segments if segment.visible)
     for warning in result.warnings:
-        if warning.startswith("gallery photo "):
-            yield keys.gallery_name(warning.removeprefix("gallery photo "))
+        if warning.code == "gallery_photo":
+            yield keys.gallery_name(warning.about)
 
 
 def _owner(key: str) -> tuple[str, str]:

@@ -7,7 +7,18 @@ fractions of the frame (0..1), so that they survive every later change of size.
 
 from __future__ import annotations
 
-from castline.records.base import SCHEMA_VERSION, Box, Failure, Identity, Point, Record, Sampling, Status
+from castline.records.base import (
+    SCHEMA_VERSION,
+    Box,
+    Failure,
+    Identity,
+    Notice,
+    NoticeCode,
+    Point,
+    Record,
+    Sampling,
+    Status,
+)
 from castline.records.parts import (
     AudioPart,
     Embedding,
@@ -62,6 +73,8 @@ __all__ = [
     "Identity",
     "KnownFace",
     "Manifest",
+    "Notice",
+    "NoticeCode",
     "ObjectInfo",
     "Options",
     "Part",

@@ -8,13 +8,26 @@ from pydantic import BaseModel, ConfigDict
 
 from castline.errors import CastlineError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 Sampling = Literal["auto", "interval", "keyframes"]
 Status = Literal["complete", "partial", "failed"]
 Identity = Literal["known", "ambiguous", "unknown"]
+NoticeCode = Literal[
+    "damaged_input",  # decoded as far as possible
+    "no_frames",  # a video stream that gave no picture
+    "no_sound",  # an audio stream that gave no sound
+    "short_decode",  # less could be decoded than the file says there is
+    "no_speech_engine",  # nobody listened
+    "option_ignored",  # the engine cannot do what was asked, and its words are only worse for it
+    "words_cut",  # a prompt or hot words that did not fit
+    "language_guessed",  # more is spoken than the language the engine knows
+    "speech_not_read",  # somebody speaks, and no engine could tell what
+    "mixed_models",  # parts of another model than most were left out
+    "gallery_photo",  # a photo nobody can be known by
+]
 
 
 class Record(BaseModel):
@@ -29,6 +42,24 @@ class Record(BaseModel):
     @classmethod
     def from_json(cls, data: bytes | str) -> Self:
         return cls.model_validate_json(data)
+
+
+class Notice(Record):
+    """Why a result is worth less than it looks. What could be done was done.
+
+    Attributes:
+        start_s, end_s: seconds of the media it is about; relative to the chunk inside a part; None for all of it.
+        about: key of the object it is about, where that is not the media.
+    """
+
+    code: NoticeCode
+    message: str
+    start_s: float | None = None
+    end_s: float | None = None
+    about: str = ""
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Failure(Record):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from castline.records.base import Box, Failure, Point, Record
+from castline.records.base import Box, Failure, Notice, Point, Record
 from castline.records.units import Usage
 
 
@@ -92,7 +92,7 @@ class AudioPart(Record):
     transcriber: str
     language: str | None
     segments: tuple[Segment, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     usage: Usage
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from castline.records.base import Box, Failure, Identity, Record, Status
+from castline.records.base import Box, Failure, Identity, Notice, Record, Status
 from castline.records.parts import Segment
 from castline.records.source import Options, Probe, Source
 
@@ -134,15 +134,15 @@ class Processing(Record):
 
 
 class Result(Record):
-    """``result.json``, schema version 1."""
+    """``result.json``, schema version 2."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     media: str
     run: str
     status: Status
     error: Failure | None
     failures: tuple[UnitFailure, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
     source: Source
     options: Options
     sampling: Literal["interval", "keyframes"] | None

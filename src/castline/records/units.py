@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from castline.records.base import SCHEMA_VERSION, Failure, Record
+from castline.records.base import SCHEMA_VERSION, Failure, Notice, Record
 from castline.records.source import Options, Probe, Source
 
 
@@ -83,7 +83,7 @@ class Manifest(Record):
     sampling: Literal["interval", "keyframes"] | None = None
     sample_times_ms: tuple[int, ...] = ()
     units: tuple[Unit, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     error: Failure | None = None
     usage: Usage
 
