@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castline.errors import ModelError
-from castline.records import Notice, Segment, SpeechOptions
+from castline.records import Notice, Segment, SpeechOptions, SpokenLanguage
 
 Image = NDArray[np.uint8]
 """An RGB picture, shape (height, width, 3), uint8."""
@@ -99,10 +99,18 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class Transcription:
-    """Segments with times relative to the first sample."""
+    """Segments with times relative to the first sample.
+
+    Attributes:
+        language: the one most is said in.
+        languages: those that were found out, the main one first; empty where the language was asked for.
+        warnings: what could not be done; times relative to the first sample.
+    """
 
     language: str | None
     segments: tuple[Segment, ...]
+    languages: tuple[SpokenLanguage, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class Transcriber(Protocol):

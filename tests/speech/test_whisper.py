@@ -1,4 +1,4 @@
-"""What the Whisper engines share, by itself: prompts, suspicion, sentences, and speech without its pauses."""
+"""What the Whisper engines share, by itself: prompts, suspicion, sentences, and windows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from castline.media.chunks import SAMPLE_RATE
 from castline.records import SpeechOptions, Word
 from castline.speech import packing, whisper
-from castline.speech.packing import Pack, packs
+from castline.speech.packing import Pack, halves, packs
 
 
 def _words(*spoken: tuple[str, float, float]) -> list[tuple[str, Word]]:
@@ -28,21 +28,57 @@ def test_hot_words_come_before_the_prompt(options: SpeechOptions, said: str | No
     assert whisper.prompt(options) == said
 
 
+_PLAIN = "The quick brown fox jumps over the lazy dog."
+_DRILL = "It is five. " * 7
+
+
 @pytest.mark.parametrize(
-    ("avg_logprob", "no_speech_prob", "ratio", "suspect"),
+    ("text", "probability", "no_speech_prob", "seconds", "suspect"),
     [
-        (-0.2, 0.01, 1.2, False),
-        (-1.2, 0.7, 1.2, True),
-        (-1.2, 0.5, 1.2, False),  # unlikely words, but somebody speaks
-        (-0.8, 0.7, 1.2, False),
-        (-0.2, 0.01, 2.5, True),
-        (-1.2, None, 1.2, True),
-        (-0.2, None, 1.2, False),
-        (None, None, None, False),
+        (_PLAIN, 0.8, 0.01, 3, False),
+        (_PLAIN, 0.3, 0.7, 3, True),
+        (_PLAIN, 0.3, 0.5, 3, False),  # unlikely words, but somebody speaks
+        (_PLAIN, 0.45, 0.7, 3, False),
+        (_PLAIN, 0.3, None, 3, True),
+        (_PLAIN, 0.8, None, 3, False),
+        (_DRILL, 0.94, 0.01, 8, False),  # said again and again
+        (_DRILL, 0.5, 0.01, 8, True),
+        (_DRILL, 0.94, 0.01, 2, True),  # nobody is that fast
     ],
 )
-def test_what_is_likely_invented(avg_logprob, no_speech_prob, ratio, suspect) -> None:
-    assert whisper.is_suspect(avg_logprob, no_speech_prob, ratio) is suspect
+def test_what_is_likely_invented(text, probability, no_speech_prob, seconds, suspect) -> None:
+    parts = text.split()
+    words = [whisper.word(part, seconds * at / len(parts), seconds * (at + 1) / len(parts), probability)
+             for at, part in enumerate(parts)]  # fmt: skip
+    found = whisper.segment(text, words, no_speech_prob=no_speech_prob)
+    assert found.suspect is suspect
+    assert found.avg_logprob == pytest.approx(np.log(probability), abs=1e-3)
+    assert (found.start_s, found.end_s) == (0, pytest.approx(seconds, abs=1e-3))
+
+
+def _tokens(text: str) -> int:
+    return len(text.split())
+
+
+def test_what_fits_is_left_as_it_is() -> None:
+    options = SpeechOptions(prompt="A lecture about  engines.", hotwords=("Castline", "Ada"))
+    assert whisper.fit_prompt(options, _tokens) == (options, ())
+    assert whisper.fit_prompt(SpeechOptions(), _tokens) == (SpeechOptions(), ())
+
+
+@pytest.mark.parametrize("many", [0, 10, 100])
+@pytest.mark.parametrize("length", [0, 60, 499])
+@pytest.mark.parametrize("factor", [1, 3, 30])
+def test_prompt_and_hot_words_leave_room_for_what_is_said(many: int, length: int, factor: int) -> None:
+    asked = SpeechOptions(prompt=" ".join(["a"] * length) or None, hotwords=tuple(f"N{at} M" for at in range(many)))
+    found, warnings = whisper.fit_prompt(asked, lambda text: factor * _tokens(text))
+    assert factor * _tokens(whisper.prompt(found) or "") <= 223
+    assert found.hotwords == asked.hotwords[: len(found.hotwords)]
+    assert (asked.prompt or "").endswith(found.prompt or "")
+    assert {item.code for item in warnings} <= {"words_cut"}
+    assert len(warnings) == (found.hotwords != asked.hotwords) + (found.prompt != asked.prompt)
+    if many and factor < 30:
+        assert found.hotwords
 
 
 def test_repetition_compresses() -> None:
@@ -73,19 +109,33 @@ def test_times_in_a_pack_are_found_in_the_audio() -> None:
     pack = Pack(np.zeros(0, np.float32), ((0.0, 5.0, 7.0), (2.0, 20.0, 24.0)))
     assert pack.in_audio(0.5, 1.5) == (5.5, 6.5)
     assert pack.in_audio(2.5, 3.0) == (20.5, 21.0)
-    assert pack.in_audio(1.5, 2.1) == (6.5, 7.0)  # mostly in the first stretch, and no longer than it
+    assert pack.in_audio(1.5, 2.1) == (6.5, 7.0)  # mostly in the first piece, and no longer than it
     assert pack.in_audio(1.9, 3.0) == (20.0, 21.0)
+    assert pack.in_audio(2.0, 2.0) == (7.0, 7.0)
     assert pack.in_audio(5.5, 9.0) == (23.5, 24.0)
 
 
-def test_packs_fill_a_window_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    stretches = [(1.0, 13.0), (15.0, 30.0), (40.0, 45.0), (50.0, 80.0)]
-    monkeypatch.setattr("castline.speech.voice.windows", lambda samples, *, longest_s: stretches)
+def test_packs_fill_a_window_and_no_more() -> None:
+    spoken = [(1.3, 12.7), (15.3, 24.7), (40.3, 44.7), (50.3, 79.6)]
     samples = np.arange(90 * SAMPLE_RATE, dtype=np.float32)
-    found = list(packs(samples))
-    assert [len(pack.samples) / SAMPLE_RATE for pack in found] == [27, 5, 30]
-    assert [piece[1:] for pack in found for piece in pack.pieces] == stretches
+    found = packs(samples, spoken)
+    pieces = [[tuple(round(time, 3) for time in piece[1:]) for piece in pack.pieces] for pack in found]
+    # Short pauses stay as they are, and of a long one three seconds are left.
+    assert pieces == [[(1.0, 25.0)], [(40.0, 45.0)], [(50.0, 79.9)]]
+    assert [[piece[1:] for piece in pack.pieces] for pack in packs(samples, [(1.3, 4), (30, 32)])] == [
+        [(1.0, 5.8), (28.2, 32.3)]
+    ]
     for pack in found:
         for at, start, _ in pack.pieces:
             assert pack.samples[int(at * SAMPLE_RATE)] == samples[int(start * SAMPLE_RATE)]
         assert len(pack.samples) <= packing.WINDOW_S * SAMPLE_RATE
+
+
+def test_a_pack_is_halved_at_its_longest_pause() -> None:
+    spoken = [(1.0, 4.0), (4.5, 8.0), (10.0, 12.0)]
+    samples = np.zeros(20 * SAMPLE_RATE, np.float32)
+    [whole] = packs(samples, spoken)
+    first, second = halves(samples, whole, spoken)
+    assert (first.span[1], second.span[0]) == (9.0, 9.0)
+    assert (first.span[0], second.span[1]) == whole.span
+    assert halves(samples, second, spoken) is None

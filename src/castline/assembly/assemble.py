@@ -31,6 +31,7 @@ from castline.records import (
     Result,
     Segment,
     Sighting,
+    SpokenLanguage,
     SpokenSegment,
     StageTiming,
     Status,
@@ -113,6 +114,7 @@ def assemble(
         transcript=Transcript(
             engine=audio[0][1].transcriber if audio else None,
             language=_language(audio),
+            languages=_languages(audio),
             text=" ".join(segment.text.strip() for segment in segments if not segment.suspect),
             segments=segments,
         ),
@@ -144,6 +146,20 @@ def _language(audio: Sequence[tuple[AudioUnit, AudioPart]]) -> str | None:
             spoken = sum(segment.end_s - segment.start_s for segment in part.segments)
             seconds[part.language] = seconds.get(part.language, 0.0) + spoken
     return min(seconds, key=lambda code: (-seconds[code], code), default=None)
+
+
+def _languages(audio: Sequence[tuple[AudioUnit, AudioPart]]) -> tuple[SpokenLanguage, ...]:
+    """The languages that were found out in any chunk, the one most is said in first."""
+    seconds: dict[str, float] = {}
+    weighted: dict[str, float] = {}
+    for item in (item for _, part in audio for item in part.languages):
+        seconds[item.code] = seconds.get(item.code, 0.0) + item.seconds
+        weighted[item.code] = weighted.get(item.code, 0.0) + item.seconds * item.probability
+    return tuple(
+        SpokenLanguage(code=code, probability=round(weighted[code] / total, 4), seconds=round(total, 3))
+        for code, total in sorted(seconds.items(), key=lambda each: (-each[1], each[0]))
+        if total
+    )
 
 
 def main_embedder(parts: Sequence[FramesPart]) -> str | None:

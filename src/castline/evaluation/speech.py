@@ -217,8 +217,9 @@ def _part(unit: AudioUnit, body: bytes, transcriber: Transcriber, settings: Sett
         unit=unit.name,
         transcriber=transcriber.info.id,
         language=heard.language,
+        languages=heard.languages,
         segments=heard.segments,
-        warnings=warnings,
+        warnings=(*warnings, *heard.warnings),
         usage=Usage(stage="speech", seconds=seconds, memory_mb=settings.memory_mb),
     )
 

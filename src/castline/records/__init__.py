@@ -30,6 +30,7 @@ from castline.records.parts import (
     KnownFace,
     Part,
     Segment,
+    SpokenLanguage,
     Word,
 )
 from castline.records.result import (
@@ -91,6 +92,7 @@ __all__ = [
     "Sighting",
     "Source",
     "SpeechOptions",
+    "SpokenLanguage",
     "SpokenSegment",
     "StageTiming",
     "Status",

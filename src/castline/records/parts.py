@@ -67,6 +67,16 @@ class Word(Record):
 
 
 class Segment(Record):
+    """A sentence, or as much of one as is said without a long pause.
+
+    Attributes:
+        avg_logprob: mean of the logarithms of the words' probabilities.
+        no_speech_prob: of the window the segment was heard in.
+        compression_ratio: bytes of the text over bytes of it compressed; above 2.4 it repeats itself.
+        suspect: likely invented. It is marked and kept.
+        language: where it was found out.
+    """
+
     start_s: float
     end_s: float
     text: str
@@ -75,6 +85,21 @@ class Segment(Record):
     no_speech_prob: float | None = None
     compression_ratio: float | None = None
     suspect: bool = False
+    language: str | None = None
+
+
+class SpokenLanguage(Record):
+    """A language that was found out.
+
+    Attributes:
+        code: Whisper's code, which is ISO 639-1 for nearly all languages.
+        probability: 0..1, mean over the windows it was found in, weighted with their speech.
+        seconds: how long its words are.
+    """
+
+    code: str
+    probability: float
+    seconds: float
 
 
 class FramesPart(Record):
@@ -91,6 +116,7 @@ class AudioPart(Record):
     unit: str
     transcriber: str
     language: str | None
+    languages: tuple[SpokenLanguage, ...] = ()
     segments: tuple[Segment, ...]
     warnings: tuple[Notice, ...] = ()
     usage: Usage

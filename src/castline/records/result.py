@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from castline.records.base import Box, Failure, Identity, Notice, Record, Status
-from castline.records.parts import Segment
+from castline.records.parts import Segment, SpokenLanguage
 from castline.records.source import Options, Probe, Source
 
 
@@ -68,8 +68,14 @@ class SpokenSegment(Segment):
 
 
 class Transcript(Record):
+    """Attributes:
+    language: what most is said in, asked for or found out.
+    languages: all that were found out, the main one first; empty where the language was asked for.
+    """
+
     engine: str | None
     language: str | None
+    languages: tuple[SpokenLanguage, ...] = ()
     text: str
     segments: tuple[SpokenSegment, ...]
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from castline.engines import EngineInfo, Speech, Transcription
 from castline.errors import ModelCorrupt, ModelNotFound
 from castline.models.session import thread_count
-from castline.records import Segment, SpeechOptions
+from castline.records import SpeechOptions
 from castline.speech import whisper
 from castline.speech.declared import OPENAI_WHISPER
-from castline.speech.packing import Pack, packs
+from castline.speech.listening import Hearing, listen
+from castline.speech.packing import Pack
 
 
 class OpenAIWhisperTranscriber:
@@ -35,7 +37,7 @@ class OpenAIWhisperTranscriber:
             raise ModelNotFound(f"{file} does not exist")
         import torch
         import whisper as library
-        from whisper.tokenizer import LANGUAGES
+        from whisper.tokenizer import LANGUAGES, get_tokenizer
 
         torch.set_num_threads(thread_count(threads))
         try:
@@ -46,21 +48,22 @@ class OpenAIWhisperTranscriber:
         if heads is not None:  # the attention heads that follow the words in time; known for the usual models
             with contextlib.suppress(RuntimeError):  # a net of other dimensions under a usual name
                 self._model.set_alignment_heads(heads)
+        self._tokenizer = get_tokenizer(self._model.is_multilingual, num_languages=self._model.num_languages)
         codes = list(LANGUAGES)[: self._model.num_languages]
         self.info = whisper.describe(OPENAI_WHISPER, info, file, multilingual=self._model.is_multilingual, codes=codes)
 
     def transcribe(self, speech: Speech) -> Transcription:
-        options = speech.options
-        language = whisper.code(options) if self._model.is_multilingual else "en"
-        segments: list[Segment] = []
-        for pack in packs(speech.samples):
-            found = self._hear(pack, options, language)
-            language = found["language"]
-            for item in found["segments"]:
-                segments += _segments(pack, item)
-        return Transcription(language=language if segments else options.language, segments=tuple(segments))
+        options, cut = whisper.fit_prompt(speech.options, lambda text: len(self._tokenizer.encode(text)))
 
-    def _hear(self, pack: Pack, options: SpeechOptions, language: str | None) -> dict[str, Any]:
+        def hear(wanted: Sequence[Pack], language: str | None) -> list[Hearing]:
+            return [self._hear(each, options, language) for each in wanted]
+
+        return listen(speech.samples, hear, whisper.code(options) if self._model.is_multilingual else "en", cut)
+
+    def _hear(self, pack: Pack, options: SpeechOptions, language: str | None) -> Hearing:
+        probability = None
+        if language is None:
+            language, probability = self._language(pack)
         with warnings.catch_warnings():
             # Words of a translation are where its sound is, roughly; every engine of the family has them so.
             warnings.filterwarnings("ignore", "Word-level timestamps on translations")
@@ -79,27 +82,23 @@ class OpenAIWhisperTranscriber:
                 no_speech_threshold=None,  # what is likely invented is marked, not dropped
                 fp16=False,
             )
-        return found
-
-
-def _segments(pack: Pack, item: dict[str, Any]) -> list[Segment]:
-    spoken = [
-        (each["word"], whisper.word(each["word"], *pack.in_audio(each["start"], each["end"]), each["probability"]))
-        for each in item["words"]
-        if each["word"].strip()
-    ]
-    return [
-        whisper.segment(
-            text,
-            words[0].start_s,
-            words[-1].end_s,
-            words,
-            avg_logprob=item["avg_logprob"],
-            no_speech_prob=item["no_speech_prob"],
-            ratio=item["compression_ratio"],
+        spoken = tuple(
+            (each["word"], whisper.word(each["word"], each["start"], each["end"], each["probability"]))
+            for item in found["segments"]
+            for each in item["words"]
+            if each["word"].strip()
         )
-        for text, words in whisper.sentences(spoken)
-    ]
+        silent = max((item["no_speech_prob"] for item in found["segments"]), default=None)
+        return Hearing(spoken, language, probability, silent)
+
+    def _language(self, pack: Pack) -> tuple[str, float]:
+        """The likeliest language, and its probability."""
+        import whisper as library
+
+        mel = library.log_mel_spectrogram(library.pad_or_trim(pack.samples), n_mels=self._model.dims.n_mels)
+        _, found = self._model.detect_language(mel)
+        code = max(found, key=lambda each: found[each])
+        return code, float(found[code])
 
 
 def _first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ package faster-whisper, read by that package's own code.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -20,18 +21,15 @@ _SHORTEST_S = 0.25  # a stretch with less speech in it is a click, or the detect
 _PAD_S = 0.3  # consonants at the edges are quiet, and the detector misses them
 _LOUDNESS_S = 0.05  # the frame whose loudness decides where speech without a pause is cut
 
-_Stretch = tuple[float, float]
+Stretch = tuple[float, float]
+"""``(start_s, end_s)`` in seconds of the audio."""
 
 
-def windows(samples: NDArray[np.float32], *, longest_s: float) -> list[tuple[float, float]]:
-    """Stretches that hold speech, near ones joined, each with a margin.
-
-    A stretch that would be too long is cut at its longest pause, and where there is none, at the quietest
-    moment of its middle third.
+def stretches(samples: NDArray[np.float32]) -> list[Stretch]:
+    """Where somebody speaks, as the detector says: pauses from a tenth of a second on lie between two stretches.
 
     Args:
         samples: mono 16 kHz, shape (n,), float32 in -1..1; n may be 0.
-        longest_s: no stretch is longer, margins included; more than a second.
 
     Returns:
         ``(start_s, end_s)`` in seconds, in order, inside the audio, not overlapping; empty where nobody
@@ -47,15 +45,37 @@ def windows(samples: NDArray[np.float32], *, longest_s: float) -> list[tuple[flo
             "finding speech needs Silero's net, shipped in faster-whisper, which is not here"
         ) from error
 
-    runs: list[list[_Stretch]] = []
-    for item in get_speech_timestamps(samples, VadOptions(min_silence_duration_ms=_PAUSE_MS, speech_pad_ms=0)):
-        start, end = item["start"] / SAMPLE_RATE, item["end"] / SAMPLE_RATE
+    found = get_speech_timestamps(samples, VadOptions(min_silence_duration_ms=_PAUSE_MS, speech_pad_ms=0))
+    return [(item["start"] / SAMPLE_RATE, item["end"] / SAMPLE_RATE) for item in found]
+
+
+def windows(
+    samples: NDArray[np.float32], *, longest_s: float, spoken: Sequence[Stretch] | None = None
+) -> list[Stretch]:
+    """Stretches that hold speech, near ones joined, each with a margin.
+
+    A stretch that would be too long is cut at its longest pause, and where there is none, at the quietest
+    moment of its middle third.
+
+    Args:
+        samples: as for ``stretches``.
+        longest_s: no stretch is longer, margins included; more than a second.
+        spoken: what ``stretches`` says of the samples, where it is known.
+
+    Returns:
+        As ``stretches``.
+
+    Raises:
+        ModelNotFound: as ``stretches``.
+    """
+    runs: list[list[Stretch]] = []
+    for start, end in stretches(samples) if spoken is None else spoken:
         if runs and start - runs[-1][-1][1] < _JOIN_S:
             runs[-1].append((start, end))
         else:
             runs.append([(start, end)])
-    spoken = [run for run in runs if sum(end - start for start, end in run) >= _SHORTEST_S]
-    found = [stretch for run in spoken for stretch in _cut(run, samples, longest_s - 2 * _PAD_S)]
+    heard = [run for run in runs if sum(end - start for start, end in run) >= _SHORTEST_S]
+    found = [stretch for run in heard for stretch in _cut(run, samples, longest_s - 2 * _PAD_S)]
     befores = [-np.inf, *(end for _, end in found)]
     afters = [*(start for start, _ in found[1:]), np.inf]
     length = len(samples) / SAMPLE_RATE
@@ -65,7 +85,7 @@ def windows(samples: NDArray[np.float32], *, longest_s: float) -> list[tuple[flo
     ]
 
 
-def _cut(run: list[_Stretch], samples: NDArray[np.float32], longest_s: float) -> list[_Stretch]:
+def _cut(run: list[Stretch], samples: NDArray[np.float32], longest_s: float) -> list[Stretch]:
     """A run of speech as one stretch, or as several when it is too long."""
     start, end = run[0][0], run[-1][1]
     if end - start <= longest_s:

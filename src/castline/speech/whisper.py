@@ -6,13 +6,14 @@ are those of its reference implementation, https://github.com/openai/whisper (MI
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from castline.engines import EngineInfo, language_code
-from castline.records import Segment, SpeechOptions, Word
+from castline.records import Notice, Segment, SpeechOptions, Word
 from castline.speech.declared import Family
 
 #: Whisper hears this much at a time.
@@ -21,6 +22,10 @@ WINDOW_S = 30.0
 # Whisper invents text where nothing is said: such segments have a high no-speech probability and a low mean
 # log probability. Text that compresses well repeats itself.
 _NO_SPEECH, _LOGPROB, _COMPRESSION = 0.6, -1.0, 2.4
+_REPEATED_LOGPROB = -0.5
+#: More words (in languages without spaces, characters) a second than anybody says for the length of a sentence.
+_FASTEST_WORDS, _FASTEST_CHARACTERS = 8.0, 16.0
+_PROMPT_TOKENS = 223
 
 #: Tags whose language goes by another code in Whisper.
 _CODES = {"jv": "jw", "nb": "no", "iw": "he", "fil": "tl", "cmn": "zh"}
@@ -63,14 +68,47 @@ def describe(family: Family, info: EngineInfo, path: Path, *, multilingual: bool
     )
 
 
+def fit_prompt(options: SpeechOptions, count: Callable[[str], int]) -> tuple[SpeechOptions, tuple[Notice, ...]]:
+    """Prompt and hot words as far as they fit before what Whisper hears, and a warning for the rest.
+
+    Half of Whisper's 448 tokens are for what was said before. Hot words come first and are left out from the end of
+    the list; a prompt keeps half of the room, and is cut from its beginning, because the end weighs more.
+
+    Args:
+        count: tokens of a text.
+    """
+    asked = count(options.prompt) if options.prompt else 0
+    room = _PROMPT_TOKENS - min(asked, _PROMPT_TOKENS // 2)
+    kept = list(options.hotwords)
+    while kept and count(_listed(kept)) > room:
+        kept.pop()
+    words = (options.prompt or "").split()
+    room = _PROMPT_TOKENS - (count(_listed(kept)) if kept else 0)
+    first = 0
+    while first < len(words) and count(" ".join(words[first:])) > room:
+        first += max(1, (len(words) - first) // 16)
+    warnings = []
+    if left := options.hotwords[len(kept) :]:
+        message = f"{len(left)} of {len(options.hotwords)} hot words did not fit and were ignored, from {left[0]!r} on"
+        warnings.append(Notice(code="words_cut", message=message))
+    if first:
+        warnings.append(
+            Notice(code="words_cut", message=f"the prompt was too long: its first {first} words were ignored")
+        )
+    fitting = options.model_copy(
+        update={"hotwords": tuple(kept), "prompt": " ".join(words[first:]) or None if first else options.prompt}
+    )
+    return fitting, tuple(warnings)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words) + "."
+
+
 def prompt(options: SpeechOptions) -> str | None:
-    """The prompt of engines without hot words: these come first, because the end weighs more."""
-    parts = [f"{hotwords(options)}." if options.hotwords else "", options.prompt or ""]
+    """What engines hear before the recording: hot words first, because the end weighs more."""
+    parts = [_listed(options.hotwords) if options.hotwords else "", options.prompt or ""]
     return " ".join(part for part in parts if part) or None
-
-
-def hotwords(options: SpeechOptions) -> str | None:
-    return ", ".join(options.hotwords) or None
 
 
 def compression_ratio(text: str) -> float:
@@ -79,43 +117,57 @@ def compression_ratio(text: str) -> float:
     return len(body) / len(zlib.compress(body))
 
 
-def is_suspect(avg_logprob: float | None, no_speech_prob: float | None, ratio: float | None) -> bool:
+def repeats(text: str) -> bool:
+    return compression_ratio(text) > _COMPRESSION
+
+
+def is_suspect(segment: Segment, code: str | None) -> bool:
     """Whether a segment is likely invented. It is marked and kept.
 
-    Where the engine does not tell the no-speech probability, a low mean log probability is enough.
+    Either nobody seems to speak and the words are unlikely; where the engine does not tell the no-speech
+    probability, unlikely words are enough. Or the text repeats itself, and is unlikely or faster than anybody
+    speaks: what is said again and again (drills, counting, choruses) is likely, and takes its time.
+
+    Args:
+        code: Whisper's code of the segment's language.
     """
-    unlikely = avg_logprob is not None and avg_logprob < _LOGPROB
-    silent = unlikely and (no_speech_prob is None or no_speech_prob > _NO_SPEECH)
-    return silent or (ratio is not None and ratio > _COMPRESSION)
+    likely = segment.avg_logprob if segment.avg_logprob is not None else 0.0
+    silent = segment.no_speech_prob is None or segment.no_speech_prob > _NO_SPEECH
+    if likely < _LOGPROB and silent:
+        return True
+    fastest = _FASTEST_CHARACTERS if code in WITHOUT_SPACES else _FASTEST_WORDS
+    too_fast = len(segment.words) > fastest * (segment.end_s - segment.start_s)
+    return (segment.compression_ratio or 0.0) > _COMPRESSION and (too_fast or likely < _REPEATED_LOGPROB)
 
 
 def segment(
     text: str,
-    start_s: float,
-    end_s: float,
     words: Sequence[Word],
     *,
-    avg_logprob: float,
     no_speech_prob: float | None,
-    ratio: float | None = None,
+    language: str | None = None,
+    code: str | None = None,
 ) -> Segment:
-    """A segment with its numbers, rounded.
+    """A segment of words with its numbers, rounded.
 
     Args:
-        ratio: compression ratio; None takes that of the text.
+        words: at least one.
+        language: where it was found out.
+        code: Whisper's code of the language, found out or asked for.
     """
     text = text.strip()
-    ratio = compression_ratio(text) if ratio is None else ratio
-    return Segment(
-        start_s=round(float(start_s), 3),
-        end_s=round(float(end_s), 3),
+    logs = [math.log(max(each.probability or 0.0, 1e-6)) for each in words]
+    found = Segment(
+        start_s=words[0].start_s,
+        end_s=words[-1].end_s,
         text=text,
         words=tuple(words),
-        avg_logprob=round(float(avg_logprob), 4),
+        avg_logprob=round(sum(logs) / len(logs), 4),
         no_speech_prob=None if no_speech_prob is None else round(float(no_speech_prob), 4),
-        compression_ratio=round(float(ratio), 4),
-        suspect=is_suspect(avg_logprob, no_speech_prob, ratio),
+        compression_ratio=round(compression_ratio(text), 4),
+        language=language,
     )
+    return found.model_copy(update={"suspect": is_suspect(found, code)})
 
 
 def word(text: str, start_s: float, end_s: float, probability: float) -> Word:

@@ -8,20 +8,25 @@ probabilities of its timestamps. It does not tell the no-speech probability.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from castline.engines import EngineInfo, Speech, Transcription
 from castline.errors import ModelCorrupt, ModelError, ModelNotFound
 from castline.models.session import thread_count
-from castline.records import Segment, Word
+from castline.records import SpeechOptions, Word
 from castline.speech import ggml, whisper
 from castline.speech.declared import WHISPER_CPP
-from castline.speech.packing import Pack, packs
+from castline.speech.listening import Hearing, listen
+from castline.speech.packing import Pack
 
 _TICK_S = 0.01  # whisper.cpp's unit of time
+_BYTES_PER_TOKEN = 3.5  # of English prose; less where there is more than letters
 _ERROR = 4  # ggml's level of errors in the log
 
 _complaints: list[str] = []
@@ -74,28 +79,47 @@ class WhisperCppTranscriber:
             self._lib.whisper_free(context)
 
     def transcribe(self, speech: Speech) -> Transcription:
-        options = speech.options
-        language = whisper.code(options) if self._multilingual else "en"
-        segments: list[Segment] = []
-        for pack in packs(speech.samples):
-            wanted = self._parameters(speech, language)
-            _complaints.clear()
-            if self._lib.whisper_full(self._context, wanted, pack.samples, len(pack.samples)) != 0:
-                raise ModelError(f"whisper.cpp failed: {'; '.join(_complaints) or 'no reason given'}")
-            language = self._lib.whisper_lang_str(self._lib.whisper_full_lang_id(self._context))
-            for index in range(self._lib.whisper_full_n_segments(self._context)):
-                segments += self._segments(pack, index, language)
-        return Transcription(language=language if segments else options.language, segments=tuple(segments))
+        options, cut = whisper.fit_prompt(speech.options, _about_tokens)
 
-    def _parameters(self, speech: Speech, language: str | None) -> Any:
-        options = speech.options
+        def hear(wanted: Sequence[Pack], language: str | None) -> list[Hearing]:
+            return [self._hear(each, options, language) for each in wanted]
+
+        return listen(speech.samples, hear, whisper.code(options) if self._multilingual else "en", cut)
+
+    def _hear(self, pack: Pack, options: SpeechOptions, language: str | None) -> Hearing:
+        probability = None
+        _complaints.clear()
+        if language is None:
+            language, probability = self._language(pack)
+        wanted = self._parameters(options, language)
+        if self._lib.whisper_full(self._context, wanted, pack.samples, len(pack.samples)) != 0:
+            raise ModelError(f"whisper.cpp failed: {'; '.join(_complaints) or 'no reason given'}")
+        spoken = [
+            each
+            for index in range(self._lib.whisper_full_n_segments(self._context))
+            for each in self._words(index, language)
+        ]
+        return Hearing(tuple(spoken), language, probability)
+
+    def _language(self, pack: Pack) -> tuple[str, float]:
+        """The likeliest language, and its probability."""
+        lib, context = self._lib, self._context
+        if lib.whisper_pcm_to_mel(context, pack.samples, len(pack.samples), self._threads) != 0:
+            raise ModelError(f"whisper.cpp failed: {'; '.join(_complaints) or 'no reason given'}")
+        found = np.zeros(lib.whisper_lang_max_id() + 1, np.float32)
+        number = lib.whisper_lang_auto_detect(context, 0, self._threads, found)
+        if number < 0:
+            raise ModelError("whisper.cpp could not find out the language")
+        return lib.whisper_lang_str(number), float(found[number])
+
+    def _parameters(self, options: SpeechOptions, language: str) -> Any:
         kinds = self._lib.whisper_sampling_strategy
         kind = kinds.WHISPER_SAMPLING_BEAM_SEARCH if options.beam > 1 else kinds.WHISPER_SAMPLING_GREEDY
         wanted = self._lib.whisper_full_default_params(kind)
         wanted.beam_search = {"beam_size": options.beam, "patience": -1.0}
         wanted.n_threads = self._threads
         wanted.print_progress = False
-        wanted.language = language or "auto"
+        wanted.language = language
         wanted.translate = options.task == "translate"
         wanted.initial_prompt = whisper.prompt(options) or ""
         wanted.carry_initial_prompt = True
@@ -106,42 +130,34 @@ class WhisperCppTranscriber:
         wanted.no_speech_thold = 1.0  # what is likely invented is marked, not dropped
         return wanted
 
-    def _segments(self, pack: Pack, index: int, language: str) -> list[Segment]:
-        count = self._lib.whisper_full_n_tokens(self._context, index)
-        tokens = [self._lib.whisper_full_get_token_data(self._context, index, place) for place in range(count)]
-        text = [token for token in tokens if token.id < self._end]
-        if not text:
-            return []
-        likely = sum(token.plog for token in text) / len(text)
-        spoken = list(self._words(pack, text, language))
-        ratio = whisper.compression_ratio("".join(written for written, _ in spoken).strip())
-        return [
-            whisper.segment(
-                written, words[0].start_s, words[-1].end_s, words, avg_logprob=likely, no_speech_prob=None, ratio=ratio
-            )
-            for written, words in whisper.sentences(spoken)
-        ]
-
-    def _words(self, pack: Pack, tokens: list[Any], language: str) -> Iterator[tuple[str, Word]]:
+    def _words(self, index: int, language: str) -> Iterator[tuple[str, Word]]:
         """Tokens put together: a word begins with a space, or where there are none, with a whole letter."""
         current: list[Any] = []
         body = b""
-        for token in tokens:
+        for place in range(self._lib.whisper_full_n_tokens(self._context, index)):
+            token = self._lib.whisper_full_get_token_data(self._context, index, place)
+            if token.id >= self._end:
+                continue
             piece = self._lib.whisper_token_to_bytes(self._context, token.id)
             begins = _is_whole(body) if language in whisper.WITHOUT_SPACES else piece.startswith(b" ")
             if current and begins:
-                yield from _word(pack, body, current)
+                yield from _word(body, current)
                 current, body = [], b""
             current.append(token)
             body += piece
-        yield from _word(pack, body, current)
+        yield from _word(body, current)
 
 
-def _word(pack: Pack, body: bytes, tokens: list[Any]) -> Iterator[tuple[str, Word]]:
+def _word(body: bytes, tokens: list[Any]) -> Iterator[tuple[str, Word]]:
     written = body.decode(errors="replace")
     if written.strip():
-        start, end = pack.in_audio(tokens[0].t0 * _TICK_S, tokens[-1].t1 * _TICK_S)
+        start, end = tokens[0].t0 * _TICK_S, tokens[-1].t1 * _TICK_S
         yield written, whisper.word(written, start, end, sum(token.p for token in tokens) / len(tokens))
+
+
+def _about_tokens(text: str) -> int:
+    """The binding cannot count tokens; whisper.cpp drops what is too much by itself, from the beginning."""
+    return math.ceil(len(text.encode()) / _BYTES_PER_TOKEN)
 
 
 def _is_whole(body: bytes) -> bool:

@@ -207,8 +207,9 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
         unit=unit.name,
         transcriber=transcriber.info.id,
         language=heard.language,
+        languages=heard.languages,
         segments=heard.segments,
-        warnings=warnings,
+        warnings=(*warnings, *heard.warnings),
         usage=watch.usage(),
     )
 
