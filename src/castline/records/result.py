@@ -67,11 +67,40 @@ class SpokenSegment(Segment):
     visible: str | None = None
 
 
+class Cue(Record):
+    """One subtitle, as the subtitle files have it.
+
+    Attributes:
+        start_s, end_s: when it is shown, in whole milliseconds; ``start_s < end_s``, and no two overlap.
+        lines: one or two lines of plain text.
+        visible: the one known person on screen while it is spoken; a hint, not a claim of who speaks.
+    """
+
+    start_s: float
+    end_s: float
+    lines: tuple[str, ...]
+    visible: str | None = None
+
+    @property
+    def start_ms(self) -> int:
+        return round(self.start_s * 1000)
+
+    @property
+    def end_ms(self) -> int:
+        return round(self.end_s * 1000)
+
+
 class Transcript(Record):
+    """Attributes:
+    segments: with or without words, as asked for.
+    cues: the text of all segments but suspects, laid out as subtitles by the times of the words.
+    """
+
     engine: str | None
     language: str | None
     text: str
     segments: tuple[SpokenSegment, ...]
+    cues: tuple[Cue, ...]
 
 
 class TimelineEntry(Record):
