@@ -9,12 +9,17 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from castline.models.locate import find_mtcnn
 from castline.models.prepare import can_export, ensure_mtcnn
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+
+# A machine that does other things meanwhile is no stopwatch: examples have no time limit, tests have (pyproject.toml).
+settings.register_profile("castline", deadline=None)
+settings.load_profile("castline")
 
 
 @pytest.fixture(scope="session")

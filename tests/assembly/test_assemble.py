@@ -8,7 +8,8 @@ import pytest
 
 from castline.assembly import assemble
 from castline.cost import cost_of
-from castline.records import Failure, Notice, Result
+from castline.records import Failure, Notice, Options, Result
+from castline.report import render_views
 
 
 def _run(make, people=None, words=None, **fields):
@@ -221,6 +222,28 @@ def test_a_suspect_segment_is_kept_and_not_told(make) -> None:
     assert [segment.text for segment in result.transcript.segments] == ["thanks", "bye"]
     assert result.transcript.text == "bye"
     assert [entry.label for entry in result.timeline if entry.kind == "speech"] == ["bye"]
+
+
+def test_subtitles_are_laid_out_by_the_words_with_or_without_words_in_the_result(make) -> None:
+    said = "Er kam am 3. Oktober in die Stadt und blieb den ganzen langen Winter dort, sagte Mr. Quilter".split()
+    at = [*(0.2 * i for i in range(11)), *(3.4 + 0.3 * i for i in range(20))]  # a silence after "den"
+    words = [(start, start + 0.2, word) for start, word in zip(at, said, strict=False)]
+    results = []
+    for word_times in (True, False):
+        manifest, parts = _run(make, [[]] * 4, options=Options(word_times=word_times))
+        parts["audio-0000"] = make.audio_part(0, make.segment(*words), language="de")
+        results.append(assemble(manifest, parts, {}, None).result)
+    whole, short = (result.transcript for result in results)
+    assert whole.cues == short.cues
+    assert [(cue.start_s, " ".join(cue.lines)) for cue in whole.cues] == [
+        (0.0, "Er kam am 3. Oktober in die Stadt und blieb den"),
+        (3.4, "ganzen langen Winter dort, sagte Mr. Quilter bye"),
+    ]
+    assert whole.segments[0].words
+    assert not any(segment.words for segment in short.segments)
+    with_words, without = map(render_views, results)
+    for subtitles in ("transcript.srt", "transcript.vtt", "transcript.ttml"):
+        assert with_words[subtitles] == without[subtitles]
 
 
 def test_language_is_that_of_the_first_chunk_that_has_one(make) -> None:

@@ -67,7 +67,7 @@ def _result(**changes: Any) -> Result:
         "engines": {},
         "gallery": None,
         "people": (),
-        "transcript": Transcript(engine=None, language=None, text="", segments=()),
+        "transcript": Transcript(engine=None, language=None, text="", segments=(), cues=()),
         "timeline": (),
         "processing": Processing(
             timings=(StageTiming(stage="split", invocations=1, seconds=1.25, steps={}),),
@@ -137,7 +137,7 @@ def test_a_result_shows_who_and_what() -> None:
     text = _printed(
         _result(
             people=(_person("Ada", "known", ranges=9),),
-            transcript=Transcript(engine="e", language="en", text="hello", segments=(segment, doubtful)),
+            transcript=Transcript(engine="e", language="en", text="hello", segments=(segment, doubtful), cues=()),
             warnings=(Notice(code="gallery_photo", message="a photo [is] blurred"),),
         )
     )

@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from castline.cues import cues_of
 from castline.records import (
     Cost,
     Options,
@@ -158,7 +159,9 @@ def sample(target: Target, media: str, **fields: Any) -> Result:
         "engines": {},
         "gallery": None,
         "people": people,
-        "transcript": Transcript(engine="sample", language="en", text=words, segments=segments),
+        "transcript": Transcript(
+            engine="sample", language="en", text=words, segments=segments, cues=cues_of(segments, "en")
+        ),
         "timeline": tuple(sorted(timeline, key=lambda entry: entry.start_s)),
         "processing": Processing(timings=(), cost=Cost(usd=0, items=(), prices_as_of="2026-01")),
     }

@@ -96,6 +96,16 @@ def test_a_stale_view_is_left_even_if_the_result_is_clean(people) -> None:
     assert _prove(people, "Ada").left == []
 
 
+def test_a_hint_beside_a_subtitle_is_a_mention(people) -> None:
+    people.publish("voice.ogg", said="good morning")
+    result = people.result("voice.ogg")
+    (cue,) = result.transcript.cues
+    hinted = result.transcript.model_copy(update={"cues": (cue.model_copy(update={"visible": "Ada"}),)})
+    result = result.model_copy(update={"transcript": hinted})
+    people.store.put(people.settings.output_bucket, "voice.ogg/result.json", result.to_json())
+    assert {trace.why for trace in _prove(people, "Ada").left} == {"named in the result"}
+
+
 def test_results_that_cannot_be_read_and_foreign_files_count(people) -> None:
     bucket = people.settings.output_bucket
     people.store.put(bucket, "old.mp4/result.json", b'{"schema_version": 0, "people": ["Ada"]}')

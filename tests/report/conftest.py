@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from castline.cues import cues_of
 from castline.records import (
     AudioStream,
     Candidate,
@@ -49,7 +50,9 @@ class Make:
 
     def transcript(self, segments: Sequence[SpokenSegment]) -> Transcript:
         text = " ".join(segment.text for segment in segments)
-        return Transcript(engine="sample 1", language="en", text=text, segments=tuple(segments))
+        return Transcript(
+            engine="sample 1", language="en", text=text, segments=tuple(segments), cues=cues_of(segments, "en")
+        )
 
     def person(
         self, number: int, name: str, *ranges: tuple[float, float], identity: str = "known", **fields: Any

@@ -149,7 +149,7 @@ def test_crops_are_data_and_missing_ones_initials(make: Any) -> None:
 
 def test_failed_result_explains_itself_and_shows_no_empty_panels(make: Any) -> None:
     error = Failure(code="not_media", message="notes.mp4 is text", detail="moov atom not found")
-    nothing = Transcript(engine=None, language=None, text="", segments=())
+    nothing = Transcript(engine=None, language=None, text="", segments=(), cues=())
     document = page(
         make.result(status="failed", error=error, probe=None, duration_s=None, engines={}, transcript=nothing)
     )

@@ -21,10 +21,9 @@ import webvtt
 from hypothesis import given
 from hypothesis import strategies as st
 
+from castline.cues import clean
 from castline.records import Result
 from castline.report import WRITERS, render_views, writer_for
-from castline.report.cues import cues
-from castline.report.text import clean
 
 HOSTILE = [
     "a --> b",
@@ -122,9 +121,9 @@ def test_times_and_text_come_back(make: Any) -> None:
 
 
 def test_srt_numbers_and_commas(make: Any) -> None:
-    result = make.result(segments=[make.segment(1, "One", 0, 1), make.segment(2, "Two", 1, 2)])
+    result = make.result(segments=[make.segment(1, "One", 0, 1), make.segment(2, "Two", 2, 3)])
     assert WRITERS["srt"].write(result).decode() == (
-        "1\n00:00:00,000 --> 00:00:01,000\nOne\n\n2\n00:00:01,000 --> 00:00:02,000\nTwo\n\n"
+        "1\n00:00:00,000 --> 00:00:01,000\nOne\n\n2\n00:00:02,000 --> 00:00:03,000\nTwo\n\n"
     )
 
 
@@ -231,7 +230,7 @@ def test_txt_has_a_line_per_segment(make: Any) -> None:
 def test_json_is_the_transcript_of_the_result(make: Any) -> None:
     result = make.result(segments=[make.segment(1, "é\n", 0, 1, suspect=True, avg_logprob=-0.25)])
     data = json.loads(WRITERS["json"].write(result))
-    assert list(data) == ["engine", "language", "text", "segments"]
+    assert list(data) == ["engine", "language", "text", "segments", "cues"]
     assert data == json.loads(result.to_json())["transcript"]
 
 
@@ -243,7 +242,7 @@ times = st.tuples(st.floats(0, 5000), st.floats(0, 30)).map(lambda pair: (pair[0
 @given(st.lists(st.tuples(spoken, times), max_size=5))
 def test_any_transcript_survives_every_format(make: Any, said: list[tuple[str, tuple[float, float]]]) -> None:
     result = make.result(segments=[make.segment(i, text, *span) for i, (text, span) in enumerate(said)])
-    expected = cues(result.transcript.segments)
+    expected = result.transcript.cues
     captions = list(vtt(result))
     assert [(milliseconds(c.start), milliseconds(c.end)) for c in captions] == [
         (cue.start_ms, cue.end_ms) for cue in expected

@@ -100,6 +100,22 @@ def test_words_are_split_at_sentences_pauses_and_length() -> None:
     assert list(whisper.sentences([])) == []
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "sentences"),
+    [
+        (None, " We met Mr. Quilter. “Really?” he asked. “Yes.” At 5 p.m. on Monday.", 4),
+        ("en", " No. I won't join the U.S. Navy.", 2),
+        ("de", " Im 19. Jahrhundert kam Dr. Müller.", 1),
+        ("fr", " Voici M. Dupont. Bien.", 2),
+    ],
+)
+def test_an_abbreviation_ends_no_segment_and_a_quotation_does(language, text, sentences) -> None:
+    spoken = _words(*((f" {word}", i / 4, i / 4 + 0.2) for i, word in enumerate(text.split())))
+    found = list(whisper.sentences(spoken, language=language))
+    assert len(found) == sentences
+    assert "".join(text for text, _ in found) == text
+
+
 def test_a_word_does_not_end_before_it_begins() -> None:
     word = whisper.word(" x ", 1.5, 1.2, 1.0000001)
     assert (word.text, word.start_s, word.end_s, word.probability) == ("x", 1.5, 1.5, 1.0)

@@ -14,6 +14,7 @@ from castline.assembly.identity import Group, identify
 from castline.assembly.speech import stitch
 from castline.assembly.tracks import FaceTrack, link
 from castline.cost import cost_of
+from castline.cues import cues_of
 from castline.faces.thresholds import thresholds_for
 from castline.records import (
     AudioPart,
@@ -88,7 +89,9 @@ def assemble(
     clock = _Clock(manifest)
     people, images = _people(frame_parts, gallery, clock)
     segments = _spoken(stitch(audio), people)
-    if not manifest.options.word_times:  # stitching needed them
+    language = _language(audio)
+    cues = cues_of(segments, language)
+    if not manifest.options.word_times:  # stitching and the cues needed them
         segments = tuple(segment.model_copy(update={"words": ()}) for segment in segments)
     heard = dict.fromkeys(_in_media(warning, unit) for unit, part in audio for warning in part.warnings)
     failures = _failures(manifest, parts, errors, clock)
@@ -113,10 +116,11 @@ def assemble(
         people=people,
         transcript=Transcript(
             engine=audio[0][1].transcriber if audio else None,
-            language=_language(audio),
+            language=language,
             languages=_languages(audio),
             text=" ".join(segment.text.strip() for segment in segments if not segment.suspect),
             segments=segments,
+            cues=cues,
         ),
         timeline=_timeline(people, segments),
         processing=Processing(

@@ -163,6 +163,7 @@ def _bound_names(result: Result) -> Iterator[str]:
     yield from (candidate.name for person in result.people for candidate in person.candidates)
     yield from (entry.label for entry in result.timeline if entry.kind == "person" and entry.label not in own)
     yield from (segment.visible for segment in result.transcript.segments if segment.visible)
+    yield from (cue.visible for cue in result.transcript.cues if cue.visible)
     for warning in result.warnings:
         if warning.code == "gallery_photo":
             yield keys.gallery_name(warning.about)

@@ -67,10 +67,35 @@ class SpokenSegment(Segment):
     visible: str | None = None
 
 
+class Cue(Record):
+    """One subtitle, as the subtitle files have it.
+
+    Attributes:
+        start_s, end_s: when it is shown, in whole milliseconds; ``start_s < end_s``, and no two overlap.
+        lines: one or two lines of plain text.
+        visible: the one known person on screen while it is spoken; a hint, not a claim of who speaks.
+    """
+
+    start_s: float
+    end_s: float
+    lines: tuple[str, ...]
+    visible: str | None = None
+
+    @property
+    def start_ms(self) -> int:
+        return round(self.start_s * 1000)
+
+    @property
+    def end_ms(self) -> int:
+        return round(self.end_s * 1000)
+
+
 class Transcript(Record):
     """Attributes:
     language: what most is said in, asked for or found out.
     languages: all that were found out, the main one first; empty where the language was asked for.
+    segments: with or without words, as asked for.
+    cues: the text of all segments but suspects, laid out as subtitles by the times of the words.
     """
 
     engine: str | None
@@ -78,6 +103,7 @@ class Transcript(Record):
     languages: tuple[SpokenLanguage, ...] = ()
     text: str
     segments: tuple[SpokenSegment, ...]
+    cues: tuple[Cue, ...]
 
 
 class TimelineEntry(Record):

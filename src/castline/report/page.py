@@ -20,9 +20,9 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from castline.cues import pieces
 from castline.keys import AUDIO_SUFFIXES
 from castline.records import Person, Result
-from castline.report.cues import pieces
 from castline.report.text import clock, file_size, initials, length_of, money, seconds, similarity
 from castline.report.writers import WRITERS
 

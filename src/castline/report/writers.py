@@ -18,10 +18,8 @@ from xml.etree import ElementTree
 
 import pysubs2
 
-from castline.records import Result, SpokenSegment
-from castline.report.cues import cues
-from castline.report.text import clean
-from castline.report.timing import Cue
+from castline.cues import clean
+from castline.records import Cue, Result, SpokenSegment
 
 
 class ResultWriter(Protocol):
@@ -59,7 +57,7 @@ class WriteSrt:
     _LOOKALIKES = str.maketrans({"<": "‹", "{": "(", "}": ")", "\\": "＼"})
 
     def write(self, result: Result) -> bytes:
-        return _subtitles(cues(result.transcript.segments), "srt", self._escape)
+        return _subtitles(result.transcript.cues, "srt", self._escape)
 
     def _escape(self, line: str) -> str:
         line = self._TIME.sub("\\1‚", line.replace("-->", "--›"))
@@ -80,7 +78,7 @@ class WriteVtt:
     _REFERENCES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": "&#92;", "{": "&#123;"})
 
     def write(self, result: Result) -> bytes:
-        entries = cues(result.transcript.segments)
+        entries = result.transcript.cues
         signature, note = b"WEBVTT\n\n", self._note(entries).encode()
         return _subtitles(entries, "vtt", self._escape).replace(signature, signature + note, 1)
 
@@ -99,7 +97,7 @@ class WriteVtt:
 
 
 class WriteJson:
-    """``engine``, ``language``, ``text`` and ``segments`` as in ``result.json``, indented for reading."""
+    """``engine``, ``language``, ``text``, ``segments`` and ``cues`` as in ``result.json``, indented for reading."""
 
     extension: ClassVar[str] = "json"
 
@@ -140,7 +138,7 @@ class WriteTtml:
         root = self._document(result.transcript.language)
         body = ElementTree.SubElement(root, "body", style="text", region="bottom")
         block = ElementTree.SubElement(body, "div")
-        for cue in cues(result.transcript.segments):
+        for cue in result.transcript.cues:
             self._append(block, cue)
         ElementTree.indent(root)  # inside a cue it changes nothing: there is text around each of its elements
         return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"

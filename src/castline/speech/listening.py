@@ -344,7 +344,9 @@ def _joined(spoken: Sequence[Stretch]) -> list[Stretch]:
 def _segments(group: Iterable[_Said]) -> Iterator[Segment]:
     said = list(group)
     at = 0
-    for text, words in whisper.sentences((item.written, item.word) for item in said):
+    for text, words in whisper.sentences(
+        ((item.written, item.word) for item in said), language=said[0].hearing.language
+    ):
         hearing = said[at].hearing
         at += len(words)
         yield whisper.segment(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from castline.engines import EngineInfo, language_code
 from castline.records import Notice, Segment, SpeechOptions, Word
+from castline.sentences import ends
 from castline.speech.declared import Family
 
 #: Whisper hears this much at a time.
@@ -34,7 +35,6 @@ WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 
 _PAUSE_S = 0.8
 _LONGEST_S = 12.0
-_ENDS = (".", "!", "?", "。", "！", "？", "…")
 
 
 def code(options: SpeechOptions) -> str | None:
@@ -180,22 +180,23 @@ def word(text: str, start_s: float, end_s: float, probability: float) -> Word:
     )
 
 
-def sentences(spoken: Iterable[tuple[str, Word]]) -> Iterator[tuple[str, list[Word]]]:
+def sentences(spoken: Iterable[tuple[str, Word]], *, language: str | None = None) -> Iterator[tuple[str, list[Word]]]:
     """Split the words of a window where a sentence ends, the speaker pauses, or it gets too long to read.
 
     Args:
         spoken: words in order of time, each with its text as written, spaces included.
+        language: Whisper's code of what they are in, whose abbreviations end no sentence; None takes English's.
     """
-    text, current = "", list[Word]()
-    for written, each in spoken:
+    heard = list(spoken)
+    text, current, ended = "", list[Word](), False
+    for (written, each), ends_here in zip(heard, ends([written for written, _ in heard], language), strict=True):
         if current and (
-            current[-1].text.endswith(_ENDS)
-            or each.start_s - current[-1].end_s > _PAUSE_S
-            or each.end_s - current[0].start_s > _LONGEST_S
+            ended or each.start_s - current[-1].end_s > _PAUSE_S or each.end_s - current[0].start_s > _LONGEST_S
         ):
             yield text, current
             text, current = "", []
         text += written
         current.append(each)
+        ended = ends_here
     if current:
         yield text, current

@@ -8,50 +8,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from castline.report.timing import GAP_MS, LEAD_MS, MAX_CPS, MIN_CUE_MS, MIN_READ_MS, Cue, lay_out
+from castline.cues.timing import GAP_MS, LEAD_MS, MAX_CPS, MIN_CUE_MS, MIN_READ_MS, Timed, lay_out
 
 TWO_SECONDS_OF_TEXT = ("x" * 40,)
 
 
-def spans(*drafts: Cue) -> list[tuple[int, int]]:
+def spans(*drafts: Timed) -> list[tuple[int, int]]:
     return [(cue.start_ms, cue.end_ms) for cue in lay_out(drafts)]
 
 
 def test_what_can_be_read_in_time_keeps_its_times() -> None:
-    assert spans(Cue(1000, 3000, TWO_SECONDS_OF_TEXT), Cue(3000, 9000, ("slow",))) == [(1000, 3000), (3000, 9000)]
+    assert spans(Timed(1000, 3000, TWO_SECONDS_OF_TEXT), Timed(3000, 9000, ("slow",))) == [(1000, 3000), (3000, 9000)]
 
 
 def test_a_fast_cue_stays_on_as_long_as_it_takes_to_read_it() -> None:
-    assert spans(Cue(1000, 1500, TWO_SECONDS_OF_TEXT), Cue(9000, 9900, ("far",))) == [(1000, 3000), (9000, 9900)]
+    assert spans(Timed(1000, 1500, TWO_SECONDS_OF_TEXT), Timed(9000, 9900, ("far",))) == [(1000, 3000), (9000, 9900)]
 
 
 def test_it_comes_up_early_only_when_the_silence_after_it_is_not_enough() -> None:
-    assert spans(Cue(1000, 1500, TWO_SECONDS_OF_TEXT), Cue(3000, 4000, ("near",))) == [
+    assert spans(Timed(1000, 1500, TWO_SECONDS_OF_TEXT), Timed(3000, 4000, ("near",))) == [
         (1000 - GAP_MS, 3000 - GAP_MS),
         (3000, 4000),
     ]
 
 
 def test_it_never_comes_up_much_too_early_nor_before_the_media() -> None:
-    assert spans(Cue(5000, 5500, TWO_SECONDS_OF_TEXT), Cue(5500, 9000, ("next",)))[0] == (5000 - LEAD_MS, 5500)
-    assert spans(Cue(50, 500, TWO_SECONDS_OF_TEXT), Cue(500, 9000, ("next",)))[0] == (0, 500)
+    assert spans(Timed(5000, 5500, TWO_SECONDS_OF_TEXT), Timed(5500, 9000, ("next",)))[0] == (5000 - LEAD_MS, 5500)
+    assert spans(Timed(50, 500, TWO_SECONDS_OF_TEXT), Timed(500, 9000, ("next",)))[0] == (0, 500)
 
 
 def test_two_frames_of_a_silence_are_left() -> None:
-    assert spans(Cue(0, 200, TWO_SECONDS_OF_TEXT), Cue(500, 700, TWO_SECONDS_OF_TEXT)) == [(0, 417), (500, 2500)]
-    assert spans(Cue(0, 200, TWO_SECONDS_OF_TEXT), Cue(250, 2250, TWO_SECONDS_OF_TEXT)) == [(0, 200), (250, 2250)]
-    slow, fast, next_ = Cue(0, 5000, ("slow",)), Cue(5150, 5500, TWO_SECONDS_OF_TEXT), Cue(5500, 9000, ("next",))
+    assert spans(Timed(0, 200, TWO_SECONDS_OF_TEXT), Timed(500, 700, TWO_SECONDS_OF_TEXT)) == [(0, 417), (500, 2500)]
+    assert spans(Timed(0, 200, TWO_SECONDS_OF_TEXT), Timed(250, 2250, TWO_SECONDS_OF_TEXT)) == [(0, 200), (250, 2250)]
+    slow, fast, next_ = Timed(0, 5000, ("slow",)), Timed(5150, 5500, TWO_SECONDS_OF_TEXT), Timed(5500, 9000, ("next",))
     assert spans(slow, fast, next_)[1] == (5083, 5500)
 
 
 @pytest.mark.parametrize(("lines", "ms"), [(("Hm.",), MIN_READ_MS), (("x" * 30,), 1500), (("今" * 15,), 1500)])
 def test_reading_time(lines: tuple[str, ...], ms: int) -> None:
-    assert spans(Cue(1000, 1001, lines)) == [(1000, 1000 + ms)]
+    assert spans(Timed(1000, 1001, lines)) == [(1000, 1000 + ms)]
 
 
 moment = st.integers(0, 12_000)
 draft = st.builds(
-    lambda start, length, text: Cue(start, start + length, text),
+    lambda start, length, text: Timed(start, start + length, text),
     moment,
     st.integers(0, 4000),
     st.lists(st.text("abc de", min_size=1, max_size=42), min_size=1, max_size=2).map(tuple),
@@ -59,7 +59,7 @@ draft = st.builds(
 
 
 @given(st.lists(draft, max_size=8))
-def test_no_cue_overlaps_another_and_none_is_lost(drafts: list[Cue]) -> None:
+def test_no_cue_overlaps_another_and_none_is_lost(drafts: list[Timed]) -> None:
     found = lay_out(drafts)
     assert [cue.lines for cue in found] == [cue.lines for cue in sorted(drafts, key=lambda cue: cue.start_ms)]
     assert all(cue.start_ms >= 0 and cue.end_ms - cue.start_ms >= MIN_CUE_MS for cue in found)
@@ -67,8 +67,8 @@ def test_no_cue_overlaps_another_and_none_is_lost(drafts: list[Cue]) -> None:
 
 
 @given(st.lists(draft, max_size=8, unique_by=lambda cue: cue.start_ms // 500))
-def test_a_cue_is_too_fast_only_where_there_is_no_silence_left(drafts: list[Cue]) -> None:
-    drafts = [Cue(cue.start_ms // 500 * 500, cue.end_ms, cue.lines) for cue in drafts]  # far enough apart to stay
+def test_a_cue_is_too_fast_only_where_there_is_no_silence_left(drafts: list[Timed]) -> None:
+    drafts = [Timed(cue.start_ms // 500 * 500, cue.end_ms, cue.lines) for cue in drafts]  # far enough apart to stay
     said = {cue.start_ms // 500: cue.start_ms for cue in drafts}
     found = lay_out(drafts)
     for before, cue, after in zip([None, *found], found, [*found[1:], None], strict=False):
@@ -84,7 +84,7 @@ def test_a_cue_is_too_fast_only_where_there_is_no_silence_left(drafts: list[Cue]
 
 
 @given(st.lists(draft, max_size=8))
-def test_beyond_its_words_a_cue_is_on_only_to_be_read(drafts: list[Cue]) -> None:
+def test_beyond_its_words_a_cue_is_on_only_to_be_read(drafts: list[Timed]) -> None:
     found = lay_out(drafts)
     starts = sorted(cue.start_ms for cue in drafts)
     for cue, start in zip(found, starts, strict=True):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from castline.report.text import width
+from castline.cues.text import width
 
 #: Reading speed: characters a second, where a wide one counts twice as it does in a line.
 MAX_CPS = 20
@@ -27,7 +27,7 @@ MIN_CUE_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Cue:
+class Timed:
     """One subtitle: whole milliseconds, ``start_ms < end_ms``, one or two lines of plain text.
 
     Attributes:
@@ -40,7 +40,7 @@ class Cue:
     visible: str | None = None
 
 
-def lay_out(drafts: Iterable[Cue]) -> list[Cue]:
+def lay_out(drafts: Iterable[Timed]) -> list[Timed]:
     """The cues in order of time: none overlaps another, and each is on for as long as reading it takes.
 
     An earlier cue ends where the next begins, and cues that begin together are moved apart. The time for
@@ -52,13 +52,13 @@ def lay_out(drafts: Iterable[Cue]) -> list[Cue]:
     return _readable(_in_a_row(sorted(drafts, key=lambda cue: cue.start_ms)))
 
 
-def _in_a_row(drafts: Sequence[Cue]) -> list[Cue]:
+def _in_a_row(drafts: Sequence[Timed]) -> list[Timed]:
     """One after the other, each at least ``MIN_CUE_MS``: an end gives way to the next start."""
     starts: list[int] = []
     for cue in drafts:
         earliest = starts[-1] + MIN_CUE_MS if starts else 0
         starts.append(max(cue.start_ms, earliest))
-    row: list[Cue] = []
+    row: list[Timed] = []
     for i, (cue, start) in enumerate(zip(drafts, starts, strict=True)):
         end = max(cue.end_ms, start + MIN_CUE_MS)
         if i + 1 < len(starts):
@@ -67,13 +67,13 @@ def _in_a_row(drafts: Sequence[Cue]) -> list[Cue]:
     return row
 
 
-def _readable(row: Sequence[Cue]) -> list[Cue]:
+def _readable(row: Sequence[Timed]) -> list[Timed]:
     """A cue that is too fast stays on after its words, until ``GAP_MS`` before the next, and then comes up before them.
 
     It comes up by ``LEAD_MS`` at most and ``GAP_MS`` after the one before. Where there is no such silence
     it stays as it is: speech can be faster than reading.
     """
-    readable: list[Cue] = []
+    readable: list[Timed] = []
     for i, cue in enumerate(row):
         needed = reading_ms(cue)
         enough = cue.start_ms + needed
@@ -85,6 +85,10 @@ def _readable(row: Sequence[Cue]) -> list[Cue]:
     return readable
 
 
-def reading_ms(cue: Cue) -> int:
-    """Milliseconds it takes to read a cue: at most 4250 for two full lines, so always below ``MAX_CUE_MS``."""
-    return max(MIN_READ_MS, math.ceil(width(" ".join(cue.lines)) * 1000 / MAX_CPS))
+def reading_ms(cue: Timed) -> int:
+    return reading_ms_of(width(" ".join(cue.lines)))
+
+
+def reading_ms_of(columns: int) -> int:
+    """Milliseconds it takes to read a text: at most 4250 for two full lines, so always below ``MAX_CUE_MS``."""
+    return max(MIN_READ_MS, math.ceil(columns * 1000 / MAX_CPS))
