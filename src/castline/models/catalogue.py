@@ -40,16 +40,16 @@ def _surveyed(info: EngineInfo, models_dir: Path) -> EngineInfo:
     if info.id == "mtcnn":
         if locate.find_mtcnn(models_dir):
             return replace(info, source=str(models_dir), reason="in the models folder")
-        if prepare.can_export():
-            return replace(info, source="bundled", reason="facenet-pytorch is installed; exported at first use")
-        return replace(
-            info, reason=f"not in {models_dir}, and torch and facenet-pytorch are not installed to export it"
-        )
+        if prepare.can_make_mtcnn():
+            return replace(info, source="bundled", reason="ships in facenet-pytorch")
+        return replace(info, reason=f"not in {models_dir}, and facenet-pytorch and onnx are not installed to make it")
     if info.id == "facenet-vggface2":
         if facenet := locate.find_facenet(models_dir):
             return replace(info, source=str(facenet), reason="in the models folder")
         exportable = models_dir / locate.FACENET_WEIGHTS
-        if exportable.is_file() and prepare.can_export():
+        if exportable.is_file():
+            if not prepare.can_export():
+                return replace(info, reason=f"its weights are in {models_dir}; {prepare.EXPORT_NEEDS}")
             return replace(info, source=str(exportable), reason="weights in the models folder; exported at first use")
         return replace(info, reason=f"its weights are not in {models_dir}")
     if info.id == "dlib-resnet-v1":
@@ -87,7 +87,7 @@ def load_detector(settings: Settings) -> Detector:
         info = replace(info, source=str(folder), reason="MTCNN from the folder that was asked for")
     else:
         paths = prepare.ensure_mtcnn(settings.models_dir)
-        info = replace(info, source=str(settings.models_dir), reason="MTCNN, exported from facenet-pytorch")
+        info = replace(info, source=str(settings.models_dir), reason="MTCNN, made of facenet-pytorch's weights")
     return MtcnnDetector(paths, min_face=settings.min_face_px, threads=settings.threads, info=info)
 
 
