@@ -13,6 +13,7 @@ from castline.models import (
     load_embedder,
     locate,
     prepare,
+    report,
     session,
     survey,
 )
@@ -119,9 +120,11 @@ def test_asking_for_facenet_by_name_tries_the_hub(tmp_path, monkeypatch):
 
     monkeypatch.setattr("castline.models.catalogue.fetch", refuse)
     monkeypatch.setattr(prepare, "can_export", lambda: True)
-    with pytest.raises(ModelNotFound, match="the hub said no"):
-        load_embedder(Settings(models_dir=tmp_path, embedder="facenet-vggface2"))
-    assert asked == [("facenet-vggface2", tmp_path)]
+    settings = Settings(models_dir=tmp_path, embedder="facenet-vggface2", detector="mtcnn:elsewhere")
+    for try_it in (load_embedder, report.prepare):  # before work begins, too
+        with pytest.raises(ModelNotFound, match="the hub said no"):
+            try_it(settings)
+    assert asked == [("facenet-vggface2", tmp_path)] * 2
 
 
 def test_survey_names_the_source_of_what_is_there_and_the_lack_of_the_rest(models_dir, tmp_path, monkeypatch):

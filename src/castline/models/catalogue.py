@@ -116,7 +116,7 @@ def load_embedder(settings: Settings) -> Embedder:
         if not file.is_file():
             raise ModelNotFound(f"{FACENET_INT8_FILE} is not in {settings.models_dir}; {_QUANTIZE}")
     else:
-        file = _facenet_file(settings.models_dir)
+        file = facenet_file(settings.models_dir)
     return _embedder(replace(info, source=str(file), reason=f"{info.title}, as asked for"), file, settings)
 
 
@@ -130,8 +130,13 @@ def _best_embedder(settings: Settings) -> Embedder:
     return _embedder(replace(facenet, source=str(file), reason="FaceNet, found in the models folder"), file, settings)
 
 
-def _facenet_file(models_dir: Path) -> Path:
-    """FaceNet's ONNX file: there, exported from weights that are there, or from a download."""
+def facenet_file(models_dir: Path) -> Path:
+    """FaceNet's ONNX file: there, exported from weights that are there, or from a download.
+
+    Raises:
+        ModelNotFound: neither is to be had, or nothing here can export.
+        ModelError: the export failed.
+    """
     if (
         locate.find_facenet(models_dir) is None
         and not (models_dir / locate.FACENET_WEIGHTS).is_file()
