@@ -51,7 +51,8 @@ def _surveyed(info: EngineInfo, models_dir: Path) -> EngineInfo:
             if not prepare.can_export():
                 return replace(info, reason=f"its weights are in {models_dir}; {prepare.EXPORT_NEEDS}")
             return replace(info, source=str(exportable), reason="weights in the models folder; exported at first use")
-        return replace(info, reason=f"its weights are not in {models_dir}")
+        lack = "" if prepare.can_export() else ", and torch is not installed to export them"
+        return replace(info, reason=f"its weights are not in {models_dir}{lack}")
     if info.id == "dlib-resnet-v1":
         weights = locate.find_dlib(models_dir)
         if weights is not None and weights.parent != models_dir:
