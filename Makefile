@@ -8,8 +8,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# On Linux, PyPI's torch carries CUDA (gigabytes). Give the URL of PyTorch's CPU wheel index here to avoid it;
-# torch is only used once, to export the face detector to ONNX.
+# Only the tests and the benchmarks need torch, and on Linux PyPI's carries CUDA (gigabytes). Give the URL of
+# PyTorch's CPU wheel index here to avoid it.
 TORCH_INDEX ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 VIDEO ?= examples/demo.mp4
@@ -23,14 +23,14 @@ $(BIN)/python:
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setup: installing into $(VENV) (a minute or two, once)"
-	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.13.0)
-	@$(PIP) torch==2.13.0 -e '.[analyser,local,export]'
+	@$(PIP) -e '.[analyser,local,export,eval,grader]'
 	@$(PIP) --no-deps facenet-pytorch==2.5.3
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "setup: installing the test tools"
-	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,whisper-cpp,openai-whisper,dev]'
+	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.13.0)
+	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,facenet-export,whisper-cpp,openai-whisper,dev]'
 	@$(PIP) --no-deps openai-whisper==20250625
 	@touch $@
 

@@ -13,7 +13,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from castline.models.locate import find_mtcnn
-from castline.models.prepare import can_export, ensure_mtcnn
+from castline.models.prepare import can_make_mtcnn, ensure_mtcnn
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -33,10 +33,10 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
-    """A models folder that holds MTCNN; exported once, kept for later runs."""
+    """A models folder that holds MTCNN; made once, kept for later runs."""
     folder = CHECKOUT / ".castline" / "models"
-    if find_mtcnn(folder) is None and not can_export():
-        pytest.skip("MTCNN is not exported yet, and torch and facenet-pytorch are not installed to do it")
+    if find_mtcnn(folder) is None and not can_make_mtcnn():
+        pytest.skip("MTCNN is not made yet, and onnx and facenet-pytorch are not installed to do it")
     ensure_mtcnn(folder)
     return folder
 

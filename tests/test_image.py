@@ -79,6 +79,8 @@ def test_every_package_has_its_version(stages: list[Stage]) -> None:
     assert len(installed) == 3
     pins = {pin for run in installed for pin in re.findall(r"\s([\w-]+==[\w.]+)", run)}
     assert {pin.partition("==")[0] for pin in pins} >= {"torch", "onnx", "facenet-pytorch"}
+    (torch,) = (run for run in installed if "torch==" in run and "facenet-pytorch==" not in run)
+    assert torch.startswith('if [ "${EMBEDDER}" = facenet-vggface2 ]; then ')  # nobody else pays for it
     # facenet-pytorch asks for a torchvision that does not go with this torch, so it is in no list.
     assert {pin for pin in pins if "facenet-pytorch" not in pin} <= set(constraints)
 

@@ -13,6 +13,7 @@ from castline.models import (
     load_embedder,
     locate,
     prepare,
+    report,
     session,
     survey,
 )
@@ -96,7 +97,7 @@ def test_what_cannot_be_had_is_said_in_one_line(nothing_installed, tmp_path, cho
 
 
 def test_a_detector_that_cannot_be_had(nothing_installed, tmp_path):
-    with pytest.raises(ModelNotFound, match=r"MTCNN is not in .* and cannot be exported"):
+    with pytest.raises(ModelNotFound, match=r"MTCNN is not in .* and the package facenet-pytorch is not"):
         load_detector(Settings(models_dir=tmp_path))
     with pytest.raises(ModelNotFound, match=r"does not hold mtcnn-pnet\.onnx"):
         load_detector(Settings(models_dir=tmp_path, detector=f"mtcnn:{tmp_path}"))
@@ -119,9 +120,11 @@ def test_asking_for_facenet_by_name_tries_the_hub(tmp_path, monkeypatch):
 
     monkeypatch.setattr("castline.models.catalogue.fetch", refuse)
     monkeypatch.setattr(prepare, "can_export", lambda: True)
-    with pytest.raises(ModelNotFound, match="the hub said no"):
-        load_embedder(Settings(models_dir=tmp_path, embedder="facenet-vggface2"))
-    assert asked == [("facenet-vggface2", tmp_path)]
+    settings = Settings(models_dir=tmp_path, embedder="facenet-vggface2", detector="mtcnn:elsewhere")
+    for try_it in (load_embedder, report.prepare):  # before work begins, too
+        with pytest.raises(ModelNotFound, match="the hub said no"):
+            try_it(settings)
+    assert asked == [("facenet-vggface2", tmp_path)] * 2
 
 
 def test_survey_names_the_source_of_what_is_there_and_the_lack_of_the_rest(models_dir, tmp_path, monkeypatch):
@@ -136,10 +139,21 @@ def test_survey_names_the_source_of_what_is_there_and_the_lack_of_the_rest(model
     assert all(info.reason for info in bare)
 
 
+def test_weights_of_facenet_that_nothing_here_can_export(tmp_path, monkeypatch):
+    (tmp_path / locate.FACENET_WEIGHTS).touch()
+    monkeypatch.setattr(prepare, "can_export", lambda: False)
+    found = {info.id: info for info in survey(Settings(models_dir=tmp_path))}
+    assert found["facenet-vggface2"].source == ""
+    assert "needs torch (Castline's extra facenet-export)" in found["facenet-vggface2"].reason
+    monkeypatch.setattr(prepare, "can_export", lambda: True)
+    found = {info.id: info for info in survey(Settings(models_dir=tmp_path))}
+    assert found["facenet-vggface2"].source == str(tmp_path / locate.FACENET_WEIGHTS)
+
+
 def test_bundled_files_are_found_without_importing_their_package():
-    found = locate.bundled("pytest", "__init__.py")
+    found = locate.bundled("pytest", "pytest/__init__.py")
     assert found is not None and found.name == "__init__.py"
-    assert locate.bundled("pytest", "no/such/file") is None
+    assert locate.bundled("pytest", "pytest/no/such/file") is None
     assert locate.bundled("no_such_package", "file") is None
     if locate.find_dlib(Path("/nowhere")):
         assert "face_recognition_models" not in sys.modules

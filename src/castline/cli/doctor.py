@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -36,8 +35,6 @@ def _checks() -> Iterator[tuple[bool, str]]:
     yield sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"
     yield _ffmpeg()
     yield from ((True, line) for line in engine_lines(config))
-    if importlib.util.find_spec("torch"):
-        yield _torch()
     config.state_dir.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(config.state_dir).free / 1e9
     yield free > _MIN_FREE_GB, f"{free:.1f} GB free for {config.state_dir}"
@@ -55,15 +52,6 @@ def _ffmpeg() -> tuple[bool, str]:
         [program, "-version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False
     )
     return answer.returncode == 0, answer.stdout.decode(errors="replace").splitlines()[0]
-
-
-def _torch() -> tuple[bool, str]:
-    import importlib.metadata
-
-    version = importlib.metadata.version("torch")
-    cuda = importlib.util.find_spec("nvidia") is not None and "+cpu" not in version
-    hint = " with CUDA packages; only needed to export models, see README for the CPU build" if cuda else ""
-    return True, f"torch {version}{hint}"
 
 
 def _stack() -> tuple[bool, str]:

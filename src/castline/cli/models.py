@@ -12,16 +12,18 @@ from rich.table import Table
 
 from castline.cli.connect import console, friendly_errors
 from castline.engines import EngineInfo
+from castline.errors import ModelNotFound
 from castline.faces.thresholds import thresholds_for
 from castline.models import WHISPER, available, ensure_facenet, fetch, survey
 from castline.models.locate import bundled, find_dlib, find_mtcnn
+from castline.models.prepare import EXPORT_NEEDS, can_export
 from castline.settings import Settings, settings
 from castline.speech import survey_transcribers
 
 app = typer.Typer(no_args_is_help=True, help="List and fetch models.")
 
 #: A file in the package, beside everything else its model consists of.
-_POCKETSPHINX = ("pocketsphinx", "model/en-us/cmudict-en-us.dict")
+_POCKETSPHINX = ("pocketsphinx", "pocketsphinx/model/en-us/cmudict-en-us.dict")
 
 
 @app.command("list")
@@ -82,6 +84,8 @@ def fetch_(
 ) -> None:
     """Download a model into the models folder (CASTLINE_MODELS_DIR)."""
     with friendly_errors():
+        if name == "facenet-vggface2" and not can_export():
+            raise ModelNotFound(EXPORT_NEEDS)
         folder = settings().models_dir
         bar = Progress(TextColumn(name), BarColumn(), DownloadColumn(), console=console)
         with bar:

@@ -45,7 +45,7 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None, flags:
     refuse_classic(config)
     files = media_files(path)
     console.print(f"[bold]Castline[/]  {len(files)} media, engines on this machine:")
-    with console.status("preparing models (the first time exports the face nets)") as status:
+    with console.status("preparing models (the first time makes the face nets)") as status:
         lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"))
     for line in lines:
         console.print(f"  {escape(line)}", soft_wrap=True)

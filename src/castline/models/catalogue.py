@@ -40,18 +40,19 @@ def _surveyed(info: EngineInfo, models_dir: Path) -> EngineInfo:
     if info.id == "mtcnn":
         if locate.find_mtcnn(models_dir):
             return replace(info, source=str(models_dir), reason="in the models folder")
-        if prepare.can_export():
-            return replace(info, source="bundled", reason="facenet-pytorch is installed; exported at first use")
-        return replace(
-            info, reason=f"not in {models_dir}, and torch and facenet-pytorch are not installed to export it"
-        )
+        if prepare.can_make_mtcnn():
+            return replace(info, source="bundled", reason="ships in facenet-pytorch")
+        return replace(info, reason=f"not in {models_dir}, and facenet-pytorch and onnx are not installed to make it")
     if info.id == "facenet-vggface2":
         if facenet := locate.find_facenet(models_dir):
             return replace(info, source=str(facenet), reason="in the models folder")
         exportable = models_dir / locate.FACENET_WEIGHTS
-        if exportable.is_file() and prepare.can_export():
+        if exportable.is_file():
+            if not prepare.can_export():
+                return replace(info, reason=f"its weights are in {models_dir}; {prepare.EXPORT_NEEDS}")
             return replace(info, source=str(exportable), reason="weights in the models folder; exported at first use")
-        return replace(info, reason=f"its weights are not in {models_dir}")
+        lack = "" if prepare.can_export() else ", and torch is not installed to export them"
+        return replace(info, reason=f"its weights are not in {models_dir}{lack}")
     if info.id == "dlib-resnet-v1":
         weights = locate.find_dlib(models_dir)
         if weights is not None and weights.parent != models_dir:
@@ -87,7 +88,7 @@ def load_detector(settings: Settings) -> Detector:
         info = replace(info, source=str(folder), reason="MTCNN from the folder that was asked for")
     else:
         paths = prepare.ensure_mtcnn(settings.models_dir)
-        info = replace(info, source=str(settings.models_dir), reason="MTCNN, exported from facenet-pytorch")
+        info = replace(info, source=str(settings.models_dir), reason="MTCNN, made of facenet-pytorch's weights")
     return MtcnnDetector(paths, min_face=settings.min_face_px, threads=settings.threads, info=info)
 
 
@@ -116,7 +117,7 @@ def load_embedder(settings: Settings) -> Embedder:
         if not file.is_file():
             raise ModelNotFound(f"{FACENET_INT8_FILE} is not in {settings.models_dir}; {_QUANTIZE}")
     else:
-        file = _facenet_file(settings.models_dir)
+        file = facenet_file(settings.models_dir)
     return _embedder(replace(info, source=str(file), reason=f"{info.title}, as asked for"), file, settings)
 
 
@@ -130,8 +131,13 @@ def _best_embedder(settings: Settings) -> Embedder:
     return _embedder(replace(facenet, source=str(file), reason="FaceNet, found in the models folder"), file, settings)
 
 
-def _facenet_file(models_dir: Path) -> Path:
-    """FaceNet's ONNX file: there, exported from weights that are there, or from a download."""
+def facenet_file(models_dir: Path) -> Path:
+    """FaceNet's ONNX file: there, exported from weights that are there, or from a download.
+
+    Raises:
+        ModelNotFound: neither is to be had, or nothing here can export.
+        ModelError: the export failed.
+    """
     if (
         locate.find_facenet(models_dir) is None
         and not (models_dir / locate.FACENET_WEIGHTS).is_file()

@@ -11,17 +11,15 @@ only: needs the package onnx, not dlib.
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from castline.errors import ModelCorrupt
+from castline.models.onnx_file import Graph
 
 #: What dlib's input layer subtracts from red, green and blue before it divides by 256.
 _MEAN = (122.782, 117.001, 104.298)
@@ -72,32 +70,18 @@ def read_tensors(path: Path) -> list[tuple[str, NDArray[np.float32]]]:
     return tensors
 
 
-class _Graph:
-    """Collects nodes and weights; each method appends a layer and returns its output's name."""
+class _Builder(Graph):
+    """Appends layers to a graph; each method returns its output's name."""
 
     def __init__(self, layers: Iterator[tuple[str, NDArray[np.float32]]]) -> None:
-        import onnx
-
-        self._onnx = onnx
+        super().__init__()
         self._layers = layers
-        self.nodes: list[Any] = []
-        self.weights: list[Any] = []
 
     def _next(self, tag: str, size: int) -> NDArray[np.float32]:
         found, values = next(self._layers, ("nothing", np.empty(0, np.float32)))
         if found != tag or values.size != size:
             raise ModelCorrupt(f"expected layer {tag} with {size} weights, found {found} with {values.size}")
         return values
-
-    def constant(self, values: NDArray[Any]) -> str:
-        name = f"w{len(self.weights)}"
-        self.weights.append(self._onnx.numpy_helper.from_array(values, name))
-        return name
-
-    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        name = f"{kind.lower()}{len(self.nodes)}"
-        self.nodes.append(self._onnx.helper.make_node(kind, list(inputs), [name], **attributes))
-        return name
 
     def convolution(self, source: str, channels: int, filters: int, side: int, stride: int) -> str:
         """A convolution with the affine layer behind it folded in. dlib pads only where the stride is 1."""
@@ -126,10 +110,8 @@ class _Graph:
         source = self.pad(source, filters - channels, 0)
         return self.node("Relu", self.node("Add", inner, source)), side
 
-    def build(self) -> Any:
-        mean = self.constant(np.array(_MEAN, np.float32).reshape(1, 3, 1, 1))
-        scale = self.constant(np.array(1 / 256, np.float32))
-        last = self.node("Mul", self.node("Sub", "faces", mean), scale)
+    def build(self) -> str:
+        last = self.scale("faces", np.array(_MEAN, np.float32).reshape(1, 3, 1, 1), 1 / 256)
         last = self.node("Relu", self.convolution(last, 3, 32, 7, 2))
         last = self.node("MaxPool", last, kernel_shape=[3, 3], strides=[2, 2])
         channels, side = 32, ((_SIDE - 7) // 2 + 1 - 3) // 2 + 1
@@ -141,15 +123,7 @@ class _Graph:
         last = self.node("MatMul", last, self.constant(projection))
         if next(self._layers, None) is not None:
             raise ModelCorrupt("there are more layers than dlib's face ResNet has")
-        helper, kind = self._onnx.helper, self._onnx.TensorProto.FLOAT
-        graph = helper.make_graph(
-            self.nodes,
-            "dlib-resnet-v1",
-            [helper.make_tensor_value_info("faces", kind, ["n", 3, _SIDE, _SIDE])],
-            [helper.make_tensor_value_info(last, kind, ["n", 128])],
-            self.weights,
-        )
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        return last
 
 
 def convert(source: Path, target: Path) -> Path:
@@ -162,19 +136,11 @@ def convert(source: Path, target: Path) -> Path:
         ModelCorrupt: the file is not dlib's face ResNet v1.
     """
     try:
-        model = _Graph(iter(read_tensors(source))).build()
+        graph = _Builder(iter(read_tensors(source)))
+        output = graph.build()
     except (ModelCorrupt, IndexError) as error:
         raise ModelCorrupt(f"{source} is not dlib's face ResNet v1", detail=str(error)) from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=".part", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(model.SerializeToString())
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    graph.write(target, "dlib-resnet-v1", {"faces": ("n", 3, _SIDE, _SIDE)}, {output: ("n", 128)})
     return target
 
 

@@ -8,14 +8,13 @@ is right is left alone, so the copy may be repeated or interrupted at any time.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from castline.errors import DiskFull, KeyLayoutError, ModelCorrupt, ModelNotFound
+from castline.models.whole import whole_file
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
@@ -97,19 +96,11 @@ def _copy(bucket: str, name: str, digest: str, store: ObjectStore, settings: Set
         raise ModelNotFound(f"there is no s3://{bucket}/{key}, although {SUMS} lists it")
     target = _inside(settings.models_dir, name)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary_name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".part", dir=target.parent)
-        os.close(handle)
-        temporary = Path(temporary_name)
-        try:
+        with whole_file(target) as temporary:
             if not store.download(bucket, info, temporary):
                 raise ModelNotFound(f"s3://{bucket}/{key} was replaced while it was read")
             if (found := _digest(temporary)) != digest:
                 raise ModelCorrupt(f"s3://{bucket}/{key} is not the file it should be: SHA-256 {found}")
-            temporary.chmod(0o644)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise DiskFull(f"{name} ({info.size / 1e6:.0f} MB) could not be written: {error}") from error
     return info.size

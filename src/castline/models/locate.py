@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 from pathlib import Path
 
 from castline.errors import ModelNotFound
 
-#: MTCNN's three nets, as ``castline.models.export`` writes them.
+#: MTCNN's three nets, as ``castline.models.mtcnn_nets`` writes them.
 MTCNN_FILES = {"pnet": "mtcnn-pnet.onnx", "rnet": "mtcnn-rnet.onnx", "onet": "mtcnn-onet.onnx"}
 FACENET_FILE = "facenet-vggface2.onnx"
 #: facenet-pytorch's own file, from which FACENET_FILE is exported.
@@ -17,24 +17,34 @@ DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 DLIB_ONNX_FILE = "dlib-resnet-v1.onnx"
 
 
-def bundled(package: str, relative: str) -> Path | None:
-    """A file inside an installed package, which is found and not imported; None when it is not there.
+def bundled(distribution: str, relative: str) -> Path | None:
+    """A file or folder of an installed package, which is found and not imported; None when it is not there.
 
     Some packages that carry weights import things at their top level that are long gone from Python's
-    standard set-up, so their file is all we take.
+    standard set-up, so their files are all we take.
+
+    Args:
+        distribution: as the package index knows it.
+        relative: to the folder that packages are installed in.
     """
-    spec = importlib.util.find_spec(package)
-    for root in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(root) / relative
-        if path.is_file():
-            return path
-    return None
+    try:
+        path = Path(str(importlib.metadata.distribution(distribution).locate_file(relative)))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return path if path.exists() else None
 
 
 def find_mtcnn(models_dir: Path) -> dict[str, Path] | None:
     """Paths of P-, R- and O-Net by name, or None unless all three are in the folder."""
     paths = {name: models_dir / file for name, file in MTCNN_FILES.items()}
     return paths if all(path.is_file() for path in paths.values()) else None
+
+
+def find_mtcnn_weights() -> dict[str, Path] | None:
+    """Weights of P-, R- and O-Net by name in PyTorch's format, inside the package that carries them, or None."""
+    paths = {name: bundled("facenet-pytorch", f"facenet_pytorch/data/{name}.pt") for name in MTCNN_FILES}
+    found = {name: path for name, path in paths.items() if path is not None}
+    return found if len(found) == len(paths) else None
 
 
 def find_facenet(models_dir: Path) -> Path | None:
@@ -45,7 +55,7 @@ def find_facenet(models_dir: Path) -> Path | None:
 def find_dlib(models_dir: Path) -> Path | None:
     """dlib's ResNet in its own format: the models folder first, then the package that carries it."""
     path = models_dir / DLIB_FILE
-    return path if path.is_file() else bundled("face_recognition_models", f"models/{DLIB_FILE}")
+    return path if path.is_file() else bundled("face_recognition_models", f"face_recognition_models/models/{DLIB_FILE}")
 
 
 def explicit(path: str) -> Path:

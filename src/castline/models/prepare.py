@@ -1,4 +1,4 @@
-"""Makes the ONNX files that are not there yet; what needs torch, in a process of its own."""
+"""Makes the ONNX files that are not there yet; FaceNet's, which needs torch, in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,38 +8,53 @@ import sys
 from pathlib import Path
 
 from castline.errors import ModelError, ModelNotFound
-from castline.models.locate import DLIB_FILE, DLIB_ONNX_FILE, FACENET_WEIGHTS, find_dlib, find_facenet, find_mtcnn
+from castline.models.locate import (
+    DLIB_FILE,
+    DLIB_ONNX_FILE,
+    FACENET_WEIGHTS,
+    find_dlib,
+    find_facenet,
+    find_mtcnn,
+    find_mtcnn_weights,
+)
 
 #: An export takes three seconds, of which two are torch's import; a cold disk multiplies that.
 _EXPORT_TIMEOUT_S = 120
+EXPORT_NEEDS = (
+    "FaceNet must be exported to ONNX once, which needs torch (Castline's extra facenet-export) and facenet-pytorch"
+)
 
 
 def can_export() -> bool:
-    """Whether torch, onnx and facenet-pytorch are installed (none of them is imported to know)."""
+    """Whether what FaceNet's export needs is installed (nothing of it is imported to know)."""
     return all(importlib.util.find_spec(name) is not None for name in ("torch", "onnx", "facenet_pytorch"))
 
 
+def can_make_mtcnn() -> bool:
+    """Whether MTCNN's weights and onnx are installed (neither is imported to know)."""
+    return find_mtcnn_weights() is not None and importlib.util.find_spec("onnx") is not None
+
+
 def ensure_mtcnn(models_dir: Path) -> dict[str, Path]:
-    """Paths of MTCNN's nets by name (``pnet``, ``rnet``, ``onet``); exported first where missing.
+    """Paths of MTCNN's nets by name (``pnet``, ``rnet``, ``onet``); made first where missing (0.3 s, once).
 
     Safe to call from several processes at once: each writes aside and renames.
 
     Raises:
-        ModelNotFound: not in the folder, and nothing here to export them with.
-        ModelError: the export failed.
+        ModelNotFound: not in the folder, and nothing here to make them of.
+        ModelCorrupt: the weights are not MTCNN's.
     """
     found = find_mtcnn(models_dir)
-    if found is None:
-        if not can_export():
-            raise ModelNotFound(
-                f"MTCNN is not in {models_dir}, and cannot be exported: that needs torch, onnx and "
-                "facenet-pytorch installed (once, on any machine)"
-            )
-        _export("mtcnn", str(models_dir))
-        found = find_mtcnn(models_dir)
-    if found is None:
-        raise ModelError(f"the export of MTCNN left no files in {models_dir}")
-    return found
+    if found is not None:
+        return found
+    weights = find_mtcnn_weights()
+    if weights is None:
+        raise ModelNotFound(f"MTCNN is not in {models_dir}, and the package facenet-pytorch is not installed")
+    if importlib.util.find_spec("onnx") is None:
+        raise ModelNotFound(f"MTCNN must be converted to ONNX for {models_dir} first: that needs onnx installed")
+    from castline.models.mtcnn_nets import convert
+
+    return convert(weights, models_dir)
 
 
 def ensure_facenet(models_dir: Path) -> Path:
@@ -55,10 +70,8 @@ def ensure_facenet(models_dir: Path) -> Path:
         if not weights.is_file():
             raise ModelNotFound(f"FaceNet's weights ({FACENET_WEIGHTS}) are not in {models_dir}")
         if not can_export():
-            raise ModelNotFound(
-                f"{weights} must be exported to ONNX first: that needs torch, onnx and facenet-pytorch installed"
-            )
-        _export("facenet", str(models_dir), str(weights))
+            raise ModelNotFound(f"{weights}: {EXPORT_NEEDS}")
+        _export_facenet(models_dir, weights)
         found = find_facenet(models_dir)
     if found is None:
         raise ModelError(f"the export of FaceNet left no file in {models_dir}")
@@ -88,11 +101,10 @@ def ensure_dlib(models_dir: Path) -> Path:
     return convert(weights, target)
 
 
-def _export(*arguments: str) -> None:
-    command = [sys.executable, "-m", "castline.models.export", *arguments]
+def _export_facenet(models_dir: Path, weights: Path) -> None:
     try:
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", "castline.models.export", str(models_dir), str(weights)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -100,6 +112,6 @@ def _export(*arguments: str) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ModelError(f"exporting {arguments[0]} to ONNX took over {_EXPORT_TIMEOUT_S} s") from error
+        raise ModelError(f"exporting FaceNet to ONNX took over {_EXPORT_TIMEOUT_S} s") from error
     if done.returncode != 0:
-        raise ModelError(f"exporting {arguments[0]} to ONNX failed", detail=done.stderr[-4000:])
+        raise ModelError("exporting FaceNet to ONNX failed", detail=done.stderr[-4000:])

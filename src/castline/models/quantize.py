@@ -2,8 +2,8 @@
 
     python -m castline.models.quantize <models folder> [<folder of photos>]
 
-The models folder holds the exported FaceNet (``castline.models.export``) and MTCNN, or what MTCNN is
-exported from. Photos with faces, anywhere below their folder, show the quantiser which values occur
+The models folder holds the exported FaceNet (``castline.models.export``) and MTCNN, or the package
+that carries MTCNN is installed. Photos with faces, anywhere below their folder, show the quantiser which values occur
 inside the net; without them it takes the portraits in ``examples/gallery``. A few dozen photos like
 those to be analysed are better than these six.
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from castline.errors import ModelError
-from castline.models.catalogue import survey
+from castline.models.catalogue import facenet_file, survey
 from castline.models.download import Progress, fetch
 from castline.models.downloads import DOWNLOADS, WHISPER
 from castline.models.prepare import ensure_dlib, ensure_mtcnn
@@ -21,7 +21,7 @@ _BETTER = "`castline models fetch {name}` or CASTLINE_MODELS_DIR gives you {titl
 def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
     """Make ready what the settings ask for, once, so that no two workers do it at a time.
 
-    Exports the face nets, and asks the hub for the Whisper that is named, or for the usual one where speech is
+    Makes the face nets, and asks the hub for the Whisper that is named, or for the usual one where speech is
     left to ``auto`` and no Whisper is here; a hub that refuses costs under two seconds.
 
     Returns:
@@ -34,6 +34,8 @@ def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
         ensure_mtcnn(settings.models_dir)
     if settings.embedder in ("auto", "dlib-resnet-v1"):
         ensure_dlib(settings.models_dir)
+    elif settings.embedder == "facenet-vggface2":
+        facenet_file(settings.models_dir)
     name, _, model = settings.transcriber.partition(":")
     for family in FAMILIES:
         if family.id == name and model and family.installed():

@@ -1,0 +1,208 @@
+"""Reads the tensors of a weights file that PyTorch wrote, without PyTorch.
+
+The format is the one of ``torch.save`` before PyTorch 1.6 (``_legacy_load`` in its ``serialization.py``): five
+pickles (magic number, version of the format, facts about the machine, the state dict, keys of the storages), then
+each storage as a count (int64) and raw little-endian values.
+
+A pickle is a program, and ``pickle.Unpickler`` runs it: told which names it may look up, it still allocates what a
+memo index or a length says, and hashes tuples of tuples of tuples for hours. So the few instructions that a state
+dict consists of are carried out here, on a stack of plain values; nothing is imported, and nothing called but the
+two functions below.
+"""
+
+from __future__ import annotations
+
+import math
+import pickletools
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castline.errors import ModelCorrupt
+
+#: MTCNN's largest net has 1.6 MB.
+_MAX_BYTES = 16 * 2**20
+#: Its pickles have 850 instructions.
+_MAX_STEPS = 20_000
+_MAX_DIMENSIONS = 8
+_MAGIC = 0x1950A86A20F9469CFC6C
+_VERSION = 1001
+
+
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    """A stretch of ``count`` float32 values somewhere behind the pickles."""
+
+    key: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """A view of a storage; offset and strides count values."""
+
+    storage: _Storage
+    offset: int
+    shape: Sequence[int]
+    strides: Sequence[int]
+
+
+def read_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
+    """The tensors of a state dict by name, in the order of the file: float32, read-only views with strides as saved.
+
+    Raises:
+        ModelCorrupt: the file is cut short, of another format, or holds anything but float32 tensors.
+    """
+    with path.open("rb") as file:
+        data = file.read(_MAX_BYTES + 1)
+    try:
+        if len(data) > _MAX_BYTES:
+            raise ValueError(f"it has over {_MAX_BYTES} bytes")
+        return _read(BytesIO(data))
+    except (ValueError, TypeError, LookupError, struct.error) as error:
+        raise ModelCorrupt(f"{path} is not a PyTorch file of float32 tensors", detail=str(error)[:500]) from error
+
+
+def _read(file: BinaryIO) -> dict[str, NDArray[np.float32]]:
+    if _unpickle(file) != _MAGIC or _unpickle(file) != _VERSION:
+        raise ValueError("it does not begin as a PyTorch file of the old format does")
+    if _checked(_unpickle(file), dict).get("little_endian") is not True:
+        raise ValueError("it is not little endian")
+    tensors = _checked(_unpickle(file), dict)
+    storages = {}
+    for key in _checked(_unpickle(file), list):
+        (count,) = struct.unpack("<q", file.read(8))
+        values = file.read(4 * count) if count in range(_MAX_BYTES) else b""
+        if len(values) != 4 * count:
+            raise ValueError("it ends inside a storage")
+        storages[key] = np.frombuffer(values, "<f4")
+    return {name: _view(_checked(tensor, _Tensor), storages) for name, tensor in tensors.items()}
+
+
+def _view(tensor: _Tensor, storages: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """A tensor's values, which are no more than its storage has."""
+    values = storages[tensor.storage.key]
+    shape, strides = tensor.shape, tensor.strides
+    if len(values) != tensor.storage.count or not 1 <= len(shape) == len(strides) <= _MAX_DIMENSIONS:
+        raise ValueError("a tensor does not go with its storage")
+    within = range(len(values) + 1)
+    if not all(number in within for number in (tensor.offset, *shape, *strides)):
+        raise ValueError("a tensor lies outside of its storage")
+    last = tensor.offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    if 0 in shape or math.prod(shape) > len(values) or last >= len(values):
+        raise ValueError("a tensor lies outside of its storage")
+    return np.lib.stride_tricks.as_strided(
+        values[tensor.offset :], shape, [4 * stride for stride in strides], writeable=False
+    )
+
+
+# --- the pickles --------------------------------------------------------------------------------
+
+
+def _ordered_dict() -> dict[str, Any]:
+    return {}
+
+
+def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *gradient: Any) -> _Tensor:
+    numbers = (offset, *_checked(shape, tuple), *_checked(strides, tuple))
+    if any(type(number) is not int for number in numbers):
+        raise TypeError("a tensor's place is not made of integers")
+    return _Tensor(_checked(storage, _Storage), offset, shape, strides)
+
+
+#: What a state dict may name; everything else is refused unseen. The storage's class is only looked at.
+_GLOBALS: dict[Any, Any] = {
+    "collections OrderedDict": _ordered_dict,
+    "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
+    "torch FloatStorage": _Storage,
+}
+
+
+def _checked(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"there is something else where a {kind.__name__} should be")
+    return value
+
+
+def _storage(identity: Any) -> _Storage:
+    """What stands for a storage inside a pickle: its class and key, a device, its count, and no view."""
+    _, kind, key, _, count, _ = _checked(identity, tuple)
+    if kind is not _Storage:
+        raise TypeError("there is a storage of another type than float32")
+    return _Storage(_checked(key, str), _checked(count, int))
+
+
+def _unpickle(file: BinaryIO) -> Any:
+    """Carry out one pickle, from where the file stands to the pickle's end.
+
+    Raises:
+        ValueError, TypeError, LookupError: it is damaged, or does anything that a state dict does not need.
+    """
+    stack: list[Any] = []
+    marked: list[list[Any]] = []
+    memo: dict[Any, Any] = {}
+    for step, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if step >= _MAX_STEPS:
+            raise ValueError(f"a pickle has over {_MAX_STEPS} instructions")
+        match opcode.name:
+            case "PROTO":
+                pass
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode.name])
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINUNICODE":
+                stack.append(argument)
+            case "EMPTY_DICT":
+                stack.append({})
+            case "EMPTY_LIST":
+                stack.append([])
+            case "EMPTY_TUPLE":
+                stack.append(())
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                items = [stack.pop() for _ in range(int(opcode.name[-1]))]
+                stack.append(tuple(reversed(items)))
+            case "MARK":
+                marked.append(stack)
+                stack = []
+            case "TUPLE":
+                items, stack = stack, marked.pop()
+                stack.append(tuple(items))
+            case "APPEND":
+                item = _checked(stack.pop(), str)
+                _checked(stack[-1], list).append(item)
+            case "APPENDS":
+                items, stack = stack, marked.pop()
+                _checked(stack[-1], list).extend(_checked(item, str) for item in items)
+            case "SETITEM":
+                value, name = stack.pop(), stack.pop()
+                _checked(stack[-1], dict)[_checked(name, str)] = value
+            case "SETITEMS":
+                items, stack = stack, marked.pop()
+                names = [_checked(name, str) for name in items[::2]]
+                _checked(stack[-1], dict).update(zip(names, items[1::2], strict=True))
+            case "BINPUT" | "LONG_BINPUT":
+                memo[argument] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(memo[argument])
+            case "GLOBAL":
+                stack.append(_GLOBALS[argument])
+            case "BINPERSID":
+                stack.append(_storage(stack.pop()))
+            case "REDUCE":
+                arguments, function = _checked(stack.pop(), tuple), stack.pop()
+                if function is not _ordered_dict and function is not _rebuild_tensor:
+                    raise TypeError("something is called that is no function")
+                stack.append(function(*arguments))
+            case "BUILD":  # the versions of the net's modules, which say nothing about the tensors
+                stack.pop()
+                _checked(stack[-1], dict)
+            case "STOP":
+                return stack.pop()
+            case _:
+                raise ValueError(f"a pickle does what no state dict needs: {opcode.name}")
+    raise ValueError("a pickle has no end")
