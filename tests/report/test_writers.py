@@ -230,7 +230,7 @@ def test_txt_has_a_line_per_segment(make: Any) -> None:
 def test_json_is_the_transcript_of_the_result(make: Any) -> None:
     result = make.result(segments=[make.segment(1, "é\n", 0, 1, suspect=True, avg_logprob=-0.25)])
     data = json.loads(WRITERS["json"].write(result))
-    assert list(data) == ["engine", "language", "text", "segments", "cues"]
+    assert list(data) == ["engine", "language", "languages", "text", "segments", "cues"]
     assert data == json.loads(result.to_json())["transcript"]
 
 
