@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -111,8 +111,8 @@ def assemble(
         gallery=gallery.fingerprint if gallery else None,
         people=people,
         transcript=Transcript(
-            engine=audio[0][1].transcriber if audio else None,
-            language=_language(audio),
+            engine=_transcriber(part for _, part in audio),
+            language=main_language(audio),
             text=" ".join(segment.text.strip() for segment in segments if not segment.suspect),
             segments=segments,
         ),
@@ -136,7 +136,7 @@ def _in_media(warning: Notice, unit: AudioUnit) -> Notice:
     )
 
 
-def _language(audio: Sequence[tuple[AudioUnit, AudioPart]]) -> str | None:
+def main_language(audio: Sequence[tuple[AudioUnit, AudioPart]]) -> str | None:
     """The language most is said in: where nobody is told, each chunk guesses for itself, music too."""
     seconds: dict[str, float] = {}
     for _, part in audio:
@@ -289,9 +289,14 @@ def _engines(frames: list[FramesPart], audio: list[AudioPart]) -> dict[str, str]
     engines: dict[str, str] = {}
     if frames:
         engines |= {"detector": frames[0].detector, "embedder": frames[0].embedder}
-    if audio:
-        engines["transcriber"] = audio[0].transcriber
+    if transcriber := _transcriber(audio):
+        engines["transcriber"] = transcriber
     return engines
+
+
+def _transcriber(audio: Iterable[AudioPart]) -> str | None:
+    """The first that listened."""
+    return next((part.transcriber for part in audio if part.transcriber), None)
 
 
 def _timings(usages: Sequence[Usage]) -> tuple[StageTiming, ...]:

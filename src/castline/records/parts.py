@@ -87,9 +87,13 @@ class FramesPart(Record):
 
 
 class AudioPart(Record):
+    """Attributes:
+    transcriber: id of the engine with its model; None where there was none, and nobody listened.
+    """
+
     kind: Literal["audio"] = "audio"
     unit: str
-    transcriber: str
+    transcriber: str | None
     language: str | None
     segments: tuple[Segment, ...]
     warnings: tuple[Notice, ...] = ()
