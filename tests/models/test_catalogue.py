@@ -137,7 +137,7 @@ def test_survey_names_the_source_of_what_is_there_and_the_lack_of_the_rest(model
 
 
 def test_bundled_files_are_found_without_importing_their_package():
-    found = locate.bundled("pytest", "__init__.py")
+    found = locate.bundled("pytest", "pytest/__init__.py")
     assert found is not None and found.name == "__init__.py"
     assert locate.bundled("pytest", "no/such/file") is None
     assert locate.bundled("no_such_package", "file") is None

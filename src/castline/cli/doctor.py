@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from castline.errors import CastlineError
-from castline.models.report import engine_lines
+from castline.models.report import engine_lines, language_line
 from castline.settings import settings
 
 _MIN_FREE_GB = 2.0
@@ -35,7 +35,7 @@ def _checks() -> Iterator[tuple[bool, str]]:
     config = settings()
     yield sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"
     yield _ffmpeg()
-    yield from ((True, line) for line in engine_lines(config))
+    yield from ((True, line) for line in (*engine_lines(config), language_line(config)) if line)
     if importlib.util.find_spec("torch"):
         yield _torch()
     config.state_dir.mkdir(parents=True, exist_ok=True)

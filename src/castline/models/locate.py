@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 from pathlib import Path
 
 from castline.errors import ModelNotFound
@@ -17,18 +17,21 @@ DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 DLIB_ONNX_FILE = "dlib-resnet-v1.onnx"
 
 
-def bundled(package: str, relative: str) -> Path | None:
-    """A file inside an installed package, which is found and not imported; None when it is not there.
+def bundled(distribution: str, relative: str) -> Path | None:
+    """A file or folder of an installed package, which is found and not imported; None when it is not there.
 
     Some packages that carry weights import things at their top level that are long gone from Python's
-    standard set-up, so their file is all we take.
+    standard set-up, so their files are all we take.
+
+    Args:
+        distribution: as the package index knows it.
+        relative: to the folder that packages are installed in.
     """
-    spec = importlib.util.find_spec(package)
-    for root in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(root) / relative
-        if path.is_file():
-            return path
-    return None
+    try:
+        path = Path(str(importlib.metadata.distribution(distribution).locate_file(relative)))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return path if path.exists() else None
 
 
 def find_mtcnn(models_dir: Path) -> dict[str, Path] | None:
@@ -45,7 +48,7 @@ def find_facenet(models_dir: Path) -> Path | None:
 def find_dlib(models_dir: Path) -> Path | None:
     """dlib's ResNet in its own format: the models folder first, then the package that carries it."""
     path = models_dir / DLIB_FILE
-    return path if path.is_file() else bundled("face_recognition_models", f"models/{DLIB_FILE}")
+    return path if path.is_file() else bundled("face_recognition_models", f"face_recognition_models/models/{DLIB_FILE}")
 
 
 def explicit(path: str) -> Path:
