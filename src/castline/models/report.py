@@ -110,7 +110,7 @@ def _speech(settings: Settings, refusal: str) -> str:
         missed = (f"{info.id}: {_homely(info.reason)}" for info in survey_transcribers(settings))
         said = [f"none available, so nobody listens ({'; '.join(missed)})"]
     said += [_homely(error.message) for error in searched.damaged if best]
-    said += [refusal] if refusal else []
+    said += [f"{refusal} (asked at most once a day)"] if refusal else []
     if best is None or best.package:
         said.append(
             _BETTER.format(name=WHISPER, title=f"Whisper {WHISPER.partition(':')[2]}, which knows 99 languages")
