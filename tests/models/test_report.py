@@ -59,7 +59,8 @@ def embedded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tm
 
 def _settings(folder: Path, **changes: object) -> Settings:
     """The face nets are no matter here."""
-    return Settings(models_dir=folder, detector="mtcnn:there", embedder="arcface:there", **changes)
+    nets = {"detector": "mtcnn:there", "embedder": "arcface:there"}
+    return Settings(**{"models_dir": folder, "state_dir": folder / "state", **nets, **changes})
 
 
 def _speech(lines: list[str]) -> str:
@@ -83,7 +84,7 @@ def test_the_hub_is_asked_once_a_day(hub: Hub, tmp_path: Path) -> None:
     first, second = (_speech(prepare(_settings(tmp_path))) for _ in range(2))
     assert first == second
     assert hub.asked == [WHISPER] == ["faster-whisper:base"]
-    mark = tmp_path / ".hub-refused"
+    mark = tmp_path / "state" / "hub-refused"
     for age in (25 * 3600, -3600):  # long ago; a clock that was wrong
         os.utime(mark, (time.time() - age,) * 2)
         prepare(_settings(tmp_path))
@@ -115,8 +116,9 @@ def test_a_name_asked_for_is_prepared_and_nothing_else(hub: Hub, tmp_path: Path)
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    line = _speech(prepare(_settings(tmp_path / "file" / "models")))
-    assert _REFUSES in line
+    for _ in range(2):
+        assert _REFUSES in _speech(prepare(_settings(tmp_path, state_dir=tmp_path / "file" / "state")))
+    assert len(hub.asked) == 2
 
 
 def test_a_damaged_package_is_said(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

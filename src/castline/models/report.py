@@ -18,8 +18,8 @@ from castline.speech.declared import FAMILIES, FASTER_WHISPER, english_only
 
 _TITLES = {"detector": "faces found by", "embedder": "faces known by", "transcriber": "speech"}
 _BETTER = "`castline models fetch {name}` or CASTLINE_MODELS_DIR gives you {title}"
-#: Beside the models: what the hub said when it gave us none. It is not asked again before its file is so old.
-_REFUSAL, _ASK_AGAIN_S = ".hub-refused", 24 * 3600.0
+#: In the state folder: what the hub said when it gave us none. It is not asked again before its file is so old.
+_REFUSAL, _ASK_AGAIN_S = "hub-refused", 24 * 3600.0
 
 
 def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
@@ -46,23 +46,23 @@ def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
     refusal = ""
     here = any(family.installed() and find.in_folder(family, settings.models_dir) for family in FAMILIES)
     if settings.transcriber == "auto" and FASTER_WHISPER.installed() and not here:
-        refusal = _ask_hub(settings.models_dir, progress)
+        refusal = _ask_hub(settings, progress)
     return engine_lines(settings, refusal)
 
 
-def _ask_hub(models_dir: Path, progress: Progress | None) -> str:
+def _ask_hub(settings: Settings, progress: Progress | None) -> str:
     """Fetch the usual Whisper; why it did not come, or nothing."""
-    said = models_dir / _REFUSAL
+    said = settings.state_dir / _REFUSAL
     try:
         if 0 <= time.time() - said.stat().st_mtime < _ASK_AGAIN_S:
             return said.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         pass  # never refused, as far as we know
     try:
-        fetch(WHISPER, models_dir, progress)
+        fetch(WHISPER, settings.models_dir, progress)
     except ModelError as error:
         try:
-            models_dir.mkdir(parents=True, exist_ok=True)
+            said.parent.mkdir(parents=True, exist_ok=True)
             said.write_text(error.message, encoding="utf-8")
         except OSError:
             pass  # a folder that cannot be written costs the question every time
