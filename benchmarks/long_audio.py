@@ -224,7 +224,7 @@ def _text(words: Sequence[Word]) -> str:
 
 def load() -> None:
     global _transcriber
-    _transcriber = load_transcriber(Settings(transcriber="pocketsphinx"))
+    _transcriber = load_transcriber(Settings(transcriber="faster-whisper:tiny.en"))
 
 
 def _hear(samples: NDArray[np.int16]) -> tuple[Segment, ...]:

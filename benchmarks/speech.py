@@ -1,6 +1,6 @@
 """Speech: what our way to a part adds to the engine, what a second process gives, whether memory grows.
 
-The engine is PocketSphinx, because it is always there; the voice is the demo's.
+The engine is Whisper's tiny.en, because a package brings it along; the voice is the demo's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GROWTH_CHUNKS = 100
 GROWTH_CHUNK_S = 20.0
 _WARM_UP = 10  # chunks until allocators and the engine's tables have their size
 
-_settings = Settings(transcriber="pocketsphinx", threads=1)
+_settings = Settings(transcriber="faster-whisper:tiny.en", threads=1)
 _engines: Engines | None = None
 
 

@@ -82,12 +82,13 @@ def _people(wanted: Mapping[str, frozenset[str]], results: Mapping[str, Result |
 
 
 def _words(references: Mapping[str, str], results: Mapping[str, Result | None], limit: float) -> Finding:
-    from castline.evaluation.normalise import normalise  # late: it brings the speech engines' audio code along
-    from castline.evaluation.speech import add_up, count_errors
+    # Late: it brings the speech engines' audio code along.
+    from castline.evaluation.speech import add_up, count_normalised
 
     heard = {media: result.transcript.text if (result := results[media]) else "" for media in references}
+    languages = {media: result.transcript.language if (result := results[media]) else None for media in references}
     try:
-        errors = {media: count_errors(normalise(said), normalise(heard[media])) for media, said in references.items()}
+        errors = {media: count_normalised(said, heard[media], languages[media]) for media, said in references.items()}
     except EvaluationError as error:
         raise CannotCheck(error.message) from error
     total = add_up(errors.values())

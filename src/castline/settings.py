@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     chunk_s: float = 60.0
     """Wanted length of one stage-1 audio chunk in seconds."""
     language: str | None = None
-    """Language of the speech (BCP-47), or unset to detect."""
+    """Language of the speech (BCP-47), or unset to detect; a model that knows only English takes all for English."""
     task: Literal["transcribe", "translate"] = "transcribe"
     """``transcribe``, or ``translate`` into English."""
     prompt: str | None = None
@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     embedder: str = "auto"
     """Face embedder; see ``castline models list``."""
     transcriber: str = "auto"
-    """Speech engine; see ``castline models list``."""
+    """Speech engine, with ``:model`` if one is meant (``faster-whisper:small``); see ``castline models list``."""
     models_dir: Path = Path.home() / ".cache" / "castline" / "models"
     """Folder of model files, searched before anything bundled."""
     model_storage: Literal["image", "efs", "s3"] = "image"

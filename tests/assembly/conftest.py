@@ -26,6 +26,7 @@ from castline.records import (
     Gallery,
     KnownFace,
     Manifest,
+    Notice,
     Options,
     Segment,
     Source,
@@ -111,13 +112,20 @@ class Make:
         return AudioUnit(index=index, start_s=start_s, end_s=end_s, hard_cut=hard_cut)
 
     def audio_part(
-        self, index: int, *segments: Segment, language: str | None = "en", steps: dict[str, float] | None = None
+        self,
+        index: int,
+        *segments: Segment,
+        language: str | None = "en",
+        steps: dict[str, float] | None = None,
+        transcriber: str | None = "faster-whisper:tiny.en",
+        warnings: Sequence[Notice] = (),
     ) -> AudioPart:
         return AudioPart(
             unit=f"audio-{index:04d}",
-            transcriber="pocketsphinx-en-us",
+            transcriber=transcriber,
             language=language,
             segments=segments,
+            warnings=tuple(warnings),
             usage=Usage(stage="speech", seconds=2.0, memory_mb=2048, steps=steps or {}),
         )
 

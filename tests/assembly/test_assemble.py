@@ -55,9 +55,23 @@ def test_a_complete_run(make) -> None:
     assert [sighting.time_s for track in ada.tracks for sighting in track.sightings] == [0, 1, 2, 3]
     assert result.transcript.text == "hello world bye"
     assert [segment.start_s for segment in result.transcript.segments] == [1.0, 5.5]
-    assert (result.transcript.engine, result.transcript.language) == ("pocketsphinx-en-us", "en")
-    assert result.engines == {"detector": "mtcnn", "embedder": make.model, "transcriber": "pocketsphinx-en-us"}
+    assert (result.transcript.engine, result.transcript.language) == ("faster-whisper:tiny.en", "en")
+    assert result.engines == {"detector": "mtcnn", "embedder": make.model, "transcriber": "faster-whisper:tiny.en"}
     assert Result.from_json(result.to_json()) == result
+
+
+def test_chunks_nobody_listened_to_take_nothing_from_the_others(make) -> None:
+    unheard = Notice(code="no_speech_engine", message="nobody listened")
+    parts = {
+        "audio-0000": make.audio_part(0, language=None, transcriber=None, warnings=[unheard]),
+        "audio-0001": make.audio_part(1, make.segment((0.5, 1.0, "bye"))),
+        "audio-0002": make.audio_part(2, language=None, transcriber=None, warnings=[unheard]),
+    }
+    manifest = make.manifest(*(make.audio_unit(at, 3.0 * at, 3.0 * at + 3) for at in range(3)))
+    result = assemble(manifest, parts, {}, None).result
+    assert (result.status, result.warnings) == ("complete", (unheard,))
+    assert (result.transcript.engine, result.transcript.text) == ("faster-whisper:tiny.en", "bye")
+    assert result.engines == {"transcriber": "faster-whisper:tiny.en"}
 
 
 def test_order_of_arrival_changes_no_byte(make) -> None:

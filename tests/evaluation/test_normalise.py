@@ -50,75 +50,74 @@ def test_plain_takes_off_case_and_punctuation_only(text: str, expected: str) -> 
         ("Dr. and Mrs. Smith", "doctor and missus smith"),
         ("Uh, I, um, see. Hmm", "i see"),
         ("[applause] yes (inaudible) <noise>", "yes"),
-        ("don't", "do not"),
-        ("won't can't cannot shan't", "will not can not can not shall not"),
+        ("don't, won’t, can't", "do not will not can not"),
         ("it's been, he's gone", "it has been he has gone"),
         ("it's here; that’s who's there", "it is here that is who is there"),
         ("they're I'm we've you'll", "they are i am we have you will"),
         ("I'd been, I'd go", "i had been i would go"),
         ("let's; gonna, wanna", "let us going to want to"),
-        ("bread & butter", "bread and butter"),
-        ("OK 50%", "okay fifty per cent"),
+        ("the colour of honour", "the color of honor"),
+        ("50%", "fifty per cent"),
+        ("the twenty-first", "the 21st"),
         ("1,250,000", "one million two hundred and fifty thousand"),
         ("2 million", "two million"),
         ("3.5", "three point five"),
         ("$5", "five dollars"),
-        ("a hundred men", "100 men"),
         ("nineteen hundred", "1900"),
         ("in eighteen thirteen", "in 1813"),
         ("nineteen ninety-nine was", "1999 was"),
-        ("a thousand and one nights", "1001 nights"),
-        ("two thousand three thousand", "2000 3000"),
-        ("one hundred two hundred", "100 200"),
-        ("twenty thirty thousand", "20 30000"),
         ("Café naïve", "cafe naive"),
-    ],
-)
-def test_one_spelling_for_what_sounds_the_same(one: str, other: str) -> None:
-    assert normalise(one) == normalise(other)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("John's", "johns"),
-        ("two and three", "2 and 3"),
-        ("one two three", "1 2 3"),
-        ("sixty zero", "60 0"),
-        ("zero thousand", "0 thousand"),
-        ("two hundred and", "200 and"),
-        ("a hundredfold, hundreds, thousand", "a hundredfold hundreds thousand"),
-        ("umbrella, erect", "umbrella erect"),
-        ("o'clock", "oclock"),
-        ("", ""),
         ("uh", ""),
     ],
 )
-def test_what_is_left_as_it_is(text: str, expected: str) -> None:
-    assert normalise(text) == expected
+def test_one_spelling_for_what_is_said_alike_in_english(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other) == normalise(one, "en-GB")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("two men", "three men"),
+        ("is not", "is"),
+        ("fifteen", "fifty"),
+        ("$5", "$6"),
+        ("cat", "cats"),
+        ("I will", "I would"),
+        ("the twenty-first", "the twenty-second"),
+    ],
+)
+def test_what_is_not_said_alike_still_differs(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("Ça va? «Très bien»!", "fr", "ça va très bien"),
+        ("Straße – 25 Männer [Applaus]", "de-AT", "straße 25 männer"),
+        ("Um zehn, eh?", "pt-BR", "um zehn eh"),  # not a filler: "um" is a word of Portuguese
+    ],
+)
+def test_other_languages_keep_their_words(text: str, language: str, expected: str) -> None:
+    assert normalise(text, language) == expected
 
 
 @given(st.integers(0, 999_999))
 def test_numbers_in_words_are_their_digits(number: int) -> None:
-    assert normalise(_spoken(number)) == str(number) == normalise(f"{number:,}")
+    said = "one" if number == 1 else str(number)  # alone it is more often a pronoun
+    assert normalise(_spoken(number)) == said == normalise(f"{number:,}")
 
 
-def test_every_number_below_a_hundred() -> None:
-    for number in range(100):
-        assert normalise(f"the {_spoken(number)} men") == f"the {number} men"
-
-
-@given(st.text(max_size=60))
-def test_any_text_becomes_words_with_single_spaces(text: str) -> None:
-    for found in (plain(text), normalise(text)):
+@given(st.text(max_size=60), st.sampled_from([None, "en", "de", "hi"]))
+def test_any_text_becomes_words_with_single_spaces(text: str, language: str | None) -> None:
+    for found in (plain(text), normalise(text, language)):
         assert found == " ".join(found.split())
-        assert "'" not in found
+    assert "'" not in plain(text)
     assert plain(plain(text)) == plain(text)
 
 
 @given(st.lists(st.sampled_from([*_ONES, *_TENS, *"hundred thousand million a and 5 20 men".split()]), max_size=8))
-def test_any_words_around_numbers_are_survived(words: list[str]) -> None:
+def test_words_around_numbers_are_kept(words: list[str]) -> None:
     found = normalise(" ".join(words)).split()
     assert bool(found) == bool(words)
     assert found.count("men") == words.count("men")
-    assert normalise(" ".join(found)).count("men") == words.count("men")

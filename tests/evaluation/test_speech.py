@@ -241,9 +241,10 @@ def test_a_damaged_file_is_heard_as_far_as_it_goes_and_says_so(
     assert file["warnings"][0] in found.output
 
 
-def test_without_jiwer_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(EvaluationError, match="pip install jiwer"):
+@pytest.mark.parametrize("missing", ["jiwer", "whisper-normalizer"])
+def test_without_its_packages_it_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing.replace("-", "_") else name)
+    with pytest.raises(EvaluationError, match=f"pip install {missing}"):
         check_countable()
 
 
@@ -252,13 +253,13 @@ def test_the_command_prints_files_and_a_total(
 ) -> None:
     (tmp_path / "one [1].flac").write_bytes(odd_media["voice.flac"].read_bytes())
     (tmp_path / "two.ogg").write_bytes(odd_media["voice.ogg"].read_bytes())
-    table = _table(tmp_path / "said.tsv", "one [1].flac\tW6, twenty-five", "two.ogg\tw6")
+    table = _table(tmp_path / "said.tsv", "one [1].flac\tUh, W6, no.", "two.ogg\tw6")
     found = run(table, "--json", tmp_path / "out" / "n.json")
     assert found.exit_code == 0, found.output
     lines = [" ".join(line.split()) for line in found.output.splitlines() if line]
     assert lines[0] == "said.tsv 2 files, 4 words; Pitch (pitch)"
-    assert any(line.startswith("one [1].flac 2.0 s 0.") and "66.7% 0/2/0 50.0% 0/1/0" in line for line in lines)
-    assert any(line.startswith("total 4.0 s 0.") and "50.0% 0/2/0 33.3% 0/1/0" in line for line in lines)
+    assert any(line.startswith("one [1].flac 2.0 s 0.") and "66.7% 0/2/0 33.3% 0/1/0" in line for line in lines)
+    assert any(line.startswith("total 4.0 s 0.") and "50.0% 0/2/0 20.0% 0/1/0" in line for line in lines)
     numbers = json.loads((tmp_path / "out" / "n.json").read_text())
     assert numbers["raw"] == {"words": 4, "substitutions": 0, "deletions": 2, "insertions": 0, "wer": 0.5}
     assert numbers["files"][0]["heard"] == "w6"
@@ -285,13 +286,13 @@ def test_errors_are_one_friendly_line(
     assert found.stderr.count("\n") == 1
 
 
-def test_the_bundled_engine_on_the_demo(run: Run, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+def test_the_embedded_model_on_the_demo(run: Run, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
     ffmpeg("-i", _DEMO, "-t", 3, "-c", "copy", tmp_path / "hello.mp4")
     table = _table(tmp_path / "said.tsv", "hello.mp4\tHello, and welcome to this short film.")
-    found = run(table, "--transcriber", "pocketsphinx", "--json", tmp_path / "n.json")
+    found = run(table, "--transcriber", "faster-whisper:tiny.en", "--json", tmp_path / "n.json")
     assert found.exit_code == 0, found.output
     numbers = json.loads((tmp_path / "n.json").read_text())
-    assert numbers["engine"] == "pocketsphinx-en-us"
+    assert numbers["engine"] == "faster-whisper:tiny.en"
     assert numbers["raw"]["words"] == 7
     assert numbers["raw"]["wer"] <= 2 / 7
 
@@ -307,12 +308,12 @@ def test_short_recordings_and_a_voice_note(run: Run, shared_data: Path, tmp_path
         f"{folder}/whatsapp_style_opus/PTT_1272-128104-0000.opus\t{said['librispeech/1272-128104-0000.wav'].reference}"
     )
     table = _table(tmp_path / "t.tsv", *rows)
-    found = run(table, "--transcriber", "pocketsphinx", "--json", tmp_path / "n.json")
+    found = run(table, "--transcriber", "faster-whisper:tiny.en", "--json", tmp_path / "n.json")
     assert found.exit_code == 0, found.output
     numbers = json.loads((tmp_path / "n.json").read_text())
     assert [len(plain(file["reference"]).split()) for file in numbers["files"]] == [4, 7, 8, 17]
     *short, note = numbers["files"]
     kinds = ("substitutions", "deletions", "insertions")
     assert sum(file["raw"][kind] for file in short for kind in kinds) <= 4, "of 19 words"
-    # "mister" is heard as "mr", "we are" as "we're".
-    assert note["normalised"]["wer"] < 0.15 < note["raw"]["wer"] < 0.35
+    # "mister" is heard as "Mr.".
+    assert note["normalised"]["wer"] < note["raw"]["wer"] < 0.2

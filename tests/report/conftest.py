@@ -115,7 +115,7 @@ class Make:
                 audio=AudioStream(codec="aac", sample_rate=48000, channels=2),
             ),
             "duration_s": 60.0,
-            "engines": {"detector": "mtcnn", "embedder": "dlib-resnet-v1", "transcriber": "pocketsphinx"},
+            "engines": {"detector": "mtcnn", "embedder": "dlib-resnet-v1", "transcriber": "faster-whisper:tiny.en"},
             "gallery": "g1",
             "people": tuple(people),
             "transcript": self.transcript(segments),

@@ -1,4 +1,4 @@
-"""Real speech, taken from the demo."""
+"""Real speech, taken from the demo, and the smallest of nets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from benchmarks.random_whisper import MICRO, random_net, write_ctranslate2, write_ggml, write_openai
 from castline.media.chunks import SAMPLE_RATE
+from castline.speech.declared import FASTER_WHISPER, OPENAI_WHISPER, WHISPER_CPP
 
 _DEMO = Path(__file__).parents[2] / "examples" / "demo.mp4"
 
@@ -22,3 +24,14 @@ def speech(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]
     ffmpeg("-i", _DEMO, "-vn", "-t", 4, "-ac", 1, "-ar", SAMPLE_RATE, path)
     samples: NDArray[np.float32] = soundfile.read(path, dtype="float32")[0]
     return samples
+
+
+@pytest.fixture(scope="session")
+def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One net in every format, as the model ``base``."""
+    folder = tmp_path_factory.mktemp("nets")
+    net = random_net(MICRO)
+    write_ctranslate2(folder / FASTER_WHISPER.file("base"), net)
+    write_ggml(folder / WHISPER_CPP.file("base"), net)
+    write_openai(folder / OPENAI_WHISPER.file("base"), net)
+    return folder

@@ -15,23 +15,23 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.random_whisper import MICRO, random_net, write_ctranslate2, write_ggml, write_openai
-from castline.errors import ModelCorrupt, ModelNotFound
+from castline.errors import ModelCorrupt, ModelNotFound, NoSpeechEngine
 from castline.models.downloads import DOWNLOADS, Download
+from castline.models.packages import PACKAGES
 from castline.settings import Settings
 from castline.speech import load_transcriber, names_pattern, survey_transcribers
-from castline.speech.choose import ensure_model, find_model
+from castline.speech.choose import ensure_model
 from castline.speech.declared import (
     CHOICES,
     ENGINES,
     FAMILIES,
     FASTER_WHISPER,
     MODELS,
-    OPENAI_WHISPER,
     WHISPER_CPP,
     Family,
 )
 from castline.speech.faster_whisper_engine import REQUIRED_FILES
+from castline.speech.find import find_model
 
 Make = Callable[..., Path]
 
@@ -56,15 +56,11 @@ def nonsense(tmp_path: Path) -> Make:
     return make
 
 
-@pytest.fixture(scope="session")
-def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One net in every format, as the model ``base``."""
-    folder = tmp_path_factory.mktemp("nets")
-    net = random_net(MICRO)
-    write_ctranslate2(folder / FASTER_WHISPER.file("base"), net)
-    write_ggml(folder / WHISPER_CPP.file("base"), net)
-    write_openai(folder / OPENAI_WHISPER.file("base"), net)
-    return folder
+@pytest.fixture(autouse=True)
+def no_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no package carried weights; those are in test_packages.py."""
+    for name in list(PACKAGES):
+        monkeypatch.delitem(PACKAGES, name)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -113,26 +109,22 @@ def test_a_folder_that_is_not_there_is_no_folder(tmp_path: Path) -> None:
 
 
 def test_the_pattern_knows_the_names() -> None:
-    valid = ["auto", "pocketsphinx", *(family.id for family in FAMILIES)]
+    valid = ["auto", *(family.id for family in FAMILIES)]
     valid += [f"{family.id}:{model}" for family in FAMILIES for model in (*MODELS, "/a path/to.it")]
     pattern = re.compile(names_pattern())
     assert all(pattern.search(name) for name in valid)
     assert not any(
-        pattern.search(name) for name in ("", "whisper", "whisper:x", "whisperXcpp", "auto:base", "faster-whisper:")
+        pattern.search(name)
+        for name in ("", "whisper", "whisper:x", "whisperXcpp", "auto:base", "faster-whisper:", "pocketsphinx")
     )
-    assert [choice.removesuffix("[:MODEL]") for choice in CHOICES] == [
-        "auto",
-        *(f.id for f in FAMILIES),
-        "pocketsphinx",
-    ]
+    assert [choice.removesuffix("[:MODEL]") for choice in CHOICES] == ["auto", *(family.id for family in FAMILIES)]
 
 
-@pytest.mark.parametrize("name", ["auto", "pocketsphinx"])
-def test_without_weights_pocketsphinx_is_taken_and_says_why(name: str, tmp_path: Path) -> None:
-    info = load_transcriber(_settings(tmp_path, name)).info
-    assert (info.id, info.source) == ("pocketsphinx-en-us", "bundled")
-    assert info.reason.startswith("PocketSphinx (bundled)")
-    assert info.reason.endswith("as asked for" if name == "pocketsphinx" else f"weights are not in {tmp_path}")
+def test_without_weights_there_is_no_engine_and_it_says_why(tmp_path: Path) -> None:
+    with pytest.raises(NoSpeechEngine, match="there is no speech engine here") as caught:
+        load_transcriber(_settings(tmp_path, "auto"))
+    assert caught.value.message.count(f"weights are not in {tmp_path}") == len(FAMILIES)
+    assert not caught.value.retryable
 
 
 @every_family
@@ -162,19 +154,20 @@ def test_a_model_of_one_s_own(family: Family, nets: Path, tmp_path: Path) -> Non
 
 @every_family
 def test_an_engine_asked_for_and_not_there(family: Family, tmp_path: Path) -> None:
-    instead = r"CASTLINE_TRANSCRIBER=auto would take PocketSphinx .*bundled"
+    instead = "CASTLINE_TRANSCRIBER=auto would find none either"
     with pytest.raises(
-        ModelNotFound, match=rf"weights are not in .*models fetch {family.id}:base.en.*{instead}"
+        ModelNotFound, match=rf"weights are not in .*models fetch {family.id}:base`.*{instead}"
     ) as caught:
         load_transcriber(_settings(tmp_path, family.id))
     assert not caught.value.retryable
+    assert not isinstance(caught.value, NoSpeechEngine)
     with pytest.raises(ModelNotFound, match=rf"no model 'huge'.* tiny\.en; {instead}"):
         load_transcriber(_settings(tmp_path, f"{family.id}:huge"))
 
 
 @pytest.mark.parametrize(
     "name",
-    ["siri", "whisper", "whisper:/tmp", "pocketsphinx:/tmp", "auto:/tmp", "", "Faster-Whisper", "faster-whisper:"],
+    ["siri", "whisper", "whisper:/tmp", "pocketsphinx", "auto:/tmp", "", "Faster-Whisper", "faster-whisper:"],
 )
 def test_unknown_names_are_refused_with_the_known_ones(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="known: auto, faster-whisper") as caught:
@@ -186,7 +179,8 @@ def test_unknown_names_are_refused_with_the_known_ones(name: str, tmp_path: Path
 def test_an_engine_that_is_not_installed(missing: Family, nets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     family = replace(missing, package="a_package_nobody_has")
     families = tuple(family if known is missing else known for known in FAMILIES)
-    monkeypatch.setattr("castline.speech.choose.FAMILIES", families)
+    for module in ("choose", "find"):
+        monkeypatch.setattr(f"castline.speech.{module}.FAMILIES", families)
     with pytest.raises(ModelNotFound, match=rf"not installed: pip install 'castline\[{missing.info.extra}\]'"):
         load_transcriber(_settings(nets, missing.id))
     assert load_transcriber(_settings(nets, "auto")).info.id != f"{missing.id}:base"
@@ -200,10 +194,10 @@ def test_a_model_without_a_known_digest_is_not_downloaded(tmp_path: Path) -> Non
 def test_the_survey_says_where_engines_would_come_from(nonsense: Make, tmp_path: Path) -> None:
     found = survey_transcribers(Settings(models_dir=tmp_path))
     assert [info.id for info in found] == [info.id for info in ENGINES]
-    assert [info.source for info in found] == ["", "", "", "bundled"]
-    assert all(info.reason.endswith(f"weights are not in {tmp_path}") for info in found[:-1])
+    assert [info.source for info in found] == ["", "", ""]
+    assert all(info.reason.endswith(f"weights are not in {tmp_path}") for info in found)
     paths = [nonsense(family.file("tiny")) for family in FAMILIES]
-    assert [info.source for info in survey_transcribers(Settings(models_dir=tmp_path))[:-1]] == list(map(str, paths))
+    assert [info.source for info in survey_transcribers(Settings(models_dir=tmp_path))] == list(map(str, paths))
 
 
 def test_downloads_land_where_the_engines_look() -> None:
@@ -257,7 +251,8 @@ def hub(nets: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 @every_family
 def test_a_usual_name_is_downloaded_once(family: Family, hub: list[str], tmp_path: Path) -> None:
-    assert load_transcriber(_settings(tmp_path, "auto")).info.id == "pocketsphinx-en-us"
+    with pytest.raises(NoSpeechEngine):
+        load_transcriber(_settings(tmp_path, "auto"))
     assert hub == []
     for _ in range(2):
         assert load_transcriber(_settings(tmp_path, f"{family.id}:base")).info.id == f"{family.id}:base"
@@ -313,7 +308,7 @@ def test_a_hub_that_refuses_costs_little_and_says_what_else_there_is(
     closed = tuple(replace(entry, url="http://127.0.0.1:9/closed") for entry in entries)
     monkeypatch.setitem(DOWNLOADS, f"{family.id}:base", closed)
     start = time.monotonic()
-    with pytest.raises(ModelNotFound, match=r"cannot be reached.*auto would take PocketSphinx") as caught:
+    with pytest.raises(ModelNotFound, match=r"cannot be reached.*auto would find none either") as caught:
         load_transcriber(_settings(tmp_path, f"{family.id}:base"))
     assert time.monotonic() - start < 2
     assert "\n" not in caught.value.message

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 
 import pytest
 
 from castline import keys
-from castline.errors import DiskFull, GalleryError, ModelNotFound, StorageError
+from castline.errors import (
+    DiskFull,
+    GalleryError,
+    ModelCorrupt,
+    ModelError,
+    ModelNotFound,
+    NoSpeechEngine,
+    StorageError,
+)
 from castline.events import object_created
-from castline.records import AudioPart, ErrorPart, FramesPart
+from castline.records import AudioPart, ErrorPart, FramesPart, Segment
 from castline.stages.analyse import analyse_event, embed_photo
 
 
@@ -37,6 +46,60 @@ def test_an_audio_unit_becomes_a_part(world) -> None:
     assert [segment.text for segment in part.segments] == ["hello"]
     assert part.usage.stage == "speech"
     assert world.engines.detector.calls == 0
+
+
+class _Deaf:
+    """Engines of a machine without a model to read speech with."""
+
+    def __init__(self, world, error: ModelError) -> None:
+        self.detector, self.embedder = world.engines.detector, world.engines.embedder
+        self._error = error
+
+    @property
+    def transcriber(self):
+        raise self._error
+
+
+def test_without_any_speech_engine_people_are_found_and_it_is_said(world) -> None:
+    units = world.split(colours=("red", "green"), chunks=2)
+    world.engines = _Deaf(world, NoSpeechEngine("no weights"))
+    world.analyse(*units)
+    part = AudioPart.from_json(world.store.get(world.settings.output_bucket, units[-1].part_key))
+    assert (part.transcriber, part.language, part.segments) == (None, None, ())
+    assert [warning.code for warning in part.warnings] == ["no_speech_engine"]
+    result = world.result()
+    assert (result.status, result.failures, result.error) == ("complete", (), None)
+    assert len(result.people) == 2
+    assert (result.transcript.engine, result.transcript.text) == (None, "")
+    assert result.engines == {"detector": "fake-detector", "embedder": "dlib-resnet-v1"}
+    (warning,) = result.warnings
+    assert (warning.code, warning.start_s) == ("no_speech_engine", None)
+    assert "nobody listened" in str(warning)
+
+
+@pytest.mark.parametrize("error", [ModelNotFound("whisper.cpp is not installed"), ModelCorrupt("damaged")])
+def test_an_engine_asked_for_by_name_and_missing_stays_an_error(world, error: ModelError) -> None:
+    _, audio = world.split()
+    world.engines = _Deaf(world, error)
+    world.analyse(audio)
+    assert world.store.get(world.settings.output_bucket, audio.part_key) is None
+    assert ErrorPart.from_json(world.store.get(world.settings.output_bucket, audio.error_key)).error.code == error.code
+
+
+@pytest.mark.parametrize(
+    ("language", "script", "codes"),
+    [
+        (None, ("hello",), ["language_guessed"]),
+        ("en", ("hello",), []),
+        (None, (), []),  # whichever language nobody spoke
+    ],
+)
+def test_a_model_that_knows_only_english_says_so(world, monkeypatch, language, script, codes) -> None:
+    monkeypatch.setattr(world.engines.transcriber, "info", replace(world.engines.transcriber.info, languages=("en",)))
+    world.engines.transcriber.script = tuple(Segment(start_s=0, end_s=1, text=text) for text in script)
+    world.settings = world.settings.model_copy(update={"language": language})
+    world.analyse(*world.split())
+    assert [warning.code for warning in world.result().warnings] == codes
 
 
 def test_a_repeated_event_writes_nothing_and_runs_no_model(world) -> None:

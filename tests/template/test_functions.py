@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.template.conftest import NETWORK, of_type, resolver
+from tests.template.conftest import NETWORK, ROOT, of_type, resolver
 
 
 def test_stage_functions_retry_twice_and_then_tell_the_topic(transformed: dict[str, Any]) -> None:
@@ -74,6 +74,20 @@ def test_the_speech_engines_are_the_declared_ones(source: dict[str, Any]) -> Non
     parameter = source["Parameters"]["Transcriber"]
     assert parameter["AllowedPattern"] == names_pattern()
     assert all(name.partition("[")[0] in parameter["Description"] for name in CHOICES)
+
+
+def test_the_image_s_whisper_is_a_parameter(source: dict[str, Any]) -> None:
+    from castline.models.downloads import DOWNLOADS, WHISPER
+    from castline.speech.declared import FASTER_WHISPER, MODELS
+
+    parameter = source["Parameters"]["WhisperModel"]
+    pinned = [model for model in MODELS if f"{FASTER_WHISPER.id}:{model}" in DOWNLOADS]
+    assert parameter["AllowedValues"] == [*pinned, "embedded"]
+    assert f"{FASTER_WHISPER.id}:{parameter['Default']}" == WHISPER
+    arguments = source["Resources"]["FaceRecognitionFunction"]["Metadata"]["DockerBuildArgs"]
+    assert arguments == {"WHISPER": {"Ref": "WhisperModel"}}
+    recipe = (ROOT / "functions" / "face_recognition" / "Dockerfile").read_text()
+    assert f"\nARG WHISPER={parameter['Default']}\n" in recipe
 
 
 def test_reserved_concurrency_is_optional(source: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -89,7 +89,7 @@ def assemble(
     clock = _Clock(manifest)
     people, images = _people(frame_parts, gallery, clock)
     segments = _spoken(stitch(audio), people)
-    language = _language(audio)
+    language = main_language(audio)
     cues = cues_of(segments, language)
     if not manifest.options.word_times:  # stitching and the cues needed them
         segments = tuple(segment.model_copy(update={"words": ()}) for segment in segments)
@@ -115,7 +115,7 @@ def assemble(
         gallery=gallery.fingerprint if gallery else None,
         people=people,
         transcript=Transcript(
-            engine=audio[0][1].transcriber if audio else None,
+            engine=_transcriber(part for _, part in audio),
             language=language,
             languages=_languages(audio),
             text=" ".join(segment.text.strip() for segment in segments if not segment.suspect),
@@ -142,7 +142,7 @@ def _in_media(warning: Notice, unit: AudioUnit) -> Notice:
     )
 
 
-def _language(audio: Sequence[tuple[AudioUnit, AudioPart]]) -> str | None:
+def main_language(audio: Sequence[tuple[AudioUnit, AudioPart]]) -> str | None:
     """The language most is said in: where nobody is told, each chunk guesses for itself, music too."""
     seconds: dict[str, float] = {}
     for _, part in audio:
@@ -309,9 +309,14 @@ def _engines(frames: list[FramesPart], audio: list[AudioPart]) -> dict[str, str]
     engines: dict[str, str] = {}
     if frames:
         engines |= {"detector": frames[0].detector, "embedder": frames[0].embedder}
-    if audio:
-        engines["transcriber"] = audio[0].transcriber
+    if transcriber := _transcriber(audio):
+        engines["transcriber"] = transcriber
     return engines
+
+
+def _transcriber(audio: Iterable[AudioPart]) -> str | None:
+    """The first that listened."""
+    return next((part.transcriber for part in audio if part.transcriber), None)
 
 
 def _timings(usages: Sequence[Usage]) -> tuple[StageTiming, ...]:

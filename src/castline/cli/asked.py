@@ -13,7 +13,10 @@ from castline import keys
 from castline.settings import Settings
 from castline.stages.request import override
 
-Language = Annotated[str | None, typer.Option(help="Language of the speech (en, de, pt-BR …); default: detect.")]
+Language = Annotated[
+    str | None,
+    typer.Option(help="Language of the speech (en, de, pt-BR …); default: detect, with a multilingual model."),
+]
 Translate = Annotated[bool, typer.Option("--translate", help="Write down in English what is said.")]
 Prompt = Annotated[str | None, typer.Option(help="Text that sets vocabulary and style.")]
 Hotword = Annotated[list[str] | None, typer.Option("--hotword", help="A name or term to listen for; repeatable.")]

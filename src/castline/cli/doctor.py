@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from castline.errors import CastlineError
-from castline.models.report import engine_lines
+from castline.models.report import engine_lines, language_line
 from castline.settings import settings
 
 _MIN_FREE_GB = 2.0
@@ -34,7 +34,7 @@ def _checks() -> Iterator[tuple[bool, str]]:
     config = settings()
     yield sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"
     yield _ffmpeg()
-    yield from ((True, line) for line in engine_lines(config))
+    yield from ((True, line) for line in (*engine_lines(config), language_line(config)) if line)
     config.state_dir.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(config.state_dir).free / 1e9
     yield free > _MIN_FREE_GB, f"{free:.1f} GB free for {config.state_dir}"

@@ -168,11 +168,15 @@ def _print_speech(name: str, report: SpeechReport) -> None:
     table.add_row("total", *_heard(report), style="bold")
     console.print(table)
     console.print("\n[dim]s/d/i: words substituted, deleted, inserted; "
-                  "raw: without case and punctuation; norm.: also one spelling for numbers, titles, contractions[/]",
+                  "raw: without case and punctuation; norm.: after Whisper's normaliser[/]",
                   soft_wrap=True)  # fmt: skip
+    of_files: dict[str, list[str]] = {}
     for row in report.files:
         for warning in row.warnings:
-            console.print(f"  [yellow]{escape(row.file)}[/]: {escape(warning)}", soft_wrap=True)
+            of_files.setdefault(warning, []).append(row.file)
+    for warning, names in of_files.items():
+        where = names[0] if len(names) == 1 else f"{len(names)} files"
+        console.print(f"  [yellow]{escape(where)}[/]: {escape(warning)}", soft_wrap=True)
 
 
 def _heard(report: SpeechReport | FileReport) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""``castline models``: the engines of this machine."""
+"""``castline models``: the engines of this machine, and where weights come from."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,52 +13,58 @@ from rich.table import Table
 
 from castline.cli.connect import console, friendly_errors
 from castline.engines import EngineInfo
-from castline.errors import ModelNotFound
+from castline.errors import ModelCorrupt, ModelNotFound
 from castline.faces.thresholds import thresholds_for
-from castline.models import WHISPER, available, ensure_facenet, fetch, survey
-from castline.models.locate import bundled, find_dlib, find_mtcnn
+from castline.models import DOWNLOADS, WHISPER, available, ensure_facenet, fetch, survey
+from castline.models.locate import find_dlib, find_mtcnn
+from castline.models.packages import PACKAGES, packaged
 from castline.models.prepare import EXPORT_NEEDS, can_export
 from castline.settings import Settings, settings
 from castline.speech import survey_transcribers
 
 app = typer.Typer(no_args_is_help=True, help="List and fetch models.")
 
-#: A file in the package, beside everything else its model consists of.
-_POCKETSPHINX = ("pocketsphinx", "pocketsphinx/model/en-us/cmudict-en-us.dict")
-
 
 @app.command("list")
 def list_() -> None:
     """Every engine: its size on disk, its licence, when it is sure of a face, and where it is from.
 
-    Two faces are one person from the similarity "known" on, and may be from "maybe" on (cosine).
+    Two faces are one person from the similarity "known" on, and may be from "maybe" on (cosine). Below are the
+    weights that can be had, with their licences, and from where.
     """
     with friendly_errors():
         config = settings()
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        table.add_column("role", no_wrap=True)
-        table.add_column("engine", no_wrap=True)
-        table.add_column("", overflow="fold")
-        for heading in ("dim", "MB", "known", "maybe"):
-            table.add_column(heading, justify="right")
-        for heading in ("licence", "here"):
-            table.add_column(heading, overflow="fold")
-        for info in (*survey(config), *survey_transcribers(config)):
-            here = f"[green]{escape(info.source)}[/]" if info.source else f"[dim]{escape(info.reason)}[/]"
-            size = sum(file.stat().st_size for file in _files(info, config))
-            limits = thresholds_for(info.id) if info.role == "embedder" else None
-            table.add_row(
-                info.role,
-                info.id,
-                escape(info.title),
-                str(info.dimension or ""),
-                f"{size / 1e6:.1f}" if size else "",
-                f"{limits.known:.3f}" if limits else "",
-                f"{limits.ambiguous:.3f}" if limits else "",
-                escape(info.licence),
-                here,
-            )
-        console.print(table)
+        console.print(_engines(config))
+        console.print()
+        console.print(_weights())
+
+
+def _engines(config: Settings) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("role", no_wrap=True)
+    table.add_column("engine", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for heading in ("dim", "MB", "known", "maybe"):
+        table.add_column(heading, justify="right")
+    for heading in ("licence", "here"):
+        table.add_column(heading, overflow="fold")
+    for info in (*survey(config), *survey_transcribers(config)):
+        which = f" ({escape(info.reason)})" if info.role == "transcriber" else ""
+        here = f"[green]{escape(info.source)}[/]{which}" if info.source else f"[dim]{escape(info.reason)}[/]"
+        size = sum(file.stat().st_size for file in _files(info, config))
+        limits = thresholds_for(info.id) if info.role == "embedder" else None
+        table.add_row(
+            info.role,
+            info.id,
+            escape(info.title),
+            str(info.dimension or ""),
+            f"{size / 1e6:.1f}" if size else "",
+            f"{limits.known:.3f}" if limits else "",
+            f"{limits.ambiguous:.3f}" if limits else "",
+            escape(info.licence),
+            here,
+        )
+    return table
 
 
 def _files(info: EngineInfo, config: Settings) -> list[Path]:
@@ -65,17 +72,41 @@ def _files(info: EngineInfo, config: Settings) -> list[Path]:
     if info.id == "mtcnn":
         return list((find_mtcnn(config.models_dir) or {}).values())
     if info.source == "bundled":
-        carried = {"dlib-resnet-v1": find_dlib(config.models_dir), "pocketsphinx-en-us": bundled(*_POCKETSPHINX)}
-        found = carried.get(info.id)
-        return _below(found.parent) if found and info.role == "transcriber" else [found] if found else []
+        found = find_dlib(config.models_dir) if info.id == "dlib-resnet-v1" else None
+        return [found] if found else []
     path = Path(info.source) if info.source else None
     if path is None or not path.exists():
         return []
-    return _below(path) if path.is_dir() else [path]
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
 
 
-def _below(folder: Path) -> list[Path]:
-    return [file for file in folder.rglob("*") if file.is_file()]
+def _weights() -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("weights", "licence", "from"):
+        table.add_column(heading, overflow="fold")
+    for row in (*_carried(), *_downloads()):
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _carried() -> Iterator[tuple[str, str, str]]:
+    for name, package in PACKAGES.items():
+        try:
+            state = "installed" if packaged(name) else "not installed"
+        except ModelCorrupt:
+            state = "installed, and damaged"
+        yield name, DOWNLOADS[name][0].licence, f"the package {package.distribution} ({state})"
+
+
+def _downloads() -> Iterator[tuple[str, str, str]]:
+    """Models of one engine, owner and licence in one row: the address without the model's own part is the owner."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for name, files in DOWNLOADS.items():
+        engine, _, model = name.partition(":")
+        host, owner = files[-1].url.split("/")[2:4]
+        rows.setdefault((engine, files[-1].licence, f"{host}/{owner}"), []).append(model)
+    for (engine, licence, where), models in rows.items():
+        yield (f"{engine}:{', '.join(models)}" if models != [""] else engine), licence, f"{where}, `models fetch`"
 
 
 @app.command("fetch")

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from castline.assembly.assemble import main_language
 from castline.assembly.speech import stitch
 from castline.engines import Speech, Transcriber, check_request
 from castline.errors import EvaluationError, MediaError, NoStreams, UnitError
@@ -53,11 +54,13 @@ class Heard:
 
     Attributes:
         text: without suspected inventions, as in a result's transcript.
+        language: the one that was asked for, otherwise the one the engine found; None where it heard nothing.
         audio_s: decoded audio, seconds.
         seconds: wall time in the engine; reading and decoding are not in it.
     """
 
     text: str
+    language: str | None
     audio_s: float
     seconds: float
     chunks: int
@@ -83,7 +86,7 @@ class FileReport(Record):
     Attributes:
         heard: text of the engine, as it came.
         audio_s, seconds: as ``Heard``; ``rtf`` is their quotient, None for a file without samples.
-        raw: errors after ``normalise.plain``; ``normalised``: after ``normalise.normalise``.
+        raw: errors after ``normalise.plain``; ``normalised``: after ``normalise.normalise`` for the language.
     """
 
     file: str
@@ -123,10 +126,13 @@ def check_countable() -> None:
     """Find out before the work whether words can be counted at all.
 
     Raises:
-        EvaluationError: jiwer is not installed.
+        EvaluationError: jiwer or whisper-normalizer is not installed.
     """
-    if importlib.util.find_spec("jiwer") is None:
-        raise EvaluationError("counting word errors needs jiwer, which is not installed: pip install jiwer")
+    for package in ("jiwer", "whisper-normalizer"):
+        if importlib.util.find_spec(package.replace("-", "_")) is None:
+            raise EvaluationError(
+                f"counting word errors needs {package}, which is not installed: pip install {package}"
+            )
 
 
 def read_transcripts(table: Path) -> tuple[Utterance, ...]:
@@ -203,7 +209,8 @@ def hear(path: Path, transcriber: Transcriber, settings: Settings) -> Heard:
     text = " ".join(segment.text.strip() for segment in stitch(parts) if not segment.suspect)
     seconds = sum(part.usage.seconds for _, part in parts)
     warnings = (*summary.warnings, *dict.fromkeys(warning for _, part in parts for warning in part.warnings))
-    return Heard(text, summary.audio_s, seconds, len(parts), tuple(str(item) for item in warnings))
+    language = settings.language or main_language(parts)
+    return Heard(text, language, summary.audio_s, seconds, len(parts), tuple(str(item) for item in warnings))
 
 
 def _part(unit: AudioUnit, body: bytes, transcriber: Transcriber, settings: Settings) -> AudioPart:
@@ -235,6 +242,16 @@ def count_errors(reference: str, heard: str) -> WordErrors:
 
     found = jiwer.process_words(reference, heard)
     return _word_errors(len(reference.split()), found.substitutions, found.deletions, found.insertions)
+
+
+def count_normalised(reference: str, heard: str, language: str | None) -> WordErrors:
+    """Errors of one text after ``normalise`` for the language (BCP-47; None is English).
+
+    Raises:
+        EvaluationError: as ``check_countable``.
+    """
+    check_countable()
+    return count_errors(normalise(reference, language), normalise(heard, language))
 
 
 def _word_errors(words: int, substitutions: int, deletions: int, insertions: int) -> WordErrors:
@@ -289,7 +306,7 @@ def evaluate(
                 seconds=round(heard.seconds, 3),
                 rtf=_rtf(heard.seconds, heard.audio_s),
                 raw=count_errors(plain(item.reference), plain(heard.text)),
-                normalised=count_errors(normalise(item.reference), normalise(heard.text)),
+                normalised=count_normalised(item.reference, heard.text, heard.language),
                 warnings=heard.warnings,
             )
         )

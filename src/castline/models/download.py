@@ -67,16 +67,17 @@ def repair(name: str, models_dir: Path, progress: Progress | None = None) -> boo
         ModelNotFound, ModelCorrupt: as ``fetch``.
     """
     damaged = [
-        entry for entry in DOWNLOADS.get(name, ()) if _digest(models_dir / entry.file) not in (None, entry.sha256)
+        entry
+        for entry in DOWNLOADS.get(name, ())
+        if (file := models_dir / entry.file).is_file() and digest(file) != entry.sha256
     ]
     for entry in damaged:
         _fetch_file(entry, models_dir / entry.file, progress)
     return bool(damaged)
 
 
-def _digest(file: Path) -> str | None:
-    if not file.is_file():
-        return None
+def digest(file: Path) -> str:
+    """SHA-256 of a file, in hex."""
     with file.open("rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
@@ -88,9 +89,9 @@ def _fetch_file(entry: Download, target: Path, progress: Progress | None) -> Non
         temporary = Path(temporary_name)
         try:
             with os.fdopen(handle, "wb") as sink:
-                digest = _receive(entry, response, sink.write, progress)
-            if digest != entry.sha256:
-                raise ModelCorrupt(f"{entry.file} from {_host(entry)} is not the file it should be: SHA-256 {digest}")
+                received = _receive(entry, response, sink.write, progress)
+            if received != entry.sha256:
+                raise ModelCorrupt(f"{entry.file} from {_host(entry)} is not the file it should be: SHA-256 {received}")
             temporary.chmod(0o644)
             temporary.replace(target)
         finally:
@@ -105,7 +106,7 @@ def _receive(
     total = int(length) if length.isdecimal() else None
     if total is not None and total > entry.max_bytes:
         raise ModelCorrupt(f"{entry.file} from {_host(entry)} has {total} bytes, over the limit of {entry.max_bytes}")
-    digest = hashlib.sha256()
+    checksum = hashlib.sha256()
     received = 0
     while True:
         try:
@@ -117,13 +118,13 @@ def _receive(
         received += len(chunk)
         if received > entry.max_bytes:
             raise ModelCorrupt(f"{entry.file} from {_host(entry)} is over the limit of {entry.max_bytes} bytes")
-        digest.update(chunk)
+        checksum.update(chunk)
         write(chunk)
         if progress is not None:
             progress(received, total)
     if total is not None and received < total:
         raise ModelCorrupt(f"{entry.file} from {_host(entry)} was cut short: {received} of {total} bytes")
-    return digest.hexdigest()
+    return checksum.hexdigest()
 
 
 def _open(entry: Download) -> HTTPResponse:

@@ -42,8 +42,8 @@ class Download:
     licence: str
 
 
-#: The Whisper that ``fetch`` gets where none is named: good English on two cores.
-WHISPER = "faster-whisper:base.en"
+#: The Whisper that set-up and ``fetch`` get where none is named: it finds out the language, on two cores.
+WHISPER = "faster-whisper:base"
 
 _MB = 1000**2
 _HUB = "https://huggingface.co"

@@ -112,9 +112,13 @@ class FramesPart(Record):
 
 
 class AudioPart(Record):
+    """Attributes:
+    transcriber: id of the engine with its model; None where there was none, and nobody listened.
+    """
+
     kind: Literal["audio"] = "audio"
     unit: str
-    transcriber: str
+    transcriber: str | None
     language: str | None
     languages: tuple[SpokenLanguage, ...] = ()
     segments: tuple[Segment, ...]

@@ -6,12 +6,13 @@ A name in the settings:
     faster-whisper[:<model>]  a folder faster-whisper-<model>/ in CTranslate2's format
     whisper.cpp[:<model>]     a file ggml-<model>.bin
     openai-whisper[:<model>]  a file whisper-<model>.pt
-    pocketsphinx              bundled; US English
 
-Without a model an engine takes the best that is in the models folder (``declared.MODELS`` is the order; others
-come last). A model is searched in this order: a path; the models folder; a download, for the usual names that
-have a pinned digest. ``auto`` downloads nothing new. Weights in the models folder that turn out damaged are
-fetched again once where a digest is known; a file of somebody's own is never touched.
+Without a model an engine takes the best that is here (``declared.MODELS`` is the order; others come last). A model
+is searched in this order: a path; the models folder; a package that carries it (``models/packages.py``); a
+download, for the usual names that have a pinned digest. ``auto`` downloads nothing new, and takes what is in the
+models folder, for any engine, before what a package carries. Weights in the models folder that turn out damaged are
+fetched again once where a digest is known; a file of somebody's own is never touched. Where weights stay damaged,
+``auto`` goes on to the next best and says so.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from castline.engines import EngineInfo, Transcriber
-from castline.errors import ModelCorrupt, ModelError, ModelNotFound
+from castline.errors import ModelCorrupt, ModelError, ModelNotFound, NoSpeechEngine
 from castline.models.download import fetch, repair
 from castline.models.downloads import DOWNLOADS, WHISPER
-from castline.speech import pocketsphinx_engine as sphinx
+from castline.speech import find
 from castline.speech.declared import (
     ALIASES,
     CHOICES,
@@ -33,11 +34,11 @@ from castline.speech.declared import (
     FASTER_WHISPER,
     MODELS,
     OPENAI_WHISPER,
-    POCKETSPHINX,
     WHISPER_CPP,
     Family,
 )
-from castline.speech.faster_whisper_engine import FasterWhisperTranscriber, missing_files
+from castline.speech.faster_whisper_engine import FasterWhisperTranscriber
+from castline.speech.find import Found
 from castline.speech.openai_whisper_engine import OpenAIWhisperTranscriber
 from castline.speech.whisper_cpp_engine import WhisperCppTranscriber
 
@@ -51,132 +52,128 @@ _ENGINES: dict[str, Callable[..., Transcriber]] = {
 }
 
 
-def find_model(family: Family, models_dir: Path) -> Path | None:
-    """The best model of a family in the models folder; None when there is none."""
-
-    def rank(path: Path) -> tuple[int, str]:
-        model = family.model(path.name)
-        return (MODELS.index(model) if model in MODELS else len(MODELS), path.name)
-
-    found = models_dir.glob(family.file("*"))
-    return min((path for path in found if _is_there(family, path)), key=rank, default=None)
-
-
-def _is_there(family: Family, path: Path) -> bool:
-    return not missing_files(path) if family is FASTER_WHISPER else path.is_file()
-
-
 def survey_transcribers(settings: Settings) -> tuple[EngineInfo, ...]:
     """All speech engines, with where they would come from here; loads nothing. No source: not available."""
-    found = (_surveyed(family, settings.models_dir) for family in FAMILIES)
-    return (*found, replace(sphinx.INFO, reason="ships in the package pocketsphinx"))
-
-
-def _surveyed(family: Family, models_dir: Path) -> EngineInfo:
-    path = find_model(family, models_dir)
-    if not family.installed():
-        return replace(family.info, reason=f"{family.id} is not installed: pip install 'castline[{family.info.extra}]'")
-    if path is None:
-        return replace(family.info, reason=f"its weights are not in {models_dir}")
-    return replace(family.info, source=str(path), reason="in the models folder")
+    return tuple(find.survey(family, settings.models_dir) for family in FAMILIES)
 
 
 def load_transcriber(settings: Settings) -> Transcriber:
     """The speech engine the settings name; ``auto`` is the best whose weights are here.
 
     Raises:
+        NoSpeechEngine: ``auto``, and there is none.
         ModelNotFound: unknown name, its package is not installed, or its weights are not to be had.
-        ModelCorrupt: the weights are there and cannot be read, and could not be fetched again.
+        ModelCorrupt: the weights are there and cannot be read, and could not be fetched again; for ``auto``, those
+            of all engines that have any.
     """
     asked, _, model = settings.transcriber.partition(":")
     families = {family.id: family for family in FAMILIES}
     if asked in families and (model or not settings.transcriber.endswith(":")):
         return _load_asked(families[asked], model, settings)
-    if model or asked not in ("auto", POCKETSPHINX):
+    if settings.transcriber != "auto":
         raise ModelNotFound(f"there is no speech engine {settings.transcriber!r}; known: {', '.join(CHOICES)}")
-    if asked == POCKETSPHINX:
-        return _sphinx("PocketSphinx (bundled), as asked for")
-    *surveyed, _ = survey_transcribers(settings)
-    for info in surveyed:
-        if info.source:
-            reason = f"{info.title} from {info.source}, the best whose weights are here"
-            return _load(families[info.id], Path(info.source), settings, reason)
-    missed = "; ".join(f"{info.id}: {info.reason}" for info in surveyed)
-    return _sphinx(f"PocketSphinx (bundled); {missed}")
+    return _load_best(settings)
 
 
-def _sphinx(reason: str) -> Transcriber:
-    return sphinx.PocketSphinxTranscriber(replace(sphinx.INFO, reason=reason))
+def _load_best(settings: Settings) -> Transcriber:
+    searched = find.search(settings.models_dir)
+    damaged = [error.message for error in searched.damaged]
+    for found in searched.found:
+        reason = "; ".join([f"{found.family.info.title} from {found.path}, the best whose weights are here", *damaged])
+        try:
+            return _load(found, settings, reason)
+        except ModelCorrupt as error:
+            damaged.append(error.message)
+    if damaged:
+        raise ModelCorrupt("; ".join(damaged))
+    missed = "; ".join(f"{info.id}: {info.reason}" for info in survey_transcribers(settings))
+    raise NoSpeechEngine(f"there is no speech engine here; {missed}")
 
 
 def _load_asked(family: Family, model: str, settings: Settings) -> Transcriber:
-    info = _surveyed(family, settings.models_dir)
     if not family.installed():
-        raise ModelNotFound(f"{family.info.title}: {info.reason}")
+        raise ModelNotFound(f"{family.info.title}: {find.survey(family, settings.models_dir).reason}")
     if model:
         try:
-            path = ensure_model(family, model, settings.models_dir)
+            found = ensure_model(family, model, settings.models_dir)
         except ModelNotFound as error:
             raise ModelNotFound(f"{error.message}; {_instead(settings)}") from error
-    elif info.source:
-        path = Path(info.source)
+    elif best := find.best_of(family, settings.models_dir):
+        found = best
     else:
         suggested = family.id + WHISPER[WHISPER.index(":") :]
+        missed = find.survey(family, settings.models_dir).reason
         raise ModelNotFound(
-            f"{family.info.title}: {info.reason}; `castline models fetch {suggested}` or CASTLINE_MODELS_DIR "
+            f"{family.info.title}: {missed}; `castline models fetch {suggested}` or CASTLINE_MODELS_DIR "
             f"gives you Whisper; {_instead(settings)}"
         )
-    return _load(family, path, settings, f"{family.info.title} from {path}, as asked for")
+    return _load(found, settings, f"{family.info.title} from {found.path}, as asked for")
 
 
 def _instead(settings: Settings) -> str:
     """What ``auto`` would take; said, not done: other words than those asked for would be worse than none."""
-    best = next(info for info in survey_transcribers(settings) if info.source)
-    return f"CASTLINE_TRANSCRIBER=auto would take {best.title} ({best.source})"
+    best = find.search(settings.models_dir).best
+    if best is None:
+        return "CASTLINE_TRANSCRIBER=auto would find none either, and leave speech out"
+    return f"CASTLINE_TRANSCRIBER=auto would take {best.family.id}:{best.model} ({best.where})"
 
 
-def ensure_model(family: Family, model: str, models_dir: Path) -> Path:
-    """Where a model asked for by name is: a path, the models folder, or downloaded into it.
+def ensure_model(family: Family, model: str, models_dir: Path) -> Found:
+    """Where a model asked for by name is: a path, the models folder, a package, or downloaded into the folder.
 
     A usual name is never a path; write ``./base`` for a file of that name.
 
     Raises:
         ModelNotFound: none of them, with what can be done.
-        ModelCorrupt: what the server sent is not the model.
+        ModelCorrupt: what the server sent is not the model; or the package's is damaged, and no other to be had.
     """
     model = ALIASES.get(model, model)
     known = models_dir / family.file(model)
     if model not in MODELS:
         own = Path(model).expanduser()
         if own.exists():
-            return own
+            return Found(family, family.model(own.name), own)
         if not known.exists():
             raise ModelNotFound(
                 f"there is no model {model!r}: it is no path, {known} does not exist, and the usual names are "
                 f"{', '.join(MODELS)}"
             )
-    if not _is_there(family, known):
-        name = f"{family.id}:{model}"
-        if name not in DOWNLOADS:
-            raise ModelNotFound(
-                f"{known} does not exist, and no digest of {name} is known to check a download with: put it there "
-                "yourself"
-            )
+    if find.is_there(family, known):
+        return Found(family, model, known)
+    damaged: ModelCorrupt | None = None
+    try:
+        if carried := find.in_package(family, model):
+            return carried
+    except ModelCorrupt as error:
+        damaged = error
+    name = f"{family.id}:{model}"
+    if name not in DOWNLOADS:
+        raise ModelNotFound(
+            f"{known} does not exist, and no digest of {name} is known to check a download with: put it there yourself"
+        )
+    try:
         fetch(name, models_dir)
-    return known
+    except ModelError as refused:
+        if damaged:
+            raise ModelCorrupt(f"{damaged.message}; fetching it failed: {refused.message}") from refused
+        raise
+    return Found(family, model, known)
 
 
-def _load(family: Family, path: Path, settings: Settings, reason: str) -> Transcriber:
+def _load(found: Found, settings: Settings, reason: str) -> Transcriber:
+    family, path = found.family, found.path
     info = replace(family.info, reason=reason)
 
     def load() -> Transcriber:
-        engine = _ENGINES[family.id]
-        return engine(path, threads=settings.threads, info=info)
+        engine = _ENGINES[family.id](path, threads=settings.threads, info=info)
+        if found.package:  # whose folders are called otherwise
+            engine.info = replace(engine.info, id=f"{family.id}:{found.model}")
+        return engine
 
     try:
         return load()
     except ModelCorrupt as error:
-        name = f"{family.id}:{family.model(path.name)}"
+        name = f"{family.id}:{found.model}"
         if path != settings.models_dir / path.name or name not in DOWNLOADS:
             raise
         try:

@@ -11,7 +11,6 @@ import importlib.util
 from dataclasses import dataclass
 
 from castline.engines import EngineInfo
-from castline.speech import pocketsphinx_engine
 
 #: The usual names of Whisper's models, better ones first. The turbo is ahead of the model it was distilled
 #: from: it reads nearly as well at an eighth of the time, and on CPUs the time decides.
@@ -77,12 +76,16 @@ OPENAI_WHISPER = Family(_whisper("openai-whisper", "openai-whisper", "openai-whi
 
 #: In the order in which ``auto`` tries them: the fastest on CPUs first.
 FAMILIES = (FASTER_WHISPER, WHISPER_CPP, OPENAI_WHISPER)
-POCKETSPHINX = "pocketsphinx"
-#: All speech engines, better ones first; the last one needs no weights and is always there.
-ENGINES: tuple[EngineInfo, ...] = (*(family.info for family in FAMILIES), pocketsphinx_engine.INFO)
+#: All speech engines, better ones first.
+ENGINES: tuple[EngineInfo, ...] = tuple(family.info for family in FAMILIES)
 
 #: What people may write, for help texts and errors.
-CHOICES: tuple[str, ...] = ("auto", *(f"{family.id}[:MODEL]" for family in FAMILIES), POCKETSPHINX)
+CHOICES: tuple[str, ...] = ("auto", *(f"{family.id}[:MODEL]" for family in FAMILIES))
+
+
+def english_only(model: str) -> bool:
+    """Whether a model of that name knows no other language (the distilled ones were trained on English alone)."""
+    return model.endswith(".en") or model.startswith("distil-")
 
 
 def names_pattern() -> str:
@@ -92,4 +95,4 @@ def names_pattern() -> str:
     Java) reads it as Python does.
     """
     families = "|".join(family.id.replace(".", "\\.") for family in FAMILIES)
-    return f"^(?:auto|{POCKETSPHINX}|(?:{families})(?::.+)?)$"
+    return f"^(?:auto|(?:{families})(?::.+)?)$"

@@ -17,11 +17,11 @@ from aws_lambda_powertools import Logger
 
 from castline import keys, metrics
 from castline.engines import Detector, Embedder, Speech, Transcriber, check_request
-from castline.errors import CastlineError, GalleryError, UnitError
+from castline.errors import CastlineError, GalleryError, NoSpeechEngine, UnitError
 from castline.events import Event, objects_created
 from castline.media.chunks import SAMPLE_RATE
 from castline.models.from_s3 import copy_models
-from castline.records import AudioPart, Embedding, ErrorPart, Failure, FramesPart, Options, SpeechOptions
+from castline.records import AudioPart, Embedding, ErrorPart, Failure, FramesPart, Notice, Options, SpeechOptions
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.common import Stopwatch
@@ -193,8 +193,16 @@ def _options(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> Optio
 def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch, options: SpeechOptions) -> AudioPart:
     from castline.speech.audio import decode_flac
 
-    with watch.step("load"):
-        transcriber = engines.transcriber
+    try:
+        with watch.step("load"):
+            transcriber = engines.transcriber
+    except NoSpeechEngine as error:  # nobody asked for one by name: people are found without, too
+        logger.warning("nobody listens", unit=unit.name, reason=error.message)
+        message = "nobody listened: there is no model to read speech with; `castline models list` says what is missing"
+        nobody = Notice(code="no_speech_engine", message=message)
+        return AudioPart(
+            unit=unit.name, transcriber=None, language=None, segments=(), warnings=(nobody,), usage=watch.usage()
+        )
     warnings = check_request(transcriber.info, options)
     with watch.step("decode"):
         samples = decode_flac(body)
@@ -203,6 +211,8 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
         heard = transcriber.transcribe(Speech(samples, options))
         if len(samples):
             metrics.record("SpeechRTF", (perf_counter() - start) * SAMPLE_RATE / len(samples))
+    if not heard.segments:  # whichever language nobody spoke
+        warnings = tuple(warning for warning in warnings if warning.code != "language_guessed")
     return AudioPart(
         unit=unit.name,
         transcriber=transcriber.info.id,
