@@ -25,7 +25,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from benchmarks.common import FFMPEG, ROOT, ffmpeg
-from castline.assembly.speech import stitch
+from castline.assembly.stitch import stitch
 from castline.engines import Speech, Transcriber
 from castline.evaluation.normalise import normalise
 from castline.evaluation.speech import count_errors, read_transcripts

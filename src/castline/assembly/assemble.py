@@ -11,7 +11,7 @@ from itertools import count
 
 from castline import keys
 from castline.assembly.identity import Group, identify
-from castline.assembly.speech import stitch
+from castline.assembly.stitch import stitch
 from castline.assembly.tracks import FaceTrack, link
 from castline.cost import cost_of
 from castline.cues import cues_of

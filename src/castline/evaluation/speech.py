@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from castline.assembly.assemble import main_language
-from castline.assembly.speech import stitch
+from castline.assembly.stitch import stitch
 from castline.engines import Speech, Transcriber, check_request
 from castline.errors import EvaluationError, MediaError, NoStreams, UnitError
 from castline.evaluation.normalise import normalise, plain

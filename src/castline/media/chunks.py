@@ -1,7 +1,7 @@
 """Where to cut long audio: pure planning on samples, no files, no ffmpeg.
 
 A chunk ends in the middle of a silence near the target length. Where there is none, the cut is
-hard: both chunks then get an overlap, and assembly stitches the words (``assembly.speech``).
+hard: both chunks then get an overlap, and assembly stitches the words (``assembly.stitch``).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from castline.assembly.speech import stitch
+from castline.assembly.stitch import stitch
 from castline.records import Segment
 
 
@@ -56,10 +56,34 @@ def test_what_both_chunks_heard_is_said_once(make) -> None:
         assert (segment.start_s, segment.end_s) == (segment.words[0].start_s, segment.words[-1].end_s)
 
 
-def test_where_the_chunks_disagree_the_switch_is_in_the_middle(make) -> None:
+def test_where_the_chunks_disagree_the_one_with_more_around_it_is_right(make) -> None:
     old = [(8, 8.4, "ice"), (9, 9.4, "cream"), (11, 11.4, "garbled")]
-    new = [(7.2, 7.4, "noise"), (10.2, 10.6, "is"), (11, 11.4, "good")]
+    new = [(8.1, 8.4, "eyes"), (10.2, 10.6, "is"), (11, 11.4, "good")]
     assert _said(stitch(_overlapping(make, old, new))) == ["ice", "cream", "is", "good"]
+
+
+def test_what_only_one_chunk_heard_is_kept(make) -> None:
+    old = [(6, 6.5, "we"), (7.5, 8, "deaf"), (9, 9.5, "here"), (12, 12.4, "last")]
+    new = [(7.6, 8, "deaf"), (8.3, 8.7, "not"), (10.2, 10.5, "at"), (10.6, 11, "all"), (14, 14.5, "said")]
+    expected = ["we", "deaf", "not", "here", "at", "all", "last", "said"]
+    assert _said(stitch(_overlapping(make, old, new))) == expected
+    assert _said(stitch(_overlapping(make, old[:2], new[:2]))) == ["we", "deaf", "not"]
+    assert _said(stitch(_overlapping(make, old, [(14, 14.5, "said")]))) == [*[text for _, _, text in old], "said"]
+
+
+def test_a_sentence_that_the_switch_cuts_is_one_segment(make) -> None:
+    old = [(8.8, 9.1, "The"), (9.1, 9.5, "quick"), (9.6, 10.1, "brown"), (10.2, 10.9, "fo")]
+    new = [(9.2, 9.5, "quick"), (9.6, 10.1, "brown"), (10.2, 10.6, "fox"), (10.6, 11, "jumps.")]
+    more = [(11.2, 11.5, "Then"), (11.5, 12, "rests.")]
+    moved = [[(start - 7, end - 7, text) for start, end, text in words] for words in (new, more)]
+    chunks = [
+        (make.audio_unit(0, 0, 13, hard_cut=True), make.audio_part(0, make.segment(*old))),
+        (make.audio_unit(1, 7, 20), make.audio_part(1, *(make.segment(*words) for words in moved))),
+    ]
+    first, second = stitch(chunks)
+    assert (first.text, second.text) == ("The quick brown fox jumps.", "Then rests.")
+    assert (first.start_s, first.end_s) == (8.8, 11)
+    assert [word.text for word in first.words] == first.text.split()
 
 
 def test_the_same_word_said_twice_is_not_one_word(make) -> None:

@@ -1,0 +1,266 @@
+"""One transcript from chunks: media times, and no word lost or doubled where a chunk was cut hard."""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from castline.records import AudioPart, AudioUnit, Segment, Word
+from castline.sentences import ends
+
+_NOT_WORD = re.compile(r"[^\w']+")
+# Thai, Lao, Burmese, Khmer, kana and Chinese characters are written without spaces: each counts as a word.
+_SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+_TOKEN = re.compile(f"[{_SPACELESS}]|[^\\s{_SPACELESS}]+")
+_SPACED = re.compile(f"[{_SPACELESS}]{{2}}")  # between these no space is written
+_APART_S = 0.8  # two hearings of one word lie closer than this …
+_GUESSED_APART_S = 2.0  # … or than this, where the engine gave no word times and they are estimates
+_TOUCH_S = 0.05  # words that share no more than this follow each other
+_EDGE_S, _BEYOND_S = 0.3, 0.5  # a word this near to a cut may go on for so long beyond it
+# A sentence goes on after no longer a pause, and a segment is no longer: as the engines cut them.
+_SENTENCE_PAUSE_S, _LONGEST_S = 0.8, 12.0
+
+
+def stitch(chunks: Sequence[tuple[AudioUnit, AudioPart]]) -> list[Segment]:
+    """Segments of all chunks in media time.
+
+    Args:
+        chunks: in order of time. After a hard cut the next chunk overlaps; the overlap is heard twice.
+    """
+    segments: list[Segment] = []
+    previous: AudioUnit | None = None
+    for unit, part in chunks:
+        mine = [_shift(segment, unit.start_s) for segment in part.segments]
+        if previous is not None and previous.hard_cut and unit.start_s < previous.end_s:
+            first = bisect_right(segments, unit.start_s, key=lambda segment: segment.end_s)
+            last = bisect_left(mine, previous.end_s, key=lambda segment: segment.start_s)
+            both = _join_overlap(segments[first:], mine[:last], unit.start_s, previous.end_s)
+            segments[first:], mine = both, mine[last:]
+            if mine and segments:
+                segments[-1:], mine[:1] = _joined([segments[-1], mine[0]]), []
+        segments += mine
+        previous = unit
+    return segments
+
+
+def _shift(segment: Segment, by_s: float) -> Segment:
+    words = tuple(
+        word.model_copy(update={"start_s": round(word.start_s + by_s, 3), "end_s": round(word.end_s + by_s, 3)})
+        for word in segment.words
+    )
+    moved = {"start_s": round(segment.start_s + by_s, 3), "end_s": round(segment.end_s + by_s, 3), "words": words}
+    return segment.model_copy(update=moved)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A word, and where it stands: its segment, counted over both chunks, and its place in it."""
+
+    word: Word
+    segment: int
+    place: int
+
+
+def _join_overlap(before: list[Segment], after: list[Segment], start_s: float, end_s: float) -> list[Segment]:
+    """What was said around ``[start_s, end_s)``, which both chunks heard: the union of what they heard.
+
+    A word that both heard is said once, in the words of the chunk that has more around it. A word that only one
+    of them heard is kept, unless the other heard something else at the same time; then the chunk has the word whose
+    edge is further away.
+    """
+    middle = (start_s + end_s) / 2
+    sources = [*before, *after]
+    heard = [
+        [_Heard(word, number, place) for place, word in enumerate(_words(segment))]
+        for number, segment in enumerate(sources)
+    ]
+    old = [item for items in heard[: len(before)] for item in items]
+    new = [item for items in heard[len(before) :] for item in items]
+    guessed = any(not segment.words for segment in sources)
+    shared = _heard_by_both(
+        [item.word for item in old], [item.word for item in new], _GUESSED_APART_S if guessed else _APART_S
+    )
+    said: list[_Heard] = []
+    first_old = first_new = 0
+    for at_old, at_new in (*shared, (len(old), len(new))):
+        said += _union(old[first_old:at_old], new[first_new:at_new], (start_s, end_s))
+        if at_old < len(old):
+            said.append(old[at_old] if _mid(old[at_old].word) < middle else new[at_new])
+        first_old, first_new = at_old + 1, at_new + 1
+    return _joined([piece for run in _runs(said) for piece in _piece(sources, heard, run)])
+
+
+def _union(old: Sequence[_Heard], new: Sequence[_Heard], overlap: tuple[float, float]) -> list[_Heard]:
+    """Words between two that both heard, in order of time; what is said at the same time is said by one of them."""
+    said: list[_Heard] = []
+    for mine, theirs in _clusters(old, new, overlap):
+        if mine and theirs:
+            at = _pause([item.word for item in (*mine, *theirs)], sum(overlap) / 2)
+            said += [item for item in mine if _mid(item.word) < at]
+            said += [item for item in theirs if _mid(item.word) >= at]
+        else:
+            said += mine or theirs
+    return said
+
+
+def _clusters(
+    old: Sequence[_Heard], new: Sequence[_Heard], overlap: tuple[float, float]
+) -> list[tuple[list[_Heard], list[_Heard]]]:
+    """Words that overlap in time, directly or through others, put together.
+
+    A word at the very edge of its chunk is likely the piece of one that goes on beyond it.
+    """
+    first, last = overlap
+    spans = [
+        (item.word.start_s, item.word.end_s + _BEYOND_S * (item.word.end_s > last - _EDGE_S), 0, item) for item in old
+    ]
+    spans += [
+        (item.word.start_s - _BEYOND_S * (item.word.start_s < first + _EDGE_S), item.word.end_s, 1, item)
+        for item in new
+    ]
+    clusters: list[tuple[list[_Heard], list[_Heard]]] = []
+    end = -math.inf
+    for start, until, side, item in sorted(spans, key=lambda span: span[:3]):
+        if start >= end - _TOUCH_S:
+            clusters.append(([], []))
+        clusters[-1][side].append(item)
+        end = max(end, until)
+    return clusters
+
+
+def _runs(said: Sequence[_Heard]) -> list[list[_Heard]]:
+    """Words that follow each other in one segment, put together."""
+    runs: list[list[_Heard]] = []
+    for item in said:
+        last = runs[-1][-1] if runs else None
+        if last is not None and (last.segment, last.place + 1) == (item.segment, item.place):
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+    return runs
+
+
+def _piece(sources: Sequence[Segment], heard: Sequence[Sequence[_Heard]], run: Sequence[_Heard]) -> list[Segment]:
+    """The part of a segment that a run of its words is."""
+    segment, whole = sources[run[0].segment], heard[run[0].segment]
+    if len(run) == len(whole):
+        return [segment]
+    words = tuple(item.word for item in run)
+    text = _excerpt(segment.text, [item.word for item in whole], run[0].place, run[-1].place)
+    changed = {
+        "words": words if segment.words else (),
+        "text": text,
+        "start_s": words[0].start_s,
+        "end_s": words[-1].end_s,
+    }
+    return [segment.model_copy(update=changed)] if text else []
+
+
+def _joined(pieces: Sequence[Segment]) -> list[Segment]:
+    """Pieces of one sentence as one segment."""
+    result: list[Segment] = []
+    for piece in pieces:
+        if result and _goes_on(result[-1], piece):
+            result[-1] = _together(result[-1], piece)
+        else:
+            result.append(piece)
+    return result
+
+
+def _goes_on(one: Segment, other: Segment) -> bool:
+    same = bool(one.words) == bool(other.words) and (one.suspect, one.language) == (other.suspect, other.language)
+    near = other.start_s - one.end_s <= _SENTENCE_PAUSE_S and other.end_s - one.start_s <= _LONGEST_S
+    return same and near and not ends([one.text, f" {other.text}"], one.language)[0]
+
+
+def _together(one: Segment, other: Segment) -> Segment:
+    spaced = "" if _SPACED.search(one.text[-1:] + other.text[:1]) else " "
+    weights = (max(1, len(one.words)), max(1, len(other.words)))
+
+    def mean(mine: float | None, theirs: float | None) -> float | None:
+        if mine is None or theirs is None:
+            return mine if theirs is None else theirs
+        return round((mine * weights[0] + theirs * weights[1]) / sum(weights), 4)
+
+    return one.model_copy(
+        update={
+            "end_s": max(one.end_s, other.end_s),
+            "text": f"{one.text}{spaced}{other.text}",
+            "words": (*one.words, *other.words),
+            "avg_logprob": mean(one.avg_logprob, other.avg_logprob),
+            "no_speech_prob": mean(one.no_speech_prob, other.no_speech_prob),
+            "compression_ratio": mean(one.compression_ratio, other.compression_ratio),
+        }
+    )
+
+
+def _heard_by_both(old: Sequence[Word], new: Sequence[Word], apart_s: float) -> list[tuple[int, int]]:
+    """Places of equal words, in order in both, that together are nearest in time.
+
+    The longest common subsequence with closeness for its weights: "yes yes yes" heard from its second
+    word on must pair by time, and not first with first.
+    """
+    best: list[list[tuple[float, int, int]]] = [[(0.0, -1, -1)] * (len(new) + 1) for _ in range(len(old) + 1)]
+    for i, mine in enumerate(old, 1):
+        for j, other in enumerate(new, 1):
+            best[i][j] = max(best[i - 1][j], best[i][j - 1])
+            close = 1 - abs(_mid(mine) - _mid(other)) / apart_s
+            if close > 0 and _norm(mine) == _norm(other):
+                best[i][j] = max(best[i][j], (best[i - 1][j - 1][0] + close, i, j))
+    pairs = []
+    _, i, j = best[-1][-1]
+    while i > 0:
+        pairs.append((i - 1, j - 1))
+        _, i, j = best[i - 1][j - 1]
+    return pairs[::-1]
+
+
+def _pause(words: Sequence[Word], middle: float) -> float:
+    """The time nearest to ``middle`` at which the fewest of the words are being said."""
+    edges = [edge for word in words for edge in (word.start_s, word.end_s)]
+    if not min(edges) < middle < max(edges):
+        return middle
+    return min(
+        (middle, *edges), key=lambda at: (sum(word.start_s < at < word.end_s for word in words), abs(at - middle))
+    )
+
+
+def _words(segment: Segment) -> tuple[Word, ...]:
+    """A segment's words; where the engine has no word times, estimates: its text spread by length."""
+    if segment.words:
+        return segment.words
+    found = list(_TOKEN.finditer(segment.text))
+    if not found:
+        return (Word(start_s=segment.start_s, end_s=segment.end_s, text=segment.text),)
+    second = (segment.end_s - segment.start_s) / len(segment.text)
+    return tuple(
+        Word(
+            start_s=round(segment.start_s + match.start() * second, 3),
+            end_s=round(segment.start_s + match.end() * second, 3),
+            text=match[0],
+        )
+        for match in found
+    )
+
+
+def _excerpt(text: str, words: Sequence[Word], first: int, last: int) -> str:
+    """What stands of the words from ``first`` to ``last`` in the text, with its own spaces and punctuation."""
+    starts, at = [], 0
+    for word in words:
+        at = text.find(word.text.strip(), at)
+        if at < 0:  # the text is not made of the words
+            return " ".join(word.text.strip() for word in words[first : last + 1])
+        starts.append(at)
+        at += len(word.text.strip())
+    return text[starts[first] : starts[last + 1] if last + 1 < len(words) else None].strip()
+
+
+def _mid(word: Word) -> float:
+    return (word.start_s + word.end_s) / 2
+
+
+def _norm(word: Word) -> str:
+    return _NOT_WORD.sub("", word.text.lower())
