@@ -41,6 +41,7 @@ _LATE_S = 3.0
 _INSIDE_S = 0.3
 #: Surer than this, a window's language is its own; less sure, the recording's decides.
 _SURE, _VERY_SURE = 0.5, 0.9
+_HEAP = 12  # words
 _APART_S = 5.0  # two unread stretches further apart are told of one by one
 
 
@@ -108,8 +109,9 @@ def listen(
         said = _in_time(heard)
         unread = uncovered(spoken, [item.word for item in said])
     said = _within_speech(said, spoken, len(samples) / SAMPLE_RATE)
+    runs = _joined(spoken)
     segments = tuple(
-        chain.from_iterable(_segments(group) for _, group in groupby(said, lambda item: item.hearing.language))
+        chain.from_iterable(_segments(group, runs) for _, group in groupby(said, lambda item: item.hearing.language))
     )
     return Transcription(
         language=_main_language(heard) if segments else language,
@@ -151,8 +153,12 @@ def _first(samples: NDArray[np.float32], spoken: Sequence[Stretch], hear: Hear, 
 def _unrepeated(
     samples: NDArray[np.float32], spoken: Sequence[Stretch], hear: Hear, language: str | None, whole: _Heard
 ) -> list[_Heard]:
-    """A window, in halves where it repeats what nobody says: then they say less, and leave nothing unread."""
-    if not whisper.repeats(whole.hearing.text):
+    """A window, in halves where it repeats what nobody says.
+
+    Then its words are on a heap, or the halves say less and leave nothing more unread.
+    """
+    heaped = _heaped(whole)
+    if not heaped and not whisper.repeats(whole.hearing.text):
         return [whole]
     parts = halves(samples, whole.pack, spoken)
     if parts is None:
@@ -160,9 +166,15 @@ def _unrepeated(
     heard = _both(parts, hear(parts, language))
     inside = [stretch for stretch in spoken if whole.pack.span[0] <= stretch[0] < whole.pack.span[1]]
     fewer = sum(len(part.hearing.spoken) for part in heard) < len(whole.hearing.spoken)
-    if not fewer or _unread_s(inside, heard) > _unread_s(inside, [whole]):
+    if not fewer or (not heaped and _unread_s(inside, heard) > _unread_s(inside, [whole])):
         return [whole]
     return [piece for part in heard for piece in _unrepeated(samples, spoken, hear, language, part)]
+
+
+def _heaped(heard: _Heard) -> bool:
+    """Whether many words of a window come in no time."""
+    words = [word for _, word in heard.hearing.spoken]
+    return any(whisper.too_fast(words[at : at + _HEAP], heard.hearing.language) for at in range(len(words) - _HEAP + 1))
 
 
 def _unread_s(spoken: Sequence[Stretch], heard: Sequence[_Heard]) -> float:
@@ -341,7 +353,7 @@ def _joined(spoken: Sequence[Stretch]) -> list[Stretch]:
     return runs
 
 
-def _segments(group: Iterable[_Said]) -> Iterator[Segment]:
+def _segments(group: Iterable[_Said], runs: Sequence[Stretch]) -> Iterator[Segment]:
     said = list(group)
     at = 0
     for text, words in whisper.sentences(
@@ -355,7 +367,17 @@ def _segments(group: Iterable[_Said]) -> Iterator[Segment]:
             no_speech_prob=hearing.no_speech_prob,
             language=hearing.language if hearing.language_probability is not None else None,
             code=hearing.language,
+            in_speech=_in_speech(words, runs),
         )
+
+
+def _in_speech(words: Sequence[Word], runs: Sequence[Stretch]) -> float:
+    """The share of the words' time in which somebody speaks, 0..1; of words that take no time, 0."""
+    start, end = words[0].start_s, words[-1].end_s
+    near = runs[max(0, bisect_right(runs, (start, math.inf)) - 1) : bisect_right(runs, (end, math.inf))]
+    spoken = sum(max(0.0, min(word.end_s, until) - max(word.start_s, begin)) for word in words for begin, until in near)
+    length = sum(word.end_s - word.start_s for word in words)
+    return min(1.0, spoken / length) if length else 0.0
 
 
 def _not_read(unread: Sequence[Stretch], said: Sequence[_Said]) -> Iterator[Notice]:

@@ -25,7 +25,9 @@ WINDOW_S = 30.0
 _NO_SPEECH, _LOGPROB, _COMPRESSION = 0.6, -1.0, 2.4
 _REPEATED_LOGPROB = -0.5
 #: More words (in languages without spaces, characters) a second than anybody says for the length of a sentence.
-_FASTEST_WORDS, _FASTEST_CHARACTERS = 8.0, 16.0
+_FASTEST_WORDS, _FASTEST_CHARACTERS = 10.0, 20.0
+_HEAP = 4
+_IN_SPEECH = 0.2
 _PROMPT_TOKENS = 223
 
 #: Tags whose language goes by another code in Whisper.
@@ -125,19 +127,28 @@ def is_suspect(segment: Segment, code: str | None) -> bool:
     """Whether a segment is likely invented. It is marked and kept.
 
     Either nobody seems to speak and the words are unlikely; where the engine does not tell the no-speech
-    probability, unlikely words are enough. Or the text repeats itself, and is unlikely or faster than anybody
-    speaks: what is said again and again (drills, counting, choruses) is likely, and takes its time.
+    probability, unlikely words are enough. Or the text repeats itself and is unlikely: what is said again and again
+    (drills, counting, choruses) is likely. Or nobody could say it in that time.
 
     Args:
         code: Whisper's code of the segment's language.
     """
     likely = segment.avg_logprob if segment.avg_logprob is not None else 0.0
-    silent = segment.no_speech_prob is None or segment.no_speech_prob > _NO_SPEECH
-    if likely < _LOGPROB and silent:
+    if likely < _LOGPROB and (segment.no_speech_prob is None or segment.no_speech_prob > _NO_SPEECH):
         return True
+    if likely < _REPEATED_LOGPROB and (segment.compression_ratio or 0.0) > _COMPRESSION:
+        return True
+    return too_fast(segment.words, code)
+
+
+def too_fast(words: Sequence[Word], code: str | None) -> bool:
+    """Whether so many words were never said in their time: a model that repeats itself puts them on a heap.
+
+    Args:
+        code: Whisper's code of the language.
+    """
     fastest = _FASTEST_CHARACTERS if code in WITHOUT_SPACES else _FASTEST_WORDS
-    too_fast = len(segment.words) > fastest * (segment.end_s - segment.start_s)
-    return (segment.compression_ratio or 0.0) > _COMPRESSION and (too_fast or likely < _REPEATED_LOGPROB)
+    return len(words) >= _HEAP and len(words) > fastest * (words[-1].end_s - words[0].start_s)
 
 
 def segment(
@@ -147,11 +158,13 @@ def segment(
     no_speech_prob: float | None,
     language: str | None = None,
     code: str | None = None,
+    in_speech: float = 1.0,
 ) -> Segment:
     """A segment of words with its numbers, rounded.
 
     Args:
         words: at least one.
+        in_speech: the share of its time in which somebody speaks; what is said in none of it is suspect.
         language: where it was found out.
         code: Whisper's code of the language, found out or asked for.
     """
@@ -167,7 +180,7 @@ def segment(
         compression_ratio=round(compression_ratio(text), 4),
         language=language,
     )
-    return found.model_copy(update={"suspect": is_suspect(found, code)})
+    return found.model_copy(update={"suspect": in_speech < _IN_SPEECH or is_suspect(found, code)})
 
 
 def word(text: str, start_s: float, end_s: float, probability: float) -> Word:
