@@ -10,8 +10,8 @@ import pytest
 from castline.errors import ModelError, ResourceError, UnitError
 from castline.media.chunks import SAMPLE_RATE
 from castline.records import Word
-from castline.speech import listening, voice, whisper
-from castline.speech.listening import Hearing, listen, uncovered
+from castline.speech import voice, whisper
+from castline.speech.listening import Hearing, listen
 from castline.speech.packing import Pack
 
 Spoken = tuple[str, float, float]
@@ -208,23 +208,6 @@ def test_whatever_an_engine_raises_is_typed(raised: Exception, expected: type[Ex
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("spoken", "words", "expected"),
-    [
-        ([], [], []),
-        ([(1, 3)], [], [(1, 3)]),
-        ([(1, 1.7)], [], []),  # too short to be sure
-        ([(1, 1.5), (2, 2.5)], [], [(1, 2.5)]),
-        ([(1, 5)], [(1, 2), (4, 5)], [(1.9, 4)]),  # a word lasts 0.9 s at most
-        ([(1, 5)], [(1, 4.9)], [(1.9, 5)]),
-        ([(1, 5)], [(1, 1.8), (2, 2.8), (3, 3.8), (4, 4.8)], []),
-        ([(1, 2), (10, 12)], [(1, 1.9)], [(10, 12)]),
-    ],
-)
-def test_speech_that_no_word_covers(spoken, words, expected) -> None:
-    assert uncovered(spoken, [Word(start_s=start, end_s=end, text="x") for start, end in words]) == expected
-
-
 def test_a_long_unread_stretch_is_heard_in_windows(speaks) -> None:
     lengths: list[float] = []
 
@@ -235,4 +218,3 @@ def test_a_long_unread_stretch_is_heard_in_windows(speaks) -> None:
     found = listen(speaks([(1.0, 100.0)]), hear, "en")
     assert max(lengths) <= whisper.WINDOW_S
     assert [(notice.start_s, notice.end_s) for notice in found.warnings] == [(1.0, 100.0)]
-    assert listening.whisper.WINDOW_S == 30

@@ -10,9 +10,7 @@ Measured on real recordings in docs/SPEECH.md ("Not a word lost").
 
 from __future__ import annotations
 
-import math
 import traceback
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
@@ -25,20 +23,11 @@ from castline.errors import CastlineError, ModelError, ResourceError
 from castline.media.chunks import SAMPLE_RATE
 from castline.records import Notice, Segment, SpokenLanguage, Word
 from castline.speech import voice, whisper
+from castline.speech.coverage import LONGEST_WORD_S, bounded, in_speech, joined, moved, uncovered, within_speech
 from castline.speech.packing import Pack, halves, pack, packs
 from castline.speech.voice import Stretch
 
-#: Speech of this length between two words is more than a pause of the detector's: something was not read.
-_UNREAD_S = 0.8
-#: A word that seems to last longer covers something else as well: what was not read, or a pause.
-_LONGEST_WORD_S = 0.9
 _MARGIN_S = 0.3
-#: A word may begin or end this far outside of what the detector takes for speech.
-_EDGE_S = 0.2
-#: A word this long after all is said belongs to what was said.
-_LATE_S = 3.0
-#: Pauses up to this may lie inside a word as it is pronounced.
-_INSIDE_S = 0.3
 #: Surer than this, a window's language is its own; less sure, the recording's decides.
 _SURE, _VERY_SURE = 0.5, 0.9
 _HEAP = 12  # words
@@ -104,14 +93,20 @@ def listen(
     said = _in_time(heard)
     unread = uncovered(spoken, [item.word for item in said])
     if unread:
-        again = [pack(samples, [_with_margin(stretch, said, samples)]) for stretch in _bounded(unread)]
-        heard += _both(again, safely(again, language or _main_language(heard)))
+        again = [
+            pack(samples, [_with_margin(stretch, said, samples)])
+            for stretch in bounded(unread, whisper.WINDOW_S - 2 * _MARGIN_S)
+        ]
+        heard += _again(again, safely, language, said)
         said = _in_time(heard)
         unread = uncovered(spoken, [item.word for item in said])
-    said = _within_speech(said, spoken, len(samples) / SAMPLE_RATE)
-    runs = _joined(spoken)
+    words = within_speech([item.word for item in said], spoken, len(samples) / SAMPLE_RATE)
+    said = [_Said(item.written, word, item.hearing) for item, word in zip(said, words, strict=True)]
+    runs = joined(spoken)
     segments = tuple(
-        chain.from_iterable(_segments(group, runs) for _, group in groupby(said, lambda item: item.hearing.language))
+        chain.from_iterable(
+            _segments(group, runs, language is None) for _, group in groupby(said, lambda item: item.hearing.language)
+        )
     )
     return Transcription(
         language=_main_language(heard) if segments else language,
@@ -147,6 +142,17 @@ def _first(samples: NDArray[np.float32], spoken: Sequence[Stretch], hear: Hear, 
     heard = [part for each in heard for part in _unrepeated(samples, spoken, hear, language, each)]
     if language is None:
         heard = _by_language(samples, spoken, hear, heard)
+    return heard
+
+
+def _again(wanted: Sequence[Pack], hear: Hear, language: str | None, said: Sequence[_Said]) -> list[_Heard]:
+    """What was not read, heard alone; where its language is not sure, in that of the word before it."""
+    heard = _both(wanted, hear(wanted, language))
+    for number, each in enumerate(heard):
+        sure = each.hearing.language_probability
+        before = [item.hearing.language for item in said if item.word.start_s < each.pack.span[1]][-1:]
+        if sure is not None and sure < _SURE and before and before[0] != each.hearing.language:
+            heard[number] = _Heard(each.pack, hear([each.pack], before[0])[0])
     return heard
 
 
@@ -256,104 +262,23 @@ def _languages(heard: Iterable[_Heard]) -> tuple[SpokenLanguage, ...]:
 def _in_time(heard: Iterable[_Heard]) -> list[_Said]:
     """All words, in order of time in the audio."""
     said = [
-        _Said(written, word.model_copy(update=_times(*each.pack.in_audio(word.start_s, word.end_s))), each.hearing)
+        _Said(written, moved(word, *each.pack.in_audio(word.start_s, word.end_s)), each.hearing)
         for each in heard
         for written, word in each.hearing.spoken
     ]
     return sorted(said, key=lambda item: (item.word.start_s, item.word.end_s))
 
 
-def _times(start_s: float, end_s: float) -> dict[str, float]:
-    return {"start_s": round(start_s, 3), "end_s": round(end_s, 3)}
-
-
-def uncovered(spoken: Sequence[Stretch], words: Sequence[Word]) -> list[Stretch]:
-    """Speech of at least 0.8 s between two words (or before, or behind them all) that none of them covers.
-
-    Args:
-        spoken: where somebody speaks, as ``voice.stretches`` says.
-        words: in order of time.
-    """
-    found: list[Stretch] = []
-    starts = [start for start, _ in spoken]
-    end = 0.0
-    for start_s, end_s in [*((word.start_s, word.end_s) for word in words), (math.inf, math.inf)]:
-        if start_s > end:
-            first = max(0, bisect_right(starts, end) - 1)
-            inside = [
-                (max(start, end), min(until, start_s))
-                for start, until in spoken[first : bisect_right(starts, start_s)]
-                if min(until, start_s) - max(start, end) > _EDGE_S
-            ]
-            if sum(until - start for start, until in inside) >= _UNREAD_S:
-                found.append((inside[0][0], inside[-1][1]))
-        end = max(end, min(end_s, start_s + _LONGEST_WORD_S))
-    return found
-
-
-def _bounded(unread: Iterable[Stretch]) -> Iterator[Stretch]:
-    """The same, none longer than a window with its margins."""
-    longest = whisper.WINDOW_S - 2 * _MARGIN_S
-    for start, end in unread:
-        count = max(1, math.ceil((end - start) / longest))
-        step = (end - start) / count
-        yield from ((start + number * step, start + (number + 1) * step) for number in range(count))
-
-
 def _with_margin(stretch: Stretch, said: Sequence[_Said], samples: NDArray[np.float32]) -> Stretch:
     """A stretch with a margin, as far as no word is in it."""
     start, end = stretch
-    before = max((min(item.word.end_s, item.word.start_s + _LONGEST_WORD_S) for item in said
+    before = max((min(item.word.end_s, item.word.start_s + LONGEST_WORD_S) for item in said
                   if item.word.start_s < start), default=0.0)  # fmt: skip
     after = min((item.word.start_s for item in said if item.word.start_s >= end), default=len(samples) / SAMPLE_RATE)
     return max(start - _MARGIN_S, min(before, start)), min(end + _MARGIN_S, max(after, end))
 
 
-def _within_speech(said: Sequence[_Said], spoken: Sequence[Stretch], length_s: float) -> list[_Said]:
-    """The words with their times kept to where somebody speaks, none reaching into the next.
-
-    The attention that gives words their times is spread over the pause behind a sentence: its last word seems to
-    last until the next one begins, or to come when all is said, and the word before it takes its time.
-    """
-    runs = _joined(spoken)
-    starts = [start for start, _ in runs]
-    found: list[_Said] = []
-    ends = 0.0  # of the run that the word before is in
-    for number, item in enumerate(said):
-        start, end = item.word.start_s, item.word.end_s
-        near = runs[max(0, bisect_right(starts, start) - 1) : bisect_right(starts, end + _EDGE_S)]
-        inside = max(near, key=lambda run: (min(end, run[1]) - max(start, run[0]), -run[0]), default=None)
-        if inside and start < inside[1] and end > inside[0] - _EDGE_S:
-            start, end, ends = max(start, inside[0] - _EDGE_S), min(end, inside[1] + _EDGE_S), inside[1]
-        elif found and found[-1].word.start_s < ends <= start <= ends + _LATE_S:
-            before = found.pop()
-            begin, until = before.word.start_s, min(ends + _EDGE_S, length_s)
-            middle = begin + (until - begin) * len(before.word.text) / len(before.word.text + item.word.text)
-            found.append(_moved(before, begin, middle))
-            start, end = middle, until
-        following = said[number + 1].word.start_s if number + 1 < len(said) else math.inf
-        if start < following:
-            end = min(end, following)
-        start = min(start, length_s)
-        found.append(_moved(item, start, max(start, min(end, length_s))))
-    return found
-
-
-def _moved(item: _Said, start_s: float, end_s: float) -> _Said:
-    return _Said(item.written, item.word.model_copy(update=_times(start_s, end_s)), item.hearing)
-
-
-def _joined(spoken: Sequence[Stretch]) -> list[Stretch]:
-    runs: list[Stretch] = []
-    for start, end in spoken:
-        if runs and start - runs[-1][1] <= _INSIDE_S:
-            runs[-1] = (runs[-1][0], end)
-        else:
-            runs.append((start, end))
-    return runs
-
-
-def _segments(group: Iterable[_Said], runs: Sequence[Stretch]) -> Iterator[Segment]:
+def _segments(group: Iterable[_Said], runs: Sequence[Stretch], found: bool) -> Iterator[Segment]:
     said = list(group)
     at = 0
     for text, words in whisper.sentences(
@@ -365,19 +290,10 @@ def _segments(group: Iterable[_Said], runs: Sequence[Stretch]) -> Iterator[Segme
             text,
             words,
             no_speech_prob=hearing.no_speech_prob,
-            language=hearing.language if hearing.language_probability is not None else None,
+            language=hearing.language if found else None,
             code=hearing.language,
-            in_speech=_in_speech(words, runs),
+            in_speech=in_speech(words, runs),
         )
-
-
-def _in_speech(words: Sequence[Word], runs: Sequence[Stretch]) -> float:
-    """The share of the words' time in which somebody speaks, 0..1; of words that take no time, 0."""
-    start, end = words[0].start_s, words[-1].end_s
-    near = runs[max(0, bisect_right(runs, (start, math.inf)) - 1) : bisect_right(runs, (end, math.inf))]
-    spoken = sum(max(0.0, min(word.end_s, until) - max(word.start_s, begin)) for word in words for begin, until in near)
-    length = sum(word.end_s - word.start_s for word in words)
-    return min(1.0, spoken / length) if length else 0.0
 
 
 def _not_read(unread: Sequence[Stretch], said: Sequence[_Said]) -> Iterator[Notice]:
@@ -393,5 +309,6 @@ def _not_read(unread: Sequence[Stretch], said: Sequence[_Said]) -> Iterator[Noti
         yield Notice(
             code="speech_not_read",
             message=f"somebody seems to speak for {end - start:.1f} s, and no words could be made out",
-            **_times(start, end),
+            start_s=round(start, 3),
+            end_s=round(end, 3),
         )
