@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import faces, host, long_audio, pipeline, speech, splitting, whisper_engines
+from benchmarks import every_word, faces, host, pipeline, speech, splitting, whisper_engines
 from benchmarks.common import ROOT, machine
 
 BENCHMARKS = {
@@ -16,7 +16,7 @@ BENCHMARKS = {
     "host": host.run,
     "faces": faces.run,
     "speech": speech.run,
-    "long_audio": long_audio.run,
+    "every_word": every_word.run,
     "whisper": whisper_engines.run,
 }
 

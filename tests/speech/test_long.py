@@ -232,22 +232,3 @@ def test_an_engine_without_word_times_loses_and_doubles_no_word_either(hour: Cal
     starts = {text: start for start, _, text in made.said}
     # Where a segment was divided, its times are estimates.
     assert max(abs(segment.start_s - starts[segment.text.split()[0]]) for segment in segments) <= 0.4
-
-
-@pytest.mark.data
-@pytest.mark.timeout(600)
-def test_real_speech_in_chunks_reads_as_in_one_piece(
-    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
-    from benchmarks import long_audio
-
-    recordings = long_audio.read_recordings(shared_data / "speech" / "transcripts.tsv", tmp_path)
-    found = long_audio.measure(recordings, 1.5, tmp_path, chunk_s=20)
-    assert found["chunks"] >= 4
-    assert abs(found["difference_points"]["uncut"]) <= 0.5
-    # An utterance's first frames may still differ: a word or two in two hundred.
-    assert abs(found["difference_points"]["alone"]) <= 1
-    for against in (found["chunked_to_uncut"], found["chunked_to_alone"]):
-        assert against["lost"] + against["added"] <= 0.01 * against["words"]
-        assert against["time_within_0.2_s"] == 1

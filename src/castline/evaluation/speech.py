@@ -27,7 +27,7 @@ from castline.errors import EvaluationError, MediaError, NoStreams, UnitError
 from castline.evaluation.normalise import normalise, plain
 from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
-from castline.records import AudioPart, AudioUnit, Record, Usage
+from castline.records import AudioPart, AudioUnit, Record, Segment, Usage
 from castline.settings import Settings
 from castline.speech.audio import decode_flac
 
@@ -57,6 +57,7 @@ class Heard:
         language: the one that was asked for, otherwise the one the engine found; None where it heard nothing.
         audio_s: decoded audio, seconds.
         seconds: wall time in the engine; reading and decoding are not in it.
+        segments: all of them, suspected inventions too, as in a result.
     """
 
     text: str
@@ -65,6 +66,7 @@ class Heard:
     seconds: float
     chunks: int
     warnings: tuple[str, ...]
+    segments: tuple[Segment, ...] = ()
 
 
 class WordErrors(Record):
@@ -206,11 +208,12 @@ def hear(path: Path, transcriber: Transcriber, settings: Settings) -> Heard:
         for unit in summary.audio_units:
             body = (folder / f"{unit.name}.flac").read_bytes()
             parts.append((unit, _part(unit, body, transcriber, settings)))
-    text = " ".join(segment.text.strip() for segment in stitch(parts) if not segment.suspect)
+    segments = tuple(stitch(parts))
+    text = " ".join(segment.text.strip() for segment in segments if not segment.suspect)
     seconds = sum(part.usage.seconds for _, part in parts)
     warnings = (*summary.warnings, *dict.fromkeys(warning for _, part in parts for warning in part.warnings))
     language = settings.language or main_language(parts)
-    return Heard(text, language, summary.audio_s, seconds, len(parts), tuple(str(item) for item in warnings))
+    return Heard(text, language, summary.audio_s, seconds, len(parts), tuple(str(item) for item in warnings), segments)
 
 
 def _part(unit: AudioUnit, body: bytes, transcriber: Transcriber, settings: Settings) -> AudioPart:
