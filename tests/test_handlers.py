@@ -62,7 +62,7 @@ def test_every_line_is_json_and_says_which_run(folder: str, event: str, metrics:
     }
     split_first = "yes" if folder == "face_recognition" else "no"
     argv = [sys.executable, "-W", "error", "-c", _PROGRAM, str(ROOT), folder, event, split_first]
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     *lines, answer = done.stdout.splitlines()
     assert answer.startswith("ANSWER")

@@ -101,7 +101,7 @@ def test_two_hours_take_no_time() -> None:
     words = " Mr. Quilter said: “It is 5 p.m. now.” We are glad, e.g. here.".split(" ")[1:] * 1600
     begin = time.perf_counter()
     assert len(ends([f" {word}" for word in words], "en")) > 20_000
-    assert time.perf_counter() - begin < 1
+    assert time.perf_counter() - begin < 60  # seconds would be minutes if it were not linear
 
 
 @given(st.lists(st.text(max_size=6) | st.sampled_from([" a.", " “A.", "”", " .", ".", "。", "\n\n"])))

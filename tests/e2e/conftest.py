@@ -38,7 +38,7 @@ class Pipeline:
         assert source is not None
         return progress_of(source, self.store, self.settings)
 
-    def results(self, keys: Sequence[str], timeout_s: float = 120) -> dict[str, Result]:
+    def results(self, keys: Sequence[str], timeout_s: float = 600) -> dict[str, Result]:
         """Wait until every media has its result."""
         found: dict[str, Result] = {}
         deadline = time.monotonic() + timeout_s

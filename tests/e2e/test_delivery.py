@@ -52,7 +52,7 @@ def test_fifty_at_once_give_fifty_results_each_once(fresh_pipeline, short_clips:
         Bucket=pipeline.settings.output_bucket, VersioningConfiguration={"Status": "Enabled"}
     )
     keys = _upload_many(pipeline, short_clips, "burst")
-    results = pipeline.results(keys, 240)
+    results = pipeline.results(keys, 600)
     assert {result.status for result in results.values()} == {"complete"}
     assert len({result.run for result in results.values()}) == _COUNT
     time.sleep(1)
@@ -78,7 +78,7 @@ def test_every_event_three_times_in_random_order_changes_no_byte(fresh_pipeline,
     chance = random.Random(20261120)
     delivered: set[tuple[str, str]] = set()
     waiting: list[tuple[str, dict[str, Any]]] = []
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         for bucket, function in ((config.input_bucket, "video-splitting"), (config.stage1_bucket, _ANALYSER)):
             for info in pipeline.store.find(bucket, "thrice/"):
@@ -93,7 +93,7 @@ def test_every_event_three_times_in_random_order_changes_no_byte(fresh_pipeline,
             function, event = waiting.pop()
             lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode())
         time.sleep(0.05)
-    results = pipeline.results(keys, 240)
+    results = pipeline.results(keys, 600)
     # Three events for the input, and for each of manifest, frames and audio.
     assert len(delivered) == 5 * _COUNT
     _wait_until_idle(pipeline)
@@ -106,14 +106,14 @@ def test_every_event_three_times_in_random_order_changes_no_byte(fresh_pipeline,
 
 def _wait_until_idle(pipeline) -> None:
     quiet = 0
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while quiet < 10 and time.monotonic() < deadline:
         busy = any(psutil.Process(pid).cpu_percent(0.05) > 20 for name in ("video-splitting", _ANALYSER)
                    for pid in pipeline.stack.host.pids(name))  # fmt: skip
         quiet = 0 if busy else quiet + 1
 
 
-def _wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+def _wait_for(condition: Callable[[], bool], timeout_s: float = 300) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -166,7 +166,7 @@ def test_an_analyser_killed_every_time_ends_partial_and_in_the_dead_letter_queue
     assert "Runtime.ExitError" in result.error.message
     assert [failure.unit for failure in result.failures] == ["audio-0000"]
     assert result.people, "what was analysed is kept"
-    _wait_for(lambda: bool(pipeline.dead_letters()), 10)
+    _wait_for(lambda: bool(pipeline.dead_letters()))
     assert any("/audio/0000.flac" in body for body in pipeline.dead_letters())
     _redrive(pipeline)
     _wait_for(lambda: pipeline.look(key).result.status == "complete")

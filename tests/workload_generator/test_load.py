@@ -72,7 +72,7 @@ def test_what_is_never_answered_ends_in_time_and_says_how_far_it_came(
         jobs = plan(folder, 3, profile)
         pipeline.silent, pipeline.half = {"test_01.mp4"}, {jobs[2].key}
         report = run_load(target, jobs, _BURST, 3, 2.5)
-    assert 2.5 <= time.monotonic() - began < 15
+    assert 2.5 <= time.monotonic() - began < 120
     assert _statuses(report) == {"test_00.mp4": "ok", "test_01.mp4": "timeout", jobs[2].key: "timeout"}
     assert [row.why for row in report.rows] == [
         None,
@@ -185,9 +185,9 @@ def test_uploads_that_the_store_refuses_end_at_once(
             target.s3.delete_bucket(Bucket=target.input_bucket)
             answered.append(True)
 
-    report = run_load(target, plan(folder, 2, "classic"), Pattern("stagger", 0.5), 2, 20, lose_the_bucket)
+    report = run_load(target, plan(folder, 2, "classic"), Pattern("stagger", 0.5), 2, 600, lose_the_bucket)
     target.s3.create_bucket(Bucket=target.input_bucket)
-    assert report.duration_s < 10
+    assert report.duration_s < 300  # and not as long as it would wait
     assert _statuses(report) == {"test_00.mp4": "ok", "test_01.mp4": "failed"}
     assert "NoSuchBucket" in (report.rows[1].why or "")
 
@@ -197,13 +197,13 @@ def test_uploads_that_hang_end_in_time(make_target: MakeTarget, folder: Path) ->
     network_is_back = threading.Event()
 
     def hang(**_: object) -> None:
-        network_is_back.wait(30)
+        network_is_back.wait(600)
 
     target.s3.meta.events.register("before-call.s3.PutObject", hang)
     began = time.monotonic()
     try:
         report = run_load(target, plan(folder, 3, "classic"), _BURST, 2, 1)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 300
     finally:
         target.s3.meta.events.unregister("before-call.s3.PutObject", hang)
         network_is_back.set()

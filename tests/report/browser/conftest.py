@@ -67,7 +67,7 @@ class Browser:
         number = next(self._ids)
         message = {"id": number, "method": method, "params": params} | ({"sessionId": session} if session else {})
         os.write(self._out, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             answer = self._read(deadline)
             if answer.get("id") == number:
@@ -96,7 +96,7 @@ class Browser:
         with contextlib.suppress(OSError, AssertionError, TimeoutError, ConnectionError):
             self.call("Browser.close")
         try:
-            self.process.wait(10)
+            self.process.wait(120)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -139,7 +139,7 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 10) -> None:
+    def wait(self, expression: str, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not self.js(expression):
             assert time.monotonic() < deadline, f"still not true: {expression}; {self.problems()}"

