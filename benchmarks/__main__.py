@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import every_word, faces, host, pipeline, speech, splitting, whisper_engines
+from benchmarks import every_word, faces, host, pipeline, same_weights, speech, splitting, whisper_engines
 from benchmarks.common import ROOT, machine
 
 BENCHMARKS = {
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "faces": faces.run,
     "speech": speech.run,
     "every_word": every_word.run,
+    "same_weights": same_weights.run,
     "whisper": whisper_engines.run,
 }
 
