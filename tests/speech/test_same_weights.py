@@ -25,9 +25,7 @@ def test_an_engine_reads_real_speech_with_the_real_weights(engine: str, shared_d
         pytest.skip("the package with Whisper's weights is not installed")
     same_weights.write_all(source, tmp_path)
     # One thread: whisper.cpp's wait for each other by spinning, which takes minutes on a busy machine.
-    settings = Settings(
-        transcriber=f"{engine}:tiny.en", models_dir=tmp_path, threads=1
-    )  # threads that wait for each other are slow on a busy machine
+    settings = Settings(transcriber=f"{engine}:tiny.en", models_dir=tmp_path, threads=1)
     transcriber = load_transcriber(settings)
     assert transcriber.info.id == f"{engine}:tiny.en"
     recordings = every_word.read_recordings(shared_data / "speech" / "transcripts.tsv", tmp_path)
