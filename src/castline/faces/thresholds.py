@@ -68,12 +68,12 @@ THRESHOLDS: dict[str, Thresholds] = {
 
 
 def thresholds_for(model: str) -> Thresholds:
-    """The thresholds of an embedder id as written into parts (``arcface-<digest>`` has ``arcface``'s).
+    """The thresholds of an embedder id as written into parts ; the digest of its weights at the end does not count.
 
     Raises:
         ModelError: nothing is known of this id.
     """
-    found = THRESHOLDS.get(model) or THRESHOLDS.get(model.partition("-")[0])
+    found = THRESHOLDS.get(model) or THRESHOLDS.get(model.rpartition("-")[0])
     if found is None:
         raise ModelError(f"no similarity thresholds are known for the embedder {model!r}")
     return found
