@@ -88,7 +88,7 @@ class FaceNetEmbedder(_OnnxEmbedder):
 
     Model: Schroff et al., "FaceNet" (CVPR 2015), as Inception-ResNet-v1; ``castline.models.facenet`` has the family.
     Its id holds the start of its weights' SHA-256, so that embeddings of different weights never meet: as the file's
-    metadata say, or else that of the file.
+    metadata say, or else that of the file. ``weights`` is all of it.
 
     Raises:
         ModelNotFound, ModelCorrupt: as ``open_session``; also when input or output has another shape.
@@ -102,8 +102,8 @@ class FaceNetEmbedder(_OnnxEmbedder):
     def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo | None = None) -> None:
         super().__init__(path, threads)
         info = info or replace(engine("facenet-casia"), source=str(path))
-        digest = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_KEY) or _digest(path)
-        self.info = replace(info, id=f"{info.id}-{digest[:_DIGEST_LETTERS]}")
+        self.weights = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_KEY) or _digest(path)
+        self.info = replace(info, id=f"{info.id}-{self.weights[:_DIGEST_LETTERS]}")
 
     def _crop(self, image: Image, face: DetectedFace) -> NDArray[np.uint8]:
         return box_crop(image, with_margin(face.box, self._margin, self._side), self._side)

@@ -26,6 +26,7 @@ from castline.models.facenet import (
     FACENETS,
     INT8,
     can_export,
+    check_member,
     ensure_facenet,
     find_weights,
     from_path,
@@ -199,7 +200,11 @@ def _embedder(info: EngineInfo, file: Path, settings: Settings) -> Embedder:
     from castline.faces.onnx_embedders import ArcFaceEmbedder, DlibEmbedder, FaceNetEmbedder
 
     kinds = {"arcface": ArcFaceEmbedder, "dlib-resnet-v1": DlibEmbedder}
-    return kinds.get(info.id, FaceNetEmbedder)(file, threads=settings.threads, info=info)
+    if info.id in kinds:
+        return kinds[info.id](file, threads=settings.threads, info=info)
+    facenet = FaceNetEmbedder(file, threads=settings.threads, info=info)
+    check_member(info.id, facenet.weights, file)
+    return facenet
 
 
 def _declared(name: str, role: str) -> EngineInfo:

@@ -135,15 +135,28 @@ def from_path(name: str, file: Path, models_dir: Path) -> Path:
         ModelError: making it failed.
     """
     found = digest(file)
-    for other in FACENETS:
-        if other != INT8.get(name, name) and found in _digests(other):
-            raise ModelCorrupt(f"{file} holds the weights of {other}, not of {name}; ask for {other}:{file}")
+    check_member(name, found, file)
     if file.suffix not in (_GRAPH, _STATE_DICT):
         return file
     if name in INT8:
         raise ModelCorrupt(f"{file} has weights that are not quantised; ask for {INT8[name]}:{file}")
     target = models_dir / f"{name}-{found[:12]}.onnx"
     return target if target.is_file() else _make(file, target)
+
+
+def check_member(name: str, weights: str, file: Path) -> None:
+    """Refuse weights that are known to be another member's: its thresholds are others.
+
+    Args:
+        weights: their SHA-256.
+        file: where they are, for people.
+
+    Raises:
+        ModelCorrupt: they are another member's.
+    """
+    for other in FACENETS:
+        if other != INT8.get(name, name) and weights in _digests(other):
+            raise ModelCorrupt(f"{file} holds the weights of {other}, not of {name}; ask for {other}:{file}")
 
 
 def digest(file: Path) -> str:
@@ -162,7 +175,10 @@ def _make(weights: Path, target: Path) -> Path:
     if weights.suffix == _GRAPH:
         from castline.models.facenet_net import convert
 
-        return convert(weights, target)
+        try:
+            return convert(weights, target)
+        except OSError as error:
+            raise ModelError(f"{target} cannot be written: {error.strerror or error}") from error
     try:
         done = subprocess.run(
             [sys.executable, "-m", "castline.models.export", str(weights), str(target)],
