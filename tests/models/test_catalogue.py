@@ -71,7 +71,7 @@ def test_auto_takes_mtcnn_and_facenet_and_says_why(models_dir, graph, tmp_path):
     embedder = load_embedder(Settings(models_dir=tmp_path))
     assert embedder.info.id == "facenet-casia-704afe26766c"  # the start of its weights' digest
     assert (tmp_path / "facenet-casia.onnx").is_file()
-    assert embedder.info.reason.startswith("FaceNet (InceptionResnetV1, CASIA-WebFace) (")
+    assert embedder.info.reason.startswith("FaceNet CASIA-WebFace (InceptionResnetV1) (")
     assert "FaceNet's weights (20180402-114759-vggface2.pt) are not in" in embedder.info.reason
     assert str(tmp_path) in embedder.info.reason
 

@@ -33,7 +33,7 @@ def test_facenet_is_exported_from_weights_in_the_folder_and_then_preferred(tmp_p
     embedder = load_embedder(Settings(models_dir=tmp_path))
     assert embedder.info.id == f"facenet-vggface2-{facenet.digest(tmp_path / WEIGHTS)[:12]}"
     assert embedder.info.source == str(tmp_path / "facenet-vggface2.onnx")
-    assert embedder.info.reason.startswith("FaceNet (InceptionResnetV1, VGGFace2) (")
+    assert embedder.info.reason.startswith("FaceNet VGGFace2 (InceptionResnetV1) (")
     face = noise(160, 160)
     whole = DetectedFace(np.float32([16, 16, 144, 144]), np.zeros((5, 2), np.float32), 1.0)
     pixels = (torch.from_numpy(face.transpose(2, 0, 1).astype(np.float32))[None] - 127.5) / 128

@@ -14,7 +14,7 @@ ENGINES: tuple[EngineInfo, ...] = (
     EngineInfo(
         id="facenet-vggface2",
         role="embedder",
-        title="FaceNet (InceptionResnetV1, VGGFace2)",
+        title="FaceNet VGGFace2 (InceptionResnetV1)",
         licence="MIT",
         trained_on=_VGGFACE2,
         dimension=_DIMENSION,
@@ -22,7 +22,7 @@ ENGINES: tuple[EngineInfo, ...] = (
     EngineInfo(
         id="facenet-casia",
         role="embedder",
-        title="FaceNet (InceptionResnetV1, CASIA-WebFace)",
+        title="FaceNet CASIA-WebFace (InceptionResnetV1)",
         licence="MIT",
         trained_on=_CASIA,
         dimension=_DIMENSION,
@@ -38,7 +38,7 @@ ENGINES: tuple[EngineInfo, ...] = (
     EngineInfo(
         id="facenet-vggface2-int8",
         role="embedder",
-        title="FaceNet in int8 (InceptionResnetV1, VGGFace2)",
+        title="FaceNet VGGFace2 in int8 (InceptionResnetV1)",
         licence="MIT",
         trained_on=_VGGFACE2,
         dimension=_DIMENSION,
@@ -46,7 +46,7 @@ ENGINES: tuple[EngineInfo, ...] = (
     EngineInfo(
         id="facenet-casia-int8",
         role="embedder",
-        title="FaceNet in int8 (InceptionResnetV1, CASIA-WebFace)",
+        title="FaceNet CASIA-WebFace in int8 (InceptionResnetV1)",
         licence="MIT",
         trained_on=_CASIA,
         dimension=_DIMENSION,
