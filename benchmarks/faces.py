@@ -25,6 +25,8 @@ FRAMES, TURNS, STARTS, THREADS = 8, 7, 5, 2
 #: Frames that Castline's analyser gives to its detector at once.
 _GROUP = 4
 _WEIGHTS, _NET = "random.pt", "facenet-vggface2.onnx"
+#: Of the crop, pixels; Castline's, given to facenet-pytorch too.
+_MARGIN = 32
 
 Frames = list[Any]
 Faces = list[tuple[list[float], list[float]]]
@@ -256,7 +258,7 @@ def _torch(work: Path, min_face: int) -> Way:
     import facenet_pytorch
 
     _step("imports")
-    mtcnn = facenet_pytorch.MTCNN(min_face_size=min_face)
+    mtcnn = facenet_pytorch.MTCNN(min_face_size=min_face, margin=_MARGIN)
     detect, extract = _timed("detect", mtcnn.detect), _timed("detect again and extract", mtcnn.__call__)
     _step("detector")
     resnet = facenet_pytorch.InceptionResnetV1(pretrained=None).eval()
@@ -301,15 +303,15 @@ def _make_weights(work: Path) -> None:
     from castline.faces.mtcnn import MtcnnDetector
     from castline.faces.onnx_embedders import FaceNetEmbedder
     from castline.models import ensure_mtcnn, quantize
-    from castline.models.declared import FACENET_INT8_FILE
     from castline.models.export import export_facenet, import_facenet_pytorch
+    from castline.models.facenet import int8, onnx_file
 
     torch.manual_seed(0)
     torch.save(import_facenet_pytorch().InceptionResnetV1(pretrained=None).state_dict(), work / _WEIGHTS)
-    net = export_facenet(work, work / _WEIGHTS)
+    net = export_facenet(work / _NET, work / _WEIGHTS)
     embedder = FaceNetEmbedder(net)
     faces = quantize.calibration_faces(quantize.PORTRAITS, MtcnnDetector(ensure_mtcnn(work)), embedder)
-    quantize.quantize_facenet(net, work / FACENET_INT8_FILE, faces)
+    quantize.quantize_facenet(net, onnx_file(int8("facenet-vggface2"), work), faces)
 
 
 def _peak_mb() -> float:

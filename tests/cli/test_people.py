@@ -280,17 +280,18 @@ def test_models_are_listed_with_size_dimension_and_thresholds(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from castline.cli import models
-    from castline.models.locate import FACENET_FILE, MTCNN_FILES
+    from castline.models.locate import MTCNN_FILES
 
-    for name, size in ((FACENET_FILE, 2_500_000), *((name, 500_000) for name in MTCNN_FILES.values())):
+    for name, size in (("facenet-vggface2.onnx", 2_500_000), *((name, 500_000) for name in MTCNN_FILES.values())):
         (tmp_path / name).write_bytes(b"\0" * size)
     monkeypatch.setattr(models, "settings", lambda: Settings(models_dir=tmp_path))
     monkeypatch.setattr(connecting.console, "_width", 240)
     found = CliRunner().invoke(commands.app, ["models", "list"])
     assert found.exit_code == 0
     rows = {line.split()[1]: " ".join(line.split()) for line in found.output.splitlines() if len(line.split()) > 2}
-    assert " 512 2.5 0.700 0.600 MIT " in rows["facenet-vggface2"]
+    assert " 512 2.5 0.700 0.600 MIT; VGGFace2: " in rows["facenet-vggface2"]
     assert " 1.5 MIT " in rows["mtcnn"]
+    assert " 0.620 0.530 MIT; CASIA-WebFace: " in rows["facenet-casia"]
     assert " 128 " in rows["dlib-resnet-v1"]
-    assert "0.930 0.915 CC0-1.0" in rows["dlib-resnet-v1"]
+    assert "0.940 0.920 CC0-1.0; " in rows["dlib-resnet-v1"]
     assert "0.400 0.300 that of the file" in rows["arcface"]

@@ -83,7 +83,7 @@ def make_settings(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) ->
             "state_dir": tmp_path_factory.mktemp("state"),
             "models_dir": models_dir,
             "port": 0,
-            "embedder": "dlib-resnet-v1",
+            "embedder": "facenet-casia",
             "transcriber": "faster-whisper:tiny.en",
             "threads": 1,
         }

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from castline.faces.align import aligned_crop, box_crop, similarity_transform, unit_rows
+from castline.faces.align import aligned_crop, box_crop, similarity_transform, unit_rows, with_margin
 from castline.faces.onnx_embedders import ARCFACE_TEMPLATE, DLIB_TEMPLATE
 
 
@@ -58,3 +58,10 @@ def test_unit_rows_have_unit_norm_and_zero_stays():
     rows = unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]]))
     np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0]], rtol=1e-6)
     assert rows.dtype == np.float32
+
+
+def test_a_margin_lies_inside_of_the_crop_as_facenet_pytorch_counts_it():
+    # extract_face: margin * (x1 - x0) / (image_size - margin) / 2 on each side
+    grown = with_margin(np.float32([10, 20, 138, 84]), 32, 160)
+    np.testing.assert_allclose(grown, [10 - 16, 20 - 8, 138 + 16, 84 + 8])
+    assert (with_margin(np.float32([1, 2, 3, 4]), 0, 160) == [1, 2, 3, 4]).all()

@@ -25,3 +25,20 @@ def test_models_given_by_path_share_their_kinds():
 def test_an_unknown_embedder_is_an_error():
     with pytest.raises(ModelError, match="no similarity thresholds are known for the embedder 'eigenfaces'"):
         thresholds_for("eigenfaces")
+
+
+def test_a_digest_at_the_end_of_an_id_does_not_count():
+    assert thresholds_for("facenet-casia-0123456789ab") is THRESHOLDS["facenet-casia"]
+    assert thresholds_for("facenet-casia-int8-0123456789ab") is THRESHOLDS["facenet-casia-int8"]
+    with pytest.raises(ModelError):
+        thresholds_for("facenet-0123456789ab")
+
+
+@pytest.mark.parametrize("model", THRESHOLDS)
+def test_a_worse_face_must_reach_more(model):
+    thresholds = THRESHOLDS[model]
+    assert thresholds.of("clear") is thresholds
+    poor, useless = thresholds.of("poor"), thresholds.of("useless")
+    assert thresholds.known < poor.known < 1 < useless.known
+    assert thresholds.ambiguous < poor.ambiguous < 1 < useless.ambiguous
+    assert thresholds.cluster < poor.cluster < 1 < useless.cluster

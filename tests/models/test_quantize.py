@@ -11,15 +11,18 @@ from castline.faces import thresholds_for
 from castline.faces.analyse import decode_jpeg
 from castline.faces.mtcnn import MtcnnDetector
 from castline.faces.onnx_embedders import FaceNetEmbedder
-from castline.models import engine, ensure_mtcnn, load_embedder, locate, prepare, quantize, survey
-from castline.models.declared import FACENET_INT8, FACENET_INT8_FILE
+from castline.models import engine, ensure_mtcnn, facenet, load_embedder, quantize, survey
 from castline.settings import Settings
 
 torch = pytest.importorskip("torch")
-if not prepare.can_export():
+if not facenet.can_export():
     pytest.skip("facenet-pytorch is not installed", allow_module_level=True)
 
 from castline.models import export  # noqa: E402  (imports torch)
+
+FACENET, WEIGHTS = "facenet-vggface2.onnx", facenet.FACENETS["facenet-vggface2"][0].file
+FACENET_INT8 = facenet.int8("facenet-vggface2")
+FACENET_INT8_FILE = f"{FACENET_INT8}.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def detector(models_dir):
 @pytest.fixture(scope="module")
 def random_facenet(tmp_path_factory):
     """An untrained FaceNet as exported; it only serves to read its faces' shape."""
-    return export.export_facenet(tmp_path_factory.mktemp("random"), None)
+    return export.export_facenet(tmp_path_factory.mktemp("random") / FACENET, None)
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +56,14 @@ def folder(tmp_path_factory, faces):
     with torch.no_grad():
         net(torch.from_numpy(faces))
     made = tmp_path_factory.mktemp("models")
-    torch.save(net.state_dict(), made / locate.FACENET_WEIGHTS)
-    source = prepare.ensure_facenet(made)
+    torch.save(net.state_dict(), made / WEIGHTS)
+    source = facenet.ensure_facenet(made)
     quantize.quantize_facenet(source, made / FACENET_INT8_FILE, faces)
     return made
 
 
 def test_embeddings_stay_close_to_fp32_where_faces_differ(folder, faces):
-    fp32 = FaceNetEmbedder(folder / locate.FACENET_FILE).run(faces)
+    fp32 = FaceNetEmbedder(folder / FACENET).run(faces)
     int8 = FaceNetEmbedder(folder / FACENET_INT8_FILE).run(faces)
     between = (fp32 @ fp32.T)[np.triu_indices(len(faces), 1)]
     assert between.max() < 0.5
@@ -77,14 +80,14 @@ def test_embeddings_of_a_net_fresh_from_its_initialisation_hardly_move(random_fa
 
 def test_faces_that_were_not_calibrated_with_stay_close_too(folder, faces):
     unseen = np.stack([cv2.GaussianBlur(face.transpose(1, 2, 0), (0, 0), 2).transpose(2, 0, 1) for face in faces])
-    fp32 = FaceNetEmbedder(folder / locate.FACENET_FILE).run(unseen)
+    fp32 = FaceNetEmbedder(folder / FACENET).run(unseen)
     assert np.sum(fp32 * FaceNetEmbedder(folder / FACENET_INT8_FILE).run(unseen), axis=1).min() >= 0.95
 
 
 def test_the_file_is_a_quarter_and_holds_seven_bit_weights(folder):
     onnx = pytest.importorskip("onnx")
     made = folder / FACENET_INT8_FILE
-    assert made.stat().st_size < 0.33 * (folder / locate.FACENET_FILE).stat().st_size
+    assert made.stat().st_size < 0.33 * (folder / FACENET).stat().st_size
     weights = [
         onnx.numpy_helper.to_array(tensor)
         for tensor in onnx.load(made).graph.initializer
@@ -96,7 +99,7 @@ def test_the_file_is_a_quarter_and_holds_seven_bit_weights(folder):
 
 def test_the_same_faces_give_the_same_bytes_and_nothing_else_is_left(folder, faces, tmp_path):
     again = tmp_path / FACENET_INT8_FILE
-    cosines = quantize.quantize_facenet(folder / locate.FACENET_FILE, again, faces)
+    cosines = quantize.quantize_facenet(folder / FACENET, again, faces)
     assert cosines.shape == (len(faces),)
     assert again.read_bytes() == (folder / FACENET_INT8_FILE).read_bytes()
     assert list(tmp_path.iterdir()) == [again]
@@ -104,11 +107,12 @@ def test_the_same_faces_give_the_same_bytes_and_nothing_else_is_left(folder, fac
 
 def test_it_is_used_when_asked_for_and_never_by_itself(folder):
     asked = load_embedder(Settings(models_dir=folder, embedder=FACENET_INT8))
-    assert asked.info.id == FACENET_INT8
+    assert asked.info.id == f"{FACENET_INT8}-{facenet.digest(folder / FACENET_INT8_FILE)[:12]}"
     assert asked.info.source == str(folder / FACENET_INT8_FILE)
-    assert load_embedder(Settings(models_dir=folder)).info.id == "facenet-vggface2"
+    weights = facenet.digest(folder / WEIGHTS)
+    assert load_embedder(Settings(models_dir=folder)).info.id == f"facenet-vggface2-{weights[:12]}"
     by_path = load_embedder(Settings(models_dir=folder, embedder=f"{FACENET_INT8}:{folder / FACENET_INT8_FILE}"))
-    assert by_path.info.id == FACENET_INT8
+    assert by_path.info.id == asked.info.id
     found = {info.id: info for info in survey(Settings(models_dir=folder))}
     assert found[FACENET_INT8].source == str(folder / FACENET_INT8_FILE)
     assert thresholds_for(FACENET_INT8) == thresholds_for("facenet-vggface2")
@@ -159,7 +163,7 @@ def test_a_net_that_came_out_wrong_is_not_written(folder, faces, tmp_path, monke
     monkeypatch.setattr(quantize, "_quantize", lambda source, prepared, target, faces: shutil.copy(source, target))
     monkeypatch.setattr(quantize, "_MIN_COSINE", 1.1)
     with pytest.raises(ModelError, match=r"int8 embeddings are off .* fp32 works as before"):
-        quantize.quantize_facenet(folder / locate.FACENET_FILE, tmp_path / FACENET_INT8_FILE, faces)
+        quantize.quantize_facenet(folder / FACENET, tmp_path / FACENET_INT8_FILE, faces)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -167,9 +171,9 @@ def test_the_command(folder, models_dir, monkeypatch, capsys):
     for path in ensure_mtcnn(models_dir).values():
         shutil.copy(path, folder)
     monkeypatch.setattr(quantize, "_quantize", lambda source, prepared, target, faces: shutil.copy(source, target))
-    monkeypatch.setattr(quantize, "FACENET_INT8_FILE", "made.onnx")
+    monkeypatch.setattr(quantize, "int8", lambda name: "made")
     with pytest.raises(SystemExit) as ended:
-        quantize.main([str(folder)])
+        quantize.main([str(folder), "--net", "facenet-vggface2"])
     assert ended.value.code == 0
     assert "made.onnx: 6 faces, cosine to fp32 1.0000 at least" in capsys.readouterr().err
     assert (folder / "made.onnx").is_file()

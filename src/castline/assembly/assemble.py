@@ -15,6 +15,7 @@ from castline.assembly.stitch import stitch
 from castline.assembly.tracks import FaceTrack, link
 from castline.cost import cost_of
 from castline.cues import cues_of
+from castline.faces.grade import PERSON_MIN_SCORE
 from castline.faces.thresholds import thresholds_for
 from castline.records import (
     AudioPart,
@@ -43,10 +44,6 @@ from castline.records import (
     Usage,
     merge_ranges,
 )
-
-#: A person needs one sighting the detector is this sure of; weaker ones alone are mostly patterns.
-#: Measured: docs/FACES.md, "When a detection is a person".
-PERSON_MIN_SCORE = 0.95
 
 
 @dataclass(frozen=True, slots=True)

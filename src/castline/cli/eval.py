@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from castline.cli.connect import console, friendly_errors
+from castline.engines import Detector, Embedder
 from castline.errors import EvaluationError
-from castline.evaluation import Identification, Verification, read_dataset
+from castline.evaluation import Identification, PairList, PhotoFolder, Verification, read_dataset
+from castline.evaluation.bands import Band
+from castline.evaluation.bands import bands as measure_bands
+from castline.evaluation.degrade import WAYS
 from castline.evaluation.measure import Described, FacesReport, describe, measure
 from castline.evaluation.plot import check_drawable, draw
 from castline.evaluation.speech import FileReport, SpeechReport, check_countable, evaluate, read_transcripts
+from castline.faces.thresholds import thresholds_for
 from castline.records import Record
 from castline.settings import settings
 from castline.speech.declared import CHOICES
@@ -32,6 +37,7 @@ def faces(
     ] = None,
     enrol: Annotated[int, typer.Option(min=1, help="Photos enrolled of each person; the others are asked about.")] = 5,
     left_out: Annotated[int, typer.Option(min=0, help="People, last by name, who are nobody we know.")] = 3,
+    bands: Annotated[bool, typer.Option(help="Also degrade each photo in many ways, and seek it again.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Write the curves to this .png.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
 ) -> None:
@@ -49,8 +55,12 @@ def faces(
             found = describe(data.photos, detector, engine, lambda: bar.advance(task))
         done = measure(data, found, engine.info, detector.info.id, enrol=enrol, left_out=left_out)
         _print(path.name, done.report, found)
+        report = done.report
+        if bands:
+            report = report.model_copy(update={"bands": _bands(data, detector, engine)})
+            console.print(_bands_table(report.bands))
         if json:
-            _write(json, done.report)
+            _write(json, report)
         if plot:
             title = f"{done.report.title} on {path.name}"
             draw(plot, title, done.same, done.different, done.report.verification)
@@ -81,6 +91,35 @@ def speech(
         _print_speech(transcripts.name, report)
         if json:
             _write(json, report)
+
+
+def _bands(data: PhotoFolder | PairList, detector: Detector, engine: Embedder) -> tuple[Band, ...]:
+    if not isinstance(data, PhotoFolder):
+        raise EvaluationError("bands need a folder of photos per person; pairs do not say who is who")
+    photos = {path: name for name, paths in data.people.items() for path in paths}
+    with _progress("bands") as bar:
+        task = bar.add_task("", total=len(WAYS))
+        return measure_bands(photos, detector, engine, thresholds_for(engine.info.id), done=lambda: bar.advance(task))
+
+
+def _bands_table(found: Sequence[Band]) -> Table:
+    table = _table("degraded photos", "found", "no use", "EER", "best stranger", "named", "FRR", "maybe FAR")
+    for band in found:
+        table.add_row(
+            band.name,
+            f"{band.found} of {band.photos}",
+            str(band.useless),
+            _percent(band.eer),
+            "" if band.highest_different is None else f"{band.highest_different:.3f}",
+            f"{band.false_accepts} of {band.different_pairs}",
+            _percent(band.frr),
+            _percent(band.maybe_far),
+        )
+    return table
+
+
+def _percent(rate: float | None) -> str:
+    return "" if rate is None else f"{rate:.2%}"
 
 
 def _progress(what: str) -> Progress:

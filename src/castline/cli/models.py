@@ -16,9 +16,9 @@ from castline.engines import EngineInfo
 from castline.errors import ModelCorrupt, ModelNotFound
 from castline.faces.thresholds import thresholds_for
 from castline.models import DOWNLOADS, WHISPER, available, ensure_facenet, fetch, survey
+from castline.models.facenet import EXPORT_NEEDS, FACENETS, can_export, find_weights
 from castline.models.locate import find_dlib, find_mtcnn
 from castline.models.packages import PACKAGES, packaged
-from castline.models.prepare import EXPORT_NEEDS, can_export
 from castline.settings import Settings, settings
 from castline.speech import survey_transcribers
 
@@ -27,7 +27,7 @@ app = typer.Typer(no_args_is_help=True, help="List and fetch models.")
 
 @app.command("list")
 def list_() -> None:
-    """Every engine: its size on disk, its licence, when it is sure of a face, and where it is from.
+    """Every engine: its size on disk, its licence, what it was trained on, and where it is from.
 
     Two faces are one person from the similarity "known" on, and may be from "maybe" on (cosine). Below are the
     weights that can be had, with their licences, and from where.
@@ -61,7 +61,7 @@ def _engines(config: Settings) -> Table:
             f"{size / 1e6:.1f}" if size else "",
             f"{limits.known:.3f}" if limits else "",
             f"{limits.ambiguous:.3f}" if limits else "",
-            escape(info.licence),
+            escape("; ".join(filter(None, (info.licence, info.trained_on)))),
             here,
         )
     return table
@@ -72,7 +72,8 @@ def _files(info: EngineInfo, config: Settings) -> list[Path]:
     if info.id == "mtcnn":
         return list((find_mtcnn(config.models_dir) or {}).values())
     if info.source == "bundled":
-        found = find_dlib(config.models_dir) if info.id == "dlib-resnet-v1" else None
+        carried = find_dlib(config.models_dir) if info.id == "dlib-resnet-v1" else None
+        found = find_weights(info.id, config.models_dir) if info.id in FACENETS else carried
         return [found] if found else []
     path = Path(info.source) if info.source else None
     if path is None or not path.exists():
@@ -115,14 +116,14 @@ def fetch_(
 ) -> None:
     """Download a model into the models folder (CASTLINE_MODELS_DIR)."""
     with friendly_errors():
-        if name == "facenet-vggface2" and not can_export():
+        if name in FACENETS and not can_export():
             raise ModelNotFound(EXPORT_NEEDS)
         folder = settings().models_dir
         bar = Progress(TextColumn(name), BarColumn(), DownloadColumn(), console=console)
         with bar:
             task = bar.add_task(name, total=None)
             path = fetch(name, folder, lambda done, total: bar.update(task, completed=done, total=total))
-        if name == "facenet-vggface2":
+        if name in FACENETS:
             with console.status("exporting to ONNX"):
-                path = ensure_facenet(folder)
+                path = ensure_facenet(folder, name)
         console.print(f"[green]ready[/] {escape(str(path))}", soft_wrap=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.assembly.assemble import PERSON_MIN_SCORE
-from castline.engines import Detector, Embedder, EngineInfo
+from castline.engines import Detector, Embedder, EngineInfo, Image
 from castline.errors import EvaluationError, UnitError
+from castline.evaluation.bands import Band
 from castline.evaluation.dataset import PairList, PhotoFolder, Split, split_people
 from castline.evaluation.faces import (
     Identification,
@@ -22,6 +22,7 @@ from castline.evaluation.faces import (
     pair_similarities,
     verification,
 )
+from castline.faces.grade import PERSON_MIN_SCORE
 from castline.faces.thresholds import thresholds_for
 from castline.records import Embedding, Face, Gallery, KnownFace, Record
 
@@ -50,6 +51,7 @@ class FacesReport(Record):
         without_face, with_several: photos, as paths below the data set.
         enrol, left_out: the protocol (``split_people``).
         identification: None when it was not possible; ``not_identified`` says why.
+        bands: where they were asked for.
     """
 
     model: str
@@ -64,6 +66,7 @@ class FacesReport(Record):
     verification: Verification
     identification: Identification | None
     not_identified: str | None
+    bands: tuple[Band, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +92,13 @@ def describe(
     Raises:
         EvaluationError: a file that is no picture.
     """
-    from castline.faces.analyse import analyse_frames, decode_jpeg
+    from castline.faces.analyse import analyse_frames
 
     embeddings: dict[Path, Embedding] = {}
     without: list[Path] = []
     several: list[Path] = []
     for path in photos:
-        try:
-            image = decode_jpeg(path.read_bytes())
-        except (UnitError, OSError) as error:
-            raise EvaluationError(f"{path} is not a picture we can read") from error
+        image = read_photo(path)
         (frame,) = analyse_frames([(0, image)], detector, embedder, max_image_side=_MAX_SIDE)
         faces = [face for face in frame.faces if face.score >= PERSON_MIN_SCORE]
         if faces:
@@ -110,6 +110,20 @@ def describe(
         if done:
             done()
     return Described(embeddings, tuple(without), tuple(several))
+
+
+def read_photo(path: Path) -> Image:
+    """A photo as RGB, shape (h, w, 3), uint8, scaled down where its longer side exceeds 1600 pixels.
+
+    Raises:
+        EvaluationError: it is no picture.
+    """
+    from castline.faces.analyse import decode_jpeg, limit_side
+
+    try:
+        return limit_side(decode_jpeg(path.read_bytes()), _MAX_SIDE)
+    except (UnitError, OSError) as error:
+        raise EvaluationError(f"{path} is not a picture we can read") from error
 
 
 def _area(face: Face) -> float:

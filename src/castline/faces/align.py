@@ -72,6 +72,21 @@ def _shrunk(
     return small, matrix @ to_source
 
 
+def with_margin(box: NDArray[np.float32], margin: int, side: int) -> NDArray[np.float32]:
+    """The box grown so that its border is ``margin / 2`` pixels inside of a crop of ``side`` pixels on each side.
+
+    facenet-pytorch's formula (``extract_face``), from D. Sandberg's ``align_dataset_mtcnn.py``.
+
+    Args:
+        box: ``x0, y0, x1, y1``.
+
+    Returns:
+        Shape (4,), float32.
+    """
+    grow = (box[2:] - box[:2]) * np.float32(margin / (side - margin) / 2)
+    return np.concatenate([box[:2] - grow, box[2:] + grow])
+
+
 def box_crop(image: Image, box: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
     """The box's pixels as a square, aspect not kept, box clipped to the picture (facenet-pytorch's way).
 

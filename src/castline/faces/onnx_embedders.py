@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from castline.engines import DetectedFace, EngineInfo, Image
 from castline.errors import ModelCorrupt
-from castline.faces.align import aligned_crop, box_crop, unit_rows
+from castline.faces.align import aligned_crop, box_crop, unit_rows, with_margin
 from castline.models.declared import engine
+from castline.models.onnx_file import WEIGHTS_KEY
 from castline.models.session import open_session
 
 #: Faces per run: bounds memory, and batches beyond it bring nothing on a CPU.
@@ -24,6 +25,15 @@ _BATCH = 16
 ARCFACE_TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
+
+
+#: Of a digest, as part of an embedder's id.
+_DIGEST_LETTERS = 12
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _OnnxEmbedder:
@@ -74,23 +84,29 @@ class _OnnxEmbedder:
 
 
 class FaceNetEmbedder(_OnnxEmbedder):
-    """FaceNet: the detector's box, not aligned, as 160 x 160, (x - 127.5) / 128; 512 numbers.
+    """FaceNet: the detector's box with a margin, not aligned, as 160 x 160, (x - 127.5) / 128; 512 numbers.
 
-    Model: Schroff et al., "FaceNet" (CVPR 2015), as InceptionResnetV1 trained on VGGFace2, weights of
-    facenet-pytorch, exported by ``castline.models.export``.
+    Model: Schroff et al., "FaceNet" (CVPR 2015), as Inception-ResNet-v1; ``castline.models.facenet`` has the family.
+    Its id holds the start of its weights' SHA-256, so that embeddings of different weights never meet: as the file's
+    metadata say, or else that of the file. ``weights`` is all of it.
 
     Raises:
         ModelNotFound, ModelCorrupt: as ``open_session``; also when input or output has another shape.
     """
 
     _side = 160
+    #: As in training. Measured on LFW (docs/FACES.md): equal error rate 0.89 %, with 0, 16 and 44 pixels 3.11, 1.56 and
+    #: 1.47 %; a crop that keeps its aspect has 2.9 %, one aligned by landmarks 2.4 %.
+    _margin = 32
 
     def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo | None = None) -> None:
         super().__init__(path, threads)
-        self.info = info or replace(engine("facenet-vggface2"), source=str(path))
+        info = info or replace(engine("facenet-casia"), source=str(path))
+        self.weights = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_KEY) or _digest(path)
+        self.info = replace(info, id=f"{info.id}-{self.weights[:_DIGEST_LETTERS]}")
 
     def _crop(self, image: Image, face: DetectedFace) -> NDArray[np.uint8]:
-        return box_crop(image, face.box, self._side)
+        return box_crop(image, with_margin(face.box, self._margin, self._side), self._side)
 
     def _normalise(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         return (pixels - np.float32(127.5)) / np.float32(128)
@@ -139,14 +155,12 @@ class ArcFaceEmbedder(_OnnxEmbedder):
 
     def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo | None = None) -> None:
         super().__init__(path, threads)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         dimension = self._session.get_outputs()[0].shape[1]
         if not isinstance(dimension, int):
             dimension = self._run(np.zeros((1, 3, 112, 112), np.float32)).shape[1]
         self.info = replace(
             info or engine("arcface"),
-            id=f"arcface-{digest[:12]}",
+            id=f"arcface-{_digest(path)[:_DIGEST_LETTERS]}",
             title=f"ArcFace-style {path.stem}",
             source=str(path),
             dimension=dimension,

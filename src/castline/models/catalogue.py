@@ -3,8 +3,8 @@
 A name in the settings is an engine's id, ``auto``, or ``id:path`` for a file of one's own:
 
     detector   auto | mtcnn | mtcnn:<folder with the three nets>
-    embedder   auto | facenet-vggface2[:<file>] | dlib-resnet-v1[:<file>] | facenet-vggface2-int8[:<file>]
-               | arcface:<file>
+    embedder   auto | facenet-vggface2[:<file>] | facenet-casia[:<file>] | dlib-resnet-v1[:<file>]
+               | facenet-vggface2-int8[:<file>] | facenet-casia-int8[:<file>] | arcface:<file>
 
 Files are searched in this order: the explicit path, the models folder, weights inside an installed
 package, download (only for an engine that was asked for by name).
@@ -17,15 +17,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from castline.engines import Detector, Embedder, EngineInfo
-from castline.errors import ModelError, ModelNotFound
+from castline.errors import ModelCorrupt, ModelError, ModelNotFound
 from castline.models import locate, prepare
-from castline.models.declared import ENGINES, FACENET_INT8, FACENET_INT8_FILE, engine
+from castline.models.declared import AUTO_EMBEDDERS, ENGINES, engine
 from castline.models.download import fetch
+from castline.models.downloads import DOWNLOADS
+from castline.models.facenet import (
+    FACENETS,
+    INT8,
+    can_export,
+    check_member,
+    ensure_facenet,
+    find_weights,
+    from_path,
+    lacking,
+    missing,
+    onnx_file,
+    packages,
+)
 
 if TYPE_CHECKING:
     from castline.settings import Settings
-
-_QUANTIZE = "`python -m castline.models.quantize` makes it from the exported FaceNet"
 
 
 def survey(settings: Settings) -> tuple[EngineInfo, ...]:
@@ -43,16 +55,8 @@ def _surveyed(info: EngineInfo, models_dir: Path) -> EngineInfo:
         if prepare.can_make_mtcnn():
             return replace(info, source="bundled", reason="ships in facenet-pytorch")
         return replace(info, reason=f"not in {models_dir}, and facenet-pytorch and onnx are not installed to make it")
-    if info.id == "facenet-vggface2":
-        if facenet := locate.find_facenet(models_dir):
-            return replace(info, source=str(facenet), reason="in the models folder")
-        exportable = models_dir / locate.FACENET_WEIGHTS
-        if exportable.is_file():
-            if not prepare.can_export():
-                return replace(info, reason=f"its weights are in {models_dir}; {prepare.EXPORT_NEEDS}")
-            return replace(info, source=str(exportable), reason="weights in the models folder; exported at first use")
-        lack = "" if prepare.can_export() else ", and torch is not installed to export them"
-        return replace(info, reason=f"its weights are not in {models_dir}{lack}")
+    if info.id in FACENETS:
+        return _surveyed_facenet(info, models_dir)
     if info.id == "dlib-resnet-v1":
         weights = locate.find_dlib(models_dir)
         if weights is not None and weights.parent != models_dir:
@@ -61,12 +65,31 @@ def _surveyed(info: EngineInfo, models_dir: Path) -> EngineInfo:
         if file.is_file():
             return replace(info, source=str(file), reason="in the models folder")
         return replace(info, reason=f"not in {models_dir}, and face_recognition_models is not installed")
-    if info.id == FACENET_INT8:
-        file = models_dir / FACENET_INT8_FILE
+    if info.id in INT8:
+        file = onnx_file(info.id, models_dir)
         if file.is_file():
             return replace(info, source=str(file), reason="in the models folder; used when asked for by name")
-        return replace(info, reason=f"not in {models_dir}; {_QUANTIZE}")
+        return replace(info, reason=_unquantised(info.id, models_dir))
     return replace(info, reason="needs the path of a model: arcface:<file>")
+
+
+def _surveyed_facenet(info: EngineInfo, models_dir: Path) -> EngineInfo:
+    made = onnx_file(info.id, models_dir)
+    if made.is_file():
+        return replace(info, source=str(made), reason="in the models folder")
+    weights = find_weights(info.id, models_dir)
+    if weights is None:
+        lack = "" if can_export() or info.id not in DOWNLOADS else ", and torch is not installed to export them"
+        return replace(info, reason=missing(info.id, models_dir) + lack)
+    if lack := lacking(weights):
+        return replace(info, reason=f"{weights}: {lack}")
+    if weights.parent == models_dir:
+        return replace(info, source=str(weights), reason="weights in the models folder; made into ONNX at first use")
+    return replace(info, source="bundled", reason=f"ships in {packages(info.id)}")
+
+
+def _unquantised(name: str, models_dir: Path) -> str:
+    return f"{name}.onnx is not in {models_dir}; `python -m castline.models.quantize` makes it of {INT8[name]}"
 
 
 def load_detector(settings: Settings) -> Detector:
@@ -93,7 +116,7 @@ def load_detector(settings: Settings) -> Detector:
 
 
 def load_embedder(settings: Settings) -> Embedder:
-    """The face embedder the settings name; ``auto`` is FaceNet where its weights are, otherwise dlib.
+    """The face embedder the settings name; ``auto`` is the first of ``AUTO_EMBEDDERS`` that is to be had.
 
     Raises:
         ModelNotFound: unknown name, or its file is not to be had.
@@ -103,68 +126,85 @@ def load_embedder(settings: Settings) -> Embedder:
     if name == "auto":
         return _best_embedder(settings)
     info = _declared(name, "embedder")
-    if path:
-        file = locate.explicit(path)
-        return _embedder(
-            replace(info, source=str(file), reason=f"{info.title}: the file that was asked for"), file, settings
-        )
+    if not path:
+        file = embedder_file(name, settings.models_dir)
+        where = _where(name, file, settings)
+        return _own(replace(info, source=where, reason=f"{info.title} ({where}), as asked for"), file, settings)
+    given = locate.explicit(path)
+    file = from_path(name, given, settings.models_dir) if name in FACENETS or name in INT8 else given
+    return _embedder(
+        replace(info, source=str(given), reason=f"{info.title}: the file that was asked for"), file, settings
+    )
+
+
+def best_embedder_file(models_dir: Path) -> tuple[EngineInfo, Path, list[str]]:
+    """What ``auto`` takes: the engine, its ONNX file (made where it was not), and why not those before it.
+
+    Raises:
+        ModelNotFound: none is to be had.
+        ModelCorrupt: the last of them is not what it should be.
+    """
+    missed: list[str] = []
+    for name in AUTO_EMBEDDERS[:-1]:
+        try:
+            return engine(name), embedder_file(name, models_dir, download=False), missed
+        except ModelError as error:
+            missed.append(error.message)
+    return engine(AUTO_EMBEDDERS[-1]), embedder_file(AUTO_EMBEDDERS[-1], models_dir), missed
+
+
+def embedder_file(name: str, models_dir: Path, *, download: bool = True) -> Path:
+    """The ONNX file of an embedder: there, made of weights that are there, or of a download.
+
+    Raises:
+        ModelNotFound: neither is to be had, or what makes the file is not installed.
+        ModelCorrupt: weights are not what they should be.
+        ModelError: making the file failed.
+    """
     if name == "arcface":
         raise ModelNotFound("the embedder arcface needs the path of its model: arcface:<file>")
     if name == "dlib-resnet-v1":
-        return _dlib(info, settings, "dlib ResNet v1 ({where}), as asked for")
-    if name == FACENET_INT8:
-        file = settings.models_dir / FACENET_INT8_FILE
+        return prepare.ensure_dlib(models_dir)
+    if name in INT8:
+        file = onnx_file(name, models_dir)
         if not file.is_file():
-            raise ModelNotFound(f"{FACENET_INT8_FILE} is not in {settings.models_dir}; {_QUANTIZE}")
-    else:
-        file = facenet_file(settings.models_dir)
-    return _embedder(replace(info, source=str(file), reason=f"{info.title}, as asked for"), file, settings)
+            raise ModelNotFound(_unquantised(name, models_dir))
+        return file
+    there = onnx_file(name, models_dir).is_file() or find_weights(name, models_dir) is not None
+    if download and not there and name in DOWNLOADS and can_export():
+        fetch(name, models_dir)
+    return ensure_facenet(models_dir, name)
 
 
 def _best_embedder(settings: Settings) -> Embedder:
-    facenet = engine("facenet-vggface2")
+    info, file, missed = best_embedder_file(settings.models_dir)
+    where = _where(info.id, file, settings)
+    return _own(replace(info, source=where, reason="; ".join([f"{info.title} ({where})", *missed])), file, settings)
+
+
+def _where(name: str, file: Path, settings: Settings) -> str:
+    """Where an engine's weights are from, for people: "bundled" for those of an installed package."""
+    found = _surveyed(engine(name), settings.models_dir).source
+    return found or str(file)
+
+
+def _own(info: EngineInfo, file: Path, settings: Settings) -> Embedder:
+    """An embedder from a file that Castline made."""
     try:
-        file = prepare.ensure_facenet(settings.models_dir)
-    except ModelError as error:
-        why = f"dlib ResNet v1 ({{where}}); {error.message}"
-        return _dlib(engine("dlib-resnet-v1"), settings, why)
-    return _embedder(replace(facenet, source=str(file), reason="FaceNet, found in the models folder"), file, settings)
-
-
-def facenet_file(models_dir: Path) -> Path:
-    """FaceNet's ONNX file: there, exported from weights that are there, or from a download.
-
-    Raises:
-        ModelNotFound: neither is to be had, or nothing here can export.
-        ModelError: the export failed.
-    """
-    if (
-        locate.find_facenet(models_dir) is None
-        and not (models_dir / locate.FACENET_WEIGHTS).is_file()
-        and prepare.can_export()
-    ):
-        fetch("facenet-vggface2", models_dir)
-    return prepare.ensure_facenet(models_dir)
-
-
-def _dlib(info: EngineInfo, settings: Settings, reason: str) -> Embedder:
-    weights = locate.find_dlib(settings.models_dir)
-    file = prepare.ensure_dlib(settings.models_dir)
-    where = "bundled" if weights is not None and weights.parent != settings.models_dir else str(file)
-    # Not str.format: a path in the reason may hold braces.
-    return _embedder(replace(info, source=where, reason=reason.replace("{where}", where)), file, settings)
+        return _embedder(info, file, settings)
+    except ModelCorrupt as error:
+        raise ModelCorrupt(f"{error.message}; delete it to have it made again", detail=error.detail) from error
 
 
 def _embedder(info: EngineInfo, file: Path, settings: Settings) -> Embedder:
     from castline.faces.onnx_embedders import ArcFaceEmbedder, DlibEmbedder, FaceNetEmbedder
 
-    kinds = {
-        "arcface": ArcFaceEmbedder,
-        "dlib-resnet-v1": DlibEmbedder,
-        "facenet-vggface2": FaceNetEmbedder,
-        FACENET_INT8: FaceNetEmbedder,
-    }
-    return kinds[info.id](file, threads=settings.threads, info=info)
+    kinds = {"arcface": ArcFaceEmbedder, "dlib-resnet-v1": DlibEmbedder}
+    if info.id in kinds:
+        return kinds[info.id](file, threads=settings.threads, info=info)
+    facenet = FaceNetEmbedder(file, threads=settings.threads, info=info)
+    check_member(info.id, facenet.weights, file)
+    return facenet
 
 
 def _declared(name: str, role: str) -> EngineInfo:

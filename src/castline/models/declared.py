@@ -5,32 +5,60 @@ from __future__ import annotations
 from castline.engines import EngineInfo
 from castline.errors import ModelNotFound
 
-#: FaceNet as ``castline.models.quantize`` makes it. An id of its own: its embeddings do not meet fp32's.
-FACENET_INT8 = "facenet-vggface2-int8"
-FACENET_INT8_FILE = f"{FACENET_INT8}.onnx"
+_VGGFACE2 = "VGGFace2: 3.3 M photos of 9131 people, for research"
+_CASIA = "CASIA-WebFace: 0.5 M photos of 10575 people, for research"
+_DIMENSION = 512
 
 ENGINES: tuple[EngineInfo, ...] = (
     EngineInfo(id="mtcnn", role="detector", title="MTCNN (facenet-pytorch weights)", licence="MIT"),
     EngineInfo(
         id="facenet-vggface2",
         role="embedder",
-        title="FaceNet (InceptionResnetV1, VGGFace2)",
+        title="FaceNet VGGFace2 (InceptionResnetV1)",
         licence="MIT",
-        dimension=512,
+        trained_on=_VGGFACE2,
+        dimension=_DIMENSION,
     ),
-    EngineInfo(id="dlib-resnet-v1", role="embedder", title="dlib ResNet v1", licence="CC0-1.0", dimension=128),
     EngineInfo(
-        id=FACENET_INT8,
+        id="facenet-casia",
         role="embedder",
-        title="FaceNet in int8 (InceptionResnetV1, VGGFace2)",
+        title="FaceNet CASIA-WebFace (InceptionResnetV1)",
         licence="MIT",
-        dimension=512,
+        trained_on=_CASIA,
+        dimension=_DIMENSION,
+    ),
+    EngineInfo(
+        id="dlib-resnet-v1",
+        role="embedder",
+        title="dlib ResNet v1",
+        licence="CC0-1.0",
+        trained_on="FaceScrub, VGG and others: 3 M photos of 7485 people",
+        dimension=128,
+    ),
+    EngineInfo(
+        id="facenet-vggface2-int8",
+        role="embedder",
+        title="FaceNet VGGFace2 in int8 (InceptionResnetV1)",
+        licence="MIT",
+        trained_on=_VGGFACE2,
+        dimension=_DIMENSION,
+    ),
+    EngineInfo(
+        id="facenet-casia-int8",
+        role="embedder",
+        title="FaceNet CASIA-WebFace in int8 (InceptionResnetV1)",
+        licence="MIT",
+        trained_on=_CASIA,
+        dimension=_DIMENSION,
     ),
     EngineInfo(
         id="arcface", role="embedder", title="ArcFace-style ONNX model given by its path", licence="that of the file"
     ),
 )
 """All face engines. Within a role those that ``auto`` tries come first, best first; the rest are by name only."""
+
+#: What ``auto`` tries, best first: docs/FACES.md says why.
+AUTO_EMBEDDERS = ("facenet-vggface2", "facenet-casia", "dlib-resnet-v1")
 
 
 def engine(engine_id: str) -> EngineInfo:

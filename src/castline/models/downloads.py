@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from castline.models.locate import FACENET_WEIGHTS
+from castline.models.facenet import FACENETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +179,17 @@ def _openai_whisper(model: str) -> Download:
     )
 
 
+_VGGFACE2 = FACENETS["facenet-vggface2"][0]
+
 #: What ``fetch`` knows: the files of a model, by its name.
 DOWNLOADS: dict[str, tuple[Download, ...]] = {
     "facenet-vggface2": (
         Download(
             title="FaceNet InceptionResnetV1, trained on VGGFace2",
             url="https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt",
-            file=FACENET_WEIGHTS,
+            file=_VGGFACE2.file,
             max_bytes=128 * 1024**2,
-            sha256="281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
+            sha256=_VGGFACE2.sha256,
             licence="MIT (code and conversion); VGGFace2 is a research data set",
         ),
     ),

@@ -1,9 +1,9 @@
 """Writes FaceNet as ONNX. Build time only: no other face model needs torch.
 
-    python -m castline.models.export <models folder> <state_dict.pt>
+    python -m castline.models.export <state_dict.pt> <target.onnx>
 
 The net is InceptionResnetV1 of facenet-pytorch (MIT). The run-time analyser never imports this module; it
-starts it as a process of its own (``castline.models.prepare``), so torch's memory goes away with it.
+starts it as a process of its own (``castline.models.facenet``), so torch's memory goes away with it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-from castline.models.locate import FACENET_FILE
+from castline.models.facenet import digest
+from castline.models.onnx_file import set_weights
 from castline.models.whole import whole_file
 
 #: Modules that facenet-pytorch imports at its top level and that its nets never use. torchvision is
@@ -83,8 +84,8 @@ def import_facenet_pytorch() -> ModuleType:
         return importlib.import_module("facenet_pytorch")
 
 
-def export_facenet(folder: Path, state_dict: Path | None) -> Path:
-    """Write InceptionResnetV1 as ONNX into ``folder``.
+def export_facenet(target: Path, state_dict: Path | None) -> Path:
+    """Write InceptionResnetV1 as ONNX to ``target``, whole or not at all.
 
     Input ``faces``: float32 (n, 3, 160, 160), RGB, (x - 127.5) / 128. Output ``embeddings``:
     float32 (n, 512), unit L2 norm.
@@ -98,10 +99,9 @@ def export_facenet(folder: Path, state_dict: Path | None) -> Path:
         weights = torch.load(state_dict, map_location="cpu", weights_only=True)
         # The file also holds the classifier over the training identities, which a bare net has not.
         net.load_state_dict({key: value for key, value in weights.items() if not key.startswith("logits.")})
-    path = folder / FACENET_FILE
     # Warnings: the TorchScript exporter calls itself legacy and traces shape checks; the other one needs
     # a further package and gains nothing for this net.
-    with whole_file(path) as file, warnings.catch_warnings(), torch.no_grad():
+    with whole_file(target) as file, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             net.eval(),
@@ -113,16 +113,18 @@ def export_facenet(folder: Path, state_dict: Path | None) -> Path:
             opset_version=_OPSET,
             dynamo=False,
         )
-    return path
+        if state_dict is not None:
+            set_weights(file, digest(state_dict))
+    return target
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``python -m castline.models.export``."""
     parser = argparse.ArgumentParser(prog="python -m castline.models.export", description=__doc__)
-    parser.add_argument("folder", type=Path)
     parser.add_argument("state_dict", type=Path)
+    parser.add_argument("target", type=Path)
     options = parser.parse_args(arguments)
-    export_facenet(options.folder, options.state_dict)
+    export_facenet(options.target, options.state_dict)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,6 @@ from castline.errors import ModelNotFound
 
 #: MTCNN's three nets, as ``castline.models.mtcnn_nets`` writes them.
 MTCNN_FILES = {"pnet": "mtcnn-pnet.onnx", "rnet": "mtcnn-rnet.onnx", "onet": "mtcnn-onet.onnx"}
-FACENET_FILE = "facenet-vggface2.onnx"
-#: facenet-pytorch's own file, from which FACENET_FILE is exported.
-FACENET_WEIGHTS = "20180402-114759-vggface2.pt"
 DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 #: The same net as ONNX, as ``castline.models.dlib_net`` writes it.
 DLIB_ONNX_FILE = "dlib-resnet-v1.onnx"
@@ -45,11 +42,6 @@ def find_mtcnn_weights() -> dict[str, Path] | None:
     paths = {name: bundled("facenet-pytorch", f"facenet_pytorch/data/{name}.pt") for name in MTCNN_FILES}
     found = {name: path for name, path in paths.items() if path is not None}
     return found if len(found) == len(paths) else None
-
-
-def find_facenet(models_dir: Path) -> Path | None:
-    path = models_dir / FACENET_FILE
-    return path if path.is_file() else None
 
 
 def find_dlib(models_dir: Path) -> Path | None:

@@ -14,9 +14,21 @@ from castline.models.whole import whole_file
 Shape = Sequence[int | str]
 """Of a tensor; a string names a free dimension."""
 
+#: Metadata of an ONNX file: SHA-256 of the weights it was made of, whatever made it.
+WEIGHTS_KEY = "castline.weights"
+
 _OPSET = 17
 #: What ONNX of this opset goes with.
 _IR_VERSION = 8
+
+
+def set_weights(path: Path, digest: str) -> None:
+    """Say in an ONNX file's metadata which weights it is made of (``WEIGHTS_KEY``); an empty digest: say nothing."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {WEIGHTS_KEY: digest} if digest else {})
+    path.write_bytes(model.SerializeToString())
 
 
 class Graph:
@@ -41,14 +53,22 @@ class Graph:
         self._nodes.append(self._onnx.helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
-    def write(self, target: Path, name: str, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> None:
-        """Write the graph to ``target``, whole or not at all. Inputs and outputs are float32."""
+    def write(
+        self, target: Path, name: str, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], weights: str = ""
+    ) -> None:
+        """Write the graph to ``target``, whole or not at all. Inputs and outputs are float32.
+
+        Args:
+            weights: SHA-256 of the file the weights are from, kept as metadata (``WEIGHTS_KEY``).
+        """
         helper = self._onnx.helper
         model = helper.make_model(
             helper.make_graph(self._nodes, name, self._values(inputs), self._values(outputs), self._weights),
             opset_imports=[helper.make_opsetid("", _OPSET)],
             ir_version=_IR_VERSION,
         )
+        if weights:
+            helper.set_model_props(model, {WEIGHTS_KEY: weights})
         with whole_file(target) as file:
             file.write_bytes(model.SerializeToString())
 

@@ -1,11 +1,11 @@
 """Writes FaceNet with 8-bit integers: half the time per face, a quarter of the file. Build time only.
 
-    python -m castline.models.quantize <models folder> [<folder of photos>]
+    python -m castline.models.quantize <models folder> [<folder of photos>] [--net facenet-casia]
 
-The models folder holds the exported FaceNet (``castline.models.export``) and MTCNN, or the package
-that carries MTCNN is installed. Photos with faces, anywhere below their folder, show the quantiser which values occur
-inside the net; without them it takes the portraits in ``examples/gallery``. A few dozen photos like
-those to be analysed are better than these six.
+The net and MTCNN are found as ever: in the models folder, or made of what an installed package carries.
+Photos with faces, anywhere below their folder, show the quantiser which values occur inside the net;
+without them it takes the portraits in ``examples/gallery``. A few dozen photos like those to be analysed
+are better than these six.
 
 Method: static quantisation of weights per channel and of activations per tensor, in ONNX's QDQ form
 (Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
@@ -29,8 +29,9 @@ from castline.engines import Detector
 from castline.errors import CastlineError, ModelCorrupt, ModelError, ModelNotFound, UnitError
 from castline.faces.analyse import decode_jpeg
 from castline.faces.onnx_embedders import FaceNetEmbedder
-from castline.models.declared import FACENET_INT8_FILE
-from castline.models.prepare import ensure_facenet, ensure_mtcnn
+from castline.models.facenet import FACENETS, ensure_facenet, int8, onnx_file
+from castline.models.onnx_file import set_weights
+from castline.models.prepare import ensure_mtcnn
 
 PORTRAITS = Path(__file__).resolve().parents[3] / "examples" / "gallery"
 _PHOTOS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -71,10 +72,10 @@ def calibration_faces(photos: Path, detector: Detector, embedder: FaceNetEmbedde
 
 
 def quantize_facenet(source: Path, target: Path, faces: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Write an int8 version of an exported FaceNet; the same faces give the same bytes.
+    """Write an int8 version of a FaceNet; the same faces give the same bytes.
 
     Args:
-        source: what ``castline.models.export`` wrote.
+        source: what ``ensure_facenet`` returned.
         target: appears whole or not at all.
         faces: what ``calibration_faces`` returned.
 
@@ -129,6 +130,8 @@ def _quantize(source: Path, prepared: Path, target: Path, faces: NDArray[np.floa
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
+        # Its numbers depend on the photos too, so it is known by its own digest and not by that of the weights.
+        set_weights(target, "")
     except Exception as error:  # onnx and ONNX Runtime have no common base below Exception
         raise ModelCorrupt(f"{source} cannot be quantised", detail=str(error)) from error
 
@@ -137,20 +140,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``python -m castline.models.quantize``."""
     parser = argparse.ArgumentParser(prog="python -m castline.models.quantize", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("folder", type=Path, help="models folder with the exported FaceNet")
+    parser.add_argument("folder", type=Path, help="models folder")
     parser.add_argument("photos", type=Path, nargs="?", default=PORTRAITS, help="photos to calibrate with")
+    parser.add_argument("--net", choices=FACENETS, default="facenet-casia", help="which FaceNet (%(default)s)")
     options = parser.parse_args(arguments)
+    target = onnx_file(int8(options.net), options.folder)
     from castline.faces.mtcnn import MtcnnDetector
 
     try:
-        source = ensure_facenet(options.folder)
+        source = ensure_facenet(options.folder, options.net)
         faces = calibration_faces(options.photos, MtcnnDetector(ensure_mtcnn(options.folder)), FaceNetEmbedder(source))
-        cosines = quantize_facenet(source, options.folder / FACENET_INT8_FILE, faces)
+        cosines = quantize_facenet(source, target, faces)
     except CastlineError as error:
         parser.exit(1, f"{parser.prog}: {error.message}\n{error.detail}")
     parser.exit(
         0,
-        f"{options.folder / FACENET_INT8_FILE}: {len(faces)} faces, cosine to fp32 "
+        f"{target}: {len(faces)} faces, cosine to fp32 "
         f"{cosines.min():.4f} at least, {np.median(cosines):.4f} in the middle\n",
     )
 

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 from castline.errors import ModelError
-from castline.models.catalogue import facenet_file, survey
+from castline.models.catalogue import best_embedder_file, embedder_file, survey
 from castline.models.download import Progress, fetch
 from castline.models.downloads import DOWNLOADS, WHISPER
-from castline.models.prepare import ensure_dlib, ensure_mtcnn
+from castline.models.prepare import ensure_mtcnn
 from castline.settings import Settings
 from castline.speech import find
 from castline.speech.choose import ensure_model, survey_transcribers
@@ -37,10 +37,10 @@ def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
     """
     if settings.detector in ("auto", "mtcnn"):
         ensure_mtcnn(settings.models_dir)
-    if settings.embedder in ("auto", "dlib-resnet-v1"):
-        ensure_dlib(settings.models_dir)
-    elif settings.embedder == "facenet-vggface2":
-        facenet_file(settings.models_dir)
+    if settings.embedder == "auto":
+        best_embedder_file(settings.models_dir)
+    elif ":" not in settings.embedder:
+        embedder_file(settings.embedder, settings.models_dir)
     name, _, model = settings.transcriber.partition(":")
     for family in FAMILIES:
         if family.id == name and model and family.installed():

@@ -50,6 +50,4 @@ def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common base below Exception
-        raise ModelCorrupt(
-            f"{path} is not a usable ONNX model; delete it to have it made again", detail=str(error)
-        ) from error
+        raise ModelCorrupt(f"{path} is not a usable ONNX model", detail=str(error)) from error

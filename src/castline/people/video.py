@@ -9,10 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from castline.assembly.assemble import PERSON_MIN_SCORE
 from castline.assembly.identity import identify
 from castline.assembly.tracks import FaceTrack, link
 from castline.errors import GalleryError
+from castline.faces.grade import PERSON_MIN_SCORE
 from castline.faces.thresholds import Thresholds, thresholds_for
 from castline.gallery import PhotoEmbedder
 from castline.people.pictures import MOST, Picture, problem_of

@@ -119,9 +119,9 @@ def _answer(key: str, name: str, store: ObjectStore, settings: Settings) -> str:
 
 
 def _name(body: bytes, store: ObjectStore, settings: Settings, engines: EngineSet) -> str | None:
-    from castline.assembly.assemble import PERSON_MIN_SCORE
     from castline.assembly.identity import identify_alone
     from castline.faces.analyse import analyse_frames, decode_jpeg
+    from castline.faces.grade import PERSON_MIN_SCORE
     from castline.faces.thresholds import thresholds_for
     from castline.gallery import load_gallery
     from castline.stages.analyse import MAX_SIDE, embed_photo
