@@ -7,13 +7,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import faces, host, long_audio, pipeline, speech, splitting, whisper_engines
+from benchmarks import faces, gate, host, long_audio, pipeline, speech, splitting, whisper_engines
 from benchmarks.common import ROOT, machine
 
 BENCHMARKS = {
     "splitting": splitting.run,
     "pipeline": pipeline.run,
     "host": host.run,
+    "gate": gate.run,
     "faces": faces.run,
     "speech": speech.run,
     "long_audio": long_audio.run,
