@@ -35,7 +35,7 @@ def _checks() -> Iterator[tuple[bool, str]]:
     yield sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"
     yield _ffmpeg()
     yield from ((True, line) for line in engine_lines(config))
-    config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config.state_dir.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(config.state_dir).free / 1e9
     yield free > _MIN_FREE_GB, f"{free:.1f} GB free for {config.state_dir}"
     yield _stack()
