@@ -7,13 +7,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import every_word, faces, host, pipeline, same_weights, speech, splitting, whisper_engines
+from benchmarks import every_word, faces, gate, host, pipeline, same_weights, speech, splitting, whisper_engines
 from benchmarks.common import ROOT, machine
 
 BENCHMARKS = {
     "splitting": splitting.run,
     "pipeline": pipeline.run,
     "host": host.run,
+    "gate": gate.run,
     "faces": faces.run,
     "speech": speech.run,
     "every_word": every_word.run,

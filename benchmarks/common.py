@@ -69,3 +69,11 @@ def film(path: Path, minutes: float, size: str = "1280x720") -> Path:
         ffmpeg("-i", DEMO, "-vf", grain, "-c:v", "libx264", "-preset", "veryfast", "-crf", 23, "-c:a", "aac", once)
         ffmpeg("-stream_loop", -1, "-i", once, "-t", minutes * 60, "-c", "copy", path)
     return path
+
+
+def peak_mb(pid: int) -> float:
+    """Peak resident memory of a process, MiB, as the kernel counted it."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0

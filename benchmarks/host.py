@@ -7,6 +7,7 @@ import statistics
 import time
 from pathlib import Path
 
+from castline.gate.credentials import Credentials
 from castline.local.functions import FunctionSpec
 from castline.local.lambda_host import LambdaHost
 from castline.local.watchdog import Watchdog
@@ -33,7 +34,7 @@ def run(folder: Path) -> dict[str, float]:
         host = LambdaHost(folder / "state-host", watchdog)
         host.start()
         try:
-            host.configure([spec], endpoint_url="http://127.0.0.1:9", prewarm=True)
+            host.configure([spec], endpoint_url="http://127.0.0.1:9", credentials=Credentials.random(), prewarm=True)
             event = json.loads((Path(__file__).resolve().parents[1] / "events/stage1_frames.json").read_text())
             for _ in range(20):
                 host.invoke("empty", event)

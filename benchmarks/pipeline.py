@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.common import film
+from benchmarks.common import film, peak_mb
 from benchmarks.splitting import bare
 from castline.keys import result_key
 from castline.local import LocalStack
@@ -109,17 +109,10 @@ def _peaks(stack: LocalStack) -> dict[str, float]:
     peaks = {}
     for name in stack.function_names.values():
         pids = stack.host.pids(name) if stack.host else []
-        found = [_peak_mb(pid) for pid in pids]
+        found = [peak_mb(pid) for pid in pids]
         if found:
             peaks[name] = max(found)
     for child in psutil.Process().children(recursive=True):
-        if "ministack" in " ".join(child.cmdline()):
-            peaks["S3 emulator"] = max(peaks.get("S3 emulator", 0.0), _peak_mb(child.pid))
+        if "castline.gate.emulator" in child.cmdline():
+            peaks["S3 emulator"] = max(peaks.get("S3 emulator", 0.0), peak_mb(child.pid))
     return peaks
-
-
-def _peak_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0

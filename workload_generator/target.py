@@ -68,7 +68,8 @@ def connect(
 
     Args:
         endpoint_url: default: ``AWS_ENDPOINT_URL``, then a running local stack, then AWS itself.
-        access_key, secret_key: both or neither; default: boto3's own search. Never shown or logged.
+        access_key, secret_key: both or neither; default: those of the local stack where it is the endpoint, then
+            boto3's own search. Never shown or logged.
         asu_id: prefix of the bucket names in the course's words.
         prefix: the same in Castline's words; default: the settings' buckets.
         profile: ``classic``, ``full``, or ``auto``: classic when ``asu_id`` is given.
@@ -94,6 +95,8 @@ def connect(
         buckets = (config.input_bucket, config.stage1_bucket, config.output_bucket)
 
     endpoint, where, found_region = _find(endpoint_url, config)
+    if endpoint and not access_key:
+        access_key, secret_key = _local_keys(endpoint, config)
     session = boto3.Session(
         aws_access_key_id=access_key or None,
         aws_secret_access_key=secret_key or None,
@@ -161,8 +164,18 @@ def _find(endpoint_url: str | None, config: Settings) -> tuple[str | None, str |
     return local, f"local stack at {local}", REGION
 
 
+def _local_keys(endpoint: str, config: Settings) -> tuple[str | None, str | None]:
+    """Access key and secret key that our own stack wants; nothing for any other endpoint."""
+    try:
+        from castline.local.access import local_credentials
+    except ImportError:  # without the requirements of a stack, none runs here
+        return None, None
+    found = local_credentials(endpoint, config)
+    return (found.access_key, found.secret_key) if found else (None, None)
+
+
 def _client(session: boto3.Session, service: str, endpoint: str | None, anonymous: bool) -> Any:
-    # An emulator takes any credentials, but boto3 insists on some.
+    # Another emulator takes any credentials, but boto3 insists on some.
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"} if anonymous else {}
     local = endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
     return session.client(

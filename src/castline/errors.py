@@ -21,6 +21,7 @@
     │   └── DiskFull
     ├── StorageError                  S3 said no; retryable
     └── LocalStackError               the stack on this machine did not start or lost its wiring
+        └── RequestRefused            the gate of that stack did not let a request through
 
 ``code`` is stable and goes into results; the message is one readable line for the user; ``detail``
 (stderr, tracebacks) is for the log and for the expandable part of a report.
@@ -139,3 +140,17 @@ class StorageError(CastlineError):
 class LocalStackError(CastlineError):
     code = "local_stack"
     retryable = False
+
+
+class RequestRefused(LocalStackError):
+    """Attributes:
+    aws_code: what AWS calls it; clients see this.
+    status: of the HTTP answer.
+    """
+
+    code = "request_refused"
+
+    def __init__(self, message: str, *, aws_code: str = "AccessDenied", status: int = 403) -> None:
+        super().__init__(message)
+        self.aws_code = aws_code
+        self.status = status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -107,6 +108,16 @@ def test_every_command_explains_itself(command: tuple[str, ...], run: Run) -> No
         found = run(*command, flag)
         assert found.exit_code == 0
         assert "Usage: " in _plain(found.output)
+
+
+def test_up_prints_the_keys_ready_to_copy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "AWS_SECRET_ACCESS_KEY": "a-long_secret" * 20}
+    stack = SimpleNamespace(endpoint_url="http://127.0.0.1:4566", environment=variables)
+    monkeypatch.setattr("castline.local.stack.start_detached", lambda *_: stack)
+    found = run("up")
+    assert found.exit_code == 0
+    lines = [line for line in _plain(found.output).splitlines() if line.startswith("export ")]
+    assert lines == [f"export {name}={value}" for name, value in variables.items()]
 
 
 def test_version(run: Run) -> None:

@@ -68,7 +68,7 @@ def _enrol(stack: LocalStack, gallery: Mapping[str, Path]) -> None:
 def _run(tool: str, stack: LocalStack, *arguments: object, limit_s: float = 280) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(CHECKOUT / tool / f"{tool}.py"), *map(str, arguments)],
-        env={**os.environ, "AWS_ENDPOINT_URL": stack.endpoint_url, "AWS_DEFAULT_REGION": "us-east-1"},
+        env={**os.environ, **stack.environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -77,10 +77,15 @@ def _run(tool: str, stack: LocalStack, *arguments: object, limit_s: float = 280)
     )
 
 
+def _course_flags(stack: LocalStack) -> tuple[str, ...]:
+    keys = stack.credentials
+    return ("--access_key", keys.access_key, "--secret_key", keys.secret_key, "--asu_id", _ID)
+
+
 def _grade(stack: LocalStack, folder: Path, *arguments: object) -> tuple[int, dict[str, Any]]:
     """Exit status and report of the grader, with the course's flags."""
     report = folder / "grade.json"
-    who = ("--access_key", "test", "--secret_key", "test", "--asu_id", _ID)
+    who = _course_flags(stack)
     done = _run("grader", stack, *who, "--clear", "--yes", "--json", report, *arguments)
     assert report.is_file(), done.stdout + done.stderr
     return done.returncode, json.loads(report.read_text())
@@ -117,7 +122,7 @@ def test_the_generator_takes_the_course_s_flags(
     course: LocalStack, clips: Path, faces: dict[str, Path], tmp_path: Path
 ) -> None:
     _enrol(course, faces)
-    who = ("--access_key", "test", "--secret_key", "test", "--asu_id", _ID)
+    who = _course_flags(course)
     page, numbers = tmp_path / "load.html", tmp_path / "load.json"
     load = ("--testcase_folder", clips, "--count", 8, "--pattern", "stagger", "--rate", 4, "--clear", "--yes")
     done = _run("workload_generator", course, *who, *load, "--report", page, "--json", numbers)
@@ -131,8 +136,8 @@ def test_what_is_missing_or_never_answers_ends_in_time_with_the_score_so_far(
     course: LocalStack, clips: Path, names: Path, tmp_path: Path
 ) -> None:
     """Last: it takes the pipeline apart."""
-    course.client("s3").put_bucket_notification_configuration(Bucket=f"{_ID}-stage-1", NotificationConfiguration={})
-    course.client("lambda").delete_function(FunctionName="face-recognition")
+    course.deployer("s3").put_bucket_notification_configuration(Bucket=f"{_ID}-stage-1", NotificationConfiguration={})
+    course.deployer("lambda").delete_function(FunctionName="face-recognition")
     status, report = _grade(course, tmp_path, "--testcase_folder", clips, "--ground_truth", names, "--time_limit", 15)
     assert status == 1
     points = _points(report)

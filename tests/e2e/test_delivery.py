@@ -48,7 +48,7 @@ def _versions(pipeline, key: str) -> list[str]:
 
 def test_fifty_at_once_give_fifty_results_each_once(fresh_pipeline, short_clips: list[Path]) -> None:
     pipeline = fresh_pipeline
-    pipeline.stack.client("s3").put_bucket_versioning(
+    pipeline.stack.deployer("s3").put_bucket_versioning(
         Bucket=pipeline.settings.output_bucket, VersioningConfiguration={"Status": "Enabled"}
     )
     keys = _upload_many(pipeline, short_clips, "burst")
@@ -66,7 +66,7 @@ def test_fifty_at_once_give_fifty_results_each_once(fresh_pipeline, short_clips:
 
 def test_every_event_three_times_in_random_order_changes_no_byte(fresh_pipeline, short_clips: list[Path]) -> None:
     pipeline = fresh_pipeline
-    s3, lambda_ = pipeline.stack.client("s3"), pipeline.stack.client("lambda")
+    s3, lambda_ = pipeline.stack.deployer("s3"), pipeline.stack.client("lambda")
     config = pipeline.settings
     once = {clip.name: pipeline.upload(clip, f"once/{clip.name}") for clip in short_clips}
     baseline = pipeline.results(list(once.values()))
@@ -177,7 +177,7 @@ def _redrive(pipeline) -> None:
     """What ``castline redrive`` does once a person has said yes."""
     sqs = pipeline.stack.client("sqs")
     url = queue_url(sqs, pipeline.settings)
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "0"})
+    pipeline.stack.deployer("sqs").set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "0"})
     letters = read_dead_letters(sqs, url)
     (found,) = [row for letter in letters for row in letter.objects()]
     assert (found[0], found[2].rpartition("/")[2]) == (_ANALYSER, "0000.flac")

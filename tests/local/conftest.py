@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from castline.gate.credentials import Credentials
 from castline.local.functions import FunctionSpec
 from castline.local.lambda_host import LambdaHost
 from castline.local.watchdog import Watchdog
@@ -91,7 +92,9 @@ def start_host(tmp_path: Path) -> Iterator[StartHost]:
                 path=(tmp_path / "layer" / "bin",),
                 slots=slots,
             )
-            host.configure([spec], endpoint_url="http://127.0.0.1:9", prewarm=prewarm)
+            host.configure(
+                [spec], endpoint_url="http://127.0.0.1:9", credentials=Credentials("key", "secret"), prewarm=prewarm
+            )
             return host
 
         yield start

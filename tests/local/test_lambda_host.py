@@ -81,7 +81,7 @@ def test_real_credentials_do_not_reach_a_function(start_host: StartHost, monkeyp
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "real")
     environment = invoke(start_host(), do="describe")["environment"]
     assert "AWS_SESSION_TOKEN" not in environment
-    assert environment["AWS_SECRET_ACCESS_KEY"] == "test"
+    assert environment["AWS_SECRET_ACCESS_KEY"] == "secret"
 
 
 def test_a_raised_error_is_a_function_error_and_the_process_lives_on(start_host: StartHost) -> None:

@@ -125,7 +125,7 @@ def wait_until(test: Callable[[], bool], seconds: float = 300.0) -> bool:
 def test_wiring_is_checked_and_names_what_is_missing(stack: LocalStack) -> None:
     resolver = stack.deployment.resolver
     assert_wiring(resolver, stack.client)
-    s3 = stack.client("s3")
+    s3 = stack.deployer("s3")
     before = s3.get_bucket_notification_configuration(Bucket="unit-input")["LambdaFunctionConfigurations"]
     s3.put_bucket_notification_configuration(Bucket="unit-input", NotificationConfiguration={})
     try:

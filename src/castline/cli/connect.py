@@ -74,7 +74,8 @@ def connect(endpoint_url: str | None = None) -> Connection:
     config = settings()
     endpoint = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
-        return Connection(S3Store(_client("s3", endpoint)), config, endpoint, partial(_client, endpoint=endpoint))
+        at = partial(_client, endpoint=endpoint, keys=_local_keys(endpoint, config))
+        return Connection(S3Store(at("s3")), config, endpoint, at)
     from castline.local.stack import LocalStack
 
     try:
@@ -86,24 +87,29 @@ def connect(endpoint_url: str | None = None) -> Connection:
             raise LocalStackError(
                 "no local stack is running (castline up) and there are no AWS credentials"
             ) from none_here
-        return Connection(
-            S3Store(_client("s3", None)),
-            config,
-            f"AWS, {session.region_name or 'default region'}",
-            partial(_client, endpoint=None),
-        )
+        at = partial(_client, endpoint=None, keys={})
+        return Connection(S3Store(at("s3")), config, f"AWS, {session.region_name or 'default region'}", at)
 
 
-def _client(service: str, endpoint: str | None) -> Any:
+def _local_keys(endpoint: str, config: Settings) -> dict[str, str]:
+    """The keys that an endpoint wants, where it is our own stack: as boto3's arguments."""
+    try:
+        from castline.local.access import local_credentials
+    except ImportError:  # without the requirements of a stack, none runs here
+        return {}
+    found = local_credentials(endpoint, config)
+    return {name.lower(): value for name, value in found.environment.items()} if found else {}
+
+
+def _client(service: str, endpoint: str | None, keys: dict[str, str]) -> Any:
     session = boto3.Session()
-    extra = {}
-    if endpoint and session.get_credentials() is None:
-        # An emulator takes any credentials, but boto3 insists on some.
-        extra = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    if endpoint and not keys and session.get_credentials() is None:
+        # Another emulator takes any credentials, but boto3 insists on some.
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     return session.client(
         service,
         endpoint_url=endpoint,
         region_name=session.region_name or "us-east-1",
         config=Config(s3={"addressing_style": "path"} if endpoint else {}, retries={"mode": "standard"}),
-        **extra,
+        **keys,
     )

@@ -76,7 +76,10 @@ def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")
         config = settings()
         with console.status("starting the local stack"):
             stack = start_detached(config, slots)
-        console.print(f"[green]up[/]  AWS_ENDPOINT_URL={stack.endpoint_url}  (upload to s3://{config.input_bucket})")
+        console.print(f"[green]up[/]  {stack.endpoint_url}  (upload to s3://{config.input_bucket})")
+        console.print("its keys, for the AWS tools and the course's (castline's own commands find them):")
+        for name, value in stack.environment.items():
+            console.print(f"export {name}={value}", markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,7 +1,8 @@
-"""The AWS emulator, ministack, as a child process. It runs unmodified."""
+"""The AWS emulator, ministack, behind its gate, as a child process."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -14,6 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from castline.errors import LocalStackError
+from castline.gate.credentials import Keyring
+from castline.gate.emulator import secrets_line
+from castline.gate.gate import HEALTH
+from castline.gate.private import UMASK, open_private, private_folder
 from castline.local.watchdog import Watchdog
 
 REGION = "us-east-1"
@@ -34,11 +39,13 @@ class Engine:
     """One ministack.
 
     Args:
-        port: where it listens, on 127.0.0.1 only; 0 takes a free one.
+        port: where its gate listens, on 127.0.0.1 only; 0 takes a free one.
         state_dir: objects go to ``s3/``, its log to ``logs/ministack.log``.
+        keyring: whose requests the gate lets through.
     """
 
-    def __init__(self, state_dir: Path, port: int, watchdog: Watchdog) -> None:
+    def __init__(self, state_dir: Path, port: int, keyring: Keyring, watchdog: Watchdog) -> None:
+        self._keyring = keyring
         self._state_dir = state_dir.resolve()
         self._watchdog = watchdog
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,17 +74,19 @@ class Engine:
         log_path = self._state_dir / "logs" / "ministack.log"
         tmp = self._state_dir / "tmp" / "ministack"
         for folder in (log_path.parent, tmp, self._state_dir / "s3"):
-            folder.mkdir(parents=True, exist_ok=True)
-        with log_path.open("ab") as log:
+            private_folder(folder)
+        with open_private(log_path) as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ministack"],
-                env=self._environment(tmp, proxies),
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "castline.gate.emulator"],
+                env=self._environment(tmp),
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                umask=UMASK,
             )
         self._watchdog.add(self._process.pid)
+        self._tell(secrets_line(self._keyring, dict(proxies)))
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -102,10 +111,17 @@ class Engine:
         self._watchdog.remove(self._process.pid)
         self._process = None
 
-    def _environment(self, tmp: Path, proxies: Mapping[str, str]) -> dict[str, str]:
+    def _tell(self, line: bytes) -> None:
+        pipe = self._process.stdin if self._process else None
+        if pipe is None:
+            return
+        # A process that is gone already is noticed, with its log, by whoever waits for it to be ready.
+        with contextlib.suppress(BrokenPipeError), pipe:
+            pipe.write(line)
+
+    def _environment(self, tmp: Path) -> dict[str, str]:
         return {
             **{key: os.environ[key] for key in ("HOME", "PATH", "LANG", "LD_LIBRARY_PATH") if key in os.environ},
-            **{f"MINISTACK_LAMBDA_PROXY_{function}": url for function, url in proxies.items()},
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self.port),
             "S3_PERSIST": "1",
@@ -115,8 +131,6 @@ class Engine:
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",
             "MINISTACK_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
             # Listeners of their own ports that nobody here needs.
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
@@ -131,7 +145,7 @@ def is_ready(url: str) -> bool:
     """Whether an emulator answers there."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{url}/_ministack/health", timeout=2) as answer:
+        with opener.open(f"{url}{HEALTH}", timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

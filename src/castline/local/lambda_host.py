@@ -1,8 +1,8 @@
 """The Lambda service of the local stack: takes invocations over HTTP, runs them in real runtimes.
 
-ministack forwards an invocation as ``POST /<function>`` with the event as body (its documented
-proxy). The answer's status decides: 200 carries the handler's answer, 500 is a function error,
-which ministack retries and sends to the on-failure destination as AWS does.
+ministack forwards an invocation as ``POST /<secret>/<function>`` with the event as body (its documented proxy; the
+URL is ours to choose, and nobody else is told the secret). The answer's status decides: 200 carries the handler's
+answer, 500 is a function error, which ministack retries and sends to the on-failure destination as AWS does.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 import threading
 import uuid
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from aiohttp import web
 
 from castline.errors import LocalStackError
+from castline.gate.credentials import Credentials
 from castline.local.bridge import error_body, is_test_event, to_aws
 from castline.local.functions import FunctionSpec
+from castline.local.listener import ours_only
 from castline.local.metrics import MetricsPublisher
 from castline.local.pool import FunctionPool
 from castline.local.runtime_process import Invocation
@@ -73,6 +76,7 @@ class LambdaHost:
         self._thread = threading.Thread(target=self._loop.run_forever, name="lambda-host", daemon=True)
         self._runner: web.AppRunner | None = None
         self._configured = asyncio.Event()
+        self._secret = secrets.token_urlsafe(24)
         self.port = 0
 
     def start(self) -> None:
@@ -81,14 +85,15 @@ class LambdaHost:
         self.port = self._call(self._listen())
 
     def url(self, function: str) -> str:
-        """Where invocations of a function are taken."""
-        return f"http://127.0.0.1:{self.port}/{function}"
+        """Where invocations of a function are taken; who knows it may invoke."""
+        return f"http://127.0.0.1:{self.port}/{self._secret}/{function}"
 
     def configure(
         self,
         specs: Iterable[FunctionSpec],
         *,
         endpoint_url: str,
+        credentials: Credentials,
         extra_environment: dict[str, str] | None = None,
         prewarm: bool = False,
     ) -> None:
@@ -98,9 +103,11 @@ class LambdaHost:
 
         Args:
             endpoint_url: what the functions' AWS clients talk to.
+            credentials: what they sign with.
             extra_environment: variables for every function; a function's own win.
         """
-        self._call(self._configure(list(specs), endpoint_url, extra_environment or {}, prewarm))
+        surroundings = {**(extra_environment or {}), **credentials.environment, "AWS_ENDPOINT_URL": endpoint_url}
+        self._call(self._configure(list(specs), surroundings, prewarm))
 
     def publish_metrics(self, cloudwatch: Any) -> None:
         """Send metrics to this boto3 client, in the background."""
@@ -138,24 +145,21 @@ class LambdaHost:
     # --- inside the loop ---
 
     async def _listen(self) -> int:
-        app = web.Application(client_max_size=_MAX_BODY)
-        app.router.add_post("/{function}", self._on_invoke)
-        app.router.add_get("/", self._on_status)
+        app = web.Application(client_max_size=_MAX_BODY, middlewares=[ours_only])
+        app.router.add_post(f"/{self._secret}/{{function}}", self._on_invoke)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024).start()
         port: int = self._runner.addresses[0][1]
         return port
 
-    async def _configure(
-        self, specs: list[FunctionSpec], endpoint_url: str, extra: dict[str, str], prewarm: bool
-    ) -> None:
+    async def _configure(self, specs: list[FunctionSpec], surroundings: dict[str, str], prewarm: bool) -> None:
         self._configured.clear()
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
         self._pools = {
             spec.name: FunctionPool(
                 spec,
-                function_environment(spec, endpoint_url, extra),
+                function_environment(spec, surroundings),
                 self._state_dir,
                 self._watchdog,
                 self._metrics.observe,
@@ -188,11 +192,6 @@ class LambdaHost:
             return _failed(outcome.body)
         return web.Response(body=outcome.body, content_type="application/json")
 
-    async def _on_status(self, _request: web.Request) -> web.Response:
-        return web.json_response(
-            {name: {"processes": len(pool.pids), "queued": pool.queued} for name, pool in self._pools.items()}
-        )
-
     def _pool(self, function: str) -> FunctionPool:
         pool = self._pools.get(function)
         if pool is None:
@@ -203,12 +202,17 @@ class LambdaHost:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
-def function_environment(spec: FunctionSpec, endpoint_url: str, extra: dict[str, str]) -> dict[str, str]:
-    """The environment Lambda gives a function, with the emulator as its AWS."""
+def function_environment(spec: FunctionSpec, surroundings: Mapping[str, str]) -> dict[str, str]:
+    """The environment Lambda gives a function.
+
+    Args:
+        surroundings: the emulator as its AWS, and variables for every function; of those a function's own win.
+    """
+    aws = {key: value for key, value in surroundings.items() if key.startswith("AWS_")}
     passed_on = {key: value for key, value in os.environ.items() if key in _PASSED_ON}
     return {
         **passed_on,
-        **extra,
+        **surroundings,
         **spec.environment,
         "AWS_LAMBDA_FUNCTION_NAME": spec.name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
@@ -217,9 +221,7 @@ def function_environment(spec: FunctionSpec, endpoint_url: str, extra: dict[str,
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_REGION": spec.region,
         "AWS_DEFAULT_REGION": spec.region,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_ENDPOINT_URL": endpoint_url,
+        **aws,
         # No look-up of an instance's credentials, and no proxy between us and the emulator.
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": "127.0.0.1,localhost",

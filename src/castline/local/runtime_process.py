@@ -21,7 +21,9 @@ from typing import Any
 
 from aiohttp import web
 
+from castline.gate.private import UMASK, open_private, private_folder
 from castline.local.functions import FunctionSpec
+from castline.local.listener import ours_only
 from castline.local.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -95,7 +97,7 @@ class RuntimeProcess:
 
     async def start(self) -> None:
         """Open the listener and start the process; does not wait for its initialisation."""
-        app = web.Application(client_max_size=_MAX_BODY)
+        app = web.Application(client_max_size=_MAX_BODY, middlewares=[ours_only])
         app.router.add_get(f"{_API}/invocation/next", self._on_next)
         app.router.add_post(f"{_API}/invocation/{{id}}/response", self._on_response)
         app.router.add_post(f"{_API}/invocation/{{id}}/error", self._on_error)
@@ -106,15 +108,15 @@ class RuntimeProcess:
         port = self._runner.addresses[0][1]
         # Like a fresh execution environment: an empty /tmp.
         shutil.rmtree(self._tmp, ignore_errors=True)
-        self._tmp.mkdir(parents=True)
-        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self._tmp)
+        private_folder(self._log_path.parent)
         environment = {
             **self._environment,
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
             "AWS_LAMBDA_LOG_STREAM_NAME": f"{time.strftime('%Y/%m/%d')}/[$LATEST]{secrets.token_hex(16)}",
             "TMPDIR": str(self._tmp),
         }
-        with self._log_path.open("ab") as log:
+        with open_private(self._log_path) as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -126,6 +128,7 @@ class RuntimeProcess:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                umask=UMASK,
             )
         self._watchdog.add(self._process.pid)
         self._ended = asyncio.create_task(self._process.wait())
@@ -242,7 +245,7 @@ class RuntimeProcess:
 
     def _log(self, line: str) -> None:
         try:
-            with self._log_path.open("ab") as log:
+            with open_private(self._log_path) as log:
                 log.write(f"{line}\n".encode())
         except OSError as error:
             logger.warning("cannot write %s: %s", self._log_path, error)

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import boto3
-from botocore.config import Config
-
 from castline.errors import LocalStackError
+from castline.gate.credentials import Credentials, Keyring, ensure_credentials, read_credentials
+from castline.gate.private import UMASK, open_private, private_folder
+from castline.local.access import aws_client
 from castline.local.deploy import Deployment, deploy, function_specs
 from castline.local.engine import REGION, Engine, is_ready
 from castline.local.lambda_host import LambdaHost
@@ -29,25 +29,6 @@ logger = logging.getLogger(__name__)
 
 _DETACHED_START_S = 60.0
 _STOP_S = 20.0
-
-
-def aws_client(endpoint_url: str, service: str) -> Any:
-    """A boto3 client of the emulator, with credentials that open nothing else."""
-    return boto3.client(
-        service,
-        endpoint_url=endpoint_url,
-        region_name=REGION,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - the emulator's
-        config=Config(
-            s3={"addressing_style": "path"},
-            retries={"mode": "standard", "max_attempts": 3},
-            max_pool_connections=32,
-            # The emulator takes compressed metrics for empty ones.
-            disable_request_compression=True,
-            proxies={"http": None, "https": None},
-        ),
-    )
 
 
 class LocalStack:
@@ -75,7 +56,9 @@ class LocalStack:
         self._prewarm = prewarm
         self._state: StackState | None = None
         self._resources: contextlib.ExitStack | None = None
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, Credentials], Any] = {}
+        self._credentials: Credentials | None = None
+        self._deployer: Credentials | None = None
         self.host: LambdaHost | None = None
 
     @classmethod
@@ -90,6 +73,7 @@ class LocalStack:
             raise LocalStackError(f"no stack is running in {settings.state_dir}; start one with: castline up")
         stack = cls(settings)
         stack._state = state
+        stack._credentials = read_credentials(settings.state_dir)
         return stack
 
     @property
@@ -113,11 +97,36 @@ class LocalStack:
         """Function name by the template's logical id."""
         return self.deployment.resolver.function_names()
 
+    @property
+    def credentials(self) -> Credentials:
+        """The user's keys: for everything but deploying.
+
+        Raises:
+            LocalStackError: the stack is not running.
+        """
+        if self._credentials is None:
+            raise LocalStackError("the stack is not running")
+        return self._credentials
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that lead every AWS tool here."""
+        where = {"AWS_ENDPOINT_URL": self.endpoint_url, "AWS_DEFAULT_REGION": REGION}
+        return {**where, **self.credentials.environment}
+
     def client(self, service: str) -> Any:
-        """A boto3 client of the emulator; one per service, safe to share between threads."""
-        if service not in self._clients:
-            self._clients[service] = aws_client(self.endpoint_url, service)
-        return self._clients[service]
+        """A boto3 client of the emulator with the user's keys; one per service, safe to share between threads."""
+        return self._client(service, self.credentials)
+
+    def deployer(self, service: str) -> Any:
+        """As ``client``, with the key that may change code and configuration.
+
+        Raises:
+            LocalStackError: this process did not start the stack.
+        """
+        if self._deployer is None:
+            raise LocalStackError("only the process that started the stack can deploy to it")
+        return self._client(service, self._deployer)
 
     def start(self) -> Self:
         """Start emulator and host in this process's care, and deploy the template.
@@ -133,21 +142,21 @@ class LocalStack:
             host = LambdaHost(state_dir, watchdog)
             undo.callback(host.stop)
             host.start()
-            engine = Engine(state_dir, self.settings.port, watchdog)
+            user, deployer = ensure_credentials(state_dir), Credentials.random()
+            engine = Engine(state_dir, self.settings.port, Keyring(user, deployer), watchdog)
             undo.callback(engine.stop)
             engine.start({name: host.url(name) for name in self.function_names.values()})
             undo.callback(self._close)
-            self.host = host
+            self.host, self._credentials, self._deployer = host, user, deployer
             self._state = StackState(
                 controller=ProcessId.of(os.getpid()),
                 engine=ProcessId.of(engine.pid),
                 port=engine.port,
-                host_port=host.port,
             )
             self._deploy()
             # Metrics must not hold up the end: the host goes before the emulator.
             undo.callback(host.stop)
-            host.publish_metrics(aws_client(self.endpoint_url, "cloudwatch"))
+            host.publish_metrics(aws_client(self.endpoint_url, "cloudwatch", user))
             write_state(state_dir, self._state)
             undo.callback(state_path(state_dir).unlink, missing_ok=True)
             self._resources = undo.pop_all()
@@ -181,22 +190,27 @@ class LocalStack:
     def _deploy(self) -> None:
         if self.host is None:
             raise LocalStackError("only the process that started the stack can deploy to it")
-        deploy(self.deployment, self.client)
+        deploy(self.deployment, self.deployer)
         layer = ffmpeg_layer(self.settings.state_dir)
-        specs = function_specs(self.deployment, self.client, layer_path=(layer,) if layer else (), slots=self._slots)
+        specs = function_specs(self.deployment, self.deployer, layer_path=(layer,) if layer else (), slots=self._slots)
         self.host.configure(
             specs,
             endpoint_url=self.endpoint_url,
+            credentials=self.credentials,
             extra_environment=settings_environment(self.settings),
             prewarm=self._prewarm,
         )
+
+    def _client(self, service: str, credentials: Credentials) -> Any:
+        if (service, credentials) not in self._clients:
+            self._clients[service, credentials] = aws_client(self.endpoint_url, service, credentials)
+        return self._clients[service, credentials]
 
     def _close(self) -> None:
         for client in self._clients.values():
             client.close()
         self._clients.clear()
-        self._state = None
-        self.host = None
+        self._state = self._credentials = self._deployer = self.host = None
 
 
 def start_detached(settings: Settings, slots: int = 2) -> LocalStack:
@@ -206,8 +220,9 @@ def start_detached(settings: Settings, slots: int = 2) -> LocalStack:
         LocalStackError: it did not come up; the log's end is in ``detail``.
     """
     log_path = settings.state_dir.resolve() / "logs" / "stack.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("wb") as log:
+    private_folder(settings.state_dir)
+    private_folder(log_path.parent)
+    with open_private(log_path, os.O_TRUNC) as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "castline.local", "--slots", str(slots)],
             env={**os.environ, **settings_environment(settings)},
@@ -215,6 +230,7 @@ def start_detached(settings: Settings, slots: int = 2) -> LocalStack:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            umask=UMASK,
         )
     deadline = time.monotonic() + _DETACHED_START_S
     while time.monotonic() < deadline and process.poll() is None:
@@ -254,8 +270,7 @@ def ffmpeg_layer(state_dir: Path) -> Path | None:
         import imageio_ffmpeg
     except ImportError:
         return None
-    folder = state_dir.resolve() / "layers" / "ffmpeg" / "bin"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = private_folder(state_dir.resolve() / "layers" / "ffmpeg" / "bin")
     link = folder / "ffmpeg"
     try:
         program = Path(imageio_ffmpeg.get_ffmpeg_exe())

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from castline.errors import LocalStackError
+from castline.gate.private import open_private, private_folder
 from castline.records import Record
 
 
@@ -51,7 +52,6 @@ class StackState(Record):
     controller: ProcessId
     engine: ProcessId
     port: int
-    host_port: int
 
     @property
     def endpoint_url(self) -> str:
@@ -74,19 +74,20 @@ def read_state(state_dir: Path) -> StackState | None:
 def write_state(state_dir: Path, state: StackState) -> None:
     path = state_path(state_dir)
     draft = path.with_suffix(".tmp")
-    draft.write_bytes(state.to_json())
+    with open_private(draft, os.O_TRUNC) as file:
+        file.write(state.to_json())
     draft.replace(path)
 
 
 @contextmanager
 def exclusive(state_dir: Path) -> Iterator[None]:
-    """Hold a state folder. The lock goes with the process, however it ends.
+    """Hold a state folder, closed to everybody else. The lock goes with the process, however it ends.
 
     Raises:
         LocalStackError: another process holds it.
     """
-    state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / "lock").open("w") as file:
+    private_folder(state_dir)
+    with open_private(state_dir / "lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

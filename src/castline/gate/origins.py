@@ -1,0 +1,63 @@
+"""Where a request comes from: this machine's own programs, or a page in a browser.
+
+A page can send a request to any port of this machine, with methods and bodies of its choice, and through DNS
+rebinding under a host name of its own. What it cannot choose is what the browser adds: ``Host``, ``Origin``,
+``Sec-Fetch-Site`` and ``User-Agent``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from castline.errors import RequestRefused
+
+_LOOPBACK = r"localhost|127\.0\.0\.1|\[::1\]"
+#: S3's virtual-hosted style: a bucket as a name below localhost, which no DNS server is asked for.
+_BUCKET = r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
+_HOST = re.compile(rf"({_LOOPBACK}|{_BUCKET}\.(s3\.)?localhost)(:\d{{1,5}})?", re.IGNORECASE)
+_PLAIN_HOST = re.compile(rf"({_LOOPBACK})(:\d{{1,5}})?", re.IGNORECASE)
+#: ``none`` is a person who typed or pasted an address; ``same-site`` would be any other port of this machine.
+_OWN_SITES = frozenset({"none", "same-origin"})
+
+
+def refuse_pages(headers: Mapping[str, str]) -> None:
+    """Refuse what another origin's page sends. A presigned URL that a person opens passes.
+
+    Args:
+        headers: names in lower case.
+
+    Raises:
+        RequestRefused: the host is not this machine by its own name, or the origin is another one.
+    """
+    host = headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        raise RequestRefused("this is a local stack: Host must be localhost, 127.0.0.1 or [::1]")
+    origin = headers.get("origin")
+    if origin is not None and origin.lower() != f"http://{host.lower()}":
+        raise RequestRefused("requests of pages from other origins are refused")
+    if headers.get("sec-fetch-site", "none").lower() not in _OWN_SITES:
+        raise RequestRefused("requests of pages from other sites are refused")
+
+
+def refuse_browsers(headers: Mapping[str, str]) -> None:
+    """Refuse every browser, whatever it shows: for listeners that only our own programs talk to.
+
+    Args:
+        headers: names in lower case.
+
+    Raises:
+        RequestRefused: something about it is a browser's.
+    """
+    if not _PLAIN_HOST.fullmatch(headers.get("host", "")):
+        raise RequestRefused("this listener is reached as localhost or 127.0.0.1 only")
+    if "origin" in headers or "referer" in headers or any(name.startswith("sec-") for name in headers):
+        raise RequestRefused("this listener does not talk to browsers")
+    if headers.get("user-agent", "").startswith("Mozilla/"):
+        raise RequestRefused("this listener does not talk to browsers")
+
+
+def bucket_of(host: str) -> str:
+    """The bucket that a virtual-hosted request names; empty for path style."""
+    label = re.fullmatch(rf"({_BUCKET})\.(s3\.)?localhost(:\d+)?", host, re.IGNORECASE)
+    return label[1].lower() if label else ""

@@ -1,0 +1,29 @@
+"""Files and folders that only their owner can read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+#: For processes that write files of their own: what they make is the owner's alone.
+UMASK = 0o077
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder, or take one that is there, and close it to everybody else (0700), as every parent it lacks."""
+    for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    path.chmod(0o700)
+    return path
+
+
+def open_private(path: Path, how: int = os.O_APPEND) -> BinaryIO:
+    """Open a file for writing that is the owner's alone (0600), also where it was there with another mode.
+
+    Args:
+        how: ``os.O_APPEND`` or ``os.O_TRUNC``.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "wb")

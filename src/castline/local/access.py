@@ -1,0 +1,52 @@
+"""Clients of the local stack, and which keys belong to an endpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+
+from castline.gate.credentials import Credentials, read_credentials
+from castline.local.engine import REGION
+from castline.local.state import read_state
+from castline.settings import Settings
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def aws_client(endpoint_url: str, service: str, credentials: Credentials) -> Any:
+    """A boto3 client of the emulator."""
+    return boto3.client(
+        service,
+        endpoint_url=endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        config=Config(
+            s3={"addressing_style": "path"},
+            retries={"mode": "standard", "max_attempts": 3},
+            max_pool_connections=32,
+            # The emulator takes compressed metrics for empty ones.
+            disable_request_compression=True,
+            proxies={"http": None, "https": None},
+        ),
+    )
+
+
+def local_credentials(endpoint_url: str, settings: Settings) -> Credentials | None:
+    """The keys of an endpoint, if it is the stack that runs in the settings' state folder.
+
+    Whatever keys of AWS are in the environment are not sent there.
+
+    Raises:
+        LocalStackError: it is, and its keys cannot be read.
+    """
+    state = read_state(settings.state_dir)
+    try:
+        parts = urlsplit(endpoint_url)
+        ours = state is not None and parts.hostname in _LOOPBACK and parts.port == state.port
+    except ValueError:  # no URL; whoever uses it says so
+        return None
+    return read_credentials(settings.state_dir) if ours else None
