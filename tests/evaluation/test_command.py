@@ -16,13 +16,13 @@ import pytest
 import skimage.data
 from typer.testing import CliRunner, Result
 
-from castline.assembly.assemble import PERSON_MIN_SCORE
 from castline.cli import connect as connecting
 from castline.cli import eval as command
 from castline.cli import main as commands
 from castline.engines import Image
 from castline.faces import thresholds_for
 from castline.faces.analyse import decode_jpeg, encode_jpeg, limit_side
+from castline.faces.grade import PERSON_MIN_SCORE
 from castline.models import load_detector
 from castline.models.locate import DLIB_ONNX_FILE, find_dlib
 from castline.settings import Settings

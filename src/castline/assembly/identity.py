@@ -1,24 +1,25 @@
 """From tracks to people: names for those we know, clusters for those we do not.
 
-Identity has three outcomes. ``known``: the whole track, weighted by quality, is above the known
-threshold and clearly nearest to one name. ``ambiguous``: it might be. ``unknown``: a stranger.
+Identity has three outcomes. ``known``: the track's telling faces, weighted by quality, are above the
+known threshold of their grade and clearly nearest to one name. ``ambiguous``: it might be. ``unknown``: a stranger.
 Wrong merges hurt more than duplicates, so clustering is complete-linkage (every pair of tracks must
 agree), and two faces that are on screen together are never one person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.assembly.tracks import FaceTrack
-from castline.faces.thresholds import Thresholds
-from castline.records import Candidate, Gallery, Identity
+from castline.assembly.sightings import agreeing, decide, score
+from castline.assembly.tracks import FaceTrack, is_person, link
+from castline.faces.grade import Grade
+from castline.faces.thresholds import NEVER, Thresholds
+from castline.records import Candidate, FrameFaces, Gallery, Identity
 
-_MARGIN = 0.02  # the best name must lead the second by this much cosine similarity
 _CANDIDATES = 3
 
 
@@ -34,20 +35,17 @@ class Group:
 
 
 def score_names(track: FaceTrack, gallery: Gallery) -> list[Candidate]:
-    """Names by similarity to a track, best first.
-
-    The similarity of one face to a person is the highest over the person's photos; of a track, the
-    mean over its faces weighted by quality.
-    """
-    if not gallery.faces:
+    """Names by similarity to a track, best first: what its telling faces say, weighted by quality."""
+    positions = track.telling
+    if not gallery.faces or not positions:
         return []
-    faces = np.stack([face.embedding.vector() for face in track.faces]).astype(np.float64)
-    weights = np.array([max(face.quality, 0.01) for face in track.faces])
-    return _score(faces, weights, gallery)
+    faces = np.stack([track.vectors[at] for at in positions])
+    weights = np.array([max(track.faces[at].quality, 0.01) for at in positions])
+    return score(faces, weights, gallery)
 
 
 def identify_alone(
-    vector: NDArray[np.float32], gallery: Gallery, limits: Thresholds
+    vector: NDArray[np.float32], gallery: Gallery, limits: Thresholds, grade: Grade = "clear"
 ) -> tuple[Identity, list[Candidate]]:
     """What ``identify`` says of a face seen once, with nobody else on screen.
 
@@ -57,24 +55,33 @@ def identify_alone(
     Returns:
         The outcome, and all names by similarity, best first; ``known`` means the first of them.
     """
-    names = _score(vector[np.newaxis].astype(np.float64), np.ones(1), gallery)
-    return _decide(names, limits), names
+    names = score(vector[np.newaxis].astype(np.float64), np.ones(1), gallery)
+    return decide(names, limits.of(grade)), names
 
 
-def _score(faces: NDArray[np.float64], weights: NDArray[np.float64], gallery: Gallery) -> list[Candidate]:
-    scored = []
-    for name in sorted({known.name for known in gallery.faces}):
-        photos = np.stack([known.embedding.vector() for known in gallery.faces if known.name == name])
-        per_face = (faces @ photos.T.astype(np.float64)).max(axis=1)
-        scored.append(Candidate(name=name, similarity=round(float(np.average(per_face, weights=weights)), 4)))
-    return sorted(scored, key=lambda candidate: (-candidate.similarity, candidate.name))
+def people_on(
+    frames: Sequence[FrameFaces],
+    gallery: Gallery,
+    limits: Thresholds,
+    until_ms: Mapping[int, int] | None = None,
+) -> list[Group]:
+    """Everybody on some frames, in order of first appearance; patterns that are no faces are left out.
+
+    Args:
+        frames, until_ms: as ``link`` has them.
+    """
+    return identify([track for track in link(frames, limits, until_ms) if is_person(track)], gallery, limits)
 
 
 def identify(tracks: Sequence[FaceTrack], gallery: Gallery, limits: Thresholds) -> list[Group]:
-    """Groups of tracks, one per person, in order of first appearance; the order of ``tracks`` is nothing."""
+    """Groups of tracks, one per person, in order of first appearance; the order of ``tracks`` is nothing.
+
+    A track whose sightings disagree comes back in parts.
+    """
+    tracks = [part for track in tracks for part in agreeing(track, gallery, limits)]
     tracks = sorted(tracks, key=lambda track: (track.times_ms[0], track.faces[0].box))
     scored = [score_names(track, gallery) for track in tracks]
-    identities = [_decide(names, limits) for names in scored]
+    identities = [decide(names, limits.of(track.grade)) for names, track in zip(scored, tracks, strict=True)]
     known: dict[str, list[int]] = {}
     likeliest_first = sorted(range(len(tracks)), key=lambda at: -_top(scored[at]))
     for index in likeliest_first:
@@ -103,14 +110,6 @@ def _top(names: list[Candidate]) -> float:
     return names[0].similarity if names else -1.0
 
 
-def _decide(names: list[Candidate], limits: Thresholds) -> Identity:
-    best = _top(names)
-    second = names[1].similarity if len(names) > 1 else -1.0
-    if best >= limits.known and best - second >= _MARGIN:
-        return "known"
-    return "ambiguous" if best >= limits.ambiguous else "unknown"
-
-
 def _at_home(
     index: int, tracks: Sequence[FaceTrack], clear: Sequence[int], members: Sequence[int], limits: Thresholds
 ) -> bool:
@@ -123,12 +122,18 @@ def _at_home(
         clear: tracks that have the name by themselves.
         members: all tracks that have the name so far; nobody is on screen twice.
     """
-    alike = any(float(tracks[index].centroid @ tracks[other].centroid) >= limits.cluster for other in clear)
+    alike = any(_surplus(tracks[index], tracks[other], limits) >= 0 for other in clear)
     return alike and not any(_together(tracks[index], tracks[member]) for member in members)
 
 
 def _together(a: FaceTrack, b: FaceTrack) -> bool:
     return not set(a.samples).isdisjoint(b.samples)
+
+
+def _surplus(a: FaceTrack, b: FaceTrack, limits: Thresholds) -> float:
+    """By how much two tracks are more alike than one person's must be."""
+    needed = max(limits.of(track.grade).cluster for track in (a, b))
+    return float(a.centroid @ b.centroid) - needed
 
 
 def _cluster(indices: list[int], tracks: Sequence[FaceTrack], limits: Thresholds) -> list[list[int]]:
@@ -137,23 +142,24 @@ def _cluster(indices: list[int], tracks: Sequence[FaceTrack], limits: Thresholds
     if len(clusters) < 2:
         return clusters
     centroids = np.stack([tracks[index].centroid for index in indices])
-    similarity = centroids @ centroids.T
+    needed = np.array([limits.of(tracks[index].grade).cluster for index in indices])
+    surplus = centroids @ centroids.T - np.maximum(needed[:, np.newaxis], needed)
     for row, a in enumerate(indices):
         for column, b in enumerate(indices):
             if row == column or _together(tracks[a], tracks[b]):
-                similarity[row, column] = -2.0
+                surplus[row, column] = -NEVER
     while True:
-        at = int(np.argmax(similarity))
-        row, column = divmod(at, len(similarity))
-        if similarity[row, column] < limits.cluster:
+        at = int(np.argmax(surplus))
+        row, column = divmod(at, len(surplus))
+        if surplus[row, column] < 0:
             return [sorted(cluster) for cluster in clusters if cluster]
         keep, drop = min(row, column), max(row, column)
         clusters[keep] += clusters[drop]
         clusters[drop] = []
-        merged = np.minimum(similarity[keep], similarity[drop])
-        similarity[keep], similarity[:, keep] = merged, merged
-        similarity[keep, keep] = -2.0
-        similarity[drop], similarity[:, drop] = -2.0, -2.0
+        merged = np.minimum(surplus[keep], surplus[drop])
+        surplus[keep], surplus[:, keep] = merged, merged
+        surplus[keep, keep] = -NEVER
+        surplus[drop], surplus[:, drop] = -NEVER, -NEVER
 
 
 def _known_group(name: str, members: list[int], tracks: Sequence[FaceTrack], scored: list[list[Candidate]]) -> Group:

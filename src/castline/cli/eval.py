@@ -102,7 +102,9 @@ def _print(name: str, report: FacesReport, found: Described) -> None:
     people = f" of {report.people} people" if report.people else ""
     console.print(f"[bold]{escape(name)}[/]  {report.photos} photos{people}; {escape(report.title)} ({report.model})")
     if found.with_several:
-        console.print(f"  {len(found.with_several)} with several faces, of which the largest is used")
+        console.print(f"  [yellow]{len(found.with_several)} with several faces, none of which dominates, left out[/]: "
+                      f"{escape(', '.join(report.with_several[:5]))}{' …' if len(found.with_several) > 5 else ''}",
+                      soft_wrap=True)  # fmt: skip
     if found.without_face:
         console.print(f"  [yellow]{len(found.without_face)} without a face, left out[/]: "
                       f"{escape(', '.join(report.without_face[:5]))}{' …' if len(found.without_face) > 5 else ''}",

@@ -13,6 +13,7 @@ from castline.assembly.tracks import link
 from castline.engines import DetectedFace, Detector, Embedder, Image
 from castline.errors import UnitError
 from castline.faces import quality
+from castline.faces.look import look_of
 from castline.faces.thresholds import thresholds_for
 from castline.records import Embedding, Face, FrameFaces, Point
 
@@ -91,7 +92,7 @@ def analyse_frames(
         for (time_ms, image), faces in zip(group, detected, strict=True):
             vectors = embedder.embed(image, faces)
             records = [_record(image, face, embedder.info.id, v) for face, v in zip(faces, vectors, strict=True)]
-            found.append(FrameFaces(time_ms=time_ms, faces=tuple(records)))
+            found.append(FrameFaces(time_ms=time_ms, faces=tuple(records), look=look_of(image)))
     # The same linking as in assembly, so that whoever becomes a person there has a picture from here.
     shown = {id(track.best) for track in link(found, thresholds_for(embedder.info.id))}
     return tuple(

@@ -8,9 +8,13 @@ of strangers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from castline.errors import ModelError
+from castline.faces.grade import Grade
+
+#: Above every cosine similarity.
+NEVER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +29,34 @@ class Thresholds:
         cluster: from here on the mean embeddings of two unknown tracks are one person. Higher than
             ``known``: means of strangers are closer than their photos, and a wrong merge is worse than
             a person listed twice.
+        poor: how much higher ``known``, ``ambiguous`` and ``cluster`` are for a poor face
+            (``faces/grade.py``): blur and few pixels bring strangers closer.
     """
 
     known: float
     ambiguous: float
     same_track: float
     cluster: float
+    poor: float
+
+    def of(self, grade: Grade) -> Thresholds:
+        """What a face of this grade must reach; one that tells nothing reaches nothing."""
+        if grade == "clear":
+            return self
+        if grade == "useless":
+            return replace(self, known=NEVER, ambiguous=NEVER, cluster=NEVER)
+        return replace(
+            self, known=self.known + self.poor, ambiguous=self.ambiguous + self.poor, cluster=self.cluster + self.poor
+        )
 
 
 _DLIB = Thresholds(
-    known=0.930,  # measured: best pair of strangers 0.918, so none of 4500; misses 6.4 % of single pairs,
-    # and 1.2 % of photos when the best of three enrolled photos counts (any three: no stranger in 75600)
+    known=0.935,  # measured: best pair of strangers 0.918 on clean photos, 0.934 on JPEG of quality 5 and 0.931
+    # on motion blur; misses 1.2 % of clean photos when the best of five enrolled photos counts
     ambiguous=0.915,  # measured: 2 of 4500 strangers, misses 2.9 % of pairs
     same_track=0.900,  # measured: 1.6 % of strangers, misses 0.4 % of pairs
     cluster=0.940,  # measured on means of five photos, any five: strangers up to 0.934, one person from 0.976 on
+    poor=0.010,  # measured: blurred or 25 px wide, strangers reach 0.932 of a clean photo and 0.948 of each other
 )
 
 _ARCFACE = Thresholds(
@@ -47,6 +65,7 @@ _ARCFACE = Thresholds(
     ambiguous=0.300,  # measured: no stranger of 4500, misses 0.2 % of pairs
     same_track=0.275,  # measured: 2 of 4500 strangers, no miss
     cluster=0.450,  # measured on means of five photos, any five: strangers up to 0.244, one person from 0.758 on
+    poor=0.050,  # not measured
 )
 
 _FACENET = Thresholds(
@@ -56,6 +75,7 @@ _FACENET = Thresholds(
     ambiguous=0.600,
     same_track=0.550,
     cluster=0.750,
+    poor=0.050,
 )
 
 #: By embedder id; models given by path share the entry of their kind.
