@@ -14,17 +14,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.records import FrameFaces
+from castline.records import Box, FrameFaces
 
 #: Areas of the brightness picture, (columns, rows), and bins of hue, saturation and value.
 AREAS = (12, 8)
 BINS = (6, 2, 4)
 #: From this distance on two frames are of different shots.
 CUT = 0.30
+#: From this distance in brightness alone on, what is around a face is something else.
+_CHANGED = 0.15
 #: Two pictures flatter than this (standard deviation in grey levels) are alike, whatever their noise.
 _FLAT = 2.0
 
@@ -49,10 +52,25 @@ def distance(a: str, b: str) -> float:
         ValueError: not what ``pack`` returns.
     """
     (grey_a, colours_a), (grey_b, colours_b) = _unpack(a), _unpack(b)
-    noise = len(grey_a) * _FLAT**2
-    together = float(grey_a @ grey_b) + noise
-    alone = float(np.sqrt((grey_a @ grey_a + noise) * (grey_b @ grey_b + noise)))
-    return (1 - together / alone) + (1 - min(float(colours_a @ colours_b), 1.0))
+    return _unlike(grey_a, grey_b) + (1 - min(float(colours_a @ colours_b), 1.0))
+
+
+def stayed(a: str | None, b: str | None, box: Box) -> bool:
+    """Whether what is around a box hardly changed between two frames.
+
+    In a slide show on one background the frame as a whole stays alike while the picture in it changes.
+
+    Args:
+        a, b: looks; where one is missing, nothing says that it changed.
+        box: a face in ``b``. Around it is as far as one breadth and height of it.
+    """
+    if not a or not b:
+        return True
+    wide, high = box[2] - box[0], box[3] - box[1]
+    left, right = floor(max(box[0] - wide, 0.0) * AREAS[0]), ceil(min(box[2] + wide, 1.0) * AREAS[0])
+    top, bottom = floor(max(box[1] - high, 0.0) * AREAS[1]), ceil(min(box[3] + high, 1.0) * AREAS[1])
+    around = (_unpack(look)[0].reshape(AREAS[1], AREAS[0])[top:bottom, left:right].ravel() for look in (a, b))
+    return _unlike(*around) < _CHANGED
 
 
 def shots(frames: Sequence[FrameFaces]) -> list[int]:
@@ -72,12 +90,23 @@ def shots(frames: Sequence[FrameFaces]) -> list[int]:
     return numbers
 
 
+def _unlike(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """1 - correlation, 0..2; flat pictures are alike.
+
+    Args:
+        a, b: grey levels, shape (n,).
+    """
+    a, b = a - a.mean(), b - b.mean()
+    noise = len(a) * _FLAT**2
+    return 1 - (float(a @ b) + noise) / float(np.sqrt((a @ a + noise) * (b @ b + noise)))
+
+
 def _unpack(look: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Brightness around its mean, shape (96,), and roots of the shares of colours, shape (48,), unit norm."""
+    """Grey levels, shape (96,), and roots of the shares of colours, shape (48,), unit norm."""
     data = np.frombuffer(base64.b64decode(look), np.uint8)
     if len(data) != _BYTES:
         raise ValueError(f"a look has {_BYTES} bytes, not {len(data)}")
     areas = AREAS[0] * AREAS[1]
     grey = data[:areas].astype(np.float64)
     colours = data[areas:].astype(np.float64)
-    return grey - grey.mean(), colours / max(float(np.linalg.norm(colours)), 1e-9)
+    return grey, colours / max(float(np.linalg.norm(colours)), 1e-9)

@@ -2,8 +2,8 @@
 
 Identity has three outcomes. ``known``: the track's telling faces, weighted by quality, are above the
 known threshold of their grade and clearly nearest to one name. ``ambiguous``: it might be. ``unknown``: a stranger.
-Wrong merges hurt more than duplicates, so clustering is complete-linkage (every pair of tracks must
-agree), and two faces that are on screen together are never one person.
+Wrong merges hurt more than duplicates, so in a cluster no two tracks may be strangers, and two faces that
+are on screen together are never one person.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.assembly.sightings import agreeing, decide, score
+from castline.assembly.sightings import MARGIN, agreeing, decide, lead, score
 from castline.assembly.tracks import FaceTrack, is_person, link
 from castline.faces.grade import Grade
 from castline.faces.thresholds import NEVER, Thresholds
@@ -97,7 +97,7 @@ def identify(tracks: Sequence[FaceTrack], gallery: Gallery, limits: Thresholds) 
         if identities[index] != "ambiguous":
             continue
         name = scored[index][0].name
-        if _at_home(index, tracks, clear.get(name, ()), known.get(name, ()), limits):
+        if lead(scored[index]) >= MARGIN and _at_home(index, tracks, clear.get(name, ()), known.get(name, ()), limits):
             known[name].append(index)
             identities[index] = "known"
     groups = [_known_group(name, sorted(members), tracks, scored) for name, members in known.items()]
@@ -137,29 +137,38 @@ def _surplus(a: FaceTrack, b: FaceTrack, limits: Thresholds) -> float:
 
 
 def _cluster(indices: list[int], tracks: Sequence[FaceTrack], limits: Thresholds) -> list[list[int]]:
-    """Complete-linkage agglomeration above ``limits.cluster`` with cannot-link for tracks seen together."""
+    """Average-linkage agglomeration (Sokal and Michener 1958) above ``limits.cluster``.
+
+    Two clusters join only if no two of their tracks are less alike than ``ambiguous``, and if no two were
+    seen together.
+    """
     clusters = [[index] for index in indices]
     if len(clusters) < 2:
         return clusters
-    centroids = np.stack([tracks[index].centroid for index in indices])
-    needed = np.array([limits.of(tracks[index].grade).cluster for index in indices])
-    surplus = centroids @ centroids.T - np.maximum(needed[:, np.newaxis], needed)
+    average = np.full((len(indices), len(indices)), -NEVER)
     for row, a in enumerate(indices):
-        for column, b in enumerate(indices):
-            if row == column or _together(tracks[a], tracks[b]):
-                surplus[row, column] = -NEVER
+        for column, b in enumerate(indices[:row]):
+            if not _together(tracks[a], tracks[b]):
+                average[row, column] = average[column, row] = _surplus(tracks[a], tracks[b], limits)
+    least = average.copy()
+    sizes = np.ones(len(indices))
     while True:
-        at = int(np.argmax(surplus))
-        row, column = divmod(at, len(surplus))
-        if surplus[row, column] < 0:
+        allowed = np.where(least >= limits.ambiguous - limits.cluster, average, -NEVER)
+        row, column = divmod(int(np.argmax(allowed)), len(indices))
+        if allowed[row, column] < 0:
             return [sorted(cluster) for cluster in clusters if cluster]
         keep, drop = min(row, column), max(row, column)
         clusters[keep] += clusters[drop]
         clusters[drop] = []
-        merged = np.minimum(surplus[keep], surplus[drop])
-        surplus[keep], surplus[:, keep] = merged, merged
-        surplus[keep, keep] = -NEVER
-        surplus[drop], surplus[:, drop] = -NEVER, -NEVER
+        weights = sizes[[keep, drop]] / sizes[[keep, drop]].sum()
+        sizes[keep] += sizes[drop]
+        for linkage, merged in (
+            (average, weights @ average[[keep, drop]]),
+            (least, least[[keep, drop]].min(axis=0)),
+        ):
+            linkage[keep], linkage[:, keep] = merged, merged
+            linkage[keep, keep] = -NEVER
+            linkage[drop], linkage[:, drop] = -NEVER, -NEVER
 
 
 def _known_group(name: str, members: list[int], tracks: Sequence[FaceTrack], scored: list[list[Candidate]]) -> Group:

@@ -16,7 +16,8 @@ from castline.assembly.tracks import FaceTrack
 from castline.faces.thresholds import Thresholds
 from castline.records import Candidate, Gallery, Identity
 
-_MARGIN = 0.02  # the best name must lead the second by this much cosine similarity
+#: The best name must lead the second by this much cosine similarity.
+MARGIN = 0.02
 
 
 def score(faces: NDArray[np.float64], weights: NDArray[np.float64], gallery: Gallery) -> list[Candidate]:
@@ -37,6 +38,11 @@ def score(faces: NDArray[np.float64], weights: NDArray[np.float64], gallery: Gal
     return sorted(scored, key=lambda candidate: (-candidate.similarity, candidate.name))
 
 
+def lead(names: Sequence[Candidate]) -> float:
+    """By how much the best of the names, sorted, leads the second; all there is, where there is no second."""
+    return names[0].similarity - names[1].similarity if len(names) > 1 else 2.0
+
+
 def decide(names: Sequence[Candidate], limits: Thresholds) -> Identity:
     """The outcome for names by similarity, best first.
 
@@ -44,8 +50,7 @@ def decide(names: Sequence[Candidate], limits: Thresholds) -> Identity:
         limits: those for the grade of the faces that were compared.
     """
     best = names[0].similarity if names else -1.0
-    second = names[1].similarity if len(names) > 1 else -1.0
-    if best >= limits.known and best - second >= _MARGIN:
+    if best >= limits.known and lead(names) >= MARGIN:
         return "known"
     return "ambiguous" if best >= limits.ambiguous else "unknown"
 

@@ -1,15 +1,16 @@
 """Tracks: one uninterrupted appearance of one face across sampled frames.
 
-Sampled frames lie a second or more apart, so place alone is never enough, and looks decide:
+A track ends at a cut (``assembly/cuts.py``), and where a face is that nobody gets to in the time between.
+Whether it is the same person afterwards is for identity to say, by looks alone. Within a shot, sampled
+frames still lie a second or more apart, so place alone is never enough:
 
-- **In one shot** (``assembly/cuts.py``) a face that hardly moved continues a track at ``same_track``: a
-  profile or a blink changes the looks more than the place. One that moved no further than people do in
-  the time between continues it at ``ambiguous``.
-- **Across a cut**, or from where nobody gets in that time, only looks count, so they must be those that
-  give a name: ``known``. Place says nothing there.
-- **A poor face** (``faces/grade.py``: small, blurred, or the detector is not sure) continues a track by
-  looks at its place, and never by looks alone: blur and few pixels make strangers alike. It takes no
-  track that a clear face also fits.
+- A face that hardly moved, in surroundings that stayed, continues a track at ``same_track``: a profile or
+  a blink changes the looks more than the place.
+- One that moved, no further than people do in the time between, continues it at ``known``.
+- A poor face (``faces/grade.py``: small, blurred, or the detector is not sure) must reach the thresholds
+  of poor faces (``ambiguous`` where it hardly moved) and may not have come as far, because blur and few
+  pixels make strangers alike. One that tells nothing continues a track only where it hardly moved. Neither
+  takes a track that a clear face also fits.
 
 A face is compared with the faces of the track, not with their mean: a mean that took in a wrong face
 drifts away and takes in more. The nearest of the last few must be near enough, and the middle one of all
@@ -25,7 +26,7 @@ from math import hypot, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.assembly.cuts import shots
+from castline.assembly.cuts import shots, stayed
 from castline.faces.grade import LONE_MIN_SCORE, PERSON_MIN_SCORE, Grade, grade_of
 from castline.faces.thresholds import Thresholds
 from castline.records import Box, Face, FrameFaces
@@ -36,8 +37,10 @@ _MAX_GAP_S, _MAX_STEP_S = 3.0, 10.0
 _RECENT = 5  # faces of a track that the next one is compared with
 _NEAR_IOU = 0.3
 _IOU_WEIGHT = 0.5  # full overlap counts as half the way from same_track to known, when faces compete
+_WORSE: tuple[Grade, ...] = ("clear", "poor", "useless")
 #: How far a face gets in its shot: breadths of itself at once and per second, and times its size likewise.
-_MOVE, _MOVE_PER_S = 1.0, 2.0
+#: A poor one is not believed to have come as far.
+_MOVE, _MOVE_PER_S, _POOR_MOVE_PER_S = 1.0, 2.0, 0.5
 _RESIZE, _RESIZE_PER_S = 1.5, 0.5
 
 
@@ -119,17 +122,20 @@ def iou(a: Box, b: Box) -> float:
     return inter / union if union > 0 else 0.0
 
 
-def within_reach(a: Box, b: Box, seconds: float) -> bool:
+def within_reach(a: Box, b: Box, seconds: float, per_s: float = _MOVE_PER_S) -> bool:
     """Whether one face gets from box to box, and from size to size, in so many seconds.
 
     Distances are counted in the boxes' own breadths and heights, so the shape of the frame is nothing.
+
+    Args:
+        per_s: how many breadths it gets away in a second.
     """
     wide = max((a[2] - a[0] + b[2] - b[0]) / 2, 1e-9)
     high = max((a[3] - a[1] + b[3] - b[1]) / 2, 1e-9)
     moved = hypot((a[0] + a[2] - b[0] - b[2]) / 2 / wide, (a[1] + a[3] - b[1] - b[3]) / 2 / high)
     areas = sorted(max((box[2] - box[0]) * (box[3] - box[1]), 1e-9) for box in (a, b))
     resized = sqrt(areas[1] / areas[0])
-    return moved <= _MOVE + _MOVE_PER_S * seconds and resized <= _RESIZE + _RESIZE_PER_S * seconds
+    return moved <= _MOVE + per_s * seconds and resized <= _RESIZE + _RESIZE_PER_S * seconds
 
 
 def link(
@@ -150,17 +156,19 @@ def link(
     done: list[FaceTrack] = []
     active: list[FaceTrack] = []
     for sample, frame in enumerate(frames):
-        lost = [_lost(track, sample, frame.time_ms, until) for track in active]
+        lost = [
+            shot[track.samples[-1]] != shot[sample] or _lost(track, sample, frame.time_ms, until) for track in active
+        ]
         done.extend(track for track, gone in zip(active, lost, strict=True) if gone)
         active = [track for track, gone in zip(active, lost, strict=True) if not gone]
         # By place, so that equally good pairs are decided the same way whatever the detector's order.
         faces = sorted(frame.faces, key=lambda face: (face.box, face.embedding.data))
         pairs = []
         for at, track in enumerate(active):
-            same_shot = shot[track.samples[-1]] == shot[sample]
             gap_s = _gap_s(track, frame.time_ms, until)
             for index, face in enumerate(faces):
-                fit = _fit(track, face, gap_s, same_shot=same_shot, limits=limits)
+                stays = stayed(frames[track.samples[-1]].look, frame.look, face.box)
+                fit = _fit(track, face, gap_s, limits, stays=stays)
                 if fit is not None:
                     pairs.append((grade_of(face) == "clear", fit, at, index))
         free = set(range(len(faces)))
@@ -188,20 +196,26 @@ def _gap_s(track: FaceTrack, time_ms: int, until: Mapping[int, int]) -> float:
     return max(time_ms - max(until.get(last, last), last), 0) / 1000
 
 
-def _fit(track: FaceTrack, face: Face, gap_s: float, *, same_shot: bool, limits: Thresholds) -> float | None:
-    """How well a face continues a track; None where it does not."""
-    vector = face.embedding.vector().astype(np.float64)
+def _fit(track: FaceTrack, face: Face, gap_s: float, limits: Thresholds, *, stays: bool) -> float | None:
+    """How well a face continues a track; None where it does not.
+
+    Args:
+        gap_s: seconds since the track's last face.
+        stays: what is around the face is as it was.
+    """
     overlap = iou(track.faces[-1].box, face.box)
-    if same_shot and overlap >= _NEAR_IOU:
-        positions, needed = list(range(len(track.faces))), limits.same_track
+    grade = grade_of(face)
+    if overlap >= _NEAR_IOU and stays:
+        positions = list(range(len(track.faces)))
+        needed = limits.same_track if grade == "clear" else limits.of("poor").ambiguous
     else:
-        positions = track.telling
-        if track.grade != "clear" or grade_of(face) != "clear":
+        worse = max(grade, track.grade, key=_WORSE.index)
+        per_s = _MOVE_PER_S if worse == "clear" else _POOR_MOVE_PER_S
+        if worse == "useless" or not within_reach(track.faces[-1].box, face.box, gap_s, per_s):
             return None
-        near = same_shot and within_reach(track.faces[-1].box, face.box, gap_s)
-        needed = limits.ambiguous if near else limits.known
-    alike = np.stack([track.vectors[at] for at in positions]) @ vector
+        positions, needed = track.telling, limits.of(worse).known
+    alike = np.stack([track.vectors[at] for at in positions]) @ face.embedding.vector().astype(np.float64)
     nearest = float(alike[-_RECENT:].max())
-    if nearest < needed or float(np.median(alike)) < min(needed, limits.same_track):
+    if nearest < needed or float(np.median(alike)) < limits.same_track:
         return None
-    return nearest + _IOU_WEIGHT * (limits.known - limits.same_track) * (overlap if same_shot else 0.0)
+    return nearest + _IOU_WEIGHT * (limits.known - limits.same_track) * overlap
