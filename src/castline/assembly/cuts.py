@@ -25,7 +25,7 @@ from castline.records import Box, FrameFaces
 AREAS = (12, 8)
 BINS = (6, 2, 4)
 #: From this distance on two frames are of different shots.
-CUT = 0.30
+CUT = 0.25
 #: From this distance in brightness alone on, what is around a face is something else.
 _CHANGED = 0.15
 #: Two pictures flatter than this (standard deviation in grey levels) are alike, whatever their noise.

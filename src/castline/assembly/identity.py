@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.assembly.sightings import MARGIN, agreeing, decide, lead, score
+from castline.assembly import confidence
+from castline.assembly.sightings import MARGIN, agreeing, decide, lead, ranked, similarities
 from castline.assembly.tracks import FaceTrack, is_person, link
 from castline.faces.grade import Grade
 from castline.faces.thresholds import NEVER, Thresholds
@@ -41,7 +42,7 @@ def score_names(track: FaceTrack, gallery: Gallery) -> list[Candidate]:
         return []
     faces = np.stack([track.vectors[at] for at in positions])
     weights = np.array([max(track.faces[at].quality, 0.01) for at in positions])
-    return score(faces, weights, gallery)
+    return ranked({name: np.average(each, weights=weights) for name, each in similarities(faces, gallery).items()})
 
 
 def identify_alone(
@@ -55,7 +56,8 @@ def identify_alone(
     Returns:
         The outcome, and all names by similarity, best first; ``known`` means the first of them.
     """
-    names = score(vector[np.newaxis].astype(np.float64), np.ones(1), gallery)
+    found = similarities(vector[np.newaxis].astype(np.float64), gallery)
+    names = ranked({name: each[0] for name, each in found.items()})
     return decide(names, limits.of(grade)), names
 
 
@@ -100,9 +102,11 @@ def identify(tracks: Sequence[FaceTrack], gallery: Gallery, limits: Thresholds) 
         if lead(scored[index]) >= MARGIN and _at_home(index, tracks, clear.get(name, ()), known.get(name, ()), limits):
             known[name].append(index)
             identities[index] = "known"
-    groups = [_known_group(name, sorted(members), tracks, scored) for name, members in known.items()]
+    groups = [_known_group(name, sorted(members), tracks, scored, limits) for name, members in known.items()]
     rest = [index for index, identity in enumerate(identities) if identity != "known"]
-    groups += [_stranger_group(members, tracks, scored, identities) for members in _cluster(rest, tracks, limits)]
+    groups += [
+        _stranger_group(members, tracks, scored, identities, limits) for members in _cluster(rest, tracks, limits)
+    ]
     return sorted(groups, key=lambda group: (group.tracks[0].times_ms[0], group.tracks[0].faces[0].box))
 
 
@@ -171,34 +175,37 @@ def _cluster(indices: list[int], tracks: Sequence[FaceTrack], limits: Thresholds
             linkage[drop], linkage[:, drop] = -NEVER, -NEVER
 
 
-def _known_group(name: str, members: list[int], tracks: Sequence[FaceTrack], scored: list[list[Candidate]]) -> Group:
+def _known_group(
+    name: str, members: list[int], tracks: Sequence[FaceTrack], scored: list[list[Candidate]], limits: Thresholds
+) -> Group:
     best = max(next(item.similarity for item in scored[index] if item.name == name) for index in members)
+    mine = [tracks[index] for index in members]
     return Group(
-        tracks=[tracks[index] for index in members],
+        tracks=mine,
         identity="known",
         name=name,
-        confidence=best,
+        confidence=confidence.of_name(best, mine, limits),
         candidates=(Candidate(name=name, similarity=best),),
     )
 
 
 def _stranger_group(
-    members: list[int], tracks: Sequence[FaceTrack], scored: list[list[Candidate]], identities: list[Identity]
+    members: list[int],
+    tracks: Sequence[FaceTrack],
+    scored: list[list[Candidate]],
+    identities: list[Identity],
+    limits: Thresholds,
 ) -> Group:
     ambiguous = any(identities[index] == "ambiguous" for index in members)
     names: dict[str, float] = {}
     for index in members:
         for candidate in scored[index]:
             names[candidate.name] = max(names.get(candidate.name, -1.0), candidate.similarity)
-    ranked = sorted(names.items(), key=lambda item: (-item[1], item[0]))[:_CANDIDATES]
     mine = [tracks[index] for index in members]
-    centroid = np.mean([track.centroid for track in mine], axis=0)
-    centroid /= max(float(np.linalg.norm(centroid)), 1e-9)
-    cohesion = min(float(centroid @ face.embedding.vector()) for track in mine for face in [track.best])
     return Group(
         tracks=mine,
         identity="ambiguous" if ambiguous else "unknown",
         name=None,
-        confidence=round(max(0.0, min(1.0, cohesion)), 4),
-        candidates=tuple(Candidate(name=name, similarity=value) for name, value in ranked) if ambiguous else (),
+        confidence=confidence.of_one_person(mine, limits),
+        candidates=tuple(ranked(names)[:_CANDIDATES]) if ambiguous else (),
     )

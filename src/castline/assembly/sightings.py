@@ -7,7 +7,7 @@ carry two names are of two people, however the track came to take them both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,22 +20,24 @@ from castline.records import Candidate, Gallery, Identity
 MARGIN = 0.02
 
 
-def score(faces: NDArray[np.float64], weights: NDArray[np.float64], gallery: Gallery) -> list[Candidate]:
-    """Names by similarity, best first.
-
-    The similarity of one face to a person is the highest over the person's photos; of several faces, the
-    mean, weighted.
+def similarities(faces: NDArray[np.float64], gallery: Gallery) -> dict[str, NDArray[np.float64]]:
+    """Of each face to each person: the highest over the person's photos, shape (n,) by name.
 
     Args:
         faces: unit embeddings of the gallery's model, shape (n, d).
-        weights: shape (n,), positive.
     """
-    scored = []
-    for name in sorted({known.name for known in gallery.faces}):
-        photos = np.stack([known.embedding.vector() for known in gallery.faces if known.name == name])
-        per_face = (faces @ photos.T.astype(np.float64)).max(axis=1)
-        scored.append(Candidate(name=name, similarity=round(float(np.average(per_face, weights=weights)), 4)))
-    return sorted(scored, key=lambda candidate: (-candidate.similarity, candidate.name))
+    if not gallery.faces:
+        return {}
+    photos = np.stack([known.embedding.vector() for known in gallery.faces]).astype(np.float64)
+    alike = faces @ photos.T
+    names = np.array([known.name for known in gallery.faces])
+    return {name: alike[:, names == name].max(axis=1) for name in sorted({known.name for known in gallery.faces})}
+
+
+def ranked(names: Mapping[str, float]) -> list[Candidate]:
+    """Names by similarity, best first."""
+    found = [Candidate(name=name, similarity=round(float(value), 4)) for name, value in names.items()]
+    return sorted(found, key=lambda candidate: (-candidate.similarity, candidate.name))
 
 
 def lead(names: Sequence[Candidate]) -> float:
@@ -63,7 +65,8 @@ def agreeing(track: FaceTrack, gallery: Gallery, limits: Thresholds) -> list[Fac
     """
     if len(track.faces) < 2 or not gallery.faces:
         return [track]
-    names = [score(vector[np.newaxis], np.ones(1), gallery) for vector in track.vectors]
+    alike = similarities(np.stack(track.vectors), gallery)
+    names = [ranked({name: values[at] for name, values in alike.items()}) for at in range(len(track.faces))]
     said = [
         found[0].name if decide(found, limits.of(grade)) == "known" else None
         for found, grade in zip(names, track.grades, strict=True)
@@ -71,10 +74,7 @@ def agreeing(track: FaceTrack, gallery: Gallery, limits: Thresholds) -> list[Fac
     anchors = {name: [at for at, own in enumerate(said) if own == name] for name in said if name}
     if not anchors:
         return [track]
-    belongs: list[str | None] = list(said)
-    for at in range(len(said)):
-        if said[at] is None:
-            belongs[at] = _nearest(at, track, anchors, {item.name: item.similarity for item in names[at]}, limits)
+    belongs = _nearest(track, said, anchors, alike, limits)
     objecting = belongs.count(None)
     if len(anchors) == 1 and (not objecting or objecting >= len(said) - objecting):
         return [track]
@@ -89,19 +89,27 @@ def agreeing(track: FaceTrack, gallery: Gallery, limits: Thresholds) -> list[Fac
 
 
 def _nearest(
-    at: int, track: FaceTrack, anchors: dict[str, list[int]], photos: dict[str, float], limits: Thresholds
-) -> str | None:
-    """Whose sightings a nameless one is most like; None where it objects to all of them.
+    track: FaceTrack,
+    said: Sequence[str | None],
+    anchors: Mapping[str, list[int]],
+    photos: Mapping[str, NDArray[np.float64]],
+    limits: Thresholds,
+) -> list[str | None]:
+    """``said``, and for each nameless sighting whose it is most like; None where it objects to all of them.
 
     Args:
         anchors: positions of the sightings that have a name by themselves.
-        photos: similarity of this sighting to the photos of each name.
+        photos: similarities of all sightings to the photos of each name.
     """
-    alike = {
-        name: max(float(track.vectors[at] @ track.vectors[other]) for other in members)
-        for name, members in anchors.items()
-    }
-    name = max(alike, key=lambda each: alike[each])
-    # A poor face looks like nobody; its place made it part of the track.
-    needed = limits.ambiguous if track.grades[at] == "clear" else limits.same_track
-    return name if max(alike[name], photos[name]) >= needed else None
+    belongs = list(said)
+    nameless = [at for at, own in enumerate(said) if own is None]
+    if not nameless:
+        return belongs
+    vectors = np.stack(track.vectors)
+    alike = {name: (vectors[nameless] @ vectors[members].T).max(axis=1) for name, members in anchors.items()}
+    for row, at in enumerate(nameless):
+        name = max(alike, key=lambda each: float(alike[each][row]))
+        # A poor face looks like nobody; its place made it part of the track.
+        needed = limits.ambiguous if track.grades[at] == "clear" else limits.same_track
+        belongs[at] = name if max(alike[name][row], photos[name][at]) >= needed else None
+    return belongs

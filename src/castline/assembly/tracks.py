@@ -13,7 +13,7 @@ frames still lie a second or more apart, so place alone is never enough:
   takes a track that a clear face also fits.
 
 A face is compared with the faces of the track, not with their mean: a mean that took in a wrong face
-drifts away and takes in more. The nearest of the last few must be near enough, and the middle one of all
+drifts away and takes in more. The nearest of the last few must be near enough, and the middle one of many
 may not be a stranger.
 """
 
@@ -34,7 +34,7 @@ from castline.records import Box, Face, FrameFaces
 #: How long a face may be lost (turned away, blurred) without ending its track, in seconds; and from one
 #: sampled frame to the next, where they lie far apart and nothing was looked at in between.
 _MAX_GAP_S, _MAX_STEP_S = 3.0, 10.0
-_RECENT = 5  # faces of a track that the next one is compared with
+_RECENT, _MIDDLE = 5, 50  # last faces of a track of which the nearest, and the middle one, is compared
 _NEAR_IOU = 0.3
 _IOU_WEIGHT = 0.5  # full overlap counts as half the way from same_track to known, when faces compete
 _WORSE: tuple[Grade, ...] = ("clear", "poor", "useless")
@@ -53,12 +53,15 @@ class FaceTrack:
     faces: list[Face] = field(default_factory=list)
     grades: list[Grade] = field(default_factory=list)
     vectors: list[NDArray[np.float64]] = field(default_factory=list)
+    _graded: dict[Grade, list[int]] = field(default_factory=lambda: {"clear": [], "poor": [], "useless": []})
 
     def add(self, sample: int, time_ms: int, face: Face) -> None:
         self.samples.append(sample)
         self.times_ms.append(time_ms)
         self.faces.append(face)
-        self.grades.append(grade_of(face))
+        grade = grade_of(face)
+        self._graded[grade].append(len(self.grades))
+        self.grades.append(grade)
         self.vectors.append(face.embedding.vector().astype(np.float64))
 
     def part(self, positions: Sequence[int]) -> FaceTrack:
@@ -75,10 +78,7 @@ class FaceTrack:
     @property
     def telling(self) -> list[int]:
         """Positions of the faces that say most about who it is: the clear ones, else the poor ones; may be empty."""
-        for grade in ("clear", "poor"):
-            if found := [at for at, own in enumerate(self.grades) if own == grade]:
-                return found
-        return []
+        return self._graded["clear"] or self._graded["poor"]
 
     @property
     def grade(self) -> Grade:
@@ -206,7 +206,7 @@ def _fit(track: FaceTrack, face: Face, gap_s: float, limits: Thresholds, *, stay
     overlap = iou(track.faces[-1].box, face.box)
     grade = grade_of(face)
     if overlap >= _NEAR_IOU and stays:
-        positions = list(range(len(track.faces)))
+        positions: Sequence[int] = range(len(track.faces))
         needed = limits.same_track if grade == "clear" else limits.of("poor").ambiguous
     else:
         worse = max(grade, track.grade, key=_WORSE.index)
@@ -214,7 +214,7 @@ def _fit(track: FaceTrack, face: Face, gap_s: float, limits: Thresholds, *, stay
         if worse == "useless" or not within_reach(track.faces[-1].box, face.box, gap_s, per_s):
             return None
         positions, needed = track.telling, limits.of(worse).known
-    alike = np.stack([track.vectors[at] for at in positions]) @ face.embedding.vector().astype(np.float64)
+    alike = np.stack([track.vectors[at] for at in positions[-_MIDDLE:]]) @ face.embedding.vector().astype(np.float64)
     nearest = float(alike[-_RECENT:].max())
     if nearest < needed or float(np.median(alike)) < limits.same_track:
         return None

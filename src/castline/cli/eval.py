@@ -44,13 +44,13 @@ def faces(
             check_drawable(plot)
         config = settings().model_copy(update={"embedder": embedder} if embedder else {})
         detector, engine = load_detector(config), load_embedder(config)
-        with _progress("faces") as bar:
+        with progress("faces") as bar:
             task = bar.add_task("", total=len(data.photos))
             found = describe(data.photos, detector, engine, lambda: bar.advance(task))
         done = measure(data, found, engine.info, detector.info.id, enrol=enrol, left_out=left_out)
         _print(path.name, done.report, found)
         if json:
-            _write(json, done.report)
+            write(json, done.report)
         if plot:
             title = f"{done.report.title} on {path.name}"
             draw(plot, title, done.same, done.different, done.report.verification)
@@ -75,21 +75,21 @@ def speech(
         utterances = read_transcripts(transcripts)
         config = settings().model_copy(update={"transcriber": transcriber} if transcriber else {})
         engine = load_transcriber(config)
-        with _progress("speech") as bar:
+        with progress("speech") as bar:
             task = bar.add_task("", total=len(utterances))
             report = evaluate(utterances, engine, config, lambda: bar.advance(task))
         _print_speech(transcripts.name, report)
         if json:
-            _write(json, report)
+            write(json, report)
 
 
-def _progress(what: str) -> Progress:
+def progress(what: str) -> Progress:
     return Progress(
         TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
     )
 
 
-def _write(path: Path, report: Record) -> None:
+def write(path: Path, report: Record) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -120,7 +120,7 @@ def _print(name: str, report: FacesReport, found: Described) -> None:
         console.print(f"\nidentification not measured: {escape(report.not_identified or '')}", soft_wrap=True)
 
 
-def _table(*headings: str) -> Table:
+def table_of(*headings: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="right" if index else "left", overflow="fold")
@@ -128,7 +128,7 @@ def _table(*headings: str) -> Table:
 
 
 def _verification_table(found: Verification) -> Table:
-    table = _table("verification", "", "threshold", "FAR", "FRR")
+    table = table_of("verification", "", "threshold", "FAR", "FRR")
     table.add_row("best accuracy", f"{found.accuracy:.2%}", f"{found.accuracy_threshold:.3f}")
     table.add_row("best, both kinds alike", f"{found.balanced_accuracy:.2%}",
                   f"{found.balanced_accuracy_threshold:.3f}")  # fmt: skip
@@ -146,7 +146,7 @@ def _verification_table(found: Verification) -> Table:
 
 
 def _identification_table(found: Identification) -> Table:
-    table = _table("identification", "photos", "right name", "wrong name", "ambiguous", "unknown")
+    table = table_of("identification", "photos", "right name", "wrong name", "ambiguous", "unknown")
     table.add_row(f"{found.enrolled_people} enrolled people", str(found.probes),
                   _of(found.named, found.probes), _bad(found.confused, found.probes),
                   _of(found.ambiguous, found.probes), _of(found.unknown, found.probes))  # fmt: skip
@@ -164,7 +164,7 @@ def _print_speech(name: str, report: SpeechReport) -> None:
     files, words = len(report.files), report.raw.words
     console.print(f"[bold]{escape(name)}[/]  {files} {'file' if files == 1 else 'files'}, {words} words; "
                   f"{escape(report.title)} ({escape(report.engine)})\n", soft_wrap=True)  # fmt: skip
-    table = _table("file", "audio", "RTF", "raw WER", "s/d/i", "norm. WER", "s/d/i")
+    table = table_of("file", "audio", "RTF", "raw WER", "s/d/i", "norm. WER", "s/d/i")
     for row in report.files:
         table.add_row(escape(row.file), *_heard(row))
     table.add_row("total", *_heard(report), style="bold")

@@ -1,203 +1,193 @@
-"""Who is named in cut footage, and is it them: sequences of labelled faces through the pipeline's own assembly.
-
-Every order of the photos is one sequence, with half of the people enrolled and half strangers. A sequence
-is of one of these kinds:
-
-    slides  each sampled frame is another photo: nothing but cuts
-    pairs   the same with two people on screen, so that faces compete for tracks
-    shots   each photo stays for three frames: as it is, a little moved, and degraded
-
-What is counted, of sightings whose person is known:
-
-    strangers named    sightings of people who are not enrolled, under any name
-    wrong names        sightings of enrolled people under another name
-    named right        sightings of enrolled people under their own name
-    mixed tracks       tracks of the result that hold two people or more; mixed people likewise
-    identity switches  sightings of a person under another person's id of the result than the last time
-                       (IDSW of CLEAR MOT: Bernardin and Stiefelhagen, EURASIP JIVP 2008); listing somebody
-                       twice counts here, and so does taking two for one
-    broken tracks      in shots: photos that stayed and whose frames are in more than one track (Frag of MOT)
-    people             listed by the result, and truly there
-"""
+"""From labelled photos and clips to a report on tracks: describe everything once, then count."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+import csv
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import numpy as np
+from castline.assembly.identity import people_on
+from castline.engines import Detector, Embedder
+from castline.errors import EvaluationError, UnitError
+from castline.evaluation.dataset import PhotoFolder
+from castline.evaluation.sequences import KINDS, Conditions, Shown, TracksCount, count
+from castline.faces.dominant import dominant
+from castline.faces.thresholds import thresholds_for
+from castline.records import FrameFaces, Gallery, Options, Record
+from castline.settings import Settings
 
-from castline.assembly.identity import Group, people_on
-from castline.errors import EvaluationError
-from castline.faces.thresholds import Thresholds
-from castline.records import Face, FrameFaces, Gallery, KnownFace, Record
-
-Kind = Literal["slides", "pairs", "shots"]
-KINDS: tuple[Kind, ...] = ("slides", "pairs", "shots")
-_STEP_MS = 1000
+_MAX_SIDE = 1600
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A labelled photo in one condition.
-
-    Attributes:
-        face: its main face.
-        look: of the whole picture.
+class ClipCount(Record):
+    """Attributes:
+    people_found, people_true: in the result, and in the list of clips.
+    tracks: of the result.
     """
 
-    person: str
-    photo: str
-    face: Face
-    look: str
-
-
-Conditions = Mapping[str, Mapping[str, Shown]]
-"""By condition (``clean``, ``moved``, and what degrades), then by photo; photos no face is found in are missing."""
-
-
-class TracksCount(Record):
-    """Counts of the sequences of one kind and condition; the words are explained at the top of this module."""
-
-    kind: str
-    condition: str
-    sequences: int
+    file: str
     sightings: int
-    strangers: int
-    strangers_named: int
-    known: int
-    wrong_names: int
-    named_right: int
     tracks: int
-    mixed_tracks: int
-    mixed_people: int
-    identity_switches: int
-    broken_tracks: int
     people_found: int
     people_true: int
 
 
-def count(
-    shown: Conditions, limits: Thresholds, model: str, kind: Kind, condition: str, *, orders: int, enrol: int
-) -> TracksCount:
-    """Play all sequences of one kind and condition, and count.
+class TracksReport(Record):
+    """What ``castline eval tracks`` found.
 
-    Nothing is random: order ``n`` is the same on every machine.
+    Attributes:
+        model: id of the embedder; ``detector`` that of the detector.
+        orders, enrol: the protocol (``castline.evaluation.sequences``).
+        not_found: conditions with how many photos no dominant face was found in, where any.
+        total: of ``counts``; its kind and condition are ``all``.
+    """
+
+    model: str
+    detector: str
+    people: int
+    photos: int
+    orders: int
+    enrol: int
+    not_found: dict[str, int]
+    counts: tuple[TracksCount, ...]
+    total: TracksCount
+    clips: tuple[ClipCount, ...] = ()
+
+
+def show(
+    data: PhotoFolder,
+    detector: Detector,
+    embedder: Embedder,
+    conditions: Sequence[str],
+    done: Callable[[], None] | None = None,
+) -> Conditions:
+    """Every photo's dominant face in every condition, found and embedded the way frames of a video are.
 
     Args:
-        condition: one of ``shown``'s, or ``mixed``: another one for each photo.
-        orders: sequences.
-        enrol: photos enrolled of each known person; the others are shown.
+        conditions: names in ``degrade.CONDITIONS``; ``clean`` and ``moved`` are always made.
+        done: called after each picture.
 
     Raises:
-        EvaluationError: fewer than two people, or nobody has more photos than are enrolled.
+        EvaluationError: a file that is no picture.
     """
-    total: Counter[str] = Counter()
-    for order in range(orders):
-        frames, truth, gallery, stays = _sequence(shown, model, kind, condition, order, enrol)
-        groups = people_on(frames, gallery, limits)
-        total.update(_judge(groups, truth, {face.name for face in gallery.faces}, stays))
-    fields = [name for name in TracksCount.model_fields if name not in ("kind", "condition", "sequences")]
-    return TracksCount(kind=kind, condition=condition, sequences=orders, **{name: total[name] for name in fields})
+    from castline.evaluation.degrade import CONDITIONS
+    from castline.faces.analyse import analyse_frames, decode_jpeg
+
+    shown: dict[str, dict[str, Shown]] = {}
+    for condition in dict.fromkeys(("clean", "moved", *conditions)):
+        found = shown.setdefault(condition, {})
+        for person, paths in data.people.items():
+            for path in paths:
+                try:
+                    image = CONDITIONS[condition](decode_jpeg(path.read_bytes()))
+                except (UnitError, OSError) as error:
+                    raise EvaluationError(f"{path} is not a picture we can read") from error
+                (frame,) = analyse_frames([(0, image)], detector, embedder, max_image_side=_MAX_SIDE)
+                face = dominant(frame.faces)
+                photo = f"{person}/{path.name}"
+                if face and frame.look and (condition == "clean" or photo in shown["clean"]):
+                    found[photo] = Shown(person, photo, face, frame.look)
+                if done:
+                    done()
+    return shown
 
 
-def _sequence(
-    shown: Conditions, model: str, kind: Kind, condition: str, order: int, enrol: int
-) -> tuple[list[FrameFaces], dict[str, str], Gallery, list[list[str]]]:
-    """Frames; who each face is; the people we know; and the faces of each photo that stays.
+def measure_tracks(
+    shown: Conditions,
+    model: str,
+    detector: str,
+    *,
+    orders: int,
+    enrol: int,
+    clips: Sequence[ClipCount] = (),
+    done: Callable[[], None] | None = None,
+) -> TracksReport:
+    """Play every kind of sequence under every condition.
 
-    Faces are known by a number that stands in place of their crop, which assembly only hands through.
+    Args:
+        done: called after each kind and condition; there are ``len(KINDS) * len(shown)``.
+
+    Raises:
+        EvaluationError: too few people or photos.
+        ModelError: no thresholds are known for the embedder.
     """
-    chance = np.random.default_rng(order)
+    limits = thresholds_for(model)
+    counts = []
+    for kind in KINDS:
+        for condition in (*(name for name in shown if name != "moved"), "mixed"):
+            counts.append(count(shown, limits, model, kind, condition, orders=orders, enrol=enrol))
+            if done:
+                done()
+    sums = {
+        name: sum(getattr(each, name) for each in counts)
+        for name in TracksCount.model_fields
+        if name not in ("kind", "condition")
+    }
     clean = shown["clean"]
-    photos: defaultdict[str, list[str]] = defaultdict(list)
-    for photo, item in clean.items():
-        photos[item.person].append(photo)
-    people = sorted(photos)
-    if len(people) < 2 or all(len(own) <= enrol for own in photos.values()):
-        raise EvaluationError(f"tracks need two people or more, and photos beside the {enrol} that are enrolled")
-    known = {people[at] for at in chance.permutation(len(people))[: len(people) // 2]}
-    enrolled, rest = [], []
-    for person in people:
-        own = [photos[person][at] for at in chance.permutation(len(photos[person]))]
-        cut = enrol if person in known else 0
-        enrolled += own[:cut]
-        rest += own[cut:]
-    gallery = Gallery(
+    lost = {name: len(clean) - len(found) for name, found in shown.items() if len(found) < len(clean)}
+    return TracksReport(
         model=model,
-        fingerprint="",
-        faces=tuple(KnownFace(name=clean[at].person, photo=at, embedding=clean[at].face.embedding) for at in enrolled),
+        detector=detector,
+        people=len({item.person for item in clean.values()}),
+        photos=len(clean),
+        orders=orders,
+        enrol=enrol,
+        not_found=lost,
+        counts=tuple(counts),
+        total=TracksCount(kind="all", condition="all", **sums),
+        clips=tuple(clips),
     )
-    truth: dict[str, str] = {}
-
-    def mark(item: Shown) -> Face:
-        crop = f"{len(truth):08d}"
-        truth[crop] = item.person
-        return item.face.model_copy(update={"crop": crop})
-
-    conditions = [name for name in shown if name != "moved"]
-    slides = [rest[at] for at in chance.permutation(len(rest))]
-    rows: list[tuple[list[Face], str]] = []
-    stays: list[list[str]] = []
-    picks = [conditions[chance.integers(len(conditions))] if condition == "mixed" else condition for _ in slides]
-    items = [shown[pick].get(photo) for pick, photo in zip(picks, slides, strict=True)]
-    if kind == "shots":
-        for photo, item in zip(slides, items, strict=True):
-            views = [view for view in (clean[photo], shown["moved"].get(photo), item) if view]
-            faces = [mark(view) for view in views]
-            rows += [([face], view.look) for face, view in zip(faces, views, strict=True)]
-            stays.append([face.crop or "" for face in faces])
-    elif kind == "pairs":
-        there = [item for item in items if item]
-        for left, right in zip(there, there[1:] + there[:1], strict=True):
-            beside = [left] if left.person == right.person else [left, right]
-            rows.append(([_half(mark(item), at) for at, item in enumerate(beside)], left.look))
-    else:
-        rows = [([mark(item)], item.look) for item in items if item]
-    frames = [FrameFaces(time_ms=at * _STEP_MS, faces=tuple(faces), look=look) for at, (faces, look) in enumerate(rows)]
-    return frames, truth, gallery, stays
 
 
-def _half(face: Face, side: int) -> Face:
-    """The face in the left (0) or right (1) half of a frame twice as wide."""
-    x0, y0, x1, y1 = face.box
-    points = tuple(((x + side) / 2, y) for x, y in face.landmarks)
-    return face.model_copy(update={"box": ((x0 + side) / 2, y0, (x1 + side) / 2, y1), "landmarks": points})
+def read_clips(table: Path) -> list[tuple[Path, int]]:
+    """Clips with the number of people in each: a tab-separated table with the columns ``file`` and ``people``.
+
+    Raises:
+        EvaluationError: not such a table, or a file that is not there.
+    """
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise EvaluationError(f"{table} is not a tab-separated table in UTF-8: {error}") from error
+    clips = []
+    for line, row in enumerate(rows, start=2):
+        path, people = table.parent / (row.get("file") or ""), row.get("people") or ""
+        if not path.is_file() or not people.isdecimal():
+            raise EvaluationError(f"{table}, line {line}: needs a file that exists, and a number of people")
+        clips.append((path, int(people)))
+    return clips
 
 
-def _judge(
-    groups: Sequence[Group], truth: Mapping[str, str], known: set[str], stays: Sequence[Sequence[str]]
-) -> Counter[str]:
-    total: Counter[str] = Counter()
-    found: dict[str, tuple[int, int]] = {}
-    for number, group in enumerate(groups):
-        holds = {truth[crop] for crop in _crops(group)}
-        total["mixed_people"] += len(holds) > 1
-        for at, track in enumerate(group.tracks):
-            total["tracks"] += 1
-            crops = [face.crop or "" for face in track.faces]
-            total["mixed_tracks"] += len({truth[crop] for crop in crops}) > 1
-            found.update({crop: (number, at) for crop in crops})
-        for crop in _crops(group):
-            if truth[crop] not in known:
-                total["strangers_named"] += group.name is not None
-            elif group.name is not None:
-                total["named_right" if group.name == truth[crop] else "wrong_names"] += 1
-    last: dict[str, int] = {}
-    for crop in sorted(truth):
-        total["sightings"] += 1
-        total["known" if truth[crop] in known else "strangers"] += 1
-        if crop in found:
-            number, _ = found[crop]
-            total["identity_switches"] += last.get(truth[crop], number) != number
-            last[truth[crop]] = number
-    total["broken_tracks"] = sum(len({found.get(crop) for crop in stay}) > 1 for stay in stays)
-    total["people_found"] = len(groups)
-    total["people_true"] = len(set(truth.values()))
-    return total
+def watch(path: Path, people: int, detector: Detector, embedder: Embedder, settings: Settings) -> ClipCount:
+    """Sample a clip as the pipeline does, and count who is on it.
 
+    Raises:
+        MediaError: it cannot be decoded.
+    """
+    from castline.faces.analyse import analyse_frames, decode_jpeg
+    from castline.media import FramesPiece, SplitSummary, probe, split
+    from castline.media.ffmpeg import Limits
 
-def _crops(group: Group) -> Iterator[str]:
-    return (face.crop or "" for track in group.tracks for face in track.faces)
+    limits, summary = Limits.of(settings), SplitSummary()
+    silent = probe(path, limits).model_copy(update={"audio": None})
+    frames: list[FrameFaces] = []
+    for piece in split(path, silent, Options(), limits, summary, max_duration_s=settings.max_duration_s):
+        if isinstance(piece, FramesPiece):
+            with zipfile.ZipFile(io.BytesIO(piece.body)) as archive:
+                images = [(time_ms, decode_jpeg(archive.read(f"{time_ms:09d}.jpg"))) for time_ms in piece.names]
+            frames += analyse_frames(images, detector, embedder, max_image_side=_MAX_SIDE)
+    until = {
+        frame.time_ms: frame.until_ms for unit in summary.units() if unit.kind == "frames" for frame in unit.frames
+    }
+    nobody = Gallery(model=embedder.info.id, fingerprint="")
+    groups = people_on(frames, nobody, thresholds_for(embedder.info.id), until)
+    return ClipCount(
+        file=path.name,
+        sightings=sum(len(track.faces) for group in groups for track in group.tracks),
+        tracks=sum(len(group.tracks) for group in groups),
+        people_found=len(groups),
+        people_true=people,
+    )
