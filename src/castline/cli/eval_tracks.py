@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from castline.cli.connect import console, friendly_errors
-from castline.cli.eval import app, progress, table_of, write
+from castline.cli.eval import progress, table_of, write
 from castline.errors import EvaluationError
 from castline.evaluation import PhotoFolder, read_dataset
 from castline.evaluation.sequences import KINDS, TracksCount
@@ -17,7 +17,6 @@ from castline.evaluation.tracks import TracksReport, measure_tracks, read_clips,
 from castline.settings import settings
 
 
-@app.command()
 def tracks(
     path: Annotated[Path, typer.Argument(help="A folder with a folder of photos per person.")],
     clips: Annotated[
@@ -45,12 +44,11 @@ def tracks(
         conditions = list(CONDITIONS) if degraded else ["clean", "moved"]
         with progress("faces") as bar:
             task = bar.add_task("", total=len(data.photos) * len(conditions) + len(listed))
-            advance = lambda: bar.advance(task)  # noqa: E731
-            shown = show(data, detector, engine, conditions, advance)
+            shown = show(data, detector, engine, conditions, lambda: bar.advance(task))
             watched = []
             for clip, people in listed:
                 watched.append(watch(clip, people, detector, engine, config))
-                advance()
+                bar.advance(task)
         with progress("sequences") as bar:
             task = bar.add_task("", total=len(KINDS) * len(shown))
             report = measure_tracks(
