@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import faces, host, long_audio, pipeline, speech, splitting, whisper_engines
+from benchmarks import faces, host, long_audio, pipeline, speech, splitting, tracks, whisper_engines
 from benchmarks.common import ROOT, machine
 
 BENCHMARKS = {
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "pipeline": pipeline.run,
     "host": host.run,
     "faces": faces.run,
+    "tracks": tracks.run,
     "speech": speech.run,
     "long_audio": long_audio.run,
     "whisper": whisper_engines.run,
