@@ -111,8 +111,9 @@ def test_dlib_never_takes_a_stranger_for_somebody(lfw, embedder):
     assert (len(same), len(strangers)) == (450, 4500)
     assert (strangers >= thresholds.known).sum() == 0
     assert (strangers >= thresholds.ambiguous).mean() < 1e-3
-    assert (same < thresholds.known).mean() < 0.08
-    assert (same < thresholds.same_track).mean() < 0.01
+    # What it costs to withstand motion blur and hard compression: docs/FACES.md, "Cut footage".
+    assert (same < thresholds.known).mean() < 0.12
+    assert (same < thresholds.same_track).mean() < 0.03
 
 
 @pytest.mark.data
@@ -135,4 +136,4 @@ def test_a_third_face_is_unknown_to_a_gallery_of_two(lfw, embedder):
     strangers = [vector for name in by_name if name not in enrolled for vector in by_name[name]]
     assert max(float((gallery @ vector).max()) for vector in strangers) < thresholds.known
     known = [(gallery @ vector).max() >= thresholds.known for name in enrolled for vector in by_name[name][3:]]
-    assert sum(known) >= len(known) - 1
+    assert sum(known) >= len(known) - 2
