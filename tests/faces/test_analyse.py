@@ -98,7 +98,9 @@ def test_same_frames_same_bytes(detector, embedder, astronaut, hopper):
     second = analyse_frames(frames, detector, embedder, max_image_side=400)
     assert [entry.to_json() for entry in first] == [entry.to_json() for entry in second]
     assert [FrameFaces.from_json(entry.to_json()) for entry in first] == list(first)
-    assert [sum(face.crop is not None for face in entry.faces) for entry in first].count(1) == 3, "a track ends at a cut"
+    assert [sum(face.crop is not None for face in entry.faces) for entry in first].count(1) == 3, (
+        "a track ends at a cut"
+    )
 
 
 def test_a_real_face_is_described(detector, embedder, astronaut):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil, floor
 
 import numpy as np
@@ -101,6 +102,7 @@ def _unlike(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return 1 - (float(a @ b) + noise) / float(np.sqrt((a @ a + noise) * (b @ b + noise)))
 
 
+@lru_cache(maxsize=64)
 def _unpack(look: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Grey levels, shape (96,), and roots of the shares of colours, shape (48,), unit norm."""
     data = np.frombuffer(base64.b64decode(look), np.uint8)

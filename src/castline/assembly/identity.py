@@ -149,18 +149,18 @@ def _cluster(indices: list[int], tracks: Sequence[FaceTrack], limits: Thresholds
     clusters = [[index] for index in indices]
     if len(clusters) < 2:
         return clusters
-    average = np.full((len(indices), len(indices)), -NEVER)
-    for row, a in enumerate(indices):
-        for column, b in enumerate(indices[:row]):
-            if not _together(tracks[a], tracks[b]):
-                average[row, column] = average[column, row] = _surplus(tracks[a], tracks[b], limits)
+    average = _surpluses([tracks[index] for index in indices], limits)
     least = average.copy()
     sizes = np.ones(len(indices))
+    floor = limits.ambiguous - limits.cluster
+    allowed = np.where(least >= floor, average, -NEVER)
+    # The best partner of each cluster is kept, so that a merge costs a few rows and not the whole matrix.
+    partner, best = allowed.argmax(axis=1), allowed.max(axis=1)
     while True:
-        allowed = np.where(least >= limits.ambiguous - limits.cluster, average, -NEVER)
-        row, column = divmod(int(np.argmax(allowed)), len(indices))
-        if allowed[row, column] < 0:
+        row = int(best.argmax())
+        if best[row] < 0:
             return [sorted(cluster) for cluster in clusters if cluster]
+        column = int(partner[row])
         keep, drop = min(row, column), max(row, column)
         clusters[keep] += clusters[drop]
         clusters[drop] = []
@@ -173,6 +173,28 @@ def _cluster(indices: list[int], tracks: Sequence[FaceTrack], limits: Thresholds
             linkage[keep], linkage[:, keep] = merged, merged
             linkage[keep, keep] = -NEVER
             linkage[drop], linkage[:, drop] = -NEVER, -NEVER
+        allowed[keep] = np.where(least[keep] >= floor, average[keep], -NEVER)
+        allowed[:, keep] = allowed[keep]
+        allowed[drop], allowed[:, drop] = -NEVER, -NEVER
+        stale = np.flatnonzero((partner == keep) | (partner == drop) | (allowed[:, keep] >= best))
+        stale = np.union1d(stale, [keep, drop])
+        partner[stale], best[stale] = allowed[stale].argmax(axis=1), allowed[stale].max(axis=1)
+
+
+def _surpluses(tracks: Sequence[FaceTrack], limits: Thresholds) -> NDArray[np.float64]:
+    """``_surplus`` of all pairs, shape (n, n); ``-NEVER`` for a track and itself, and for tracks seen together."""
+    centroids = np.stack([track.centroid for track in tracks])
+    needed = np.array([limits.of(track.grade).cluster for track in tracks])
+    found: NDArray[np.float64] = centroids @ centroids.T - np.maximum(needed[:, np.newaxis], needed)
+    np.fill_diagonal(found, -NEVER)
+    at_once: dict[int, list[int]] = {}
+    for index, track in enumerate(tracks):
+        for sample in track.samples:
+            at_once.setdefault(sample, []).append(index)
+    for together in at_once.values():
+        if len(together) > 1:
+            found[np.ix_(together, together)] = -NEVER
+    return found
 
 
 def _known_group(

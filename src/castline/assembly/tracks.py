@@ -163,12 +163,14 @@ def link(
         active = [track for track, gone in zip(active, lost, strict=True) if not gone]
         # By place, so that equally good pairs are decided the same way whatever the detector's order.
         faces = sorted(frame.faces, key=lambda face: (face.box, face.embedding.data))
+        vectors = [face.embedding.vector().astype(np.float64) for face in faces]
         pairs = []
         for at, track in enumerate(active):
             gap_s = _gap_s(track, frame.time_ms, until)
             for index, face in enumerate(faces):
-                stays = stayed(frames[track.samples[-1]].look, frame.look, face.box)
-                fit = _fit(track, face, gap_s, limits, stays=stays)
+                near = iou(track.faces[-1].box, face.box) >= _NEAR_IOU
+                stays = near and stayed(frames[track.samples[-1]].look, frame.look, face.box)
+                fit = _fit(track, face, vectors[index], gap_s, limits, stays=stays)
                 if fit is not None:
                     pairs.append((grade_of(face) == "clear", fit, at, index))
         free = set(range(len(faces)))
@@ -196,16 +198,19 @@ def _gap_s(track: FaceTrack, time_ms: int, until: Mapping[int, int]) -> float:
     return max(time_ms - max(until.get(last, last), last), 0) / 1000
 
 
-def _fit(track: FaceTrack, face: Face, gap_s: float, limits: Thresholds, *, stays: bool) -> float | None:
+def _fit(
+    track: FaceTrack, face: Face, vector: NDArray[np.float64], gap_s: float, limits: Thresholds, *, stays: bool
+) -> float | None:
     """How well a face continues a track; None where it does not.
 
     Args:
         gap_s: seconds since the track's last face.
-        stays: what is around the face is as it was.
+        vector: the face's embedding.
+        stays: the face hardly moved, and what is around it is as it was.
     """
     overlap = iou(track.faces[-1].box, face.box)
     grade = grade_of(face)
-    if overlap >= _NEAR_IOU and stays:
+    if stays:
         positions: Sequence[int] = range(len(track.faces))
         needed = limits.same_track if grade == "clear" else limits.of("poor").ambiguous
     else:
@@ -214,7 +219,7 @@ def _fit(track: FaceTrack, face: Face, gap_s: float, limits: Thresholds, *, stay
         if worse == "useless" or not within_reach(track.faces[-1].box, face.box, gap_s, per_s):
             return None
         positions, needed = track.telling, limits.of(worse).known
-    alike = np.stack([track.vectors[at] for at in positions[-_MIDDLE:]]) @ face.embedding.vector().astype(np.float64)
+    alike = np.stack([track.vectors[at] for at in positions[-_MIDDLE:]]) @ vector
     nearest = float(alike[-_RECENT:].max())
     if nearest < needed or float(np.median(alike)) < limits.same_track:
         return None
