@@ -176,8 +176,10 @@ def _cluster(indices: list[int], tracks: Sequence[FaceTrack], limits: Thresholds
         allowed[keep] = np.where(least[keep] >= floor, average[keep], -NEVER)
         allowed[:, keep] = allowed[keep]
         allowed[drop], allowed[:, drop] = -NEVER, -NEVER
-        stale = np.flatnonzero((partner == keep) | (partner == drop) | (allowed[:, keep] >= best))
-        stale = np.union1d(stale, [keep, drop])
+        closer = allowed[keep] > best
+        partner[closer], best[closer] = keep, allowed[keep, closer]
+        lost = ((partner == keep) & (best != allowed[keep])) | (partner == drop)
+        stale = np.union1d(np.flatnonzero(lost), [keep, drop])
         partner[stale], best[stale] = allowed[stale].argmax(axis=1), allowed[stale].max(axis=1)
 
 
