@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import every_word, faces, gate, host, pipeline, same_weights, speech, splitting, whisper_engines
+from benchmarks import every_word, faces, gate, host, pipeline, same_weights, speech, splitting, tracks, whisper_engines
 from benchmarks.common import ROOT, machine
 
 BENCHMARKS = {
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "host": host.run,
     "gate": gate.run,
     "faces": faces.run,
+    "tracks": tracks.run,
     "speech": speech.run,
     "every_word": every_word.run,
     "same_weights": same_weights.run,

@@ -63,14 +63,21 @@ class Make:
         return vector.astype(np.float32)
 
     def face(
-        self, look: NDArray[np.float32], box: Box = LEFT, quality: float = 0.9, score: float = 0.999, crop: str = ""
+        self,
+        look: NDArray[np.float32],
+        box: Box = LEFT,
+        quality: float = 0.9,
+        score: float = 0.999,
+        crop: str = "",
+        size_px: float = 100,
+        sharpness: float = 200,
     ) -> Face:
         return Face(
             box=box,
             landmarks=((0.1, 0.1), (0.2, 0.1), (0.15, 0.2), (0.1, 0.3), (0.2, 0.3)),
             score=score,
-            size_px=100,
-            sharpness=200,
+            size_px=size_px,
+            sharpness=sharpness,
             quality=quality,
             embedding=Embedding.of(MODEL, look),
             crop=base64.b64encode(crop.encode()).decode() if crop else None,

@@ -124,7 +124,7 @@ def test_dlib_never_takes_a_stranger_for_somebody(lfw, embedder):
     assert (strangers >= thresholds.ambiguous).mean() < 1e-3
     # Strict because sharp passers-by of other films reach 0.934 of each other: docs/FACES.md.
     assert (same < thresholds.known).mean() < 0.18
-    assert (same < thresholds.same_track).mean() < 0.03
+    assert (same < thresholds.same_track).mean() < 0.035
 
 
 @pytest.mark.data

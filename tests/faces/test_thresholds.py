@@ -11,6 +11,7 @@ from castline.models import ENGINES
 def test_thresholds_are_in_order(model):
     thresholds = THRESHOLDS[model]
     assert 0 < thresholds.same_track <= thresholds.ambiguous < thresholds.known <= thresholds.cluster < 1
+    assert 0 < thresholds.poor < 1 - thresholds.cluster
     assert all(isinstance(value, float) for value in dataclasses.astuple(thresholds))
 
 

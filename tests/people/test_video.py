@@ -78,7 +78,7 @@ def film(tmp_path: Path, ffmpeg: Callable[..., None]) -> Callable[..., Path]:
         for at, patch in enumerate(patches):
             colour, _, times = patch.partition("@")
             start, end = times.split("-")
-            graph.append(f"color={colour}:s=60x60:r=5:d={seconds}[p{at}]")
+            graph.append(f"color={colour}:s=60x60:r=5:d={seconds},noise=c0s=40:all_seed=1[p{at}]")
             graph.append(
                 f"[v{at}][p{at}]overlay=x=20+100*{at}+4*t:y=30+12*t:enable='gte(t,{start})*lt(t,{end})'[v{at + 1}]"
             )

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from itertools import count
 
 from castline import keys
-from castline.assembly.identity import Group, identify
+from castline.assembly.identity import Group, people_on
 from castline.assembly.stitch import stitch
-from castline.assembly.tracks import FaceTrack, link
+from castline.assembly.tracks import FaceTrack
 from castline.cost import cost_of
 from castline.cues import cues_of
-from castline.faces.grade import PERSON_MIN_SCORE
 from castline.faces.thresholds import thresholds_for
 from castline.records import (
     AudioPart,
@@ -174,13 +173,13 @@ class _Clock:
 
     def __init__(self, manifest: Manifest) -> None:
         frames = [frame for unit in manifest.units if isinstance(unit, FramesUnit) for frame in unit.frames]
-        self._until = {frame.time_ms: frame.until_ms for frame in frames}
-        self._samples = sorted({*manifest.sample_times_ms, *self._until})
+        self.until_ms = {frame.time_ms: frame.until_ms for frame in frames}
+        self._samples = sorted({*manifest.sample_times_ms, *self.until_ms})
         self._end = manifest.duration_s or 0.0
 
     def range_of(self, time_ms: int) -> tuple[float, float]:
         """Seconds of the timeline a kept frame speaks for."""
-        until = self._until.get(time_ms, time_ms)
+        until = self.until_ms.get(time_ms, time_ms)
         following = bisect_right(self._samples, until)
         end = self._samples[following] / 1000 if following < len(self._samples) else max(self._end, until / 1000)
         return time_ms / 1000, end
@@ -217,8 +216,8 @@ def _people(
     if not any(frame.faces for frame in frames):
         return (), {}
     limits = thresholds_for(parts[0].embedder)
-    tracks = [track for track in link(frames, limits) if max(face.score for face in track.faces) >= PERSON_MIN_SCORE]
-    groups = identify(tracks, gallery or Gallery(model=parts[0].embedder, fingerprint=""), limits)
+    known = gallery or Gallery(model=parts[0].embedder, fingerprint="")
+    groups = people_on(frames, known, limits, clock.until_ms)
     people: list[Person] = []
     images: dict[str, bytes] = {}
     taken = {group.name for group in groups}  # somebody may be enrolled as "Person 1"

@@ -1,24 +1,26 @@
 """From tracks to people: names for those we know, clusters for those we do not.
 
-Identity has three outcomes. ``known``: the whole track, weighted by quality, is above the known
-threshold and clearly nearest to one name. ``ambiguous``: it might be. ``unknown``: a stranger.
-Wrong merges hurt more than duplicates, so clustering is complete-linkage (every pair of tracks must
-agree), and two faces that are on screen together are never one person.
+Identity has three outcomes. ``known``: the track's telling faces, weighted by quality, are above the
+known threshold of their grade and clearly nearest to one name. ``ambiguous``: it might be. ``unknown``: a stranger.
+Wrong merges hurt more than duplicates, so in a cluster no two tracks may be strangers, and two faces that
+are on screen together are never one person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.assembly.tracks import FaceTrack
-from castline.faces.thresholds import Thresholds
-from castline.records import Candidate, Gallery, Identity
+from castline.assembly import confidence
+from castline.assembly.sightings import MARGIN, agreeing, decide, lead, ranked, similarities
+from castline.assembly.tracks import FaceTrack, is_person, link
+from castline.faces.grade import Grade
+from castline.faces.thresholds import NEVER, Thresholds
+from castline.records import Candidate, FrameFaces, Gallery, Identity
 
-_MARGIN = 0.02  # the best name must lead the second by this much cosine similarity
 _CANDIDATES = 3
 
 
@@ -34,20 +36,17 @@ class Group:
 
 
 def score_names(track: FaceTrack, gallery: Gallery) -> list[Candidate]:
-    """Names by similarity to a track, best first.
-
-    The similarity of one face to a person is the highest over the person's photos; of a track, the
-    mean over its faces weighted by quality.
-    """
-    if not gallery.faces:
+    """Names by similarity to a track, best first: what its telling faces say, weighted by quality."""
+    positions = track.telling
+    if not gallery.faces or not positions:
         return []
-    faces = np.stack([face.embedding.vector() for face in track.faces]).astype(np.float64)
-    weights = np.array([max(face.quality, 0.01) for face in track.faces])
-    return _score(faces, weights, gallery)
+    faces = np.stack([track.vectors[at] for at in positions])
+    weights = np.array([max(track.faces[at].quality, 0.01) for at in positions])
+    return ranked({name: np.average(each, weights=weights) for name, each in similarities(faces, gallery).items()})
 
 
 def identify_alone(
-    vector: NDArray[np.float32], gallery: Gallery, limits: Thresholds
+    vector: NDArray[np.float32], gallery: Gallery, limits: Thresholds, grade: Grade = "clear"
 ) -> tuple[Identity, list[Candidate]]:
     """What ``identify`` says of a face seen once, with nobody else on screen.
 
@@ -57,24 +56,34 @@ def identify_alone(
     Returns:
         The outcome, and all names by similarity, best first; ``known`` means the first of them.
     """
-    names = _score(vector[np.newaxis].astype(np.float64), np.ones(1), gallery)
-    return _decide(names, limits), names
+    found = similarities(vector[np.newaxis].astype(np.float64), gallery)
+    names = ranked({name: each[0] for name, each in found.items()})
+    return decide(names, limits.of(grade)), names
 
 
-def _score(faces: NDArray[np.float64], weights: NDArray[np.float64], gallery: Gallery) -> list[Candidate]:
-    scored = []
-    for name in sorted({known.name for known in gallery.faces}):
-        photos = np.stack([known.embedding.vector() for known in gallery.faces if known.name == name])
-        per_face = (faces @ photos.T.astype(np.float64)).max(axis=1)
-        scored.append(Candidate(name=name, similarity=round(float(np.average(per_face, weights=weights)), 4)))
-    return sorted(scored, key=lambda candidate: (-candidate.similarity, candidate.name))
+def people_on(
+    frames: Sequence[FrameFaces],
+    gallery: Gallery,
+    limits: Thresholds,
+    until_ms: Mapping[int, int] | None = None,
+) -> list[Group]:
+    """Everybody on some frames, in order of first appearance; patterns that are no faces are left out.
+
+    Args:
+        frames, until_ms: as ``link`` has them.
+    """
+    return identify([track for track in link(frames, limits, until_ms) if is_person(track)], gallery, limits)
 
 
 def identify(tracks: Sequence[FaceTrack], gallery: Gallery, limits: Thresholds) -> list[Group]:
-    """Groups of tracks, one per person, in order of first appearance; the order of ``tracks`` is nothing."""
+    """Groups of tracks, one per person, in order of first appearance; the order of ``tracks`` is nothing.
+
+    A track whose sightings disagree comes back in parts.
+    """
+    tracks = [part for track in tracks for part in agreeing(track, gallery, limits)]
     tracks = sorted(tracks, key=lambda track: (track.times_ms[0], track.faces[0].box))
     scored = [score_names(track, gallery) for track in tracks]
-    identities = [_decide(names, limits) for names in scored]
+    identities = [decide(names, limits.of(track.grade)) for names, track in zip(scored, tracks, strict=True)]
     known: dict[str, list[int]] = {}
     likeliest_first = sorted(range(len(tracks)), key=lambda at: -_top(scored[at]))
     for index in likeliest_first:
@@ -90,25 +99,19 @@ def identify(tracks: Sequence[FaceTrack], gallery: Gallery, limits: Thresholds) 
         if identities[index] != "ambiguous":
             continue
         name = scored[index][0].name
-        if _at_home(index, tracks, clear.get(name, ()), known.get(name, ()), limits):
+        if lead(scored[index]) >= MARGIN and _at_home(index, tracks, clear.get(name, ()), known.get(name, ()), limits):
             known[name].append(index)
             identities[index] = "known"
-    groups = [_known_group(name, sorted(members), tracks, scored) for name, members in known.items()]
+    groups = [_known_group(name, sorted(members), tracks, scored, limits) for name, members in known.items()]
     rest = [index for index, identity in enumerate(identities) if identity != "known"]
-    groups += [_stranger_group(members, tracks, scored, identities) for members in _cluster(rest, tracks, limits)]
+    groups += [
+        _stranger_group(members, tracks, scored, identities, limits) for members in _cluster(rest, tracks, limits)
+    ]
     return sorted(groups, key=lambda group: (group.tracks[0].times_ms[0], group.tracks[0].faces[0].box))
 
 
 def _top(names: list[Candidate]) -> float:
     return names[0].similarity if names else -1.0
-
-
-def _decide(names: list[Candidate], limits: Thresholds) -> Identity:
-    best = _top(names)
-    second = names[1].similarity if len(names) > 1 else -1.0
-    if best >= limits.known and best - second >= _MARGIN:
-        return "known"
-    return "ambiguous" if best >= limits.ambiguous else "unknown"
 
 
 def _at_home(
@@ -123,7 +126,7 @@ def _at_home(
         clear: tracks that have the name by themselves.
         members: all tracks that have the name so far; nobody is on screen twice.
     """
-    alike = any(float(tracks[index].centroid @ tracks[other].centroid) >= limits.cluster for other in clear)
+    alike = any(_surplus(tracks[index], tracks[other], limits) >= 0 for other in clear)
     return alike and not any(_together(tracks[index], tracks[member]) for member in members)
 
 
@@ -131,59 +134,102 @@ def _together(a: FaceTrack, b: FaceTrack) -> bool:
     return not set(a.samples).isdisjoint(b.samples)
 
 
+def _surplus(a: FaceTrack, b: FaceTrack, limits: Thresholds) -> float:
+    """By how much two tracks are more alike than one person's must be."""
+    needed = max(limits.of(track.grade).cluster for track in (a, b))
+    return float(a.centroid @ b.centroid) - needed
+
+
 def _cluster(indices: list[int], tracks: Sequence[FaceTrack], limits: Thresholds) -> list[list[int]]:
-    """Complete-linkage agglomeration above ``limits.cluster`` with cannot-link for tracks seen together."""
+    """Average-linkage agglomeration (Sokal and Michener 1958) above ``limits.cluster``.
+
+    Two clusters join only if no two of their tracks are less alike than ``ambiguous``, and if no two were
+    seen together.
+    """
     clusters = [[index] for index in indices]
     if len(clusters) < 2:
         return clusters
-    centroids = np.stack([tracks[index].centroid for index in indices])
-    similarity = centroids @ centroids.T
-    for row, a in enumerate(indices):
-        for column, b in enumerate(indices):
-            if row == column or _together(tracks[a], tracks[b]):
-                similarity[row, column] = -2.0
+    average = _surpluses([tracks[index] for index in indices], limits)
+    least = average.copy()
+    sizes = np.ones(len(indices))
+    floor = limits.ambiguous - limits.cluster
+    allowed = np.where(least >= floor, average, -NEVER)
+    # The best partner of each cluster is kept, so that a merge costs a few rows and not the whole matrix.
+    partner, best = allowed.argmax(axis=1), allowed.max(axis=1)
     while True:
-        at = int(np.argmax(similarity))
-        row, column = divmod(at, len(similarity))
-        if similarity[row, column] < limits.cluster:
+        row = int(best.argmax())
+        if best[row] < 0:
             return [sorted(cluster) for cluster in clusters if cluster]
+        column = int(partner[row])
         keep, drop = min(row, column), max(row, column)
         clusters[keep] += clusters[drop]
         clusters[drop] = []
-        merged = np.minimum(similarity[keep], similarity[drop])
-        similarity[keep], similarity[:, keep] = merged, merged
-        similarity[keep, keep] = -2.0
-        similarity[drop], similarity[:, drop] = -2.0, -2.0
+        weights = sizes[[keep, drop]] / sizes[[keep, drop]].sum()
+        sizes[keep] += sizes[drop]
+        for linkage, merged in (
+            (average, weights @ average[[keep, drop]]),
+            (least, least[[keep, drop]].min(axis=0)),
+        ):
+            linkage[keep], linkage[:, keep] = merged, merged
+            linkage[keep, keep] = -NEVER
+            linkage[drop], linkage[:, drop] = -NEVER, -NEVER
+        allowed[keep] = np.where(least[keep] >= floor, average[keep], -NEVER)
+        allowed[:, keep] = allowed[keep]
+        allowed[drop], allowed[:, drop] = -NEVER, -NEVER
+        closer = allowed[keep] > best
+        partner[closer], best[closer] = keep, allowed[keep, closer]
+        lost = ((partner == keep) & (best != allowed[keep])) | (partner == drop)
+        stale = np.union1d(np.flatnonzero(lost), [keep, drop])
+        partner[stale], best[stale] = allowed[stale].argmax(axis=1), allowed[stale].max(axis=1)
 
 
-def _known_group(name: str, members: list[int], tracks: Sequence[FaceTrack], scored: list[list[Candidate]]) -> Group:
+def _surpluses(tracks: Sequence[FaceTrack], limits: Thresholds) -> NDArray[np.float64]:
+    """``_surplus`` of all pairs, shape (n, n); ``-NEVER`` for a track and itself, and for tracks seen together."""
+    centroids = np.stack([track.centroid for track in tracks])
+    needed = np.array([limits.of(track.grade).cluster for track in tracks])
+    found: NDArray[np.float64] = centroids @ centroids.T - np.maximum(needed[:, np.newaxis], needed)
+    np.fill_diagonal(found, -NEVER)
+    at_once: dict[int, list[int]] = {}
+    for index, track in enumerate(tracks):
+        for sample in track.samples:
+            at_once.setdefault(sample, []).append(index)
+    for together in at_once.values():
+        if len(together) > 1:
+            found[np.ix_(together, together)] = -NEVER
+    return found
+
+
+def _known_group(
+    name: str, members: list[int], tracks: Sequence[FaceTrack], scored: list[list[Candidate]], limits: Thresholds
+) -> Group:
     best = max(next(item.similarity for item in scored[index] if item.name == name) for index in members)
+    mine = [tracks[index] for index in members]
     return Group(
-        tracks=[tracks[index] for index in members],
+        tracks=mine,
         identity="known",
         name=name,
-        confidence=best,
+        confidence=confidence.of_name(best, mine, limits),
         candidates=(Candidate(name=name, similarity=best),),
     )
 
 
 def _stranger_group(
-    members: list[int], tracks: Sequence[FaceTrack], scored: list[list[Candidate]], identities: list[Identity]
+    members: list[int],
+    tracks: Sequence[FaceTrack],
+    scored: list[list[Candidate]],
+    identities: list[Identity],
+    limits: Thresholds,
 ) -> Group:
     ambiguous = any(identities[index] == "ambiguous" for index in members)
     names: dict[str, float] = {}
     for index in members:
         for candidate in scored[index]:
             names[candidate.name] = max(names.get(candidate.name, -1.0), candidate.similarity)
-    ranked = sorted(names.items(), key=lambda item: (-item[1], item[0]))[:_CANDIDATES]
     mine = [tracks[index] for index in members]
-    centroid = np.mean([track.centroid for track in mine], axis=0)
-    centroid /= max(float(np.linalg.norm(centroid)), 1e-9)
-    cohesion = min(float(centroid @ face.embedding.vector()) for track in mine for face in [track.best])
     return Group(
         tracks=mine,
         identity="ambiguous" if ambiguous else "unknown",
         name=None,
-        confidence=round(max(0.0, min(1.0, cohesion)), 4),
-        candidates=tuple(Candidate(name=name, similarity=value) for name, value in ranked) if ambiguous else (),
+        confidence=confidence.of_one_person(mine, limits),
+        candidates=tuple(ranked(names)[:_CANDIDATES]) if ambiguous else (),
     )

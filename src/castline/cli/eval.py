@@ -50,7 +50,7 @@ def faces(
             check_drawable(plot)
         config = settings().model_copy(update={"embedder": embedder} if embedder else {})
         detector, engine = load_detector(config), load_embedder(config)
-        with _progress("faces") as bar:
+        with progress("faces") as bar:
             task = bar.add_task("", total=len(data.photos))
             found = describe(data.photos, detector, engine, lambda: bar.advance(task))
         done = measure(data, found, engine.info, detector.info.id, enrol=enrol, left_out=left_out)
@@ -60,7 +60,7 @@ def faces(
             report = report.model_copy(update={"bands": _bands(data, detector, engine)})
             console.print(_bands_table(report.bands))
         if json:
-            _write(json, report)
+            write(json, report)
         if plot:
             title = f"{done.report.title} on {path.name}"
             draw(plot, title, done.same, done.different, done.report.verification)
@@ -85,27 +85,27 @@ def speech(
         utterances = read_transcripts(transcripts)
         config = settings().model_copy(update={"transcriber": transcriber} if transcriber else {})
         engine = load_transcriber(config)
-        with _progress("speech") as bar:
+        with progress("speech") as bar:
             task = bar.add_task("", total=len(utterances))
             report = evaluate(utterances, engine, config, lambda: bar.advance(task))
         _print_speech(transcripts.name, report)
         if json:
-            _write(json, report)
+            write(json, report)
 
 
 def _bands(data: PhotoFolder | PairList, detector: Detector, engine: Embedder) -> tuple[Band, ...]:
     if not isinstance(data, PhotoFolder):
         raise EvaluationError("bands need a folder of photos per person; pairs do not say who is who")
     photos = {path: name for name, paths in data.people.items() for path in paths}
-    with _progress("bands") as bar:
+    with progress("bands") as bar:
         task = bar.add_task("", total=len(WAYS))
         return measure_bands(photos, detector, engine, thresholds_for(engine.info.id), done=lambda: bar.advance(task))
 
 
 def _bands_table(found: Sequence[Band]) -> Table:
-    table = _table("degraded photos", "found", "no use", "EER", "best stranger", "named", "FRR", "maybe FAR")
+    rows = table_of("degraded photos", "found", "no use", "EER", "best stranger", "named", "FRR", "maybe FAR")
     for band in found:
-        table.add_row(
+        rows.add_row(
             band.name,
             f"{band.found} of {band.photos}",
             str(band.useless),
@@ -115,20 +115,20 @@ def _bands_table(found: Sequence[Band]) -> Table:
             _percent(band.frr),
             _percent(band.maybe_far),
         )
-    return table
+    return rows
 
 
 def _percent(rate: float | None) -> str:
     return "" if rate is None else f"{rate:.2%}"
 
 
-def _progress(what: str) -> Progress:
+def progress(what: str) -> Progress:
     return Progress(
         TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
     )
 
 
-def _write(path: Path, report: Record) -> None:
+def write(path: Path, report: Record) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -141,7 +141,9 @@ def _print(name: str, report: FacesReport, found: Described) -> None:
     people = f" of {report.people} people" if report.people else ""
     console.print(f"[bold]{escape(name)}[/]  {report.photos} photos{people}; {escape(report.title)} ({report.model})")
     if found.with_several:
-        console.print(f"  {len(found.with_several)} with several faces, of which the largest is used")
+        console.print(f"  [yellow]{len(found.with_several)} with several faces, none of which dominates, left out[/]: "
+                      f"{escape(', '.join(report.with_several[:5]))}{' …' if len(found.with_several) > 5 else ''}",
+                      soft_wrap=True)  # fmt: skip
     if found.without_face:
         console.print(f"  [yellow]{len(found.without_face)} without a face, left out[/]: "
                       f"{escape(', '.join(report.without_face[:5]))}{' …' if len(found.without_face) > 5 else ''}",
@@ -157,7 +159,7 @@ def _print(name: str, report: FacesReport, found: Described) -> None:
         console.print(f"\nidentification not measured: {escape(report.not_identified or '')}", soft_wrap=True)
 
 
-def _table(*headings: str) -> Table:
+def table_of(*headings: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="right" if index else "left", overflow="fold")
@@ -165,7 +167,7 @@ def _table(*headings: str) -> Table:
 
 
 def _verification_table(found: Verification) -> Table:
-    table = _table("verification", "", "threshold", "FAR", "FRR")
+    table = table_of("verification", "", "threshold", "FAR", "FRR")
     table.add_row("best accuracy", f"{found.accuracy:.2%}", f"{found.accuracy_threshold:.3f}")
     table.add_row("best, both kinds alike", f"{found.balanced_accuracy:.2%}",
                   f"{found.balanced_accuracy_threshold:.3f}")  # fmt: skip
@@ -183,7 +185,7 @@ def _verification_table(found: Verification) -> Table:
 
 
 def _identification_table(found: Identification) -> Table:
-    table = _table("identification", "photos", "right name", "wrong name", "ambiguous", "unknown")
+    table = table_of("identification", "photos", "right name", "wrong name", "ambiguous", "unknown")
     table.add_row(f"{found.enrolled_people} enrolled people", str(found.probes),
                   _of(found.named, found.probes), _bad(found.confused, found.probes),
                   _of(found.ambiguous, found.probes), _of(found.unknown, found.probes))  # fmt: skip
@@ -201,7 +203,7 @@ def _print_speech(name: str, report: SpeechReport) -> None:
     files, words = len(report.files), report.raw.words
     console.print(f"[bold]{escape(name)}[/]  {files} {'file' if files == 1 else 'files'}, {words} words; "
                   f"{escape(report.title)} ({escape(report.engine)})\n", soft_wrap=True)  # fmt: skip
-    table = _table("file", "audio", "RTF", "raw WER", "s/d/i", "norm. WER", "s/d/i")
+    table = table_of("file", "audio", "RTF", "raw WER", "s/d/i", "norm. WER", "s/d/i")
     for row in report.files:
         table.add_row(escape(row.file), *_heard(row))
     table.add_row("total", *_heard(report), style="bold")

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from castline import __version__, keys
 from castline.cli import eval as evaluation
-from castline.cli import models, operations, people
+from castline.cli import eval_tracks, models, operations, people
 from castline.cli.asked import Beam, Hotword, Language, Prompt, Translate, WordTimes, asked
 from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs, refuse_classic
 from castline.cli.render import STATE_STYLE, print_result, relative, transfer_bar, watch
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(people.app, name="people")
 app.add_typer(models.app, name="models")
+evaluation.app.command()(eval_tracks.tracks)
 app.add_typer(evaluation.app, name="eval")
 
 app.command("redrive")(operations.redrive_command)

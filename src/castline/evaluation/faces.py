@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from castline.assembly.identity import identify_alone
 from castline.errors import EvaluationError
+from castline.faces.grade import Grade
 from castline.faces.thresholds import Thresholds
 from castline.records import Gallery, Record
 
@@ -117,11 +118,13 @@ class Probe:
         person: who it truly shows.
         photo: its name, for people.
         vector: embedding of the gallery's model, unit norm, shape (d,), float32.
+        grade: how far it can be trusted.
     """
 
     person: str
     photo: str
     vector: NDArray[np.float32]
+    grade: Grade = "clear"
 
 
 def pair_similarities(vectors: NDArray[np.float32], people: Sequence[str]) -> tuple[Scores, Scores]:
@@ -242,7 +245,7 @@ def identification(gallery: Gallery, probes: Sequence[Probe], limits: Thresholds
     first = 0
     wrong: list[WrongName] = []
     for probe in probes:
-        identity, names = identify_alone(probe.vector, gallery, limits)
+        identity, names = identify_alone(probe.vector, gallery, limits, probe.grade)
         nearest = names[0].name if names else None
         mine = probe.person in enrolled
         first += nearest == probe.person

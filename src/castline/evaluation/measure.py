@@ -22,9 +22,10 @@ from castline.evaluation.faces import (
     pair_similarities,
     verification,
 )
-from castline.faces.grade import PERSON_MIN_SCORE
+from castline.faces.dominant import dominant, most_prominent_first
+from castline.faces.grade import Grade, grade_of
 from castline.faces.thresholds import thresholds_for
-from castline.records import Embedding, Face, Gallery, KnownFace, Record
+from castline.records import Embedding, Gallery, KnownFace, Record
 
 #: Photos come from anywhere; larger ones are scaled down to this many pixels on their longer side.
 _MAX_SIDE = 1600
@@ -33,11 +34,12 @@ _MAX_SIDE = 1600
 @dataclass(frozen=True, slots=True)
 class Described:
     """Attributes:
-    embeddings: of the largest face of each photo that has one, in the given order.
-    without_face, with_several: the photos a reader of the numbers should know of.
+    embeddings: of the dominant face of each photo that has one, in the given order; ``grades`` of the same.
+    without_face, with_several: the photos that are left out, as none of their faces dominates.
     """
 
     embeddings: dict[Path, Embedding]
+    grades: dict[Path, Grade]
     without_face: tuple[Path, ...]
     with_several: tuple[Path, ...]
 
@@ -48,7 +50,7 @@ class FacesReport(Record):
     Attributes:
         model: id of the embedder; ``detector`` that of the detector.
         people: None when photos came as pairs, which name nobody.
-        without_face, with_several: photos, as paths below the data set.
+        without_face, with_several: photos that are left out, as paths below the data set.
         enrol, left_out: the protocol (``split_people``).
         identification: None when it was not possible; ``not_identified`` says why.
         bands: where they were asked for.
@@ -81,10 +83,7 @@ class Measured:
 def describe(
     photos: Sequence[Path], detector: Detector, embedder: Embedder, done: Callable[[], None] | None = None
 ) -> Described:
-    """The largest face of each photo, found and embedded the way frames of a video are.
-
-    Faces below the score that makes a person (``PERSON_MIN_SCORE``) do not count. Size is the area inside
-    the picture, so that a bystander cut off by the border is not taken for the main face.
+    """The dominant face of each photo, found, embedded and chosen the way photos to enrol are.
 
     Args:
         done: called after each photo.
@@ -95,21 +94,20 @@ def describe(
     from castline.faces.analyse import analyse_frames
 
     embeddings: dict[Path, Embedding] = {}
+    grades: dict[Path, Grade] = {}
     without: list[Path] = []
     several: list[Path] = []
     for path in photos:
         image = read_photo(path)
         (frame,) = analyse_frames([(0, image)], detector, embedder, max_image_side=_MAX_SIDE)
-        faces = [face for face in frame.faces if face.score >= PERSON_MIN_SCORE]
-        if faces:
-            embeddings[path] = max(faces, key=_area).embedding
+        if face := dominant(frame.faces):
+            embeddings[path] = face.embedding
+            grades[path] = grade_of(face)
         else:
-            without.append(path)
-        if len(faces) > 1:
-            several.append(path)
+            (several if most_prominent_first(frame.faces) else without).append(path)
         if done:
             done()
-    return Described(embeddings, tuple(without), tuple(several))
+    return Described(embeddings, grades, tuple(without), tuple(several))
 
 
 def read_photo(path: Path) -> Image:
@@ -124,11 +122,6 @@ def read_photo(path: Path) -> Image:
         return limit_side(decode_jpeg(path.read_bytes()), _MAX_SIDE)
     except (UnitError, OSError) as error:
         raise EvaluationError(f"{path} is not a picture we can read") from error
-
-
-def _area(face: Face) -> float:
-    x0, y0, x1, y1 = face.box
-    return (x1 - x0) * (y1 - y0)
 
 
 def measure(
@@ -190,7 +183,10 @@ def _roles(split: Split[Path], root: Path, found: Described, model: str) -> tupl
         for name, paths in split.enrolled.items()
         for path in paths
     )
-    probes = [Probe(name, _name(path, root), _vector(found, path)) for name, path in (*split.probes, *split.strangers)]
+    probes = [
+        Probe(name, _name(path, root), _vector(found, path), found.grades[path])
+        for name, path in (*split.probes, *split.strangers)
+    ]
     return Gallery(model=model, fingerprint="", faces=faces), probes
 
 

@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.assembly.tracks import link
+from castline.assembly.tracks import FaceTrack, link
 from castline.engines import DetectedFace, Detector, Embedder, Image
 from castline.errors import UnitError
 from castline.faces import quality
-from castline.faces.thresholds import thresholds_for
+from castline.faces.look import look_of
+from castline.faces.thresholds import Thresholds, thresholds_for
 from castline.records import Embedding, Face, FrameFaces, Point
 
 #: Frames whose pyramids go through the detector together: bounds its memory (about 16 bytes a pixel).
@@ -91,15 +92,25 @@ def analyse_frames(
         for (time_ms, image), faces in zip(group, detected, strict=True):
             vectors = embedder.embed(image, faces)
             records = [_record(image, face, embedder.info.id, v) for face, v in zip(faces, vectors, strict=True)]
-            found.append(FrameFaces(time_ms=time_ms, faces=tuple(records)))
+            found.append(FrameFaces(time_ms=time_ms, faces=tuple(records), look=look_of(image)))
     # The same linking as in assembly, so that whoever becomes a person there has a picture from here.
-    shown = {id(track.best) for track in link(found, thresholds_for(embedder.info.id))}
+    limits = thresholds_for(embedder.info.id)
+    shown = {id(face) for track in link(found, limits) for face in _pictured(track, limits)}
     return tuple(
         frame.model_copy(
             update={"faces": tuple(f if id(f) in shown else f.model_copy(update={"crop": None}) for f in frame.faces)}
         )
         for frame in found
     )
+
+
+def _pictured(track: FaceTrack, limits: Thresholds) -> list[Face]:
+    """Faces of which each other one of the track is a likeness, the best first: assembly may split a track by name."""
+    chosen: list[int] = []
+    for at in sorted(range(len(track.faces)), key=lambda at: -track.faces[at].quality):
+        if not chosen or all(float(track.vectors[at] @ track.vectors[other]) < limits.same_track for other in chosen):
+            chosen.append(at)
+    return [track.faces[at] for at in chosen]
 
 
 def face_picture(image: Image, face: DetectedFace) -> Image:
@@ -120,7 +131,7 @@ def _record(image: Image, face: DetectedFace, model: str, vector: NDArray[np.flo
     height, width = image.shape[:2]
     sharp = quality.sharpness(image, face.box)
     yaw, roll = quality.pose(face.landmarks)
-    size = quality.size_px(face)
+    size = quality.size_px(face, width, height)
     box = [_fraction(float(v), of) for v, of in zip(face.box, (width, height, width, height), strict=True)]
     points: list[Point] = [(_fraction(float(x), width), _fraction(float(y), height)) for x, y in face.landmarks]
     return Face(

@@ -72,6 +72,7 @@ def combined(size_px: float, sharp: float, yaw: float, roll: float, score: float
     return by_size * by_sharpness * by_pose * min(max(score, 0.0), 1.0)
 
 
-def size_px(face: DetectedFace) -> float:
-    """Shorter side of the box in pixels."""
-    return float(min(face.box[2] - face.box[0], face.box[3] - face.box[1]))
+def size_px(face: DetectedFace, width: int, height: int) -> float:
+    """Shorter side, in pixels, of the part of the box that is inside a picture of that width and height."""
+    x0, y0, x1, y1 = np.clip(face.box, 0, [width, height, width, height])
+    return float(min(x1 - x0, y1 - y0))

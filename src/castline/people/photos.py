@@ -97,7 +97,7 @@ def add_photo(name: str, path: Path, store: ObjectStore, settings: Settings, emb
         Its key.
 
     Raises:
-        GalleryError: it does not show exactly one face.
+        GalleryError: no face dominates it.
         KeyLayoutError: a name that cannot be a prefix.
     """
     keys.check_person_name(name)

@@ -17,7 +17,7 @@ MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture that shows exactly one face.
+    """A picture that one face dominates.
 
     Attributes:
         label: what it is, for people.
@@ -33,7 +33,7 @@ def picture_of(path: Path, embed: PhotoEmbedder) -> Picture:
     """A photo to enrol.
 
     Raises:
-        GalleryError: it is no photo, or does not show exactly one face.
+        GalleryError: it is no photo, or no face dominates it.
     """
     suffix = path.suffix.lower()
     if suffix not in keys.PHOTO_SUFFIXES:

@@ -9,10 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from castline.assembly.identity import identify
-from castline.assembly.tracks import FaceTrack, link
+from castline.assembly.identity import people_on
+from castline.assembly.tracks import FaceTrack
 from castline.errors import GalleryError
-from castline.faces.grade import PERSON_MIN_SCORE
 from castline.faces.thresholds import Thresholds, thresholds_for
 from castline.gallery import PhotoEmbedder
 from castline.people.pictures import MOST, Picture, problem_of
@@ -98,9 +97,8 @@ def _people(frames: list[FrameFaces], limits: Thresholds) -> list[list[FaceTrack
     Clustering rather lists somebody twice than it takes two for one. Here that would refuse a good video,
     so it is enough that one view of each would pass for a photo of the other.
     """
-    tracks = [track for track in link(frames, limits) if max(face.score for face in track.faces) >= PERSON_MIN_SCORE]
     people: list[list[FaceTrack]] = []
-    for group in identify(tracks, Gallery(model="", fingerprint=""), limits):
+    for group in people_on(frames, Gallery(model="", fingerprint=""), limits):
         same = next((person for person in people if _one_person(person, group.tracks, limits)), None)
         if same is None:
             people.append(list(group.tracks))

@@ -53,8 +53,16 @@ class Face(Record):
 
 
 class FrameFaces(Record):
+    """One analysed frame.
+
+    Attributes:
+        look: brightness and colours of the whole frame in 192 characters, so that assembly can tell cuts
+            (``assembly/cuts.py``); None says nothing.
+    """
+
     time_ms: int
     faces: tuple[Face, ...]
+    look: str | None = None
 
 
 class Word(Record):

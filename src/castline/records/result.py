@@ -41,7 +41,9 @@ class Person(Record):
     """Attributes:
     id: ``person-1`` …, in order of first appearance.
     name: the enrolled name when known, otherwise ``Person n``.
-    confidence: similarity to the named person (known), or cohesion of the cluster (unknown), 0..1.
+    confidence: 0..1. Known: the probability that the name is right. Otherwise: that all the sightings are
+        one person. Both are calibrated on labelled photos and low for few sightings: at most 0.75 for a
+        name from one sighting, 0.5 for a stranger seen once (``assembly/confidence.py``).
     candidates: the names it might be, best first; at most three.
     image: file name of the crop, relative to the result.
     """

@@ -32,7 +32,6 @@ logger = Logger(service="face-recognition")
 
 #: Frames come smaller than this from stage 1; photos to enrol come from anywhere.
 MAX_SIDE = 1600
-_PHOTO_MIN_SCORE = 0.9
 #: What reading a damaged zip can raise; a flipped bit may ask for a password or an unknown method.
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, KeyError, EOFError, OSError)
 
@@ -225,24 +224,25 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
 
 
 def embed_photo(body: bytes, engines: EngineSet) -> Embedding:
-    """The one face of a photo to enrol.
+    """The face a photo to enrol is about; bystanders do not matter where it clearly dominates.
 
     Raises:
-        GalleryError: not a picture, no face, or several faces.
+        GalleryError: not a picture, no face, several of which none dominates, or one that tells nothing.
     """
     from castline.faces.analyse import analyse_frames, decode_jpeg
+    from castline.faces.dominant import dominant, most_prominent_first
+    from castline.faces.grade import grade_of
 
     try:
         image = decode_jpeg(body)
     except UnitError as error:
         raise GalleryError("not a picture we can read") from error
     (frame,) = analyse_frames([(0, image)], engines.detector, engines.embedder, max_image_side=MAX_SIDE)
-    sure = [face for face in frame.faces if face.score >= _PHOTO_MIN_SCORE]
-    if not sure:
-        raise GalleryError("no face found in the photo")
-    # People crop group pictures badly: a face a quarter the size of the main one is a bystander.
-    largest = max(face.size_px for face in sure)
-    main = [face for face in sure if face.size_px > largest / 2]
-    if len(main) > 1:
-        raise GalleryError(f"{len(main)} faces in the photo; enrol photos that show one person")
-    return main[0].embedding
+    face = dominant(frame.faces)
+    if face is None:
+        several = len(most_prominent_first(frame.faces))
+        found = f"{several} faces in the photo, none of which dominates" if several else "no face found in the photo"
+        raise GalleryError(f"{found}; enrol photos that show one person" if several else found)
+    if grade_of(face) == "useless":
+        raise GalleryError("the face in the photo is too small or too blurred to tell anybody by")
+    return face.embedding

@@ -11,7 +11,7 @@ fails its invocation, so that the failure recorder writes the word for a strange
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from castline.events import ObjectCreated
 from castline.media import probe
 from castline.media.ffmpeg import Limits
 from castline.media.representative import representative_frame
-from castline.records import Face, ObjectInfo, Source
+from castline.records import ObjectInfo, Source
 from castline.settings import Settings
 from castline.stages.common import download
 from castline.stages.request import read_request, read_source, source_of, uploaded_media
@@ -121,31 +121,22 @@ def _answer(key: str, name: str, store: ObjectStore, settings: Settings) -> str:
 def _name(body: bytes, store: ObjectStore, settings: Settings, engines: EngineSet) -> str | None:
     from castline.assembly.identity import identify_alone
     from castline.faces.analyse import analyse_frames, decode_jpeg
-    from castline.faces.grade import PERSON_MIN_SCORE
+    from castline.faces.dominant import most_prominent_first
+    from castline.faces.grade import grade_of
     from castline.faces.thresholds import thresholds_for
     from castline.gallery import load_gallery
     from castline.stages.analyse import MAX_SIDE, embed_photo
 
     image = decode_jpeg(body)
     (frame,) = analyse_frames([(0, image)], engines.detector, engines.embedder, max_image_side=MAX_SIDE)
-    faces = [face for face in frame.faces if face.score >= PERSON_MIN_SCORE]
+    faces = most_prominent_first(frame.faces)
     if not faces:
         return None
     model = engines.embedder.info.id
     gallery = load_gallery(store, settings.gallery_bucket, model, lambda photo: embed_photo(photo, engines)).gallery
     # Who stands beside the person the clip is about, however large, is mostly nobody we know.
-    for face in most_prominent_first(faces):
-        identity, names = identify_alone(face.embedding.vector(), gallery, thresholds_for(model))
+    for face in faces:
+        identity, names = identify_alone(face.embedding.vector(), gallery, thresholds_for(model), grade_of(face))
         if identity == "known":
             return names[0].name
     return None
-
-
-def most_prominent_first(faces: Sequence[Face]) -> list[Face]:
-    """Faces by how much a picture is about them: large, clear, and near the middle."""
-
-    def prominence(face: Face) -> float:
-        x0, _, x1, _ = face.box
-        return face.size_px * face.quality * (1.0 - abs((x0 + x1) / 2 - 0.5))
-
-    return sorted(faces, key=prominence, reverse=True)

@@ -1,0 +1,108 @@
+"""``castline eval tracks``: who is named in cut footage, and is it them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from castline.cli.connect import console, friendly_errors
+from castline.cli.eval import progress, table_of, write
+from castline.errors import EvaluationError
+from castline.evaluation import PhotoFolder, read_dataset
+from castline.evaluation.sequences import KINDS, TracksCount
+from castline.evaluation.tracks import TracksReport, measure_tracks, read_clips, show, watch
+from castline.settings import settings
+
+
+def tracks(
+    path: Annotated[Path, typer.Argument(help="A folder with a folder of photos per person.")],
+    clips: Annotated[
+        Path | None, typer.Option(help="A tab-separated table with the columns file and people; paths relative to it.")
+    ] = None,
+    embedder: Annotated[
+        str | None, typer.Option(help="As CASTLINE_EMBEDDER, e.g. dlib-resnet-v1 or arcface:FILE; default: settings.")
+    ] = None,
+    orders: Annotated[int, typer.Option(min=1, help="Orders of the photos; each is a sequence.")] = 20,
+    enrol: Annotated[int, typer.Option(min=1, help="Photos enrolled of each known person; the others are shown.")] = 5,
+    degraded: Annotated[bool, typer.Option(help="Small, blurred, compressed and dark photos, too.")] = True,
+    json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
+) -> None:
+    """Cut sequences of labelled photos: strangers named, wrong names, tracks that mix people."""
+    from castline.evaluation.conditions import CONDITIONS
+    from castline.models import load_detector, load_embedder
+
+    with friendly_errors():
+        data = read_dataset(path)
+        if not isinstance(data, PhotoFolder):
+            raise EvaluationError("tracks need a folder with a folder of photos per person; pairs name nobody")
+        listed = read_clips(clips) if clips else []
+        config = settings().model_copy(update={"embedder": embedder} if embedder else {})
+        detector, engine = load_detector(config), load_embedder(config)
+        conditions = list(CONDITIONS) if degraded else ["clean", "moved"]
+        with progress("faces") as bar:
+            task = bar.add_task("", total=len(data.photos) * len(conditions) + len(listed))
+            shown = show(data, detector, engine, conditions, lambda: bar.advance(task))
+            watched = []
+            for clip, people in listed:
+                watched.append(watch(clip, people, detector, engine, config))
+                bar.advance(task)
+        with progress("sequences") as bar:
+            task = bar.add_task("", total=len(KINDS) * len(shown))
+            report = measure_tracks(
+                shown,
+                engine.info.id,
+                detector.info.id,
+                orders=orders,
+                enrol=enrol,
+                clips=watched,
+                done=lambda: bar.advance(task),
+            )
+        _print(path.name, report)
+        if json:
+            write(json, report)
+
+
+def _print(name: str, report: TracksReport) -> None:
+    console.print(
+        f"[bold]{escape(name)}[/]  {report.photos} photos of {report.people} people, {report.orders} orders, "
+        f"{report.enrol} photos enrolled of each known person; {escape(report.model)}\n",
+        soft_wrap=True,
+    )
+    table = table_of("sequence", "sightings", "strangers named", "wrong names", "named right", "mixed tracks",
+                     "switches", "broken", "people")  # fmt: skip
+    for row in report.counts:
+        table.add_row(f"{row.kind}, {row.condition}", *_cells(row))
+    table.add_row("total", *_cells(report.total), style="bold")
+    console.print(table)
+    if report.clips:
+        table = table_of("clip", "sightings", "tracks", "people", "truly")
+        for clip in report.clips:
+            table.add_row(escape(clip.file), str(clip.sightings), str(clip.tracks), str(clip.people_found),
+                          str(clip.people_true))  # fmt: skip
+        console.print()
+        console.print(table)
+    if report.not_found:
+        lost = ", ".join(f"{condition} {number}" for condition, number in report.not_found.items())
+        console.print(f"\n[dim]photos without a face that dominates, not shown: {lost}[/]", soft_wrap=True)
+
+
+def _cells(row: TracksCount) -> list[str]:
+    right = f"{row.named_right / row.known:.1%}" if row.known else "–"
+    return [
+        str(row.sightings),
+        _bad(row.strangers_named, row.strangers),
+        _bad(row.wrong_names, row.known),
+        right,
+        _bad(row.mixed_tracks, row.tracks),
+        str(row.identity_switches),
+        str(row.broken_tracks),
+        f"{row.people_found} of {row.people_true}",
+    ]
+
+
+def _bad(count: int, total: int) -> str:
+    text = f"{count} of {total}"
+    return f"[red]{text}[/]" if count else text
