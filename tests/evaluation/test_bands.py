@@ -10,7 +10,7 @@ from castline.evaluation.bands import bands
 from castline.evaluation.degrade import WAYS
 from castline.faces import Thresholds
 
-LIMITS = Thresholds(known=0.9, ambiguous=0.8, same_track=0.7, cluster=0.95, poor=0.05)
+LIMITS = Thresholds(known=0.9, ambiguous=0.8, same_track=0.7, moved=0.9, cluster=0.95, poor=0.05)
 
 
 class Colours:

@@ -24,7 +24,7 @@ from castline.evaluation.faces import (
 from castline.faces import Thresholds
 from castline.records import Embedding, Face, Gallery, KnownFace
 
-LIMITS = Thresholds(known=0.7, ambiguous=0.5, same_track=0.4, cluster=0.8, poor=0.05)
+LIMITS = Thresholds(known=0.7, ambiguous=0.5, same_track=0.4, moved=0.7, cluster=0.8, poor=0.05)
 MODEL = "test"
 
 # Three pairs of one person and four of two, one of which (0.6) is more alike than a pair of one (0.4).

@@ -14,7 +14,7 @@ from castline.evaluation import verification
 from castline.evaluation.plot import check_drawable, draw
 from castline.faces import Thresholds
 
-LIMITS = Thresholds(known=0.7, ambiguous=0.5, same_track=0.4, cluster=0.8, poor=0.05)
+LIMITS = Thresholds(known=0.7, ambiguous=0.5, same_track=0.4, moved=0.7, cluster=0.8, poor=0.05)
 TITLE = r"A model on people_1 & $\frac{$"
 
 

@@ -6,7 +6,7 @@ frames still lie a second or more apart, so place alone is never enough:
 
 - A face that hardly moved, in surroundings that stayed, continues a track at ``same_track``: a profile or
   a blink changes the looks more than the place.
-- One that moved, no further than people do in the time between, continues it at ``known``.
+- One that moved, no further than people do in the time between, continues it at ``moved``.
 - A poor face (``faces/grade.py``: small, blurred, or the detector is not sure) must reach the thresholds
   of poor faces (``ambiguous`` where it hardly moved) and may not have come as far, because blur and few
   pixels make strangers alike. One that tells nothing continues a track only where it hardly moved. Neither
@@ -218,7 +218,7 @@ def _fit(
         per_s = _MOVE_PER_S if worse == "clear" else _POOR_MOVE_PER_S
         if worse == "useless" or not within_reach(track.faces[-1].box, face.box, gap_s, per_s):
             return None
-        positions, needed = track.telling, limits.of(worse).known
+        positions, needed = track.telling, limits.of(worse).moved
     alike = np.stack([track.vectors[at] for at in positions[-_MIDDLE:]]) @ vector
     nearest = float(alike[-_RECENT:].max())
     if nearest < needed or float(np.median(alike)) < limits.same_track:

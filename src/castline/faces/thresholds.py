@@ -26,16 +26,18 @@ class Thresholds:
         ambiguous: from here up to ``known`` it might be that person; below, it is unknown.
         same_track: from here on two faces at the same place of neighbouring frames are one person.
             Lower than the others, because position and time vouch for it too.
+        moved: from here on a face that went elsewhere within a shot, no further than people do, is the same person.
         cluster: from here on the mean embeddings of two unknown tracks are one person. Higher than
             ``known``: means of strangers are closer than their photos, and a wrong merge is worse than
             a person listed twice.
-        poor: how much higher ``known``, ``ambiguous`` and ``cluster`` are for a poor face
+        poor: how much higher ``known``, ``ambiguous``, ``moved`` and ``cluster`` are for a poor face
             (``faces/grade.py``): blur and few pixels bring strangers closer.
     """
 
     known: float
     ambiguous: float
     same_track: float
+    moved: float
     cluster: float
     poor: float
 
@@ -44,9 +46,13 @@ class Thresholds:
         if grade == "clear":
             return self
         if grade == "useless":
-            return replace(self, known=NEVER, ambiguous=NEVER, cluster=NEVER)
+            return replace(self, known=NEVER, ambiguous=NEVER, moved=NEVER, cluster=NEVER)
         return replace(
-            self, known=self.known + self.poor, ambiguous=self.ambiguous + self.poor, cluster=self.cluster + self.poor
+            self,
+            known=self.known + self.poor,
+            ambiguous=self.ambiguous + self.poor,
+            moved=self.moved + self.poor,
+            cluster=self.cluster + self.poor,
         )
 
 
@@ -55,6 +61,7 @@ _DLIB = Thresholds(
     # another film; misses 17.6 % of clean pairs, 2.1 % of photos with five enrolled
     ambiguous=0.920,  # measured: 1 of 4500 clean strangers, misses 5.3 % of pairs
     same_track=0.915,  # at one place, in a slide show whose cuts were missed, strangers reach 0.911
+    moved=0.940,  # as known
     cluster=0.955,  # measured on means of five photos: strangers up to 0.935 clean, 0.954 in JPEG of quality 10; one
     # person from 0.976 on
     poor=0.010,  # measured: poor strangers reach 0.938 of a clean photo and 0.958 of each other
@@ -65,6 +72,7 @@ _ARCFACE = Thresholds(
     # single pairs, 0.4 % of photos when the best of three enrolled photos counts
     ambiguous=0.300,  # measured: no stranger of 4500, misses 0.2 % of pairs
     same_track=0.275,  # measured: 2 of 4500 strangers, no miss
+    moved=0.400,  # as known
     cluster=0.500,  # measured on means of five photos: strangers up to 0.238 clean, 0.496 in the same motion blur; one
     # person from 0.745 on
     poor=0.050,  # measured: poor strangers reach 0.349 of a clean photo and 0.553 of each other
@@ -75,6 +83,7 @@ _CASIA = Thresholds(
     # misses 16.7 % of clean pairs, 2.1 % of photos with five enrolled
     ambiguous=0.530,  # measured: no clean pair of strangers, misses 6.2 % of pairs
     same_track=0.530,  # measured as above; with 0.500 (2 of 4500 strangers) cut sequences mix people
+    moved=0.550,  # above all clean strangers; at known, people who walk through a street are listed 1.4 times each
     cluster=0.700,  # measured on means of five photos: strangers up to 0.506 clean, 0.687 at 24 px; one person from
     # 0.741 on, clean from 0.778
     poor=0.040,  # measured: poor strangers reach 0.562 of a clean photo and 0.731 of each other
@@ -86,6 +95,7 @@ _VGGFACE2 = Thresholds(
     known=0.700,
     ambiguous=0.600,
     same_track=0.550,
+    moved=0.700,
     cluster=0.750,
     poor=0.040,
 )
