@@ -121,7 +121,9 @@ def demo() -> Path:
 
 @pytest.fixture(scope="session")
 def long_speech(demo: Path, tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> Path:
-    """48 s of the demo's speech over its picture: an audio unit that takes seconds to transcribe."""
+    """48 s of the demo's speech over one still of it: faces are done long before the speech is."""
     path = tmp_path_factory.mktemp("speech") / "long.mp4"
-    ffmpeg("-stream_loop", "1", "-i", demo, "-c", "copy", path)
+    ffmpeg("-ss", 20, "-i", demo, "-frames:v", 1, still := path.with_name("still.png"))
+    ffmpeg("-loop", 1, "-framerate", 5, "-i", still, "-stream_loop", 1, "-i", demo, "-map", "0:v", "-map", "1:a",
+           "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "copy", "-t", 48, path)  # fmt: skip
     return path

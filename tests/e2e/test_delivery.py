@@ -150,7 +150,7 @@ def test_an_analyser_killed_every_time_ends_partial_and_in_the_dead_letter_queue
     stop = threading.Event()
 
     def keep_killing() -> None:
-        while not stop.wait(0.2):
+        while not stop.wait(0.05):
             _kill_analysers(pipeline)
 
     killer = threading.Thread(target=keep_killing)
