@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import queue
-import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -15,6 +13,7 @@ from pathlib import Path
 
 from castline.errors import ModelCorrupt, ModelNotFound
 from castline.models.downloads import DOWNLOADS, Download
+from castline.models.whole import whole_file
 
 Progress = Callable[[int, int | None], None]
 """Called with bytes received so far and the expected total (None when the server does not say)."""
@@ -83,19 +82,11 @@ def digest(file: Path) -> str:
 
 
 def _fetch_file(entry: Download, target: Path, progress: Progress | None) -> None:
-    with _open(entry) as response:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary_name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".part", dir=target.parent)
-        temporary = Path(temporary_name)
-        try:
-            with os.fdopen(handle, "wb") as sink:
-                received = _receive(entry, response, sink.write, progress)
-            if received != entry.sha256:
-                raise ModelCorrupt(f"{entry.file} from {_host(entry)} is not the file it should be: SHA-256 {received}")
-            temporary.chmod(0o644)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with _open(entry) as response, whole_file(target) as temporary:
+        with temporary.open("wb") as sink:
+            digest = _receive(entry, response, sink.write, progress)
+        if digest != entry.sha256:
+            raise ModelCorrupt(f"{entry.file} from {_host(entry)} is not the file it should be: SHA-256 {digest}")
 
 
 def _receive(
