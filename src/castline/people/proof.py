@@ -26,7 +26,7 @@ from castline.people.index import PREFIX, indexes
 from castline.records import Result
 from castline.report import render_views
 from castline.settings import Settings
-from castline.stages.complete import read_result
+from castline.stages.common import read_result
 from castline.storage.base import ObjectStore
 
 _GENERATED = re.compile(r"Person \d+")

@@ -20,7 +20,7 @@ from castline.records import Failure, Manifest, Probe
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import Announce, announcer
-from castline.stages.common import Stopwatch, download
+from castline.stages.common import Stopwatch, download, read_result
 from castline.stages.request import Request, read_request, source_of
 from castline.stages.steps import run_step
 from castline.storage.base import ObjectStore
@@ -137,8 +137,6 @@ def _publish_again(
     Writing the manifest once more asks stage 2 whether the run is complete, and that publishes it. While the
     run is being analysed, it only says that it is not.
     """
-    from castline.stages.complete import read_result  # stage 1 rarely needs what assembles
-
     published = read_result(media, store, settings)
     if published and published.run == run:
         logger.info("already split and published, ignored")
