@@ -6,7 +6,8 @@ from castline import keys
 from castline.records import ErrorPart, Failure
 from castline.stages import analyse_event, pending
 from castline.stages.common import read_result
-from castline.stages.complete import complete_run, written_parts
+from castline.stages.complete import complete_run
+from castline.stages.sets import written_parts
 
 
 def _complete(world, unit: keys.UnitId) -> bool:

@@ -37,6 +37,8 @@ app.add_typer(evaluation.app, name="eval")
 
 app.command("redrive")(operations.redrive_command)
 app.command("reconcile")(operations.reconcile_command)
+app.command("rerun")(operations.rerun_command)
+app.command("delete")(operations.delete_command)
 app.command("cost")(operations.cost_command)
 
 Endpoint = Annotated[

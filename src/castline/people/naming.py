@@ -16,7 +16,7 @@ from castline.people.pictures import MOST, Picture, problem_of
 from castline.records import AudioPart, Face, FramesPart, Part, Person, Result
 from castline.settings import Settings
 from castline.stages.common import read_result
-from castline.stages.complete import written_parts
+from castline.stages.sets import written_parts
 from castline.storage.base import ObjectStore
 
 _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)

@@ -8,11 +8,9 @@ back to fewer parts, an older upload, or names of before.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
 
 from aws_lambda_powertools import Logger
 from pydantic import TypeAdapter, ValidationError
@@ -20,13 +18,14 @@ from pydantic import TypeAdapter, ValidationError
 from castline import keys, metrics
 from castline.assembly import Assembly, assemble, main_embedder
 from castline.errors import StorageError
-from castline.gallery import PhotoEmbedder, load_gallery
-from castline.records import AudioPart, ErrorPart, FramesPart, Manifest, Part, Result, Source
+from castline.gallery import PhotoEmbedder, fingerprint_now, load_gallery
+from castline.records import AudioPart, ErrorPart, FramesPart, Manifest, Part, Result
 from castline.settings import Settings
 from castline.stages.common import read_result
 from castline.stages.publish import publish
 from castline.stages.removal import discard_run
-from castline.stages.request import read_request, read_source
+from castline.stages.request import read_source
+from castline.stages.sets import read_manifest, written_parts
 from castline.storage.base import ObjectStore
 
 logger = Logger(child=True)
@@ -104,8 +103,12 @@ class Assembler:
         if (published is None or published.run != run) and store.head(manifest.source.bucket, media) is None:
             logger.info("deleted while it was being published; removed", media=media, run=run)
             discard_run(media, run, store, settings)
-        elif first:  # of those who saw the full set, and of later bindings of names, one pays
+            return True
+        if first:  # of those who saw the full set, and of later bindings of names, one pays
             _count(assembly.result)
+        known = assembly.result.gallery
+        if known is not None and fingerprint_now(store, settings.gallery_bucket) != known:
+            return None  # whoever enrolled somebody meanwhile found no result to bind anew
         return True
 
     def _tidy(self, media: str, run: str) -> None:
@@ -158,44 +161,6 @@ def complete_run(
     return Assembler(store, settings, embed_photo, remake).complete(media, run)
 
 
-def read_manifest(media: str, run: str, store: ObjectStore, settings: Settings) -> Manifest | None:
-    """The manifest of a run; None where there is none that can be read.
-
-    The copy beside the parts outlives stage 1, so that names can be bound anew after its objects expired.
-    """
-    key = keys.manifest_key(media, run)
-    for bucket in (settings.stage1_bucket, settings.output_bucket):
-        body = store.get(bucket, key)
-        if body is not None:
-            try:
-                return Manifest.from_json(body)
-            except ValidationError as error:
-                logger.error("a manifest cannot be read", media=media, bucket=bucket, detail=str(error)[:2000])
-    return None
-
-
-def lost_units(manifest: Manifest, store: ObjectStore, settings: Settings) -> list[str]:
-    """Names of units that were made, and are gone without a part: only splitting again brings them back."""
-    media, run = manifest.media, manifest.run
-    done, failed = written_parts(media, run, store, settings)
-    there = (keys.parse_unit(info.key) for info in store.find(settings.stage1_bucket, f"{media}/{run}/"))
-    kept = {unit.name for unit in there if unit and unit.media == media} | done.keys() | failed.keys()
-    return [unit.name for unit in manifest.units if unit.name not in kept]
-
-
-def written_parts(
-    media: str, run: str, store: ObjectStore, settings: Settings
-) -> tuple[dict[str, keys.UnitId], dict[str, keys.UnitId]]:
-    """Units by name that have a part, and units that have an error part only."""
-    done: dict[str, keys.UnitId] = {}
-    failed: dict[str, keys.UnitId] = {}
-    for info in store.find(settings.output_bucket, keys.parts_prefix(media, run)):
-        parsed = keys.parse_part(info.key)
-        if parsed:
-            (failed if parsed[1] else done)[parsed[0].name] = parsed[0]
-    return done, {name: unit for name, unit in failed.items() if name not in done}
-
-
 def _read_all(wanted: list[str], store: ObjectStore, settings: Settings) -> list[bytes | None]:
     """Bodies of objects of the output bucket, several at a time: two hours of video have hundreds of parts."""
     with ThreadPoolExecutor(_READS) as pool:
@@ -223,29 +188,3 @@ def _count(result: Result) -> None:
     metrics.record("CostUSD", result.processing.cost.usd)
     if result.status == "failed":
         metrics.record("Failures")
-
-
-def current_run(source: Source, store: ObjectStore, settings: Settings) -> tuple[str, Manifest | None]:
-    """The run of the current upload of a media, and its manifest if it is split.
-
-    Found by what was split rather than by these settings alone: the splitter may have run with others.
-    """
-    expected = read_request(source, store, settings).run
-    likely = keys.manifest_key(source.key, expected)
-    others = (item.key for item in store.find(settings.stage1_bucket, f"{source.key}/") if item.key != likely)
-    for key in chain([likely], others):
-        parsed = keys.parse_manifest(key)
-        body = store.get(settings.stage1_bucket, key) if parsed and parsed[0] == source.key else None
-        if body is None:
-            continue
-        with contextlib.suppress(ValidationError):  # of another version of Castline
-            manifest = Manifest.from_json(body)
-            if manifest.source.identity == source.identity:
-                return manifest.run, manifest
-    return expected, None
-
-
-def finished(source: Source, store: ObjectStore, settings: Settings) -> Result | None:
-    """The published result of the current upload of a media."""
-    result = read_result(source.key, store, settings)
-    return result if result and result.source.identity == source.identity else None

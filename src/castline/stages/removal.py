@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from castline import keys
 from castline.settings import Settings
@@ -10,28 +11,37 @@ from castline.stages.common import read_result
 from castline.storage.base import ObjectStore
 
 
-def owner_of(key: str) -> tuple[str, str]:
-    """(media, run) of a key of the stage-1 or the output bucket; ("", "") for what is nobody's.
+class Owner(NamedTuple):
+    """Whose an object of the stage-1 or the output bucket is; all empty for what is nobody's.
 
-    S3 has no folders: ``talk.mp4/people/b.mp4`` may be a media of its own, and keeps what is below it. What is
-    published belongs to a media and to no run.
+    Attributes:
+        run: empty for what is published, which belongs to a media and to no run.
+        view: name of the published file.
     """
+
+    media: str = ""
+    run: str = ""
+    view: str = ""
+
+
+def owner_of(key: str) -> Owner:
+    """Whose a key is. S3 has no folders: ``talk.mp4/people/b.mp4`` may be a media of its own, and keeps its files."""
     if found := keys.parse_unit(key):
-        return found.media, found.run
+        return Owner(found.media, found.run)
     if part := keys.parse_part(key):
-        return part[0].media, part[0].run
+        return Owner(part[0].media, part[0].run)
     if run := keys.parse_manifest(key) or keys.parse_options(key):
-        return run
+        return Owner(*run)
     media, _, view = key.rpartition("/")
     if media.endswith("/people"):
         media, view = media.removesuffix("/people"), f"people/{view}"
-    return (media, "") if keys.is_media(media) and keys.is_view(view) else ("", "")
+    return Owner(media, "", view) if keys.is_media(media) and keys.is_view(view) else Owner()
 
 
 def keys_of_run(bucket: str, media: str, run: str, store: ObjectStore) -> Iterator[str]:
     """What a run left in a bucket."""
     for info in store.find(bucket, f"{media}/{run}/"):
-        if owner_of(info.key) == (media, run):
+        if owner_of(info.key)[:2] == (media, run):
             yield info.key
 
 
@@ -41,9 +51,10 @@ def discard_run(media: str, run: str, store: ObjectStore, settings: Settings) ->
     The manifests go last: they are what shows, after an interruption, that something may be left.
     """
     published = read_result(media, store, settings)
-    if published and published.run == run:
+    shows_nothing = store.head(settings.output_bucket, keys.result_key(media)) is None
+    if shows_nothing or (published and published.run == run):
         views = (info.key for info in store.find(settings.output_bucket, f"{media}/"))
-        store.delete(settings.output_bucket, [key for key in views if owner_of(key) == (media, "")])
+        store.delete(settings.output_bucket, [key for key in views if owner_of(key)[:2] == (media, "")])
     for bucket in (settings.stage1_bucket, settings.output_bucket):
         found = list(keys_of_run(bucket, media, run, store))
         manifest = keys.manifest_key(media, run)
