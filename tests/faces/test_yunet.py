@@ -68,7 +68,7 @@ def test_small_and_large_faces_are_found(
 
 def test_faces_below_the_smallest_are_not_reported(weights: Path, photos: list[Image]) -> None:
     small = [cv2.resize(image, None, fx=0.3, fy=0.3, interpolation=cv2.INTER_AREA) for image in photos]
-    assert YuNetDetector(weights, min_face=60).detect(small) == [[] for _ in small]
+    assert YuNetDetector(weights, min_face=100).detect(small) == [[] for _ in small]
 
 
 def test_nobody(yunet: YuNetDetector, noise: Callable[[int, int], NDArray[np.uint8]]) -> None:

@@ -17,7 +17,7 @@ from castline.cli.render import clock
 from castline.errors import GalleryError, ModelError
 from castline.gallery import PhotoEmbedder, load_gallery
 from castline.stages.analyse import Engines, embed_photo
-from castline.stages.complete import read_result
+from castline.stages.common import read_result
 
 app = typer.Typer(no_args_is_help=True, help="Add, name, list, rename, merge and forget people; and undo.")
 

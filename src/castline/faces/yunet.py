@@ -24,6 +24,8 @@ from castline.models.declared import engine
 #: and a face of 40 pixels in a frame of 960 still has 27.
 _SIDE = 640
 _MIN_SIDE = 16
+#: What MTCNN finds of faces that are smaller than asked for, as a share: both report the same.
+_SMALLEST = 0.6
 #: 0.85 is ``PERSON_MIN_SCORE``, and 0.88 ``LONE_MIN_SCORE``.
 _STEEP = (math.log(99) - math.log(19)) / 0.03
 _EVEN = 0.85 - math.log(19) / _STEEP
@@ -35,7 +37,7 @@ class YuNetDetector:
     """Face detector over YuNet's ONNX file.
 
     Args:
-        min_face: smallest face to report, the longer side of its box in pixels.
+        min_face: as MTCNN has it; boxes of a longer side below 0.6 times this are not reported.
 
     Raises:
         ModelCorrupt: OpenCV cannot read the file.
@@ -69,7 +71,7 @@ class YuNetDetector:
         faces = []
         for row in self._rows(small):
             points = row[:14].reshape(7, 2) * scale  # corner, size, and five landmarks, image left first
-            if points[1].max() >= self._min_face:
+            if points[1].max() >= _SMALLEST * self._min_face:
                 box = np.concatenate([points[0], points[0] + points[1]])
                 faces.append(DetectedFace(box, points[2:], probability(float(row[14]))))
         return sorted(faces, key=lambda face: -face.score)
