@@ -250,6 +250,11 @@ def gallery_prefix(name: str) -> str:
     return f"{check_person_name(name)}/"
 
 
+def gallery_basis_key(name: str) -> str:
+    """Where it is written why a person may be known: consent, a contract, …; plain text."""
+    return f"{gallery_prefix(name)}basis.txt"
+
+
 def gallery_index_key(model: str) -> str:
     """Where the embeddings of one model of all photos lie; can be deleted, and is then rebuilt."""
     return f".embeddings/{model if _PLAIN_ID.fullmatch(model) else slug(model)}.json"

@@ -16,6 +16,7 @@ from castline.cli.connect import Connection, connect, console, friendly_errors, 
 from castline.cli.render import clock
 from castline.errors import GalleryError, ModelError
 from castline.gallery import PhotoEmbedder, load_gallery
+from castline.operations.audit import Removed, digest, write_down
 from castline.stages.analyse import Engines, embed_photo
 from castline.stages.common import read_result
 
@@ -31,6 +32,7 @@ def add(
     name: Annotated[str, typer.Argument(help="Free text, any script.")],
     photos: Annotated[list[Path], typer.Argument(help="Photos or videos of this one person, or folders of photos.")],
     person: Annotated[int | None, typer.Option(min=1, help="Which of the people in the one video.")] = None,
+    basis: Annotated[str, typer.Option(help="Why this person may be known: consent of …, contract of ….")] = "",
     endpoint_url: Endpoint = None,
 ) -> None:
     """Enrol a person by photos or videos, and bind the name in existing results.
@@ -53,6 +55,8 @@ def add(
             else:
                 pictures.append(gallery.picture_of(path, embed))
         gallery.enrol(name, pictures, there.store, there.settings)
+        if basis:
+            gallery.set_basis(name, basis, there.store, there.settings)
         for picture in pictures:
             console.print(f"  enrolled {escape(picture.label)}{': ' + _POOR if picture.poor else ''}", soft_wrap=True)
         _tell_results(there, embed)
@@ -118,9 +122,12 @@ def list_(endpoint_url: Endpoint = None) -> None:
         table.add_column("name")
         table.add_column("photos", justify="right")
         table.add_column("newest")
+        if any(person.basis for person in known):
+            table.add_column("basis", overflow="fold")
         for person in known:
             newest = f"{person.newest:%Y-%m-%d}" if person.newest else "–"
-            table.add_row(escape(keys.shown(person.name)), str(len(person.photos)), newest)
+            basis = [escape(keys.shown(person.basis))] if len(table.columns) > 3 else []
+            table.add_row(escape(keys.shown(person.name)), str(len(person.photos)), newest, *basis)
         console.print(table)
         for photo, remark in remarks.items():
             console.print(f"[yellow]{escape(keys.shown(photo))}[/]: {escape(remark)}", soft_wrap=True)
@@ -195,14 +202,17 @@ def forget(
     Afterwards every key of the gallery and output buckets is listed and everything published is read.
     Exit status 1: the name is still somewhere.
 
-    What stays: media that show or mention the person, the face in their results as "Person n", and the
-    parts of their runs, which hold the embeddings of everybody who was seen, without names.
+    What stays: media that show or mention the person, their frames in stage 1 until these expire, and faces that
+    are only maybe theirs, without a name. The removal is written down below .audit/ in the output bucket, as digests.
     """
     with friendly_errors():
         there = connect(endpoint_url)
         name = gallery.called(name, there.store, there.settings)
         if not yes:
             typer.confirm(f"Forget {keys.shown(name)}: photos, embeddings and the name in every result?", abort=True)
+        with console.status("looking through the parts"):
+            erased = gallery.erase_faces(name, there.store, there.settings)
+        photos = tuple(gallery.list_people(there.store, there.settings).get(name, ()))
         try:
             count = gallery.forget(name, there.store, there.settings)
         except GalleryError:
@@ -210,10 +220,16 @@ def forget(
             if not gallery.prove_forgotten(name, there.store, there.settings).left:
                 raise
             count = 0
-        console.print(f"  {count} photo(s) removed")
+        console.print(f"  {count} photo(s) removed, and {erased.faces} face(s) in {len(erased.parts)} part(s)")
         _tell_results(there, _models(there)[1], everything=True)
+        if unnamed := list(gallery.unname(name, there.store, there.settings)):
+            console.print(f"  {len(unnamed)} result(s) whose parts have expired lost the name")
         with console.status("looking for the name"):
             proof = gallery.prove_forgotten(name, there.store, there.settings)
+        removed = [(there.settings.gallery_bucket, key) for key in photos]
+        removed += [(there.settings.output_bucket, key) for key in erased.parts]
+        gone = tuple(Removed(bucket=bucket, key=digest(key)) for bucket, key in removed)
+        write_down("forget", name, gone, there.store, there.settings, who=there.caller(), proven=not proof.left)
         _print_proof(name, proof, there)
         if proof.left:
             raise typer.Exit(1)

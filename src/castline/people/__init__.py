@@ -5,6 +5,7 @@ Results are re-assembled from their parts, which hold embeddings: seconds, and n
 
 from castline.people.binding import reassemble
 from castline.people.changes import Change
+from castline.people.erase import Erased, erase_faces, unname
 from castline.people.naming import name_person
 from castline.people.photos import (
     NOT_SEEN,
@@ -22,6 +23,7 @@ from castline.people.photos import (
     photo_remarks,
     photos_in,
     rename,
+    set_basis,
     undo,
 )
 from castline.people.pictures import Picture, picture_of
@@ -32,6 +34,7 @@ __all__ = [
     "NOT_SEEN",
     "POOR",
     "Change",
+    "Erased",
     "KnownPerson",
     "Mentions",
     "Picture",
@@ -42,6 +45,7 @@ __all__ = [
     "add_photo",
     "called",
     "enrol",
+    "erase_faces",
     "forget",
     "known_people",
     "last_change",
@@ -56,5 +60,7 @@ __all__ = [
     "prove_forgotten",
     "reassemble",
     "rename",
+    "set_basis",
     "undo",
+    "unname",
 ]

@@ -22,30 +22,40 @@ NOT_SEEN = "no model has looked at it yet"
 POOR = "small or blurred, so it names only who is more alike; clearer photos are better"
 
 
+_BASIS_BYTES = 2000
+
+
 @dataclass(frozen=True, slots=True)
 class KnownPerson:
     """Attributes:
     photos: keys in the gallery bucket, sorted.
     newest: when the newest photo was stored; None where the store does not say.
+    basis: why the person may be known (consent, a contract, …), in the words of whoever enrolled them.
     """
 
     name: str
     photos: tuple[str, ...]
     newest: datetime | None
+    basis: str = ""
 
 
 def known_people(store: ObjectStore, settings: Settings) -> list[KnownPerson]:
     """Everybody with a photo, sorted by name."""
     found: dict[str, list[ObjectInfo]] = {}
+    bases: dict[str, str] = {}
     for info in store.find(settings.gallery_bucket):
         name = keys.parse_photo(info.key)
         if name:
             found.setdefault(name, []).append(info)
+        elif info.key.endswith("/basis.txt"):
+            body = store.get(settings.gallery_bucket, info.key) or b""
+            bases[keys.gallery_name(info.key)] = body[:_BASIS_BYTES].decode("utf-8", "replace").strip()
     return [
         KnownPerson(
             name=name,
             photos=tuple(sorted(info.key for info in photos)),
             newest=max((info.last_modified for info in photos if info.last_modified), default=None),
+            basis=bases.get(name, ""),
         )
         for name, photos in sorted(found.items(), key=lambda item: (item[0].casefold(), item[0]))
     ]
@@ -209,6 +219,19 @@ def forget(name: str, store: ObjectStore, settings: Settings) -> int:
     if not photos:
         raise _nobody(name)
     return len(photos)
+
+
+def set_basis(name: str, basis: str, store: ObjectStore, settings: Settings) -> None:
+    """Write down why a person may be known; it moves and goes with the photos.
+
+    Raises:
+        GalleryError: longer than 2000 bytes.
+        KeyLayoutError: a name that cannot be a prefix.
+    """
+    body = basis.strip().encode()
+    if len(body) > _BASIS_BYTES:
+        raise GalleryError(f"a basis has {_BASIS_BYTES} bytes at most")
+    store.put(settings.gallery_bucket, keys.gallery_basis_key(name), body)
 
 
 def undo(store: ObjectStore, settings: Settings) -> Change | None:
