@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -84,6 +83,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
             announce(manifest_key)
         return None
     watch = Stopwatch("split", settings)
+    limits = Limits.of(settings, max(settings.timeout_s - _CLOSING_S, _LEAST_S))
     summary = SplitSummary()
     probed: Probe | None = None
     failure: CastlineError | None = None
@@ -98,10 +98,9 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
                     logger.info("replaced or deleted while being read, ignored")
                     return None
             with watch.step("probe"):
-                probed = probe(path, Limits.of(settings))
+                probed = probe(path, limits, request.options)
             with watch.step("decode"):
-                left_s = max(settings.timeout_s - watch.elapsed_s - _CLOSING_S, _LEAST_S)
-                _upload_units(path, probed, request, store, settings, summary, announce, left_s)
+                _upload_units(path, probed, request, store, settings, summary, announce, limits)
         failure = summary.error
     except CastlineError as error:
         if error.retryable:
@@ -155,13 +154,12 @@ def _upload_units(
     settings: Settings,
     summary: SplitSummary,
     announce: Announce,
-    left_s: float,
+    limits: Limits,
 ) -> None:
     def put(key: str, body: bytes) -> None:
         store.put(settings.stage1_bucket, key, body)
         announce(key)
 
-    limits = replace(Limits.of(settings), timeout_s=min(settings.ffmpeg_timeout_s, left_s))
     # Units are analysed before the manifest is written, so what they need to know comes first.
     options_key = keys.options_key(request.source.key, request.run)
     store.put(settings.stage1_bucket, options_key, request.options.to_json())
