@@ -83,8 +83,8 @@ class Settings(BaseSettings):
     """Wall-clock limit of one ffmpeg process. Lambda allows 900 s for the whole invocation."""
     timeout_s: float = 900.0
     """Seconds one invocation of the splitter may take; the template's SplitterTimeout."""
-    ffmpeg_memory_mb: int | None = None
-    """Address space one ffmpeg process may take in MB; unset is what the function has, less what Python takes."""
+    ffmpeg_memory_mb: int = Field(0, ge=0)
+    """Address space one ffmpeg process may take in MB; 0 is what the function has, less what Python takes."""
     max_bytes: int = 10 * 1024**3
     """Largest media; Lambda's ephemeral storage ends at 10 GiB."""
     max_pixels: int = 8192 * 4320
@@ -143,9 +143,8 @@ class Settings(BaseSettings):
     @property
     def ffmpeg_memory(self) -> int:
         """Address space of one ffmpeg process, MB: off Lambda, ``memory_mb`` says nothing of the machine."""
-        if self.ffmpeg_memory_mb is not None:
-            return self.ffmpeg_memory_mb
-        return self.memory_mb - _PYTHON_MB if self.function_name != "local" else _LAPTOP_MB
+        has = _LAPTOP_MB if self.function_name == "local" else self.memory_mb - _PYTHON_MB
+        return self.ffmpeg_memory_mb or has
 
     def options(self) -> Options:
         """The deployment's defaults for one run."""

@@ -120,10 +120,11 @@ def _damage(probed: Probe, told: Told, summary: Summary) -> Iterator[Notice]:
     if len(summary.sampled_ms) == 1 and max(expected, summary.audio_s) > max(_LONG_S, 5 * told.interval_s):
         message = f"one picture stands for all {max(expected, summary.audio_s):.1f} s: there is no other"
         yield Notice(code="one_frame", message=message)
-    # Sampled frames end up to one step early, and a picture that stands still may have no other to come: only
-    # sound, or an error, proves a short decode.
+    # Sampled frames end up to one step early, a picture that stands still may have no other to come, and a track
+    # that was passed over may be the longest: only all there is of sound, or an error, proves a short decode.
     reached = max(summary.audio_s, last_s)
     slack = max(_SHORT_S, _SHORT_SHARE * expected) + (0.0 if probed.audio else told.interval_s)
-    if (probed.audio or told.errors) and expected - reached > slack:
+    all_of_it = probed.audio and all(stream.used for stream in probed.streams if stream.kind == "audio")
+    if (all_of_it or told.errors) and expected - reached > slack:
         message = f"the file says {expected:.1f} s, but only {reached:.1f} s could be decoded"
         yield Notice(code="short_decode", message=message, start_s=round(reached, 3), end_s=round(expected, 3))

@@ -100,7 +100,7 @@ def probe(path: Path, limits: Limits, options: Options | None = None) -> Probe:
     if not tracks:
         raise NoStreams("the file has no video and no audio (cover art and subtitles do not count)", detail=log)
     if not found.videos and not found.audios:
-        raise UndecodableMedia(f"nothing in it can be decoded: {', '.join(map(unreadable, tracks))}", detail=log)
+        raise UndecodableMedia("; ".join(map(unreadable, tracks))[:500], detail=log)
     picture = choose_picture(path, found.streams, found.videos, limits)
     sound = choose_sound(path, found.streams, found.audios, options or Options(), limits)
     video = found.videos.get(picture.index) if picture.index is not None else None
@@ -118,8 +118,9 @@ def probe(path: Path, limits: Limits, options: Options | None = None) -> Probe:
 
 
 def unreadable(stream: Stream) -> str:
-    """A stream that cannot be decoded, in words."""
-    return f"{'pictures' if stream.kind == 'video' else 'sound'} in {stream.codec}"
+    """That a stream cannot be decoded, and why."""
+    what = "pictures" if stream.kind == "video" else "sound"
+    return f"the {what} ({stream.codec}) cannot be read: {stream.note or 'there is no decoder for it'}"
 
 
 def _said(stream: Stream, *choices: Chosen) -> Stream:

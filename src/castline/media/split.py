@@ -278,8 +278,7 @@ def _named(failures: dict[str, CastlineError], probed: Probe) -> CastlineError |
     for kind in _WORDS:
         tracks = [stream for stream in probed.streams if stream.kind == kind and not stream.cover]
         if tracks and not any(stream.decodable for stream in tracks):
-            why = tracks[0].note or "there is no decoder for it"
-            return UndecodableMedia(f"{unreadable(tracks[0])} cannot be read: {why}")
+            return UndecodableMedia(unreadable(tracks[0]))
     if len(failures) == 1 and probed.video and probed.audio:
         ((kind, failure),) = failures.items()
         return type(failure)(f"the {_WORDS[kind]} could not all be decoded: {failure.message}", detail=failure.detail)
