@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from castline.errors import FfmpegTimeout
 from castline.media.ffmpeg import Limits, arguments, open_input, run
@@ -19,9 +20,9 @@ from castline.records import AudioStream, Options, Stream, VideoStream
 
 _SHORT = 0.5  # of the longest track: a jingle, or a track that was switched off
 _SILENT_DB = -70.0  # the loudest sample; a room without anybody is above
-_LISTEN_S = 60.0  # before all of a track is listened to
+_LISTEN: dict[str, Any] = {"t": 60}  # seconds, before all of a track is listened to
 _LOUDEST = re.compile(r"max_volume: (-?[\d.]+|-inf) dB")
-_SHARE = 0.2  # of the time there is, for each look
+_SHARE = 0.1  # of the time there is, for each look
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +107,12 @@ def _ends(path: Path, streams: Sequence[Stream], limits: Limits) -> dict[int, fl
 def is_silent(path: Path, index: int, limits: Limits) -> bool:
     """Whether a sound track has nothing above -70 dBFS: in its first minute, then in all of it."""
     try:
-        return all(
-            _loudest_db(path, index, limits.share(_SHARE), **length) < _SILENT_DB for length in ({"t": _LISTEN_S}, {})
-        )
+        return all(_loudest_db(path, index, limits.share(_SHARE), **length) < _SILENT_DB for length in (_LISTEN, {}))
     except FfmpegTimeout:
         return False  # nobody knows
 
 
-def _loudest_db(path: Path, index: int, limits: Limits, **length: float) -> float:
+def _loudest_db(path: Path, index: int, limits: Limits, **length: Any) -> float:
     node = open_input(path, limits, **length)[str(index)].output("pipe:1", format="null", af="volumedetect")
     _, _, log, _ = run(arguments(node, limits), limits)
     loudest = [float(each) for each in _LOUDEST.findall(log)]

@@ -34,6 +34,9 @@ _TONE_MAP = (
     "zscale=transfer=bt709:matrix=bt709:range=tv,format=yuv420p"
 )
 
+#: A clock that goes back (two films, one after the other in one Matroska) goes on from where it was.
+_ONWARD = "setpts='if(isnan(PREV_INPTS),PTS,PREV_OUTPTS+if(lt((PTS-PREV_INPTS)*TB,-0.5),0.04/TB,PTS-PREV_INPTS))'"
+
 Size = tuple[int, int]
 
 
@@ -82,6 +85,7 @@ def frames_arguments(
 ) -> Any:
     """Output of the sampled frames, scaled as the size that was probed asks for."""
     chain = [
+        _ONWARD,
         sampling.select_filter(interval_s, limits.max_frames),
         "showinfo=checksum=0",
         *_picture(video, (video.width, video.height), long_side),
@@ -97,7 +101,7 @@ def other_sizes_arguments(
     for size, times in sizes.items():
         # ffmpeg's names are rounded to a millisecond, and no two frames wanted are within two of them.
         wanted = "+".join(f"between(t,{(time - 0.6) / 1000:.4f},{(time + 0.6) / 1000:.4f})" for time in times)
-        chain = [f"select='{wanted}'", *_picture(video, size, long_side)]
+        chain = [_ONWARD, f"select='{wanted}'", *_picture(video, size, long_side)]
         outputs.append(_jpegs(source[str(video.index)], folder, chain, end_s))
     return ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
 
@@ -144,9 +148,9 @@ def sound_arguments(source: Any, audio: AudioStream, end_s: float) -> Any:
     )
 
 
-def decode_arguments(path: Path, limits: Limits, outputs: Any, *, keyframes: bool) -> list[str]:
+def decode_arguments(path: Path, limits: Limits, outputs: Any, *, keyframes: bool, joined: bool) -> list[str]:
     """argv that reads the media once for all outputs; ``outputs`` makes them of an input node."""
-    source = open_input(path, limits, **({"skip_frame": "nokey"} if keyframes else {}))
+    source = open_input(path, limits, joined=joined, **({"skip_frame": "nokey"} if keyframes else {}))
     made = outputs(source)
     return arguments(ffmpeg.merge_outputs(*made) if len(made) > 1 else made[0], limits)
 

@@ -54,7 +54,8 @@ _LINE_BYTES = 4096  # the rest of a longer line is dropped
 _BLOCK_BYTES = 1 << 16
 
 #: Seconds a broadcast's clock may jump and still be believed: less is a gap, more is another recording's clock.
-CLOCK_JUMP_S = 3600
+#: Where the clock goes back, recordings were joined end to end, and every jump is one from one to the next.
+_CLOCK_JUMP_S, _JOINED_JUMP_S = 3600, 1
 
 #: All of ffmpeg's environment. A static ffmpeg segfaults when its iconv loads the system's converters
 #: (7.0.2 does so on every MPEG-TS with a service name), so it is sent where there are none.
@@ -118,16 +119,20 @@ def _program(name: str) -> str:
     return name
 
 
-def open_input(path: Path, limits: Limits, **options: Any) -> Any:
+def open_input(path: Path, limits: Limits, *, joined: bool = False, **options: Any) -> Any:
     """An ffmpeg-python input node that can read exactly one local file.
 
     The ``file:`` prefix keeps a name such as ``http:x.mp4`` from being read as a URL.
+
+    Args:
+        joined: the file's clock goes back.
     """
     return ffmpeg.input(
         f"file:{path}",
         protocol_whitelist="file,pipe",
         format_whitelist=DEMUXERS,
         max_pixels=limits.max_pixels,
+        dts_delta_threshold=_JOINED_JUMP_S if joined else _CLOCK_JUMP_S,
         guess_layout_max=2,  # three microphones are not "2.1", whose third channel a mix leaves out
         **options,
     )
@@ -136,7 +141,7 @@ def open_input(path: Path, limits: Limits, **options: Any) -> Any:
 def arguments(node: Any, limits: Limits) -> list[str]:
     """argv of an ffmpeg-python output node."""
     head = [limits.program, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-y"]
-    return [*head, "-dts_delta_threshold", str(CLOCK_JUMP_S), *ffmpeg.get_args(node)]
+    return head + list(ffmpeg.get_args(node))
 
 
 class Ffmpeg:

@@ -17,6 +17,7 @@ _BLOCK = SAMPLE_RATE  # samples that are judged together
 #: Power of the mean, of the louder channel's: equal channels give 1, unrelated ones 0.5, one alone 0.25.
 _CANCELLED = 0.1
 _MOST_CHANNELS = 64
+_THREE = "2.1"  # what recorders call any three channels, and ffmpeg would leave out the third
 
 
 def output_channels(audio: AudioStream) -> int:
@@ -32,7 +33,7 @@ def mix_filter(audio: AudioStream) -> str:
     """
     if audio.layout.startswith("ambisonic"):
         return "pan=mono|c0=c0"
-    if not NO_LAYOUT.match(audio.layout) or audio.channels < 3:
+    if audio.channels < 3 or not (NO_LAYOUT.match(audio.layout) or audio.layout == _THREE):
         return ""
     count = min(audio.channels, _MOST_CHANNELS)
     sides = ["+".join(f"{2 / count:.6f}*c{channel}" for channel in range(side, count, 2)) for side in (0, 1)]

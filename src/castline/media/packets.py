@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ from castline.errors import FfmpegTimeout
 from castline.media.ffmpeg import Ffmpeg, Limits, arguments, open_input
 
 _TIME_BASE = re.compile(rb"#tb (\d+): (\d+)/(\d+)")
+_BACK = re.compile(r"\[warning\] Non-monotonic DTS; previous: (?P<last>-?\d+), current: (?P<this>-?\d+);")
+_BACK_S = 0.1  # ffmpeg's own measure of a clock that goes back
+_MPEG_CLOCK = 90_000  # ticks a second of MPEG's containers
 _NO_TIME = -(1 << 60)  # ffmpeg's mark for "no time", give or take an offset, is -(1 << 63)
 
 
@@ -59,7 +63,7 @@ class Extent:
             self.widest_s = max(self.widest_s, self.end_s - self._key_s)
 
 
-def packets(path: Path, streams: Iterable[int], limits: Limits) -> Iterator[Packet]:
+def packets(path: Path, streams: Iterable[int], limits: Limits, *, joined: bool = False) -> Iterator[Packet]:
     """All packets of some streams, in the order of the file.
 
     ``framecrc`` prints one line per packet; a packet that is no keyframe carries an ``F=`` field.
@@ -67,7 +71,7 @@ def packets(path: Path, streams: Iterable[int], limits: Limits) -> Iterator[Pack
     Raises:
         FfmpegTimeout: the file is too long for the time there is.
     """
-    source = open_input(path, limits)
+    source = open_input(path, limits, joined=joined)
     indexes = list(streams)
     node = ffmpeg.output(*(source[str(index)] for index in indexes), "pipe:1", format="framecrc", c="copy")
     ticks: dict[int, float] = {}
@@ -80,21 +84,43 @@ def packets(path: Path, streams: Iterable[int], limits: Limits) -> Iterator[Pack
             fields = line.split(b",")
             if len(fields) < 6 or (tick := ticks.get(int(fields[0]))) is None:
                 continue
-            ticks_at, keyframe = int(fields[2]), not any(item.lstrip().startswith(b"F=") for item in fields[6:])
-            start = None if ticks_at < _NO_TIME else ticks_at * tick
+            start = None if int(fields[2]) < _NO_TIME else int(fields[2]) * tick
             end = None if start is None else start + max(int(fields[3]), 0) * tick
+            keyframe = not any(item.lstrip().startswith(b"F=") for item in fields[6:])
             yield Packet(indexes[int(fields[0])], start, end, keyframe)
         process.wait()
 
 
-def extents(path: Path, streams: Iterable[int], limits: Limits) -> dict[int, Extent] | None:
-    """What the packets of each stream say; None when there is no time to read them all."""
+def extents(path: Path, streams: Iterable[int], limits: Limits, *, joined: bool = False) -> dict[int, Extent] | None:
+    """What the packets of each stream say, as ``packets``; None when there is no time to read them all."""
     found = {index: Extent() for index in streams}
     try:
-        for packet in packets(path, found, limits):
+        for packet in packets(path, found, limits, joined=joined):
             found[packet.stream].add(packet)
     except FfmpegTimeout:
         return None
     for extent in found.values():
         extent.close()
     return found
+
+
+def goes_back(path: Path, streams: Iterable[int], limits: Limits) -> bool:
+    """Whether the clock of an MPEG container does: recordings were joined end to end.
+
+    Raises:
+        FfmpegTimeout: the file is too long for the time there is.
+    """
+    found = threading.Event()
+
+    def note(line: str) -> None:
+        if (match := _BACK.search(line)) and int(match["last"]) - int(match["this"]) > _BACK_S * _MPEG_CLOCK:
+            found.set()
+
+    source = open_input(path, limits)
+    node = ffmpeg.output(*(source[str(index)] for index in streams), "pipe:1", format="framecrc", c="copy", copyts=None)
+    with Ffmpeg(arguments(node, limits), limits, on_line=note) as process:
+        for _ in process.stdout_lines():
+            if found.is_set():
+                return True
+        process.wait()
+    return found.is_set()

@@ -6,14 +6,15 @@ been stable for a decade, the version is pinned, and tests run on the real thing
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from castline.errors import MediaTooLarge, NoStreams, UndecodableMedia
+from castline.errors import FfmpegTimeout, MediaTooLarge, NoStreams, UndecodableMedia
 from castline.media.choice import Chosen, choose_picture, choose_sound
 from castline.media.ffmpeg import Limits, arguments, decoders, explain, open_input, run
-from castline.media.packets import extents
+from castline.media.packets import extents, goes_back
 from castline.media.signatures import refuse_what_is_no_media
 from castline.records import AudioStream, Options, Probe, Stream, VideoStream
 
@@ -51,7 +52,7 @@ _CHANNELS = {
 }
 _AMBISONIC = re.compile(r"^ambisonic (\d+)")
 _LEAST_RATE = 2000  # Hz: below, there is nothing of a voice but its pitch
-_SHARE = 0.25  # of the time there is, for reading all packets of a file that does not say how long it is
+_SHARE = 0.1  # of the time there is, for reading all packets of a file that does not say how long it is
 
 #: A channel layout printed as "40 channels" has no speaker positions; ffmpeg cannot mix it down by itself.
 NO_LAYOUT = re.compile(r"^(\d+) channels")
@@ -106,11 +107,19 @@ def probe(path: Path, limits: Limits, options: Options | None = None) -> Probe:
     video = found.videos.get(picture.index) if picture.index is not None else None
     if video and video.width * video.height > limits.max_pixels:
         raise MediaTooLarge(f"{video.width}x{video.height} is more than {limits.max_pixels} pixels")
-    guessed = _GUESSED in log or container.rstrip(",") in _CLOCKED or found.duration_s is None
+    container = container.rstrip(",")
+    wanted = [choice.index for choice in (picture, sound) if choice.index is not None]
+    joined = container in _CLOCKED and _goes_back(path, wanted, limits)
+    duration_s = found.duration_s
+    if duration_s is None or _GUESSED in log or container in _CLOCKED:
+        duration_s = _packets_end(path, wanted, limits, joined)
+    elif "matroska" in container:  # it says when the last packet ends
+        duration_s = round(max(duration_s - max(found.start_s, 0.0), 0.0), 3)
     return Probe(
-        container=container.rstrip(","),
-        duration_s=_packets_end(path, picture, sound, limits) if guessed else found.duration_s,
+        container=container,
+        duration_s=duration_s,
         start_s=found.start_s,
+        joined=joined,
         video=video,
         audio=found.audios.get(sound.index) if sound.index is not None else None,
         streams=tuple(_said(stream, picture, sound) for stream in found.streams),
@@ -129,10 +138,15 @@ def _said(stream: Stream, *choices: Chosen) -> Stream:
     return stream.model_copy(update={"note": stream.note or note, "used": used})
 
 
-def _packets_end(path: Path, picture: Chosen, sound: Chosen, limits: Limits) -> float | None:
+def _goes_back(path: Path, streams: list[int], limits: Limits) -> bool:
+    with contextlib.suppress(FfmpegTimeout):
+        return goes_back(path, streams, limits.share(_SHARE))
+    return False
+
+
+def _packets_end(path: Path, streams: list[int], limits: Limits, joined: bool) -> float | None:
     """Length by the packets of the streams that are taken."""
-    wanted = [choice.index for choice in (picture, sound) if choice.index is not None]
-    found = extents(path, wanted, limits.share(_SHARE)) or {}
+    found = extents(path, streams, limits.share(_SHARE), joined=joined) or {}
     ends = [extent.end_s for extent in found.values()]
     return round(max(end for end in ends if end is not None), 3) or None if ends and None not in ends else None
 

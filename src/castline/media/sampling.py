@@ -40,7 +40,9 @@ def select_filter(interval_s: float, most: int) -> str:
     return f"select='lt(selected_n,{most})*(isnan(prev_selected_t)+gt({this},{last}))'"
 
 
-def choose(sampling: Sampling, interval_s: float, path: Path, video: VideoStream, limits: Limits) -> Sampling:
+def choose(
+    sampling: Sampling, interval_s: float, path: Path, video: VideoStream, limits: Limits, *, joined: bool = False
+) -> Sampling:
     """Resolve ``auto``: keyframes where they come at least as often as asked, else interval.
 
     A tenth of slack forgives encoders that round (a keyframe every 25 frames at 24.97 fps). Interval, too,
@@ -49,7 +51,7 @@ def choose(sampling: Sampling, interval_s: float, path: Path, video: VideoStream
     """
     if sampling != "auto":
         return sampling
-    found = extents(path, [video.index], limits.share(_LOOK))
+    found = extents(path, [video.index], limits.share(_LOOK), joined=joined)
     extent = found[video.index] if found else None
     if extent is None or not extent.count or extent.end_s is None:
         return "interval"

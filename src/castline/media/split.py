@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -145,7 +145,7 @@ class _Decode:
         video = self._probed.video
         if video:
             asked = self._options.sampling
-            mode = sampling.choose(asked, self._interval_s, self._path, video, self._limits)
+            mode = sampling.choose(asked, self._interval_s, self._path, video, self._limits, joined=self._probed.joined)
             self._summary.sampling = "keyframes" if mode == "keyframes" else "interval"
         kinds = kinds_of(self._probed)
         failures: dict[str, CastlineError] = {}
@@ -164,10 +164,11 @@ class _Decode:
     def _through(self, kinds: tuple[str, ...]) -> Pieces:
         """One process for these kinds."""
         keyframes = self._summary.sampling == "keyframes" and "video" in kinds
-        argv = decode_arguments(
-            self._path, self._limits, lambda source: self._outputs(source, kinds), keyframes=keyframes
-        )
+        argv = self._arguments(lambda source: self._outputs(source, kinds), keyframes=keyframes)
         return (yield from self._process(argv, sound="audio" in kinds))
+
+    def _arguments(self, outputs: Callable[[Any], list[Any]], *, keyframes: bool) -> list[str]:
+        return decode_arguments(self._path, self._limits, outputs, keyframes=keyframes, joined=self._probed.joined)
 
     def _outputs(self, source: Any, kinds: tuple[str, ...]) -> list[Any]:
         outputs = []
@@ -232,9 +233,7 @@ class _Decode:
         self._told.left_out = sum(map(len, found.values())) - sum(map(len, sizes.values()))
         self._other_size = True
         side, end_s = self._options.long_side, self._end_s
-        argv = decode_arguments(
-            self._path,
-            self._limits,
+        argv = self._arguments(
             lambda source: [other_sizes_arguments(source, video, self._folder, sizes, side, end_s)],
             keyframes=self._summary.sampling == "keyframes",
         )

@@ -139,12 +139,14 @@ class Probe(Record):
     Attributes:
         duration_s: length, seconds; None where the container does not say, or only guesses from its size or its clock.
         start_s: the file's own clock at the result's zero, seconds.
+        joined: that clock goes back: recordings were joined end to end.
         video, audio: the streams that are taken; None without one that can be decoded.
     """
 
     container: str
     duration_s: float | None
     start_s: float = 0.0
+    joined: bool = False
     video: VideoStream | None
     audio: AudioStream | None
     streams: tuple[Stream, ...] = ()
