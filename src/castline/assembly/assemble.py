@@ -44,7 +44,6 @@ from castline.records import (
     merge_ranges,
 )
 
-
 _AUDIBLE_DB = -50.0  # RMS of the loudest second; somebody who speaks is at -40 at least
 _NOT_LISTENED = ("no_speech_engine", "speech_not_read")
 

@@ -17,7 +17,7 @@ from castline.media.chunks import SAMPLE_RATE
 from castline.media.ffmpeg import Limits, arguments, open_input
 from castline.media.mixing import mix_filter, output_channels
 from castline.media.timeline import SHIFT_S
-from castline.records import AudioStream, Probe, VideoStream
+from castline.records import Probe, VideoStream
 
 # Anchored, because titles are printed too. showinfo's pts_time has six digits only, which is 10 ms
 # from 1000 s on, so times are computed from the clock ticks.
@@ -80,79 +80,111 @@ def _display(match: re.Match[str]) -> Size:
     return (max(1, round(width * wide / high)) if wide and high else width), height
 
 
-def frames_arguments(
-    source: Any, video: VideoStream, folder: Path, interval_s: float, long_side: int, limits: Limits, end_s: float
-) -> Any:
-    """Output of the sampled frames, scaled as the size that was probed asks for."""
-    chain = [
-        _ONWARD,
-        sampling.select_filter(interval_s, limits.max_frames),
-        "showinfo=checksum=0",
-        *_picture(video, (video.width, video.height), long_side),
-    ]
-    return _jpegs(source[str(video.index)], folder, chain, end_s)
+@dataclass
+class Recipe:
+    """How one media is to be decoded; makes the argument lists.
 
+    Attributes:
+        folder: where the JPEG files go.
+        end_s: nothing is decoded after it.
+        keyframes: decode keyframes alone.
+    """
 
-def other_sizes_arguments(
-    source: Any, video: VideoStream, folder: Path, sizes: Mapping[Size, Sequence[int]], long_side: int, end_s: float
-) -> Any:
-    """One output for each other size that the picture took on, of the frames at these times (ms) alone."""
-    outputs = []
-    for size, times in sizes.items():
-        # ffmpeg's names are rounded to a millisecond, and no two frames wanted are within two of them.
-        wanted = "+".join(f"between(t,{(time - 0.6) / 1000:.4f},{(time + 0.6) / 1000:.4f})" for time in times)
-        chain = [_ONWARD, f"select='{wanted}'", *_picture(video, size, long_side)]
-        outputs.append(_jpegs(source[str(video.index)], folder, chain, end_s))
-    return ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
+    path: Path
+    probed: Probe
+    limits: Limits
+    folder: Path
+    interval_s: float
+    long_side: int
+    end_s: float
+    keyframes: bool = False
 
+    def arguments(self, kinds: Sequence[str]) -> list[str]:
+        """argv that reads the media once for ``video``, ``audio`` or both."""
+        source = self._source()
+        outputs = [self._frames(source) if kind == "video" else self._sound(source) for kind in kinds]
+        return arguments(ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0], self.limits)
 
-def _picture(video: VideoStream, size: Size, long_side: int) -> list[str]:
-    width, height = sampling.scaled_size(*size, long_side)
-    return [
-        f"scale={width}:{height}:out_range={'tv' if video.hdr else 'full'}",
-        *([_TONE_MAP, "scale=out_range=full"] if video.hdr else []),
-        "setsar=1",
-        "mpdecimate",
-        "format=yuvj420p",
-    ]
+    def other_sizes(self, sizes: Mapping[Size, Sequence[int]]) -> list[str]:
+        """argv with one output for each other size that the picture took on, of the frames at these times (ms)."""
+        source = self._source()
+        outputs = []
+        for size, times in sizes.items():
+            # ffmpeg's names are rounded to a millisecond, and no two frames wanted are within two of them.
+            wanted = "+".join(f"between(t,{(time - 0.6) / 1000:.4f},{(time + 0.6) / 1000:.4f})" for time in times)
+            outputs.append(self._jpegs(source, size, [f"select='{wanted}'"]))
+        return arguments(ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0], self.limits)
 
+    @property
+    def _own_clock(self) -> bool:
+        """Whether the file's start is subtracted here, and not by ffmpeg.
 
-def _jpegs(stream: Any, folder: Path, chain: list[str], end_s: float) -> Any:
-    return stream.output(
-        str(folder / "%09d.jpg"),
-        format="image2",
-        vf=",".join(chain),
-        vcodec="mjpeg",
-        fps_mode="passthrough",
-        enc_time_base="1:1000",
-        frame_pts=1,
-        atomic_writing=1,
-        t=end_s,
-        **{"q:v": _JPEG_QUALITY},
-    )
+        Of Matroska, ffmpeg finds a video's start only by decoding, and of keyframes alone it does not.
+        """
+        return self.keyframes and "matroska" in self.probed.container
 
+    def _source(self) -> Any:
+        return open_input(
+            self.path,
+            self.limits,
+            joined=self.probed.joined,
+            **({"skip_frame": "nokey"} if self.keyframes else {}),
+            **({"copyts": None} if self._own_clock else {}),
+        )
 
-def sound_arguments(source: Any, audio: AudioStream, end_s: float) -> Any:
-    """Output of the sound: 16 kHz, one or two channels of 32-bit float, with the decoder's times."""
-    before = mix_filter(audio)
-    return source[str(audio.index)].output(
-        "pipe:1",
-        format="matroska",
-        acodec="pcm_f32le",
-        ar=SAMPLE_RATE,
-        ac=output_channels(audio),
-        output_ts_offset=SHIFT_S,
-        avoid_negative_ts="disabled",
-        t=end_s,
-        **({"af": before} if before else {}),
-    )
+    def _frames(self, source: Any) -> Any:
+        """Output of the sampled frames, scaled as the size that was probed asks for."""
+        video = self._video
+        chosen = [sampling.select_filter(self.interval_s, self.limits.max_frames), "showinfo=checksum=0"]
+        return self._jpegs(source, (video.width, video.height), chosen)
 
+    @property
+    def _video(self) -> VideoStream:
+        assert self.probed.video is not None  # noqa: S101 - for the type checker: the caller checked
+        return self.probed.video
 
-def decode_arguments(path: Path, limits: Limits, outputs: Any, *, keyframes: bool, joined: bool) -> list[str]:
-    """argv that reads the media once for all outputs; ``outputs`` makes them of an input node."""
-    source = open_input(path, limits, joined=joined, **({"skip_frame": "nokey"} if keyframes else {}))
-    made = outputs(source)
-    return arguments(ffmpeg.merge_outputs(*made) if len(made) > 1 else made[0], limits)
+    def _jpegs(self, source: Any, size: Size, chosen: list[str]) -> Any:
+        video = self._video
+        width, height = sampling.scaled_size(*size, self.long_side)
+        chain = [
+            *([f"setpts='PTS-({self.probed.start_s:.6f})/TB'"] if self._own_clock else []),
+            _ONWARD,
+            *chosen,
+            f"scale={width}:{height}:out_range={'tv' if video.hdr else 'full'}",
+            *([_TONE_MAP, "scale=out_range=full"] if video.hdr else []),
+            "setsar=1",
+            "mpdecimate",
+            "format=yuvj420p",
+        ]
+        return source[str(video.index)].output(
+            str(self.folder / "%09d.jpg"),
+            format="image2",
+            vf=",".join(chain),
+            vcodec="mjpeg",
+            fps_mode="passthrough",
+            enc_time_base="1:1000",
+            frame_pts=1,
+            atomic_writing=1,
+            t=self.end_s,
+            **{"q:v": _JPEG_QUALITY},
+        )
+
+    def _sound(self, source: Any) -> Any:
+        """Output of the sound: 16 kHz, one or two channels of 32-bit float, with the decoder's times."""
+        audio = self.probed.audio
+        assert audio is not None  # noqa: S101 - for the type checker: the caller checked
+        before = mix_filter(audio)
+        return source[str(audio.index)].output(
+            "pipe:1",
+            format="matroska",
+            acodec="pcm_f32le",
+            ar=SAMPLE_RATE,
+            ac=output_channels(audio),
+            output_ts_offset=SHIFT_S - (self.probed.start_s if self._own_clock else 0),
+            avoid_negative_ts="disabled",
+            t=self.end_s,
+            **({"af": before} if before else {}),
+        )
 
 
 def kinds_of(probed: Probe) -> tuple[str, ...]:

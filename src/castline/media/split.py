@@ -10,23 +10,15 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from castline.errors import CastlineError, FfmpegTimeout, MediaTooLarge, ResourceError, UndecodableMedia
 from castline.media import sampling
-from castline.media.decode import (
-    Sampled,
-    Size,
-    decode_arguments,
-    frames_arguments,
-    kinds_of,
-    other_sizes_arguments,
-    sound_arguments,
-)
+from castline.media.decode import Recipe, Sampled, Size, kinds_of
 from castline.media.ffmpeg import Ffmpeg, Limits, explain
 from castline.media.mixing import output_channels
 from castline.media.notices import Told, notices
@@ -122,19 +114,17 @@ class _Decode:
         folder: Path,
         end_s: float,
     ) -> None:
-        self._path, self._probed, self._options, self._limits = path, probed, options, limits
-        self._summary, self._folder, self._end_s = summary, folder, end_s
+        self._probed, self._options, self._limits, self._summary = probed, options, limits, summary
         self._told = Told()
-        self._interval_s = sampling.affordable(options.interval_s, probed.duration_s, limits)
-        self._sampled = Sampled(self._interval_s)
+        self._interval_s = interval_s = sampling.affordable(options.interval_s, probed.duration_s, limits)
+        self._recipe = Recipe(path, probed, limits, folder, interval_s, options.long_side, end_s)
+        self._sampled = Sampled(interval_s)
         self._other_size = False
         per_unit = max(options.frames_per_unit, -(-self._expected() // limits.max_units))
         self._watch = FrameWatch(folder, per_unit, self._wanted)
-        self._audio = (
-            AudioReader(output_channels(probed.audio), options.chunk_s, end_s, limits.max_units)
-            if probed.audio
-            else None
-        )
+        self._audio: AudioReader | None = None
+        if probed.audio:
+            self._audio = AudioReader(output_channels(probed.audio), options.chunk_s, end_s, limits.max_units)
 
     def _expected(self) -> int:
         """Frames there may be."""
@@ -144,9 +134,16 @@ class _Decode:
     def run(self) -> Iterator[Piece]:
         video = self._probed.video
         if video:
-            asked = self._options.sampling
-            mode = sampling.choose(asked, self._interval_s, self._path, video, self._limits, joined=self._probed.joined)
-            self._summary.sampling = "keyframes" if mode == "keyframes" else "interval"
+            mode = sampling.choose(
+                self._options.sampling,
+                self._interval_s,
+                self._recipe.path,
+                video,
+                self._limits,
+                joined=self._probed.joined,
+            )
+            self._recipe.keyframes = mode == "keyframes"
+            self._summary.sampling = "keyframes" if self._recipe.keyframes else "interval"
         kinds = kinds_of(self._probed)
         failures: dict[str, CastlineError] = {}
         failure = yield from self._through(kinds)
@@ -163,24 +160,9 @@ class _Decode:
 
     def _through(self, kinds: tuple[str, ...]) -> Pieces:
         """One process for these kinds."""
-        keyframes = self._summary.sampling == "keyframes" and "video" in kinds
-        argv = self._arguments(lambda source: self._outputs(source, kinds), keyframes=keyframes)
+        keyframes = self._recipe.keyframes and "video" in kinds
+        argv = replace(self._recipe, keyframes=keyframes).arguments(kinds)
         return (yield from self._process(argv, sound="audio" in kinds))
-
-    def _arguments(self, outputs: Callable[[Any], list[Any]], *, keyframes: bool) -> list[str]:
-        return decode_arguments(self._path, self._limits, outputs, keyframes=keyframes, joined=self._probed.joined)
-
-    def _outputs(self, source: Any, kinds: tuple[str, ...]) -> list[Any]:
-        outputs = []
-        video, audio = self._probed.video, self._probed.audio
-        if video and "video" in kinds:
-            long_side = self._options.long_side
-            outputs.append(
-                frames_arguments(source, video, self._folder, self._interval_s, long_side, self._limits, self._end_s)
-            )
-        if audio and "audio" in kinds:
-            outputs.append(sound_arguments(source, audio, self._end_s))
-        return outputs
 
     def _process(self, argv: list[str], *, sound: bool) -> Pieces:
         audio = self._audio if sound else None
@@ -225,19 +207,12 @@ class _Decode:
 
     def _other_sizes(self, found: dict[Size, list[int]]) -> Iterator[Piece]:
         """Frames that changed their size while recording, in a second decode, each scaled by its own."""
-        video = self._probed.video
-        assert video is not None  # noqa: S101 - for the type checker: there were frames
         yield from self._take(self._watch.rest(), [])
         most = sorted(found.items(), key=lambda item: -len(item[1]))[:_OTHER_SIZES]
         sizes = {size: times[:_OTHER_FRAMES] for size, times in most}
         self._told.left_out = sum(map(len, found.values())) - sum(map(len, sizes.values()))
         self._other_size = True
-        side, end_s = self._options.long_side, self._end_s
-        argv = self._arguments(
-            lambda source: [other_sizes_arguments(source, video, self._folder, sizes, side, end_s)],
-            keyframes=self._summary.sampling == "keyframes",
-        )
-        failure = yield from self._process(argv, sound=False)
+        failure = yield from self._process(self._recipe.other_sizes(sizes), sound=False)
         if failure:
             self._told.other_sizes = failure
 
@@ -253,7 +228,7 @@ class _Decode:
         if not (summary.frame_units or summary.audio_units):
             raise next(iter(failures.values()), UndecodableMedia("nothing could be decoded", detail=told.log))
         summary.error = _named(failures, probed)
-        summary.warnings += notices(probed, self._options, self._limits, told, summary, self._end_s)
+        summary.warnings += notices(probed, self._options, self._limits, told, summary, self._recipe.end_s)
 
 
 def _nap() -> list[AudioPiece]:
