@@ -149,7 +149,7 @@ def test_a_gap_of_hours_is_kept_in_time_and_not_in_bytes(
     assert found.summary.duration_s(found.probed) == pytest.approx(28804, abs=0.1)
 
 
-@pytest.mark.parametrize("container", ["mkv", "mp4", "ts", "avi", "flv"])
+@pytest.mark.parametrize("container", ["mkv", "mp4", "ts", "flv"])
 def test_keyframes_are_on_the_same_clock_as_all_frames(
     container: str, ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:

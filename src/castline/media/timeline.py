@@ -18,6 +18,7 @@ from castline.media.chunks import SAMPLE_RATE
 #: Added to all times on the way, because Matroska has none before zero.
 SHIFT_S = 1000
 _SEGMENT, _CLUSTER, _TIMESTAMP, _SIMPLE_BLOCK = 0x18538067, 0x1F43B675, 0xE7, 0xA3
+_MOST_BYTES = 1 << 26  # of one element
 _JITTER = SAMPLE_RATE // 10  # clocks of containers are rounded; less than this is no gap
 
 
@@ -39,14 +40,15 @@ def read_packets(stream: IO[bytes], channels: int) -> Iterator[Packet]:
         identifier, size = header
         if identifier in (_SEGMENT, _CLUSTER):
             continue  # what is inside follows
-        body = stream.read(size)
+        body = stream.read(size) if size <= _MOST_BYTES else b""
         if len(body) < size:
             return
         if identifier == _TIMESTAMP:
             cluster_ms = int.from_bytes(body, "big")
         elif identifier == _SIMPLE_BLOCK:  # one byte of track, two of time, one of flags, the samples
             time_ms = cluster_ms + int.from_bytes(body[1:3], "big", signed=True)
-            samples = np.frombuffer(body, "<f4", offset=4).reshape(-1, channels)
+            whole = max(len(body) - 4, 0) // (4 * channels)
+            samples = np.frombuffer(body[4 : 4 + whole * 4 * channels], "<f4").reshape(-1, channels)
             yield Packet(time_ms / 1000 - SHIFT_S, samples)
 
 
