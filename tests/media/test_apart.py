@@ -48,8 +48,8 @@ def test_a_decoder_that_crashes_takes_only_its_own(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "film.mkv"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=6", "-f", "lavfi", "-i", "sine=duration=6", "-c:a", "pcm_s16le",
-           *_X264, path)  # fmt: skip
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=6")
+    ffmpeg(*picture, "-f", "lavfi", "-i", "sine=duration=6", "-c:a", "pcm_s16le", *_X264, path)
     found = split_all(path, _breaking(limits, tmp_path, breaks), sampling="interval")
     assert found.summary.error
     assert found.summary.error.message.startswith(f"the {word} could not all be decoded: ffmpeg crashed")

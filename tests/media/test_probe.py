@@ -216,6 +216,35 @@ def test_what_is_no_media_says_so_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"GIF89a\x01\x00", "a GIF picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(8) + b"IHDR", "a PNG picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(25) + b"acTL", "an animated PNG picture"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "a JPEG picture"),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "a WebP picture"),
+        (b"\x00\x00\x00\x18ftypheic", "a HEIF or AVIF picture"),
+        (b"BM\x36\x00\x0c\x00\x00\x00\x00\x00", "a BMP picture"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG picture"),
+        (b'<?xml version="1.0"?>\n<!-- made by hand -->\n<svg/>', "an SVG picture"),
+        (b"\xef\xbb\xbf<!DOCTYPE html><html>", "a web page"),
+        (b"<HTML><head>", "a web page"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "an answer that says AccessDenied"),
+    ],
+)
+def test_what_has_another_s_name_is_called_what_it_is(
+    content: bytes, words: str, limits: Limits, tmp_path: Path
+) -> None:
+    path = tmp_path / "named.mp4"
+    path.write_bytes(content)
+    with pytest.raises(NotMedia, match=words) as caught:
+        probe(path, limits)
+    assert "\n" not in caught.value.message
+
+
 def test_real_files_are_read_as_they_were_made(odd_media: dict[str, Path], limits: Limits) -> None:
     both = probe(odd_media["both.mp4"], limits)
     assert both.duration_s == pytest.approx(2, abs=0.1)
