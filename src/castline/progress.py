@@ -9,7 +9,7 @@ from typing import Literal
 from castline import keys
 from castline.records import Result, Source
 from castline.settings import Settings
-from castline.stages.complete import current_run, finished, written_parts
+from castline.stages.sets import current_run, finished, written_parts
 from castline.storage.base import ObjectStore
 
 State = Literal["waiting", "splitting", "analysing", "complete", "partial", "failed"]

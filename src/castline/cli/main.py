@@ -21,7 +21,7 @@ from castline.cli.run import run_media
 from castline.cli.transfer import download_media, download_result, download_results, media_files, upload
 from castline.progress import Lookout, progress_of
 from castline.settings import settings
-from castline.stages.complete import read_result
+from castline.stages.common import read_result
 from castline.stages.request import uploaded_media
 
 app = typer.Typer(
@@ -37,6 +37,8 @@ app.add_typer(evaluation.app, name="eval")
 
 app.command("redrive")(operations.redrive_command)
 app.command("reconcile")(operations.reconcile_command)
+app.command("rerun")(operations.rerun_command)
+app.command("delete")(operations.delete_command)
 app.command("cost")(operations.cost_command)
 
 Endpoint = Annotated[

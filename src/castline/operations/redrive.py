@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from castline import keys
+from castline.errors import OUT_OF_RETRIES
 from castline.events import InvocationFailed, invocations_failed, objects_created
 from castline.operations.reconcile import send
 from castline.records import Manifest
 from castline.settings import Settings
-from castline.stages.failure import OUT_OF_RETRIES
 from castline.storage.base import ObjectStore
 
 _BATCH = 10  # SQS's limit of messages per call

@@ -15,7 +15,8 @@ from castline.people.photos import enrol
 from castline.people.pictures import MOST, Picture, problem_of
 from castline.records import AudioPart, Face, FramesPart, Part, Person, Result
 from castline.settings import Settings
-from castline.stages.complete import read_result, written_parts
+from castline.stages.common import read_result
+from castline.stages.sets import written_parts
 from castline.storage.base import ObjectStore
 
 _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)

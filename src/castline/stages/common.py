@@ -7,10 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from aws_lambda_powertools import Logger
+from pydantic import ValidationError
+
+from castline import keys
 from castline.errors import DiskFull, MediaTooLarge, NotMedia
-from castline.records import Source, Usage
+from castline.records import Result, Source, Usage
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+
+logger = Logger(child=True)
 
 
 def download(source: Source, path: Path, store: ObjectStore, settings: Settings) -> bool:
@@ -29,6 +35,18 @@ def download(source: Source, path: Path, store: ObjectStore, settings: Settings)
         return store.download(source.bucket, source, path)
     except OSError as error:
         raise DiskFull(f"no room for {source.size / 1e6:.0f} MB on the temporary disk: {error}") from error
+
+
+def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:
+    """The newest published result of a media; None also for one that another version of Castline wrote."""
+    body = store.get(settings.output_bucket, keys.result_key(media))
+    if body is None:
+        return None
+    try:
+        return Result.from_json(body)
+    except ValidationError:
+        logger.warning("a result of another version was left aside", media=media)
+        return None
 
 
 class Stopwatch:

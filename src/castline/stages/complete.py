@@ -1,172 +1,190 @@
 """The last one out assembles: is the set of parts complete, and if so, what does the run say?
 
-Needs no lock and no database. S3 is strongly consistent, so whoever writes the last piece (a part,
-an error part or the manifest) sees all others; assembly is deterministic, so if two see it, they
-write the same bytes.
+Needs no lock and no database. S3 is strongly consistent, so whoever writes the last piece (a part, an error part or
+the manifest) sees all others. Whoever assembles looks at the published result *before* it reads anything else, and
+may only replace exactly that one: if somebody published meanwhile, everything is read again. So a result never goes
+back to fewer parts, an older upload, or names of before.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from dataclasses import dataclass
 
 from aws_lambda_powertools import Logger
 from pydantic import TypeAdapter, ValidationError
 
 from castline import keys, metrics
 from castline.assembly import Assembly, assemble, main_embedder
-from castline.gallery import PhotoEmbedder, load_gallery
-from castline.records import AudioPart, ErrorPart, FramesPart, Manifest, Part, Result, Source
-from castline.report import render_views
+from castline.errors import StorageError
+from castline.gallery import PhotoEmbedder, fingerprint_now, load_gallery
+from castline.records import AudioPart, ErrorPart, FramesPart, Manifest, Part, Result
 from castline.settings import Settings
-from castline.stages.request import read_request, read_source
+from castline.stages.common import read_result
+from castline.stages.publish import publish
+from castline.stages.removal import discard_run
+from castline.stages.request import read_source
+from castline.stages.sets import read_manifest, written_parts
 from castline.storage.base import ObjectStore
 
 logger = Logger(child=True)
 
 _READS = 8  # at once
+_TRIES = 20  # somebody else published in between each time
 _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
+_RANK = ("failed", "partial", "complete")
+
+Remake = Callable[[keys.UnitId], object]
+"""Makes the part of a unit again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembler:
+    """Attributes:
+    embed_photo: how to embed gallery photos that have no embedding yet; None where no model is.
+    remake: what to do about a part that cannot be read; None leaves it to `reconcile`.
+    """
+
+    store: ObjectStore
+    settings: Settings
+    embed_photo: PhotoEmbedder | None = None
+    remake: Remake | None = None
+
+    def complete(self, media: str, run: str) -> bool:
+        """Publish a run if its set of parts is complete, it is the one to be shown, and nobody else did.
+
+        Returns:
+            Whether the run has ended, be it that it was replaced or deleted meanwhile.
+
+        Raises:
+            StorageError: somebody else published again and again.
+        """
+        for _ in range(_TRIES):
+            ended = self._try(media, run)
+            if ended is not None:
+                return ended
+        raise StorageError(f"the result of {media} was replaced {_TRIES} times while it was being published")
+
+    def _try(self, media: str, run: str) -> bool | None:
+        """As `complete`; None if somebody else was faster, or a part had to be made again."""
+        store, settings = self.store, self.settings
+        shown = store.head(settings.output_bucket, keys.result_key(media))  # before all that it will be made of
+        manifest = read_manifest(media, run, store, settings)
+        if manifest is None:
+            self._tidy(media, run)
+            return False
+        done, failed = written_parts(media, run, store, settings)
+        names = {unit.name for unit in manifest.units}
+        if names - done.keys() - failed.keys():
+            return False
+        published = read_result(media, store, settings)
+        if published is None or published.run != run:
+            current = read_source(manifest.source.bucket, media, store)
+            if current is None:
+                logger.info("deleted before it was published; removed", media=media, run=run)
+                discard_run(media, run, store, settings)
+                return True
+            if current.identity != manifest.source.identity:
+                logger.info("a newer upload took this media over; not published", media=media, run=run)
+                if published is None:
+                    return True
+                # An attempt before this one may have written views of this run beside the other's result.
+                return None if self._try(media, published.run) is None else True
+        assembly = self._assemble(manifest, names, done, failed)
+        if assembly is None:
+            return None if self.remake else False
+        if published and _worse(assembly.result, published):
+            logger.info("a better result of this run is published; kept", media=media, run=run)
+            return True
+        first = _keep_manifest(manifest, store, settings)
+        if not publish(assembly, shown, store, settings):
+            return None
+        if (published is None or published.run != run) and store.head(manifest.source.bucket, media) is None:
+            logger.info("deleted while it was being published; removed", media=media, run=run)
+            discard_run(media, run, store, settings)
+            return True
+        if first:  # of those who saw the full set, and of later bindings of names, one pays
+            _count(assembly.result)
+        known = assembly.result.gallery
+        if known is not None and fingerprint_now(store, settings.gallery_bucket) != known:
+            return None  # whoever enrolled somebody meanwhile found no result to bind anew
+        return True
+
+    def _tidy(self, media: str, run: str) -> None:
+        """A run without a manifest is still being split, or its upload was deleted meanwhile."""
+        if self.store.head(self.settings.input_bucket, media) is None:
+            published = read_result(media, self.store, self.settings)
+            if published is None or published.run != run:
+                discard_run(media, run, self.store, self.settings)
+
+    def _assemble(
+        self, manifest: Manifest, names: set[str], done: dict[str, keys.UnitId], failed: dict[str, keys.UnitId]
+    ) -> Assembly | None:
+        """None if a part could not be read; it is removed, and made again."""
+        store, settings = self.store, self.settings
+        parts: dict[str, FramesPart | AudioPart] = {}
+        errors: dict[str, ErrorPart] = {}
+        damaged = []
+        wanted = [unit for name, unit in (done | failed).items() if name in names]
+        bodies = _read_all([unit.part_key if unit.name in done else unit.error_key for unit in wanted], store, settings)
+        for unit, body in zip(wanted, bodies, strict=True):
+            try:
+                if unit.name in done:
+                    parts[unit.name] = _PART.validate_json(body or b"")
+                else:
+                    errors[unit.name] = ErrorPart.from_json(body or b"")
+            except ValidationError as error:
+                logger.error("a part cannot be read; it is made again", unit=unit.name, detail=str(error)[:2000])
+                damaged.append(unit)
+        for unit in damaged:
+            store.delete(settings.output_bucket, [unit.part_key if unit.name in done else unit.error_key])
+            if self.remake:
+                self.remake(unit)
+        if damaged:
+            return None
+        with_faces = [part for part in parts.values() if isinstance(part, FramesPart)]
+        model = main_embedder(with_faces) if any(frame.faces for part in with_faces for frame in part.frames) else None
+        loaded = load_gallery(store, settings.gallery_bucket, model, self.embed_photo) if model else None
+        return assemble(manifest, parts, errors, loaded.gallery if loaded else None, loaded.warnings if loaded else ())
 
 
 def complete_run(
-    media: str, run: str, store: ObjectStore, settings: Settings, embed_photo: PhotoEmbedder | None = None
-) -> bool:
-    """Assemble and publish a run if its set of parts is complete.
-
-    Args:
-        embed_photo: how to embed gallery photos that have no embedding yet; None where no model is.
-
-    Returns:
-        Whether the run was complete.
-    """
-    manifest_key = keys.manifest_key(media, run)
-    # The copy beside the parts outlives stage 1, so that names can be bound anew after its objects expired.
-    body = store.get(settings.stage1_bucket, manifest_key) or store.get(settings.output_bucket, manifest_key)
-    if body is None:
-        return False
-    manifest = Manifest.from_json(body)
-    names = {unit.name for unit in manifest.units}
-    done, failed = written_parts(media, run, store, settings)
-    if names - done.keys() - failed.keys():
-        return False
-    assembly = _assemble(manifest, names, done, failed, store, settings, embed_photo)
-    if _superseded(manifest, store):
-        logger.info("a newer upload took this media over; not published", media=media, run=run)
-        return True
-    first = store.put(settings.output_bucket, manifest_key, body, if_absent=True)
-    publish(assembly, store, settings)
-    if first:  # of those who saw the full set, and of later bindings of names, one pays
-        metrics.record("Media")
-        metrics.record("CostUSD", assembly.result.processing.cost.usd)
-        if assembly.result.status == "failed":
-            metrics.record("Failures")
-    return True
-
-
-def written_parts(
-    media: str, run: str, store: ObjectStore, settings: Settings
-) -> tuple[dict[str, keys.UnitId], dict[str, keys.UnitId]]:
-    """Units by name that have a part, and units that have an error part only."""
-    done: dict[str, keys.UnitId] = {}
-    failed: dict[str, keys.UnitId] = {}
-    for info in store.find(settings.output_bucket, keys.parts_prefix(media, run)):
-        parsed = keys.parse_part(info.key)
-        if parsed:
-            (failed if parsed[1] else done)[parsed[0].name] = parsed[0]
-    return done, {name: unit for name, unit in failed.items() if name not in done}
-
-
-def _assemble(
-    manifest: Manifest,
-    names: set[str],
-    done: dict[str, keys.UnitId],
-    failed: dict[str, keys.UnitId],
+    media: str,
+    run: str,
     store: ObjectStore,
     settings: Settings,
-    embed_photo: PhotoEmbedder | None,
-) -> Assembly:
-    bodies = _read_all([unit.part_key for name, unit in done.items() if name in names], store, settings)
-    parts = {part.unit: part for part in map(_PART.validate_json, bodies)}
-    bodies = _read_all([unit.error_key for name, unit in failed.items() if name in names], store, settings)
-    errors = {error.unit: error for error in map(ErrorPart.from_json, bodies)}
-    with_faces = [part for part in parts.values() if isinstance(part, FramesPart)]
-    model = main_embedder(with_faces) if any(frame.faces for part in with_faces for frame in part.frames) else None
-    loaded = load_gallery(store, settings.gallery_bucket, model, embed_photo) if model else None
-    return assemble(manifest, parts, errors, loaded.gallery if loaded else None, loaded.warnings if loaded else ())
+    embed_photo: PhotoEmbedder | None = None,
+    remake: Remake | None = None,
+) -> bool:
+    """`Assembler.complete`, for whoever has one run only."""
+    return Assembler(store, settings, embed_photo, remake).complete(media, run)
 
 
-def _read_all(wanted: list[str], store: ObjectStore, settings: Settings) -> list[bytes]:
+def _read_all(wanted: list[str], store: ObjectStore, settings: Settings) -> list[bytes | None]:
     """Bodies of objects of the output bucket, several at a time: two hours of video have hundreds of parts."""
     with ThreadPoolExecutor(_READS) as pool:
-        found = pool.map(lambda key: store.get(settings.output_bucket, key), wanted)
-        return [body for body in found if body is not None]
+        return list(pool.map(lambda key: store.get(settings.output_bucket, key), wanted))
 
 
-def _superseded(manifest: Manifest, store: ObjectStore) -> bool:
-    current = read_source(manifest.source.bucket, manifest.source.key, store)
-    return current is not None and current.identity != manifest.source.identity
+def _keep_manifest(manifest: Manifest, store: ObjectStore, settings: Settings) -> bool:
+    """Keep the manifest beside the parts; whether this is the first time."""
+    key, body = keys.manifest_key(manifest.media, manifest.run), manifest.to_json()
+    first = store.put(settings.output_bucket, key, body, if_absent=True)
+    if not first and store.get(settings.output_bucket, key) != body:  # it was split again
+        store.put(settings.output_bucket, key, body)
+    return first
 
 
-def publish(assembly: Assembly, store: ObjectStore, settings: Settings) -> None:
-    """Write the result and its views; ``result.json`` last, because it is what people wait for."""
-    result = assembly.result
-    files = {**assembly.images, **render_views(result, assembly.images)}
-    crops = keys.result_key(result.media, "people/")
-    stale = [
-        info.key
-        for info in store.find(settings.output_bucket, crops)
-        if (name := info.key.removeprefix(f"{result.media}/")) not in files and keys.is_view(name)
-    ]
-    for name, body in sorted(files.items()):
-        _put_if_changed(store, settings.output_bucket, keys.result_key(result.media, name), body)
-    if stale:
-        store.delete(settings.output_bucket, stale)
-    _put_if_changed(store, settings.output_bucket, keys.result_key(result.media), result.to_json())
-    logger.info("assembled", media=result.media, run=result.run, status=result.status, people=len(result.people))
+def _worse(new: Result, published: Result) -> bool:
+    """Whether a result of the same run has less than what is published; parts expire, and failures stay."""
+    if new.run != published.run:
+        return False
+    return (_RANK.index(new.status), -len(new.failures)) < (_RANK.index(published.status), -len(published.failures))
 
 
-def _put_if_changed(store: ObjectStore, bucket: str, key: str, body: bytes) -> None:
-    # S3's ETag of a small object is its MD5 (not under KMS; then this only saves nothing).
-    current = store.head(bucket, key)
-    if current is None or current.etag != hashlib.md5(body, usedforsecurity=False).hexdigest():
-        store.put(bucket, key, body)
-
-
-def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:
-    """The newest published result of a media; None also for one that another version of Castline wrote."""
-    body = store.get(settings.output_bucket, keys.result_key(media))
-    if body is None:
-        return None
-    try:
-        return Result.from_json(body)
-    except ValidationError:
-        logger.warning("a result of another version was left aside", media=media)
-        return None
-
-
-def current_run(source: Source, store: ObjectStore, settings: Settings) -> tuple[str, Manifest | None]:
-    """The run of the current upload of a media, and its manifest if it is split.
-
-    Found by what was split rather than by these settings alone: the splitter may have run with others.
-    """
-    expected = read_request(source, store, settings).run
-    likely = keys.manifest_key(source.key, expected)
-    others = (item.key for item in store.find(settings.stage1_bucket, f"{source.key}/") if item.key != likely)
-    for key in chain([likely], others):
-        parsed = keys.parse_manifest(key)
-        body = store.get(settings.stage1_bucket, key) if parsed and parsed[0] == source.key else None
-        if body is None:
-            continue
-        with contextlib.suppress(ValidationError):  # of another version of Castline
-            manifest = Manifest.from_json(body)
-            if manifest.source.identity == source.identity:
-                return manifest.run, manifest
-    return expected, None
-
-
-def finished(source: Source, store: ObjectStore, settings: Settings) -> Result | None:
-    """The published result of the current upload of a media."""
-    result = read_result(source.key, store, settings)
-    return result if result and result.source.identity == source.identity else None
+def _count(result: Result) -> None:
+    metrics.record("Media")
+    metrics.record("CostUSD", result.processing.cost.usd)
+    if result.status == "failed":
+        metrics.record("Failures")

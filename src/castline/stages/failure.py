@@ -7,18 +7,17 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from castline import keys, metrics
+from castline.errors import OUT_OF_RETRIES
 from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed, objects_created
 from castline.records import ErrorPart, Failure, Manifest, Usage
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.complete import complete_run
 from castline.stages.request import read_request, source_of
+from castline.stages.sets import parse_manifest, read_error, split_again
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="failure-recorder")
-
-#: Code of what was given up; running it again may succeed.
-OUT_OF_RETRIES = "retries_exhausted"
 
 
 def failure_event(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
@@ -57,7 +56,9 @@ def _record(
     if item.bucket != settings.stage1_bucket or unit is None:
         return keys.parse_manifest(item.key)
     metrics.record("Failures")
-    store.put(settings.output_bucket, unit.error_key, ErrorPart(unit=unit.name, error=failure).to_json())
+    before = read_error(unit, store, settings)
+    part = ErrorPart(unit=unit.name, error=failure, attempt=before.attempt + 1 if before else 1)
+    store.put(settings.output_bucket, unit.error_key, part.to_json())
     return unit.media, unit.run
 
 
@@ -68,6 +69,11 @@ def _record_split(
     if source is None:
         return None
     request = read_request(source, store, settings)
+    manifest_key = keys.manifest_key(source.key, request.run)
+    before = store.get(settings.stage1_bucket, manifest_key)
+    done = parse_manifest(before, source.key) if before is not None else None
+    if done and not split_again(done, store, settings):
+        return source.key, request.run
     manifest = Manifest(
         run=request.run,
         source=source,
@@ -75,8 +81,10 @@ def _record_split(
         probe=None,
         units=(),
         error=failure,
+        attempt=done.attempt + 1 if done else 1,
         usage=Usage(stage="split", seconds=0.0, memory_mb=settings.memory_mb),
     )
-    manifest_key = keys.manifest_key(source.key, request.run)
-    store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=True)
+    if done and done.error:  # what the attempt before could decode is worth more than nothing
+        manifest = done.model_copy(update={"attempt": manifest.attempt})
+    store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=before is None)
     return source.key, request.run

@@ -19,8 +19,10 @@ from castline.records import Failure, Manifest, Probe
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import Announce, announcer
-from castline.stages.common import Stopwatch, download
+from castline.stages.common import Stopwatch, download, read_result
+from castline.stages.removal import discard_run
 from castline.stages.request import Request, read_request, source_of
+from castline.stages.sets import parse_manifest, split_again
 from castline.stages.steps import run_step
 from castline.storage.base import ObjectStore
 
@@ -78,8 +80,10 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     if len(manifest_key.encode()) > keys.MAX_KEY_BYTES:
         logger.error("the key is so long that S3 takes no result beside it, ignored")
         return None
-    if done := store.get(settings.stage1_bucket, manifest_key):
-        if _publish_again(done, media, run, manifest_key, store, settings):
+    before = store.get(settings.stage1_bucket, manifest_key)
+    done = parse_manifest(before, media) if before is not None else None
+    if done and before and not split_again(done, store, settings):
+        if _publish_again(before, media, run, manifest_key, store, settings):
             announce(manifest_key)
         return None
     watch = Stopwatch("split", settings)
@@ -119,9 +123,14 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
         units=summary.units(),
         warnings=tuple(summary.warnings),
         error=Failure.of(failure) if failure else None,
+        attempt=done.attempt + 1 if done else 1,
         usage=watch.usage(),
     )
-    store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=True)
+    store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=before is None)
+    if store.head(source.bucket, media) is None:
+        logger.info("deleted while it was being split; removed")
+        discard_run(media, run, store, settings)
+        return None
     announce(manifest_key)
     metrics.record("SplitSeconds", manifest.usage.seconds)
     logger.info("split", units=len(manifest.units), seconds=manifest.usage.seconds)
@@ -136,8 +145,6 @@ def _publish_again(
     Writing the manifest once more asks stage 2 whether the run is complete, and that publishes it. While the
     run is being analysed, it only says that it is not.
     """
-    from castline.stages.complete import read_result  # stage 1 rarely needs what assembles
-
     published = read_result(media, store, settings)
     if published and published.run == run:
         logger.info("already split and published, ignored")
