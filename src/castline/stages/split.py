@@ -19,7 +19,7 @@ from castline.records import Failure, Manifest, Probe
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import Announce, announcer
-from castline.stages.common import Stopwatch, download, read_result
+from castline.stages.common import Stopwatch, download, read_result, time_to_decode
 from castline.stages.removal import discard_run
 from castline.stages.request import Request, read_request, source_of
 from castline.stages.sets import parse_manifest, split_again
@@ -28,9 +28,6 @@ from castline.storage.base import ObjectStore
 
 logger = Logger(service="video-splitting")
 
-# A decode that takes too long ends in time to keep what it gave: Lambda would kill it, and everything with it.
-_CLOSING_S = 45.0  # for the last uploads and the manifest
-_LEAST_S = 10.0
 _UPLOADS = 4  # at once; decoding is the bottleneck, uploads must only not hold it up
 _BACKLOG = 16  # units waiting for upload before decoding waits; bounds memory
 
@@ -87,7 +84,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
             announce(manifest_key)
         return None
     watch = Stopwatch("split", settings)
-    limits = Limits.of(settings, max(settings.timeout_s - _CLOSING_S, _LEAST_S))
+    limits = Limits.of(settings, time_to_decode(settings))
     summary = SplitSummary()
     probed: Probe | None = None
     failure: CastlineError | None = None
