@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,7 +16,9 @@ import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.markup import escape
 
+from castline import keys
 from castline.errors import CastlineError, LocalStackError, OptionsError
 from castline.settings import Settings, settings
 from castline.storage import S3Store
@@ -50,7 +53,7 @@ def friendly_errors() -> Iterator[None]:
     try:
         yield
     except CastlineError as error:
-        errors.print(f"[red]error[/] {error.message}", soft_wrap=True)
+        errors.print(f"[red]error[/] {escape(error.message)}", soft_wrap=True)
         if error.detail and os.environ.get("CASTLINE_DEBUG"):
             errors.print(error.detail, style="dim", markup=False)
         raise typer.Exit(2) from error
@@ -71,6 +74,12 @@ def refuse_classic(config: Settings) -> None:
         raise OptionsError(
             f"PIPELINE_PROFILE=classic keeps no results: the answers are the .txt objects of s3://{config.output_bucket}"
         )
+
+
+def say_left_out(paths: Iterable[Path]) -> None:
+    """Files in a folder of photos that are not enrolled."""
+    for path in paths:
+        console.print(f"  [yellow]left out[/]: {escape(str(path))}: {keys.UNREAD_PHOTO}", soft_wrap=True)
 
 
 def connect(endpoint_url: str | None = None) -> Connection:

@@ -10,12 +10,12 @@ from typing import Any
 
 from rich.markup import escape
 
-from castline.cli.connect import console, refuse_classic
+from castline.cli.connect import console, refuse_classic, say_left_out
 from castline.cli.render import print_result, relative, watch
 from castline.cli.transfer import download_result, media_files, place_media, upload
 from castline.errors import GalleryError, LocalStackError
 from castline.models.report import prepare
-from castline.people import add_photo, photos_in
+from castline.people import enrol, left_out, photos_in, picture_of
 from castline.progress import Lookout
 from castline.records import Result, Source
 from castline.settings import Settings, settings
@@ -117,8 +117,9 @@ def _enrol(gallery: Path | None, local: _Local) -> None:
     engines = Engines(local.settings)
     with console.status("enrolling people"):
         for folder in people:
-            for photo in photos_in([folder]):
-                add_photo(folder.name, photo, local.store, local.settings, lambda body: embed_photo(body, engines))
+            pictures = [picture_of(path, lambda body: embed_photo(body, engines)) for path in photos_in([folder])]
+            enrol(folder.name, pictures, local.store, local.settings)
+            say_left_out(left_out([folder]))
     console.print(f"  people known: {escape(', '.join(folder.name for folder in people))}")
 
 

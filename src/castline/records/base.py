@@ -14,6 +14,8 @@ Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 Sampling = Literal["auto", "interval", "keyframes"]
 Status = Literal["complete", "partial", "failed"]
+#: How far a face's looks can be trusted (``faces/grade.py``).
+Grade = Literal["clear", "poor", "useless"]
 Identity = Literal["known", "ambiguous", "unknown"]
 NoticeCode = Literal[
     "damaged_input",  # decoded as far as possible

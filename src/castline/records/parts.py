@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from castline.records.base import Box, Failure, Notice, Point, Record
+from castline.records.base import Box, Failure, Grade, Notice, Point, Record
 from castline.records.units import Usage
 
 
@@ -20,7 +20,7 @@ class Embedding(Record):
     data: str
 
     @classmethod
-    def of(cls, model: str, vector: NDArray[np.float32]) -> Embedding:
+    def of(cls, model: str, vector: NDArray[np.float32]) -> Self:
         return cls(model=model, data=base64.b64encode(vector.astype("<f4").tobytes()).decode())
 
     def vector(self) -> NDArray[np.float32]:
@@ -149,12 +149,19 @@ class ErrorPart(Record):
     attempt: int = 1
 
 
+class PhotoEmbedding(Embedding):
+    """Of the face that a photo is about, with its grade; a useless one is of no use in a gallery."""
+
+    grade: Grade = "clear"
+
+
 class KnownFace(Record):
     """One enrolled photo."""
 
     name: str
     photo: str
     embedding: Embedding
+    grade: Grade = "clear"
 
 
 class Gallery(Record):
