@@ -135,7 +135,7 @@ def _sampled(path: Path, settings: Settings) -> Iterator[dict[int, bytes]]:
         raise GalleryError(f"{path.name}: it has sound only, no picture")
     interval = max(_INTERVAL_S, (probed.duration_s or 0.0) / _MOST_FRAMES)
     options = Options(sampling="interval", interval_s=interval, long_side=_LONG_SIDE)
-    silent = probed.model_copy(update={"audio": None})
+    silent = probed.only("video")
     for piece in split(path, silent, options, limits, SplitSummary(), max_duration_s=settings.max_duration_s):
         if isinstance(piece, FramesPiece):
             with zipfile.ZipFile(io.BytesIO(piece.body)) as archive:

@@ -54,7 +54,7 @@ from castline.records.result import (
     json_schema,
     merge_ranges,
 )
-from castline.records.source import AudioStream, ObjectInfo, Options, Probe, Source, SpeechOptions, VideoStream
+from castline.records.source import AudioStream, ObjectInfo, Options, Probe, Source, SpeechOptions, Stream, VideoStream
 from castline.records.units import AudioUnit, Frame, FramesUnit, Manifest, Unit, Usage
 
 __all__ = [
@@ -102,6 +102,7 @@ __all__ = [
     "SpokenSegment",
     "StageTiming",
     "Status",
+    "Stream",
     "TimelineEntry",
     "Track",
     "Transcript",

@@ -46,12 +46,14 @@ class AudioUnit(_Unit):
     """Attributes:
     start_s, end_s: the piece of the media's timeline the chunk covers.
     hard_cut: the chunk ends in sound, because no silence was near the target length.
+    level_db: of its loudest second, dB below full scale; None in manifests of before.
     """
 
     kind: Literal["audio"] = "audio"
     start_s: float
     end_s: float
     hard_cut: bool = False
+    level_db: float | None = None
 
 
 Unit = Annotated[FramesUnit | AudioUnit, Field(discriminator="kind")]

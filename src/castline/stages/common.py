@@ -18,6 +18,9 @@ from castline.storage.base import ObjectStore
 
 logger = Logger(child=True)
 
+_CLOSING_S = 45.0  # for the last uploads and the manifest
+_LEAST_S = 10.0
+
 
 def download(source: Source, path: Path, store: ObjectStore, settings: Settings) -> bool:
     """Write exactly the upload that was looked at to a file; False when it is gone or replaced.
@@ -47,6 +50,14 @@ def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | 
     except ValidationError:
         logger.warning("a result of another version was left aside", media=media)
         return None
+
+
+def time_to_decode(settings: Settings) -> float:
+    """Seconds from the start of an invocation that all decoding may take.
+
+    A decode that takes too long ends in time to keep what it gave: Lambda would kill it, and everything with it.
+    """
+    return max(settings.timeout_s - _CLOSING_S, _LEAST_S)
 
 
 class Stopwatch:
