@@ -15,6 +15,8 @@ import typer
 from botocore.config import Config
 from rich.console import Console
 
+from castline.cli.shown import escape
+from castline.display import visible
 from castline.errors import CastlineError, LocalStackError, OptionsError
 from castline.settings import Settings, settings
 from castline.storage import S3Store
@@ -36,15 +38,20 @@ class Connection:
     client: Callable[[str], Any] = boto3.client
 
 
+def tell(line: str) -> None:
+    """One line about one object that could not be read; the others go on."""
+    errors.print(f"[yellow]left aside[/] {escape(line)}", soft_wrap=True)
+
+
 @contextlib.contextmanager
 def friendly_errors() -> Iterator[None]:
     """One readable line instead of a traceback; the detail with ``CASTLINE_DEBUG=1``."""
     try:
         yield
     except CastlineError as error:
-        errors.print(f"[red]error[/] {error.message}", soft_wrap=True)
+        errors.print(f"[red]error[/] {escape(error.message)}", soft_wrap=True)
         if error.detail and os.environ.get("CASTLINE_DEBUG"):
-            errors.print(error.detail, style="dim", markup=False)
+            errors.print(visible(error.detail, lines=True), style="dim", markup=False)
         raise typer.Exit(2) from error
 
 

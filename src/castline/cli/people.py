@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from castline import keys
 from castline import people as gallery
-from castline.cli.connect import Connection, connect, console, friendly_errors
+from castline.cli.connect import Connection, connect, console, friendly_errors, tell
+from castline.cli.shown import escape
 from castline.errors import GalleryError
 from castline.gallery import PhotoEmbedder
 from castline.stages.analyse import Engines, embed_photo
@@ -173,5 +173,5 @@ def _models(there: Connection) -> tuple[Engines, PhotoEmbedder]:
 
 def _tell_results(there: Connection, embed: PhotoEmbedder, *, everything: bool = False) -> None:
     with console.status("re-assembling results"):
-        written = list(gallery.reassemble(there.store, there.settings, embed, everything=everything))
+        written = list(gallery.reassemble(there.store, there.settings, embed, everything=everything, tell=tell))
     console.print(f"  {len(written)} result(s) brought up to date")

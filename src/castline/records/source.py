@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from castline.records.base import Record, Sampling
+from castline.records.base import Count, Number, Record, Sampling, Seconds
+
+MAX_FRAMES_PER_UNIT = 1000
 
 
 class SpeechOptions(Record):
@@ -24,7 +26,7 @@ class SpeechOptions(Record):
     language: str | None = Field(None, min_length=2, max_length=35)
     task: Literal["transcribe", "translate"] = "transcribe"
     prompt: str | None = Field(None, max_length=1000)
-    hotwords: tuple[str, ...] = Field((), max_length=100)
+    hotwords: tuple[Annotated[str, Field(max_length=200)], ...] = Field((), max_length=100)
     beam: int = Field(5, ge=1, le=20)
 
 
@@ -39,9 +41,9 @@ class Options(SpeechOptions):
     """
 
     sampling: Sampling = "auto"
-    interval_s: float = Field(1.0, gt=0)
+    interval_s: float = Field(1.0, ge=0.01, le=3600)
     long_side: int = Field(960, ge=64, le=4096)
-    frames_per_unit: int = Field(30, ge=1, le=1000)
+    frames_per_unit: int = Field(30, ge=1, le=MAX_FRAMES_PER_UNIT)
     chunk_s: float = Field(60.0, ge=10, le=600)
     detector: str = "auto"
     embedder: str = "auto"
@@ -61,7 +63,7 @@ class Source(Record):
     key: str
     etag: str
     version: str | None
-    size: int
+    size: Count
     sidecar: str | None = None
 
     @property
@@ -78,25 +80,34 @@ class VideoStream(Record):
     """
 
     codec: str
-    width: int
-    height: int
-    fps: float | None = None
+    width: Count
+    height: Count
+    fps: Number | None = None
     rotation: int = 0
 
 
 class AudioStream(Record):
     codec: str
-    sample_rate: int
-    channels: int
+    sample_rate: Count
+    channels: Count
 
 
 class Probe(Record):
-    """What the container says of itself, before any decoding."""
+    """What the container says of itself, before any decoding.
+
+    Attributes:
+        duration_s: at most 1e9; some containers claim more.
+    """
 
     container: str
-    duration_s: float | None
+    duration_s: Seconds | None
     video: VideoStream | None
     audio: AudioStream | None
+
+    @field_validator("duration_s", mode="before")
+    @classmethod
+    def _bounded(cls, value: float | None) -> float | None:
+        return min(value, 1e9) if isinstance(value, float) else value
 
 
 class ObjectInfo(Record):
@@ -107,7 +118,7 @@ class ObjectInfo(Record):
     """
 
     key: str
-    size: int
+    size: Count
     etag: str
     version: str | None = None
     last_modified: datetime | None = None

@@ -1,16 +1,38 @@
-"""What several stages need: the upload on disk, and a stopwatch for usage records."""
+"""What several stages need: one item after another, the upload on disk, and a stopwatch for usage records."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from castline.errors import DiskFull, MediaTooLarge, NotMedia
 from castline.records import Source, Usage
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def each(items: Iterable[T], do: Callable[[T], R]) -> list[R]:
+    """Do all items of an event: one that cannot be done keeps nobody else's from being done.
+
+    Raises:
+        Exception: what the first bad item raised, after the last item. The platform invokes again.
+    """
+    answers: list[R] = []
+    problem: Exception | None = None
+    for item in items:
+        try:
+            answers.append(do(item))
+        except Exception as error:
+            problem = problem or error
+    if problem:
+        raise problem
+    return answers
 
 
 def download(source: Source, path: Path, store: ObjectStore, settings: Settings) -> bool:

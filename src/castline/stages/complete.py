@@ -13,16 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 from aws_lambda_powertools import Logger
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from castline import keys, metrics
 from castline.assembly import Assembly, assemble, main_embedder
+from castline.errors import KeyLayoutError, UnreadableObject
 from castline.gallery import PhotoEmbedder, load_gallery
-from castline.records import AudioPart, ErrorPart, FramesPart, Manifest, Part, Result, Source
+from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Manifest, Part, Result, Source, Usage
 from castline.report import render_views
 from castline.settings import Settings
-from castline.stages.request import read_request, read_source
+from castline.stages.request import Request, read_request, read_source
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 logger = Logger(child=True)
 
@@ -40,13 +42,13 @@ def complete_run(
 
     Returns:
         Whether the run was complete.
+
+    Raises:
+        UnreadableObject: its manifest cannot be read. A part that cannot makes it ``partial``.
     """
-    manifest_key = keys.manifest_key(media, run)
-    # The copy beside the parts outlives stage 1, so that names can be bound anew after its objects expired.
-    body = store.get(settings.stage1_bucket, manifest_key) or store.get(settings.output_bucket, manifest_key)
-    if body is None:
+    manifest = read_manifest(media, run, store, settings)
+    if manifest is None:
         return False
-    manifest = Manifest.from_json(body)
     names = {unit.name for unit in manifest.units}
     done, failed = written_parts(media, run, store, settings)
     if names - done.keys() - failed.keys():
@@ -55,7 +57,8 @@ def complete_run(
     if _superseded(manifest, store):
         logger.info("a newer upload took this media over; not published", media=media, run=run)
         return True
-    first = store.put(settings.output_bucket, manifest_key, body, if_absent=True)
+    manifest_key = keys.manifest_key(media, run)
+    first = store.put(settings.output_bucket, manifest_key, manifest.to_json(), if_absent=True)
     publish(assembly, store, settings)
     if first:  # of those who saw the full set, and of later bindings of names, one pays
         metrics.record("Media")
@@ -63,6 +66,39 @@ def complete_run(
         if assembly.result.status == "failed":
             metrics.record("Failures")
     return True
+
+
+def read_manifest(media: str, run: str, store: ObjectStore, settings: Settings) -> Manifest | None:
+    """The manifest of a run; None while it is being split.
+
+    Raises:
+        UnreadableObject: it is there, and cannot be read.
+    """
+    key = keys.manifest_key(media, run)
+    problem: UnreadableObject | None = None
+    # The copy beside the parts outlives stage 1, so that names can be bound anew after its objects expired.
+    for bucket in (settings.stage1_bucket, settings.output_bucket):
+        try:
+            if manifest := read_object(Manifest, store, bucket, key):
+                return manifest
+        except UnreadableObject as error:
+            problem = problem or error
+    if problem:
+        raise problem
+    return None
+
+
+def failed_manifest(request: Request, failure: Failure, settings: Settings) -> Manifest:
+    """What stands for a media that could not be split."""
+    return Manifest(
+        run=request.run,
+        source=request.source,
+        options=request.options,
+        probe=None,
+        units=(),
+        error=failure,
+        usage=Usage(stage="split", seconds=0.0, memory_mb=settings.memory_mb),
+    )
 
 
 def written_parts(
@@ -87,21 +123,38 @@ def _assemble(
     settings: Settings,
     embed_photo: PhotoEmbedder | None,
 ) -> Assembly:
-    bodies = _read_all([unit.part_key for name, unit in done.items() if name in names], store, settings)
-    parts = {part.unit: part for part in map(_PART.validate_json, bodies)}
-    bodies = _read_all([unit.error_key for name, unit in failed.items() if name in names], store, settings)
-    errors = {error.unit: error for error in map(ErrorPart.from_json, bodies)}
+    units = [(unit, name in failed) for name, unit in (done | failed).items() if name in names]
+    with ThreadPoolExecutor(_READS) as pool:  # two hours of video have hundreds of parts
+        found = list(pool.map(lambda each: read_part(each[0], each[1], store, settings), units))
+    errors = {part.unit: part for part in found if isinstance(part, ErrorPart)}
+    parts = {part.unit: part for part in found if not isinstance(part, ErrorPart)}
     with_faces = [part for part in parts.values() if isinstance(part, FramesPart)]
     model = main_embedder(with_faces) if any(frame.faces for part in with_faces for frame in part.frames) else None
     loaded = load_gallery(store, settings.gallery_bucket, model, embed_photo) if model else None
     return assemble(manifest, parts, errors, loaded.gallery if loaded else None, loaded.warnings if loaded else ())
 
 
-def _read_all(wanted: list[str], store: ObjectStore, settings: Settings) -> list[bytes]:
-    """Bodies of objects of the output bucket, several at a time: two hours of video have hundreds of parts."""
-    with ThreadPoolExecutor(_READS) as pool:
-        found = pool.map(lambda key: store.get(settings.output_bucket, key), wanted)
-        return [body for body in found if body is not None]
+def read_part(
+    unit: keys.UnitId, failed: bool, store: ObjectStore, settings: Settings
+) -> FramesPart | AudioPart | ErrorPart:
+    """What became of a unit. A part that cannot be read is one more unit that failed.
+
+    Args:
+        failed: whether it has an error part only.
+    """
+    key = unit.error_key if failed else unit.part_key
+    part: FramesPart | AudioPart | ErrorPart | None
+    try:
+        if failed:
+            part = read_object(ErrorPart, store, settings.output_bucket, key)
+        else:
+            part = read_object(_PART, store, settings.output_bucket, key)
+        if part is None or part.unit != unit.name or (not isinstance(part, ErrorPart) and part.kind != unit.kind):
+            raise UnreadableObject(f"{key} is gone, or another unit's")
+    except UnreadableObject as error:
+        logger.warning("a part cannot be read", key=key, reason=error.message)
+        return ErrorPart(unit=unit.name, error=Failure.of(error))
+    return part
 
 
 def _superseded(manifest: Manifest, store: ObjectStore) -> bool:
@@ -135,14 +188,11 @@ def _put_if_changed(store: ObjectStore, bucket: str, key: str, body: bytes) -> N
 
 
 def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:
-    """The newest published result of a media; None also for one that another version of Castline wrote."""
-    body = store.get(settings.output_bucket, keys.result_key(media))
-    if body is None:
-        return None
+    """The newest published result of a media; None also for one that cannot be read, as of another version."""
     try:
-        return Result.from_json(body)
-    except ValidationError:
-        logger.warning("a result of another version was left aside", media=media)
+        return read_object(Result, store, settings.output_bucket, keys.result_key(media))
+    except UnreadableObject as error:
+        logger.warning("a result was left aside", media=media, reason=error.message)
         return None
 
 
@@ -156,17 +206,22 @@ def current_run(source: Source, store: ObjectStore, settings: Settings) -> tuple
     others = (item.key for item in store.find(settings.stage1_bucket, f"{source.key}/") if item.key != likely)
     for key in chain([likely], others):
         parsed = keys.parse_manifest(key)
-        body = store.get(settings.stage1_bucket, key) if parsed and parsed[0] == source.key else None
-        if body is None:
+        if not parsed or parsed[0] != source.key:
             continue
-        with contextlib.suppress(ValidationError):  # of another version of Castline
-            manifest = Manifest.from_json(body)
-            if manifest.source.identity == source.identity:
+        with contextlib.suppress(UnreadableObject):  # of another version of Castline, perhaps
+            manifest = read_object(Manifest, store, settings.stage1_bucket, key)
+            if manifest and manifest.source.identity == source.identity:
                 return manifest.run, manifest
     return expected, None
 
 
 def finished(source: Source, store: ObjectStore, settings: Settings) -> Result | None:
-    """The published result of the current upload of a media."""
+    """The published result of the current upload of a media.
+
+    S3 takes none beside a key that is too long. Such a media has failed, and the key itself says so.
+    """
+    if not keys.has_room(source.key):
+        failure = Failure(code=KeyLayoutError.code, message="the key is so long that S3 takes no result beside it")
+        return assemble(failed_manifest(Request(source, settings.options()), failure, settings), {}, {}, None).result
     result = read_result(source.key, store, settings)
     return result if result and result.source.identity == source.identity else None

@@ -12,7 +12,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from castline import keys, metrics
-from castline.errors import CastlineError
+from castline.errors import CastlineError, UnreadableObject
 from castline.events import Event, ObjectCreated, objects_created
 from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
@@ -20,10 +20,11 @@ from castline.records import Failure, Manifest, Probe
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import Announce, announcer
-from castline.stages.common import Stopwatch, download
+from castline.stages.common import Stopwatch, download, each
 from castline.stages.request import Request, read_request, source_of
 from castline.stages.steps import run_step
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 logger = Logger(service="video-splitting")
 
@@ -48,14 +49,17 @@ def split_event(
     """
     if "step" in event:
         return run_step(event, store, settings)
-    announce = announce or announcer(settings)
+    tell = announce or announcer(settings)
+
+    def representative_frame(item: ObjectCreated) -> str | None:
+        if key := classic.split_media(item, store, settings):
+            tell(key)
+        return key
+
     if settings.profile == "classic":
-        frames = [key for item in objects_created(event) if (key := classic.split_media(item, store, settings))]
-        for key in frames:
-            announce(key)
-        return {"frames": frames}
-    runs = [run for item in objects_created(event) if (run := split_media(item, store, settings, announce))]
-    return {"runs": runs}
+        return {"frames": [key for key in each(objects_created(event), representative_frame) if key]}
+    runs = each(objects_created(event), lambda item: split_media(item, store, settings, tell))
+    return {"runs": [run for run in runs if run]}
 
 
 def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, announce: Announce) -> str | None:
@@ -76,11 +80,18 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     run = request.run
     logger.append_keys(media=media, run=run)
     manifest_key = keys.manifest_key(media, run)
-    if len(manifest_key.encode()) > keys.MAX_KEY_BYTES:
-        logger.error("the key is so long that S3 takes no result beside it, ignored")
+    if not keys.has_room(media):
+        logger.error("the key is so long that S3 takes no result beside it; status says so")
+        metrics.record("Failures")
         return None
-    if done := store.get(settings.stage1_bucket, manifest_key):
-        if _publish_again(done, media, run, manifest_key, store, settings):
+    try:
+        done = read_object(Manifest, store, settings.stage1_bucket, manifest_key)
+    except UnreadableObject as error:
+        logger.error("split anew", reason=error.message)
+        store.delete(settings.stage1_bucket, [manifest_key])
+        done = None
+    if done:
+        if _publish_again(done.to_json(), media, run, manifest_key, store, settings):
             announce(manifest_key)
         return None
     watch = Stopwatch("split", settings)
