@@ -241,7 +241,7 @@ def disk_path(key: str) -> str:
     """
     segments = key.split("/")
     if any(segment in (".", "..") for segment in segments):
-        raise KeyLayoutError(f"key has a '.' or '..' segment: {key}")
+        raise KeyLayoutError(f"refusing to write outside of the folder: {key}")
     return "/".join(map(disk_name, segments))
 
 

@@ -256,7 +256,7 @@ def embed_photo(body: bytes, engines: EngineSet) -> Embedding:
     try:
         image = decode_jpeg(body)
     except UnitError as error:
-        raise GalleryError("not a picture we can read") from error
+        raise GalleryError(error.message.replace("a frame cannot be decoded", "not a picture we can read")) from error
     (frame,) = analyse_frames([(0, image)], engines.detector, engines.embedder, max_image_side=MAX_SIDE)
     face = dominant(frame.faces)
     if face is None:

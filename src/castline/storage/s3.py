@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -53,7 +53,7 @@ class S3Store:
         with _storage_errors(bucket, key):
             try:
                 found = self._s3.get_object(Bucket=bucket, Key=key)
-                with found["Body"] as stream:
+                with closing(found["Body"]) as stream:
                     check_size(found.get("ContentLength", 0), key, max_bytes)
                     body: bytes = stream.read()
             except ClientError as error:
