@@ -178,10 +178,8 @@ def test_a_batch_of_events_goes_on_past_what_cannot_be_done(world) -> None:
         return download(bucket, info, path)
 
     world.store.download = refuse
-    bodies = [object_created(world.settings.input_bucket, name) for name in ("a.mp4", "b.mp4")]
-    records = [
-        {"eventSource": "aws:sqs", "body": json.dumps(body)} for body in [*bodies[:1], {"no": "event"}, *bodies[1:]]
-    ]
+    a, b = (object_created(world.settings.input_bucket, name) for name in ("a.mp4", "b.mp4"))
+    records = [{"eventSource": "aws:sqs", "body": json.dumps(body)} for body in (a, {"no": "event"}, b)]
     with pytest.raises(StorageError):
         split_event({"Records": records}, world.store, world.settings)
     split = {parsed[0] for key in world.keys_in(world.settings.stage1_bucket) if (parsed := keys.parse_manifest(key))}

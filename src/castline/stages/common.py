@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from castline.errors import DiskFull, MediaTooLarge, NotMedia
+from castline.errors import DiskFull, EventError, MediaTooLarge, NotMedia
 from castline.records import Source, Usage
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
@@ -25,11 +25,14 @@ def each(items: Iterable[T], do: Callable[[T], R]) -> list[R]:
     """
     answers: list[R] = []
     problem: Exception | None = None
-    for item in items:
-        try:
-            answers.append(do(item))
-        except Exception as error:
-            problem = problem or error
+    try:
+        for item in items:
+            try:
+                answers.append(do(item))
+            except Exception as error:
+                problem = problem or error
+    except EventError as error:  # there is something between the items that is none
+        problem = problem or error
     if problem:
         raise problem
     return answers
