@@ -138,8 +138,9 @@ class FramesPart(Record):
 
     @model_validator(mode="after")
     def _one_space(self) -> Self:
-        if any(face.embedding.space != self.space for frame in self.frames for face in frame.faces):
-            raise ValueError("embeddings of one part are of one model and one length")
+        spaces = {face.embedding.space for frame in self.frames for face in frame.faces}
+        if len(spaces) > 1 or any(model != self.embedder for model, _ in spaces):
+            raise ValueError("embeddings of one part are of its embedder and of one length")
         return self
 
     @property

@@ -17,7 +17,8 @@ from pydantic import TypeAdapter
 
 from castline import keys, metrics
 from castline.assembly import Assembly, assemble, main_embedder
-from castline.errors import KeyLayoutError, UnreadableObject
+from castline.errors import KeyLayoutError, ModelError, UnreadableObject
+from castline.faces.thresholds import thresholds_for
 from castline.gallery import PhotoEmbedder, load_gallery
 from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Manifest, Part, Result, Source, Usage
 from castline.report import render_views
@@ -137,7 +138,7 @@ def _assemble(
 def read_part(
     unit: keys.UnitId, failed: bool, store: ObjectStore, settings: Settings
 ) -> FramesPart | AudioPart | ErrorPart:
-    """What became of a unit. A part that cannot be read is one more unit that failed.
+    """What became of a unit. A part that cannot be read, or of an unknown model, is one more unit that failed.
 
     Args:
         failed: whether it has an error part only.
@@ -151,7 +152,9 @@ def read_part(
             part = read_object(_PART, store, settings.output_bucket, key)
         if part is None or part.unit != unit.name or (not isinstance(part, ErrorPart) and part.kind != unit.kind):
             raise UnreadableObject(f"{key} is gone, or another unit's")
-    except UnreadableObject as error:
+        if isinstance(part, FramesPart):
+            thresholds_for(part.embedder)
+    except (UnreadableObject, ModelError) as error:
         logger.warning("a part cannot be read", key=key, reason=error.message)
         return ErrorPart(unit=unit.name, error=Failure.of(error))
     return part
