@@ -271,3 +271,15 @@ def test_views_are_deterministic(make: Any) -> None:
         "transcript.ttml",
         "report.html",
     ]
+
+
+def test_no_cell_is_a_formula_and_no_name_turns_what_follows(make: Any) -> None:
+    segment = make.segment(1, '=HYPERLINK("x")', 0, 1).model_copy(update={"visible": "@Ada\u202e"})
+    result = make.result(segments=[segment])
+    (row,) = tsv(result)
+    assert (row["text"], row["visible"]) == ('\'=HYPERLINK("x")', "'@Ada")
+    cue = result.transcript.cues[0].model_copy(update={"visible": "Ada\u202e", "lines": ("a\u2067b",)})
+    transcript = result.transcript.model_copy(update={"cues": (cue,)})
+    for format_ in ("srt", "vtt", "ttml", "txt", "tsv"):
+        text = WRITERS[format_].write(result.model_copy(update={"transcript": transcript})).decode()
+        assert not set("\u202e\u2067") & set(text), format_
