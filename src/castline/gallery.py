@@ -85,6 +85,11 @@ def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedd
     return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos), faces=faces), tuple(problems))
 
 
+def fingerprint_now(store: ObjectStore, bucket: str) -> str:
+    """`Gallery.fingerprint` of the photos that are there at this moment."""
+    return _fingerprint([info for info in store.find(bucket) if keys.parse_photo(info.key)])
+
+
 def _read_index(store: ObjectStore, bucket: str, key: str, model: str) -> dict[str, IndexEntry]:
     try:
         index = read_object(Index, store, bucket, key)

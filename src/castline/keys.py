@@ -56,6 +56,7 @@ _UNIT_EXTENSION: dict[UnitKind, str] = {"frames": "zip", "audio": "flac"}
 _RUN_OF_MEDIA = r"(?s:(?P<media>.+))/(?P<run>[0-9a-f]{16})"  # a key may hold anything, line breaks too
 _UNIT_KEY = re.compile(_RUN_OF_MEDIA + r"/(?P<kind>frames|audio)/(?P<index>[0-9]{4,})\.(?:zip|flac)")
 _MANIFEST_KEY = re.compile(_RUN_OF_MEDIA + r"/manifest\.json")
+_OPTIONS_KEY = re.compile(_RUN_OF_MEDIA + r"/options\.json")
 _PART_KEY = re.compile(_RUN_OF_MEDIA + r"/parts/(?P<kind>frames|audio)-(?P<index>[0-9]{4,})(?P<error>\.error)?\.json")
 
 _PLAIN_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -183,6 +184,12 @@ def parse_unit(stage1_key: str) -> UnitId | None:
 def parse_manifest(stage1_key: str) -> tuple[str, str] | None:
     """(media, run) of a manifest's key; None for other keys."""
     match = _MANIFEST_KEY.fullmatch(stage1_key)
+    return (match["media"], match["run"]) if match else None
+
+
+def parse_options(stage1_key: str) -> tuple[str, str] | None:
+    """(media, run) of the key of a run's options; None for other keys."""
+    match = _OPTIONS_KEY.fullmatch(stage1_key)
     return (match["media"], match["run"]) if match else None
 
 

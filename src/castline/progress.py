@@ -10,7 +10,7 @@ from castline import keys
 from castline.errors import UnreadableObject
 from castline.records import Result, Source
 from castline.settings import Settings
-from castline.stages.complete import current_run, finished, written_parts
+from castline.stages.sets import current_run, finished, written_parts
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
 

@@ -26,11 +26,12 @@ from castline.records import (
     FramesUnit,
     Manifest,
     Options,
-    Source,
     Usage,
 )
 from castline.settings import Settings
-from castline.stages.complete import complete_run, read_result
+from castline.stages.common import read_result
+from castline.stages.complete import complete_run
+from castline.stages.request import read_source
 from castline.storage import MemoryStore
 
 Run = Callable[..., Result]
@@ -105,9 +106,12 @@ def _publish(store: MemoryStore, media: str, *letters: str) -> None:
         frames=(FrameFaces(time_ms=0, faces=faces),),
         usage=usage,
     )
+    store.put(settings.input_bucket, media, b"media")
+    source = read_source(settings.input_bucket, media, store)
+    assert source
     manifest = Manifest(
         run=_RUN,
-        source=Source(bucket=settings.input_bucket, key=media, etag="e", version=None, size=1),
+        source=source,
         options=Options(),
         probe=None,
         duration_s=1.0,
@@ -227,7 +231,8 @@ def test_somebody_in_a_result_gets_a_name(run: Run, store: MemoryStore) -> None:
 
 def test_a_name_that_does_not_bind_is_said(run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     _publish(store, "talk.mp4", "A")
-    store.put("castline-input", "talk.mp4", b"a newer upload")  # so the old result is not written again
+    for bucket in ("castline-stage-1", "castline-output"):  # so the result is not written again
+        store.delete(bucket, [keys.manifest_key("talk.mp4", _RUN)])
     found = run("name", "talk.mp4", "Person 1", "Ada")
     assert found.exit_code == 2
     assert "'Ada' is enrolled, but nobody in talk.mp4 could be given the name for sure" in found.stderr

@@ -26,11 +26,12 @@ from castline.records import (
     Options,
     Result,
     Segment,
-    Source,
     Usage,
 )
 from castline.settings import Settings
-from castline.stages.complete import complete_run, read_result
+from castline.stages.common import read_result
+from castline.stages.complete import complete_run
+from castline.stages.request import read_source
 from castline.storage import MemoryStore
 
 MODEL = "dlib-resnet-v1"
@@ -90,9 +91,12 @@ class People:
             spoken = (Segment(start_s=0.0, end_s=0.9, text=said),)
             units.append(AudioUnit(index=0, start_s=0.0, end_s=1.0))
             parts.append(AudioPart(unit="audio-0000", transcriber="fake", language="en", segments=spoken, usage=_USAGE))
+        store.put(settings.input_bucket, media, b"media")
+        source = read_source(settings.input_bucket, media, store)
+        assert source
         manifest = Manifest(
             run=run,
-            source=Source(bucket=settings.input_bucket, key=media, etag="e", version=None, size=1),
+            source=source,
             options=Options(),
             probe=None,
             duration_s=float(len(frames) or 1),

@@ -92,12 +92,13 @@ def test_a_result_of_another_model_keeps_to_that_models_embeddings(people) -> No
     assert people.names(_MEDIA) == [("Person 1", "unknown")]
 
 
-def test_a_result_whose_upload_was_replaced_is_not_claimed_to_be_written(people) -> None:
+def test_a_result_that_is_still_shown_after_a_newer_upload_follows_the_gallery(people) -> None:
+    """Whoever is forgotten meanwhile must not stay named until the newer one is there."""
     people.publish(_MEDIA, [people.face("A", b"A-crop")])
     people.store.put(people.settings.input_bucket, _MEDIA, b"a newer upload")
     people.enrolled(Ada=[b"A1"])
-    assert people.reassemble() == []
-    assert people.names(_MEDIA) == [("Person 1", "unknown")]
+    assert people.reassemble() == [_MEDIA]
+    assert people.names(_MEDIA) == [("Ada", "known")]
 
 
 def test_a_model_that_is_missing_is_said_and_not_hidden(people) -> None:

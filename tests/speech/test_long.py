@@ -26,7 +26,7 @@ from castline.media.chunks import SAMPLE_RATE
 from castline.records import AudioUnit, Manifest, Result, Segment, Word
 from castline.settings import Settings
 from castline.stages import analyse_event, split_event
-from castline.stages.complete import read_result
+from castline.stages.common import read_result
 from castline.storage import MemoryStore
 
 pytestmark = pytest.mark.slow

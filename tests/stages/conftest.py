@@ -31,7 +31,7 @@ from castline.records import (
 )
 from castline.settings import Settings
 from castline.stages import analyse_event
-from castline.stages.complete import read_result
+from castline.stages.common import read_result
 from castline.stages.request import Request, read_request, read_source
 from castline.storage import MemoryStore
 

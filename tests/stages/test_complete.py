@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from castline import keys
 from castline.records import ErrorPart, Failure
-from castline.stages.complete import complete_run, read_result, written_parts
+from castline.stages import analyse_event, pending
+from castline.stages.common import read_result
+from castline.stages.complete import complete_run
+from castline.stages.sets import written_parts
 
 
 def _complete(world, unit: keys.UnitId) -> bool:
@@ -134,10 +137,51 @@ def _split_current(world, info) -> list[keys.UnitId]:
         world.upload = upload
 
 
-def test_a_media_deleted_meanwhile_still_has_its_result(world) -> None:
+def test_an_upload_deleted_meanwhile_leaves_nothing(world) -> None:
     units = world.split()
+    world.analyse(units[0])
     world.store.delete(world.settings.input_bucket, ["talk.mp4"])
+    world.analyse(units[1])
+    assert world.result() is None
+    assert not world.store.objects
+
+
+def test_an_upload_deleted_before_its_manifest_leaves_nothing(world) -> None:
+    units = world.split()
+    world.store.delete(world.settings.stage1_bucket, [keys.manifest_key("talk.mp4", units[0].run)])
+    world.store.delete(world.settings.input_bucket, ["talk.mp4"])
+    world.analyse(units[0])
+    assert world.keys_in(world.settings.output_bucket) == []
+
+
+def test_a_result_outlives_its_upload(world) -> None:
+    """Uploads may expire; names are still bound anew."""
+    units = world.split()
     world.analyse(*units)
+    world.store.delete(world.settings.input_bucket, ["talk.mp4"])
+    world.store.put(world.settings.gallery_bucket, "Ada/1.jpg", world.picture("red"))
+    world.analyse(units[0])
+    assert [person.name for person in world.result().people] == ["Ada"]
+
+
+def test_a_part_that_cannot_be_read_is_made_again(world) -> None:
+    units = world.split()
+    world.analyse(units[0])
+    world.store.put(world.settings.output_bucket, units[0].part_key, b'{"kind": "fra')
+    world.analyse(units[1])
+    assert world.result().status == "complete"
+
+
+def test_without_engines_a_part_that_cannot_be_read_goes_and_is_asked_for_again(world) -> None:
+    units = world.split()
+    world.analyse(*units)
+    world.store.delete(world.settings.output_bucket, ["talk.mp4/result.json"])
+    world.store.put(world.settings.output_bucket, units[0].part_key, b"")
+    assert _complete(world, units[0])
+    assert (world.result().status, world.result().error.code) == ("partial", "retries_exhausted")
+    ((function, event),) = pending(world.store, world.settings)
+    assert function == "face-recognition"
+    assert analyse_event(event, world.store, world.settings, world.engines)["assembled"] == ["talk.mp4"]
     assert world.result().status == "complete"
 
 

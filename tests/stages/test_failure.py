@@ -57,6 +57,9 @@ def test_a_real_part_wins_over_an_error_part_whichever_comes_first(world, failur
     assert world.result() == before
     world.store.delete(world.settings.output_bucket, [frames.part_key])
     failure_event(failure_envelope(world.event(frames)), world.store, world.settings)
+    assert world.result() == before, "less never replaces more"
+    world.store.delete(world.settings.output_bucket, ["talk.mp4/result.json"])
+    failure_event(failure_envelope(world.event(frames)), world.store, world.settings)
     assert world.result().status == "partial"
     world.analyse(frames)
     assert world.result().status == "complete"

@@ -42,10 +42,34 @@ def test_each_missing_part_is_analysed(world) -> None:
     assert _pending(world) == [("face-recognition", unit.stage1_key) for unit in (units[0], units[2])]
 
 
-def test_a_unit_that_was_given_up_is_not_asked_again(world, failure_envelope) -> None:
+def test_a_unit_that_was_given_up_is_asked_twice_more(world, failure_envelope) -> None:
     frames, audio = world.split()
-    failure_event(failure_envelope(world.event(audio)), world.store, world.settings)
-    assert _pending(world) == [("face-recognition", frames.stage1_key)]
+    world.analyse(frames)
+    for asked in ([("face-recognition", audio.stage1_key)],) * 2 + ([],):
+        failure_event(failure_envelope(world.event(audio)), world.store, world.settings)
+        assert world.result().status == "partial"
+        assert _pending(world) == asked
+
+
+def test_a_unit_that_can_never_be_read_is_not_asked_again(world) -> None:
+    frames, audio = world.split()
+    world.store.put(world.settings.stage1_bucket, audio.stage1_key, b"no FLAC")
+    world.analyse(frames, audio)
+    assert world.result().status == "partial"
+    assert _pending(world) == []
+
+
+def test_units_that_are_gone_are_made_again(world) -> None:
+    frames, audio = world.split()
+    world.analyse(audio)
+    world.store.delete(world.settings.stage1_bucket, [frames.stage1_key])
+    assert _pending(world) == [("video-splitting", "talk.mp4")]
+
+
+def test_a_manifest_that_cannot_be_read_is_made_again(world) -> None:
+    units = world.split()
+    world.store.put(world.settings.stage1_bucket, _manifest(units[0]), b'{"run": "')
+    assert _pending(world) == [("video-splitting", "talk.mp4")]
 
 
 def test_a_run_that_only_lacks_its_result_is_assembled(world) -> None:

@@ -15,8 +15,8 @@ from castline.errors import OptionsError
 from castline.events import object_created
 from castline.records import Manifest, Options, Segment, SpeechOptions, Word
 from castline.stages import analyse_event, failure_event, split_event
-from castline.stages.complete import finished
 from castline.stages.request import PER_MEDIA, override, read_request, read_source, uploaded_media
+from castline.stages.sets import finished
 
 MEDIA = "week 1/Été + talk.mp4"
 

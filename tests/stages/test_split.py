@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from castline import keys
 from castline.errors import DiskFull, StorageError
 from castline.events import object_created
+from castline.operations import delete_media
 from castline.records import Manifest
 from castline.settings import Settings
 from castline.stages import split as stage
@@ -207,3 +209,60 @@ def test_a_decode_may_take_what_the_invocation_has_left(
     world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
     _split(world, "a.mp4", timeout_s=timeout_s, ffmpeg_timeout_s=840)
     assert least <= given[0] <= most
+
+
+def test_units_that_went_before_they_were_analysed_are_made_again(world, odd_media: dict[str, Path]) -> None:
+    world.upload("a.mp4", odd_media["both.mp4"].read_bytes())
+    _split(world, "a.mp4")
+    before = dict(world.store.objects)
+    unit = keys.UnitId("a.mp4", world.run("a.mp4"), "frames", 0)
+    world.store.delete(world.settings.stage1_bucket, [unit.stage1_key])
+    assert _split(world, "a.mp4") == {"runs": [unit.run]}
+    assert world.store.objects.keys() == before.keys()
+    assert (
+        world.store.get(world.settings.stage1_bucket, unit.stage1_key)
+        == before[world.settings.stage1_bucket, unit.stage1_key]
+    )
+    assert _manifest(world, "a.mp4").attempt == 2
+
+
+@pytest.mark.parametrize("damaged", [b"", b'{"run": "', b"[1]"])
+def test_a_manifest_that_cannot_be_read_is_made_again(damaged: bytes, world, odd_media: dict[str, Path]) -> None:
+    world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
+    _split(world, "a.mp4")
+    world.store.put(world.settings.stage1_bucket, keys.manifest_key("a.mp4", world.run("a.mp4")), damaged)
+    _split(world, "a.mp4")
+    assert _manifest(world, "a.mp4").units
+
+
+def test_what_may_pass_is_tried_three_times_in_all(
+    world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fills up in mid-decode: what there was is kept, and the next event tries again."""
+    world.upload("a.mp4", odd_media["both.mp4"].read_bytes())
+    whole = stage.split
+
+    def breaks_off(*args: Any, **more: Any) -> Iterator[Any]:
+        yield from whole(*args, **more)
+        args[4].error = DiskFull("the temporary disk is full")
+
+    monkeypatch.setattr(stage, "split", breaks_off)
+    for attempt in (1, 2, 3, 3):
+        _split(world, "a.mp4")
+        assert _manifest(world, "a.mp4").error.code == "disk_full"
+        assert _manifest(world, "a.mp4").attempt == attempt
+
+
+def test_an_upload_deleted_while_it_is_split_leaves_nothing(
+    world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.upload("a.mp4", odd_media["both.mp4"].read_bytes())
+    whole = stage.split
+
+    def deleted_meanwhile(*args: Any, **more: Any) -> Iterator[Any]:
+        yield from whole(*args, **more)
+        delete_media("a.mp4", world.store, world.settings)
+
+    monkeypatch.setattr(stage, "split", deleted_meanwhile)
+    assert _split(world, "a.mp4") == {"runs": []}
+    assert [key for _, key in world.store.objects if not key.startswith(".audit/")] == []

@@ -90,6 +90,15 @@ def test_the_first_writer_wins_where_it_is_asked_for(store: ObjectStore, tmp_pat
     assert store.get(_BUCKET, "part.json") == b"third"
 
 
+def test_a_write_over_exactly_what_was_seen(store: ObjectStore) -> None:
+    assert store.put(_BUCKET, "result.json", b"x", if_match="0" * 32) is False, "there is nothing to write over"
+    store.put(_BUCKET, "result.json", b"first")
+    seen = store.head(_BUCKET, "result.json")
+    assert store.put(_BUCKET, "result.json", b"second", if_match=seen.etag) is True
+    assert store.put(_BUCKET, "result.json", b"third", if_match=seen.etag) is False
+    assert store.get(_BUCKET, "result.json") == b"second"
+
+
 def test_listing_is_by_prefix_and_in_order_of_keys(store: ObjectStore) -> None:
     for key in ("b/2", "b/10", "a/1", "b/1", "bb/1", "b/é", "b/Z"):
         store.put(_BUCKET, key, key.encode())

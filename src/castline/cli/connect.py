@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import typer
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from castline.cli.shown import escape
@@ -36,6 +37,13 @@ class Connection:
     settings: Settings
     where: str
     client: Callable[[str], Any] = boto3.client
+
+    def caller(self) -> str:
+        """ARN of whoever asks; empty where the endpoint cannot tell."""
+        try:
+            return str(self.client("sts").get_caller_identity()["Arn"])
+        except (ClientError, BotoCoreError, KeyError):
+            return ""
 
 
 def tell(line: str) -> None:

@@ -30,7 +30,7 @@ from castline.cli.transfer import (
 from castline.errors import KeyLayoutError, UnreadableObject
 from castline.progress import Lookout, progress_of
 from castline.settings import settings
-from castline.stages.complete import read_result
+from castline.stages.common import read_result
 from castline.stages.request import uploaded_media, uploads_left_out
 
 app = typer.Typer(
@@ -46,6 +46,8 @@ app.add_typer(evaluation.app, name="eval")
 
 app.command("redrive")(operations.redrive_command)
 app.command("reconcile")(operations.reconcile_command)
+app.command("rerun")(operations.rerun_command)
+app.command("delete")(operations.delete_command)
 app.command("cost")(operations.cost_command)
 
 Endpoint = Annotated[

@@ -1,4 +1,4 @@
-"""Commands of whoever runs a deployment: redrive, reconcile, cost."""
+"""Commands of whoever runs a deployment: redrive, reconcile, rerun, delete, cost."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from castline.cli.connect import connect, console, friendly_errors, tell
+from castline.cli.connect import connect, console, friendly_errors, refuse_classic, tell
 from castline.cli.shown import escape
 from castline.cost import PRICES_AS_OF, cost_of, estimate
 from castline.errors import OptionsError
-from castline.operations import read_dead_letters, reconcile, redrive
+from castline.operations import delete_media, read_dead_letters, reconcile, redrive, rerun
 from castline.operations.redrive import put_back, queue_url
 from castline.settings import settings
 from castline.stages import pending
@@ -64,6 +64,36 @@ def reconcile_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
         if missing and (yes or typer.confirm("send them?")):
             count = reconcile(there.client("lambda"), there.store, there.settings)
             console.print(f"[green]{count} sent[/]; see: castline status")
+
+
+def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) -> None:
+    """Delete a media for good: every version of the upload, and all that was made of it; then prove it.
+
+    Exit status 1: something is still there. Photos of people that were taken from it are theirs, and stay
+    (castline people forget). The removal is written down below .audit/ in the output bucket, without names.
+    """
+    with friendly_errors():
+        there = connect(endpoint_url)
+        if not yes:
+            typer.confirm(f"Delete {media}: the upload with all its versions, and every result?", abort=True)
+        with console.status("deleting"):
+            done = delete_media(media, there.store, there.settings, who=there.caller())
+        for where in done.left[:_SHOWN]:
+            console.print(f"  [red]still there[/]: {escape(where)}", soft_wrap=True)
+        if done.left:
+            raise typer.Exit(1)
+        if not done.removed:
+            raise OptionsError(f"there is nothing of {media}; see: castline status")
+        console.print(f"  [green]deleted[/]: {done.removed} object(s), and nothing of {escape(media)} is left")
+
+
+def rerun_command(media: str, endpoint_url: Endpoint = None) -> None:
+    """Process a media afresh; the result that is there stays until the new one replaces it."""
+    with friendly_errors():
+        there = connect(endpoint_url)
+        refuse_classic(there.settings)
+        rerun(media, there.client("lambda"), there.store, there.settings)
+        console.print(f"[green]{escape(media)} is being processed again[/]; see: castline status")
 
 
 def cost_command(

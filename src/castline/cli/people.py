@@ -16,7 +16,7 @@ from castline.cli.shown import escape
 from castline.errors import GalleryError
 from castline.gallery import PhotoEmbedder
 from castline.stages.analyse import Engines, embed_photo
-from castline.stages.complete import read_result
+from castline.stages.common import read_result
 
 app = typer.Typer(no_args_is_help=True, help="Add, name, list, rename, merge and forget people.")
 

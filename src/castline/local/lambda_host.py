@@ -126,6 +126,11 @@ class LambdaHost:
         pool = self._pools.get(function)
         return pool.pids if pool else []
 
+    @property
+    def busy(self) -> bool:
+        """Whether an invocation waits or runs."""
+        return any(pool.queued or pool.running for pool in self._pools.values())
+
     def invoke(self, function: str, event: object) -> tuple[Any, bool]:
         """Invoke without the emulator; returns the answer and whether it is an error."""
         pool = self._pool(function)

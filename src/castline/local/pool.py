@@ -64,6 +64,11 @@ class FunctionPool:
     def queued(self) -> int:
         return self._waiting.qsize()
 
+    @property
+    def running(self) -> int:
+        """Invocations that a process has."""
+        return self._running
+
     def start(self, *, prewarm: bool = False) -> None:
         """Begin to serve. With ``prewarm`` the processes start now, otherwise with their first event."""
         self._slots = [asyncio.create_task(self._serve(slot, prewarm=prewarm)) for slot in range(self.spec.slots)]

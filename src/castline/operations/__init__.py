@@ -1,6 +1,8 @@
-"""What a person does to a deployment: run again what failed, and find what was lost. Works on AWS and here."""
+"""What a person does to a deployment: run again, find what was lost, delete. Works on AWS and here."""
 
+from castline.operations.delete import Deletion, delete_media
 from castline.operations.reconcile import reconcile
 from castline.operations.redrive import DeadLetter, read_dead_letters, redrive
+from castline.operations.rerun import rerun
 
-__all__ = ["DeadLetter", "read_dead_letters", "reconcile", "redrive"]
+__all__ = ["DeadLetter", "Deletion", "delete_media", "read_dead_letters", "reconcile", "redrive", "rerun"]

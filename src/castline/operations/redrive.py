@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from castline import keys
-from castline.errors import CastlineError, EventError, UnreadableObject
+from castline.errors import OUT_OF_RETRIES, CastlineError, EventError, UnreadableObject
 from castline.events import MAX_EVENT_BYTES, InvocationFailed, invocations_failed
 from castline.operations.reconcile import send
 from castline.records import Manifest
 from castline.records.reading import read_json
 from castline.settings import Settings
-from castline.stages.failure import OUT_OF_RETRIES
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
 

@@ -11,7 +11,8 @@ from castline.errors import UnreadableObject
 from castline.gallery import PhotoEmbedder, load_gallery
 from castline.records import Embedding, Result
 from castline.settings import Settings
-from castline.stages.complete import complete_run, read_result
+from castline.stages.common import read_result
+from castline.stages.complete import complete_run
 from castline.storage.base import ObjectStore
 
 logger = logging.getLogger(__name__)

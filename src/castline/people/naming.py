@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import unicodedata
 from collections.abc import Iterator
 
 from castline import keys
-from castline.errors import GalleryError
+from castline.errors import GalleryError, UnreadableObject
 from castline.gallery import PhotoEmbedder
 from castline.people.photos import enrol
 from castline.people.pictures import MOST, Picture, problem_of
 from castline.records import Face, FramesPart, Person, Result
 from castline.settings import Settings
-from castline.stages.complete import read_part, read_result, written_parts
+from castline.stages.common import read_result
+from castline.stages.sets import read_part, written_parts
 from castline.storage.base import ObjectStore
 
 
@@ -82,7 +84,9 @@ def _crops(person: Person, result: Result, store: ObjectStore, settings: Setting
     sightings = {(round(s.time_s * 1000), s.box) for track in person.tracks for s in track.sightings}
     done, _ = written_parts(result.media, result.run, store, settings)
     for unit in done.values():
-        part = read_part(unit, False, store, settings) if unit.kind == "frames" else None
+        part = None
+        with contextlib.suppress(UnreadableObject):  # `reconcile` makes it again
+            part = read_part(unit, store, settings) if unit.kind == "frames" else None
         if isinstance(part, FramesPart) and part.embedder == result.engines.get("embedder"):
             for frame in part.frames:
                 yield from (face for face in frame.faces if face.crop and (frame.time_ms, face.box) in sightings)

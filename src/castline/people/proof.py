@@ -27,7 +27,8 @@ from castline.people.index import PREFIX, indexes
 from castline.records import Result
 from castline.report import render_views
 from castline.settings import Settings
-from castline.stages.complete import read_result
+from castline.stages.common import read_result
+from castline.stages.removal import owner_of
 from castline.storage.base import ObjectStore
 
 _GENERATED = re.compile(r"Person \d+")
@@ -87,10 +88,11 @@ def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
     in_keys: dict[str, None] = {}
     for info in store.find(settings.output_bucket):
         proof.objects += 1
-        media, view = _owner(info.key)
-        if view:
-            published.setdefault(media, []).append(view)
-        elif media == info.key and info.key.endswith(_TEXT):  # somebody else put it there
+        owner = owner_of(info.key)
+        media = owner.media or info.key
+        if owner.view:
+            published.setdefault(media, []).append(owner.view)
+        elif not owner.media and info.key.endswith(_TEXT):  # somebody else put it there
             proof.files += 1
             if mentions.within(_read(settings.output_bucket, info.key, store, proof).decode("utf-8", "replace")):
                 proof.left.append(_trace(settings.output_bucket, info.key, "not written by Castline"))
@@ -177,23 +179,6 @@ def _bound_names(result: Result) -> Iterator[str]:
     for warning in result.warnings:
         if warning.code == "gallery_photo":
             yield keys.gallery_name(warning.about)
-
-
-def _owner(key: str) -> tuple[str, str]:
-    """(media, name of the published file) of an output key; no name for what is none of them.
-
-    The media is the whole key where no media can be told from it.
-    """
-    part = keys.parse_part(key)
-    if part:
-        return part[0].media, ""
-    manifest = keys.parse_manifest(key)
-    if manifest:
-        return manifest[0], ""
-    media, _, view = key.rpartition("/")
-    if media.endswith("/people"):
-        media, view = media.removesuffix("/people"), f"people/{view}"
-    return (media, view) if keys.is_media(media) and keys.is_view(view) else (key, "")
 
 
 def _trace(bucket: str, key: str, why: str) -> Trace:

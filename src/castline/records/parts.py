@@ -168,10 +168,15 @@ Part = Annotated[FramesPart | AudioPart, Field(discriminator="kind")]
 
 
 class ErrorPart(Record):
-    """A unit that is out of retries."""
+    """A unit that is out of retries.
+
+    Attributes:
+        attempt: how many times it was given up.
+    """
 
     unit: str
     error: Failure
+    attempt: int = 1
 
 
 class KnownFace(Record):

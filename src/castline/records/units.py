@@ -72,7 +72,11 @@ class Usage(Record):
 
 
 class Manifest(Record):
-    """What the splitter made. Written last: it declares the set of units complete."""
+    """What the splitter made. Written last: it declares the set of units complete.
+
+    Attributes:
+        attempt: how many times the upload was split; more than once after an error that may pass.
+    """
 
     schema_version: int = SCHEMA_VERSION
     run: str
@@ -85,6 +89,7 @@ class Manifest(Record):
     units: tuple[Unit, ...]
     warnings: tuple[Notice, ...] = ()
     error: Failure | None = None
+    attempt: int = 1
     usage: Usage
 
     @property

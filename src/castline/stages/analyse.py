@@ -117,7 +117,14 @@ def analyse_event(
         logger.append_keys(media=media, run=run_id)
         if unit and analyse_unit(unit, store, settings, engines):
             parts.append(unit.name)
-        if complete_run(media, run_id, store, settings, embed_photo=lambda body: embed_photo(body, engines)):
+        if complete_run(
+            media,
+            run_id,
+            store,
+            settings,
+            embed_photo=lambda body: embed_photo(body, engines),
+            remake=lambda damaged: analyse_unit(damaged, store, settings, engines),
+        ):
             assembled.append(media)
 
     each(objects_created(event), analyse)

@@ -8,10 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from castline.errors import DiskFull, EventError, MediaTooLarge, NotMedia
-from castline.records import Source, Usage
+from aws_lambda_powertools import Logger
+
+from castline import keys
+from castline.errors import DiskFull, EventError, MediaTooLarge, NotMedia, UnreadableObject
+from castline.records import Result, Source, Usage
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
+
+logger = Logger(child=True)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,6 +60,15 @@ def download(source: Source, path: Path, store: ObjectStore, settings: Settings)
         return store.download(source.bucket, source, path)
     except OSError as error:
         raise DiskFull(f"no room for {source.size / 1e6:.0f} MB on the temporary disk: {error}") from error
+
+
+def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:
+    """The newest published result of a media; None also for one that cannot be read, as of another version."""
+    try:
+        return read_object(Result, store, settings.output_bucket, keys.result_key(media))
+    except UnreadableObject as error:
+        logger.warning("a result was left aside", media=media, reason=error.message)
+        return None
 
 
 class Stopwatch:

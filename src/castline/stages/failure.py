@@ -7,21 +7,18 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from castline import keys, metrics
-from castline.errors import UnreadableObject
+from castline.errors import OUT_OF_RETRIES, UnreadableObject
 from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed
-from castline.records import ErrorPart, Failure, Manifest, Source
+from castline.records import ErrorPart, Failure, Source
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.common import each
-from castline.stages.complete import complete_run, failed_manifest
+from castline.stages.complete import complete_run
 from castline.stages.request import read_request, read_source, source_of
+from castline.stages.sets import failed_manifest, read_error, split_again, split_manifest
 from castline.storage.base import ObjectStore
-from castline.storage.objects import read_object
 
 logger = Logger(service="failure-recorder")
-
-#: Code of what was given up; running it again may succeed.
-OUT_OF_RETRIES = "retries_exhausted"
 
 
 def failure_event(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
@@ -79,7 +76,9 @@ def _record(item: ObjectCreated, failure: Failure, store: ObjectStore, settings:
     if item.bucket != settings.stage1_bucket or unit is None:
         return keys.parse_manifest(item.key)
     metrics.record("Failures")
-    store.put(settings.output_bucket, unit.error_key, ErrorPart(unit=unit.name, error=failure).to_json())
+    before = read_error(unit, store, settings)
+    part = ErrorPart(unit=unit.name, error=failure, attempt=before.attempt + 1 if before else 1)
+    store.put(settings.output_bucket, unit.error_key, part.to_json())
     return unit.media, unit.run
 
 
@@ -87,12 +86,12 @@ def _record_media(source: Source, failure: Failure, store: ObjectStore, settings
     """Write a failed manifest, unless there is one that can be read."""
     request = read_request(source, store, settings)
     key = keys.manifest_key(source.key, request.run)
-    try:
-        there = read_object(Manifest, store, settings.stage1_bucket, key)
-    except UnreadableObject:
-        store.delete(settings.stage1_bucket, [key])
-        there = None
-    if there is None:
-        manifest = failed_manifest(request, failure, settings)
-        store.put(settings.stage1_bucket, key, manifest.to_json(), if_absent=True)
+    there = store.head(settings.stage1_bucket, key) is not None
+    done = split_manifest(key, store, settings)
+    if done and not split_again(done, store, settings):
+        return source.key, request.run
+    manifest = failed_manifest(request, failure, settings)
+    if done:  # what the attempt before could decode is worth more than nothing
+        manifest = (done if done.error else manifest).model_copy(update={"attempt": done.attempt + 1})
+    store.put(settings.stage1_bucket, key, manifest.to_json(), if_absent=not there)
     return source.key, request.run

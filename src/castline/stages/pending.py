@@ -10,13 +10,13 @@ from castline.events import object_created
 from castline.records import Source
 from castline.settings import Settings
 from castline.stages import classic
-from castline.stages.complete import current_run, finished, written_parts
 from castline.stages.request import uploaded_media
+from castline.stages.sets import current_run, finished, split_again, units_to_analyse, worth_another_try
 from castline.storage.base import ObjectStore
 
 
 def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events that would finish every input whose current version has no result.
+    """The events that would finish every input whose current version has no result, or failed for what may pass.
 
     Yields:
         Name of the function to invoke, and the S3 event to invoke it with. Sending one twice does no harm.
@@ -26,19 +26,21 @@ def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[
             yield settings.splitter_function, object_created(settings.input_bucket, source.key)
         return
     for source in uploaded_media(store, settings):
-        if not finished(source, store, settings):
-            yield from _missing(source, store, settings)
+        result = finished(source, store, settings)
+        if result is None or worth_another_try(result):
+            yield from _missing(source, result is not None, store, settings)
 
 
-def _missing(source: Source, store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
+def _missing(
+    source: Source, ended: bool, store: ObjectStore, settings: Settings
+) -> Iterator[tuple[str, dict[str, Any]]]:
     run, manifest = current_run(source, store, settings)
-    if manifest is None:
-        yield settings.splitter_function, object_created(settings.input_bucket, source.key)
+    if manifest is None or split_again(manifest, store, settings):
+        if manifest or not ended:  # what ended and has no manifest any more is over
+            yield settings.splitter_function, object_created(settings.input_bucket, source.key)
         return
-    done, failed = written_parts(source.key, run, store, settings)
-    missing = [unit for unit in manifest.units if unit.name not in done.keys() | failed.keys()]
+    missing = units_to_analyse(manifest, store, settings)
     for unit in missing:
-        key = keys.UnitId(source.key, run, unit.kind, unit.index).stage1_key
-        yield settings.analyser_function, object_created(settings.stage1_bucket, key)
-    if not missing:
+        yield settings.analyser_function, object_created(settings.stage1_bucket, unit.stage1_key)
+    if not missing and not ended:
         yield settings.analyser_function, object_created(settings.stage1_bucket, keys.manifest_key(source.key, run))

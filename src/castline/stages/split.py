@@ -12,7 +12,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from castline import keys, metrics
-from castline.errors import CastlineError, UnreadableObject
+from castline.errors import CastlineError
 from castline.events import Event, ObjectCreated, objects_created
 from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
@@ -20,11 +20,12 @@ from castline.records import Failure, Manifest, Probe
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import Announce, announcer
-from castline.stages.common import Stopwatch, download, each
+from castline.stages.common import Stopwatch, download, each, read_result
+from castline.stages.removal import discard_run
 from castline.stages.request import Request, read_request, source_of
+from castline.stages.sets import split_again, split_manifest
 from castline.stages.steps import run_step
 from castline.storage.base import ObjectStore
-from castline.storage.objects import read_object
 
 logger = Logger(service="video-splitting")
 
@@ -84,13 +85,9 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
         logger.error("the key is so long that S3 takes no result beside it; status says so")
         metrics.record("Failures")
         return None
-    try:
-        done = read_object(Manifest, store, settings.stage1_bucket, manifest_key)
-    except UnreadableObject as error:
-        logger.error("split anew", reason=error.message)
-        store.delete(settings.stage1_bucket, [manifest_key])
-        done = None
-    if done:
+    there = store.head(settings.stage1_bucket, manifest_key) is not None
+    done = split_manifest(manifest_key, store, settings)
+    if done and not split_again(done, store, settings):
         if _publish_again(done.to_json(), media, run, manifest_key, store, settings):
             announce(manifest_key)
         return None
@@ -131,9 +128,14 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
         units=summary.units(),
         warnings=tuple(summary.warnings),
         error=Failure.of(failure) if failure else None,
+        attempt=done.attempt + 1 if done else 1,
         usage=watch.usage(),
     )
-    store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=True)
+    store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=not there)
+    if store.head(source.bucket, media) is None:
+        logger.info("deleted while it was being split; removed")
+        discard_run(media, run, store, settings)
+        return None
     announce(manifest_key)
     metrics.record("SplitSeconds", manifest.usage.seconds)
     logger.info("split", units=len(manifest.units), seconds=manifest.usage.seconds)
@@ -148,8 +150,6 @@ def _publish_again(
     Writing the manifest once more asks stage 2 whether the run is complete, and that publishes it. While the
     run is being analysed, it only says that it is not.
     """
-    from castline.stages.complete import read_result  # stage 1 rarely needs what assembles
-
     published = read_result(media, store, settings)
     if published and published.run == run:
         logger.info("already split and published, ignored")

@@ -16,6 +16,7 @@ from castline.records import Manifest, Source
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import nobody
+from castline.stages.common import read_result
 from castline.stages.request import read_request, read_source, source_of
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
@@ -38,8 +39,6 @@ def identify(event: Event, store: ObjectStore, settings: Settings) -> dict[str, 
 
 
 def _name(source: Source, store: ObjectStore, settings: Settings) -> str:
-    from castline.stages.complete import read_result
-
     run = read_request(source, store, settings).run
     published = read_result(source.key, store, settings)
     if published and published.run == run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from castline.records import ObjectInfo, Source
 from castline.records.reading import MAX_BYTES
@@ -22,6 +22,19 @@ CONTENT_TYPES = {
     ".zip": "application/zip",
     ".flac": "audio/flac",
 }
+
+
+class ObjectVersion(NamedTuple):
+    """One version of an object, or a delete marker.
+
+    Attributes:
+        version: None where the bucket has no versions.
+        etag: None of a delete marker.
+    """
+
+    key: str
+    version: str | None
+    etag: str | None
 
 
 class ObjectStore(Protocol):
@@ -57,8 +70,18 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def put(self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False) -> bool:
-        """Store an object. With ``if_absent`` the first writer wins; returns whether this call wrote."""
+    def put(
+        self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False, if_match: str | None = None
+    ) -> bool:
+        """Store an object.
+
+        Args:
+            if_absent: only where there is none: the first writer wins.
+            if_match: only over the object with this ETag; not where it was replaced or is gone.
+
+        Returns:
+            Whether this call wrote.
+        """
         ...
 
     def find(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -66,5 +89,13 @@ class ObjectStore(Protocol):
         ...
 
     def delete(self, bucket: str, keys: list[str]) -> None:
-        """Remove objects; absent keys are no error."""
+        """Remove objects; absent keys are no error. A bucket with versions keeps them below a marker."""
+        ...
+
+    def versions(self, bucket: str, prefix: str = "") -> Iterator[ObjectVersion]:
+        """All versions and delete markers below a prefix; of a bucket without versions, its objects."""
+        ...
+
+    def erase(self, bucket: str, versions: list[ObjectVersion]) -> None:
+        """Remove exactly these versions, for good; absent ones are no error."""
         ...

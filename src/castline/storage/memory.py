@@ -8,6 +8,7 @@ from pathlib import Path
 
 from castline.records import ObjectInfo, Source
 from castline.records.reading import MAX_BYTES, check_size
+from castline.storage.base import ObjectVersion
 from castline.storage.multipart import Progress
 
 
@@ -40,8 +41,13 @@ class MemoryStore:
             progress(len(body))
         return self.objects.get((bucket, key)) != body and self.put(bucket, key, body)
 
-    def put(self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False) -> bool:
-        if if_absent and (bucket, key) in self.objects:
+    def put(
+        self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False, if_match: str | None = None
+    ) -> bool:
+        there = self.objects.get((bucket, key))
+        if if_absent and there is not None:
+            return False
+        if if_match is not None and (there is None or _info(key, there).etag != if_match):
             return False
         self.objects[bucket, key] = body.read_bytes() if isinstance(body, Path) else body
         self.writes.append((bucket, key))
@@ -55,6 +61,12 @@ class MemoryStore:
     def delete(self, bucket: str, keys: list[str]) -> None:
         for key in keys:
             self.objects.pop((bucket, key), None)
+
+    def versions(self, bucket: str, prefix: str = "") -> Iterator[ObjectVersion]:
+        yield from (ObjectVersion(info.key, None, info.etag) for info in self.find(bucket, prefix))
+
+    def erase(self, bucket: str, versions: list[ObjectVersion]) -> None:
+        self.delete(bucket, [item.key for item in versions])
 
 
 def _info(key: str, body: bytes) -> ObjectInfo:

@@ -16,7 +16,7 @@ from castline import keys
 from castline.errors import StorageError
 from castline.records import ObjectInfo, Source
 from castline.records.reading import MAX_BYTES, check_size
-from castline.storage.base import CONTENT_TYPES
+from castline.storage.base import CONTENT_TYPES, ObjectVersion
 from castline.storage.multipart import LARGE, Progress, sha256_of, upload_large
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
@@ -93,8 +93,13 @@ class S3Store:
                 self._s3.upload_file(str(path), bucket, key, ExtraArgs=extra, Callback=told)
         return True
 
-    def put(self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False) -> bool:
+    def put(
+        self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False, if_match: str | None = None
+    ) -> bool:
         extra: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
+        if if_match is not None:
+            extra["IfMatch"] = f'"{if_match}"'
+        conditional = bool(extra)
         content_type = CONTENT_TYPES.get(PurePosixPath(key).suffix.lower())
         if content_type:
             extra["ContentType"] = content_type
@@ -102,14 +107,15 @@ class S3Store:
             extra["Tagging"] = f"castline={kind}"
         with _storage_errors(bucket, key):
             try:
-                if isinstance(body, Path) and not if_absent:
+                if isinstance(body, Path) and not conditional:
                     self._s3.upload_file(str(body), bucket, key, ExtraArgs=extra)
                 else:
                     data = body.read_bytes() if isinstance(body, Path) else body
                     self._s3.put_object(Bucket=bucket, Key=key, Body=data, **extra)
             except ClientError as error:
                 # 409: another conditional write of the same key is under way, and will win.
-                if if_absent and _code(error) in _REPLACED | {"409", "ConditionalRequestConflict"}:
+                refused = _REPLACED | {"409", "ConditionalRequestConflict"} | (_GONE if if_match is not None else set())
+                if conditional and _code(error) in refused:
                     return False
                 raise
         return True
@@ -126,9 +132,24 @@ class S3Store:
                     )
 
     def delete(self, bucket: str, keys: list[str]) -> None:
-        with _storage_errors(bucket, keys[0] if keys else ""):
-            for start in range(0, len(keys), 1000):  # S3's limit per DeleteObjects call
-                batch = [{"Key": key} for key in keys[start : start + 1000]]
+        self._delete(bucket, [{"Key": key} for key in keys])
+
+    def versions(self, bucket: str, prefix: str = "") -> Iterator[ObjectVersion]:
+        with _storage_errors(bucket, prefix):
+            for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+                for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                    etag = item.get("ETag")
+                    yield ObjectVersion(item["Key"], item["VersionId"], etag and etag.strip('"'))
+
+    def erase(self, bucket: str, versions: list[ObjectVersion]) -> None:
+        self._delete(
+            bucket, [{"Key": item.key, **({"VersionId": item.version} if item.version else {})} for item in versions]
+        )
+
+    def _delete(self, bucket: str, objects: list[dict[str, str]]) -> None:
+        with _storage_errors(bucket, objects[0]["Key"] if objects else ""):
+            for start in range(0, len(objects), 1000):  # S3's limit per DeleteObjects call
+                batch = objects[start : start + 1000]
                 answer = self._s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
                 for refused in answer.get("Errors", ()):  # the call as a whole succeeds all the same
                     raise StorageError(f"S3 refused to delete s3://{bucket}/{refused['Key']}: {refused['Code']}")

@@ -1,0 +1,66 @@
+"""Takes a media away for good: every version of the upload, and everything that was made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from castline import keys
+from castline.operations.audit import Removed, digest, write_down
+from castline.settings import Settings
+from castline.stages.removal import owner_of
+from castline.storage.base import ObjectStore, ObjectVersion
+
+_ROUNDS = 3  # a stage that is working on it writes once more, and sees then that the upload is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Attributes:
+    removed: how many objects, in all buckets.
+    left: what was still found afterwards, as ``s3://bucket/key``.
+    """
+
+    removed: int
+    left: tuple[str, ...]
+
+
+def delete_media(media: str, store: ObjectStore, settings: Settings, *, who: str = "") -> Deletion:
+    """Remove an upload, its sidecar, units, parts with their embeddings, pictures and results; then look again.
+
+    The upload goes first: from then on no stage publishes anything of it. Photos in the gallery that were taken from
+    the media are a person's, and stay. The removal is written down (`operations.audit`).
+    """
+    removed: dict[tuple[str, str], int] = {}
+    left: list[tuple[str, ObjectVersion]] = []
+    for _ in range(_ROUNDS):
+        left = list(_everything(media, store, settings))
+        if not left:
+            break
+        for bucket in dict.fromkeys(bucket for bucket, _ in left):
+            store.erase(bucket, [version for where, version in left if where == bucket])
+        for bucket, version in left:
+            removed[bucket, version.key] = removed.get((bucket, version.key), 0) + 1
+    left = list(_everything(media, store, settings))
+    gone = tuple(
+        Removed(bucket=bucket, key=digest(key), versions=count) for (bucket, key), count in sorted(removed.items())
+    )
+    if gone or left:
+        write_down("delete", media, gone, store, settings, who=who, proven=not left)
+    return Deletion(len(gone), tuple(dict.fromkeys(f"s3://{bucket}/{version.key}" for bucket, version in left)))
+
+
+def _everything(media: str, store: ObjectStore, settings: Settings) -> Iterator[tuple[str, ObjectVersion]]:
+    """(bucket, version) of all that a media has, the upload first."""
+    exact = {
+        settings.input_bucket: [media, keys.sidecar_key(media)],
+        settings.stage1_bucket: [keys.classic_frame_key(media)] if settings.profile == "classic" else [],
+        settings.output_bucket: [keys.classic_answer_key(media)] if settings.profile == "classic" else [],
+    }
+    for bucket, names in exact.items():
+        for key in names:
+            yield from ((bucket, version) for version in store.versions(bucket, key) if version.key == key)
+    for bucket in (settings.stage1_bucket, settings.output_bucket):
+        for version in store.versions(bucket, f"{media}/"):
+            if owner_of(version.key).media == media:
+                yield bucket, version

@@ -1,0 +1,36 @@
+"""Runs a media afresh: what was made of its current upload is thrown away, and it is split again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from castline.errors import OptionsError
+from castline.events import object_created
+from castline.operations.reconcile import send
+from castline.settings import Settings
+from castline.stages.removal import keys_of_run
+from castline.stages.request import read_source
+from castline.stages.sets import current_run
+from castline.storage.base import ObjectStore
+
+
+def rerun(media: str, lambda_: Any, store: ObjectStore, settings: Settings) -> str:
+    """Split and analyse the current upload of a media once more; the result that is shown stays until then.
+
+    Args:
+        lambda_: a boto3 client of Lambda.
+
+    Returns:
+        The id of the run.
+
+    Raises:
+        OptionsError: there is no such upload.
+    """
+    source = read_source(settings.input_bucket, media, store)
+    if source is None:
+        raise OptionsError(f"there is no s3://{settings.input_bucket}/{media}; see: castline status")
+    run, _ = current_run(source, store, settings)
+    for bucket in (settings.stage1_bucket, settings.output_bucket):
+        store.delete(bucket, list(keys_of_run(bucket, media, run, store)))
+    send(lambda_, settings.splitter_function, object_created(settings.input_bucket, media, source.size))
+    return run

@@ -1,0 +1,55 @@
+"""Writing a result and its views, so that what is shown together was made together."""
+
+from __future__ import annotations
+
+import hashlib
+
+from aws_lambda_powertools import Logger
+
+from castline import keys
+from castline.assembly import Assembly
+from castline.records import ObjectInfo
+from castline.report import render_views
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+logger = Logger(child=True)
+
+
+def publish(assembly: Assembly, instead_of: ObjectInfo | None, store: ObjectStore, settings: Settings) -> bool:
+    """Write the views, and the result last, because it is what people wait for.
+
+    Args:
+        instead_of: ``result.json`` as it was before anything was read that the assembly is made of.
+
+    Returns:
+        False if somebody else published meanwhile. Views are then of this assembly and the result is the other's:
+        the caller reads everything again and publishes once more.
+    """
+    result, bucket = assembly.result, settings.output_bucket
+    files = {**assembly.images, **render_views(result, assembly.images)}
+    crops = keys.result_key(result.media, "people/")
+    stale = [
+        info.key
+        for info in store.find(bucket, crops)
+        if (name := info.key.removeprefix(f"{result.media}/")) not in files and keys.is_view(name)
+    ]
+    for name, body in sorted(files.items()):
+        key = keys.result_key(result.media, name)
+        if not _holds(store.head(bucket, key), body):
+            store.put(bucket, key, body)
+    if stale:
+        store.delete(bucket, stale)
+    key, body = keys.result_key(result.media), result.to_json()
+    if instead_of and _holds(instead_of, body):
+        now = store.head(bucket, key)
+        return now is not None and now.etag == instead_of.etag
+    if not store.put(bucket, key, body, if_absent=instead_of is None, if_match=instead_of.etag if instead_of else None):
+        return False
+    logger.info("assembled", media=result.media, run=result.run, status=result.status, people=len(result.people))
+    return True
+
+
+def _holds(there: ObjectInfo | None, body: bytes) -> bool:
+    # S3's ETag of a small object is its MD5 (not under KMS; then this only saves nothing).
+    return there is not None and there.etag == hashlib.md5(body, usedforsecurity=False).hexdigest()

@@ -1,0 +1,274 @@
+"""One run of chaos over a local stack: what is done to it, and what must hold once it is over."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from castline import keys
+from castline.events import object_created
+from castline.local import LocalStack
+from castline.local.deploy import function_specs
+from castline.local.stack import ffmpeg_layer, settings_environment
+from castline.operations import delete_media, reconcile
+from castline.operations.audit import PREFIX as AUDIT
+from castline.records import Result
+from castline.report import render_views
+from castline.settings import Settings
+from castline.stages import pending
+from castline.stages.removal import owner_of
+from castline.stages.request import read_source
+from castline.stages.sets import finished
+from castline.storage import S3Store
+from tests.chaos.faults import FaultyProxy
+
+_FUNCTIONS = ("video-splitting", "face-recognition", "failure-recorder")
+_ENDS_S = 900.0  # waits are for events; this only ends a run that hangs
+
+
+def content(result: Result) -> dict[str, Any]:
+    """What a result says, without which upload it was and how long it took."""
+    return result.model_dump(exclude={"media", "run", "source", "processing"})
+
+
+@dataclass
+class Storm:
+    """Attributes:
+    clips: what is uploaded; each is processed once undisturbed, for comparison.
+    rate: share of the functions' requests that get a fault.
+    """
+
+    settings: Settings
+    clips: list[Path]
+    seed: int
+    slots: int = 2
+    rate: float = 0.15
+    done: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._dice = random.Random(self.seed)
+        self._there: dict[str, Path] = {}
+        self._expected: dict[str, dict[str, Any]] = {}
+
+    def run(self, deeds: int) -> None:
+        """Undisturbed results first, then ``deeds`` deeds under faults, then what `castline reconcile` does, once.
+
+        Raises:
+            AssertionError: something is lost, doubled, left behind, or hangs.
+        """
+        self._stack = LocalStack(self.settings, slots=self.slots).start()
+        try:
+            self._look_undisturbed()
+            with FaultyProxy(self._stack.endpoint_url, self._dice, 0.0) as self._proxy:
+                self._through_proxy()
+                self._proxy.rate = self.rate
+                for _ in range(deeds):
+                    name, deed = self._dice.choices(*zip(*self._deeds(), strict=True))[0]
+                    if deed():
+                        self.done[name] += 1
+                    time.sleep(self._dice.uniform(0, 0.4))
+                self._proxy.rate = 0.0
+                self._until_idle()
+                reconcile(self._lambda, self._store, self.settings)
+                self._until_idle()
+                self.done += self._proxy.done
+                self._check()
+        finally:
+            self._stack.stop()
+
+    # --- what is done ---
+
+    def _deeds(self) -> Iterator[tuple[tuple[str, Callable[[], bool]], int]]:
+        yield ("upload", self._upload), 6
+        yield ("overwrite", self._overwrite), 2
+        yield ("delete", self._delete), 2
+        yield ("repeat an event", self._repeat), 5
+        yield ("lose a unit", self._lose_unit), 2
+        yield ("damage an object", self._damage), 2
+        yield ("kill a process", self._kill), 4
+        if self.done["kill the emulator"] < 1:
+            yield ("kill the emulator", self._restart), 1
+
+    def _upload(self) -> bool:
+        key = f"Été {len(self._there)} + {self.seed}/{self._dice.randrange(10**6)}.MP4"
+        self._there[key] = clip = self._dice.choice(self.clips)
+        self._store.put(self.settings.input_bucket, key, clip)
+        return True
+
+    def _overwrite(self) -> bool:
+        if not self._there:
+            return False
+        key = self._dice.choice(sorted(self._there))
+        self._there[key] = clip = self._dice.choice(self.clips)
+        self._store.put(self.settings.input_bucket, key, clip)
+        return True
+
+    def _delete(self) -> bool:
+        if not self._there:
+            return False
+        key = self._dice.choice(sorted(self._there))
+        del self._there[key]
+        delete_media(key, self._store, self.settings)
+        return True
+
+    def _repeat(self) -> bool:
+        bucket, function = self._dice.choice(
+            [
+                (self.settings.input_bucket, self.settings.splitter_function),
+                (self.settings.stage1_bucket, self.settings.analyser_function),
+            ]
+        )
+        found = [info.key for info in self._store.find(bucket)]
+        if not found:
+            return False
+        event = object_created(bucket, self._dice.choice(found))
+        self._lambda.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode())
+        return True
+
+    def _lose_unit(self) -> bool:
+        found = [info.key for info in self._store.find(self.settings.stage1_bucket) if keys.parse_unit(info.key)]
+        if not found:
+            return False
+        self._store.delete(self.settings.stage1_bucket, [self._dice.choice(found)])
+        return True
+
+    def _damage(self) -> bool:
+        """Cut off a part, or a manifest, of what has no result yet."""
+        found = [
+            (bucket, info.key)
+            for bucket in (self.settings.stage1_bucket, self.settings.output_bucket)
+            for info in self._store.find(bucket)
+            if (keys.parse_part(info.key) or (keys.parse_manifest(info.key) and bucket == self.settings.stage1_bucket))
+            and not self._store.head(self.settings.output_bucket, keys.result_key(owner_of(info.key).media))
+        ]
+        if not found:
+            return False
+        bucket, key = self._dice.choice(found)
+        body = self._store.get(bucket, key)
+        seen = self._store.head(bucket, key)
+        return bool(
+            body and seen and self._store.put(bucket, key, body[: self._dice.randrange(len(body))], if_match=seen.etag)
+        )
+
+    def _kill(self) -> bool:
+        host = self._stack.host
+        assert host is not None
+        found = [pid for name in _FUNCTIONS for pid in host.pids(name)]
+        if not found:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._dice.choice(found), signal.SIGKILL)
+        return True
+
+    def _restart(self) -> bool:
+        """The emulator dies with all it remembers but objects; the stack is started again, as `castline up` does."""
+        state = self._stack._state
+        assert state is not None
+        os.kill(state.engine.pid, signal.SIGKILL)
+        self._stack.stop()
+        self._stack = LocalStack(self.settings, slots=self.slots).start()
+        self._proxy.target = self._stack.endpoint_url
+        self._through_proxy()
+        reconcile(self._lambda, self._store, self.settings)
+        return True
+
+    # --- the stack ---
+
+    @property
+    def _store(self) -> S3Store:
+        """What a user has: without faults."""
+        return S3Store(self._stack.client("s3"))
+
+    @property
+    def _lambda(self) -> Any:
+        return self._stack.client("lambda")
+
+    def _through_proxy(self) -> None:
+        layer = ffmpeg_layer(self.settings.state_dir)
+        assert self._stack.host is not None
+        self._stack.host.configure(
+            function_specs(
+                self._stack.deployment, self._stack.deployer, layer_path=(layer,) if layer else (), slots=self.slots
+            ),
+            endpoint_url=self._proxy.url,
+            credentials=self._stack.credentials,
+            extra_environment=settings_environment(self.settings),
+        )
+
+    def _look_undisturbed(self) -> None:
+        for clip in self.clips:
+            self._store.put(self.settings.input_bucket, f"undisturbed/{clip.name}", clip)
+        self._wait(lambda: all(self._result(f"undisturbed/{clip.name}") for clip in self.clips))
+        for clip in self.clips:
+            result = self._result(f"undisturbed/{clip.name}")
+            assert result
+            assert result.status == "complete"
+            self._expected[clip.name] = content(result)
+
+    def _result(self, key: str) -> Result | None:
+        source = read_source(self.settings.input_bucket, key, self._store)
+        return finished(source, self._store, self.settings) if source else None
+
+    def _until_idle(self) -> None:
+        """Until nothing is queued, running, or waiting for another try, and the buckets stand still."""
+        still, before = 0, None
+
+        def idle() -> bool:
+            nonlocal still, before
+            now = sorted(
+                (bucket, info.key, info.etag)
+                for bucket in (self.settings.stage1_bucket, self.settings.output_bucket)
+                for info in self._store.find(bucket)
+            )
+            still = still + 1 if now == before and not self._busy() else 0
+            before = now
+            time.sleep(0.5)
+            return still >= 20  # longer than the emulator's longest pause between two tries
+
+        self._wait(idle)
+
+    def _busy(self) -> bool:
+        host = self._stack.host
+        assert host is not None
+        return host.busy
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _ENDS_S
+        while not condition():
+            assert time.monotonic() < deadline, f"seed {self.seed} hangs: {self.done}"
+            time.sleep(0.1)
+
+    # --- what must hold ---
+
+    def _check(self) -> None:
+        config, store = self.settings, self._store
+        assert list(pending(store, config)) == [], "reconciling once is enough"
+        for key, clip in self._there.items():
+            result = self._result(key)
+            assert result, f"{key} has no result"
+            assert content(result) == self._expected[clip.name], key
+            self._check_views(key, result)
+        known = {*self._there, *(f"undisturbed/{clip.name}" for clip in self.clips)}
+        for bucket in (config.stage1_bucket, config.output_bucket):
+            left = {info.key for info in store.find(bucket) if not info.key.startswith(AUDIT)}
+            strays = {key for key in left if owner_of(key).media not in known}
+            assert not strays, f"left behind: {sorted(strays)[:5]}"
+
+    def _check_views(self, key: str, result: Result) -> None:
+        bucket = self.settings.output_bucket
+        there = {
+            owner.view: self._store.get(bucket, info.key)
+            for info in self._store.find(bucket, f"{key}/")
+            if (owner := owner_of(info.key)).media == key and owner.view
+        }
+        images = {person.image: there[person.image] or b"" for person in result.people if person.image}
+        assert there == {keys.RESULT: result.to_json(), **images, **render_views(result, images)}

@@ -1,0 +1,133 @@
+"""Deleting takes everything of one media, in every version, and writes down that it did, without names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from castline import keys
+from castline.errors import OptionsError
+from castline.operations import delete_media, rerun
+from castline.operations.audit import PREFIX, AuditEntry, digest
+from castline.settings import Settings
+from castline.storage import S3Store
+
+MEDIA = "week 1/a+b.mp4"
+NEIGHBOUR = f"{MEDIA}/people/b.mp4"  # S3 has no folders
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        for bucket in ("castline-input", "castline-stage-1", "castline-output", "castline-gallery"):
+            client.create_bucket(Bucket=bucket)
+        client.put_bucket_versioning(Bucket="castline-input", VersioningConfiguration={"Status": "Enabled"})
+        yield client
+
+
+def _everything_of(media: str) -> dict[str, list[str]]:
+    frames, audio = (keys.UnitId(media, "0" * 16, kind, 0) for kind in ("frames", "audio"))
+    manifest = keys.manifest_key(media, "0" * 16)
+    return {
+        "castline-input": [media, keys.sidecar_key(media)],
+        "castline-stage-1": [
+            frames.stage1_key,
+            audio.stage1_key,
+            manifest,
+            keys.options_key(media, "0" * 16),
+            keys.manifest_key(media, "1" * 16),
+        ],
+        "castline-output": [
+            frames.part_key,
+            audio.error_key,
+            manifest,
+            *(
+                keys.result_key(media, name)
+                for name in ("result.json", "report.html", "transcript.srt", "people/a.jpg")
+            ),
+        ],
+    }
+
+
+def _all(s3: Any) -> list[tuple[str, str]]:
+    """(bucket, key) of every version and every marker."""
+    found = []
+    for bucket in ("castline-input", "castline-stage-1", "castline-output", "castline-gallery"):
+        listed = s3.list_object_versions(Bucket=bucket)
+        found += [(bucket, item["Key"]) for item in listed.get("Versions", []) + listed.get("DeleteMarkers", [])]
+    return found
+
+
+def test_nothing_of_it_is_left_and_everything_else_is(s3: Any) -> None:
+    for media in (MEDIA, NEIGHBOUR, "week 1/a+b.mp4.mp4"):
+        for bucket, names in _everything_of(media).items():
+            for key in names:
+                s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    s3.put_object(Bucket="castline-input", Key=MEDIA, Body=b"a second take")
+    s3.delete_object(Bucket="castline-input", Key=MEDIA)  # a marker: both takes are still there
+    s3.put_object(Bucket="castline-gallery", Key="Ada/1.jpg", Body=b"x")
+    store = S3Store(s3)
+    done = delete_media(MEDIA, store, Settings(), who="arn:aws:iam::1:user/ada")
+    assert done.left == ()
+    expected = {
+        (bucket, key)
+        for media in (NEIGHBOUR, "week 1/a+b.mp4.mp4")
+        for bucket, names in _everything_of(media).items()
+        for key in names
+    }
+    left = {item for item in _all(s3) if not item[1].startswith(PREFIX)}
+    assert left == expected | {("castline-gallery", "Ada/1.jpg")}
+
+
+def test_the_removal_is_written_down_without_names(s3: Any) -> None:
+    for bucket, names in _everything_of(MEDIA).items():
+        for key in names:
+            s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    store = S3Store(s3)
+    count = delete_media(MEDIA, store, Settings(), who="arn:aws:iam::1:user/ada").removed
+    (key,) = [key for _, key in _all(s3) if key.startswith(PREFIX)]
+    body = store.get("castline-output", key)
+    entry = AuditEntry.from_json(body)
+    assert (entry.action, entry.who, entry.subject, entry.proven) == (
+        "delete",
+        "arn:aws:iam::1:user/ada",
+        digest(MEDIA),
+        True,
+    )
+    assert count == len(entry.removed) == sum(map(len, _everything_of(MEDIA).values()))
+    assert b"a+b" not in body + key.encode()
+
+
+def test_nothing_there_is_nothing_written_down(s3: Any) -> None:
+    assert delete_media(MEDIA, S3Store(s3), Settings()).removed == 0
+    assert _all(s3) == []
+
+
+class _Lambda:
+    def __init__(self) -> None:
+        self.invoked: list[str] = []
+
+    def invoke(self, **call: Any) -> None:
+        self.invoked.append(call["FunctionName"])
+
+
+def test_a_rerun_keeps_the_result_until_there_is_another(s3: Any) -> None:
+    store, lambda_ = S3Store(s3), _Lambda()
+    with pytest.raises(OptionsError, match="there is no"):
+        rerun(MEDIA, lambda_, store, Settings())
+    s3.put_object(Bucket="castline-input", Key=MEDIA, Body=b"x")
+    run = rerun(MEDIA, lambda_, store, Settings())
+    unit = keys.UnitId(MEDIA, run, "frames", 0)
+    s3.put_object(Bucket="castline-stage-1", Key=keys.manifest_key(MEDIA, run), Body=b"{}")
+    s3.put_object(Bucket="castline-output", Key=unit.part_key, Body=b"{}")
+    s3.put_object(Bucket="castline-output", Key=keys.result_key(MEDIA), Body=b"{}")
+    assert rerun(MEDIA, lambda_, store, Settings()) == run
+    assert lambda_.invoked == ["video-splitting"] * 2
+    assert _all(s3) == [("castline-input", MEDIA), ("castline-output", keys.result_key(MEDIA))]
