@@ -10,7 +10,7 @@ import pytest
 from castline import keys
 from castline.errors import GalleryError, ModelNotFound
 from castline.gallery import Index, load_gallery
-from castline.records import Embedding
+from castline.records import Embedding, Grade, PhotoEmbedding
 from castline.storage import MemoryStore
 
 _BUCKET = "castline-gallery"
@@ -25,12 +25,14 @@ class Embedder:
         self.model = model
         self.seen: list[bytes] = []
 
-    def __call__(self, body: bytes) -> Embedding:
+    def __call__(self, body: bytes) -> PhotoEmbedding:
         self.seen.append(body)
         if body.startswith(b"nobody"):
             raise GalleryError("no face found in the photo")
+        grade: Grade = "poor" if body.startswith(b"blurred") else "clear"
         vector = np.frombuffer(hashlib.sha256(body).digest(), np.uint8).astype(np.float32)
-        return Embedding.of(self.model, vector / np.linalg.norm(vector))
+        found = Embedding.of(self.model, vector / np.linalg.norm(vector))
+        return PhotoEmbedding(**found.model_dump(), grade=grade)
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ def test_models_have_indexes_of_their_own(store: MemoryStore, embed: Embedder) -
 
 
 def test_a_model_that_is_missing_is_no_problem_of_the_photo(store: MemoryStore) -> None:
-    def broken(body: bytes) -> Embedding:
+    def broken(body: bytes) -> PhotoEmbedding:
         raise ModelNotFound("no embedder here")
 
     with pytest.raises(ModelNotFound):
@@ -152,3 +154,33 @@ def test_embeddings_of_another_model_are_never_taken(store: MemoryStore, embed: 
     load_gallery(store, _BUCKET, _MODEL, embed)
     store.put(_BUCKET, keys.gallery_index_key(other), store.get(_BUCKET, _INDEX) or b"")
     assert load_gallery(store, _BUCKET, other).gallery.faces == ()
+
+
+def test_photos_of_formats_that_are_not_read_are_named(
+    store: MemoryStore, embed: Embedder, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.put(_BUCKET, "Cy/phone.heic", b"x")
+    store.put(_BUCKET, "Cy/empty.jpg", b"nobody here")
+    found = load_gallery(store, _BUCKET, _MODEL, embed)
+    assert [item.about for item in found.warnings] == ["Cy/phone.heic", "Cy/empty.jpg"]
+    assert found.warnings[0].message == f"gallery photo Cy/phone.heic: {keys.UNREAD_PHOTO}"
+    assert [(record.photo, record.reason) for record in caplog.records] == [
+        (item.about, item.message) for item in found.warnings
+    ]
+    empty = MemoryStore()
+    empty.put(_BUCKET, "Cy/phone.heic", b"x")
+    assert len(load_gallery(empty, _BUCKET, _MODEL, embed).warnings) == 1
+
+
+def test_photos_that_were_never_graded_are_looked_at_again(store: MemoryStore, embed: Embedder) -> None:
+    store.put(_BUCKET, "Dee/1.jpg", b"blurred dee")
+    before = load_gallery(store, _BUCKET, _MODEL, embed)
+    assert [face.grade for face in before.gallery.faces] == ["clear", "clear", "clear", "poor"]
+    entries = Index.from_json(store.get(_BUCKET, _INDEX) or b"").entries
+    old = Index(entries={key: entry.model_copy(update={"grade": None}) for key, entry in entries.items()})
+    store.put(_BUCKET, _INDEX, old.to_json())
+    assert len(load_gallery(store, _BUCKET, _MODEL).gallery.faces) == 4, "without a model they stay"
+    embed.seen.clear()
+    assert load_gallery(store, _BUCKET, _MODEL, embed) == before
+    assert len(embed.seen) == 4
+    assert all(entry.judged for entry in Index.from_json(store.get(_BUCKET, _INDEX) or b"").entries.values())

@@ -137,14 +137,41 @@ def test_a_name_is_refused_or_stays_in_its_own_prefix(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "   ", "a/b", "a\\b", "..", ".embeddings", "a\nb", "a\0b", "\u202eevil", "x" * 201, "é" * 101]
+    "name",
+    [
+        "",
+        "   ",
+        "a/b",
+        "a\\b",
+        "..",
+        ".embeddings",
+        "a\nb",
+        "a\0b",
+        "x" * 201,
+        "é" * 101,
+        "\u200d",
+        "\ud800",
+        "a\udcffb",
+    ]
+    + [
+        f"a{char}b"
+        for char in "\x7f\x85\xad\u061c\u200b\u200e\u200f\u202a\u202e\u2028\u2029\u2066\u2069\ufeff\ufdd0\uffff"
+    ],
 )
 def test_names_that_would_escape_are_refused(name: str) -> None:
-    with pytest.raises(KeyLayoutError):
+    with pytest.raises(KeyLayoutError) as refused:
         keys.check_person_name(name)
+    assert refused.value.message.isprintable()
 
 
-@pytest.mark.parametrize("name", ["Zoë Müller", "李小龍", "Ада Лавлейс", "O'Neil, Jr.", "Jean-Luc", "R2 D2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Zoë Müller", "李小龍", "Ада Лавлейс", "O'Neil, Jr.", "Jean-Luc", "R2 D2"),
+        # Persian with U+200C; Sinhala and Malayalam with U+200D, also last; a family, a flag, and a face of Unicode 16.
+        *("علی\u200cرضا", "ශ්\u200dරී ලංකා", "അവന്\u200d", "👩\u200d👧", "🏴\U000e0067\U000e007f", "\U0001fae9"),
+    ],
+)
 def test_names_of_any_script_are_welcome(name: str) -> None:
     assert keys.check_person_name(f"  {unicodedata.normalize('NFD', name)} ") == name
 
@@ -224,3 +251,20 @@ def test_what_people_keep_beside_media_is_not_left_out() -> None:
         assert not keys.is_left_out(name)
     for name in ("a.xyz", "archive.zip", "README", "x/film.rmvb", "film.mp4.part"):
         assert keys.is_left_out(name)
+
+
+@pytest.mark.parametrize(
+    ("key", "unread"),
+    [
+        *((f"Ada/1{suffix}", True) for suffix in (".heic", ".HEIF", ".tiff", ".dng", ".unheard-of", "", ".mp4")),
+        *((f"Ada/1{suffix}", False) for suffix in (".jpg", ".AVIF", ".txt", ".json", ".pdf")),
+        *((key, False) for key in ("Ada/", "Ada/.DS_Store", "1.heic", ".changes/000000.json", ".models/a.onnx")),
+    ],
+)
+def test_photos_of_formats_that_are_not_read_are_told_from_what_is_no_photo(key: str, unread: bool) -> None:
+    assert keys.is_unread_photo(key) == unread
+
+
+def test_a_name_that_nobody_may_get_is_shown_without_its_effects() -> None:
+    assert keys.shown("a\u202eb\x1b[2J") == "a\\u202eb\\u001b[2J"
+    assert keys.shown("علی\u200cرضا") == "علی\u200cرضا"

@@ -96,6 +96,15 @@ def test_lambda_names_the_function_and_its_memory(monkeypatch: pytest.MonkeyPatc
     assert (found.function_name, found.memory_mb) == ("video-splitting", 3008)
 
 
+def test_ffmpeg_has_the_memory_of_its_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    laptop = Settings().ffmpeg_memory
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "video-splitting")
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "2048")
+    assert 1500 < Settings().ffmpeg_memory < 2048 < laptop
+    monkeypatch.setenv("CASTLINE_FFMPEG_MEMORY_MB", "700")
+    assert Settings().ffmpeg_memory == 700
+
+
 def test_settings_can_be_given_by_name_and_cannot_be_changed() -> None:
     found = Settings(profile="classic", memory_mb=5)
     assert (found.profile, found.memory_mb) == ("classic", 5)
@@ -121,5 +130,6 @@ def test_options_carry_every_choice_of_the_settings() -> None:
         "word_times": False,
         "beam": 1,
     }
-    assert set(changed) == set(Options.model_fields)
-    assert Settings(**changed).options().model_dump() == changed  # type: ignore[arg-type]
+    of_one_media = {"audio_track": None}
+    assert set(changed | of_one_media) == set(Options.model_fields)
+    assert Settings(**changed).options().model_dump() == changed | of_one_media  # type: ignore[arg-type]

@@ -10,23 +10,32 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from aws_lambda_powertools import Logger
 from pydantic import Field
 
 from castline import keys
 from castline.errors import GalleryError, UnreadableObject
-from castline.records import Embedding, Gallery, KnownFace, Notice, ObjectInfo, Record
+from castline.records import Embedding, Gallery, Grade, KnownFace, Notice, ObjectInfo, PhotoEmbedding, Record
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
+
+logger = Logger(child=True)
 
 
 class IndexEntry(Record):
     """Attributes:
     embedding: None when the photo cannot be enrolled; ``problem`` says why.
+    grade: of the embedded face; None where it was embedded before photos were graded, and is to be again.
     """
 
     etag: str
     embedding: Embedding | None = None
+    grade: Grade | None = None
     problem: str | None = None
+
+    @property
+    def judged(self) -> bool:
+        return bool(self.grade or self.problem)
 
 
 class Index(Record):
@@ -37,8 +46,8 @@ class Index(Record):
 
 MAX_PHOTO_BYTES = 64 * 1024 * 1024
 
-#: Bytes of a photo -> its one face; raises GalleryError when it has none or several.
-PhotoEmbedder = Callable[[bytes], Embedding]
+#: Bytes of a photo -> the face it is about; raises GalleryError when it has none, several, or a useless one.
+PhotoEmbedder = Callable[[bytes], PhotoEmbedding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +63,45 @@ def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedd
         embed: computes what the index lacks. Without it, or when it is of another model than asked
             for, such photos are left out with a warning.
     """
-    photos = [info for info in store.find(bucket) if keys.parse_photo(info.key)]
+    photos: list[ObjectInfo] = []
+    problems: list[Notice] = []
+    for info in store.find(bucket):
+        if keys.parse_photo(info.key):
+            photos.append(info)
+        elif keys.is_unread_photo(info.key):
+            problems.append(_problem(info.key, keys.UNREAD_PHOTO))
     if not photos:
-        return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos)), ())
+        return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos)), tuple(problems))
     index_key = keys.gallery_index_key(model)
     known = _read_index(store, bucket, index_key, model)
     entries: dict[str, IndexEntry] = {}
     for photo in photos:
         entry = known.get(photo.key)
-        if entry is None or entry.etag != photo.etag:
-            entry = _embed(store, bucket, photo, model, embed) if embed else None
+        if entry and entry.etag != photo.etag:
+            entry = None
+        if embed and not (entry and entry.judged):
+            entry = _embed(store, bucket, photo, model, embed) or entry
         if entry is not None:
             entries[photo.key] = entry
     if embed and entries != known:
         store.put(bucket, index_key, Index(entries=entries).to_json())
     faces = tuple(
-        KnownFace(name=keys.parse_photo(photo.key) or "", photo=photo.key, embedding=entry.embedding)
+        KnownFace(
+            name=keys.parse_photo(photo.key) or "",
+            photo=photo.key,
+            embedding=entry.embedding,
+            grade=entry.grade or "clear",
+        )
         for photo in photos
         if (entry := entries.get(photo.key)) and entry.embedding
     )
-    problems = [
-        Notice(
-            code="gallery_photo",
-            message=f"gallery photo {photo.key}: {entry.problem if entry else 'not embedded yet'}",
-            about=photo.key,
-        )
+    problems += [
+        _problem(photo.key, entry.problem if entry and entry.problem else "not embedded yet")
         for photo in photos
         if (entry := entries.get(photo.key)) is None or entry.problem
     ]
+    for problem in problems:
+        logger.warning("a photo of the gallery is left out", photo=problem.about, reason=problem.message)
     return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos), faces=faces), tuple(problems))
 
 
@@ -108,7 +128,14 @@ def _embed(store: ObjectStore, bucket: str, photo: ObjectInfo, model: str, embed
     except (GalleryError, UnreadableObject) as error:
         return IndexEntry(etag=photo.etag, problem=error.message)
     # An old run is put together after the deployment changed its model: the two never meet.
-    return IndexEntry(etag=photo.etag, embedding=embedding) if embedding.model == model else None
+    if embedding.model != model:
+        return None
+    looks = Embedding(model=model, data=embedding.data)
+    return IndexEntry(etag=photo.etag, embedding=looks, grade=embedding.grade)
+
+
+def _problem(photo: str, why: str) -> Notice:
+    return Notice(code="gallery_photo", message=f"gallery photo {keys.shown(photo)}: {why}", about=photo)
 
 
 def _fingerprint(photos: list[ObjectInfo]) -> str:

@@ -9,6 +9,7 @@
               <media>/<run>/parts/frames-0000.error.json    a unit that is out of retries
               <media>/result.json, transcript.*, report.html, people/<slug>.jpg
     gallery   <name>/<photo>                                photos; .embeddings/<model>.json is derived from them
+              .changes/0000.json                            who was enrolled, renamed or merged, to take it back
 
 The classic profile (``stages.classic``) has ``<stem>.jpg`` in stage-1 and ``<stem>.txt`` in output instead.
 
@@ -18,6 +19,7 @@ The classic profile (``stages.classic``) has ``<stem>.jpg`` in stage-1 and ``<st
 from __future__ import annotations
 
 import hashlib
+import mimetypes
 import re
 import unicodedata
 from pathlib import PurePosixPath
@@ -45,7 +47,10 @@ AUDIO_SUFFIXES = frozenset(
 )
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 
-PHOTO_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp"))
+PHOTO_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".avif"))
+UNREAD_PHOTO = f"photos are {', '.join(sorted(PHOTO_SUFFIXES))}; save it as one of them"
+#: What Python knows of suffixes, and nothing that a machine adds to it.
+_TYPES = mimetypes.MimeTypes()
 #: What people keep beside media and nobody expects to be processed; sidecars and subtitles are among them.
 _BESIDE_SUFFIXES = PHOTO_SUFFIXES | frozenset(
     f".{suffix}" for suffix in "json txt md csv tsv srt vtt ttml xml html pdf gif heic heif bmp tif tiff svg".split()
@@ -58,6 +63,14 @@ _UNIT_KEY = re.compile(_RUN_OF_MEDIA + r"/(?P<kind>frames|audio)/(?P<index>[0-9]
 _MANIFEST_KEY = re.compile(_RUN_OF_MEDIA + r"/manifest\.json")
 _OPTIONS_KEY = re.compile(_RUN_OF_MEDIA + r"/options\.json")
 _PART_KEY = re.compile(_RUN_OF_MEDIA + r"/parts/(?P<kind>frames|audio)-(?P<index>[0-9]{4,})(?P<error>\.error)?\.json")
+
+#: Not in a name: what nobody sees, and what turns the direction of the text around it. The joiners are
+#: letters of Persian, Sinhala and Malayalam, and of emoji.
+_UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_JOINERS = "\u200c\u200d"
+#: Categories of Unicode that are no letters either: control characters, lone surrogates, ends of lines and paragraphs.
+#: Unassigned ones (Cn) are mostly newer than this Python: emoji, and scripts.
+_NO_LETTERS = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
 _PLAIN_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
@@ -270,26 +283,46 @@ def hashed_name(segment: str) -> str:
 
 
 def check_person_name(name: str) -> str:
-    """A person's name as a gallery prefix: free text of any script, one path segment.
+    """A name that somebody is to get, as a gallery prefix: free text of any script, one path segment.
 
     Returns:
-        The name in Unicode NFC, outer white space removed.
+        As ``spelled``.
 
     Raises:
-        KeyLayoutError: empty, over 200 bytes, or with a slash, a control character, or a leading dot.
+        KeyLayoutError: empty, over 200 bytes, or with a slash, a character that is none, or a leading dot.
     """
-    name = unicodedata.normalize("NFC", name).strip()
-    if not name or len(name.encode()) > 200:
+    name = spelled(name)
+    if any(map(_is_no_letter, name)):
+        raise KeyLayoutError(f"a name cannot contain control characters: '{shown(name)}'")
+    if not name.strip(_JOINERS) or len(name.encode()) > 200:
         raise KeyLayoutError("a name has between 1 and 200 bytes")
     if "/" in name or "\\" in name or name.startswith("."):
         raise KeyLayoutError(f"a name cannot contain a slash or start with a dot: {name!r}")
-    if any(unicodedata.category(char).startswith("C") for char in name):
-        raise KeyLayoutError(f"a name cannot contain control characters: {name!r}")
     return name
+
+
+def spelled(name: str) -> str:
+    """Any name in Unicode NFC, outer white space removed: one name, however a file system composes its letters."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def shown(name: str) -> str:
+    """A name for a terminal, what no name may hold as ``\\u202e``; people may type it so, too."""
+    return "".join(f"\\u{ord(char):04x}" if _is_no_letter(char) else char for char in name)
+
+
+def _is_no_letter(char: str) -> bool:
+    never = ord(char) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(char) <= 0xFDEF  # noncharacters, for ever
+    return never or unicodedata.category(char) in _NO_LETTERS or _UNSEEN.match(char) is not None
 
 
 def gallery_prefix(name: str) -> str:
     return f"{check_person_name(name)}/"
+
+
+def gallery_basis_key(name: str) -> str:
+    """Where it is written why a person may be known: consent, a contract, …; plain text."""
+    return f"{gallery_prefix(name)}basis.txt"
 
 
 def gallery_index_key(model: str) -> str:
@@ -298,19 +331,31 @@ def gallery_index_key(model: str) -> str:
 
 
 def gallery_name(key: str) -> str:
-    """The name a gallery key lies under, spelled as ``check_person_name`` does.
-
-    Photos may come from any client, and some file systems hand out decomposed letters.
-    """
-    return unicodedata.normalize("NFC", key.partition("/")[0]).strip()
+    """The name a gallery key lies under, as ``spelled``. Other clients may have made what we would refuse."""
+    return spelled(key.partition("/")[0])
 
 
 def parse_photo(key: str) -> str | None:
-    """The person's name a gallery key belongs to; None for what is no photo."""
+    """The person's name a gallery key belongs to; None for what is no photo we can read."""
+    return _person(key) if _suffix(key.partition("/")[2]) in PHOTO_SUFFIXES else None
+
+
+def is_unread_photo(key: str) -> bool:
+    """Whether a gallery key is meant for somebody's photo, and of a format that is not read: HEIC, or nobody knows.
+
+    What is plainly something else (a text, a table) is left alone, and so are hidden files.
+    """
+    file = key.rpartition("/")[2]
+    if parse_photo(key) or not _person(key) or not file or file.startswith("."):
+        return False
+    kind = _TYPES.guess_type(file)[0]
+    return kind is None or kind.startswith(("image/", "video/"))
+
+
+def _person(key: str) -> str | None:
+    """The name of whom an object of the gallery belongs to; None for what is ours."""
     name = gallery_name(key)
-    if not name or name.startswith(".") or "/" not in key:
-        return None
-    return name if _suffix(key.partition("/")[2]) in PHOTO_SUFFIXES else None
+    return name if name and not name.startswith(".") and "/" in key else None
 
 
 def slug(text: str) -> str:

@@ -15,6 +15,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from castline.records import Options, Sampling
 
+_PYTHON_MB = 192  # what the splitter itself takes of its function's memory
+_LAPTOP_MB = 4096
+
 
 class Settings(BaseSettings):
     """Configuration of one process. Field ``x_y`` is the variable ``CASTLINE_X_Y`` unless it says otherwise."""
@@ -80,14 +83,18 @@ class Settings(BaseSettings):
     """Wall-clock limit of one ffmpeg process. Lambda allows 900 s for the whole invocation."""
     timeout_s: float = 900.0
     """Seconds one invocation of the splitter may take; the template's SplitterTimeout."""
-    ffmpeg_memory_mb: int = 4096
-    """Address space one ffmpeg process may take."""
+    ffmpeg_memory_mb: int = Field(0, ge=0)
+    """Address space one ffmpeg process may take in MB; 0 is what the function has, less what Python takes."""
     max_bytes: int = 10 * 1024**3
     """Largest media; Lambda's ephemeral storage ends at 10 GiB."""
     max_pixels: int = 8192 * 4320
     """Largest coded picture, width x height."""
     max_duration_s: float = 12 * 3600
-    """Longest media. Also bounds what a broken clock can make the audio resampler invent."""
+    """Longest media. Of one that does not say how long it is, so much is taken."""
+    max_frames: int = Field(50_000, ge=1)
+    """Frames of one media that are looked at; the interval is widened where there would be more."""
+    max_units: int = Field(2_000, ge=1)
+    """Stage-1 objects of one kind (frames, audio) of one media."""
 
     splitter_function: str = "video-splitting"
     """Name of the deployed splitter; what was lost is sent there again."""
@@ -132,6 +139,12 @@ class Settings(BaseSettings):
         ):
             if not getattr(self, field):
                 object.__setattr__(self, field, f"{self.prefix}-{suffix}")
+
+    @property
+    def ffmpeg_memory(self) -> int:
+        """Address space of one ffmpeg process, MB: off Lambda, ``memory_mb`` says nothing of the machine."""
+        has = _LAPTOP_MB if self.function_name == "local" else self.memory_mb - _PYTHON_MB
+        return self.ffmpeg_memory_mb or has
 
     def options(self) -> Options:
         """The deployment's defaults for one run."""

@@ -115,8 +115,10 @@ class Make:
             **fields,
         )
 
-    def audio_unit(self, index: int, start_s: float, end_s: float, *, hard_cut: bool = False) -> AudioUnit:
-        return AudioUnit(index=index, start_s=start_s, end_s=end_s, hard_cut=hard_cut)
+    def audio_unit(
+        self, index: int, start_s: float, end_s: float, *, hard_cut: bool = False, level_db: float | None = None
+    ) -> AudioUnit:
+        return AudioUnit(index=index, start_s=start_s, end_s=end_s, hard_cut=hard_cut, level_db=level_db)
 
     def audio_part(
         self,

@@ -283,3 +283,26 @@ def test_frames_without_faces_need_no_gallery(make) -> None:
     manifest, parts = _run(make, [[], [], [], []])
     result = assemble(manifest, parts, {}, None).result
     assert (result.people, result.gallery, result.status) == ((), None, "complete")
+
+
+@pytest.mark.parametrize(
+    ("level_db", "said", "codes"),
+    [
+        (-20.0, (), ["nothing_heard"]),
+        (-60.0, (), []),
+        (None, (), []),
+        (-20.0, (Notice(code="speech_not_read", message="x"),), ["speech_not_read"]),
+        (-20.0, (Notice(code="no_speech_engine", message="x"),), ["no_speech_engine"]),
+    ],
+)
+def test_sound_in_which_nothing_was_heard_is_a_warning(
+    level_db: float | None, said: tuple[Notice, ...], codes: list[str], make
+) -> None:
+    quiet, unit = make.audio_unit(0, 0, 5, level_db=-80.0), make.audio_unit(1, 5, 10, level_db=level_db)
+    parts = {quiet.name: make.audio_part(0), unit.name: make.audio_part(1, warnings=said)}
+    found = assemble(make.manifest(quiet, unit), parts, {}, None).result.warnings
+    assert [notice.code for notice in found] == codes
+    parts[quiet.name] = make.audio_part(0, make.segment((1.0, 2.0, "hello")))
+    assert "nothing_heard" not in [
+        notice.code for notice in assemble(make.manifest(quiet, unit), parts, {}, None).result.warnings
+    ]

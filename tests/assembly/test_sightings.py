@@ -5,6 +5,7 @@ from __future__ import annotations
 from castline.assembly.identity import identify
 from castline.assembly.sightings import agreeing
 from castline.assembly.tracks import FaceTrack
+from castline.records import Grade
 
 
 def _track(make, *looks, **fields) -> FaceTrack:
@@ -22,6 +23,27 @@ def test_a_track_with_two_names_is_split(make) -> None:
         ("Ada", "known"),
         ("Bob", "known"),
     ]
+
+
+def test_a_poor_photo_needs_more_and_a_useless_one_names_nobody(make) -> None:
+    clear = make.gallery(Ada=[make.look(0)])
+    limits = make.limits
+
+    def named(grade: Grade, similarity: float, **fields: float) -> bool:
+        faces = tuple(face.model_copy(update={"grade": grade}) for face in clear.faces)
+        gallery = clear.model_copy(update={"faces": faces})
+        track = _track(make, make.look(0, similarity, 1), **fields)
+        return identify([track], gallery, limits)[0].name == "Ada"
+
+    for photo, fields, needed in (
+        ("clear", {}, limits.known),
+        ("poor", {}, limits.known + limits.poor),
+        ("clear", {"sharpness": 20}, limits.known + limits.poor),
+        ("poor", {"sharpness": 20}, limits.known + 2 * limits.poor),
+    ):
+        assert named(photo, needed + 0.002, **fields)
+        assert not named(photo, needed - 0.002, **fields)
+    assert not named("useless", 1.0)
 
 
 def test_a_stranger_in_a_known_track_gets_no_name(make) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from castline.cli import connect as connecting
 from castline.cli import main as commands
 from castline.cli import people as people_commands
 from castline.cli.connect import Connection
+from castline.engines import EngineInfo
 from castline.errors import GalleryError
-from castline.people import Picture
+from castline.people import Picture, SeenPerson, SeveralPeople
 from castline.records import (
     Embedding,
     Face,
@@ -26,6 +28,7 @@ from castline.records import (
     FramesUnit,
     Manifest,
     Options,
+    PhotoEmbedding,
     Usage,
 )
 from castline.settings import Settings
@@ -37,6 +40,7 @@ from castline.storage import MemoryStore
 Run = Callable[..., Result]
 _MODEL = "dlib-resnet-v1"
 _RUN = "0123456789abcdef"
+_INFO = EngineInfo(id=_MODEL, role="embedder", title="Fake", licence="MIT")
 _NAME = "Zoë [b] O'Neil"
 
 
@@ -45,10 +49,11 @@ def _look(letter: str) -> Embedding:
     return Embedding.of(_MODEL, vector / np.linalg.norm(vector))
 
 
-def _embed(body: bytes, engines: object) -> Embedding:
+def _embed(body: bytes, engines: object) -> PhotoEmbedding:
     if body.startswith(b"?"):
         raise GalleryError("no face found in the photo")
-    return _look(chr(body[0]))
+    grade = "poor" if body.endswith(b"-blurred") else "clear"
+    return PhotoEmbedding(**_look(chr(body[0])).model_dump(), grade=grade)
 
 
 @pytest.fixture
@@ -145,7 +150,7 @@ def test_every_command_explains_itself(command: str, run: Run) -> None:
 
 def test_forget_says_what_stays(run: Run) -> None:
     text = " ".join(run("forget", "--help").output.replace("│", " ").split())
-    assert "embeddings of everybody who was seen, without names" in text
+    assert "only maybe theirs, without a name" in text
     assert "Exit status 1" in text
 
 
@@ -171,7 +176,9 @@ def test_a_person_is_added_listed_renamed_and_forgotten(
     assert "2 photo(s) removed" in found.output
     assert "checked 14 key(s) and 11 file(s) in castline-gallery and castline-output" in found.output
     assert "forgotten: nobody is called Ada any more" in found.output
-    assert _names(store, "talk.mp4") == ["Person 1", "Bob"]
+    assert _names(store, "talk.mp4") == ["Bob"]
+    (audit,) = [key for _, key in store.objects if key.startswith(".audit/")]
+    assert b"Ada" not in store.objects["castline-output", audit]
 
 
 def test_nothing_is_enrolled_unless_everything_can_be(
@@ -191,24 +198,93 @@ def test_nothing_is_enrolled_unless_everything_can_be(
     assert not store.objects
 
 
-def test_a_video_is_looked_through_for_its_one_person(
-    run: Run, store: MemoryStore, photo: Callable[[str, bytes], str], monkeypatch: pytest.MonkeyPatch
+def test_a_video_is_looked_through_for_its_one_person_or_the_chosen_one(
+    run: Run, store: MemoryStore, photo: Callable[[str, bytes], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def pictures(path: Path, *_: object) -> list[Picture]:
-        if path.name.startswith("two"):
-            raise GalleryError(f"{path.name}: 2 people are in the video; enrol videos that show one person")
-        return [Picture(f"{path.name} at {at}.0 s", ".jpg", f"A{at}".encode()) for at in range(3)]
+    def pictures(path: Path, settings: Settings, engines: object, embed: object, person: int | None) -> list[Picture]:
+        if path.name.startswith("two") and not person:
+            seen = [SeenPerson(f"{letter}-face".encode(), at, at + 0.5) for at, letter in enumerate("AB")]
+            raise SeveralPeople(f"{path.name}: 2 people are in the video; enrol videos that show one person", seen)
+        letter = "XAB"[person or 1]
+        return [Picture(f"{path.name} at {at}.0 s", ".jpg", f"{letter}{at}".encode()) for at in range(3)]
 
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("castline.people.pictures_in_video", pictures)
-    _publish(store, "talk.mp4", "A")
+    _publish(store, "talk.mp4", "A", "B")
     found = run("add", "Ada", photo("me.MP4", b"video"), photo("still.jpg", b"A9"))
     assert found.exit_code == 0
     assert "enrolled me.MP4 at 2.0 s" in found.output
     assert sorted(_photos(store).values()) == [b"A0", b"A1", b"A2", b"A9"]
-    assert _names(store, "talk.mp4") == ["Ada"]
-    found = run("add", "Bob", photo("two.mkv", b"video"))
+    assert _names(store, "talk.mp4") == ["Ada", "Person 1"]
+    film = photo("two [x].mkv", b"video")
+    found = run("add", "Bob", film)
     assert found.exit_code == 2
-    assert "2 people are in the video" in found.stderr
+    assert found.stderr == (
+        "error two [x].mkv: 2 people are in the video; enrol videos that show one person, "
+        "or say which of them with --person\n"
+    )
+    faces = [Path(".castline/people/two [x].mkv") / f"person-{number}.jpg" for number in (1, 2)]
+    assert [line.strip() for line in found.stdout.splitlines()] == [
+        f"--person 1: 0:00.0 to 0:00.5, {faces[0]}",
+        f"--person 2: 0:01.0 to 0:01.5, {faces[1]}",
+    ]
+    assert [face.read_bytes() for face in faces] == [b"A-face", b"B-face"]
+    assert run("add", "Bob", film, film, "--person", "2").exit_code == 2
+    assert run("add", "Bob", photo("b.jpg", b"B"), "--person", "2").exit_code == 2
+    assert run("add", "Bob", film, "--person", "2").exit_code == 0
+    assert _names(store, "talk.mp4") == ["Ada", "Bob"]
+
+
+def test_photos_that_are_of_little_or_no_use_are_said(
+    run: Run, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ada").mkdir()
+    for name, body in (("1.jpg", b"A-blurred"), ("2.jpg", b"A2"), ("phone.heic", b"x")):
+        (tmp_path / "ada" / name).write_bytes(body)
+    found = run("add", "Ada", str(tmp_path / "ada"))
+    assert f"left out: {tmp_path}/ada/phone.heic: photos are .avif, .jpeg" in found.output
+    assert "enrolled 1.jpg: small or blurred" in found.output
+    assert "enrolled 2.jpg\n" in found.output
+    lines = run("list").output.splitlines()
+    assert len(lines) == 3
+    assert lines[2].endswith(".jpg: small or blurred, so it names only who is more alike; clearer photos are better")
+    store.put("castline-gallery", "Ada/new [1].jpg", b"?")
+    store.put("castline-gallery", "\u202eBob/phone.heic", b"x")
+    monkeypatch.setattr(people_commands, "Engines", lambda _: SimpleNamespace(embedder=SimpleNamespace(info=_INFO)))
+    lines = run("list").output.splitlines()
+    assert lines[3:] == [
+        "Ada/new [1].jpg: no face found in the photo",
+        f"\\u202eBob/phone.heic: {keys.UNREAD_PHOTO}",
+    ]
+    assert run("forget", "\\u202eBob", "--yes").exit_code == 0
+    assert not any("Bob" in key for key in _photos(store))
+
+
+def test_what_was_done_is_taken_back_in_results_too(
+    run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]
+) -> None:
+    _publish(store, "talk.mp4", "A", "B")
+    run("name", "talk.mp4", "Person 2", "Bob")
+    run("add", "Ada", photo("a.jpg", b"A1"))
+    found = run("rename", "Bob", "Ada")
+    assert found.exit_code == 2
+    assert "castline people merge 'Ada' 'Bob'" in found.stderr
+    run("rename", "Bob", "Robert")
+    assert _names(store, "talk.mp4") == ["Ada", "Robert"]
+    found = run("undo", "--yes")
+    assert "taken back: Bob renamed to Robert" in found.output
+    assert "1 result(s) brought up to date" in found.output
+    assert _names(store, "talk.mp4") == ["Ada", "Bob"]
+    run("merge", "Ada", "Bob")
+    assert "taken back: Bob merged into Ada" in run("undo", "-y").output
+    assert _names(store, "talk.mp4") == ["Ada", "Bob"]
+    assert "taken back: 1 photo(s) enrolled as Ada" in run("undo", "-y").output
+    assert "taken back: 1 photo(s) enrolled as Bob" in run("undo", "-y").output
+    assert _names(store, "talk.mp4") == ["Person 1", "Person 2"]
+    assert not _photos(store)
+    found = run("undo")
+    assert found.exit_code == 2
+    assert "there is nothing to take back" in found.stderr
 
 
 def test_somebody_in_a_result_gets_a_name(run: Run, store: MemoryStore) -> None:
@@ -275,7 +351,7 @@ def test_forgetting_can_be_taken_up_again(run: Run, store: MemoryStore) -> None:
     found = run("forget", "Ada L.", "--yes")
     assert found.exit_code == 0
     assert "0 photo(s) removed" in found.output
-    assert _names(store, "talk.mp4") == ["Person 1"]
+    assert _names(store, "talk.mp4") == [], "the result told which faces to take out of the parts"
     found = run("forget", "Ada L.", "--yes")
     assert found.exit_code == 2
     assert "nobody is called 'Ada L.'" in found.stderr
@@ -300,3 +376,18 @@ def test_models_are_listed_with_size_dimension_and_thresholds(
     assert " 128 " in rows["dlib-resnet-v1"]
     assert "0.940 0.920 CC0-1.0; " in rows["dlib-resnet-v1"]
     assert "0.400 0.300 that of the file" in rows["arcface"]
+
+
+def test_why_somebody_may_be_known_is_kept_with_the_photos_and_goes_with_them(
+    run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]
+) -> None:
+    run("add", "Bob", photo("b.jpg", b"B1"))
+    assert "basis" not in run("list").output
+    assert run("add", "Ada", photo("a.jpg", b"A1"), "--basis", "consent of 2026-11-25 [file 7]").exit_code == 0
+    assert "consent of 2026-11-25 [file 7]" in run("list").output
+    assert run("rename", "Ada", "Grace").exit_code == 0
+    assert ["Grace", "1", "–", "consent", "of", "2026-11-25", "[file", "7]"] in [
+        line.split() for line in run("list").output.splitlines()
+    ]
+    assert run("forget", "Grace", "--yes").exit_code == 0
+    assert not [key for _, key in store.objects if key.endswith("basis.txt")]

@@ -54,6 +54,18 @@ def handler(event, context):
         child = subprocess.Popen(["sleep", "60"])
         pathlib.Path(event["file"]).write_text(str(child.pid))
         os.kill(os.getpid(), signal.SIGKILL)
+    if do == "take memory":
+        taken = [bytearray(os.urandom(1 << 20)) for _ in range(event["mb"])]
+        time.sleep(event.get("seconds", 0))
+        return len(taken)
+    if do == "child takes memory":
+        code = "import os, time; taken = os.urandom(%d << 20); time.sleep(60)" % event["mb"]
+        subprocess.run([sys.executable, "-c", code])
+    if do == "fill the disk":
+        for number in range(event["files"]):
+            pathlib.Path(tempfile.gettempdir(), str(number)).write_bytes(bytes(event["mb"] << 20))
+        time.sleep(event.get("seconds", 0))
+        return "written"
     if do == "leave a file":
         pathlib.Path(tempfile.gettempdir(), "mark").write_text("here")
         return str(pathlib.Path(tempfile.gettempdir(), "mark"))
@@ -88,6 +100,7 @@ def start_host(tmp_path: Path) -> Iterator[StartHost]:
                 task_root=root,
                 timeout_s=timeout_s,
                 memory_mb=256,
+                disk_mb=64,
                 environment=environment or {},
                 path=(tmp_path / "layer" / "bin",),
                 slots=slots,

@@ -240,3 +240,28 @@ def test_stop_answers_what_runs_and_ends_all_processes(start_host: StartHost) ->
         host.stop()
         assert all(answer.result(timeout=300)[1] for answer in answers)
     assert not any(running(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("do", ["take memory", "child takes memory"])
+def test_more_memory_than_the_function_has_kills_it(do: str, start_host: StartHost, tmp_path: Path) -> None:
+    host = start_host(timeout_s=600)
+    answer, error = host.invoke(NAME, {"do": do, "mb": 400, "seconds": 60})
+    assert error
+    assert (answer["errorType"], "signal: SIGKILL" in answer["errorMessage"]) == ("Runtime.ExitError", True)
+    assert "MB of memory, of 256" in (tmp_path / "state" / "logs" / f"{NAME}-0.log").read_text()
+    assert invoke(host, do="take memory", mb=64) == 64, "the next one has all of it"
+
+
+def test_more_on_disk_than_the_function_has_kills_it(start_host: StartHost, tmp_path: Path) -> None:
+    host = start_host(timeout_s=600)
+    answer, error = host.invoke(NAME, {"do": "fill the disk", "files": 3, "mb": 30, "seconds": 60})
+    assert error
+    assert answer["errorType"] == "Runtime.ExitError"
+    assert "MB in /tmp, of 64" in (tmp_path / "state" / "logs" / f"{NAME}-0.log").read_text()
+    assert invoke(host, do="fill the disk", files=1, mb=30) == "written", "it begins with an empty one"
+
+
+def test_one_file_that_is_too_large_is_an_error_of_the_function(start_host: StartHost) -> None:
+    answer, error = start_host().invoke(NAME, {"do": "fill the disk", "files": 1, "mb": 65})
+    assert error
+    assert "File too large" in answer["errorMessage"]

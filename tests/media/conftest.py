@@ -56,9 +56,10 @@ def split_all(limits: Limits) -> Callable[..., Outcome]:
 
     def run(path: Path, within: Limits | None = None, max_duration_s: float = 3600, **options: Any) -> Outcome:
         bounds = within or limits
-        probed = probe(path, bounds)
+        asked = Options(**options)
+        probed = probe(path, bounds, asked)
         summary = SplitSummary()
-        found = split(path, probed, Options(**options), bounds, summary, max_duration_s=max_duration_s)
+        found = split(path, probed, asked, bounds, summary, max_duration_s=max_duration_s)
         return Outcome(probed, list(found), summary)
 
     return run

@@ -10,20 +10,18 @@ import pytest
 from castline.errors import ForbiddenMedia, MediaTooLarge, NoStreams, NotMedia
 from castline.media import probe
 from castline.media.ffmpeg import Limits
-from castline.media.probe import parse
-from castline.records import AudioStream, Probe, VideoStream
+from castline.media.probe import Listing, parse
+from castline.records import AudioStream, VideoStream
 
 _H264 = "h264 (High) (avc1 / 0x31637661), yuv420p(tv, bt709, progressive)"
 
 
-def _parse(text: str) -> Probe:
-    return parse(text.split("\n"), "mov")
+def _parse(text: str) -> Listing:
+    return parse(text.split("\n"))
 
 
 def _video(line: str) -> VideoStream:
-    found = _parse(f"  Stream #0:0: Video: {line}").video
-    assert found
-    return found
+    return _parse(f"  Stream #0:0: Video: {line}").videos[0]
 
 
 def test_an_ordinary_file() -> None:
@@ -37,8 +35,12 @@ def test_an_ordinary_file() -> None:
         "  Stream #0:1[0x2](eng): Audio: aac (LC) (mp4a / 0x6134706D), 48000 Hz, stereo, fltp, 128 kb/s (default)"
     )
     assert found.duration_s == pytest.approx(3723.45)
-    assert found.video == VideoStream(codec="h264", width=1920, height=1080, fps=29.97)
-    assert found.audio == AudioStream(codec="aac", sample_rate=48000, channels=2)
+    assert found.videos == {0: VideoStream(codec="h264", width=1920, height=1080, fps=29.97)}
+    assert found.audios == {1: AudioStream(index=1, codec="aac", sample_rate=48000, channels=2, layout="stereo")}
+    assert [(stream.kind, stream.language, stream.default) for stream in found.streams] == [
+        ("video", None, True),
+        ("audio", "eng", True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -54,11 +56,13 @@ def test_an_ordinary_file() -> None:
         ("1 channels", 1),
         ("40 channels", 40),
         ("40 channels (FL+FR+39)", 40),
+        ("ambisonic 1", 4),
+        ("something new", 0),
     ],
 )
 def test_channels_of_named_and_unnamed_layouts(layout: str, channels: int) -> None:
-    found = _parse(f"  Stream #0:0: Audio: pcm_s16le ([1][0][0][0] / 0x0001), 16000 Hz, {layout}, s16, 256 kb/s").audio
-    assert found == AudioStream(codec="pcm_s16le", sample_rate=16000, channels=channels)
+    found = _parse(f"  Stream #0:0: Audio: pcm_s16le ([1][0][0][0] / 0x0001), 16000 Hz, {layout}, s16, 256 kb/s")
+    assert found.audios == {0: AudioStream(codec="pcm_s16le", sample_rate=16000, channels=channels, layout=layout)}
 
 
 @pytest.mark.parametrize(
@@ -77,15 +81,20 @@ def test_rotation_turns_the_size(degrees: str, size: tuple[int, int], clockwise:
         f"        displaymatrix: rotation of {degrees} degrees\n"
         "  Stream #0:1: Audio: aac, 48000 Hz, mono, fltp\n"
         "        displaymatrix: rotation of -90.00 degrees"
-    ).video
-    assert found
+    ).videos[0]
     assert (found.width, found.height) == size
     assert found.rotation == clockwise
 
 
 @pytest.mark.parametrize(
     ("aspect", "width"),
-    [("[SAR 2:1 DAR 32:9]", 640), ("[SAR 1:2 DAR 8:9]", 160), ("SAR 64:45 DAR 4:3", 455), ("[SAR 0:1 DAR 0:1]", 320)],
+    [
+        ("[SAR 2:1 DAR 32:9]", 640),
+        ("[SAR 1:2 DAR 8:9]", 160),
+        ("SAR 64:45 DAR 4:3", 455),
+        ("[SAR 0:1 DAR 0:1]", 320),
+        ("[SAR 1:1 DAR 16:9], SAR 2:1 DAR 32:9", 640),
+    ],  # the container knows better than the codec
 )
 def test_pixels_that_are_not_square(aspect: str, width: int) -> None:
     separator = " " if aspect.startswith("[") else ", "
@@ -104,15 +113,15 @@ def test_cover_art_is_no_video_even_when_it_comes_first() -> None:
     found = _parse(
         "  Stream #0:0: Video: mjpeg (Baseline), yuvj420p(pc), 600x600, 90k tbr, 90k tbn (attached pic)\n"
         f"  Stream #0:1: Video: {_H264}, 320x180, 25 fps"
-    ).video
-    assert found
-    assert found.codec == "h264"
-    assert _parse("  Stream #0:0: Video: png, rgb24(pc), 64x64, 90k tbr, 90k tbn (attached pic)").video is None
+    )
+    assert [(video.index, video.codec) for video in found.videos.values()] == [(1, "h264")]
+    assert [stream.cover for stream in found.streams] == [True, False]
+    assert not _parse("  Stream #0:0: Video: png, rgb24(pc), 64x64, 90k tbr, 90k tbn (attached pic)").videos
 
 
 def test_a_stream_that_says_too_little_is_passed_over() -> None:
     found = _parse(
-        "  Duration: N/A, start: 0.000000, bitrate: N/A\n"
+        "  Duration: N/A, start: 5.040000, bitrate: N/A\n"
         "  Stream #0:0[0x100]: Video: h264 ([27][0][0][0] / 0x001B), none, 90k tbr\n"
         "  Stream #0:1[0x101]: Audio: aac ([15][0][0][0] / 0x000F), 0 channels\n"
         "  Stream #0:2[0x102](eng us): Video: hevc, yuv420p, 64x48, 25 fps\n"
@@ -120,21 +129,38 @@ def test_a_stream_that_says_too_little_is_passed_over() -> None:
         "  Stream #0:4: Data: none"
     )
     assert found.duration_s is None
-    assert found.audio is None
-    assert found.video
-    assert (found.video.codec, found.video.width) == ("hevc", 64)
+    assert found.start_s == 5.04
+    assert found.audios == {}
+    assert [(video.index, video.codec, video.width) for video in found.videos.values()] == [(2, "hevc", 64)]
+    assert [stream.kind for stream in found.streams] == ["video", "audio", "video", "subtitle", "data"]
 
 
-def test_the_first_of_several_streams_counts() -> None:
+def test_a_stream_without_a_decoder_is_listed_and_not_taken() -> None:
     found = _parse(
-        f"  Stream #0:0: Video: {_H264}, 320x180, 25 fps\n"
-        f"  Stream #0:1: Video: {_H264}, 640x360, 25 fps\n"
-        "  Stream #0:2: Audio: aac, 44100 Hz, mono, fltp\n"
-        "  Stream #0:3: Audio: aac, 48000 Hz, stereo, fltp"
+        "  Stream #0:0[0x1]: Video: none (xvc9 / 0x39637678), none, 640x360, 367 kb/s, 25 fps (default)\n"
+        "  Stream #0:1[0x2]: Audio: none (apac / 0x63617061), 16000 Hz, mono, 73 kb/s (default)\n"
+        "  Stream #0:2[0x3](deu): Audio: aac (LC) (mp4a / 0x6134706D), 16000 Hz, mono, fltp, 69 kb/s"
     )
-    assert found.video
-    assert found.audio
-    assert (found.video.width, found.audio.sample_rate) == (320, 44100)
+    assert [(stream.codec, stream.decodable) for stream in found.streams] == [
+        ("xvc9", False),
+        ("apac", False),
+        ("aac", True),
+    ]
+    assert (list(found.videos), list(found.audios)) == ([], [2])
+    known = parse(["  Stream #0:0: Audio: ac4 (ac-4 / 0x342D6361), 48000 Hz, stereo"], frozenset({"aac"}))
+    assert not known.streams[0].decodable
+
+
+def test_sound_at_a_rate_that_holds_no_speech_is_not_taken() -> None:
+    found = _parse("  Stream #0:0: Audio: pcm_u8 ([1][0][0][0] / 0x0001), 1 Hz, mono, u8, 0 kb/s")
+    assert found.audios == {}
+    assert "1 Hz" in found.streams[0].note
+
+
+@pytest.mark.parametrize(("transfer", "hdr"), [("smpte2084", True), ("arib-std-b67", True), ("bt709", False)])
+def test_hdr_is_seen(transfer: str, hdr: bool) -> None:
+    line = f"hevc (Main 10), yuv420p10le(tv, bt2020nc/bt2020/{transfer}, progressive), 320x180, 25 fps"
+    assert _video(line).hdr is hdr
 
 
 def test_titles_cannot_pose_as_streams() -> None:
@@ -144,7 +170,7 @@ def test_titles_cannot_pose_as_streams() -> None:
         "        displaymatrix   : rotation of 90.00 degrees\n"
         "    Stream #0:0: Video: h264, 10x10, 25 fps"
     )
-    assert found == Probe(container="mov", duration_s=None, video=None, audio=None)
+    assert found == Listing()
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r", "\r\n", "\u2028", "\u2029", "\x85", "\x0b", "\x0c"], ids=ascii)
@@ -190,10 +216,40 @@ def test_what_is_no_media_says_so_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"GIF89a\x01\x00", "a GIF picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(8) + b"IHDR", "a PNG picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(25) + b"acTL", "an animated PNG picture"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "a JPEG picture"),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "a WebP picture"),
+        (b"\x00\x00\x00\x18ftypheic", "a HEIF or AVIF picture"),
+        (b"BM\x36\x00\x0c\x00\x00\x00\x00\x00", "a BMP picture"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG picture"),
+        (b'<?xml version="1.0"?>\n<!-- made by hand -->\n<svg/>', "an SVG picture"),
+        (b"\xef\xbb\xbf<!DOCTYPE html><html>", "a web page"),
+        (b"<HTML><head>", "a web page"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "an answer that says AccessDenied"),
+    ],
+)
+def test_what_has_another_s_name_is_called_what_it_is(
+    content: bytes, words: str, limits: Limits, tmp_path: Path
+) -> None:
+    path = tmp_path / "named.mp4"
+    path.write_bytes(content)
+    with pytest.raises(NotMedia, match=words) as caught:
+        probe(path, limits)
+    assert "\n" not in caught.value.message
+
+
 def test_real_files_are_read_as_they_were_made(odd_media: dict[str, Path], limits: Limits) -> None:
     both = probe(odd_media["both.mp4"], limits)
     assert both.duration_s == pytest.approx(2, abs=0.1)
     assert both.video == VideoStream(codec="h264", width=320, height=180, fps=25)
+    assert [(stream.kind, stream.used) for stream in both.streams] == [("video", True), ("audio", True)]
     assert both.audio
     assert (both.audio.codec, both.audio.channels) == ("aac", 1)
     rotated = probe(odd_media["rotated.mp4"], limits).video

@@ -340,12 +340,27 @@ def test_what_is_too_long_is_refused_before_decoding(odd_media: dict[str, Path],
         split_all(odd_media["both.mp4"], max_duration_s=1.5)
 
 
-def test_a_length_nobody_declared_is_cut_at_the_limit(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_a_length_that_no_header_tells_is_that_of_the_packets(
+    ffmpeg: Callable[..., None], split_all, tmp_path: Path
+) -> None:
     path = tmp_path / "raw.mp4"
     ffmpeg(*_PICTURE, *_X264, "-f", "h264", path)
-    found = split_all(path, sampling="interval", interval_s=0.5, max_duration_s=2)
-    assert found.probed.duration_s is None
-    assert max(found.frames) <= 2000
+    assert split_all(path, interval_s=0.5).probed.duration_s == pytest.approx(4, abs=0.1)
+    with pytest.raises(MediaTooLarge, match="longer than the limit"):
+        split_all(path, max_duration_s=2)
+
+
+def test_a_length_that_nobody_knows_is_cut_at_the_limit(
+    odd_media: dict[str, Path], limits: Limits, tmp_path: Path
+) -> None:
+    path = odd_media["both.mp4"]
+    probed = probe(path, limits).model_copy(update={"duration_s": None})
+    summary = SplitSummary()
+    pieces = list(split(path, probed, Options(interval_s=0.2), limits, summary, max_duration_s=1))
+    assert pieces
+    assert max(summary.sampled_ms) <= 1000
+    assert summary.audio_s <= 1
+    assert "capped" in [warning.code for warning in summary.warnings]
 
 
 def test_sound_alone_and_picture_alone(odd_media: dict[str, Path], split_all) -> None:

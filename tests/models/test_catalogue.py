@@ -51,6 +51,7 @@ def graph():
 def test_declarations_are_complete():
     assert [info.id for info in ENGINES] == [
         "mtcnn",
+        "yunet",
         "facenet-vggface2",
         "facenet-casia",
         "dlib-resnet-v1",
@@ -155,7 +156,7 @@ def test_an_explicit_path_comes_first(models_dir, tmp_path):
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ("eigenfaces", "there is no face engine 'eigenfaces'; known: mtcnn, facenet-vggface2"),
+        ("eigenfaces", "there is no face engine 'eigenfaces'; known: mtcnn, yunet, facenet-vggface2"),
         ("mtcnn", "mtcnn is a face engine of the role detector, not embedder"),
         ("arcface", "needs the path of its model: arcface:<file>"),
         ("arcface:/does/not/exist.onnx", r"model file /does/not/exist\.onnx does not exist"),
@@ -179,6 +180,30 @@ def test_a_detector_that_cannot_be_had(nothing_installed, tmp_path):
         load_detector(Settings(models_dir=tmp_path, detector=f"mtcnn:{tmp_path}"))
     with pytest.raises(ModelNotFound, match="of the role embedder, not detector"):
         load_detector(Settings(models_dir=tmp_path, detector="dlib-resnet-v1"))
+
+
+def test_yunet_is_what_was_measured_or_nothing(shared_data, tmp_path, monkeypatch):
+    settings = Settings(models_dir=tmp_path, detector="yunet")
+
+    def refuse(name, models_dir):
+        raise ModelNotFound("the hub said no")
+
+    with monkeypatch.context() as offline:
+        offline.setattr(catalogue, "fetch", refuse)
+        for try_it in (load_detector, report.prepare):
+            with pytest.raises(ModelNotFound, match="the hub said no"):
+                try_it(settings)
+    file = tmp_path / "yunet_n_dynamic.onnx"
+    body = (shared_data / "models" / file.name).read_bytes()
+    file.write_bytes(body[:-1])
+    with pytest.raises(ModelCorrupt, match=r"yunet_n_dynamic\.onnx is not the file it should be; delete it"):
+        load_detector(settings)
+    with pytest.raises(ModelCorrupt, match=r"is not a usable model of YuNet"):
+        load_detector(Settings(models_dir=tmp_path, detector=f"yunet:{file}"))
+    file.write_bytes(body)
+    assert load_detector(settings).info.source == str(file)
+    assert {info.id: info.source for info in survey(settings)}["yunet"] == str(file)
+    assert load_detector(Settings(models_dir=tmp_path / "none", detector=f"yunet:{file}")).info.id == "yunet"
 
 
 def test_a_broken_file_is_named_and_not_passed_over(tmp_path):

@@ -24,6 +24,7 @@ from castline.records import (
     FramesUnit,
     Manifest,
     Options,
+    PhotoEmbedding,
     Result,
     Segment,
     Usage,
@@ -53,12 +54,13 @@ class People:
         vector = np.random.default_rng(ord(letter)).normal(size=128).astype(np.float32)
         return Embedding.of(model, vector / np.linalg.norm(vector))
 
-    def embed(self, body: bytes) -> Embedding:
-        """Photos say who is on them: ``A…`` is one person, ``?…`` is nobody."""
+    def embed(self, body: bytes) -> PhotoEmbedding:
+        """Photos say who is on them: ``A…`` is one person, ``?…`` is nobody, ``A-blurred`` is poor."""
         self.embedded.append(body)
         if body.startswith(b"?"):
             raise GalleryError("no face found in the photo")
-        return self.look(chr(body[0]))
+        grade = "poor" if body.endswith(b"-blurred") else "clear"
+        return PhotoEmbedding(**self.look(chr(body[0])).model_dump(), grade=grade)
 
     def face(self, letter: str, crop: bytes | None = None, quality: float = 0.9, left: float = 0.1) -> Face:
         box: Box = (left, 0.1, left + 0.2, 0.5)

@@ -27,7 +27,7 @@ def test_the_same_photo_twice_is_one(people, photo: Callable[..., Path]) -> None
 def test_a_photo_that_cannot_be_enrolled_is_not_kept(people, photo: Callable[..., Path]) -> None:
     with pytest.raises(GalleryError, match=r"^photo\.jpg: no face found"):
         api.add_photo("Ada", photo(b"?"), people.store, people.settings, people.embed)
-    with pytest.raises(GalleryError, match=r"^doc\.pdf: photos are \.jpeg, \.jpg"):
+    with pytest.raises(GalleryError, match=r"^doc\.pdf: photos are \.avif, \.jpeg, \.jpg"):
         api.add_photo("Ada", photo(b"A", "doc.pdf"), people.store, people.settings, people.embed)
     with pytest.raises(KeyLayoutError):
         api.add_photo("../Ada", photo(b"A"), people.store, people.settings, people.embed)
@@ -42,6 +42,7 @@ def test_folders_stand_for_their_photos(tmp_path: Path) -> None:
     single.touch()
     found = api.photos_in([tmp_path / "ada", single])
     assert [path.name for path in found] == ["a.PNG", "b.jpg", "one.jpg"]
+    assert [path.name for path in api.left_out([tmp_path / "ada", single])] == ["notes.txt"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(GalleryError, match="no photos"):
         api.photos_in([tmp_path / "empty"])
@@ -66,7 +67,7 @@ def test_known_people_come_sorted_with_the_age_of_their_newest_photo(people, mon
     ]
 
 
-def test_renaming_onto_an_existing_name_joins_and_loses_no_photo(people) -> None:
+def test_renaming_onto_an_existing_name_is_refused_and_merging_loses_no_photo(people) -> None:
     photos = {
         "Ada/1.jpg": b"A1",
         "Ada/old/1.jpg": b"A2",
@@ -76,11 +77,111 @@ def test_renaming_onto_an_existing_name_joins_and_loses_no_photo(people) -> None
     }
     for key, body in photos.items():
         people.store.put(people.settings.gallery_bucket, key, body)
-    assert api.rename("Ada", "Lovelace", people.store, people.settings) == 3
+    before = dict(people.store.objects)
+    with pytest.raises(GalleryError, match=r"somebody is called 'Lovelace' already; .* people merge 'Lovelace' 'Ada'"):
+        api.rename("Ada", " Lovelace", people.store, people.settings)
+    assert people.store.objects == before
+    assert api.merge("Lovelace", ["Ada"], people.store, people.settings) == 3
     known = api.list_people(people.store, people.settings)
     assert list(known) == ["Lovelace"]
     assert sorted(people.gallery().values()) == sorted(photos.values())
     assert people.gallery()["Lovelace/1.jpg"] == b"L1"
+
+
+def test_what_was_done_is_taken_back_the_last_first(people, photo: Callable[..., Path]) -> None:
+    people.enrolled({"A. L.": [b"A2", b"A3"]}, Ada=[b"A1"], Lovelace=[b"A1", b"A4"])
+    states = [people.gallery()]
+    for action in (
+        lambda: api.merge("Ada", ["Lovelace", "A. L."], people.store, people.settings),
+        lambda: api.rename("Ada", "Countess", people.store, people.settings),
+        lambda: api.add_photo("Countess", photo(b"A5"), people.store, people.settings, people.embed),
+        lambda: api.add_photo("Bob", photo(b"B1"), people.store, people.settings, people.embed),
+    ):
+        action()
+        states.append(people.gallery())
+    api.add_photo("Bob", photo(b"B1"), people.store, people.settings, people.embed)  # is there: nothing was done
+    load_gallery(people.store, people.settings.gallery_bucket, people.model, people.embed)
+    said = []
+    while len(states) > 1:
+        assert people.gallery() == states.pop()
+        said.append(str(api.undo(people.store, people.settings)))
+    assert people.gallery() == states[0]
+    assert said == [
+        "1 photo(s) enrolled as Bob",
+        "1 photo(s) enrolled as Countess",
+        "Ada renamed to Countess",
+        "Lovelace, A. L. merged into Ada",
+    ]
+    assert api.undo(people.store, people.settings) is None
+    (index,) = [key for _, key in people.store.objects if key.startswith(".")]
+    entries = Index.from_json(people.store.get(people.settings.gallery_bucket, index) or b"").entries
+    assert set(entries) <= set(people.gallery()), "no embedding of a photo that is gone"
+    assert "A. L./0.jpg" in entries, "embeddings go back, too"
+
+
+def test_a_merge_that_was_interrupted_can_be_taken_back(people, monkeypatch: pytest.MonkeyPatch) -> None:
+    people.enrolled(Ada=[b"A1"], Lovelace=[b"L1", b"L2"])
+    before = people.gallery()
+    with monkeypatch.context() as broken:
+        broken.setattr(people.store, "delete", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            api.merge("Ada", ["Lovelace"], people.store, people.settings)
+    assert len(people.gallery()) == 5
+    api.undo(people.store, people.settings)
+    assert people.gallery() == before
+
+
+def test_taking_back_leaves_alone_what_another_client_did_meanwhile(people) -> None:
+    people.enrolled(Ada=[b"A1"], Lovelace=[b"L1", b"L2", b"L3"])
+    api.merge("Ada", ["Lovelace"], people.store, people.settings)
+    bucket = people.settings.gallery_bucket
+    people.store.put(bucket, "Lovelace/1.jpg", b"somebody else's")
+    people.store.put(bucket, "Ada/new.jpg", b"A9")
+    people.store.delete(bucket, ["Ada/2.jpg"])
+    people.store.put(bucket, ".changes/000000-not ours.json", b"{}")
+    people.store.put(bucket, ".changes/999999.json", b"{")
+    api.undo(people.store, people.settings)
+    moved = next(key for key in people.gallery() if key.startswith("Lovelace/0"))
+    assert people.gallery() == {
+        "Ada/0.jpg": b"A1",
+        "Ada/1.jpg": b"L2",  # its old place is taken
+        "Ada/new.jpg": b"A9",
+        "Lovelace/1.jpg": b"somebody else's",
+        moved: b"L1",
+    }
+
+
+def test_nothing_of_a_forgotten_person_can_be_taken_back(people) -> None:
+    people.enrolled(Ada=[b"A1"], Lovelace=[b"L1"], Bob=[b"B1"], Cy=[b"C1"])
+    api.merge("Ada", ["Lovelace", "Bob"], people.store, people.settings)
+    api.rename("Cy", "Cyril", people.store, people.settings)
+    api.enrol("Dee", [api.Picture("d", ".jpg", b"D1")], people.store, people.settings)
+    api.rename("Dee", "Dora", people.store, people.settings)
+    assert api.forget("Dora", people.store, people.settings) == 1
+    assert b"Dee" not in b"".join(people.store.objects.values()), "nor under a former name"
+    assert api.prove_forgotten("Bob", people.store, people.settings).left, "it says who Bob was"
+    with pytest.raises(GalleryError, match="nobody is called 'Bob'"):
+        api.forget("Bob", people.store, people.settings)
+    assert not api.prove_forgotten("Bob", people.store, people.settings).left
+    assert str(api.undo(people.store, people.settings)) == "Cy renamed to Cyril"
+    assert str(api.undo(people.store, people.settings)) == "Lovelace merged into Ada"
+    assert api.forget("Lovelace", people.store, people.settings) == 1
+    assert b"Lovelace" not in b"".join(key.encode() + body for (_, key), body in people.store.objects.items())
+
+
+@pytest.mark.parametrize("name", ["bell\a", "\u202eevil", "a\\b", "x" * 300, "Ada\u2028L"])
+def test_whatever_another_client_called_somebody_can_be_renamed_and_forgotten(people, name: str) -> None:
+    for typed in (name, keys.shown(name)):
+        people.enrolled({name: [b"A1"]})
+        (listed,) = api.list_people(people.store, people.settings)
+        assert api.rename(typed, "Ada", people.store, people.settings) == 1
+        assert people.gallery() == {"Ada/0.jpg": b"A1"}
+        api.undo(people.store, people.settings)
+        assert list(api.list_people(people.store, people.settings)) == [listed]
+        assert api.forget(typed, people.store, people.settings) == 1
+        assert not api.prove_forgotten(listed, people.store, people.settings).left
+        with pytest.raises(KeyLayoutError):
+            api.forget("\a", people.store, people.settings)
 
 
 def test_renaming_to_the_same_name_changes_nothing(people) -> None:
@@ -194,3 +295,18 @@ def test_nobody_by_that_name_is_an_error_that_helps(people) -> None:
     ):
         with pytest.raises(GalleryError, match=r"nobody is called 'Ada'; see: castline people list"):
             action()
+
+
+def test_photos_that_are_of_no_use_or_little_are_said(people) -> None:
+    bucket = people.settings.gallery_bucket
+    people.enrolled(Ada=[b"A1", b"?", b"A-blurred"])
+    people.store.put(bucket, "Ada/phone.HEIC", b"x")
+    people.store.put(bucket, "Ada/notes.txt", b"x")
+    ours = {"Ada/phone.HEIC": keys.UNREAD_PHOTO}
+    assert api.photo_remarks(people.store, people.settings) == ours | {f"Ada/{at}.jpg": api.NOT_SEEN for at in range(3)}
+    load_gallery(people.store, bucket, people.model, people.embed)
+    people.store.put(bucket, keys.gallery_index_key("broken"), b"{")
+    remarks = ours | {"Ada/1.jpg": "no face found in the photo", "Ada/2.jpg": api.POOR}
+    assert api.photo_remarks(people.store, people.settings) == remarks
+    people.store.put(bucket, "Ada/1.jpg", b"A2")
+    assert api.photo_remarks(people.store, people.settings) == remarks | {"Ada/1.jpg": api.NOT_SEEN}

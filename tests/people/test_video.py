@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from castline.engines import DetectedFace, EngineInfo, Image
 from castline.errors import GalleryError, NotMedia
 from castline.faces.analyse import decode_jpeg
-from castline.people import pictures_in_video
+from castline.people import SeveralPeople, pictures_in_video
 from castline.people.video import spread
 from castline.records import Embedding
 from castline.settings import Settings
@@ -93,10 +93,10 @@ def film(tmp_path: Path, ffmpeg: Callable[..., None]) -> Callable[..., Path]:
     return make
 
 
-def _pictures(path: Path, settings: Settings) -> list[tuple[str, bytes]]:
+def _pictures(path: Path, settings: Settings, person: int | None = None) -> list[tuple[str, bytes]]:
     engines = Engines()
     embed = lambda body: embed_photo(body, engines)  # noqa: E731
-    return [(item.label, item.body) for item in pictures_in_video(path, settings, engines, embed)]
+    return [(item.label, item.body) for item in pictures_in_video(path, settings, engines, embed, person)]
 
 
 def test_five_views_of_the_one_person_spread_over_the_film(film: Callable[..., Path], settings: Settings) -> None:
@@ -129,6 +129,21 @@ def test_nobody_and_several_are_clear_errors(
 ) -> None:
     with pytest.raises(GalleryError, match=message):
         _pictures(film(*patches), settings)
+
+
+def test_one_of_several_can_be_chosen_by_their_pictures(film: Callable[..., Path], settings: Settings) -> None:
+    path = film("red@0-4", "lime@2-8")
+    with pytest.raises(SeveralPeople) as asked:
+        _pictures(path, settings)
+    red, lime = asked.value.people
+    assert (red.start_s, red.end_s, lime.start_s, lime.end_s) == (0, 3, 2, 7)
+    for number, seen in enumerate((red, lime)):
+        assert embed_photo(seen.picture, Engines()).vector()[number] == 1
+        found = _pictures(path, settings, number + 1)
+        assert len(found) in (4, 5)
+        assert all(embed_photo(body, Engines()).vector()[number] == 1 for _, body in found)
+    with pytest.raises(GalleryError, match=r"there is no person 3 in the video, only 2$"):
+        _pictures(path, settings, 3)
 
 
 def test_sound_alone_and_no_media_are_clear_errors(

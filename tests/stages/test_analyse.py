@@ -6,6 +6,7 @@ import io
 import zipfile
 from dataclasses import replace
 
+import cv2
 import pytest
 
 from castline import keys
@@ -19,6 +20,7 @@ from castline.errors import (
     StorageError,
 )
 from castline.events import object_created
+from castline.faces.analyse import decode_jpeg, encode_jpeg
 from castline.records import AudioPart, ErrorPart, FramesPart, Segment
 from castline.stages.analyse import analyse_event, embed_photo
 
@@ -276,12 +278,31 @@ def test_enrolled_people_are_named_and_embedded_once(world) -> None:
     assert world.keys_in(world.settings.gallery_bucket, ".embeddings/") == [".embeddings/dlib-resnet-v1.json"]
 
 
+def test_a_photo_to_enrol_is_graded_and_refused_where_it_tells_nothing(world) -> None:
+    image = decode_jpeg(world.picture("green", size=160))
+
+    def blurred(sigma: float) -> bytes:
+        return encode_jpeg(cv2.GaussianBlur(image, (0, 0), sigma))
+
+    assert embed_photo(encode_jpeg(image), world.engines).grade == "clear"
+    assert embed_photo(blurred(1), world.engines).grade == "poor"
+    with pytest.raises(GalleryError, match=r"too small or too blurred to tell anybody by \(\d+ px, sharpness \d\)$"):
+        embed_photo(blurred(4), world.engines)
+
+
+def test_a_photo_to_enrol_may_be_avif(world) -> None:
+    bgr = cv2.cvtColor(decode_jpeg(world.picture("green")), cv2.COLOR_RGB2BGR)
+    assert embed_photo(bytes(cv2.imencode(".avif", bgr)[1]), world.engines).vector()[1] == 1
+
+
 def test_a_photo_to_enrol_shows_exactly_one_person(world) -> None:
     assert embed_photo(world.picture("green"), world.engines).vector()[1] == 1
     with pytest.raises(GalleryError, match="no face"):
         embed_photo(world.picture("black"), world.engines)
     with pytest.raises(GalleryError, match="not a picture"):
         embed_photo(b"text", world.engines)
+    with pytest.raises(GalleryError, match="a HEIC photo, which is not read; save it as JPEG"):
+        embed_photo(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 99, world.engines)
     one = world.engines.detector
     single = one.detect
 

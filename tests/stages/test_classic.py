@@ -73,6 +73,18 @@ def test_a_stranger_and_nobody_have_one_word(classic) -> None:
     assert _frame(classic, "test_03.jpg", "black") == b"niemand"
 
 
+def test_photos_that_cannot_be_used_are_said_in_the_log(classic, caplog: pytest.LogCaptureFixture) -> None:
+    gallery = classic.settings.gallery_bucket
+    classic.put_photo("Ada", "red")
+    classic.put_photo("Nobody", "black")
+    classic.store.put(gallery, "Bob/phone.heic", b"x")
+    classic.store.put(gallery, "Cy/1.jpg", b"no picture")
+    assert _frame(classic, "test_00.jpg", "red") == b"Ada"
+    said = {record.photo: record.reason for record in caplog.records if hasattr(record, "photo")}
+    assert set(said) == {"Nobody/1.jpg", "Bob/phone.heic", "Cy/1.jpg"}
+    assert "no face found" in said["Nobody/1.jpg"]
+
+
 @pytest.mark.parametrize(("name", "error"), [("zero.mp4", NotMedia), ("voice.ogg", NoStreams)])
 def test_what_has_no_picture_fails_and_is_answered_in_the_end(
     name: str, error: type[Exception], classic, odd_media: dict[str, Path], failure_envelope

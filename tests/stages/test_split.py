@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from castline import keys
 from castline.errors import DiskFull, StorageError
 from castline.events import object_created
+from castline.media.ffmpeg import Limits
 from castline.operations import delete_media
 from castline.records import Manifest
 from castline.settings import Settings
@@ -193,7 +194,7 @@ def test_options_are_part_of_the_run(world) -> None:
     assert world.run("a.mp4") != run
 
 
-@pytest.mark.parametrize(("timeout_s", "least", "most"), [(900, 830, 840), (300, 240, 255), (30, 10, 10)])
+@pytest.mark.parametrize(("timeout_s", "least", "most"), [(900, 830, 840), (300, 240, 255), (30, 8, 10)])
 def test_a_decode_may_take_what_the_invocation_has_left(
     timeout_s: float, least: float, most: float, world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,13 +203,66 @@ def test_a_decode_may_take_what_the_invocation_has_left(
     real = stage.split
 
     def watched(*arguments: Any, **more: Any) -> Any:
-        given.append(arguments[3].timeout_s)
+        given.append(arguments[3].left_s)
         return real(*arguments, **more)
 
     monkeypatch.setattr(stage, "split", watched)
     world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
     _split(world, "a.mp4", timeout_s=timeout_s, ffmpeg_timeout_s=840)
     assert least <= given[0] <= most
+
+
+def test_sound_without_its_pictures_is_partial_and_says_so(world, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+    path = tmp_path / "a.mov"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=5:duration=2", "-f", "lavfi", "-i", "sine=duration=2",
+           "-c:v", "libx264", "-preset", "ultrafast", path)  # fmt: skip
+    content = path.read_bytes()
+    index = content.index(b"moov")
+    world.upload("a.mov", content[:index] + content[index:].replace(b"avc1", b"xvc9", 1))
+    _split(world, "a.mov")
+    manifest = _manifest(world, "a.mov")
+    world.analyse(*[keys.UnitId("a.mov", manifest.run, "audio", 0)])
+    result = world.result("a.mov")
+    assert (result.status, result.error.code) == ("partial", "undecodable_media")
+    assert result.error.message == "the pictures (xvc9) cannot be read: there is no decoder for it"
+    assert result.transcript.text == "hello"
+    assert [(stream.codec, stream.decodable, stream.used) for stream in result.probe.streams] == [
+        ("xvc9", False, False),
+        ("aac", True, True),
+    ]
+
+
+def test_a_sidecar_asks_for_a_sound_track(world, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=2", "-f", "lavfi", "-i", "sine=frequency=900:duration=2",
+           "-map", 0, "-map", 1, path)  # fmt: skip
+    world.upload("a.mkv", path.read_bytes())
+    world.upload("a.mkv.json", b'{"audio_track": 2}')
+    _split(world, "a.mkv")
+    manifest = _manifest(world, "a.mkv")
+    assert manifest.probe
+    assert manifest.probe.audio
+    assert manifest.probe.audio.index == 1
+    assert [warning.code for warning in manifest.warnings] == ["streams_passed_over"]
+
+
+def test_one_deadline_is_shared_by_all_that_ffmpeg_does(
+    world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadlines: list[float] = []
+    for name in ("probe", "split"):
+        real = getattr(stage, name)
+
+        def watched(*arguments: Any, real: Any = real, **more: Any) -> Any:
+            (limits,) = [each for each in arguments if isinstance(each, Limits)]
+            deadlines.append(limits.deadline)
+            return real(*arguments, **more)
+
+        monkeypatch.setattr(stage, name, watched)
+    world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
+    _split(world, "a.mp4", timeout_s=100)
+    assert len(deadlines) == 2
+    assert len(set(deadlines)) == 1
 
 
 def test_units_that_went_before_they_were_analysed_are_made_again(world, odd_media: dict[str, Path]) -> None:

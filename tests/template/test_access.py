@@ -24,7 +24,7 @@ def statements(transformed: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
         for policy in properties.get("Policies", []):
             for statement in map(_chosen, policy["PolicyDocument"]["Statement"]):
                 yield f"{name}.{statement['Sid']}", statement
-    for kind in ("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy"):
+    for kind in ("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"):
         for name, properties in of_type(transformed, kind).items():
             for statement in map(_chosen, properties["PolicyDocument"]["Statement"]):
                 yield f"{name}.{statement['Sid']}", statement
@@ -59,6 +59,7 @@ def test_roles_take_nothing_from_managed_policies(transformed: dict[str, Any]) -
         "StartMachineRole",
         "StartRuleRole",
         "ModelLoaderRole",
+        "BudgetRole",
     }
     assert all("ManagedPolicyArns" not in role for role in roles.values())
 
@@ -84,6 +85,7 @@ def test_however_it_is_deployed_nobody_may_more_than_he_must(transformed: dict[s
             "FaceRecognitionRole",
             "FailureRecorderRole",
             "ModelLoaderRole",
+            "BudgetRole",
             "RunMachineRole",
         }
         keyed = [item for item in found if any(action.startswith("kms:") for action in as_list(item["Action"]))]

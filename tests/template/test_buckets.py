@@ -75,7 +75,11 @@ def _rules(source: dict[str, Any], bucket: str, **parameters: str) -> dict[str, 
 def test_what_can_be_made_again_goes_and_the_rest_stays(source: dict[str, Any]) -> None:
     assert set(_rules(source, "InputBucket")) == {"drop-replaced-versions"}
     assert _rules(source, "Stage1Bucket")["drop-units"]["ExpirationInDays"] == "30"
-    assert set(_rules(source, "OutputBucket")) == {"drop-unfinished-uploads"}
+    output = _rules(source, "OutputBucket")
+    assert {name: rule.get("ExpirationInDays") for name, rule in output.items() if "TagFilters" in rule} == {
+        "drop-parts": "90",
+        "drop-pictures-of-people": "365",
+    }, "everybody's embeddings and pictures do not stay for ever"
     assert "LifecycleConfiguration" not in resolver(source).resources("AWS::S3::Bucket")["GalleryBucket"]
 
 

@@ -44,6 +44,9 @@ from castline.records import (
     merge_ranges,
 )
 
+_AUDIBLE_DB = -50.0  # RMS of the loudest second; somebody who speaks is at -40 at least
+_NOT_LISTENED = ("no_speech_engine", "speech_not_read")
+
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
@@ -107,7 +110,7 @@ def assemble(
         status=status,
         error=manifest.error or (failures[0].error if failures else None),
         failures=failures,
-        warnings=(*manifest.warnings, *heard, *warnings),
+        warnings=(*manifest.warnings, *heard, *_nothing_heard(audio, list(heard)), *warnings),
         source=manifest.source,
         options=manifest.options,
         sampling=manifest.sampling,
@@ -130,6 +133,17 @@ def assemble(
         ),
     )
     return Assembly(result, images)
+
+
+def _nothing_heard(audio: Sequence[tuple[AudioUnit, AudioPart]], said: Sequence[Notice]) -> tuple[Notice, ...]:
+    """That there is sound and no word in it, where nobody said so yet."""
+    if any(part.segments for _, part in audio) or any(notice.code in _NOT_LISTENED for notice in said):
+        return ()
+    loudest = max((unit.level_db for unit, _ in audio if unit.level_db is not None), default=-100.0)
+    if loudest < _AUDIBLE_DB:
+        return ()
+    message = f"there is sound ({loudest:.0f} dBFS at its loudest), and no word was heard in it"
+    return (Notice(code="nothing_heard", message=message),)
 
 
 def _in_media(warning: Notice, unit: AudioUnit) -> Notice:

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from castline.assembly import confidence
 from castline.assembly.sightings import MARGIN, agreeing, decide, lead, ranked, similarities
 from castline.assembly.tracks import FaceTrack, is_person, link
-from castline.faces.grade import Grade
 from castline.faces.thresholds import NEVER, Thresholds
-from castline.records import Candidate, FrameFaces, Gallery, Identity
+from castline.records import Candidate, FrameFaces, Gallery, Grade, Identity
 
 _CANDIDATES = 3
 
@@ -35,14 +34,15 @@ class Group:
     candidates: tuple[Candidate, ...]
 
 
-def score_names(track: FaceTrack, gallery: Gallery) -> list[Candidate]:
+def score_names(track: FaceTrack, gallery: Gallery, limits: Thresholds) -> list[Candidate]:
     """Names by similarity to a track, best first: what its telling faces say, weighted by quality."""
     positions = track.telling
     if not gallery.faces or not positions:
         return []
     faces = np.stack([track.vectors[at] for at in positions])
     weights = np.array([max(track.faces[at].quality, 0.01) for at in positions])
-    return ranked({name: np.average(each, weights=weights) for name, each in similarities(faces, gallery).items()})
+    found = similarities(faces, gallery, limits)
+    return ranked({name: np.average(each, weights=weights) for name, each in found.items()})
 
 
 def identify_alone(
@@ -56,7 +56,7 @@ def identify_alone(
     Returns:
         The outcome, and all names by similarity, best first; ``known`` means the first of them.
     """
-    found = similarities(vector[np.newaxis].astype(np.float64), gallery)
+    found = similarities(vector[np.newaxis].astype(np.float64), gallery, limits)
     names = ranked({name: each[0] for name, each in found.items()})
     return decide(names, limits.of(grade)), names
 
@@ -82,7 +82,7 @@ def identify(tracks: Sequence[FaceTrack], gallery: Gallery, limits: Thresholds) 
     """
     tracks = [part for track in tracks for part in agreeing(track, gallery, limits)]
     tracks = sorted(tracks, key=lambda track: (track.times_ms[0], track.faces[0].box))
-    scored = [score_names(track, gallery) for track in tracks]
+    scored = [score_names(track, gallery, limits) for track in tracks]
     identities = [decide(names, limits.of(track.grade)) for names, track in zip(scored, tracks, strict=True)]
     known: dict[str, list[int]] = {}
     likeliest_first = sorted(range(len(tracks)), key=lambda at: -_top(scored[at]))

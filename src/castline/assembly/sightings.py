@@ -8,20 +8,23 @@ carry two names are of two people, however the track came to take them both.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from castline.assembly.tracks import FaceTrack
 from castline.faces.thresholds import Thresholds
-from castline.records import Candidate, Gallery, Identity
+from castline.records import Candidate, Gallery, Grade, Identity
 
 #: The best name must lead the second by this much cosine similarity.
 MARGIN = 0.02
 
 
-def similarities(faces: NDArray[np.float64], gallery: Gallery) -> dict[str, NDArray[np.float64]]:
+def similarities(faces: NDArray[np.float64], gallery: Gallery, limits: Thresholds) -> dict[str, NDArray[np.float64]]:
     """Of each face to each person: the highest over the person's photos, shape (n,) by name.
+
+    A poor photo counts for less, by as much as a poor face must be more alike; one that tells nothing, not at all.
 
     Args:
         faces: unit embeddings of the gallery's model, shape (n, d).
@@ -29,7 +32,8 @@ def similarities(faces: NDArray[np.float64], gallery: Gallery) -> dict[str, NDAr
     if not gallery.faces:
         return {}
     photos = np.stack([known.embedding.vector() for known in gallery.faces]).astype(np.float64)
-    alike = faces @ photos.T
+    less = {grade: limits.of(grade).known - limits.known for grade in get_args(Grade)}
+    alike = faces @ photos.T - np.array([less[known.grade] for known in gallery.faces])
     names = np.array([known.name for known in gallery.faces])
     return {name: alike[:, names == name].max(axis=1) for name in sorted({known.name for known in gallery.faces})}
 
@@ -65,7 +69,7 @@ def agreeing(track: FaceTrack, gallery: Gallery, limits: Thresholds) -> list[Fac
     """
     if len(track.faces) < 2 or not gallery.faces:
         return [track]
-    alike = similarities(np.stack(track.vectors), gallery)
+    alike = similarities(np.stack(track.vectors), gallery, limits)
     names = [ranked({name: values[at] for name, values in alike.items()}) for at in range(len(track.faces))]
     said = [
         found[0].name if decide(found, limits.of(grade)) == "known" else None

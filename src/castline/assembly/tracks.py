@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castline.assembly.cuts import shots, stayed
-from castline.faces.grade import LONE_MIN_SCORE, PERSON_MIN_SCORE, Grade, grade_of
+from castline.faces.grade import LONE_MIN_SCORE, PERSON_MIN_SCORE, grade_of
 from castline.faces.thresholds import Thresholds
-from castline.records import Box, Face, FrameFaces
+from castline.records import Box, Face, FrameFaces, Grade
 
 #: How long a face may be lost (turned away, blurred) without ending its track, in seconds; and from one
 #: sampled frame to the next, where they lie far apart and nothing was looked at in between.

@@ -24,6 +24,10 @@ Hotword = Annotated[list[str] | None, typer.Option("--hotword", help="A name or 
 Beam = Annotated[int | None, typer.Option(min=1, max=20, help="Width of the beam search; 1 is fastest.")]
 WordTimes = Annotated[bool | None, typer.Option("--word-times/--no-word-times", help="Times of every word.")]
 
+AudioTrack = Annotated[
+    int | None, typer.Option("--audio-track", min=1, help="Which sound track to hear, from 1; default: chosen.")
+]
+
 
 def asked(
     language: str | None,
@@ -32,6 +36,7 @@ def asked(
     hotword: list[str] | None,
     beam: int | None,
     word_times: bool | None,
+    audio_track: int | None,
 ) -> dict[str, Any]:
     """What the flags say, as a sidecar says it; empty without flags."""
     said = {
@@ -41,6 +46,7 @@ def asked(
         "hotwords": hotword or None,
         "beam": beam,
         "word_times": word_times,
+        "audio_track": audio_track,
     }
     return {key: value for key, value in said.items() if value is not None}
 

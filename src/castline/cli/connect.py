@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from castline import keys
 from castline.cli.shown import escape
 from castline.display import visible
 from castline.errors import CastlineError, LocalStackError, OptionsError
@@ -78,6 +80,12 @@ def refuse_classic(config: Settings) -> None:
         raise OptionsError(
             f"PIPELINE_PROFILE=classic keeps no results: the answers are the .txt objects of s3://{config.output_bucket}"
         )
+
+
+def say_left_out(paths: Iterable[Path]) -> None:
+    """Files in a folder of photos that are not enrolled."""
+    for path in paths:
+        console.print(f"  [yellow]left out[/]: {escape(str(path))}: {keys.UNREAD_PHOTO}", soft_wrap=True)
 
 
 def connect(endpoint_url: str | None = None) -> Connection:

@@ -13,7 +13,7 @@ from rich.table import Table
 from castline import __version__, keys
 from castline.cli import eval as evaluation
 from castline.cli import eval_tracks, models, operations, people
-from castline.cli.asked import Beam, Hotword, Language, Prompt, Translate, WordTimes, asked
+from castline.cli.asked import AudioTrack, Beam, Hotword, Language, Prompt, Translate, WordTimes, asked
 from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs, refuse_classic, tell
 from castline.cli.render import STATE_STYLE, print_result, relative, show_left_out, transfer_bar, watch
 from castline.cli.run import run_media
@@ -72,10 +72,11 @@ def run(
     hotword: Hotword = None,
     beam: Beam = None,
     word_times: WordTimes = None,
+    audio_track: AudioTrack = None,
 ) -> None:
     """Start the stack, process PATH, show the timeline, stop the stack."""
     with friendly_errors():
-        flags = asked(language, translate, prompt, hotword, beam, word_times)
+        flags = asked(language, translate, prompt, hotword, beam, word_times, audio_track)
         raise typer.Exit(run_media(path, output, slots, gallery, flags))
 
 
@@ -113,11 +114,12 @@ def upload_command(
     hotword: Hotword = None,
     beam: Beam = None,
     word_times: WordTimes = None,
+    audio_track: AudioTrack = None,
     endpoint_url: Endpoint = None,
 ) -> None:
     """Upload media to the input bucket. A file <media>.json beside a media goes with it: its options."""
     with friendly_errors():
-        flags = asked(language, translate, prompt, hotword, beam, word_times)
+        flags = asked(language, translate, prompt, hotword, beam, word_times, audio_track)
         files = media_files(path)
         there = connect(endpoint_url)
         console.print(f"to {there.where}", markup=False)

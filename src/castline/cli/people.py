@@ -11,44 +11,79 @@ from rich.table import Table
 
 from castline import keys
 from castline import people as gallery
-from castline.cli.connect import Connection, connect, console, friendly_errors, tell
+from castline.cli.connect import Connection, connect, console, friendly_errors, say_left_out, tell
+from castline.cli.render import clock
 from castline.cli.shown import escape
-from castline.errors import GalleryError
-from castline.gallery import PhotoEmbedder
+from castline.errors import GalleryError, ModelError
+from castline.gallery import PhotoEmbedder, load_gallery
+from castline.operations.audit import Removed, digest, write_down
 from castline.stages.analyse import Engines, embed_photo
 from castline.stages.common import read_result
 
-app = typer.Typer(no_args_is_help=True, help="Add, name, list, rename, merge and forget people.")
+app = typer.Typer(no_args_is_help=True, help="Add, name, list, rename, merge and forget people; and undo.")
 
 Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")]
 _SHOWN = 20  # traces printed of each kind
+_POOR = f"[yellow]{gallery.POOR}[/]"
 
 
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="Free text, any script.")],
     photos: Annotated[list[Path], typer.Argument(help="Photos or videos of this one person, or folders of photos.")],
+    person: Annotated[int | None, typer.Option(min=1, help="Which of the people in the one video.")] = None,
+    basis: Annotated[str, typer.Option(help="Why this person may be known: consent of …, contract of ….")] = "",
     endpoint_url: Endpoint = None,
 ) -> None:
     """Enrol a person by photos or videos, and bind the name in existing results.
 
-    Of a video the best five views are kept. Nothing is enrolled unless all that is given shows one person.
+    Of a video the best five views are kept. Nothing is enrolled unless all that is given shows one person; where a
+    video shows several, their pictures are written down, to choose one with --person.
     """
     with friendly_errors():
         there = connect(endpoint_url)
         keys.check_person_name(name)
         engines, embed = _models(there)
+        files = gallery.photos_in(photos)
+        if person and sum(path.suffix.lower() in keys.VIDEO_SUFFIXES for path in files) != 1:
+            raise GalleryError("--person says whom of one video is meant: give one video")
+        say_left_out(gallery.left_out(photos))
         pictures: list[gallery.Picture] = []
-        for path in gallery.photos_in(photos):
+        for path in files:
             if path.suffix.lower() in keys.VIDEO_SUFFIXES:
-                with console.status(f"looking for the person in {escape(path.name)}"):
-                    pictures += gallery.pictures_in_video(path, there.settings, engines, embed)
+                pictures += _pictures_in_video(path, person, there, engines, embed)
             else:
                 pictures.append(gallery.picture_of(path, embed))
         gallery.enrol(name, pictures, there.store, there.settings)
+        if basis:
+            gallery.set_basis(name, basis, there.store, there.settings)
         for picture in pictures:
-            console.print(f"  enrolled {escape(picture.label)}")
+            console.print(f"  enrolled {escape(picture.label)}{': ' + _POOR if picture.poor else ''}", soft_wrap=True)
         _tell_results(there, embed)
+        # Also where there are no results: everybody's photos are looked at, and `list` can say which are of no use.
+        load_gallery(there.store, there.settings.gallery_bucket, embed(pictures[0].body).model, embed)
+
+
+def _pictures_in_video(
+    path: Path, person: int | None, there: Connection, engines: Engines, embed: PhotoEmbedder
+) -> list[gallery.Picture]:
+    """Pictures of the one person, or of the chosen one.
+
+    Raises:
+        GalleryError: there are several; their pictures are in files, and the files are told.
+    """
+    try:
+        with console.status(f"looking for the person in {escape(path.name)}"):
+            return gallery.pictures_in_video(path, there.settings, engines, embed, person)
+    except gallery.SeveralPeople as several:
+        folder = there.settings.state_dir / "people" / path.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, seen in enumerate(several.people, 1):
+            picture = folder / f"person-{number}.jpg"
+            picture.write_bytes(seen.picture)
+            when = f"{clock(seen.start_s)} to {clock(seen.end_s)}"
+            console.print(f"  --person {number}: {when}, {escape(str(picture))}", soft_wrap=True)
+        raise GalleryError(f"{several.message}, or say which of them with --person") from several
 
 
 @app.command("name")
@@ -79,22 +114,42 @@ def list_(endpoint_url: Endpoint = None) -> None:
     with friendly_errors():
         there = connect(endpoint_url)
         known = gallery.known_people(there.store, there.settings)
-        if not known:
+        remarks = _remarks(there)
+        if not known and not remarks:
             console.print("nobody is known yet; see: castline people add --help")
             return
         table = Table(box=None, padding=(0, 2, 0, 0))
         table.add_column("name")
         table.add_column("photos", justify="right")
         table.add_column("newest")
+        if any(person.basis for person in known):
+            table.add_column("basis", overflow="fold")
         for person in known:
             newest = f"{person.newest:%Y-%m-%d}" if person.newest else "–"
-            table.add_row(escape(person.name), str(len(person.photos)), newest)
+            basis = [escape(keys.shown(person.basis))] if len(table.columns) > 3 else []
+            table.add_row(escape(keys.shown(person.name)), str(len(person.photos)), newest, *basis)
         console.print(table)
+        for photo, remark in remarks.items():
+            console.print(f"[yellow]{escape(keys.shown(photo))}[/]: {escape(remark)}", soft_wrap=True)
+
+
+def _remarks(there: Connection) -> dict[str, str]:
+    """What is to be said of photos, by key; those that no model has looked at yet are looked at."""
+    found = gallery.photo_remarks(there.store, there.settings)
+    if gallery.NOT_SEEN in found.values():
+        engines, embed = _models(there)
+        try:
+            with console.status("looking at new photos"):
+                load_gallery(there.store, there.settings.gallery_bucket, engines.embedder.info.id, embed)
+        except ModelError:  # nobody here who could
+            return found
+        found = gallery.photo_remarks(there.store, there.settings)
+    return found
 
 
 @app.command()
 def rename(old: str, new: str, endpoint_url: Endpoint = None) -> None:
-    """Give a person another name, in the gallery and in all results."""
+    """Give a person another name, in the gallery and in all results; one that nobody has."""
     with friendly_errors():
         there = connect(endpoint_url)
         count = gallery.rename(old, new, there.store, there.settings)
@@ -108,11 +163,31 @@ def merge(
     others: Annotated[list[str], typer.Argument(help="Names of the same person that go.")],
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Join people who are one person, in the gallery and in all results."""
+    """Join people who are one person, in the gallery and in all results; `castline people undo` parts them again."""
     with friendly_errors():
         there = connect(endpoint_url)
         count = gallery.merge(into, others, there.store, there.settings)
         console.print(f"  {count} photo(s) are now of {escape(into)}")
+        _tell_results(there, _models(there)[1])
+
+
+@app.command()
+def undo(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, endpoint_url: Endpoint = None
+) -> None:
+    """Take back what was done last to people's photos: adding, naming, renaming, merging. Again: what was before it.
+
+    Photos go back to the names they had, or away, and results are told. Forgetting cannot be taken back.
+    """
+    with friendly_errors():
+        there = connect(endpoint_url)
+        change = gallery.last_change(there.store, there.settings)
+        if change is None:
+            raise GalleryError("there is nothing to take back")
+        if not yes:
+            typer.confirm(f"Take back: {change}?", abort=True)
+        gallery.undo(there.store, there.settings)
+        console.print(f"  taken back: {escape(str(change))}", soft_wrap=True)
         _tell_results(there, _models(there)[1])
 
 
@@ -127,13 +202,17 @@ def forget(
     Afterwards every key of the gallery and output buckets is listed and everything published is read.
     Exit status 1: the name is still somewhere.
 
-    What stays: media that show or mention the person, the face in their results as "Person n", and the
-    parts of their runs, which hold the embeddings of everybody who was seen, without names.
+    What stays: media that show or mention the person, their frames in stage 1 until these expire, and faces that
+    are only maybe theirs, without a name. The removal is written down below .audit/ in the output bucket, as digests.
     """
     with friendly_errors():
         there = connect(endpoint_url)
+        name = gallery.called(name, there.store, there.settings)
         if not yes:
-            typer.confirm(f"Forget {name}: photos, embeddings and the name in every result?", abort=True)
+            typer.confirm(f"Forget {keys.shown(name)}: photos, embeddings and the name in every result?", abort=True)
+        with console.status("looking through the parts"):
+            erased = gallery.erase_faces(name, there.store, there.settings)
+        photos = tuple(gallery.list_people(there.store, there.settings).get(name, ()))
         try:
             count = gallery.forget(name, there.store, there.settings)
         except GalleryError:
@@ -141,10 +220,16 @@ def forget(
             if not gallery.prove_forgotten(name, there.store, there.settings).left:
                 raise
             count = 0
-        console.print(f"  {count} photo(s) removed")
+        console.print(f"  {count} photo(s) removed, and {erased.faces} face(s) in {len(erased.parts)} part(s)")
         _tell_results(there, _models(there)[1], everything=True)
+        if unnamed := list(gallery.unname(name, there.store, there.settings)):
+            console.print(f"  {len(unnamed)} result(s) whose parts have expired lost the name")
         with console.status("looking for the name"):
             proof = gallery.prove_forgotten(name, there.store, there.settings)
+        removed = [(there.settings.gallery_bucket, key) for key in photos]
+        removed += [(there.settings.output_bucket, key) for key in erased.parts]
+        gone = tuple(Removed(bucket=bucket, key=digest(key)) for bucket, key in removed)
+        write_down("forget", name, gone, there.store, there.settings, who=there.caller(), proven=not proof.left)
         _print_proof(name, proof, there)
         if proof.left:
             raise typer.Exit(1)
@@ -158,11 +243,11 @@ def _print_proof(name: str, proof: gallery.Proof, there: Connection) -> None:
         ("[red]still there[/]", proof.left),
     ):
         for trace in traces[:_SHOWN]:
-            console.print(f"  {title}: {escape(trace.where)} ({trace.why})", soft_wrap=True)
+            console.print(f"  {title}: {escape(keys.shown(trace.where))} ({trace.why})", soft_wrap=True)
         if len(traces) > _SHOWN:
             console.print(f"  {title}: {len(traces) - _SHOWN} more")
     if not proof.left:
-        console.print(f"  [green]forgotten[/]: nobody is called {escape(name)} any more")
+        console.print(f"  [green]forgotten[/]: nobody is called {escape(keys.shown(name))} any more")
 
 
 def _models(there: Connection) -> tuple[Engines, PhotoEmbedder]:

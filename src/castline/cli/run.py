@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from castline.cli.connect import console, refuse_classic, tell
+from castline.cli import transfer
+from castline.cli.connect import console, refuse_classic, say_left_out, tell
 from castline.cli.render import print_result, relative, show_left_out, watch
 from castline.cli.shown import escape
-from castline.cli.transfer import download_result, left_out, media_files, place_media, place_of, upload
+from castline.cli.transfer import download_result, media_files, place_media, place_of, upload
 from castline.errors import GalleryError, LocalStackError
 from castline.models.report import prepare
-from castline.people import add_photo, photos_in
+from castline.people import enrol, left_out, photos_in, picture_of
 from castline.progress import Lookout
 from castline.records import Result, Source
 from castline.settings import Settings, settings
@@ -43,7 +44,7 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None, flags:
     config = settings()
     refuse_classic(config)
     files = media_files(path)
-    show_left_out(console, left_out(path))
+    show_left_out(console, transfer.left_out(path))
     console.print(f"[bold]Castline[/]  {len(files)} media, engines on this machine:")
     with console.status("preparing models (the first time makes the face nets)") as status:
         lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"))
@@ -119,8 +120,9 @@ def _enrol(gallery: Path | None, local: _Local) -> None:
     engines = Engines(local.settings)
     with console.status("enrolling people"):
         for folder in people:
-            for photo in photos_in([folder]):
-                add_photo(folder.name, photo, local.store, local.settings, lambda body: embed_photo(body, engines))
+            pictures = [picture_of(path, lambda body: embed_photo(body, engines)) for path in photos_in([folder])]
+            enrol(folder.name, pictures, local.store, local.settings)
+            say_left_out(left_out([folder]))
     console.print(f"  people known: {escape(', '.join(folder.name for folder in people))}")
 
 

@@ -23,9 +23,9 @@ from castline.assembly.tracks import iou
 from castline.engines import Detector, Embedder, Image
 from castline.evaluation.degrade import WAYS, Way
 from castline.evaluation.faces import Scores, equal_error_rate
-from castline.faces.grade import PERSON_MIN_SCORE, Grade, grade_of
+from castline.faces.grade import PERSON_MIN_SCORE, grade_of
 from castline.faces.thresholds import Thresholds
-from castline.records import Face, Record
+from castline.records import Face, Grade, Record
 
 #: A degraded face is found where it overlaps the clean one this much.
 _SAME_PLACE = 0.3

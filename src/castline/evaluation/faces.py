@@ -26,9 +26,8 @@ from numpy.typing import NDArray
 
 from castline.assembly.identity import identify_alone
 from castline.errors import EvaluationError
-from castline.faces.grade import Grade
 from castline.faces.thresholds import Thresholds
-from castline.records import Gallery, Record
+from castline.records import Gallery, Grade, Record
 
 Scores = NDArray[np.float64]
 """Similarities, shape (n,), float64, any order."""

@@ -23,9 +23,9 @@ from castline.evaluation.faces import (
     verification,
 )
 from castline.faces.dominant import dominant, most_prominent_first
-from castline.faces.grade import Grade, grade_of
+from castline.faces.grade import grade_of
 from castline.faces.thresholds import thresholds_for
-from castline.records import Embedding, Gallery, KnownFace, Record
+from castline.records import Embedding, Gallery, Grade, KnownFace, Record
 
 #: Photos come from anywhere; larger ones are scaled down to this many pixels on their longer side.
 _MAX_SIDE = 1600
@@ -179,7 +179,7 @@ def measure(
 
 def _roles(split: Split[Path], root: Path, found: Described, model: str) -> tuple[Gallery, list[Probe]]:
     faces = tuple(
-        KnownFace(name=name, photo=_name(path, root), embedding=found.embeddings[path])
+        KnownFace(name=name, photo=_name(path, root), embedding=found.embeddings[path], grade=found.grades[path])
         for name, paths in split.enrolled.items()
         for path in paths
     )

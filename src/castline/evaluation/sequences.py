@@ -31,6 +31,7 @@ import numpy as np
 
 from castline.assembly.identity import Group, people_on
 from castline.errors import EvaluationError
+from castline.faces.grade import grade_of
 from castline.faces.thresholds import Thresholds
 from castline.records import Face, FrameFaces, Gallery, KnownFace, Record
 
@@ -128,7 +129,7 @@ def _sequence(
     gallery = Gallery(
         model=model,
         fingerprint="",
-        faces=tuple(KnownFace(name=clean[at].person, photo=at, embedding=clean[at].face.embedding) for at in enrolled),
+        faces=tuple(_photo(clean[at]) for at in enrolled),
     )
     truth: dict[str, str] = {}
 
@@ -158,6 +159,10 @@ def _sequence(
         rows = [([mark(item)], item.look) for item in items if item]
     frames = [FrameFaces(time_ms=at * _STEP_MS, faces=tuple(faces), look=look) for at, (faces, look) in enumerate(rows)]
     return frames, truth, gallery, stays
+
+
+def _photo(item: Shown) -> KnownFace:
+    return KnownFace(name=item.person, photo=item.photo, embedding=item.face.embedding, grade=grade_of(item.face))
 
 
 def _half(face: Face, side: int) -> Face:

@@ -191,10 +191,10 @@ def hear(path: Path, transcriber: Transcriber, settings: Settings) -> Heard:
         ModelError: the engine does not know the language.
     """
     limits = Limits.of(settings)
-    probed = probe(path, limits)
+    probed = probe(path, limits, settings.options())
     if probed.audio is None:
         raise NoStreams("it has no sound")
-    sound = probed.model_copy(update={"video": None})
+    sound = probed.only("audio")
     summary = SplitSummary()
     parts: list[tuple[AudioUnit, AudioPart]] = []
     with tempfile.TemporaryDirectory(prefix="eval-") as name:

@@ -172,7 +172,7 @@ def watch(path: Path, people: int, detector: Detector, embedder: Embedder, setti
     from castline.media.ffmpeg import Limits
 
     limits, summary = Limits.of(settings), SplitSummary()
-    silent = probe(path, limits).model_copy(update={"audio": None})
+    silent = probe(path, limits).only("video")
     frames: list[FrameFaces] = []
     for piece in split(path, silent, Options(), limits, summary, max_duration_s=settings.max_duration_s):
         if isinstance(piece, FramesPiece):

@@ -7,11 +7,7 @@ come closer to each other. Measured in docs/FACES.md, "Poor faces".
 
 from __future__ import annotations
 
-from typing import Literal
-
-from castline.records import Face
-
-Grade = Literal["clear", "poor", "useless"]
+from castline.records import Face, Grade
 
 #: A person needs a sighting the detector is this sure of; weaker ones alone are mostly patterns.
 #: Measured: docs/FACES.md, "When a detection is a person".

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from castline.errors import ModelError
-from castline.faces.grade import Grade
+from castline.records import Grade
 
 #: Above every cosine similarity.
 NEVER = 2.0

@@ -22,7 +22,8 @@ class FunctionSpec:
     Attributes:
         handler: ``module.function``, importable from ``task_root``.
         timeout_s: seconds one invocation may take; waiting for a free process does not count.
-        memory_mb: reported to the function; not enforced.
+        memory_mb: of all processes of one invocation.
+        disk_mb: of its ``/tmp``.
         path: folders put first on PATH (the layers' ``bin``).
         slots: processes, hence invocations at the same time.
     """
@@ -32,6 +33,7 @@ class FunctionSpec:
     task_root: Path
     timeout_s: float = 3.0
     memory_mb: int = 128
+    disk_mb: int = 512
     environment: Mapping[str, str] = field(default_factory=dict)
     path: tuple[Path, ...] = ()
     slots: int = 2
@@ -76,6 +78,7 @@ def spec_from_configuration(
         task_root=Path(variables[ROOT_VARIABLE]),
         timeout_s=float(variables[TIMEOUT_VARIABLE]),
         memory_mb=int(configuration["MemorySize"]),
+        disk_mb=int((configuration.get("EphemeralStorage") or {}).get("Size", 512)),
         environment={key: value for key, value in variables.items() if key not in _HOST_ONLY},
         path=layer_path if configuration.get("Layers") else (),
         slots=max(1, min(slots, reserved) if reserved else slots),

@@ -23,6 +23,7 @@ from aiohttp import web
 
 from castline.gate.private import UMASK, open_private, private_folder
 from castline.local.functions import FunctionSpec
+from castline.local.limits import GroupLimits
 from castline.local.listener import ours_only
 from castline.local.watchdog import Watchdog
 
@@ -81,6 +82,8 @@ class RuntimeProcess:
         self._runner: web.AppRunner | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._ended: asyncio.Task[int] | None = None
+        self._limits: GroupLimits | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._handover: asyncio.Future[Invocation] | None = None
         self._outcome: asyncio.Future[tuple[bytes, bool]] | None = None
@@ -132,6 +135,8 @@ class RuntimeProcess:
             )
         self._watchdog.add(self._process.pid)
         self._ended = asyncio.create_task(self._process.wait())
+        self._limits = GroupLimits(self._process.pid, self._spec.memory_mb, self._spec.disk_mb, self._tmp)
+        self._watch = asyncio.create_task(self._limits.watch())
 
     async def wait_ready(self) -> None:
         """Until the process asks for work.
@@ -183,6 +188,8 @@ class RuntimeProcess:
 
     async def stop(self) -> None:
         """End the whole process group, and the listener. Safe to call again."""
+        if self._watch is not None:
+            self._watch.cancel()
         if self._process is not None and self._ended is not None:
             # The group, also when its leader is gone: a crashed handler may have left children.
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -237,10 +244,11 @@ class RuntimeProcess:
         return f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
     def _log_report(self, request_id: str, duration_s: float) -> None:
-        memory = _peak_memory_mb(self._process.pid) if self._process else 0
+        limits = self._limits
         self._log(
             f"REPORT RequestId: {request_id}\tDuration: {duration_s * 1000:.2f} ms\t"
-            f"Memory Size: {self._spec.memory_mb} MB\tMax Memory Used: {memory} MB"
+            f"Memory Size: {self._spec.memory_mb} MB\tMax Memory Used: {limits.peak_mb if limits else 0} MB"
+            + (f"\tKilled: {limits.exceeded}" if limits and limits.exceeded else "")
         )
 
     def _log(self, line: str) -> None:
@@ -249,15 +257,3 @@ class RuntimeProcess:
                 log.write(f"{line}\n".encode())
         except OSError as error:
             logger.warning("cannot write %s: %s", self._log_path, error)
-
-
-def _peak_memory_mb(pid: int) -> int:
-    """Peak resident memory of a process in MB; 0 where the system does not tell (only Linux does)."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    for line in status.splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) // 1024
-    return 0

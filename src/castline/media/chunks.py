@@ -61,6 +61,12 @@ class Chunker:
             chunks.append(self._take(cut, hard))
         return chunks
 
+    def jump(self, start: int) -> list[Chunk]:
+        """Nothing is there until sample ``start``: what was before is a chunk of its own."""
+        chunks = self.finish()
+        self._start = start
+        return chunks
+
     def finish(self) -> list[Chunk]:
         """The rest, as one chunk; nothing when no sample is left."""
         self._join()

@@ -7,15 +7,18 @@ local files only, and only demuxers that cannot refer to other files.
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -23,6 +26,7 @@ from typing import IO, Any, Self
 import ffmpeg
 
 from castline.errors import CastlineError, FfmpegTimeout, ForbiddenMedia, NotMedia, ResourceError, UndecodableMedia
+from castline.media.confine import confine, spawn
 from castline.settings import Settings
 
 #: Demuxers that read one file and nothing else. Playlists (hls, dash, concat, sdp, image2 …) are
@@ -44,8 +48,14 @@ _READABLE: tuple[tuple[str, str], ...] = (
 
 _LINE = re.compile(r"^(?:\[(?P<who>[^\]]+) @ 0x[0-9a-f]+\] )*(?:\[(?P<level>error|fatal|panic)\] )(?P<text>.+)$")
 _TAIL_LINES = 60
+_HEAD_LINES = 5000  # of a container's description; more streams and chapters than that are nobody's
 _KEPT_ERRORS = 50  # a damaged hour gives a hundred thousand of them
-_LINE_BYTES = 4096
+_LINE_BYTES = 4096  # the rest of a longer line is dropped
+_BLOCK_BYTES = 1 << 16
+
+#: Seconds a broadcast's clock may jump and still be believed: less is a gap, more is another recording's clock.
+#: Where the clock goes back, recordings were joined end to end, and every jump is one from one to the next.
+_CLOCK_JUMP_S, _JOINED_JUMP_S = 3600, 1
 
 #: All of ffmpeg's environment. A static ffmpeg segfaults when its iconv loads the system's converters
 #: (7.0.2 does so on every MPEG-TS with a service name), so it is sent where there are none.
@@ -54,28 +64,50 @@ _ENVIRONMENT = {"GCONV_PATH": "/nonexistent", "LC_ALL": "C"}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds for one ffmpeg process.
+    """Bounds for the ffmpeg processes of one media.
 
     Attributes:
-        timeout_s: wall clock, seconds.
+        timeout_s: wall clock of one process, seconds.
+        deadline: when the last of them has to be over, on the clock of ``time.monotonic``.
         memory_mb: address space, MiB.
         max_pixels: coded width x height.
+        max_frames: frames looked at.
+        max_units: stage-1 objects of one kind.
     """
 
     program: str = "ffmpeg"
     timeout_s: float = 840.0
+    deadline: float = math.inf
     memory_mb: int = 4096
     max_pixels: int = 8192 * 4320
+    max_frames: int = 50_000
+    max_units: int = 2_000
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        """The limits of the settings, with the ffmpeg that is there: on PATH, or from imageio-ffmpeg."""
+    def of(cls, settings: Settings, left_s: float = math.inf) -> Limits:
+        """The limits of the settings, with the ffmpeg that is there: on PATH, or from imageio-ffmpeg.
+
+        Args:
+            left_s: seconds from now that all processes together may take.
+        """
         return cls(
             program=_program(settings.ffmpeg),
             timeout_s=settings.ffmpeg_timeout_s,
-            memory_mb=settings.ffmpeg_memory_mb,
+            deadline=time.monotonic() + left_s,
+            memory_mb=settings.ffmpeg_memory,
             max_pixels=settings.max_pixels,
+            max_frames=settings.max_frames,
+            max_units=settings.max_units,
         )
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that a process started now may take."""
+        return max(min(self.timeout_s, self.deadline - time.monotonic()), 0.1)
+
+    def share(self, part: float) -> Limits:
+        """The same limits, with only a part of the time that is left."""
+        return replace(self, timeout_s=self.left_s * part)
 
 
 def _program(name: str) -> str:
@@ -87,16 +119,21 @@ def _program(name: str) -> str:
     return name
 
 
-def open_input(path: Path, limits: Limits, **options: Any) -> Any:
+def open_input(path: Path, limits: Limits, *, joined: bool = False, **options: Any) -> Any:
     """An ffmpeg-python input node that can read exactly one local file.
 
     The ``file:`` prefix keeps a name such as ``http:x.mp4`` from being read as a URL.
+
+    Args:
+        joined: the file's clock goes back.
     """
     return ffmpeg.input(
         f"file:{path}",
         protocol_whitelist="file,pipe",
         format_whitelist=DEMUXERS,
         max_pixels=limits.max_pixels,
+        dts_delta_threshold=_JOINED_JUMP_S if joined else _CLOCK_JUMP_S,
+        guess_layout_max=2,  # three microphones are not "2.1", whose third channel a mix leaves out
         **options,
     )
 
@@ -126,18 +163,12 @@ class Ffmpeg:
         program = shutil.which(argv[0])
         if program is None:
             raise ResourceError(f"ffmpeg is not installed: {argv[0]} is not a program on PATH")
-        self._process = subprocess.Popen(
-            [program, *argv[1:]],
-            env=_ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-        )
-        _limit_memory(self._process.pid, limits.memory_mb)
+        self._allowed_s = limits.left_s
+        self._process = spawn([program, *argv[1:]], _ENVIRONMENT)
+        confine(self._process.pid, limits.memory_mb, self._allowed_s)
         self._reader = threading.Thread(target=self._drain, daemon=True)
         self._reader.start()
-        self._timer = threading.Timer(limits.timeout_s, self._expire)
+        self._timer = threading.Timer(self._allowed_s, self._expire)
         self._timer.daemon = True
         self._timer.start()
 
@@ -145,6 +176,10 @@ class Ffmpeg:
     def stdout(self) -> IO[bytes]:
         assert self._process.stdout is not None  # noqa: S101 - for the type checker: stdout=PIPE above
         return self._process.stdout
+
+    def stdout_lines(self) -> Iterator[bytes]:
+        """Lines of its output, as they come."""
+        return iter(self.stdout)
 
     @property
     def log(self) -> str:
@@ -163,7 +198,7 @@ class Ffmpeg:
         self._timer.cancel()
         self._reader.join()
         if self.timed_out:
-            raise FfmpegTimeout(f"ffmpeg did not finish within {self.limits.timeout_s:g} s", detail=self.log)
+            raise FfmpegTimeout(f"ffmpeg did not finish within {self._allowed_s:.3g} s", detail=self.log)
         return status
 
     def kill(self) -> None:
@@ -189,12 +224,7 @@ class Ffmpeg:
     def _drain(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 - for the type checker: stderr=PIPE above
         with self._process.stderr as stderr:
-            begins = True
-            for raw in iter(lambda: stderr.readline(_LINE_BYTES), b""):
-                rest_of_line, begins = not begins, raw.endswith(b"\n")
-                if rest_of_line:  # a long title must not be taken for a line of ffmpeg's own
-                    continue
-                line = raw.decode("utf-8", "replace").rstrip()
+            for line in _lines(stderr):
                 self._tail.append(line)
                 match = _LINE.match(line)
                 if match:
@@ -205,16 +235,46 @@ class Ffmpeg:
                     self._on_line(line)
 
 
+def _lines(stream: IO[bytes]) -> Iterator[str]:
+    """Lines of a pipe, read in blocks; what is beyond ``_LINE_BYTES`` of a line is dropped.
+
+    A long title must not be taken for a line of ffmpeg's own, so its rest is no line.
+    """
+    begun = b""
+    while block := os.read(stream.fileno(), _BLOCK_BYTES):
+        *whole, rest = (begun + block).split(b"\n")
+        for raw in whole:
+            yield raw[:_LINE_BYTES].decode("utf-8", "replace").rstrip()
+        begun = rest[:_LINE_BYTES]
+    if begun:
+        yield begun.decode("utf-8", "replace").rstrip()
+
+
 def run(argv: list[str], limits: Limits) -> tuple[int, bytes, str, list[str]]:
-    """Run to the end: exit status, stdout, the last lines of stderr, and its error lines.
+    """Run to the end: exit status, stdout, the first lines of stderr, and its error lines.
 
     Raises:
-        FfmpegTimeout: killed after ``limits.timeout_s``.
+        FfmpegTimeout: killed when its time was over.
     """
     lines: list[str] = []
-    with Ffmpeg(argv, limits, on_line=lines.append) as process:
+
+    def keep(line: str) -> None:
+        if len(lines) < _HEAD_LINES:
+            lines.append(line)
+
+    with Ffmpeg(argv, limits, on_line=keep) as process:
         output = process.stdout.read()
         return process.wait(), output, "\n".join(lines), process.errors
+
+
+@lru_cache
+def decoders(program: str) -> frozenset[str]:
+    """Names of the codecs this ffmpeg can decode; empty when it does not say."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        argv = [program, "-hide_banner", "-codecs"]
+        listed = subprocess.run(argv, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
+        return frozenset(re.findall(r"^ D[.E][VA]\S+ (\S+)", listed.stdout.decode(), re.MULTILINE))
+    return frozenset()
 
 
 def explain(status: int, errors: list[str], log: str, *, opened: bool) -> CastlineError:
@@ -239,9 +299,3 @@ def explain(status: int, errors: list[str], log: str, *, opened: bool) -> Castli
             return (UndecodableMedia if opened else NotMedia)(meaning, detail=log)
     first = errors[0] if errors else "ffmpeg gave no reason"
     return (UndecodableMedia if opened else NotMedia)(f"ffmpeg cannot read the file: {first}"[:300], detail=log)
-
-
-def _limit_memory(pid: int, memory_mb: int) -> None:
-    size = memory_mb * 1024 * 1024
-    with contextlib.suppress(ProcessLookupError):  # it already ended; its exit status will tell
-        resource.prlimit(pid, resource.RLIMIT_AS, (size, size))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import math
 import queue
 import threading
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from castline.media.chunks import SAMPLE_RATE, Chunk, Chunker
 from castline.media.ffmpeg import Ffmpeg
+from castline.media.mixing import Mixer
+from castline.media.timeline import Placed, Timeline, read_packets
 from castline.records import AudioUnit
 
 _PIPE_BYTES = 1 << 18
@@ -41,11 +46,17 @@ Piece = FramesPiece | AudioPiece
 
 
 class FrameWatch:
-    """Collects finished JPEG files into zips of ``per_unit`` frames."""
+    """Collects finished JPEG files into zips of ``per_unit`` frames.
 
-    def __init__(self, folder: Path, per_unit: int) -> None:
+    Args:
+        wanted: whether the frame of a time (ms) is one to keep; None while nobody knows.
+    """
+
+    def __init__(self, folder: Path, per_unit: int, wanted: Callable[[int], bool | None]) -> None:
         self._folder = folder
         self._per_unit = per_unit
+        self._wanted = wanted
+        self._packed: set[int] = set()
         self._count = 0
 
     def ready(self) -> list[FramesPiece]:
@@ -58,11 +69,19 @@ class FrameWatch:
         ]
 
     def rest(self) -> list[FramesPiece]:
-        files = self._files()
+        files = self._files(at_last=True)
         return [self._pack(files[at : at + self._per_unit]) for at in range(0, len(files), self._per_unit)]
 
-    def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("*.jpg"))
+    def _files(self, *, at_last: bool = False) -> list[Path]:
+        files = []
+        for file in sorted(self._folder.glob("*.jpg")):
+            time_ms = int(file.stem)
+            wanted = False if time_ms in self._packed else self._wanted(time_ms)
+            if wanted or (wanted is None and at_last):
+                files.append(file)
+            elif wanted is False:
+                file.unlink()
+        return files
 
     def _pack(self, files: list[Path]) -> FramesPiece:
         body = io.BytesIO()
@@ -71,18 +90,43 @@ class FrameWatch:
                 archive.writestr(zipfile.ZipInfo(file.name, _EPOCH), file.read_bytes())
                 file.unlink()
         self._count += 1
-        return FramesPiece(self._count - 1, tuple(int(file.stem) for file in files), body.getvalue())
+        names = tuple(int(file.stem) for file in files)
+        self._packed.update(names)
+        return FramesPiece(self._count - 1, names, body.getvalue())
 
 
 class AudioReader:
-    """Reads ffmpeg's stdout in a thread of its own, so that neither pipe can stall the other."""
+    """Sound of one media becomes chunks, each where it is on the clock.
 
-    def __init__(self, process: Ffmpeg, chunk_s: float) -> None:
+    ``read`` takes an ffmpeg's stdout in a thread of its own, so that neither pipe can stall the other; it may
+    be called once more, with another process, after the first one broke off.
+    """
+
+    def __init__(self, channels: int, chunk_s: float, max_duration_s: float, max_units: int) -> None:
+        self._channels = channels
         self._pieces: queue.SimpleQueue[AudioPiece] = queue.SimpleQueue()
         self._chunker = Chunker(chunk_s)
+        self._timeline = Timeline(chunk_s, max_duration_s)
+        self._mixer = Mixer()
+        self._max_units = max_units
         self._count = 0
+        self._reached = 0
         self._failure: BaseException | None = None
-        self.seconds = 0.0
+        self._thread: threading.Thread | None = None
+        self.capped = False
+
+    @property
+    def seconds(self) -> float:
+        """Where the sound ends on the clock."""
+        return self._reached / SAMPLE_RATE
+
+    @property
+    def cancelled_s(self) -> float:
+        return self._mixer.cancelled_s
+
+    def read(self, process: Ffmpeg) -> None:
+        if self._thread:
+            self._timeline.again()
         self._thread = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._thread.start()
 
@@ -95,32 +139,57 @@ class AudioReader:
         except queue.Empty:
             return pieces
 
-    def rest(self) -> list[AudioPiece]:
-        self._thread.join()
+    def join(self) -> list[AudioPiece]:
+        """Wait for the end of the process's output; more may follow from another process."""
+        if self._thread:
+            self._thread.join()
         if self._failure:
             raise self._failure
         return self.ready(0)
 
+    def rest(self) -> list[AudioPiece]:
+        self._emit(self._chunker.feed(self._mixer.rest()))
+        self._emit(self._chunker.finish())
+        return self.ready(0)
+
     def _read(self, process: Ffmpeg) -> None:
         try:
-            odd = b""
-            samples = 0
-            while block := process.stdout.read(_PIPE_BYTES):
-                block = odd + block
-                odd = block[len(block) // 2 * 2 :]
-                data = np.frombuffer(block[: len(block) // 2 * 2], dtype="<i2")
-                samples += len(data)
-                self.seconds = samples / SAMPLE_RATE
-                self._emit(self._chunker.feed(data))
-            self._emit(self._chunker.finish())
-        except BaseException as failure:  # handed to the caller by rest()
+            for packet in read_packets(process.stdout, self._channels):
+                for placed in self._timeline.place(packet):
+                    self._take(placed)
+                self.capped = self.capped or self._timeline.full or self._count >= self._max_units
+                if self.capped:
+                    break
+            while process.stdout.read(_PIPE_BYTES):  # pictures may go on
+                pass
+        except BaseException as failure:  # handed to the caller by join()
             self._failure = failure
             process.kill()  # nobody reads its output any more
+
+    def _take(self, placed: Placed) -> None:
+        if placed.start != self._reached:
+            self._emit(self._chunker.feed(self._mixer.rest()))
+            self._emit(self._chunker.jump(placed.start))
+        self._reached = placed.start + len(placed.samples)
+        self._emit(self._chunker.feed(self._mixer.feed(placed.samples)))
 
     def _emit(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
             body = io.BytesIO()
             soundfile.write(body, chunk.samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-            unit = AudioUnit(index=self._count, start_s=chunk.start_s, end_s=chunk.end_s, hard_cut=chunk.hard_cut)
+            unit = AudioUnit(
+                index=self._count,
+                start_s=chunk.start_s,
+                end_s=chunk.end_s,
+                hard_cut=chunk.hard_cut,
+                level_db=level_db(chunk.samples),
+            )
             self._count += 1
             self._pieces.put(AudioPiece(unit, body.getvalue()))
+
+
+def level_db(samples: NDArray[np.int16]) -> float:
+    """RMS of the loudest second of int16 samples, shape (n,), dB below full scale; -100 at least."""
+    seconds = [samples[at : at + SAMPLE_RATE].astype(np.float64) for at in range(0, len(samples), SAMPLE_RATE)]
+    loudest = max(float(np.sqrt(np.mean(np.square(each)))) for each in seconds) / 32768
+    return round(max(20 * math.log10(loudest), -100.0), 1) if loudest else -100.0

@@ -44,7 +44,7 @@ def representative_frame(
         raise NoStreams("there is no picture in it")
     interval_s = max(probed.duration_s / _SAMPLES, 0.04) if probed.duration_s else 1.0
     wanted = options.model_copy(update={"sampling": "interval", "interval_s": interval_s})
-    silent = probed.model_copy(update={"audio": None})
+    silent = probed.only("video")
     summary = SplitSummary()
     frames: dict[int, bytes] = {}
     for piece in split(path, silent, wanted, limits, summary, max_duration_s=max_duration_s):

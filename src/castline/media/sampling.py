@@ -6,68 +6,53 @@ decoding only keyframes costs about a tenth of decoding everything.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from castline.media.ffmpeg import Limits, arguments, open_input, run
+from castline.media.ffmpeg import Limits
+from castline.media.packets import extents
 from castline.records import Sampling, VideoStream
 
-_TIME_BASE = re.compile(rb"^#tb 0: (\d+)/(\d+)", re.MULTILINE)
 _MIN_SIDE = 2
-_NO_TIME = -(1 << 60)  # ffmpeg's mark for "no time", give or take an offset, is -(1 << 63)
+_LOOK = 0.25  # of the time there is, for a look at the packets
+_LEAST_INTERVAL_S = 0.02  # no face changes faster
 
 
-def scaled_size(video: VideoStream, long_side: int) -> tuple[int, int]:
-    """(width, height) in square pixels, upright, long side at most ``long_side``; never enlarged."""
-    factor = min(1.0, long_side / max(video.width, video.height))
-    return max(_MIN_SIDE, round(video.width * factor)), max(_MIN_SIDE, round(video.height * factor))
+def scaled_size(width: int, height: int, long_side: int) -> tuple[int, int]:
+    """(width, height) in square pixels, long side at most ``long_side``; never enlarged."""
+    factor = min(1.0, long_side / max(width, height))
+    return max(_MIN_SIDE, round(width * factor)), max(_MIN_SIDE, round(height * factor))
 
 
-def select_filter(interval_s: float) -> str:
-    """Keep the first frame of every interval, with its own presentation time.
+def affordable(interval_s: float, duration_s: float | None, limits: Limits) -> float:
+    """The interval that is asked for, or a wider one: no frame twice within 20 ms, and so many in all."""
+    return max(interval_s, _LEAST_INTERVAL_S, (duration_s or 0.0) / limits.max_frames)
+
+
+def select_filter(interval_s: float, most: int) -> str:
+    """Keep the first frame of every interval, with its own presentation time, ``most`` in all.
 
     ``fps=1/n`` would hand out times of a grid instead, and comparing with the previously selected
     frame would drift when n is no multiple of the frame duration. Half a millisecond is added
     because 2.9999999 is the frame of second 3.
     """
     step = f"{interval_s:.6f}"
-    return f"select='isnan(prev_selected_t)+gt(floor((t+0.0005)/{step}),floor((prev_selected_t+0.0005)/{step}))'"
+    this, last = (f"floor(({time}+0.0005)/{step})" for time in ("t", "prev_selected_t"))
+    return f"select='lt(selected_n,{most})*(isnan(prev_selected_t)+gt({this},{last}))'"
 
 
-def keyframe_times(path: Path, limits: Limits) -> list[float]:
-    """Presentation times in seconds of the first video stream's keyframes; demuxes, decodes nothing.
-
-    Empty where the container does not tell them all (AVI, raw streams): the decoder would have to guess.
-    ``framecrc`` prints one line per packet; a packet that is no keyframe carries an ``F=`` field.
-    """
-    node = open_input(path, limits)["V:0"].output("pipe:1", format="framecrc", c="copy")
-    _, output, _, _ = run(arguments(node, limits), limits)
-    base = _TIME_BASE.search(output)
-    if base is None:
-        return []
-    tick = int(base[1]) / int(base[2])
-    times = []
-    for line in output.splitlines():
-        fields = line.split(b",")
-        if line.startswith(b"#") or len(fields) < 6 or any(field.lstrip().startswith(b"F=") for field in fields[6:]):
-            continue
-        if int(fields[2]) < _NO_TIME:
-            return []
-        times.append(int(fields[2]) * tick)
-    return sorted(times)
-
-
-def choose(sampling: Sampling, interval_s: float, path: Path, duration_s: float | None, limits: Limits) -> Sampling:
+def choose(
+    sampling: Sampling, interval_s: float, path: Path, video: VideoStream, limits: Limits, *, joined: bool = False
+) -> Sampling:
     """Resolve ``auto``: keyframes where they come at least as often as asked, else interval.
 
-    A tenth of slack forgives encoders that round (a keyframe every 25 frames at 24.97 fps).
+    A tenth of slack forgives encoders that round (a keyframe every 25 frames at 24.97 fps). Interval, too,
+    where the container does not tell every time (AVI, raw streams: the decoder would have to guess), and
+    where reading all packets takes more than a quarter of the time there is.
     """
     if sampling != "auto":
         return sampling
-    times = keyframe_times(path, limits)
-    if not times:
+    found = extents(path, [video.index], limits.share(_LOOK), joined=joined)
+    extent = found[video.index] if found else None
+    if extent is None or not extent.count or extent.end_s is None:
         return "interval"
-    ends = [*times[1:], duration_s if duration_s is not None else times[-1] + interval_s]
-    widest = max((end - start for start, end in zip(times, ends, strict=True)), default=0.0)
-    first = times[0]
-    return "keyframes" if max(widest, first) <= interval_s * 1.1 else "interval"
+    return "keyframes" if extent.widest_s <= interval_s * 1.1 else "interval"

@@ -1,39 +1,38 @@
 """One ffmpeg process that turns a media into units, handed over while it still runs.
 
 Frames come as JPEG files that ffmpeg names by presentation time and renames into place when they
-are whole; audio comes as raw samples through a pipe. A unit is yielded as soon as it is complete.
+are whole; audio comes as samples with their times through a pipe. A unit is yielded as soon as it is
+complete. Where the one process fails, frames and sound are decoded each by itself, so that neither
+takes the other along.
 """
 
 from __future__ import annotations
 
-import math
-import re
 import tempfile
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import ffmpeg
-
-from castline.errors import CastlineError, MediaTooLarge, UndecodableMedia
+from castline.errors import CastlineError, FfmpegTimeout, MediaTooLarge, ResourceError, UndecodableMedia
 from castline.media import sampling
-from castline.media.chunks import SAMPLE_RATE
-from castline.media.ffmpeg import Ffmpeg, Limits, arguments, explain, open_input
+from castline.media.decode import Recipe, Sampled, Size, kinds_of
+from castline.media.ffmpeg import Ffmpeg, Limits, explain
+from castline.media.mixing import output_channels
+from castline.media.notices import Told, notices
 from castline.media.pieces import AudioPiece, AudioReader, FramesPiece, FrameWatch, Piece
-from castline.records import AudioUnit, Frame, FramesUnit, Notice, NoticeCode, Options, Probe
+from castline.media.probe import unreadable
+from castline.records import AudioUnit, Frame, FramesUnit, Notice, Options, Probe
 
 _POLL_S = 0.05
-# Anchored, because titles are printed too. showinfo's pts_time has six digits only, which is 10 ms
-# from 1000 s on, so times are computed from the clock ticks.
-_SHOWINFO = r"^\[Parsed_showinfo_\d+ @ 0x[0-9a-f]+\] \[info\] "
-_CLOCK = re.compile(_SHOWINFO + r"config in time_base: (?P<num>\d+)/(?P<den>\d+),")
-_SHOWN = re.compile(_SHOWINFO + r"n:\s*\d+ pts:\s*(?P<ticks>-?\d+) ")
-_JPEG_QUALITY = 3  # ffmpeg's -q:v; 2 is best, 31 worst. 3 costs the detector nothing measurable.
-_SHORT_S, _SHORT_SHARE = 1.0, 0.05
+_OTHER_SIZES = 8  # a second decode may write; a picture that changes more often is scaled as it began
+_OTHER_FRAMES = 3000  # of other sizes; each is a term of ffmpeg's expression
+
+
+#: Pieces of one process, and in the end what went wrong with it.
+Pieces = Generator[Piece, None, CastlineError | None]
 
 
 @dataclass
@@ -42,6 +41,7 @@ class SplitSummary:
 
     Attributes:
         sampled_ms: presentation times of all sampled frames, also of the dropped near-duplicates.
+        error: why something of it is missing; frames and sound fail apart.
     """
 
     sampling: Literal["interval", "keyframes"] | None = None
@@ -54,7 +54,7 @@ class SplitSummary:
 
     def units(self) -> tuple[FramesUnit | AudioUnit, ...]:
         """All units, frames first, with the time each kept frame stands for."""
-        kept = [time for unit in self.frame_units for time in unit]
+        kept = sorted(time for unit in self.frame_units for time in unit)
         until = stands_until(kept, self.sampled_ms)
         frames = tuple(
             FramesUnit(index=index, frames=tuple(Frame(time_ms=time, until_ms=until[time]) for time in unit))
@@ -97,32 +97,138 @@ def split(
     if probed.duration_s and probed.duration_s > max_duration_s:
         raise MediaTooLarge(f"{probed.duration_s / 3600:.1f} h is longer than the limit of {max_duration_s / 3600:g} h")
     with tempfile.TemporaryDirectory(prefix="frames-") as folder:
-        frames = Path(folder)
-        if probed.video:
-            mode = sampling.choose(options.sampling, options.interval_s, path, probed.duration_s, limits)
-            summary.sampling = "keyframes" if mode == "keyframes" else "interval"
-        argv = _decode_arguments(path, probed, options, limits, summary.sampling, frames, max_duration_s)
-        with Ffmpeg(argv, limits, on_line=_SampledTimes(summary.sampled_ms).note) as process:
-            audio = AudioReader(process, options.chunk_s) if probed.audio else None
-            watch = FrameWatch(frames, options.frames_per_unit)
+        decode = _Decode(path, probed, options, limits, summary, Path(folder), max_duration_s)
+        yield from decode.run()
+
+
+class _Decode:
+    """One media, through one ffmpeg process or, where that fails, a few."""
+
+    def __init__(
+        self,
+        path: Path,
+        probed: Probe,
+        options: Options,
+        limits: Limits,
+        summary: SplitSummary,
+        folder: Path,
+        end_s: float,
+    ) -> None:
+        self._probed, self._options, self._limits, self._summary = probed, options, limits, summary
+        self._told = Told()
+        self._interval_s = interval_s = sampling.affordable(options.interval_s, probed.duration_s, limits)
+        self._recipe = Recipe(path, probed, limits, folder, interval_s, options.long_side, end_s)
+        self._sampled = Sampled(interval_s)
+        self._other_size = False
+        per_unit = max(options.frames_per_unit, -(-self._expected() // limits.max_units))
+        self._watch = FrameWatch(folder, per_unit, self._wanted)
+        self._audio: AudioReader | None = None
+        if probed.audio:
+            self._audio = AudioReader(output_channels(probed.audio), options.chunk_s, end_s, limits.max_units)
+
+    def _expected(self) -> int:
+        """Frames there may be."""
+        length = self._probed.duration_s
+        return int(length / self._interval_s) + 1 if length else self._limits.max_frames
+
+    def run(self) -> Iterator[Piece]:
+        video = self._probed.video
+        if video:
+            mode = sampling.choose(
+                self._options.sampling,
+                self._interval_s,
+                self._recipe.path,
+                video,
+                self._limits,
+                joined=self._probed.joined,
+            )
+            self._recipe.keyframes = mode == "keyframes"
+            self._summary.sampling = "keyframes" if self._recipe.keyframes else "interval"
+        kinds = kinds_of(self._probed)
+        failures: dict[str, CastlineError] = {}
+        failure = yield from self._through(kinds)
+        if failure and len(kinds) > 1 and not isinstance(failure, FfmpegTimeout | ResourceError):
+            for kind in kinds:
+                if alone := (yield from self._through((kind,))):
+                    failures[kind] = alone
+        elif failure:
+            failures = dict.fromkeys(kinds, failure)
+        if "video" not in failures and (others := self._others()):
+            yield from self._other_sizes(others)
+        yield from self._take(self._watch.rest(), self._audio.rest() if self._audio else [])
+        self._conclude(failures)
+
+    def _through(self, kinds: tuple[str, ...]) -> Pieces:
+        """One process for these kinds."""
+        keyframes = self._recipe.keyframes and "video" in kinds
+        argv = replace(self._recipe, keyframes=keyframes).arguments(kinds)
+        return (yield from self._process(argv, sound="audio" in kinds))
+
+    def _process(self, argv: list[str], *, sound: bool) -> Pieces:
+        audio = self._audio if sound else None
+        with Ffmpeg(argv, self._limits, on_line=self._sampled.note) as process:
+            if audio:
+                audio.read(process)
             while process.running():
-                yield from _taken(watch.ready(), audio.ready(_POLL_S) if audio else _nap(), summary)
+                yield from self._take(self._watch.ready(), audio.ready(_POLL_S) if audio else _nap())
             failure = _outcome(process)
-            yield from _taken(watch.rest(), audio.rest() if audio else [], summary)
-            summary.sampled_ms.sort()
-            summary.audio_s = audio.seconds if audio else 0.0
-            _judge(process, failure, probed, summary)
+            yield from self._take(self._watch.ready(), audio.join() if audio else [])
+            self._told.hear(process)
+        return failure
 
+    def _take(self, frames: list[FramesPiece], audio: list[AudioPiece]) -> Iterator[Piece]:
+        # Sound first: a chunk takes ten times as long to analyse as a batch of frames, and what takes
+        # longest should not be what starts last.
+        for chunk in audio:
+            self._summary.audio_units.append(chunk.unit)
+            yield chunk
+        for piece in frames:
+            self._summary.frame_units.append(piece.names)
+            yield piece
 
-def _taken(frames: list[FramesPiece], audio: list[AudioPiece], summary: SplitSummary) -> Iterator[Piece]:
-    # Sound first: a chunk takes ten times as long to analyse as a batch of frames, and what takes
-    # longest should not be what starts last.
-    for chunk in audio:
-        summary.audio_units.append(chunk.unit)
-        yield chunk
-    for piece in frames:
-        summary.frame_units.append(piece.names)
-        yield piece
+    def _wanted(self, time_ms: int) -> bool | None:
+        """Of a frame's file: it has the size that was probed, or is one of those made for its own size."""
+        if time_ms in self._sampled.dropped and time_ms not in self._sampled.sizes:
+            return False
+        size = self._sampled.sizes.get(time_ms)
+        return None if size is None else self._other_size or self._natural(size)
+
+    def _natural(self, size: Size) -> bool:
+        video = self._probed.video
+        return video is not None and size == (video.width, video.height)
+
+    def _others(self) -> dict[Size, list[int]]:
+        """Times of the frames that have another size than the probed one."""
+        found: dict[Size, list[int]] = {}
+        for time_ms, size in self._sampled.sizes.items():
+            if not self._natural(size):
+                found.setdefault(size, []).append(time_ms)
+        return found
+
+    def _other_sizes(self, found: dict[Size, list[int]]) -> Iterator[Piece]:
+        """Frames that changed their size while recording, in a second decode, each scaled by its own."""
+        yield from self._take(self._watch.rest(), [])
+        most = sorted(found.items(), key=lambda item: -len(item[1]))[:_OTHER_SIZES]
+        sizes = {size: times[:_OTHER_FRAMES] for size, times in most}
+        self._told.left_out = sum(map(len, found.values())) - sum(map(len, sizes.values()))
+        self._other_size = True
+        failure = yield from self._process(self._recipe.other_sizes(sizes), sound=False)
+        if failure:
+            self._told.other_sizes = failure
+
+    def _conclude(self, failures: dict[str, CastlineError]) -> None:
+        """Turn the end of the decode into an error or warnings."""
+        summary, probed, told = self._summary, self._probed, self._told
+        summary.sampled_ms[:] = sorted(self._sampled.sizes)
+        if self._audio:
+            summary.audio_s = self._audio.seconds
+            told.cancelled_s = self._audio.cancelled_s
+            told.sound_capped = self._audio.capped
+        told.interval_s = self._interval_s
+        if not (summary.frame_units or summary.audio_units):
+            raise next(iter(failures.values()), UndecodableMedia("nothing could be decoded", detail=told.log))
+        summary.error = _named(failures, probed)
+        summary.warnings += notices(probed, self._options, self._limits, told, summary, self._recipe.end_s)
 
 
 def _nap() -> list[AudioPiece]:
@@ -138,98 +244,16 @@ def _outcome(process: Ffmpeg) -> CastlineError | None:
     return explain(status, process.errors, process.log, opened=True) if status else None
 
 
-def _judge(process: Ffmpeg, failure: CastlineError | None, probed: Probe, summary: SplitSummary) -> None:
-    """Turn the end of the decode into an error or warnings."""
-    got_something = bool(summary.frame_units or summary.audio_units)
-    if not got_something:
-        raise failure or UndecodableMedia("nothing could be decoded", detail=process.log)
-    summary.error = failure
-
-    def warn(code: NoticeCode, message: str) -> None:
-        summary.warnings.append(Notice(code=code, message=message))
-
-    if process.errors:
-        more = f" (and {process.error_count - 1} more)" if process.error_count > 1 else ""
-        warn("damaged_input", f"damaged input, decoded as far as possible: {process.errors[0][:200]}{more}")
-    if probed.video and not summary.frame_units:
-        warn("no_frames", "the video stream gave no frame")
-    if probed.audio and not summary.audio_units:
-        warn("no_sound", "the audio stream gave no sound")
-    reached = max(summary.audio_s, summary.sampled_ms[-1] / 1000 if summary.sampled_ms else 0.0)
-    expected = probed.duration_s or 0.0
-    # Sampled frames end up to one sampling step early, so only audio proves a short decode of sound.
-    if probed.audio and expected - reached > max(_SHORT_S, _SHORT_SHARE * expected):
-        warn("short_decode", f"the file says {expected:.1f} s, but only {reached:.1f} s could be decoded")
+_WORDS = {"video": "pictures", "audio": "sound"}
 
 
-class _SampledTimes:
-    """Reads the times of sampled frames off ffmpeg's log."""
-
-    def __init__(self, sampled_ms: list[int]) -> None:
-        self._sampled_ms = sampled_ms
-        self._tick = Fraction(0)  # milliseconds
-
-    def note(self, line: str) -> None:
-        if match := _CLOCK.match(line):
-            self._tick = Fraction(1000 * int(match["num"]), int(match["den"]))
-        elif match := _SHOWN.match(line):
-            # Halves go up, as in the names that ffmpeg gives the frames.
-            self._sampled_ms.append(max(0, math.floor(int(match["ticks"]) * self._tick + Fraction(1, 2))))
-
-
-def _decode_arguments(
-    path: Path,
-    probed: Probe,
-    options: Options,
-    limits: Limits,
-    mode: str | None,
-    frames: Path,
-    max_duration_s: float,
-) -> list[str]:
-    extra = {"skip_frame": "nokey"} if mode == "keyframes" else {}
-    source = open_input(path, limits, **extra)
-    outputs = []
-    if probed.video:
-        outputs.append(_frames_output(source, probed, options, frames, max_duration_s))
-    if probed.audio:
-        outputs.append(_audio_output(source, probed, max_duration_s))
-    return arguments(outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs), limits)
-
-
-def _frames_output(source: Any, probed: Probe, options: Options, frames: Path, max_duration_s: float) -> Any:
-    assert probed.video is not None  # noqa: S101 - for the type checker: the caller checked
-    width, height = sampling.scaled_size(probed.video, options.long_side)
-    chain = [
-        sampling.select_filter(options.interval_s),
-        "showinfo=checksum=0",
-        f"scale={width}:{height}:out_range=full",
-        "setsar=1",
-        "mpdecimate",
-        "format=yuvj420p",
-    ]
-    return source["V:0"].output(
-        str(frames / "%09d.jpg"),
-        format="image2",
-        vf=",".join(chain),
-        vcodec="mjpeg",
-        fps_mode="passthrough",
-        enc_time_base="1:1000",
-        frame_pts=1,
-        atomic_writing=1,
-        t=max_duration_s,
-        **{"q:v": _JPEG_QUALITY},
-    )
-
-
-def _audio_output(source: Any, probed: Probe, max_duration_s: float) -> Any:
-    assert probed.audio is not None  # noqa: S101 - for the type checker: the caller checked
-    # first_pts=0 and async=1 put silence where there is no sound (late start, gaps), so that a
-    # sample's index is its presentation time.
-    chain = f"aresample={SAMPLE_RATE}:async=1:first_pts=0"
-    extra: dict[str, Any] = {"ac": 1}
-    if probed.audio.channels > 8:
-        # Channels without speaker positions: ffmpeg refuses to mix them by itself. The mean is fair.
-        count = min(probed.audio.channels, 64)
-        mix = "+".join(f"{1 / count:.6f}*c{channel}" for channel in range(count))
-        chain, extra = f"pan=mono|c0={mix},{chain}", {}
-    return source["a:0"].output("pipe:1", format="s16le", acodec="pcm_s16le", af=chain, t=max_duration_s, **extra)
+def _named(failures: dict[str, CastlineError], probed: Probe) -> CastlineError | None:
+    """The one error for what is missing; None when nothing is."""
+    for kind in _WORDS:
+        tracks = [stream for stream in probed.streams if stream.kind == kind and not stream.cover]
+        if tracks and not any(stream.decodable for stream in tracks):
+            return UndecodableMedia(unreadable(tracks[0]))
+    if len(failures) == 1 and probed.video and probed.audio:
+        ((kind, failure),) = failures.items()
+        return type(failure)(f"the {_WORDS[kind]} could not all be decoded: {failure.message}", detail=failure.detail)
+    return next(iter(failures.values()), None)

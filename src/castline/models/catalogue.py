@@ -2,7 +2,7 @@
 
 A name in the settings is an engine's id, ``auto``, or ``id:path`` for a file of one's own:
 
-    detector   auto | mtcnn | mtcnn:<folder with the three nets>
+    detector   auto | mtcnn | mtcnn:<folder with the three nets> | yunet[:<file>]
     embedder   auto | facenet-vggface2[:<file>] | facenet-casia[:<file>] | dlib-resnet-v1[:<file>]
                | facenet-vggface2-int8[:<file>] | facenet-casia-int8[:<file>] | arcface:<file>
 
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from castline.engines import Detector, Embedder, EngineInfo
 from castline.errors import ModelCorrupt, ModelError, ModelNotFound
 from castline.models import locate, prepare
-from castline.models.declared import AUTO_EMBEDDERS, ENGINES, engine
-from castline.models.download import fetch
+from castline.models.declared import AUTO_DETECTOR, AUTO_EMBEDDERS, ENGINES, engine
+from castline.models.download import digest, fetch
 from castline.models.downloads import DOWNLOADS
 from castline.models.facenet import (
     FACENETS,
@@ -55,6 +55,11 @@ def _surveyed(info: EngineInfo, models_dir: Path) -> EngineInfo:
         if prepare.can_make_mtcnn():
             return replace(info, source="bundled", reason="ships in facenet-pytorch")
         return replace(info, reason=f"not in {models_dir}, and facenet-pytorch and onnx are not installed to make it")
+    if info.id == "yunet":
+        file = models_dir / locate.YUNET_FILE
+        if file.is_file():
+            return replace(info, source=str(file), reason="in the models folder; used when asked for by name")
+        return replace(info, reason=f"{file.name} is not in {models_dir}; `castline models fetch yunet` gets it")
     if info.id in FACENETS:
         return _surveyed_facenet(info, models_dir)
     if info.id == "dlib-resnet-v1":
@@ -100,7 +105,9 @@ def load_detector(settings: Settings) -> Detector:
         ModelCorrupt: a file is there and is no model.
     """
     name, _, path = settings.detector.partition(":")
-    info = _declared("mtcnn" if name == "auto" else name, "detector")
+    info = _declared(AUTO_DETECTOR if name == "auto" else name, "detector")
+    if info.id == "yunet":
+        return _yunet(info, path, settings)
     from castline.faces.mtcnn import MtcnnDetector
 
     if path:
@@ -113,6 +120,27 @@ def load_detector(settings: Settings) -> Detector:
         paths = prepare.ensure_mtcnn(settings.models_dir)
         info = replace(info, source=str(settings.models_dir), reason="MTCNN, made of facenet-pytorch's weights")
     return MtcnnDetector(paths, min_face=settings.min_face_px, threads=settings.threads, info=info)
+
+
+def _yunet(info: EngineInfo, path: str, settings: Settings) -> Detector:
+    from castline.faces.yunet import YuNetDetector
+
+    file = locate.explicit(path) if path else yunet_file(settings.models_dir)
+    info = replace(info, source=str(file), reason=f"{info.title}, as asked for")
+    return YuNetDetector(file, min_face=settings.min_face_px, info=info)
+
+
+def yunet_file(models_dir: Path) -> Path:
+    """YuNet's file: in the models folder, or downloaded.
+
+    Raises:
+        ModelNotFound: it is not to be had.
+        ModelCorrupt: the one that is there is not what was measured.
+    """
+    file = fetch("yunet", models_dir)
+    if digest(file) != DOWNLOADS["yunet"][0].sha256:
+        raise ModelCorrupt(f"{file} is not the file it should be; delete it to have it fetched again")
+    return file
 
 
 def load_embedder(settings: Settings) -> Embedder:

@@ -12,6 +12,13 @@ _DIMENSION = 512
 ENGINES: tuple[EngineInfo, ...] = (
     EngineInfo(id="mtcnn", role="detector", title="MTCNN (facenet-pytorch weights)", licence="MIT"),
     EngineInfo(
+        id="yunet",
+        role="detector",
+        title="YuNet (libfacedetection.train's weights)",
+        licence="Apache-2.0",
+        trained_on="WIDER FACE: 32203 photos from the web, for research",
+    ),
+    EngineInfo(
         id="facenet-vggface2",
         role="embedder",
         title="FaceNet VGGFace2 (InceptionResnetV1)",
@@ -59,6 +66,7 @@ ENGINES: tuple[EngineInfo, ...] = (
 
 #: What ``auto`` tries, best first: docs/FACES.md says why.
 AUTO_EMBEDDERS = ("facenet-vggface2", "facenet-casia", "dlib-resnet-v1")
+AUTO_DETECTOR = "mtcnn"
 
 
 def engine(engine_id: str) -> EngineInfo:

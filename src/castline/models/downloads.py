@@ -7,6 +7,8 @@ None of the files was downloaded to compute its digest here. Each digest stands 
 projects verify the same file against it:
 
 - FaceNet's weights: several projects pin this release asset of facenet-pytorch.
+- YuNet: the file of ``ShiqiYu/libfacedetection.train`` at commit dca340a; projects that compare detectors pin it alike,
+  and the copy that docs/FACES.md was measured with has this digest.
 - openai-whisper: its package carries the addresses with the SHA-256 of each file in them.
 - whisper.cpp: the files of ``ggerganov/whisper.cpp`` on Hugging Face at revision 5359861, whose digests are
   pinned alike by many installers (Vocalinux among them), and as LFS object ids.
@@ -22,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from castline.models.facenet import FACENETS
+from castline.models.locate import YUNET_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,17 @@ DOWNLOADS: dict[str, tuple[Download, ...]] = {
             max_bytes=128 * 1024**2,
             sha256=_VGGFACE2.sha256,
             licence="MIT (code and conversion); VGGFace2 is a research data set",
+        ),
+    ),
+    "yunet": (
+        Download(
+            title="YuNet",
+            url="https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/"
+            f"dca340aa082c71081a68d17db8e58b33a58a914b/onnx/{YUNET_FILE}",
+            file=YUNET_FILE,
+            max_bytes=322_906,
+            sha256="104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12",
+            licence="Apache-2.0; WIDER FACE is a research data set",
         ),
     ),
     **{f"faster-whisper:{model}": tuple(_faster_whisper(model)) for model in _FASTER_WHISPER},

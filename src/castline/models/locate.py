@@ -9,6 +9,8 @@ from castline.errors import ModelNotFound
 
 #: MTCNN's three nets, as ``castline.models.mtcnn_nets`` writes them.
 MTCNN_FILES = {"pnet": "mtcnn-pnet.onnx", "rnet": "mtcnn-rnet.onnx", "onet": "mtcnn-onet.onnx"}
+#: As its authors call it.
+YUNET_FILE = "yunet_n_dynamic.onnx"
 DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 #: The same net as ONNX, as ``castline.models.dlib_net`` writes it.
 DLIB_ONNX_FILE = "dlib-resnet-v1.onnx"

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from castline.errors import ModelError
-from castline.models.catalogue import best_embedder_file, embedder_file, survey
+from castline.models.catalogue import best_embedder_file, embedder_file, survey, yunet_file
+from castline.models.declared import AUTO_DETECTOR, AUTO_EMBEDDERS
 from castline.models.download import Progress, fetch
 from castline.models.downloads import DOWNLOADS, WHISPER
 from castline.models.prepare import ensure_mtcnn
@@ -37,6 +38,8 @@ def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
     """
     if settings.detector in ("auto", "mtcnn"):
         ensure_mtcnn(settings.models_dir)
+    elif settings.detector == "yunet":
+        yunet_file(settings.models_dir)
     if settings.embedder == "auto":
         best_embedder_file(settings.models_dir)
     elif ":" not in settings.embedder:
@@ -92,7 +95,7 @@ def engine_lines(settings: Settings, refusal: str = "") -> list[str]:
 def _faces(role: str, settings: Settings) -> str:
     missed: list[str] = []
     for info in survey(settings):
-        if info.role != role:
+        if info.role != role or info.id not in (AUTO_DETECTOR, *AUTO_EMBEDDERS):
             continue
         if info.source:
             return "; ".join([f"{_short(info.title)} ({_homely(info.source)})", *missed])

@@ -4,39 +4,63 @@ Results are re-assembled from their parts, which hold embeddings: seconds, and n
 """
 
 from castline.people.binding import reassemble
+from castline.people.changes import Change
+from castline.people.erase import Erased, erase_faces, unname
 from castline.people.naming import name_person
 from castline.people.photos import (
+    NOT_SEEN,
+    POOR,
     KnownPerson,
     add_photo,
+    called,
     enrol,
     forget,
     known_people,
+    last_change,
+    left_out,
     list_people,
     merge,
+    photo_remarks,
     photos_in,
     rename,
+    set_basis,
+    undo,
 )
 from castline.people.pictures import Picture, picture_of
 from castline.people.proof import Mentions, Proof, Trace, prove_forgotten
-from castline.people.video import pictures_in_video
+from castline.people.video import SeenPerson, SeveralPeople, pictures_in_video
 
 __all__ = [
+    "NOT_SEEN",
+    "POOR",
+    "Change",
+    "Erased",
     "KnownPerson",
     "Mentions",
     "Picture",
     "Proof",
+    "SeenPerson",
+    "SeveralPeople",
     "Trace",
     "add_photo",
+    "called",
     "enrol",
+    "erase_faces",
     "forget",
     "known_people",
+    "last_change",
+    "left_out",
     "list_people",
     "merge",
     "name_person",
+    "photo_remarks",
     "photos_in",
     "picture_of",
     "pictures_in_video",
     "prove_forgotten",
     "reassemble",
     "rename",
+    "set_basis",
+    "undo",
+    "unname",
 ]

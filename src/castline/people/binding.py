@@ -9,7 +9,7 @@ from functools import cache
 from castline import keys
 from castline.errors import UnreadableObject
 from castline.gallery import PhotoEmbedder, load_gallery
-from castline.records import Embedding, Result
+from castline.records import PhotoEmbedding, Result
 from castline.settings import Settings
 from castline.stages.common import read_result
 from castline.stages.complete import complete_run
@@ -81,7 +81,7 @@ def _outdated(result: Result, fingerprint: Callable[[str], str]) -> bool:
 def _complete(result: Result, store: ObjectStore, settings: Settings, embed: PhotoEmbedder) -> None:
     model = result.engines.get("embedder")
 
-    def same_model(body: bytes) -> Embedding:
+    def same_model(body: bytes) -> PhotoEmbedding:
         embedding = embed(body)
         if embedding.model != model:
             raise _OtherModel

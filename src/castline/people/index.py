@@ -5,9 +5,8 @@ The index is only a cache (see `castline.gallery`): whatever is lost here is com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from castline import keys
 from castline.errors import UnreadableObject
 from castline.gallery import Index
 from castline.settings import Settings
@@ -44,10 +43,10 @@ def carry(moved: Mapping[str, str], store: ObjectStore, settings: Settings) -> N
             store.put(bucket, index_key, Index(entries=entries).to_json())
 
 
-def drop(name: str, store: ObjectStore, settings: Settings) -> None:
-    """Remove all embeddings of a person; other people keep theirs."""
+def drop(gone: Callable[[str], bool], store: ObjectStore, settings: Settings) -> None:
+    """Remove the embeddings of some photos, told by their keys; others keep theirs."""
     for key, index in indexes(store, settings):
-        kept = {photo: e for photo, e in index.entries.items() if keys.gallery_name(photo) != name} if index else {}
+        kept = {photo: entry for photo, entry in index.entries.items() if not gone(photo)} if index else {}
         if index is None or not kept:
             store.delete(settings.gallery_bucket, [key])
         elif kept != index.entries:

@@ -11,11 +11,18 @@ from pathlib import Path, PurePosixPath
 from castline import keys
 from castline.errors import GalleryError
 from castline.gallery import PhotoEmbedder
-from castline.people import index
+from castline.people import changes, index
+from castline.people.changes import Change, Kind
 from castline.people.pictures import Picture, picture_of
 from castline.records import ObjectInfo
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+
+NOT_SEEN = "no model has looked at it yet"
+POOR = "small or blurred, so it names only who is more alike; clearer photos are better"
+
+
+_BASIS_BYTES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +30,32 @@ class KnownPerson:
     """Attributes:
     photos: keys in the gallery bucket, sorted.
     newest: when the newest photo was stored; None where the store does not say.
+    basis: why the person may be known (consent, a contract, …), in the words of whoever enrolled them.
     """
 
     name: str
     photos: tuple[str, ...]
     newest: datetime | None
+    basis: str = ""
 
 
 def known_people(store: ObjectStore, settings: Settings) -> list[KnownPerson]:
     """Everybody with a photo, sorted by name."""
     found: dict[str, list[ObjectInfo]] = {}
+    bases: dict[str, str] = {}
     for info in store.find(settings.gallery_bucket):
         name = keys.parse_photo(info.key)
         if name:
             found.setdefault(name, []).append(info)
+        elif info.key.endswith("/basis.txt"):
+            body = store.get(settings.gallery_bucket, info.key) or b""
+            bases[keys.gallery_name(info.key)] = body[:_BASIS_BYTES].decode("utf-8", "replace").strip()
     return [
         KnownPerson(
             name=name,
             photos=tuple(sorted(info.key for info in photos)),
             newest=max((info.last_modified for info in photos if info.last_modified), default=None),
+            basis=bases.get(name, ""),
         )
         for name, photos in sorted(found.items(), key=lambda item: (item[0].casefold(), item[0]))
     ]
@@ -52,8 +66,29 @@ def list_people(store: ObjectStore, settings: Settings) -> dict[str, list[str]]:
     return {person.name: list(person.photos) for person in known_people(store, settings)}
 
 
+def photo_remarks(store: ObjectStore, settings: Settings) -> dict[str, str]:
+    """What is to be said of photos, by key: why they cannot be used, that they are poor, or ``NOT_SEEN``.
+
+    As the models found that embedded them so far; no model is run.
+    """
+    seen = [found.entries for _, found in index.indexes(store, settings) if found]
+    remarks: dict[str, str] = {}
+    for info in store.find(settings.gallery_bucket):
+        if keys.is_unread_photo(info.key):
+            remarks[info.key] = keys.UNREAD_PHOTO
+        elif keys.parse_photo(info.key):
+            found = [entry for entries in seen if (entry := entries.get(info.key)) and entry.etag == info.etag]
+            if not any(entry.judged for entry in found):
+                remarks[info.key] = NOT_SEEN
+            elif all(entry.problem for entry in found):
+                remarks[info.key] = found[0].problem or ""
+            elif any(entry.grade == "poor" for entry in found):
+                remarks[info.key] = POOR
+    return remarks
+
+
 def photos_in(paths: list[Path]) -> list[Path]:
-    """The given files, folders replaced by the photos in them.
+    """The given files, folders replaced by the photos in them; ``left_out`` says what else is there.
 
     Raises:
         GalleryError: a path that is neither, or a folder without photos.
@@ -61,9 +96,10 @@ def photos_in(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(item for item in path.iterdir() if item.suffix.lower() in keys.PHOTO_SUFFIXES)
+            inside = [item for item in _files(path) if item.suffix.lower() in keys.PHOTO_SUFFIXES]
             if not inside:
-                raise GalleryError(f"no photos ({', '.join(sorted(keys.PHOTO_SUFFIXES))}) in {path}")
+                there = f"; there are: {', '.join(item.name for item in _files(path))}" if any(_files(path)) else ""
+                raise GalleryError(f"no photos ({', '.join(sorted(keys.PHOTO_SUFFIXES))}) in {path}{there}")
             found += inside
         elif path.is_file():
             found.append(path)
@@ -72,8 +108,23 @@ def photos_in(paths: list[Path]) -> list[Path]:
     return found
 
 
+def left_out(paths: list[Path]) -> list[Path]:
+    """What lies in the given folders and is no photo that can be read: HEIC, videos, notes."""
+    return [
+        item
+        for path in paths
+        if path.is_dir()
+        for item in _files(path)
+        if item.suffix.lower() not in keys.PHOTO_SUFFIXES
+    ]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(item for item in folder.iterdir() if item.is_file() and not item.name.startswith("."))
+
+
 def enrol(name: str, pictures: Iterable[Picture], store: ObjectStore, settings: Settings) -> list[str]:
-    """Store pictures as photos of a person; the same picture twice is one.
+    """Store pictures as photos of a person; the same picture twice is one. Can be taken back (``undo``).
 
     Returns:
         Their keys, in the given order.
@@ -81,13 +132,14 @@ def enrol(name: str, pictures: Iterable[Picture], store: ObjectStore, settings: 
     Raises:
         KeyLayoutError: a name that cannot be a prefix.
     """
-    prefix = keys.gallery_prefix(name)
-    written = []
-    for picture in pictures:
-        key = f"{prefix}{_digest(picture.body)}{picture.suffix}"
-        store.put(settings.gallery_bucket, key, picture.body)
-        written.append(key)
-    return written
+    prefix, bucket = keys.gallery_prefix(name), settings.gallery_bucket
+    photos = {f"{prefix}{_digest(picture.body)}{picture.suffix}": picture.body for picture in pictures}
+    new = tuple(key for key in photos if store.head(bucket, key) is None)
+    if new:
+        changes.record(Change(kind="enrolled", added=new), store, settings)
+    for key, body in photos.items():
+        store.put(bucket, key, body)
+    return list(photos)
 
 
 def add_photo(name: str, path: Path, store: ObjectStore, settings: Settings, embed: PhotoEmbedder) -> str:
@@ -106,23 +158,28 @@ def add_photo(name: str, path: Path, store: ObjectStore, settings: Settings, emb
 
 
 def rename(old: str, new: str, store: ObjectStore, settings: Settings) -> int:
-    """Give all photos of a person another name; photos of an existing ``new`` are joined.
+    """Give all photos of a person another name. Can be taken back (``undo``).
 
     Returns:
         How many photos the person had.
 
     Raises:
-        GalleryError: nobody has the old name.
+        GalleryError: nobody has the old name, or somebody has the new one.
         KeyLayoutError: a name that cannot be a prefix.
     """
     target = keys.gallery_prefix(new)
     source = _photos_of(old, store, settings)
-    _move(source, target, store, settings)
+    name = keys.gallery_name(target)
+    if keys.gallery_name(source[0]) != name and _found(name, store, settings):
+        raise GalleryError(
+            f"somebody is called {name!r} already; if it is the same person: castline people merge {name!r} {old!r}"
+        )
+    _move("renamed", source, target, store, settings)
     return len(source)
 
 
 def merge(into: str, others: Sequence[str], store: ObjectStore, settings: Settings) -> int:
-    """Join the photos of several names under one of them. Nothing moves unless everything can.
+    """Join the photos of several names under one of them. Nothing moves unless everything can. ``undo`` parts them.
 
     Returns:
         How many photos changed their name.
@@ -132,14 +189,14 @@ def merge(into: str, others: Sequence[str], store: ObjectStore, settings: Settin
         KeyLayoutError: a name that cannot be a prefix.
     """
     target = keys.check_person_name(into)
-    sources = list(dict.fromkeys(keys.check_person_name(name) for name in others))
+    sources = list(dict.fromkeys(keys.spelled(name) for name in others))
     if not sources:
         raise GalleryError(f"nobody to merge into {target!r} was named")
     if target in sources:
         raise GalleryError(f"{target!r} cannot be merged into itself")
     _photos_of(target, store, settings)
     photos = [key for name in sources for key in _photos_of(name, store, settings)]
-    _move(photos, keys.gallery_prefix(target), store, settings)
+    _move("merged", photos, keys.gallery_prefix(target), store, settings)
     return len(photos)
 
 
@@ -151,34 +208,90 @@ def forget(name: str, store: ObjectStore, settings: Settings) -> int:
 
     Raises:
         GalleryError: nobody has this name.
-        KeyLayoutError: a name that cannot be a prefix.
+        KeyLayoutError: nobody has it, and nobody could.
     """
-    photos = _found(name, store, settings)
+    photos, mine = _found(name, store, settings), called(name, store, settings)
     if photos:
         store.delete(settings.gallery_bucket, photos)
-    index.drop(keys.check_person_name(name), store, settings)  # also when an earlier attempt was interrupted here
+    # Also when an earlier attempt was interrupted here.
+    index.drop(lambda key: keys.gallery_name(key) == mine, store, settings)
+    changes.drop(mine, store, settings)
     if not photos:
         raise _nobody(name)
     return len(photos)
 
 
-def _move(source: Sequence[str], target: str, store: ObjectStore, settings: Settings) -> None:
+def set_basis(name: str, basis: str, store: ObjectStore, settings: Settings) -> None:
+    """Write down why a person may be known; it moves and goes with the photos.
+
+    Raises:
+        GalleryError: longer than 2000 bytes.
+        KeyLayoutError: a name that cannot be a prefix.
+    """
+    body = basis.strip().encode()
+    if len(body) > _BASIS_BYTES:
+        raise GalleryError(f"a basis has {_BASIS_BYTES} bytes at most")
+    store.put(settings.gallery_bucket, keys.gallery_basis_key(name), body)
+
+
+def undo(store: ObjectStore, settings: Settings) -> Change | None:
+    """Take back what was done last: photos go where they were, or go; results are told by `reassemble`.
+
+    Once more takes back what was done before. What another client changed meanwhile stays as it is.
+
+    Returns:
+        What was taken back; None where there is nothing.
+    """
+    found = changes.last(store, settings)
+    if found is None:
+        return None
+    key, change = found
+    bucket = settings.gallery_bucket
+    back: dict[str, str] = {}
+    for old, new in change.moved.items():
+        body, there = store.get(bucket, new), store.get(bucket, old)
+        if body is None or there not in (None, body):
+            continue
+        if there is None:
+            store.put(bucket, old, body)
+        back[old] = new
+    index.carry({new: old for old, new in back.items()}, store, settings)
+    gone = {*back.values(), *change.added} - set(change.kept)
+    store.delete(bucket, sorted(gone))
+    index.drop(lambda photo: photo in gone, store, settings)
+    store.delete(bucket, [key])
+    return change
+
+
+def _move(kind: Kind, source: Sequence[str], target: str, store: ObjectStore, settings: Settings) -> None:
     """Copy first, then delete: whatever interrupts this, no photo is lost."""
     bucket = settings.gallery_bucket
     moved: dict[str, str] = {}
+    taken: dict[str, str] = {}  # digests of what lies there, or will
+    kept: set[str] = set()
     for key in source:
         body = store.get(bucket, key)
         if body is None:
             continue
-        new = target + key.partition("/")[2]
-        if store.get(bucket, new) not in (None, body):  # another photo has this name
-            new = f"{target}{_digest(body)}{PurePosixPath(key).suffix}"
-        if new != key:
+        digest, new = _digest(body), target + key.partition("/")[2]
+        for choice in (new, f"{target}{digest}{PurePosixPath(key).suffix}"):  # another photo may have its name
+            there = store.get(bucket, choice) if choice not in taken else None
+            if there is not None:
+                kept.add(choice)
+                taken[choice] = _digest(there)
+            if taken.setdefault(choice, digest) == digest:
+                moved[key] = choice
+                break
+    moved = {old: new for old, new in moved.items() if old != new}
+    if not moved:
+        return
+    changes.record(Change(kind=kind, moved=moved, kept=tuple(sorted(kept & set(moved.values())))), store, settings)
+    for old, new in moved.items():
+        body = store.get(bucket, old)
+        if body is not None and new not in kept:
             store.put(bucket, new, body)
-        moved[key] = new
-    index.carry({old: new for old, new in moved.items() if new != old}, store, settings)
-    written = set(moved.values())
-    store.delete(bucket, [key for key in source if key not in written])
+    index.carry(moved, store, settings)
+    store.delete(bucket, sorted(moved))
 
 
 def _digest(body: bytes) -> str:
@@ -192,15 +305,32 @@ def _photos_of(name: str, store: ObjectStore, settings: Settings) -> list[str]:
     return photos
 
 
+def called(name: str, store: ObjectStore, settings: Settings) -> str:
+    """The name as the gallery has it, where somebody typed it as it is ``keys.shown``."""
+    photos = _found(name, store, settings)
+    return keys.gallery_name(photos[0]) if photos else keys.spelled(name)
+
+
+def last_change(store: ObjectStore, settings: Settings) -> Change | None:
+    """What ``undo`` takes back."""
+    found = changes.last(store, settings)
+    return found[1] if found else None
+
+
 def _found(name: str, store: ObjectStore, settings: Settings) -> list[str]:
-    """Keys of everything that lies under a name, photo or not."""
-    wanted = keys.check_person_name(name)
-    return [
-        info.key
-        for info in store.find(settings.gallery_bucket)
-        if "/" in info.key and keys.gallery_name(info.key) == wanted
-    ]
+    """Keys of everything that lies under a name, photo or not; the name may be typed as it is ``shown``."""
+    wanted, found = keys.spelled(name), dict[str, list[str]]()
+    for info in store.find(settings.gallery_bucket):
+        if "/" in info.key:
+            found.setdefault(keys.gallery_name(info.key), []).append(info.key)
+    return found.get(wanted) or next((mine for name, mine in found.items() if keys.shown(name) == wanted), [])
 
 
 def _nobody(name: str) -> GalleryError:
+    """Nobody has this name.
+
+    Raises:
+        KeyLayoutError: nobody could have it.
+    """
+    keys.check_person_name(name)
     return GalleryError(f"nobody is called {name!r}; see: castline people list")

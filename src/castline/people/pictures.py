@@ -22,11 +22,13 @@ class Picture:
     Attributes:
         label: what it is, for people.
         suffix: one of ``keys.PHOTO_SUFFIXES``.
+        poor: the face is small or blurred, so that it counts for less.
     """
 
     label: str
     suffix: str
     body: bytes
+    poor: bool = False
 
 
 def picture_of(path: Path, embed: PhotoEmbedder) -> Picture:
@@ -37,15 +39,15 @@ def picture_of(path: Path, embed: PhotoEmbedder) -> Picture:
     """
     suffix = path.suffix.lower()
     if suffix not in keys.PHOTO_SUFFIXES:
-        raise GalleryError(f"{path.name}: photos are {', '.join(sorted(keys.PHOTO_SUFFIXES))}")
+        raise GalleryError(f"{path.name}: {keys.UNREAD_PHOTO}")
     if path.stat().st_size > MAX_PHOTO_BYTES:
         raise GalleryError(f"{path.name}: a photo has {MAX_PHOTO_BYTES // 2**20} MB at most")
     body = path.read_bytes()
     try:
-        embed(body)
+        found = embed(body)
     except GalleryError as error:
         raise GalleryError(f"{path.name}: {error.message}") from error
-    return Picture(path.name, suffix, body)
+    return Picture(path.name, suffix, body, found.grade == "poor")
 
 
 def problem_of(body: bytes, face: Face, embed: PhotoEmbedder) -> str | None:

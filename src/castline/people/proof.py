@@ -23,6 +23,7 @@ from markupsafe import escape
 
 from castline import keys
 from castline.errors import UnreadableObject
+from castline.people.changes import changes
 from castline.people.index import PREFIX, indexes
 from castline.records import Result
 from castline.report import render_views
@@ -67,7 +68,8 @@ class Mentions:
         plain = json.dumps(name, ensure_ascii=False)[1:-1]
         in_script = "".join(f"\\u{ord(char):04x}" if char in "<>&" else char for char in plain)
         xml = html.escape(name, quote=False)
-        spellings = {name, str(escape(name)), html.escape(name), plain, json.dumps(name)[1:-1], in_script, quote(name)}
+        url = quote(name, errors="replace")
+        spellings = {name, str(escape(name)), html.escape(name), plain, json.dumps(name)[1:-1], in_script, url}
         spellings |= {xml, xml.replace('"', "&quot;"), name.replace('"', '""')}  # TTML's text and attributes, TSV
         self._pattern = re.compile("|".join(sorted(map(_whole, map(_fold, spellings)), key=len, reverse=True)))
 
@@ -78,10 +80,10 @@ class Mentions:
 def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
     """Look for a name in everything that is stored and published.
 
-    Raises:
-        KeyLayoutError: no name could be spelled like this.
+    Args:
+        name: as the gallery has it, also one that we would refuse.
     """
-    name = keys.check_person_name(name)
+    name = keys.spelled(name)
     mentions, proof = Mentions(name), Proof()
     _gallery(name, mentions, store, settings, proof)
     published: dict[str, list[str]] = {}
@@ -112,6 +114,10 @@ def _gallery(name: str, mentions: Mentions, store: ObjectStore, settings: Settin
             proof.left.append(_trace(bucket, info.key, "a photo"))
         elif not info.key.startswith(PREFIX) and mentions.within(info.key):
             proof.alone.append(_trace(bucket, info.key, "part of another name"))
+    for key, change in changes(store, settings):
+        proof.files += 1
+        if name in change.names:
+            proof.left.append(_trace(bucket, key, "a change that can be taken back"))
     for key, index in indexes(store, settings):
         proof.files += 1
         photos = index.entries if index else ()

@@ -1,10 +1,11 @@
-"""Enrolling from a video of one person: the best views of them, spread over its length."""
+"""Enrolling from a video: the best views of one person, spread over its length."""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,11 +32,43 @@ _MARGINS = (0.5, 1.0)  # of the box on each side; the detector needs some room a
 _JPEG_QUALITY = 92
 
 
-def pictures_in_video(path: Path, settings: Settings, engines: EngineSet, embed: PhotoEmbedder) -> list[Picture]:
-    """At most five pictures of the one person in a video, in order of time.
+@dataclass(frozen=True, slots=True)
+class SeenPerson:
+    """Somebody in a video.
+
+    Attributes:
+        picture: JPEG of the best view of the face.
+        start_s, end_s: first and last sighting.
+    """
+
+    picture: bytes
+    start_s: float
+    end_s: float
+
+
+class SeveralPeople(GalleryError):
+    """Nobody said whom of the people in a video to enrol.
+
+    Attributes:
+        people: in order of first appearance; ``pictures_in_video`` counts them from 1.
+    """
+
+    def __init__(self, message: str, people: tuple[SeenPerson, ...]) -> None:
+        super().__init__(message)
+        self.people = people
+
+
+def pictures_in_video(
+    path: Path, settings: Settings, engines: EngineSet, embed: PhotoEmbedder, person: int | None = None
+) -> list[Picture]:
+    """At most five pictures of one person in a video, in order of time.
+
+    Args:
+        person: which one, counted from 1 in order of first appearance; not needed where there is one.
 
     Raises:
-        GalleryError: nobody is in it, or more than one person, or no face can be cut out of it.
+        SeveralPeople: more than one person is in it, and ``person`` is None.
+        GalleryError: nobody is in it, or not that many, or no face can be cut out of it.
         MediaError: it cannot be decoded.
     """
     from castline.faces.analyse import analyse_frames, decode_jpeg
@@ -48,10 +81,14 @@ def pictures_in_video(path: Path, settings: Settings, engines: EngineSet, embed:
         images = [(time_ms, decode_jpeg(jpeg)) for time_ms, jpeg in batch.items()]
         frames += analyse_frames(images, engines.detector, engines.embedder, max_image_side=MAX_SIDE)
     people = _people(frames, thresholds_for(engines.embedder.info.id))
-    if len(people) != 1:
-        count = f"{len(people)} people are" if people else "nobody is"
-        raise GalleryError(f"{path.name}: {count} in the video; enrol videos that show one person")
-    seen = [view for track in people[0] for view in zip(track.times_ms, track.faces, strict=True)]
+    if not people:
+        raise GalleryError(f"{path.name}: nobody is in the video; enrol videos that show one person")
+    if person is None and len(people) > 1:
+        message = f"{path.name}: {len(people)} people are in the video; enrol videos that show one person"
+        raise SeveralPeople(message, tuple(_seen(tracks, jpegs) for tracks in people))
+    if not 1 <= (person or 1) <= len(people):
+        raise GalleryError(f"{path.name}: there is no person {person} in the video, only {len(people)}")
+    seen = _views(people[(person or 1) - 1])
     pictures = []
     for stretch in spread(seen, MOST):
         for time_ms, face in stretch[:_TRIES]:
@@ -62,6 +99,20 @@ def pictures_in_video(path: Path, settings: Settings, engines: EngineSet, embed:
     if not pictures:
         raise GalleryError(f"{path.name}: no face in the video is clear enough to be found again")
     return pictures
+
+
+def _views(tracks: Sequence[FaceTrack]) -> list[tuple[int, Face]]:
+    return [view for track in tracks for view in zip(track.times_ms, track.faces, strict=True)]
+
+
+def _seen(tracks: Sequence[FaceTrack], jpegs: Mapping[int, bytes]) -> SeenPerson:
+    from castline.faces.analyse import decode_jpeg, encode_jpeg
+
+    views = _views(tracks)
+    time_ms, best = max(views, key=lambda view: view[1].quality)
+    picture = encode_jpeg(_cut(decode_jpeg(jpegs[time_ms]), best.box, _MARGINS[0]), _JPEG_QUALITY)
+    times = [time for time, _ in views]
+    return SeenPerson(picture, min(times) / 1000, max(times) / 1000)
 
 
 def spread(views: Sequence[tuple[int, Face]], count: int) -> list[list[tuple[int, Face]]]:
@@ -84,7 +135,7 @@ def _sampled(path: Path, settings: Settings) -> Iterator[dict[int, bytes]]:
         raise GalleryError(f"{path.name}: it has sound only, no picture")
     interval = max(_INTERVAL_S, (probed.duration_s or 0.0) / _MOST_FRAMES)
     options = Options(sampling="interval", interval_s=interval, long_side=_LONG_SIDE)
-    silent = probed.model_copy(update={"audio": None})
+    silent = probed.only("video")
     for piece in split(path, silent, options, limits, SplitSummary(), max_duration_s=settings.max_duration_s):
         if isinstance(piece, FramesPiece):
             with zipfile.ZipFile(io.BytesIO(piece.body)) as archive:

@@ -11,6 +11,7 @@ from castline.records.base import (
     SCHEMA_VERSION,
     Box,
     Failure,
+    Grade,
     Identity,
     Notice,
     NoticeCode,
@@ -29,6 +30,7 @@ from castline.records.parts import (
     Gallery,
     KnownFace,
     Part,
+    PhotoEmbedding,
     Segment,
     SpokenLanguage,
     Word,
@@ -52,7 +54,7 @@ from castline.records.result import (
     json_schema,
     merge_ranges,
 )
-from castline.records.source import AudioStream, ObjectInfo, Options, Probe, Source, SpeechOptions, VideoStream
+from castline.records.source import AudioStream, ObjectInfo, Options, Probe, Source, SpeechOptions, Stream, VideoStream
 from castline.records.units import AudioUnit, Frame, FramesUnit, Manifest, Unit, Usage
 
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "FramesPart",
     "FramesUnit",
     "Gallery",
+    "Grade",
     "Identity",
     "KnownFace",
     "Manifest",
@@ -82,6 +85,7 @@ __all__ = [
     "Options",
     "Part",
     "Person",
+    "PhotoEmbedding",
     "Point",
     "Probe",
     "Processing",
@@ -98,6 +102,7 @@ __all__ = [
     "SpokenSegment",
     "StageTiming",
     "Status",
+    "Stream",
     "TimelineEntry",
     "Track",
     "Transcript",

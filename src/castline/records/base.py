@@ -24,12 +24,20 @@ Box = tuple[Fraction, Fraction, Fraction, Fraction]
 Point = tuple[Fraction, Fraction]
 Sampling = Literal["auto", "interval", "keyframes"]
 Status = Literal["complete", "partial", "failed"]
+#: How far a face's looks can be trusted (``faces/grade.py``).
+Grade = Literal["clear", "poor", "useless"]
 Identity = Literal["known", "ambiguous", "unknown"]
 NoticeCode = Literal[
     "damaged_input",  # decoded as far as possible
     "no_frames",  # a video stream that gave no picture
     "no_sound",  # an audio stream that gave no sound
     "short_decode",  # less could be decoded than the file says there is
+    "streams_passed_over",  # of several pictures or sound tracks one was taken
+    "stream_unreadable",  # pictures or sound that no decoder can read
+    "one_frame",  # one picture stands for a long video
+    "capped",  # more than a limit on length, frames or units
+    "channels_cancel",  # the channels cancel each other when mixed: one was taken
+    "nothing_heard",  # there is sound, and no word in it
     "no_speech_engine",  # nobody listened
     "option_ignored",  # the engine cannot do what was asked, and its words are only worse for it
     "words_cut",  # a prompt or hot words that did not fit

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from castline.records.base import Box, Failure, Milliseconds, Notice, Number, Point, Record, Seconds
+from castline.records.base import Box, Count, Failure, Grade, Milliseconds, Notice, Number, Point, Record, Seconds
 from castline.records.units import Usage
 
 
@@ -27,7 +27,7 @@ class Embedding(Record):
         return data
 
     @classmethod
-    def of(cls, model: str, vector: NDArray[np.float32]) -> Embedding:
+    def of(cls, model: str, vector: NDArray[np.float32]) -> Self:
         return cls(model=model, data=base64.b64encode(vector.astype("<f4").tobytes()).decode())
 
     @property
@@ -176,7 +176,13 @@ class ErrorPart(Record):
 
     unit: str
     error: Failure
-    attempt: int = 1
+    attempt: Count = 1
+
+
+class PhotoEmbedding(Embedding):
+    """Of the face that a photo is about, with its grade; a useless one is of no use in a gallery."""
+
+    grade: Grade = "clear"
 
 
 class KnownFace(Record):
@@ -185,6 +191,7 @@ class KnownFace(Record):
     name: str
     photo: str
     embedding: Embedding
+    grade: Grade = "clear"
 
 
 class Gallery(Record):

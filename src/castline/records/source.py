@@ -37,6 +37,7 @@ class Options(SpeechOptions):
         interval_s: wanted distance of sampled frames, seconds.
         long_side: frames are scaled down to at most this many pixels on their longer side.
         chunk_s: wanted length of an audio chunk, seconds; cuts fall on silences near it.
+        audio_track: which sound track to hear, counted from 1; None chooses (``media.choice``).
         word_times: whether the result has every word with its times, or segments only.
     """
 
@@ -45,6 +46,7 @@ class Options(SpeechOptions):
     long_side: int = Field(960, ge=64, le=4096)
     frames_per_unit: int = Field(30, ge=1, le=MAX_FRAMES_PER_UNIT)
     chunk_s: float = Field(60.0, ge=10, le=600)
+    audio_track: int | None = Field(None, ge=1, le=100)
     detector: str = "auto"
     embedder: str = "auto"
     transcriber: str = "auto"
@@ -75,39 +77,93 @@ class Source(Record):
 
 class VideoStream(Record):
     """Attributes:
+    index: of the stream in its container.
     width, height: display size in pixels, after rotation and pixel aspect.
     rotation: degrees clockwise that the player turns the picture by.
+    transfer: how its values become light, in ffmpeg's word, where it says so; ``smpte2084`` (PQ) and
+        ``arib-std-b67`` (HLG) are HDR.
     """
 
+    index: int = 0
     codec: str
     width: Count
     height: Count
     fps: Number | None = None
     rotation: int = 0
+    transfer: str | None = None
+
+    @property
+    def hdr(self) -> bool:
+        return self.transfer in ("smpte2084", "arib-std-b67")
 
 
 class AudioStream(Record):
+    """Attributes:
+    index: of the stream in its container.
+    channels: how many; 0 when nobody knows.
+    layout: where they come from, in ffmpeg's words (``stereo``, ``5.1(side)``, ``ambisonic 1``, ``40 channels``).
+    """
+
+    index: int = 0
     codec: str
     sample_rate: Count
     channels: Count
+    layout: str = ""
+
+
+class Stream(Record):
+    """One of the streams in a container.
+
+    Attributes:
+        codec: ffmpeg's name, or the container's own where ffmpeg knows none.
+        language: as the container says it, usually ISO 639-2.
+        default: marked as the one to play.
+        cover: a still picture that belongs to the file, not a film.
+        decodable: whether there is a decoder for it.
+        used: whether it was looked at, or listened to.
+        note: why it was taken, or passed over, where that was not plain.
+    """
+
+    index: Count
+    kind: Literal["video", "audio", "subtitle", "data", "attachment"]
+    codec: str
+    language: str | None = None
+    default: bool = False
+    cover: bool = False
+    decodable: bool = True
+    used: bool = False
+    note: str = ""
 
 
 class Probe(Record):
-    """What the container says of itself, before any decoding.
+    """What the container says of itself, and which of its streams are taken.
 
     Attributes:
-        duration_s: at most 1e9; some containers claim more.
+        duration_s: length, seconds, at most 1e9; None where the container does not say, or only guesses from its size
+            or its clock.
+        start_s: the file's own clock at the result's zero, seconds.
+        joined: that clock goes back: recordings were joined end to end.
+        video, audio: the streams that are taken; None without one that can be decoded.
     """
 
     container: str
     duration_s: Seconds | None
+    start_s: Seconds = 0.0
+    joined: bool = False
     video: VideoStream | None
     audio: AudioStream | None
+    streams: tuple[Stream, ...] = ()
 
-    @field_validator("duration_s", mode="before")
+    def only(self, kind: Literal["video", "audio"]) -> Probe:
+        """As if there were nothing else in it."""
+        other = "audio" if kind == "video" else "video"
+        kept = tuple(stream for stream in self.streams if stream.kind == kind)
+        return self.model_copy(update={other: None, "streams": kept})
+
+    @field_validator("duration_s", "start_s", mode="before")
     @classmethod
     def _bounded(cls, value: float | None) -> float | None:
-        return min(value, 1e9) if isinstance(value, float) else value
+        return max(-1e9, min(value, 1e9)) if isinstance(value, float) else value
 
 
 class ObjectInfo(Record):

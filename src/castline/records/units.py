@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from castline.records.base import SCHEMA_VERSION, Count, Failure, Milliseconds, Notice, Record, Seconds
+from castline.records.base import SCHEMA_VERSION, Count, Failure, Milliseconds, Notice, Number, Record, Seconds
 from castline.records.source import Options, Probe, Source
 
 
@@ -46,12 +46,14 @@ class AudioUnit(_Unit):
     """Attributes:
     start_s, end_s: the piece of the media's timeline the chunk covers.
     hard_cut: the chunk ends in sound, because no silence was near the target length.
+    level_db: of its loudest second, dB below full scale; None in manifests of before.
     """
 
     kind: Literal["audio"] = "audio"
     start_s: Seconds
     end_s: Seconds
     hard_cut: bool = False
+    level_db: Number | None = None
 
 
 Unit = Annotated[FramesUnit | AudioUnit, Field(discriminator="kind")]
@@ -89,7 +91,7 @@ class Manifest(Record):
     units: tuple[Unit, ...]
     warnings: tuple[Notice, ...] = ()
     error: Failure | None = None
-    attempt: int = 1
+    attempt: Count = 1
     usage: Usage
 
     @property

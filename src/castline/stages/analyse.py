@@ -21,7 +21,16 @@ from castline.errors import CastlineError, GalleryError, NoSpeechEngine, UnitErr
 from castline.events import Event, ObjectCreated, objects_created
 from castline.media.chunks import SAMPLE_RATE
 from castline.models.from_s3 import copy_models
-from castline.records import AudioPart, Embedding, ErrorPart, Failure, FramesPart, Notice, Options, SpeechOptions
+from castline.records import (
+    AudioPart,
+    ErrorPart,
+    Failure,
+    FramesPart,
+    Notice,
+    Options,
+    PhotoEmbedding,
+    SpeechOptions,
+)
 from castline.records.reading import MAX_BYTES
 from castline.records.source import MAX_FRAMES_PER_UNIT
 from castline.settings import Settings
@@ -35,6 +44,8 @@ logger = Logger(service="face-recognition")
 
 #: Frames come smaller than this from stage 1; photos to enrol come from anywhere.
 MAX_SIDE = 1600
+#: Brands of HEIC files, which are often called .jpg.
+_HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 #: What reading a damaged zip can raise; a flipped bit may ask for a password or an unknown method.
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, KeyError, EOFError, OSError)
 
@@ -250,8 +261,8 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
     )
 
 
-def embed_photo(body: bytes, engines: EngineSet) -> Embedding:
-    """The face a photo to enrol is about; bystanders do not matter where it clearly dominates.
+def embed_photo(body: bytes, engines: EngineSet) -> PhotoEmbedding:
+    """The face a photo to enrol is about, clear or poor; bystanders do not matter where it clearly dominates.
 
     Raises:
         GalleryError: not a picture, no face, several of which none dominates, or one that tells nothing.
@@ -263,13 +274,17 @@ def embed_photo(body: bytes, engines: EngineSet) -> Embedding:
     try:
         image = decode_jpeg(body)
     except UnitError as error:
-        raise GalleryError(error.message.replace("a frame cannot be decoded", "not a picture we can read")) from error
+        heic = body[4:8] == b"ftyp" and body[8:12] in _HEIC
+        why = error.message.replace("a frame cannot be decoded", "not a picture we can read")
+        raise GalleryError("a HEIC photo, which is not read; save it as JPEG" if heic else why) from error
     (frame,) = analyse_frames([(0, image)], engines.detector, engines.embedder, max_image_side=MAX_SIDE)
     face = dominant(frame.faces)
     if face is None:
         several = len(most_prominent_first(frame.faces))
         found = f"{several} faces in the photo, none of which dominates" if several else "no face found in the photo"
         raise GalleryError(f"{found}; enrol photos that show one person" if several else found)
-    if grade_of(face) == "useless":
-        raise GalleryError("the face in the photo is too small or too blurred to tell anybody by")
-    return face.embedding
+    grade = grade_of(face)
+    if grade == "useless":
+        seen = f"{face.size_px:.0f} px, sharpness {face.sharpness:.0f}"
+        raise GalleryError(f"the face in the photo is too small or too blurred to tell anybody by ({seen})")
+    return PhotoEmbedding(model=face.embedding.model, data=face.embedding.data, grade=grade)

@@ -24,7 +24,7 @@ from castline.media.ffmpeg import Limits
 from castline.media.representative import representative_frame
 from castline.records import ObjectInfo, Source
 from castline.settings import Settings
-from castline.stages.common import download
+from castline.stages.common import download, time_to_decode
 from castline.stages.request import read_request, read_source, source_of, uploaded_media
 from castline.storage.base import ObjectStore
 
@@ -51,12 +51,12 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
     if request.error:
         raise request.error
     keys.check_media_key(source.key)
+    limits = Limits.of(settings, time_to_decode(settings))
     with tempfile.TemporaryDirectory(prefix="media-") as folder:
         path = Path(folder) / f"media{PurePosixPath(source.key).suffix.lower()}"
         if not download(source, path, store, settings):
             logger.info("replaced or deleted while being read, ignored", key=source.key)
             return None
-        limits = Limits.of(settings)
         probed = probe(path, limits)
         frame = representative_frame(path, probed, request.options, limits, max_duration_s=settings.max_duration_s)
     if read_source(source.bucket, source.key, store) != source:

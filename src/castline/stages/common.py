@@ -19,6 +19,9 @@ from castline.storage.objects import read_object
 
 logger = Logger(child=True)
 
+_CLOSING_S = 45.0  # for the last uploads and the manifest
+_LEAST_S = 10.0
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -69,6 +72,14 @@ def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | 
     except UnreadableObject as error:
         logger.warning("a result was left aside", media=media, reason=error.message)
         return None
+
+
+def time_to_decode(settings: Settings) -> float:
+    """Seconds from the start of an invocation that all decoding may take.
+
+    A decode that takes too long ends in time to keep what it gave: Lambda would kill it, and everything with it.
+    """
+    return max(settings.timeout_s - _CLOSING_S, _LEAST_S)
 
 
 class Stopwatch:

@@ -23,7 +23,9 @@ from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
 #: What a sidecar may say. The rest is the deployment's: its image holds the engines.
-PER_MEDIA = tuple("language task prompt hotwords word_times beam chunk_s sampling interval_s long_side".split())
+PER_MEDIA = tuple(
+    "language task prompt hotwords word_times beam chunk_s audio_track sampling interval_s long_side".split()
+)
 MAX_SIDECAR_BYTES = 64 * 1024
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +19,7 @@ from castline.records import Failure, Manifest, Probe
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import Announce, announcer
-from castline.stages.common import Stopwatch, download, each, read_result
+from castline.stages.common import Stopwatch, download, each, read_result, time_to_decode
 from castline.stages.removal import discard_run
 from castline.stages.request import Request, read_request, source_of
 from castline.stages.sets import split_again, split_manifest
@@ -29,9 +28,6 @@ from castline.storage.base import ObjectStore
 
 logger = Logger(service="video-splitting")
 
-# A decode that takes too long ends in time to keep what it gave: Lambda would kill it, and everything with it.
-_CLOSING_S = 45.0  # for the last uploads and the manifest
-_LEAST_S = 10.0
 _UPLOADS = 4  # at once; decoding is the bottleneck, uploads must only not hold it up
 _BACKLOG = 16  # units waiting for upload before decoding waits; bounds memory
 
@@ -92,6 +88,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
             announce(manifest_key)
         return None
     watch = Stopwatch("split", settings)
+    limits = Limits.of(settings, time_to_decode(settings))
     summary = SplitSummary()
     probed: Probe | None = None
     failure: CastlineError | None = None
@@ -106,10 +103,9 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
                     logger.info("replaced or deleted while being read, ignored")
                     return None
             with watch.step("probe"):
-                probed = probe(path, Limits.of(settings))
+                probed = probe(path, limits, request.options)
             with watch.step("decode"):
-                left_s = max(settings.timeout_s - watch.elapsed_s - _CLOSING_S, _LEAST_S)
-                _upload_units(path, probed, request, store, settings, summary, announce, left_s)
+                _upload_units(path, probed, request, store, settings, summary, announce, limits)
         failure = summary.error
     except CastlineError as error:
         if error.retryable:
@@ -166,13 +162,12 @@ def _upload_units(
     settings: Settings,
     summary: SplitSummary,
     announce: Announce,
-    left_s: float,
+    limits: Limits,
 ) -> None:
     def put(key: str, body: bytes) -> None:
         store.put(settings.stage1_bucket, key, body)
         announce(key)
 
-    limits = replace(Limits.of(settings), timeout_s=min(settings.ffmpeg_timeout_s, left_s))
     # Units are analysed before the manifest is written, so what they need to know comes first.
     options_key = keys.options_key(request.source.key, request.run)
     store.put(settings.stage1_bucket, options_key, request.options.to_json())

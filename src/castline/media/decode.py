@@ -1,0 +1,192 @@
+"""What ffmpeg is asked to do with one media: frames as JPEG files named by time, sound as samples with times."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from castline.media import sampling
+from castline.media.chunks import SAMPLE_RATE
+from castline.media.ffmpeg import Limits, arguments, open_input
+from castline.media.mixing import mix_filter, output_channels
+from castline.media.timeline import SHIFT_S
+from castline.records import Probe, VideoStream
+
+# Anchored, because titles are printed too. showinfo's pts_time has six digits only, which is 10 ms
+# from 1000 s on, so times are computed from the clock ticks.
+_SHOWINFO = r"^\[Parsed_showinfo_\d+ @ 0x[0-9a-f]+\] \[info\] "
+_CLOCK = re.compile(_SHOWINFO + r"config in time_base: (?P<num>\d+)/(?P<den>\d+),")
+_SHOWN = re.compile(
+    _SHOWINFO
+    + r"n:\s*\d+ pts:\s*(?P<ticks>-?\d+) .*? sar:(?P<wide>\d+)/(?P<high>\d+) s:(?P<width>\d+)x(?P<height>\d+) "
+)
+_JPEG_QUALITY = 3  # ffmpeg's -q:v; 2 is best, 31 worst. 3 costs the detector nothing measurable.
+#: PQ and HLG to what a screen of 100 cd/m² shows (BT.709), by the curve that keeps faces' contrast (Hable's).
+_TONE_MAP = (
+    "zscale=transfer=linear:npl=100,format=gbrpf32le,zscale=primaries=bt709,tonemap=hable:desat=0,"
+    "zscale=transfer=bt709:matrix=bt709:range=tv,format=yuv420p"
+)
+
+#: A clock that goes back (two films, one after the other in one Matroska) goes on from where it was.
+_ONWARD = "setpts='if(isnan(PREV_INPTS),PTS,PREV_OUTPTS+if(lt((PTS-PREV_INPTS)*TB,-0.5),0.04/TB,PTS-PREV_INPTS))'"
+
+Size = tuple[int, int]
+
+
+@dataclass
+class Sampled:
+    """The sampled frames, read off ffmpeg's log.
+
+    Attributes:
+        sizes: display (width, height) of each frame before it was scaled, by its time in ms.
+        interval_s: only one frame of an interval counts, also where ffmpeg began anew because the size changed.
+    """
+
+    interval_s: float
+    sizes: dict[int, Size] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+    _tick: Fraction = Fraction(0)  # milliseconds
+    _begins: bool = False
+    _last_ms: int = -1
+
+    def note(self, line: str) -> None:
+        if match := _CLOCK.match(line):
+            self._tick = Fraction(1000 * int(match["num"]), int(match["den"]))
+            self._begins = True
+        elif match := _SHOWN.match(line):
+            # Halves go up, as in the names that ffmpeg gives the frames.
+            time_ms = max(0, math.floor(int(match["ticks"]) * self._tick + Fraction(1, 2)))
+            if self._begins and self.sizes and self._slot(time_ms) <= self._slot(self._last_ms):
+                self.dropped.add(time_ms)
+            elif time_ms not in self.sizes:
+                self.sizes[time_ms] = _display(match)
+                self._last_ms = max(self._last_ms, time_ms)
+            self._begins = False
+
+    def _slot(self, time_ms: int) -> int:
+        return math.floor((time_ms + 0.5) / 1000 / self.interval_s)
+
+
+def _display(match: re.Match[str]) -> Size:
+    width, height = int(match["width"]), int(match["height"])
+    wide, high = int(match["wide"]), int(match["high"])
+    return (max(1, round(width * wide / high)) if wide and high else width), height
+
+
+@dataclass
+class Recipe:
+    """How one media is to be decoded; makes the argument lists.
+
+    Attributes:
+        folder: where the JPEG files go.
+        end_s: nothing is decoded after it.
+        keyframes: decode keyframes alone.
+    """
+
+    path: Path
+    probed: Probe
+    limits: Limits
+    folder: Path
+    interval_s: float
+    long_side: int
+    end_s: float
+    keyframes: bool = False
+
+    def arguments(self, kinds: Sequence[str]) -> list[str]:
+        """argv that reads the media once for ``video``, ``audio`` or both."""
+        source = self._source()
+        outputs = [self._frames(source) if kind == "video" else self._sound(source) for kind in kinds]
+        return arguments(ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0], self.limits)
+
+    def other_sizes(self, sizes: Mapping[Size, Sequence[int]]) -> list[str]:
+        """argv with one output for each other size that the picture took on, of the frames at these times (ms)."""
+        source = self._source()
+        outputs = []
+        for size, times in sizes.items():
+            # ffmpeg's names are rounded to a millisecond, and no two frames wanted are within two of them.
+            wanted = "+".join(f"between(t,{(time - 0.6) / 1000:.4f},{(time + 0.6) / 1000:.4f})" for time in times)
+            outputs.append(self._jpegs(source, size, [f"select='{wanted}'"]))
+        return arguments(ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0], self.limits)
+
+    @property
+    def _own_clock(self) -> bool:
+        """Whether the file's start is subtracted here, and not by ffmpeg.
+
+        Of Matroska, ffmpeg finds a video's start only by decoding, and of keyframes alone it does not.
+        """
+        return self.keyframes and "matroska" in self.probed.container
+
+    def _source(self) -> Any:
+        return open_input(
+            self.path,
+            self.limits,
+            joined=self.probed.joined,
+            **({"skip_frame": "nokey"} if self.keyframes else {}),
+            **({"copyts": None} if self._own_clock else {}),
+        )
+
+    def _frames(self, source: Any) -> Any:
+        """Output of the sampled frames, scaled as the size that was probed asks for."""
+        video = self._video
+        chosen = [sampling.select_filter(self.interval_s, self.limits.max_frames), "showinfo=checksum=0"]
+        return self._jpegs(source, (video.width, video.height), chosen)
+
+    @property
+    def _video(self) -> VideoStream:
+        assert self.probed.video is not None  # noqa: S101 - for the type checker: the caller checked
+        return self.probed.video
+
+    def _jpegs(self, source: Any, size: Size, chosen: list[str]) -> Any:
+        video = self._video
+        width, height = sampling.scaled_size(*size, self.long_side)
+        chain = [
+            *([f"setpts='PTS-({self.probed.start_s:.6f})/TB'"] if self._own_clock else []),
+            _ONWARD,
+            *chosen,
+            f"scale={width}:{height}:out_range={'tv' if video.hdr else 'full'}",
+            *([_TONE_MAP, "scale=out_range=full"] if video.hdr else []),
+            "setsar=1",
+            "mpdecimate",
+            "format=yuvj420p",
+        ]
+        return source[str(video.index)].output(
+            str(self.folder / "%09d.jpg"),
+            format="image2",
+            vf=",".join(chain),
+            vcodec="mjpeg",
+            fps_mode="passthrough",
+            enc_time_base="1:1000",
+            frame_pts=1,
+            atomic_writing=1,
+            t=self.end_s,
+            **{"q:v": _JPEG_QUALITY},
+        )
+
+    def _sound(self, source: Any) -> Any:
+        """Output of the sound: 16 kHz, one or two channels of 32-bit float, with the decoder's times."""
+        audio = self.probed.audio
+        assert audio is not None  # noqa: S101 - for the type checker: the caller checked
+        before = mix_filter(audio)
+        return source[str(audio.index)].output(
+            "pipe:1",
+            format="matroska",
+            acodec="pcm_f32le",
+            ar=SAMPLE_RATE,
+            ac=output_channels(audio),
+            output_ts_offset=SHIFT_S - (self.probed.start_s if self._own_clock else 0),
+            avoid_negative_ts="disabled",
+            t=self.end_s,
+            **({"af": before} if before else {}),
+        )
+
+
+def kinds_of(probed: Probe) -> tuple[str, ...]:
+    """What is to be decoded: ``video``, ``audio``."""
+    return tuple(kind for kind, stream in (("video", probed.video), ("audio", probed.audio)) if stream)

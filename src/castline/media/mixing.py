@@ -1,0 +1,84 @@
+"""Many channels become one: what ffmpeg does of it, and what is left to see to.
+
+ffmpeg hands over two channels (one of a mono track). Their mean is what is heard, but where the two cancel
+each other, as with a microphone wired the wrong way round, the louder one is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castline.media.chunks import SAMPLE_RATE
+from castline.media.probe import NO_LAYOUT
+from castline.records import AudioStream
+
+_BLOCK = SAMPLE_RATE  # samples that are judged together
+#: Power of the mean, of the louder channel's: equal channels give 1, unrelated ones 0.5, one alone 0.25.
+_CANCELLED = 0.1
+_MOST_CHANNELS = 64
+_THREE = "2.1"  # what recorders call any three channels, and ffmpeg would leave out the third
+
+
+def output_channels(audio: AudioStream) -> int:
+    """How many channels ffmpeg hands over."""
+    return 1 if audio.channels == 1 or audio.layout.startswith("ambisonic") else 2
+
+
+def mix_filter(audio: AudioStream) -> str:
+    """The filter that a track needs before ffmpeg can mix it; empty where it knows by itself.
+
+    The first channel of ambisonic sound is the sound from everywhere. Channels without positions
+    go alternately to the one and to the other side, so that pairs that cancel are noticed.
+    """
+    if audio.layout.startswith("ambisonic"):
+        return "pan=mono|c0=c0"
+    if audio.channels < 3 or not (NO_LAYOUT.match(audio.layout) or audio.layout == _THREE):
+        return ""
+    count = min(audio.channels, _MOST_CHANNELS)
+    sides = ["+".join(f"{2 / count:.6f}*c{channel}" for channel in range(side, count, 2)) for side in (0, 1)]
+    return f"pan=stereo|c0={sides[0]}|c1={sides[1]}"
+
+
+class Mixer:
+    """Feed channels in any portions, get one channel in whole blocks.
+
+    Attributes:
+        cancelled_s: seconds in which the channels cancelled each other.
+    """
+
+    def __init__(self) -> None:
+        self.cancelled_s = 0.0
+        self._pending: list[NDArray[np.float32]] = []
+        self._size = 0
+
+    def feed(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
+        """Take float32 samples, shape (n, 1 or 2), full scale 1; give int16, shape (m,), what is ready."""
+        self._pending.append(samples)
+        self._size += len(samples)
+        return self._mix(self._size // _BLOCK * _BLOCK) if self._size >= _BLOCK else np.empty(0, np.int16)
+
+    def rest(self) -> NDArray[np.int16]:
+        """What is left, shape (m,)."""
+        return self._mix(self._size)
+
+    def _mix(self, count: int) -> NDArray[np.int16]:
+        if not count:
+            return np.empty(0, np.int16)
+        held = np.concatenate(self._pending)
+        self._pending, self._size = [held[count:]], self._size - count
+        blocks = [self._one(held[at : min(at + _BLOCK, count)]) for at in range(0, count, _BLOCK)]
+        scaled = np.rint(np.concatenate(blocks) * 32768)
+        whole: NDArray[np.int16] = np.clip(np.nan_to_num(scaled), -32768, 32767).astype(np.int16)
+        return whole
+
+    def _one(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        mean: NDArray[np.float32] = block.mean(axis=1, dtype=np.float32)
+        if block.shape[1] == 1:
+            return mean
+        power = np.mean(np.square(block, dtype=np.float64), axis=0)
+        louder = int(np.argmax(power))
+        if power[louder] and np.mean(np.square(mean, dtype=np.float64)) < _CANCELLED * power[louder]:
+            self.cancelled_s += len(block) / SAMPLE_RATE
+            return block[:, louder]
+        return mean

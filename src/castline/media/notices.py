@@ -1,0 +1,130 @@
+"""Why a split is worth less than it looks: one typed warning for each reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from castline.errors import CastlineError
+from castline.media.ffmpeg import Ffmpeg, Limits
+from castline.records import Notice, Options, Probe, Stream
+
+_SHORT_S, _SHORT_SHARE = 1.0, 0.05
+_LONG_S = 10.0  # one picture may stand for a shorter video
+
+
+class Summary(Protocol):
+    """What the notices need to know of a ``SplitSummary``."""
+
+    sampled_ms: list[int]
+    audio_s: float
+
+    @property
+    def frame_units(self) -> list[tuple[int, ...]]: ...
+
+
+@dataclass
+class Told:
+    """What was seen while decoding.
+
+    Attributes:
+        errors: ffmpeg's first ones; ``error_count`` is how many there were.
+        interval_s: the interval that was sampled with.
+        cancelled_s: seconds in which the channels cancelled each other.
+        left_out: frames of other sizes that were too many.
+        other_sizes: why frames of other sizes are missing.
+    """
+
+    errors: list[str] = field(default_factory=list)
+    error_count: int = 0
+    log: str = ""
+    interval_s: float = 0.0
+    cancelled_s: float = 0.0
+    sound_capped: bool = False
+    left_out: int = 0
+    other_sizes: CastlineError | None = None
+
+    def hear(self, process: Ffmpeg) -> None:
+        self.errors += process.errors
+        self.error_count += process.error_count
+        self.log = process.log
+
+
+def notices(
+    probed: Probe, options: Options, limits: Limits, told: Told, summary: Summary, end_s: float
+) -> list[Notice]:
+    """The warnings of one split, in the order of its steps."""
+    return [
+        *_streams(probed, options),
+        *_capped(options, limits, told, summary, end_s),
+        *_damage(probed, told, summary),
+    ]
+
+
+def _streams(probed: Probe, options: Options) -> Iterator[Notice]:
+    tracks = [stream for stream in probed.streams if stream.kind == "audio"]
+    if options.audio_track and tracks:
+        asked = tracks[options.audio_track - 1] if options.audio_track <= len(tracks) else None
+        if asked is None or not asked.used:
+            why = asked.note if asked else f"there {'is' if len(tracks) == 1 else 'are'} {len(tracks)}"
+            yield Notice(code="option_ignored", message=f"sound track {options.audio_track} was not heard: {why}")
+    for kind, word in (("audio", "sound track"), ("video", "video track")):
+        same = [stream for stream in probed.streams if stream.kind == kind and not stream.cover]
+        taken = next((number for number, stream in enumerate(same, 1) if stream.used), None)
+        passed = [f"{number} ({_described(stream)})" for number, stream in enumerate(same, 1) if not stream.used]
+        if taken and passed:
+            this = f"{word} {taken} ({_described(same[taken - 1])})"
+            message = f"{this} was taken of {len(same)}, not {', '.join(passed)}"
+            yield Notice(code="streams_passed_over", message=message[:500])
+
+
+def _described(stream: Stream) -> str:
+    return ", ".join(part for part in (stream.codec, stream.language, stream.note) if part)
+
+
+def _capped(options: Options, limits: Limits, told: Told, summary: Summary, end_s: float) -> Iterator[Notice]:
+    sampled = summary.sampled_ms
+    if sampled and told.interval_s > options.interval_s:
+        message = f"a frame every {told.interval_s:g} s was looked at, not every {options.interval_s:g} s: the limit"
+        yield Notice(code="capped", message=message)
+    if len(sampled) >= limits.max_frames:
+        message = f"only the first {len(sampled)} frames, up to {sampled[-1] / 1000:.1f} s, were looked at: the limit"
+        yield Notice(code="capped", message=message, start_s=sampled[-1] / 1000)
+    if told.left_out:
+        message = f"{told.left_out} frames were left out: the picture changed its size too often"
+        yield Notice(code="capped", message=message)
+    if told.other_sizes:
+        message = f"frames of another size than the first are missing: {told.other_sizes.message}"
+        yield Notice(code="no_frames", message=message)
+    reached = max(summary.audio_s, sampled[-1] / 1000 + told.interval_s if sampled else 0.0)
+    if told.sound_capped or reached >= end_s:
+        message = f"only the first {min(reached, end_s):.1f} s were taken: the limit"
+        yield Notice(code="capped", message=message, start_s=round(min(reached, end_s), 3))
+    if told.cancelled_s >= 1:
+        message = f"for {told.cancelled_s:.0f} s the channels cancel each other when mixed; the louder one was heard"
+        yield Notice(code="channels_cancel", message=message)
+
+
+def _damage(probed: Probe, told: Told, summary: Summary) -> Iterator[Notice]:
+    if told.errors:
+        more = f" (and {told.error_count - 1} more)" if told.error_count > 1 else ""
+        message = f"damaged input, decoded as far as possible: {told.errors[0][:200]}{more}"
+        yield Notice(code="damaged_input", message=message)
+    if probed.video and not summary.frame_units:
+        yield Notice(code="no_frames", message="the video stream gave no frame")
+    if probed.audio and not summary.audio_s:
+        yield Notice(code="no_sound", message="the audio stream gave no sound")
+    expected = probed.duration_s or 0.0
+    last_s = summary.sampled_ms[-1] / 1000 if summary.sampled_ms else 0.0
+    if len(summary.sampled_ms) == 1 and max(expected, summary.audio_s) > max(_LONG_S, 5 * told.interval_s):
+        message = f"one picture stands for all {max(expected, summary.audio_s):.1f} s: there is no other"
+        yield Notice(code="one_frame", message=message)
+    # Sampled frames end up to one step early, a picture that stands still may have no other to come, and a track
+    # that was passed over may be the longest: only all there is of sound, or an error, proves a short decode.
+    reached = max(summary.audio_s, last_s)
+    slack = max(_SHORT_S, _SHORT_SHARE * expected) + (0.0 if probed.audio else told.interval_s)
+    all_of_it = probed.audio and all(stream.used for stream in probed.streams if stream.kind == "audio")
+    if (all_of_it or told.errors) and expected - reached > slack:
+        message = f"the file says {expected:.1f} s, but only {reached:.1f} s could be decoded"
+        yield Notice(code="short_decode", message=message, start_s=round(reached, 3), end_s=round(expected, 3))

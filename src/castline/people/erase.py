@@ -1,0 +1,178 @@
+"""Forgetting reaches into parts and into results whose parts are gone.
+
+Parts hold what was seen without a name: boxes, embeddings and pictures of everybody. Somebody who is forgotten leaves
+them, too: where a result named them, and wherever a face alone would be known as theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+from pydantic import TypeAdapter
+
+from castline import keys
+from castline.assembly import Assembly
+from castline.assembly.identity import identify_alone
+from castline.errors import UnreadableObject
+from castline.faces.grade import grade_of
+from castline.faces.thresholds import thresholds_for
+from castline.gallery import load_gallery
+from castline.records import AudioPart, Box, Candidate, Face, FramesPart, Gallery, Identity, Part, Person, Result
+from castline.records.reading import read_record
+from castline.settings import Settings
+from castline.stages.common import read_result
+from castline.stages.publish import publish
+from castline.storage.base import ObjectStore
+
+_PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
+
+
+class Erased(NamedTuple):
+    """Attributes:
+    faces: detections that went, with their embeddings and pictures.
+    parts: keys of the parts they were in.
+    """
+
+    faces: int
+    parts: tuple[str, ...]
+
+
+def erase_faces(name: str, store: ObjectStore, settings: Settings) -> Erased:
+    """Take a person's faces out of all parts. Call it before the photos go: they tell who it is.
+
+    Whoever is only maybe this person stays, unnamed.
+    """
+
+    @cache
+    def gallery(model: str) -> Gallery:
+        return load_gallery(store, settings.gallery_bucket, model).gallery
+
+    @cache
+    def named(media: str, run: str) -> frozenset[tuple[int, Box]]:
+        result = read_result(media, store, settings)
+        if result is None or result.run != run:
+            return frozenset()
+        tracks = [track for person in result.people if _is(person, name) for track in person.tracks]
+        return frozenset((round(1000 * seen.time_s), seen.box) for track in tracks for seen in track.sightings)
+
+    faces, parts = 0, []
+    for info in list(store.find(settings.output_bucket)):
+        found = keys.parse_part(info.key)
+        if found is None or found[1] or found[0].kind != "frames":
+            continue
+        body = store.get(settings.output_bucket, info.key)
+        part = _frames(body) if body else None
+        if part is None:
+            continue
+        hers = named(found[0].media, found[0].run)
+
+        def goes(time_ms: int, face: Face, part: FramesPart = part, hers: frozenset[tuple[int, Box]] = hers) -> bool:
+            return (time_ms, face.box) in hers or _known_as(name, face, gallery(part.embedder))
+
+        frames = tuple(
+            frame.model_copy(update={"faces": tuple(face for face in frame.faces if not goes(frame.time_ms, face))})
+            for frame in part.frames
+        )
+        gone = sum(len(frame.faces) for frame in part.frames) - sum(len(frame.faces) for frame in frames)
+        if gone:
+            store.put(settings.output_bucket, info.key, part.model_copy(update={"frames": frames}).to_json())
+            faces += gone
+            parts.append(info.key)
+    return Erased(faces, tuple(parts))
+
+
+def unname(name: str, store: ObjectStore, settings: Settings) -> Iterator[str]:
+    """Take a name out of results that cannot be assembled any more, because their parts expired.
+
+    Yields:
+        Each media whose result was written.
+    """
+    results = [info.key for info in store.find(settings.output_bucket) if info.key.endswith(f"/{keys.RESULT}")]
+    for key in results:
+        media = key.removesuffix(f"/{keys.RESULT}")
+        while True:
+            shown = store.head(settings.output_bucket, key)
+            result = read_result(media, store, settings)
+            if result is None or not _mentions(result, name):
+                break
+            anonymous = without(result, name)
+            pictures = {
+                after.image: store.get(settings.output_bucket, keys.result_key(media, before.image or "")) or b""
+                for before, after in zip(result.people, anonymous.people, strict=True)
+                if after.image
+            }
+            if publish(Assembly(anonymous, pictures), shown, store, settings):
+                yield media
+                break
+
+
+def without(result: Result, name: str) -> Result:
+    """The result as if nobody had known this name."""
+    taken = {person.name for person in result.people}
+    free = (f"Person {number}" for number in range(1, 2 + len(taken)) if f"Person {number}" not in taken)
+    labels: dict[str, str] = {}
+    people = []
+    for person in result.people:
+        left = tuple(candidate for candidate in person.candidates if candidate.name != name)
+        if _is(person, name):
+            labels[person.id] = next(free)
+            people.append(_anonymous(person, labels[person.id]))
+        else:
+            people.append(person.model_copy(update={"candidates": left, "identity": _identity(person, left)}))
+    timeline = tuple(
+        entry.model_copy(update={"label": labels[entry.ref]}) if entry.ref in labels else entry
+        for entry in result.timeline
+    )
+    transcript = result.transcript.model_copy(
+        update={
+            "segments": tuple(
+                item.model_copy(update={"visible": None}) if item.visible == name else item
+                for item in result.transcript.segments
+            ),
+            "cues": tuple(
+                item.model_copy(update={"visible": None}) if item.visible == name else item
+                for item in result.transcript.cues
+            ),
+        }
+    )
+    warnings = tuple(
+        item for item in result.warnings if item.code != "gallery_photo" or keys.gallery_name(item.about) != name
+    )
+    return result.model_copy(
+        update={"people": tuple(people), "timeline": timeline, "transcript": transcript, "warnings": warnings}
+    )
+
+
+def _anonymous(person: Person, label: str) -> Person:
+    image = f"people/{keys.slug(label)}.jpg" if person.image else None
+    return person.model_copy(update={"name": label, "identity": "unknown", "candidates": (), "image": image})
+
+
+def _identity(person: Person, left: tuple[Candidate, ...]) -> Identity:
+    return "unknown" if person.identity == "ambiguous" and not left else person.identity
+
+
+def _is(person: Person, name: str) -> bool:
+    return person.identity == "known" and person.name == name
+
+
+def _mentions(result: Result, name: str) -> bool:
+    return without(result, name) != result
+
+
+def _known_as(name: str, face: Face, gallery: Gallery) -> bool:
+    if not any(photo.name == name for photo in gallery.faces):
+        return False
+    limits = thresholds_for(gallery.model)
+    identity, names = identify_alone(face.embedding.vector(), gallery, limits, grade_of(face))
+    return identity == "known" and names[0].name == name
+
+
+def _frames(body: bytes) -> FramesPart | None:
+    try:
+        part = read_record(_PART, body, "part")
+    except UnreadableObject:
+        return None
+    return part if isinstance(part, FramesPart) else None

@@ -1,0 +1,79 @@
+"""Whoever is forgotten leaves the parts, and results that cannot be assembled any more."""
+
+from __future__ import annotations
+
+from castline import keys
+from castline.people import erase_faces, forget, prove_forgotten, unname
+from castline.people.erase import without
+from castline.records import FramesPart
+
+_MEDIA = "week 1/talk.mp4"
+
+
+def _embeddings(people) -> list[str]:
+    """Every embedding that any part still has."""
+    found = []
+    for info in people.store.find(people.settings.output_bucket):
+        parsed = keys.parse_part(info.key)
+        if parsed and parsed[0].kind == "frames":
+            part = FramesPart.from_json(people.store.get(people.settings.output_bucket, info.key))
+            found += [face.embedding.data for frame in part.frames for face in frame.faces]
+    return found
+
+
+def _two_results(people) -> None:
+    people.enrolled(Ada=[b"A1"], Grace=[b"B1"])
+    seen = [people.face("A", b"A-crop"), people.face("B", b"B-crop", left=0.6)]
+    people.publish(_MEDIA, seen, seen)
+    people.publish("other.mp4", [people.face("A", b"A-crop")])
+
+
+def test_the_faces_of_one_person_leave_all_parts_and_the_others_stay(people) -> None:
+    _two_results(people)
+    erased = erase_faces("Ada", people.store, people.settings)
+    assert (erased.faces, len(erased.parts)) == (3, 2)
+    assert _embeddings(people) == [people.look("B").data] * 2
+    forget("Ada", people.store, people.settings)
+    people.reassemble(everything=True)
+    assert people.names(_MEDIA) == [("Grace", "known")]
+    assert people.names("other.mp4") == []
+    assert prove_forgotten("Ada", people.store, people.settings).left == []
+
+
+def test_a_part_that_no_result_is_of_loses_them_too(people) -> None:
+    _two_results(people)
+    people.store.delete(people.settings.output_bucket, [f"{_MEDIA}/result.json", "other.mp4/result.json"])
+    assert erase_faces("Ada", people.store, people.settings).faces == 3
+    assert people.look("A").data not in _embeddings(people)
+
+
+def test_a_part_that_cannot_be_read_keeps_nobody_from_being_forgotten(people) -> None:
+    _two_results(people)
+    unit = keys.UnitId("other.mp4", people.result("other.mp4").run, "frames", 0)
+    people.store.put(people.settings.output_bucket, unit.part_key, b"{")
+    assert erase_faces("Ada", people.store, people.settings).faces == 2
+
+
+def test_results_whose_parts_expired_lose_the_name(people) -> None:
+    _two_results(people)
+    expired = [info.key for info in people.store.find(people.settings.output_bucket) if keys.parse_part(info.key)]
+    people.store.delete(people.settings.output_bucket, expired)
+    forget("Ada", people.store, people.settings)
+    people.reassemble(everything=True)
+    assert prove_forgotten("Ada", people.store, people.settings).left
+    assert sorted(unname("Ada", people.store, people.settings)) == ["other.mp4", _MEDIA]
+    assert people.names(_MEDIA) == [("Person 1", "unknown"), ("Grace", "known")]
+    assert "people/person-1.jpg" in people.published(_MEDIA)
+    assert "people/ada.jpg" not in people.published(_MEDIA)
+    assert prove_forgotten("Ada", people.store, people.settings).left == []
+    assert list(unname("Ada", people.store, people.settings)) == []
+
+
+def test_everything_else_of_a_result_stays(people) -> None:
+    people.enrolled(Ada=[b"A1"])
+    result = people.publish(_MEDIA, [people.face("A", b"A-crop")], said="Good morning.")
+    anonymous = without(result, "Ada")
+    assert [person.tracks for person in anonymous.people] == [person.tracks for person in result.people]
+    assert anonymous.transcript.text == result.transcript.text
+    assert "Ada" not in anonymous.model_dump_json()
+    assert without(result, "Grace") == result
