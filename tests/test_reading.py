@@ -197,7 +197,7 @@ def test_a_hostile_sidecar_is_an_options_error(body: bytes) -> None:
 
 @pytest.mark.parametrize("number", [b"Infinity", b"-Infinity", b"NaN", b"1e999", b"1e-9", b"0", b"86400"])
 def test_a_number_out_of_its_range_is_told_with_the_range(number: bytes) -> None:
-    with pytest.raises(OptionsError, match=r"^x\.mp4\.json: interval_s: input should be .* \(0\.01 to 3600\)$"):
+    with pytest.raises(OptionsError, match=r"^x\.mp4\.json: interval_s: input should be .* \(0\.0001 to 3600\)$"):
         override(Options(), b'{"interval_s": ' + number + b"}", "x.mp4.json")
     with pytest.raises(OptionsError, match=r"chunk_s: .* \(10\.0 to 600\.0\)$|chunk_s: .* \(10 to 600\)$"):
         override(Options(), b'{"chunk_s": ' + number + b"}", "x.mp4.json")

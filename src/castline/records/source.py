@@ -42,7 +42,7 @@ class Options(SpeechOptions):
     """
 
     sampling: Sampling = "auto"
-    interval_s: float = Field(1.0, ge=0.01, le=3600)
+    interval_s: float = Field(1.0, ge=0.0001, le=3600)
     long_side: int = Field(960, ge=64, le=4096)
     frames_per_unit: int = Field(30, ge=1, le=MAX_FRAMES_PER_UNIT)
     chunk_s: float = Field(60.0, ge=10, le=600)
