@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from botocore.exceptions import ClientError
-from pydantic import ValidationError
 
 from castline import keys
+from castline.errors import UnreadableObject
 from castline.records import Result
 from grader.base import Context, Finding
 from grader.objects import CannotCheck, each, error_code, listing, read, readable, some
@@ -107,11 +107,9 @@ def read_result(context: Context, media: str) -> Result:
     NoResult: there is none, or it is not one of this version of Castline.
     """
     try:
-        return Result.from_json(_result_body(context, media))
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "all of it"
-        raise NoResult(f"{keys.RESULT} is not valid: {place}: {first['msg']}") from error
+        return Result.from_json(_result_body(context, media), keys.RESULT)
+    except UnreadableObject as error:
+        raise NoResult(error.message) from error
 
 
 def timeline_trouble(result: Result) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from castline import keys
+from castline.errors import EventError
 from castline.events import InvocationFailed, ObjectCreated, invocations_failed, object_created, objects_created
 
 _FOLDER = Path(__file__).parents[1] / "events"
@@ -50,7 +53,118 @@ def test_every_file_is_covered() -> None:
 
 @pytest.mark.parametrize("name", sorted(_EXPECTED))
 def test_objects_are_what_the_name_of_the_file_says(name: str) -> None:
-    assert list(objects_created(_load(name))) == _EXPECTED[name]
+    if _EXPECTED[name]:
+        assert list(objects_created(_load(name))) == _EXPECTED[name]
+    else:
+        with pytest.raises(EventError):
+            list(objects_created(_load(name)))
+
+
+def _sqs(*contents: object) -> dict[str, Any]:
+    return {"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": json.dumps(each)} for each in contents]}
+
+
+def _sns(content: object) -> dict[str, Any]:
+    return {"Records": [{"EventSource": "aws:sns", "Sns": {"Type": "Notification", "Message": json.dumps(content)}}]}
+
+
+def _notification(content: object) -> dict[str, Any]:
+    """What SNS puts into a queue."""
+    return {"Type": "Notification", "TopicArn": "arn:aws:sns:eu-west-1:1:t", "Message": json.dumps(content)}
+
+
+_ENVELOPES: dict[str, Callable[[object], dict[str, Any]]] = {
+    "plain": lambda content: dict(content),  # type: ignore[call-overload]
+    "SQS": _sqs,
+    "SNS": _sns,
+    "SNS in SQS": lambda content: _sqs(_notification(content)),
+    "SQS in SNS in SQS": lambda content: _sqs(_notification(_sqs(content))),
+}
+
+
+@pytest.mark.parametrize("name", ["input_video", "input_two_records", "input_unicode_plus_space", "eventbridge_video"])
+@pytest.mark.parametrize("envelope", _ENVELOPES)
+def test_objects_come_out_of_every_envelope(name: str, envelope: str) -> None:
+    assert list(objects_created(_ENVELOPES[envelope](_load(name)))) == _EXPECTED[name]
+
+
+@pytest.mark.parametrize("envelope", _ENVELOPES)
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"source": "aws.s3", "detail": {"bucket": {"name": "b"}}},
+        {"source": "aws.s3", "detail": {"bucket": {"name": "b"}, "object": {"key": "\udfff.mp4"}}},
+        {"source": "aws.ec2", "detail": {}},
+        {"Records": [{"eventSource": "aws:s3", "s3": {"bucket": {"name": 7}, "object": {"key": "k"}}}]},
+        {
+            "Records": [
+                {"eventSource": "aws:s3", "s3": {"bucket": {"name": "b"}, "object": {"key": "k", "size": 1e400}}}
+            ]
+        },
+    ],
+)
+def test_what_nobody_understands_is_an_error_in_every_envelope(content: dict[str, Any], envelope: str) -> None:
+    with pytest.raises(EventError):
+        list(objects_created(_ENVELOPES[envelope](content)))
+
+
+@pytest.mark.parametrize("envelope", _ENVELOPES)
+def test_s3_s_own_test_event_is_nothing_to_do(envelope: str) -> None:
+    told = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "castline-input"}
+    assert list(objects_created(_ENVELOPES[envelope](told))) == []
+
+
+def test_one_bad_message_of_a_batch_keeps_no_other_from_being_understood() -> None:
+    found = []
+    with pytest.raises(EventError):  # so that the batch is not a success
+        found.extend(objects_created(_sqs({"hello": 1}, _load("input_video"), [], _load("eventbridge_video"))))
+    good = objects_created(_sqs({"hello": 1}, _load("input_video"), [], _load("eventbridge_video")))
+    assert [next(good), next(good)] == _EXPECTED["input_video"] + _EXPECTED["eventbridge_video"]
+
+
+def test_envelopes_are_opened_only_so_deep() -> None:
+    event: dict[str, Any] = _load("input_video")
+    for _ in range(6):
+        event = _sqs(event)
+    with pytest.raises(EventError):
+        list(objects_created(event))
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                "Records eventSource s3 bucket object key name size body Sns Message source detail Event".split()
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["Records", "source", "detail", "requestPayload", "body"]), _values))
+def test_any_event_is_understood_or_a_typed_error(event: dict[str, Any]) -> None:
+    for read in (objects_created, invocations_failed):
+        with contextlib.suppress(EventError):
+            list(read(event))
+
+
+@given(st.text() | st.binary().map(lambda body: body.decode("latin-1")))
+def test_any_text_in_an_envelope_is_understood_or_a_typed_error(text: str) -> None:
+    for record in ({"eventSource": "aws:sqs", "body": text}, {"EventSource": "aws:sns", "Sns": {"Message": text}}):
+        with pytest.raises(EventError):
+            list(objects_created({"Records": [record]}))
+
+
+def test_a_message_of_brackets_is_an_error_like_any_other() -> None:
+    with pytest.raises(EventError):
+        list(objects_created({"Records": [{"eventSource": "aws:sqs", "body": "[" * 100_000}]}))
 
 
 def test_the_layout_agrees_with_the_events() -> None:
@@ -113,17 +227,24 @@ def test_a_failure_without_a_readable_answer_still_has_a_reason(answer: object) 
         {},
         {"Records": None},
         {"Records": []},
-        {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "castline-input"},
         {"Records": [{"eventSource": "aws:sqs", "body": "{}"}]},
         {"Records": [{"eventSource": "aws:s3"}]},
     ],
 )
 def test_other_events_hold_no_objects(event: dict[str, Any]) -> None:
-    assert list(objects_created(event)) == []
+    with pytest.raises(EventError):
+        list(objects_created(event))
 
 
 def test_object_events_are_no_failures() -> None:
-    assert list(invocations_failed(_load("input_video"))) == []
+    with pytest.raises(EventError):
+        list(invocations_failed(_load("input_video")))
+
+
+def test_what_failed_is_told_as_far_as_it_is_understood() -> None:
+    event = _sqs(_load("input_video"), {"hello": 1})
+    assert InvocationFailed(event, "f", "gone").objects() == _EXPECTED["input_video"]
+    assert InvocationFailed({"hello": 1}, "f", "gone").objects() == []
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.integers(0, 2**40))

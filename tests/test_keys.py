@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import assume, given
@@ -219,6 +220,37 @@ def test_slugs_are_unique_and_safe_as_file_names(one: str, other: str) -> None:
         assert set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
         assert not made.startswith("-")
         assert len(made) <= 80
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=("Cs",)) | st.sampled_from("/.-\\"), max_size=300), max_size=4)
+)
+def test_every_key_has_its_own_path_below_the_folder(names: list[str]) -> None:
+    paths = {}
+    for name in dict.fromkeys(names):
+        try:
+            path = keys.disk_path(name)
+        except KeyLayoutError:
+            assert {".", ".."} & set(name.split("/"))
+            continue
+        assert PurePosixPath(path).as_posix() == path, "no segment is lost"
+        assert not path.startswith("/")
+        assert all(0 < len(segment.encode()) <= 240 for segment in path.split("/"))
+        assert keys.disk_path(path) != path or path == name, "what looks like a hash is never a key's own"
+        assert path not in paths
+        paths[path] = name
+
+
+def test_a_usual_key_is_its_own_path() -> None:
+    for key in ("a.mp4", "week 1/Été + talk 100%.mp4", "-x.mp4", "👨‍👩‍👧.mp4", "12:30.wav"):
+        assert keys.disk_path(key) == key
+
+
+def test_what_people_keep_beside_media_is_not_left_out() -> None:
+    for name in ("a.mp4", "a.mp4.json", "x/photo.JPEG", "notes.md", "x.srt", "folder/", "x/.DS_Store", "film.m4b"):
+        assert not keys.is_left_out(name)
+    for name in ("a.xyz", "archive.zip", "README", "x/film.rmvb", "film.mp4.part"):
+        assert keys.is_left_out(name)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from castline.cli.shown import escape
 from workload_generator.clear import Contents
 from workload_generator.patterns import Pattern
 from workload_generator.report import Latency, LoadReport

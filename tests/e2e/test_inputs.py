@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from castline.cli.transfer import download_results
 from castline.records import Result
+from castline.stages import pending
 
 pytestmark = pytest.mark.e2e
 
@@ -95,3 +97,26 @@ def test_a_sidecar_is_followed_after_its_media_and_until_it_goes(pipeline, odd_m
     assert pipeline.results([key])[key].run == first.run
     pipeline.stack.client("s3").delete_object(Bucket=bucket, Key=sidecar)  # the emulator is silent on DeleteObjects
     assert pipeline.results([key])[key].options == pipeline.settings.options()
+
+
+def test_hostile_objects_harm_nobody_else(pipeline, odd_media: dict[str, Path], tmp_path: Path) -> None:
+    store, settings = pipeline.store, pipeline.settings
+    long = "borders/" + "k" * 998 + ".mp4"
+    assert len(long) == 1010
+    for name, sidecar in (("brackets", b"[" * 60_000), ("infinite", b'{"interval_s": 1e999}')):
+        store.put(settings.input_bucket, f"borders/{name}.mp4.json", sidecar)
+        pipeline.upload(odd_media["both.mp4"], f"borders/{name}.mp4")
+    store.put(settings.output_bucket, "borders/a/../../../evil.wav/result.json", b"[" * 60_000)
+    pipeline.upload(odd_media["both.mp4"], long)
+    good = pipeline.upload(odd_media["both.mp4"], "borders/good.mp4")
+    bad = ["borders/brackets.mp4", "borders/infinite.mp4"]
+    results = pipeline.results([*bad, good], 180)
+    assert [results[key].error.code for key in bad] == ["options", "options"]
+    assert results[good].status == "complete"
+    seen = pipeline.look(long)
+    assert (seen.state, seen.result.error.code) == ("failed", "key_layout")
+    assert not [event for _, event in pending(store, settings) if "borders/" in str(event)]
+    told: list[str] = []
+    medias = [good, "borders/a/../../../evil.wav"]
+    assert set(download_results(medias, tmp_path / "results", store, settings, lambda: None, told.append)) == {good}
+    assert len(told) == 1

@@ -1,4 +1,6 @@
 import base64
+import subprocess
+import sys
 from dataclasses import dataclass, field
 
 import cv2
@@ -145,3 +147,25 @@ def test_limit_side_keeps_small_pictures_and_the_aspect(noise):
     assert limit_side(small, 160) is small
     assert limit_side(noise(900, 1600), 160).shape == (90, 160, 3)
     assert limit_side(noise(1, 4000), 100).shape == (1, 100, 3)
+
+
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header() -> None:
+    """OpenCV reads its limit when it is loaded, which other tests may have done."""
+    check = """
+import re, struct, zlib
+from castline.errors import UnitError
+from castline.faces.analyse import decode_jpeg
+def chunk(kind, data): return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+packer = zlib.compressobj()
+rows = b"".join(packer.compress(bytes(30_001)) for _ in range(30_000)) + packer.flush()
+head = chunk(b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0))
+try:
+    decode_jpeg(bytes([137]) + b"PNG\\r\\n" + bytes([26]) + b"\\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+except UnitError as error:
+    peak = re.search("VmHWM:\\\\s+(\\\\d+) kB", open("/proc/self/status").read())
+    print(error.message, int(peak[1]) // 1024, sep="|")
+"""
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, timeout=120)
+    message, megabytes = done.stdout.strip().split("|")
+    assert message == "a frame cannot be decoded: it has more than 120 million pixels"
+    assert int(megabytes) < 500  # decoded, it has 2.7 GB

@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from castline import keys
@@ -99,7 +100,19 @@ def test_an_event_that_never_reached_a_function_finds_its_function(sqs, url: str
     assert _run(sqs, url)[1].invoked == [("video-splitting", bridged)]
 
 
-@pytest.mark.parametrize("body", ["no JSON", "[]", "{}", {"Records": [{"Sns": {"Message": "hello"}}]}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "no JSON",
+        "[]",
+        "{}",
+        "[" * 60_000,
+        '{"requestPayload": 1}',
+        {"Records": 7},
+        {"Records": [{"Sns": {"Message": "hello"}}]},
+        {"Records": [{"Sns": {"Message": "{}"}}]},
+    ],
+)
 def test_what_is_not_ours_stays(body: object, sqs, url: str) -> None:
     _put(sqs, url, body)
     assert _run(sqs, url)[0] == 0
@@ -119,3 +132,33 @@ def test_a_split_that_was_given_up_is_not_in_its_own_way(sqs, url: str) -> None:
     assert _run(sqs, url, store)[0] == 1
     for bucket in (settings.stage1_bucket, settings.output_bucket):
         assert store.get(bucket, manifest) is None
+
+
+def test_a_letter_that_cannot_be_run_keeps_no_other_from_being_run(sqs, url: str) -> None:
+    events = [object_created("castline-stage-1", f"m.mp4/{'0' * 16}/audio/{at:04d}.flac") for at in range(3)]
+    names = ("face-recognition", "gone", "face-recognition")
+    _put(sqs, url, *(_envelope(event, name) for event, name in zip(events, names, strict=True)))
+
+    class Refusing(Lambda):
+        def invoke(self, **call: Any) -> None:
+            if call["FunctionName"] == "gone":
+                raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Invoke")
+            super().invoke(**call)
+
+    lambda_, told = Refusing(), []
+    count = redrive(read_dead_letters(sqs, url), sqs, url, lambda_, MemoryStore(), Settings(), told.append)
+    assert (count, len(lambda_.invoked)) == (2, 2)
+    assert len(told) == 1
+    assert "gone could not be invoked" in told[0]
+    (left,) = read_dead_letters(sqs, url)
+    assert next(left.objects())[0] == "gone"
+
+
+def test_a_manifest_that_cannot_be_read_is_not_in_the_way(sqs, url: str) -> None:
+    store, settings = MemoryStore(), Settings()
+    store.put(settings.input_bucket, MEDIA, b"media")
+    manifest = keys.manifest_key(MEDIA, "0" * 16)
+    store.put(settings.stage1_bucket, manifest, b"[" * 60_000)
+    _put(sqs, url, _envelope(object_created(settings.input_bucket, MEDIA), "video-splitting"))
+    assert _run(sqs, url, store)[0] == 1
+    assert store.get(settings.stage1_bucket, manifest) is None

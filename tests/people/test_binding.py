@@ -120,3 +120,36 @@ def test_nested_media_are_told_apart(people) -> None:
     assert sorted(people.reassemble()) == ["a.mp4", "a.mp4/b.mp4", "people/c.mp4"]
     assert people.names("a.mp4/b.mp4") == [("Person 1", "unknown")]
     assert people.names("people/c.mp4") == [("Ada", "known")]
+
+
+def test_one_result_or_manifest_that_cannot_be_read_keeps_no_other_from_being_bound(people) -> None:
+    for media in ("bad-manifest.mp4", "bad-result.mp4", "good.mp4"):
+        people.publish(media, [people.face("A", b"A-crop")])
+    store, settings = people.store, people.settings
+    manifest = keys.manifest_key("bad-manifest.mp4", people.result("bad-manifest.mp4").run)
+    for bucket in (settings.stage1_bucket, settings.output_bucket):
+        store.put(bucket, manifest, b"[" * 60_000)
+    store.put(settings.output_bucket, keys.result_key("bad-result.mp4"), b'{"media": "\\udfff"}')
+    people.enrolled(Ada=[b"A1"])
+    told: list[str] = []
+    assert list(api.reassemble(store, settings, people.embed, tell=told.append)) == ["good.mp4"]
+    assert [line.partition(":")[0] for line in told] == ["bad-manifest.mp4", "bad-result.mp4"]
+    assert all("\n" not in line for line in told)
+
+
+def test_an_index_that_cannot_be_read_is_made_again(people) -> None:
+    people.publish(_MEDIA, [people.face("A", b"A-crop")])
+    people.enrolled(Ada=[b"A1"])
+    index = keys.gallery_index_key(people.model)
+    short = Embedding.of(people.model, people.look("A").vector()[:7]).data
+    for body in (b"[" * 60_000, b"", people.store.objects.get((people.settings.gallery_bucket, index), b"x")[:50]):
+        people.store.put(people.settings.gallery_bucket, index, body)
+        list(people.reassemble(everything=True))
+        assert people.names(_MEDIA) == [("Ada", "known")]
+    # One entry of another length is nobody, and harms nobody.
+    whole = people.store.get(people.settings.gallery_bucket, index)
+    people.store.put(
+        people.settings.gallery_bucket, index, whole.replace(people.look("A").data.encode(), short.encode())
+    )
+    list(people.reassemble(everything=True))
+    assert people.names(_MEDIA) == [("Person 1", "unknown")]

@@ -6,6 +6,7 @@ import pytest
 
 from castline import keys
 from castline import people as api
+from castline.errors import UnreadableObject
 from castline.people import Mentions, Proof
 
 _MEDIA = "talk.mp4"
@@ -156,3 +157,18 @@ def test_gallery_warnings_are_mentions(people) -> None:
 )
 def test_mentions_are_found_as_whole_words_in_every_spelling(name: str, text: str, found: bool) -> None:
     assert Mentions(name).within(text) is found
+
+
+def test_what_is_too_large_to_be_read_is_not_proven(people, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, settings = people.store, people.settings
+    store.put(settings.output_bucket, "somebody's.txt", b"x")
+    get = store.get
+
+    def refuse(bucket: str, key: str, **how: int) -> bytes | None:
+        if key == "somebody's.txt":
+            raise UnreadableObject("somebody's.txt has 300000000 bytes")
+        return get(bucket, key, **how)
+
+    monkeypatch.setattr(store, "get", refuse)
+    proof = api.prove_forgotten("Ada", store, settings)
+    assert [trace.why for trace in proof.left] == ["somebody's.txt has 300000000 bytes"]

@@ -198,3 +198,17 @@ def test_numbers_for_readers() -> None:
         *("0 bytes", "999 bytes", "1.2 kB", "1.0 MB", "12 MB", "5000 GB"),
     ]
     assert [initials(x) for x in ("Ada Lovelace", "李", "", "a b c")] == ["AL", "李", "?", "AC"]
+
+
+def test_a_name_or_a_key_does_not_turn_the_reading_direction_of_the_page(make: Any) -> None:
+    turned = "Ada\u202e ecalevoL\u2069"
+    result = make.result(
+        people=[make.person(1, turned, (0, 5))], segments=[make.segment(1, "so\u202e she says", 0, 2, timed=True)]
+    ).model_copy(update={"media": "gpj\u202e4pm.mp4"})
+    html = render_report(result)
+    assert not set("\u202e\u2069") & set(html)
+    assert "Ada‹U+202E› ecalevoL‹U+2069›" in html
+    assert "gpj‹U+202E›4pm.mp4" in html
+    assert "so she says" in html
+    json_escapes = json.dumps(Document(html).data)
+    assert "u202e" not in json_escapes

@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from castline.cues import clean
+from castline.display import cell
 from castline.records import Result
 from castline.report import WRITERS, render_views, writer_for
 
@@ -252,7 +253,7 @@ def test_any_transcript_survives_every_format(make: Any, said: list[tuple[str, t
     assert [(event.start, event.end) for event in events] == [(cue.start_ms, cue.end_ms) for cue in expected]
     assert [len(event.plaintext) for event in events] == [len("\n".join(cue.lines)) for cue in expected]
     assert said_in(ttml(result)) == [(cue.start_ms, cue.end_ms, "\n".join(cue.lines)) for cue in expected]
-    assert [row["text"] for row in tsv(result)] == [clean(text) for text, _ in said if clean(text)]
+    assert [row["text"] for row in tsv(result)] == [cell(clean(text)) for text, _ in said if clean(text)]
 
 
 def test_views_are_deterministic(make: Any) -> None:
@@ -270,3 +271,15 @@ def test_views_are_deterministic(make: Any) -> None:
         "transcript.ttml",
         "report.html",
     ]
+
+
+def test_no_cell_is_a_formula_and_no_name_turns_what_follows(make: Any) -> None:
+    segment = make.segment(1, '=HYPERLINK("x")', 0, 1).model_copy(update={"visible": "@Ada\u202e"})
+    result = make.result(segments=[segment])
+    (row,) = tsv(result)
+    assert (row["text"], row["visible"]) == ('\'=HYPERLINK("x")', "'@Ada")
+    cue = result.transcript.cues[0].model_copy(update={"visible": "Ada\u202e", "lines": ("a\u2067b",)})
+    transcript = result.transcript.model_copy(update={"cues": (cue,)})
+    for format_ in ("srt", "vtt", "ttml", "txt", "tsv"):
+        text = WRITERS[format_].write(result.model_copy(update={"transcript": transcript})).decode()
+        assert not set("\u202e\u2067") & set(text), format_

@@ -312,3 +312,23 @@ def test_a_photo_to_enrol_shows_exactly_one_person(world) -> None:
     one.detect = two_faces
     with pytest.raises(GalleryError, match="2 faces"):
         embed_photo(world.picture("green"), world.engines)
+
+
+@pytest.mark.parametrize("how", ["many", "large"])
+def test_a_zip_of_more_than_a_batch_is_not_unpacked(how: str, world, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, audio = world.split()
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as archive:
+        if how == "many":
+            for at in range(1001):
+                archive.writestr(f"{at:09d}.jpg", b"")
+        else:
+            with archive.open("000000000.jpg", "w", force_zip64=True) as file:
+                for _ in range(257):
+                    file.write(bytes(1024 * 1024))
+    assert len(body.getvalue()) < 1_000_000
+    world.store.put(world.settings.stage1_bucket, frames.stage1_key, body.getvalue())
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("unpacked"))
+    world.analyse(frames, audio)
+    (failure,) = world.result().failures
+    assert "more than a batch has" in failure.error.message

@@ -177,10 +177,12 @@ def test_without_engines_a_part_that_cannot_be_read_goes_and_is_asked_for_again(
     world.analyse(*units)
     world.store.delete(world.settings.output_bucket, ["talk.mp4/result.json"])
     world.store.put(world.settings.output_bucket, units[0].part_key, b"")
-    assert not _complete(world, units[0])
+    assert _complete(world, units[0])
+    assert (world.result().status, world.result().error.code) == ("partial", "retries_exhausted")
     ((function, event),) = pending(world.store, world.settings)
     assert function == "face-recognition"
     assert analyse_event(event, world.store, world.settings, world.engines)["assembled"] == ["talk.mp4"]
+    assert world.result().status == "complete"
 
 
 def test_written_parts_tell_results_from_errors(world) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from castline import keys
-from castline.errors import ModelNotFound
+from castline.errors import EventError, ModelNotFound
 from castline.events import object_created
 from castline.stages import failure_event
 
@@ -118,5 +118,6 @@ def test_what_is_not_ours_or_gone_is_passed_over(world, failure_envelope: Envelo
         {},
     ):
         assert failure_event(failure_envelope(event), world.store, world.settings) == {"recorded": []}
-    assert failure_event({}, world.store, world.settings) == {"recorded": []}
+    with pytest.raises(EventError):
+        failure_event({}, world.store, world.settings)
     assert not world.store.objects

@@ -159,7 +159,7 @@ def test_a_sidecar_that_comes_back_or_goes_shows_the_run_it_means(world, odd_med
         (b"[1]", "is not a JSON object of options"),
         (b"", "is not JSON"),
         (b"\xff\xfe{}", "is not JSON"),
-        (b"{" + b" " * 70_000 + b"}", "has 70002 bytes; a sidecar has 65536 at most"),
+        (b"{" + b" " * 70_000 + b"}", "has 70002 bytes; 65536 are the most it can have"),
     ],
 )
 def test_a_sidecar_that_cannot_be_followed_is_the_result(

@@ -13,7 +13,7 @@ import pytest
 from botocore.response import StreamingBody
 from moto import mock_aws
 
-from castline.errors import StorageError
+from castline.errors import StorageError, UnreadableObject
 from castline.storage import MemoryStore, ObjectStore, S3Store
 
 _BUCKET = "castline-input"
@@ -272,3 +272,11 @@ def test_parts_and_crops_are_tagged_for_their_retention(s3: Any) -> None:
         store.put(_BUCKET, f"{key}", b"y", if_absent=True)
         found = s3.get_object_tagging(Bucket=_BUCKET, Key=key)["TagSet"]
         assert found == ([{"Key": "castline", "Value": kind}] if kind else []), key
+
+
+def test_an_object_larger_than_asked_for_is_not_read(store: ObjectStore) -> None:
+    store.put(_BUCKET, "k", b"12345678")
+    assert store.get(_BUCKET, "k", max_bytes=8) == b"12345678"
+    with pytest.raises(UnreadableObject, match="k has 8 bytes; 7 are the most it can have"):
+        store.get(_BUCKET, "k", max_bytes=7)
+    assert store.get(_BUCKET, "gone", max_bytes=7) is None

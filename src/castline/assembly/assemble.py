@@ -75,6 +75,12 @@ def assemble(
     all_frames = [part for part in _in_order(manifest, parts) if isinstance(part, FramesPart)]
     model = main_embedder(all_frames)
     frame_parts = [part for part in all_frames if part.embedder == model]
+    spaces = Counter(part.space for part in frame_parts if part.space)
+    space = min(spaces, key=lambda space: (-spaces[space], space), default=None)
+    frame_parts = [part for part in frame_parts if part.space in (None, space)]
+    if gallery:
+        comparable = tuple(face for face in gallery.faces if face.embedding.space == space)
+        gallery = gallery.model_copy(update={"faces": comparable})
     if len(frame_parts) < len(all_frames):
         # Embeddings of different models are never compared.
         left = f"{len(all_frames) - len(frame_parts)} of {len(all_frames)}"

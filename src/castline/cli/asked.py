@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from castline import keys
+from castline.records.reading import read_json
 from castline.settings import Settings
-from castline.stages.request import override
+from castline.stages.request import MAX_SIDECAR_BYTES, override
 
 Language = Annotated[
     str | None,
@@ -61,6 +62,8 @@ def sidecar(media: Path, flags: Mapping[str, Any], settings: Settings) -> bytes 
     if not flags and not beside.is_file():
         return None
     override(settings.options(), body, beside.name)
-    merged = json.dumps({**json.loads(body), **flags}, ensure_ascii=False).encode()
+    beside_it = read_json(body, beside.name, max_bytes=MAX_SIDECAR_BYTES)
+    # With escapes, so that what is no text in a flag (half a character) is refused and not met by the encoder.
+    merged = json.dumps({**beside_it, **flags}).encode()
     override(settings.options(), merged, "the flags")
     return merged

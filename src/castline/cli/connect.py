@@ -16,9 +16,10 @@ import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
-from rich.markup import escape
 
 from castline import keys
+from castline.cli.shown import escape
+from castline.display import visible
 from castline.errors import CastlineError, LocalStackError, OptionsError
 from castline.settings import Settings, settings
 from castline.storage import S3Store
@@ -47,6 +48,11 @@ class Connection:
             return ""
 
 
+def tell(line: str) -> None:
+    """One line about one object that could not be read; the others go on."""
+    errors.print(f"[yellow]left aside[/] {escape(line)}", soft_wrap=True)
+
+
 @contextlib.contextmanager
 def friendly_errors() -> Iterator[None]:
     """One readable line instead of a traceback; the detail with ``CASTLINE_DEBUG=1``."""
@@ -55,7 +61,7 @@ def friendly_errors() -> Iterator[None]:
     except CastlineError as error:
         errors.print(f"[red]error[/] {escape(error.message)}", soft_wrap=True)
         if error.detail and os.environ.get("CASTLINE_DEBUG"):
-            errors.print(error.detail, style="dim", markup=False)
+            errors.print(visible(error.detail, lines=True), style="dim", markup=False)
         raise typer.Exit(2) from error
 
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.markup import escape
 
+from castline.cli.shown import escape
 from castline.errors import CastlineError
 from castline.models.report import engine_lines, language_line
 from castline.settings import settings

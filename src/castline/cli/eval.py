@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from castline.cli.connect import console, friendly_errors
+from castline.cli.shown import escape
 from castline.engines import Detector, Embedder
 from castline.errors import EvaluationError
 from castline.evaluation import Identification, PairList, PhotoFolder, Verification, read_dataset

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from castline.cli.connect import console, friendly_errors
 from castline.cli.eval import progress, table_of, write
+from castline.cli.shown import escape
 from castline.errors import EvaluationError
 from castline.evaluation import PhotoFolder, read_dataset
 from castline.evaluation.sequences import KINDS, TracksCount

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -15,14 +14,24 @@ from castline import __version__, keys
 from castline.cli import eval as evaluation
 from castline.cli import eval_tracks, models, operations, people
 from castline.cli.asked import AudioTrack, Beam, Hotword, Language, Prompt, Translate, WordTimes, asked
-from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs, refuse_classic
-from castline.cli.render import STATE_STYLE, print_result, relative, transfer_bar, watch
+from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs, refuse_classic, tell
+from castline.cli.render import STATE_STYLE, print_result, relative, show_left_out, transfer_bar, watch
 from castline.cli.run import run_media
-from castline.cli.transfer import download_media, download_result, download_results, media_files, upload
+from castline.cli.shown import escape
+from castline.cli.transfer import (
+    download_media,
+    download_result,
+    download_results,
+    left_out,
+    media_files,
+    place_of,
+    upload,
+)
+from castline.errors import KeyLayoutError, UnreadableObject
 from castline.progress import Lookout, progress_of
 from castline.settings import settings
 from castline.stages.common import read_result
-from castline.stages.request import uploaded_media
+from castline.stages.request import uploaded_media, uploads_left_out
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -120,8 +129,9 @@ def upload_command(
             for key, was_sent in upload(files, flags, there.store, there.settings, lambda size: arrived(advance=size)):
                 sent, skipped = sent + was_sent, skipped + (not was_sent)
                 already = "" if was_sent else "  (already there)"
-                bar.console.print(f"  s3://{there.settings.input_bucket}/{key}{already}", markup=False, soft_wrap=True)
+                bar.console.print(f"  s3://{there.settings.input_bucket}/{escape(key)}{already}", soft_wrap=True)
         console.print(f"{sent} uploaded, {skipped} already there")
+        show_left_out(console, left_out(path))
 
 
 @app.command()
@@ -136,6 +146,7 @@ def status(
         sources = list(uploaded_media(there.store, there.settings))
         look = Lookout(sources, there.store, there.settings)
         medias = watch(console, look) if wait else [progress_of(each, there.store, there.settings) for each in sources]
+        show_left_out(console, uploads_left_out(there.store, there.settings))
         if not medias:
             console.print(f"no media in s3://{there.settings.input_bucket}")
             return
@@ -144,7 +155,7 @@ def status(
             table.add_column(heading, overflow="fold")
         for item in medias:
             style = STATE_STYLE.get(item.state, "cyan")
-            why = item.result.error.message if item.result and item.result.error else ""
+            why = item.result.error.message if item.result and item.result.error else item.problem
             counts = [f"{done}/{made}" if made else "" for done, made in (item.frames, item.audio)]
             table.add_row(escape(item.media), f"[{style}]{item.state}[/]", *counts, escape(why))
         console.print(table)
@@ -176,10 +187,14 @@ def results(
                 continue
             shown += 1
             print_result(console, result)
-            download_result(key, output, there.store, there.settings)
-            if with_media:
-                download_media(key, output, there.store, there.settings)
-            console.print(f"  report: {escape(relative(output / key / 'report.html'))}", soft_wrap=True)
+            try:
+                download_result(key, output, there.store, there.settings)
+                if with_media:
+                    download_media(key, output, there.store, there.settings)
+            except (KeyLayoutError, UnreadableObject) as error:
+                tell(f"{key}: {error.message}")
+                continue
+            console.print(f"  report: {escape(relative(place_of(key, output) / keys.REPORT))}", soft_wrap=True)
         if not shown:
             console.print(f"no result for {escape(media) or 'anything'} yet; see: castline status")
             raise typer.Exit(1)
@@ -194,8 +209,8 @@ def _download_tree(prefix: str, output: Path, there: Connection) -> None:
         raise typer.Exit(1)
     with Progress(TextColumn("results"), BarColumn(), MofNCompleteColumn(), console=console) as bar:
         task = bar.add_task("", total=len(medias))
-        files = download_results(medias, output, there.store, there.settings, lambda: bar.advance(task))
-    console.print(f"{len(medias)} results, {sum(files.values())} files in {escape(relative(output))}", soft_wrap=True)
+        files = download_results(medias, output, there.store, there.settings, lambda: bar.advance(task), tell)
+    console.print(f"{len(files)} results, {sum(files.values())} files in {escape(relative(output))}", soft_wrap=True)
 
 
 @app.command()

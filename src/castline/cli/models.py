@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from castline.cli.connect import console, friendly_errors
+from castline.cli.shown import escape
 from castline.engines import EngineInfo
 from castline.errors import ModelCorrupt, ModelNotFound
 from castline.faces.thresholds import thresholds_for

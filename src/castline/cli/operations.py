@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from castline.cli.connect import connect, console, friendly_errors, refuse_classic
+from castline.cli.connect import connect, console, friendly_errors, refuse_classic, tell
+from castline.cli.shown import escape
 from castline.cost import PRICES_AS_OF, cost_of, estimate
 from castline.errors import OptionsError
 from castline.operations import delete_media, read_dead_letters, reconcile, redrive, rerun
@@ -48,7 +48,7 @@ def redrive_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
         if not (yes or typer.confirm("run them again?")):
             put_back(sqs, url, letters)
             return
-        count = redrive(letters, sqs, url, there.client("lambda"), there.store, there.settings)
+        count = redrive(letters, sqs, url, there.client("lambda"), there.store, there.settings, tell)
         console.print(f"[green]{count} invocation(s) sent[/]; see: castline status")
 
 

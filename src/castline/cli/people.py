@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from castline import keys
 from castline import people as gallery
-from castline.cli.connect import Connection, connect, console, friendly_errors, say_left_out
+from castline.cli.connect import Connection, connect, console, friendly_errors, say_left_out, tell
 from castline.cli.render import clock
+from castline.cli.shown import escape
 from castline.errors import GalleryError, ModelError
 from castline.gallery import PhotoEmbedder, load_gallery
 from castline.operations.audit import Removed, digest, write_down
@@ -258,5 +258,5 @@ def _models(there: Connection) -> tuple[Engines, PhotoEmbedder]:
 
 def _tell_results(there: Connection, embed: PhotoEmbedder, *, everything: bool = False) -> None:
     with console.status("re-assembling results"):
-        written = list(gallery.reassemble(there.store, there.settings, embed, everything=everything))
+        written = list(gallery.reassemble(there.store, there.settings, embed, everything=everything, tell=tell))
     console.print(f"  {len(written)} result(s) brought up to date")

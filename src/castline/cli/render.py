@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console, Group
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -23,6 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from castline.cli.shown import escape
 from castline.progress import MediaProgress
 from castline.records import Person, Result
 
@@ -31,6 +31,7 @@ IDENTITY_STYLE = {"known": "bold green", "ambiguous": "yellow", "unknown": "cyan
 _POLL_S = 0.4
 _SHOWN_MEDIA = 6
 _SHOWN_RANGES = 6
+_SHOWN_LEFT_OUT = 8
 
 
 def clock(seconds: float) -> str:
@@ -156,6 +157,14 @@ def _show(detail: Progress, rows: dict[str, TaskID], active: Sequence[MediaProgr
         more = "+" if item.state == "splitting" else ""
         total = item.units if item.state == "analysing" else None
         detail.update(rows[item.media], completed=item.done, total=total, note=note + more)
+
+
+def show_left_out(console: Console, names: Sequence[str]) -> None:
+    """One line about uploads that are no media by their suffix; nothing where there are none."""
+    if names:
+        more = f" and {len(names) - _SHOWN_LEFT_OUT} more" if len(names) > _SHOWN_LEFT_OUT else ""
+        shown = ", ".join(map(escape, names[:_SHOWN_LEFT_OUT]))
+        console.print(f"[yellow]left out[/], by their suffix no media: {shown}{more}", soft_wrap=True)
 
 
 def relative(path: Path) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
-from castline.cli.connect import console, refuse_classic, say_left_out
-from castline.cli.render import print_result, relative, watch
-from castline.cli.transfer import download_result, media_files, place_media, upload
+from castline.cli import transfer
+from castline.cli.connect import console, refuse_classic, say_left_out, tell
+from castline.cli.render import print_result, relative, show_left_out, watch
+from castline.cli.shown import escape
+from castline.cli.transfer import download_result, media_files, place_media, place_of, upload
 from castline.errors import GalleryError, LocalStackError
 from castline.models.report import prepare
 from castline.people import enrol, left_out, photos_in, picture_of
@@ -44,6 +44,7 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None, flags:
     config = settings()
     refuse_classic(config)
     files = media_files(path)
+    show_left_out(console, transfer.left_out(path))
     console.print(f"[bold]Castline[/]  {len(files)} media, engines on this machine:")
     with console.status("preparing models (the first time makes the face nets)") as status:
         lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"))
@@ -54,15 +55,17 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None, flags:
         with console.status(f"uploading {len(files)} file(s)"):
             keys = [key for key, _ in upload(files, flags, local.store, config)]
         medias = watch(console, Lookout(_uploaded(keys, local), local.store, config))
-        results = [item.result for item in medias if item.result]
-        for (source, key), result in zip(files, results, strict=True):
+        for (source, key), item in zip(files, medias, strict=True):
+            if item.result is None:
+                tell(f"{key}: {item.problem}")
+                continue
             download_result(key, output, local.store, config)
             place_media(source, key, output)
-            _show(result, output)
-    incomplete = [result for result in results if result.status != "complete"]
-    if len(results) > 1:
-        console.print(f"\n{len(results) - len(incomplete)} of {len(results)} complete")
-    return 1 if incomplete else 0
+            _show(item.result, output)
+    complete = sum(item.state == "complete" for item in medias)
+    if len(medias) > 1:
+        console.print(f"\n{complete} of {len(medias)} complete")
+    return 0 if complete == len(medias) else 1
 
 
 @contextlib.contextmanager
@@ -125,4 +128,6 @@ def _enrol(gallery: Path | None, local: _Local) -> None:
 
 def _show(result: Result, output: Path) -> None:
     print_result(console, result)
-    console.print(f"  [bold]report[/]: {escape(relative(output / result.media / 'report.html'))}", soft_wrap=True)
+    console.print(
+        f"  [bold]report[/]: {escape(relative(place_of(result.media, output) / 'report.html'))}", soft_wrap=True
+    )

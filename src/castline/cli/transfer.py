@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -11,7 +13,7 @@ from typing import Any
 
 from castline import keys
 from castline.cli.asked import sidecar
-from castline.errors import KeyLayoutError, NotMedia
+from castline.errors import KeyLayoutError, NotMedia, UnreadableObject
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 from castline.storage.multipart import Progress
@@ -35,6 +37,14 @@ def media_files(path: Path) -> list[tuple[Path, str]]:
     if not found:
         raise NotMedia(f"no media in {path}; suffixes are {_suffixes()}")
     return [(item, keys.check_media_key(item.relative_to(path).as_posix())) for item in found]
+
+
+def left_out(path: Path) -> list[str]:
+    """Files below a folder that somebody may believe to be uploaded: no media by their suffix, nor photos or text."""
+    inside = path.rglob("*") if path.is_dir() else ()
+    return sorted(
+        item.relative_to(path).as_posix() for item in inside if item.is_file() and keys.is_left_out(item.name)
+    )
 
 
 def upload(
@@ -74,46 +84,94 @@ def upload(
 
 
 def download_results(
-    medias: Sequence[str], folder: Path, store: ObjectStore, settings: Settings, progress: Callable[[], None]
+    medias: Sequence[str],
+    folder: Path,
+    store: ObjectStore,
+    settings: Settings,
+    progress: Callable[[], None],
+    tell: Callable[[str], None],
 ) -> dict[str, int]:
     """Results of many media, side by side, as a tree below the folder; several at a time.
 
     Args:
         progress: called after each media.
+        tell: called with a line about each media that cannot be written here; the others are.
 
     Returns:
-        Number of files by media.
-
-    Raises:
-        KeyLayoutError: a key that would leave the folder.
+        Number of files by media, of those that came down.
     """
+    places = places_of(medias)
 
-    def fetch(media: str) -> int:
-        count = len(download_result(media, folder, store, settings))
-        progress()
-        return count
+    def fetch(media: str) -> int | None:
+        try:
+            return len(download_result(media, folder, store, settings, places.get(media)))
+        except (KeyLayoutError, UnreadableObject) as error:
+            tell(f"{media}: {error.message}")
+        except OSError as error:
+            tell(f"{media}: {error.strerror or error}")
+        finally:
+            progress()
+        return None
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return dict(zip(medias, pool.map(fetch, medias), strict=True))
+        counts = zip(medias, pool.map(fetch, medias), strict=True)
+        return {media: count for media, count in counts if count is not None}
 
 
-def download_result(media: str, folder: Path, store: ObjectStore, settings: Settings) -> list[Path]:
-    """All published files of one media into ``folder/<media>/``; parts stay where they are.
+def places_of(medias: Sequence[str]) -> dict[str, str]:
+    """Another path for each media whose own is that of an earlier one, where names are compared without case."""
+    taken: set[str] = set()
+    places: dict[str, str] = {}
+    for media in sorted(medias):
+        with contextlib.suppress(KeyLayoutError):
+            path = keys.disk_path(media)
+            folded = unicodedata.normalize("NFC", path).casefold()
+            if folded in taken:
+                parent, slash, name = media.rpartition("/")
+                places[media] = f"{keys.disk_path(parent) if slash else ''}{slash}{keys.hashed_name(name)}"
+            taken.add(folded)
+    return places
+
+
+def download_result(
+    media: str, folder: Path, store: ObjectStore, settings: Settings, place: str | None = None
+) -> list[Path]:
+    """All published files of one media into the folder of ``place_of``; parts stay where they are.
+
+    Args:
+        place: path below the folder, instead of the media's own.
 
     Raises:
         KeyLayoutError: a key that would leave the folder.
     """
     prefix = f"{media}/"
+    below = folder / (place or keys.disk_path(media))
     written = []
     for info in store.find(settings.output_bucket, prefix):
-        if not keys.is_view(info.key.removeprefix(prefix)):
-            continue
-        target = _inside(folder, info.key)
-        body = store.get(settings.output_bucket, info.key)
+        name = info.key.removeprefix(prefix)
+        body = store.get(settings.output_bucket, info.key) if keys.is_view(name) else None
         if body is not None:
+            target = below / keys.disk_path(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(body)
             written.append(target)
     return written
+
+
+def place_of(media: str, folder: Path) -> Path:
+    """Where the files of a media lie below a folder of results.
+
+    Raises:
+        KeyLayoutError: a key that would leave the folder.
+    """
+    return folder / keys.disk_path(media)
+
+
+def _beside_report(media: str, folder: Path) -> Path:
+    """The media's own place, where the player looks for it."""
+    target = place_of(media, folder) / keys.disk_name(PurePosixPath(media).name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
 
 
 def download_media(media: str, folder: Path, store: ObjectStore, settings: Settings) -> bool:
@@ -123,23 +181,13 @@ def download_media(media: str, folder: Path, store: ObjectStore, settings: Setti
         KeyLayoutError: a key that would leave the folder.
     """
     info = store.head(settings.input_bucket, media)
-    target = _inside(folder, f"{media}/{PurePosixPath(media).name}")
+    target = _beside_report(media, folder)
     return info is not None and store.download(settings.input_bucket, info, target)
-
-
-def _inside(folder: Path, key: str) -> Path:
-    root = folder.resolve()
-    target = (root / key.lstrip("/")).resolve()
-    if not target.is_relative_to(root):
-        raise KeyLayoutError(f"refusing to write outside {folder}: {key}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target
 
 
 def place_media(path: Path, media: str, folder: Path) -> None:
     """Put the media beside its report, where the player looks for it: linked if possible, else copied."""
-    target = folder / media / Path(media).name
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = _beside_report(media, folder)
     target.unlink(missing_ok=True)
     try:
         os.link(path, target)

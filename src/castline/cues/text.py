@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import unicodedata
 
+from castline.display import without_acting
+
+_NO_TEXT = dict.fromkeys(map(ord, "\ufeff\ufffe\uffff"))
+
 
 def clean(text: str) -> str:
     """The text on one line: runs of white space become one space, and what is no text goes.
 
-    Control characters go, lone surrogates, byte order marks and what else XML does not allow.
+    Control characters go, what turns the reading direction, lone surrogates, byte order marks and what else XML does
+    not allow.
     """
-    spaced = (" " if char.isspace() else char for char in text)
-    return " ".join("".join(char for char in spaced if not _is_noise(char)).split())
-
-
-def _is_noise(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Cs") or char in "\ufeff\ufffe\uffff"
+    spaced = "".join(" " if char.isspace() else char for char in text)
+    return " ".join(without_acting(spaced).translate(_NO_TEXT).split())
 
 
 def width(text: str) -> int:

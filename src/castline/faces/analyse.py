@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from castline.assembly.tracks import FaceTrack, link
 from castline.engines import DetectedFace, Detector, Embedder, Image
 from castline.errors import UnitError
-from castline.faces import quality
+from castline.faces import MAX_PIXELS, quality
 from castline.faces.look import look_of
 from castline.faces.thresholds import Thresholds, thresholds_for
 from castline.records import Embedding, Face, FrameFaces, Point
@@ -29,14 +29,16 @@ def decode_jpeg(data: bytes) -> Image:
     """Decode a JPEG (or any still picture OpenCV knows) to RGB, shape (h, w, 3), uint8.
 
     Raises:
-        UnitError: the bytes are no picture.
+        UnitError: the bytes are no picture, or one of more than ``MAX_PIXELS``, which is not decoded.
     """
     pixels = None
     if data:
         try:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         except cv2.error as error:
-            raise UnitError("a frame cannot be decoded", detail=str(error)) from error
+            large = "CV_IO_MAX_IMAGE" in str(error)
+            why = f": it has more than {MAX_PIXELS // 10**6} million pixels" if large else ""
+            raise UnitError(f"a frame cannot be decoded{why}", detail=str(error)) from error
     if pixels is None:
         raise UnitError("a frame cannot be decoded: its bytes are no picture")
     rgb: Image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

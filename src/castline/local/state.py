@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from castline.errors import LocalStackError
+from castline.errors import LocalStackError, UnreadableObject
 from castline.gate.private import open_private, private_folder
 from castline.records import Record
 
@@ -66,7 +64,7 @@ def read_state(state_dir: Path) -> StackState | None:
     """The state of a live stack; None when there is none, or when its controller is gone."""
     try:
         state = StackState.from_json(state_path(state_dir).read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (FileNotFoundError, UnreadableObject):
         return None
     return state if state.controller.alive else None
 

@@ -33,7 +33,7 @@ from castline.settings import Settings
 #: absent: they name other files and hosts. mov is safe because ``enable_drefs`` is off by default.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,ogg,mpeg,mpegts,mpegvideo,asf,"
-    "mp3,wav,w64,flac,aac,amr,aiff,caf,h264,hevc,m4v"
+    "mp3,wav,w64,flac,aac,amr,aiff,caf,h264,hevc,m4v,mxf,dv,wtv,ac3,eac3,dts,au,tta,wv,ape,mpc,mpc8"
 )
 
 #: What ffmpeg says, and what that means for the person who uploaded the file.

@@ -10,6 +10,9 @@ import json
 import logging
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from castline.errors import ResourceError
 from castline.settings import Settings
 from castline.stages import pending
 from castline.storage import ObjectStore
@@ -36,5 +39,12 @@ def reconcile(lambda_: Any, store: ObjectStore, settings: Settings) -> int:
 
 
 def send(lambda_: Any, function: str, event: dict[str, Any]) -> None:
-    """Invoke a function asynchronously, as S3 would."""
-    lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode())
+    """Invoke a function asynchronously, as S3 would.
+
+    Raises:
+        ResourceError: Lambda refused.
+    """
+    try:
+        lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode())
+    except (ClientError, BotoCoreError) as error:
+        raise ResourceError(f"{function} could not be invoked: {error}") from error

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from castline import keys
-from castline.errors import OUT_OF_RETRIES
-from castline.events import InvocationFailed, invocations_failed, objects_created
+from castline.errors import OUT_OF_RETRIES, CastlineError, EventError, UnreadableObject
+from castline.events import MAX_EVENT_BYTES, InvocationFailed, invocations_failed
 from castline.operations.reconcile import send
 from castline.records import Manifest
+from castline.records.reading import read_json
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
+
+logger = logging.getLogger(__name__)
 
 _BATCH = 10  # SQS's limit of messages per call
 _HIDDEN_S = 300  # nobody else sees what is being shown to a person
@@ -36,7 +41,7 @@ class DeadLetter:
     def objects(self) -> Iterator[tuple[str, str, str, str]]:
         """(function, bucket, key, reason) of everything in it."""
         for failed in self.failed:
-            for item in objects_created(failed.event):
+            for item in failed.objects():
                 yield failed.function, item.bucket, item.key, failed.reason
 
 
@@ -66,9 +71,18 @@ def put_back(sqs: Any, url: str, letters: Iterable[DeadLetter]) -> None:
 
 
 def redrive(
-    letters: Iterable[DeadLetter], sqs: Any, url: str, lambda_: Any, store: ObjectStore, settings: Settings
+    letters: Iterable[DeadLetter],
+    sqs: Any,
+    url: str,
+    lambda_: Any,
+    store: ObjectStore,
+    settings: Settings,
+    tell: Callable[[str], None] = logger.warning,
 ) -> int:
-    """Run again what failed, then delete its message; what cannot be understood stays in the queue.
+    """Run again what failed, then delete its message; what cannot be run or understood stays in the queue.
+
+    Args:
+        tell: called with a line about each message that could not be run.
 
     Returns:
         How many invocations were made.
@@ -78,45 +92,53 @@ def redrive(
         if not letter.failed:
             put_back(sqs, url, [letter])
             continue
-        for failed in letter.failed:
-            for item in objects_created(failed.event):
-                if item.bucket == settings.input_bucket and (media := keys.media_of(item.key)):
-                    forget_failed_split(media, store, settings)
-            send(lambda_, failed.function or _function_for(failed, settings), dict(failed.event))
-            count += 1
+        try:
+            for failed in letter.failed:
+                for item in failed.objects():
+                    if item.bucket == settings.input_bucket and (media := keys.media_of(item.key)):
+                        forget_failed_split(media, store, settings)
+                send(lambda_, failed.function or _function_for(failed, settings), dict(failed.event))
+                count += 1
+        except CastlineError as error:
+            tell(f"a message stays in the queue: {error.message}")
+            put_back(sqs, url, [letter])
+            continue
         sqs.delete_message(QueueUrl=url, ReceiptHandle=letter.receipt)
     return count
 
 
 def forget_failed_split(media: str, store: ObjectStore, settings: Settings) -> None:
-    """Remove manifests that only say that splitting was given up: they would say so again."""
+    """Remove manifests that only say that splitting was given up, or nothing at all: they would say so again."""
     for bucket in (settings.stage1_bucket, settings.output_bucket):
         for info in list(store.find(bucket, f"{media}/")):
             parsed = keys.parse_manifest(info.key)
-            body = store.get(bucket, info.key) if parsed and parsed[0] == media else None
-            error = Manifest.from_json(body).error if body else None
-            if error and error.code == OUT_OF_RETRIES:
+            if not parsed or parsed[0] != media:
+                continue
+            try:
+                manifest = read_object(Manifest, store, bucket, info.key)
+            except UnreadableObject:
+                store.delete(bucket, [info.key])
+                continue
+            if manifest and manifest.error and manifest.error.code == OUT_OF_RETRIES:
                 store.delete(bucket, [info.key])
 
 
 def _function_for(failed: InvocationFailed, settings: Settings) -> str:
-    item = next(objects_created(failed.event), None)
+    item = next(iter(failed.objects()), None)
     of_input = item is not None and item.bucket == settings.input_bucket
     return settings.splitter_function if of_input else settings.analyser_function
 
 
-def _failed(body: str) -> Iterator[InvocationFailed]:
+def _failed(body: str) -> list[InvocationFailed]:
     """What a message tells of: an on-failure envelope, SNS's event of one, or a plain S3 event."""
     try:
-        event = json.loads(body)
-    except ValueError:
-        return
-    if not isinstance(event, dict):
-        return
-    try:
-        found = list(invocations_failed(event))
-    except ValueError:  # an SNS message that holds none of ours
-        return
-    yield from found
-    if not found and next(objects_created(event), None):
-        yield InvocationFailed(event, "", "it never reached a function")
+        event = read_json(body.encode(errors="replace"), "message", max_bytes=MAX_EVENT_BYTES)
+    except UnreadableObject:
+        return []
+    found: list[InvocationFailed] = []
+    with contextlib.suppress(EventError):
+        found.extend(invocations_failed(event))
+    if not found and isinstance(event, dict):
+        plain = InvocationFailed(event, "", "it never reached a function")
+        return [plain] if plain.objects() else []
+    return found

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import cache
 
 from castline import keys
+from castline.errors import UnreadableObject
 from castline.gallery import PhotoEmbedder, load_gallery
 from castline.records import PhotoEmbedding, Result
 from castline.settings import Settings
@@ -13,13 +15,20 @@ from castline.stages.common import read_result
 from castline.stages.complete import complete_run
 from castline.storage.base import ObjectStore
 
+logger = logging.getLogger(__name__)
+
 
 class _OtherModel(Exception):
     """Photos are embedded by another model here than the faces of a result were."""
 
 
 def reassemble(
-    store: ObjectStore, settings: Settings, embed: PhotoEmbedder, *, everything: bool = False
+    store: ObjectStore,
+    settings: Settings,
+    embed: PhotoEmbedder,
+    *,
+    everything: bool = False,
+    tell: Callable[[str], None] = logger.warning,
 ) -> Iterator[str]:
     """Bind names anew in every published result that the gallery as it is now may change.
 
@@ -28,6 +37,7 @@ def reassemble(
 
     Args:
         everything: also results that are up to date, or show nobody.
+        tell: called with a line about each media whose names could not be bound.
 
     Yields:
         Each media of which at least one file was written, after its result was.
@@ -44,10 +54,17 @@ def reassemble(
     ]
     for media in medias:
         result = read_result(media, store, settings)
-        if result is None or not (everything or _outdated(result, fingerprint)):
+        if result is None:
+            tell(f"{media}: its result cannot be read and stays as it is; see: castline reconcile")
+            continue
+        if not (everything or _outdated(result, fingerprint)):
             continue
         before = _published(media, store, settings)
-        _complete(result, store, settings, embed)
+        try:
+            _complete(result, store, settings, embed)
+        except UnreadableObject as error:
+            tell(f"{media}: names are not bound anew: {error.message}")
+            continue
         if _published(media, store, settings) != before:
             yield media
 

@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from castline import keys
+from castline.errors import UnreadableObject
 from castline.records import Record
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 PREFIX = ".changes/"
 _KEY = re.compile(re.escape(PREFIX) + r"[0-9]{6,}\.json")
@@ -88,10 +90,11 @@ def drop(name: str, store: ObjectStore, settings: Settings) -> None:
 def changes(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, Change]]:
     """Keys and contents, oldest first; what is none of ours, or of another version, is left out."""
     for info in list(store.find(settings.gallery_bucket, PREFIX)):
-        body = store.get(settings.gallery_bucket, info.key) if _KEY.fullmatch(info.key) else None
-        with contextlib.suppress(ValidationError):
-            if body:
-                yield info.key, Change.from_json(body)
+        if not _KEY.fullmatch(info.key):
+            continue
+        with contextlib.suppress(UnreadableObject):
+            if change := read_object(Change, store, settings.gallery_bucket, info.key):
+                yield info.key, change
 
 
 def _names(photos: Iterable[str]) -> list[str]:

@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from castline import keys
 from castline.assembly import Assembly
 from castline.assembly.identity import identify_alone
+from castline.errors import UnreadableObject
 from castline.faces.grade import grade_of
 from castline.faces.thresholds import thresholds_for
 from castline.gallery import load_gallery
 from castline.records import AudioPart, Box, Candidate, Face, FramesPart, Gallery, Identity, Part, Person, Result
+from castline.records.reading import read_record
 from castline.settings import Settings
 from castline.stages.common import read_result
 from castline.stages.publish import publish
@@ -170,7 +172,7 @@ def _known_as(name: str, face: Face, gallery: Gallery) -> bool:
 
 def _frames(body: bytes) -> FramesPart | None:
     try:
-        part = _PART.validate_json(body)
-    except ValidationError:
+        part = read_record(_PART, body, "part")
+    except UnreadableObject:
         return None
     return part if isinstance(part, FramesPart) else None

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from pydantic import ValidationError
-
+from castline.errors import UnreadableObject
 from castline.gallery import Index
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 PREFIX = ".embeddings/"
 
@@ -19,11 +19,11 @@ PREFIX = ".embeddings/"
 def indexes(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, Index | None]]:
     """(key, index) of every model; None for one that cannot be read."""
     for info in list(store.find(settings.gallery_bucket, PREFIX)):
-        body = store.get(settings.gallery_bucket, info.key)
         try:
-            yield info.key, Index.from_json(body) if body else None
-        except ValidationError:  # cut off, or another version's
-            yield info.key, None
+            index = read_object(Index, store, settings.gallery_bucket, info.key)
+        except UnreadableObject:  # cut off, or another version's
+            index = None
+        yield info.key, index
 
 
 def carry(moved: Mapping[str, str], store: ObjectStore, settings: Settings) -> None:

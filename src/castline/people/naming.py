@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import unicodedata
 from collections.abc import Iterator
 
-from pydantic import TypeAdapter
-
 from castline import keys
-from castline.errors import GalleryError
+from castline.errors import GalleryError, UnreadableObject
 from castline.gallery import PhotoEmbedder
 from castline.people.photos import enrol
 from castline.people.pictures import MOST, Picture, problem_of
-from castline.records import AudioPart, Face, FramesPart, Part, Person, Result
+from castline.records import Face, FramesPart, Person, Result
 from castline.settings import Settings
 from castline.stages.common import read_result
-from castline.stages.sets import written_parts
+from castline.stages.sets import read_part, written_parts
 from castline.storage.base import ObjectStore
-
-_PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
 
 
 def name_person(
@@ -87,8 +84,9 @@ def _crops(person: Person, result: Result, store: ObjectStore, settings: Setting
     sightings = {(round(s.time_s * 1000), s.box) for track in person.tracks for s in track.sightings}
     done, _ = written_parts(result.media, result.run, store, settings)
     for unit in done.values():
-        body = store.get(settings.output_bucket, unit.part_key) if unit.kind == "frames" else None
-        part = _PART.validate_json(body) if body else None
+        part = None
+        with contextlib.suppress(UnreadableObject):  # `reconcile` makes it again
+            part = read_part(unit, store, settings) if unit.kind == "frames" else None
         if isinstance(part, FramesPart) and part.embedder == result.engines.get("embedder"):
             for frame in part.frames:
                 yield from (face for face in frame.faces if face.crop and (frame.time_ms, face.box) in sightings)

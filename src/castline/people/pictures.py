@@ -8,7 +8,7 @@ from pathlib import Path
 from castline import keys
 from castline.errors import GalleryError
 from castline.faces.thresholds import thresholds_for
-from castline.gallery import PhotoEmbedder
+from castline.gallery import MAX_PHOTO_BYTES, PhotoEmbedder
 from castline.records import Face
 
 #: Pictures taken of one person from a video or a result. More of them cost time and add little.
@@ -40,6 +40,8 @@ def picture_of(path: Path, embed: PhotoEmbedder) -> Picture:
     suffix = path.suffix.lower()
     if suffix not in keys.PHOTO_SUFFIXES:
         raise GalleryError(f"{path.name}: {keys.UNREAD_PHOTO}")
+    if path.stat().st_size > MAX_PHOTO_BYTES:
+        raise GalleryError(f"{path.name}: a photo has {MAX_PHOTO_BYTES // 2**20} MB at most")
     body = path.read_bytes()
     try:
         found = embed(body)

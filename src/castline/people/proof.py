@@ -22,6 +22,7 @@ from urllib.parse import quote
 from markupsafe import escape
 
 from castline import keys
+from castline.errors import UnreadableObject
 from castline.people.changes import changes
 from castline.people.index import PREFIX, indexes
 from castline.records import Result
@@ -95,7 +96,7 @@ def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
             published.setdefault(media, []).append(owner.view)
         elif not owner.media and info.key.endswith(_TEXT):  # somebody else put it there
             proof.files += 1
-            if mentions.within((store.get(settings.output_bucket, info.key) or b"").decode("utf-8", "replace")):
+            if mentions.within(_read(settings.output_bucket, info.key, store, proof).decode("utf-8", "replace")):
                 proof.left.append(_trace(settings.output_bucket, info.key, "not written by Castline"))
         if mentions.within(media):
             in_keys[media] = None
@@ -120,7 +121,7 @@ def _gallery(name: str, mentions: Mentions, store: ObjectStore, settings: Settin
     for key, index in indexes(store, settings):
         proof.files += 1
         photos = index.entries if index else ()
-        unread = index is None and mentions.within((store.get(bucket, key) or b"").decode("utf-8", "replace"))
+        unread = index is None and mentions.within(_read(bucket, key, store, proof).decode("utf-8", "replace"))
         if unread or any(keys.gallery_name(photo) == name for photo in photos):
             proof.left.append(_trace(bucket, key, "embeddings"))
 
@@ -130,7 +131,7 @@ def _views(
 ) -> None:
     """The published files of one media."""
     bucket = settings.output_bucket
-    bodies = {view: store.get(bucket, keys.result_key(media, view)) or b"" for view in views}
+    bodies = {view: _read(bucket, keys.result_key(media, view), store, proof) for view in views}
     proof.files += len(bodies)
     result = read_result(media, store, settings)
     found = [
@@ -156,6 +157,15 @@ def _views(
             proof.alone.append(
                 _trace(bucket, where, "spoken, or part of a key, of another name, or of the page itself")
             )
+
+
+def _read(bucket: str, key: str, store: ObjectStore, proof: Proof) -> bytes:
+    """What is there to be searched. Of what is too large to be read nobody can say that it has no name in it."""
+    try:
+        return store.get(bucket, key) or b""
+    except UnreadableObject as error:
+        proof.left.append(_trace(bucket, key, error.message))
+        return b""
 
 
 def _rendered(result: Result, bodies: dict[str, bytes]) -> dict[str, bytes]:

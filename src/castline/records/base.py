@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticSerializationError
 
-from castline.errors import CastlineError
+from castline.errors import CastlineError, UnreadableObject
+from castline.records.reading import read_record
 
 SCHEMA_VERSION = 2
 
-Box = tuple[float, float, float, float]
-Point = tuple[float, float]
+# Thirty years. Sums, products and roundings of what is within never leave a float or 64 bits.
+Seconds = Annotated[float, Field(ge=-1e9, le=1e9)]
+Milliseconds = Annotated[int, Field(ge=-(10**12), le=10**12)]
+Number = Annotated[float, Field(ge=-1e12, le=1e12)]
+Count = Annotated[int, Field(ge=0, le=10**15)]
+# Of messages, which quote what somebody else said: lone surrogates are replaced, so that they can always be written.
+Message = Annotated[str, BeforeValidator(lambda text: str(text).encode(errors="replace").decode())]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Box = tuple[Fraction, Fraction, Fraction, Fraction]
+Point = tuple[Fraction, Fraction]
 Sampling = Literal["auto", "interval", "keyframes"]
 Status = Literal["complete", "partial", "failed"]
 #: How far a face's looks can be trusted (``faces/grade.py``).
@@ -39,17 +49,32 @@ NoticeCode = Literal[
 
 
 class Record(BaseModel):
-    """Base of all records: immutable, and strict about names."""
+    """Base of all records: immutable, strict about names, and finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def to_json(self) -> bytes:
-        """Compact UTF-8 JSON with fields in declaration order: equal records give equal bytes."""
-        return self.model_dump_json().encode()
+        """Compact UTF-8 JSON with fields in declaration order: equal records give equal bytes.
+
+        Raises:
+            UnreadableObject: with a lone surrogate in it, it could not be read again.
+        """
+        try:
+            return self.model_dump_json().encode()
+        except PydanticSerializationError as error:
+            raise UnreadableObject(f"{type(self).__name__} cannot be written: {error}") from error
 
     @classmethod
-    def from_json(cls, data: bytes | str) -> Self:
-        return cls.model_validate_json(data)
+    def from_json(cls, data: bytes | str, name: str = "") -> Self:
+        """The record again.
+
+        Args:
+            name: what the error calls it.
+
+        Raises:
+            UnreadableObject: as ``read_record``.
+        """
+        return read_record(cls, data, name)
 
 
 class Notice(Record):
@@ -61,9 +86,9 @@ class Notice(Record):
     """
 
     code: NoticeCode
-    message: str
-    start_s: float | None = None
-    end_s: float | None = None
+    message: Message
+    start_s: Seconds | None = None
+    end_s: Seconds | None = None
     about: str = ""
 
     def __str__(self) -> str:
@@ -74,8 +99,8 @@ class Failure(Record):
     """Why something ended without its result."""
 
     code: str
-    message: str
-    detail: str = ""
+    message: Message
+    detail: Message = ""
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:

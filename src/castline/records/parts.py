@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from castline.records.base import Box, Failure, Grade, Notice, Point, Record
+from castline.records.base import Box, Count, Failure, Grade, Milliseconds, Notice, Number, Point, Record, Seconds
 from castline.records.units import Usage
 
 
@@ -17,11 +17,23 @@ class Embedding(Record):
     """A face embedding. ``data``: base64 of little-endian float32, unit L2 norm."""
 
     model: str
-    data: str
+    data: str = Field(max_length=64 * 1024)
+
+    @field_validator("data")
+    @classmethod
+    def _is_vector(cls, data: str) -> str:
+        if not np.isfinite(np.frombuffer(base64.b64decode(data, validate=True), dtype="<f4")).all():
+            raise ValueError("an embedding is finite")
+        return data
 
     @classmethod
     def of(cls, model: str, vector: NDArray[np.float32]) -> Self:
         return cls(model=model, data=base64.b64encode(vector.astype("<f4").tobytes()).decode())
+
+    @property
+    def space(self) -> tuple[str, int]:
+        """Embeddings of one space can be compared: those of one model and one length."""
+        return self.model, len(self.data)
 
     def vector(self) -> NDArray[np.float32]:
         """Shape (d,), float32."""
@@ -44,12 +56,18 @@ class Face(Record):
 
     box: Box
     landmarks: tuple[Point, Point, Point, Point, Point]
-    score: float
-    size_px: float
-    sharpness: float
-    quality: float
+    score: Number
+    size_px: Number
+    sharpness: Number
+    quality: Number
     embedding: Embedding
     crop: str | None = None
+
+    @field_validator("crop")
+    @classmethod
+    def _is_base64(cls, crop: str | None) -> str | None:
+        base64.b64decode(crop or "", validate=True)
+        return crop
 
 
 class FrameFaces(Record):
@@ -60,18 +78,18 @@ class FrameFaces(Record):
             (``assembly/cuts.py``); None says nothing.
     """
 
-    time_ms: int
+    time_ms: Milliseconds
     faces: tuple[Face, ...]
-    look: str | None = None
+    look: str | None = Field(None, pattern=r"^[A-Za-z0-9+/]{192}$")
 
 
 class Word(Record):
     """Times in seconds; relative to the chunk inside a part, to the media in a result."""
 
-    start_s: float
-    end_s: float
+    start_s: Seconds
+    end_s: Seconds
     text: str
-    probability: float | None = None
+    probability: Number | None = None
 
 
 class Segment(Record):
@@ -85,13 +103,13 @@ class Segment(Record):
         language: where it was found out.
     """
 
-    start_s: float
-    end_s: float
+    start_s: Seconds
+    end_s: Seconds
     text: str
     words: tuple[Word, ...] = ()
-    avg_logprob: float | None = None
-    no_speech_prob: float | None = None
-    compression_ratio: float | None = None
+    avg_logprob: Number | None = None
+    no_speech_prob: Number | None = None
+    compression_ratio: Number | None = None
     suspect: bool = False
     language: str | None = None
 
@@ -106,8 +124,8 @@ class SpokenLanguage(Record):
     """
 
     code: str
-    probability: float
-    seconds: float
+    probability: Number
+    seconds: Seconds
 
 
 class FramesPart(Record):
@@ -117,6 +135,18 @@ class FramesPart(Record):
     embedder: str
     frames: tuple[FrameFaces, ...]
     usage: Usage
+
+    @model_validator(mode="after")
+    def _one_space(self) -> Self:
+        spaces = {face.embedding.space for frame in self.frames for face in frame.faces}
+        if len(spaces) > 1 or any(model != self.embedder for model, _ in spaces):
+            raise ValueError("embeddings of one part are of its embedder and of one length")
+        return self
+
+    @property
+    def space(self) -> tuple[str, int] | None:
+        """What its embeddings can be compared with; None without faces."""
+        return next((face.embedding.space for frame in self.frames for face in frame.faces), None)
 
 
 class AudioPart(Record):
@@ -146,7 +176,7 @@ class ErrorPart(Record):
 
     unit: str
     error: Failure
-    attempt: int = 1
+    attempt: Count = 1
 
 
 class PhotoEmbedding(Embedding):

@@ -5,35 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from castline.records.base import Box, Failure, Identity, Notice, Record, Status
+from castline.records.base import Box, Count, Failure, Identity, Notice, Number, Record, Seconds, Status
 from castline.records.parts import Segment, SpokenLanguage
 from castline.records.source import Options, Probe, Source
 
 
 class Range(Record):
-    start_s: float
-    end_s: float
+    start_s: Seconds
+    end_s: Seconds
 
 
 class Candidate(Record):
     name: str
-    similarity: float
+    similarity: Number
 
 
 class Sighting(Record):
     """A face of a track at one sampled time."""
 
-    time_s: float
+    time_s: Seconds
     box: Box
-    score: float
+    score: Number
 
 
 class Track(Record):
     """One uninterrupted appearance of one face."""
 
     id: str
-    start_s: float
-    end_s: float
+    start_s: Seconds
+    end_s: Seconds
     sightings: tuple[Sighting, ...]
 
 
@@ -51,9 +51,9 @@ class Person(Record):
     id: str
     name: str
     identity: Identity
-    confidence: float
+    confidence: Number
     candidates: tuple[Candidate, ...] = ()
-    on_screen_s: float
+    on_screen_s: Seconds
     ranges: tuple[Range, ...]
     tracks: tuple[Track, ...]
     image: str | None = None
@@ -78,8 +78,8 @@ class Cue(Record):
         visible: the one known person on screen while it is spoken; a hint, not a claim of who speaks.
     """
 
-    start_s: float
-    end_s: float
+    start_s: Seconds
+    end_s: Seconds
     lines: tuple[str, ...]
     visible: str | None = None
 
@@ -116,8 +116,8 @@ class TimelineEntry(Record):
         label: the person's name, or the words.
     """
 
-    start_s: float
-    end_s: float
+    start_s: Seconds
+    end_s: Seconds
     kind: Literal["person", "speech"]
     ref: str
     label: str
@@ -131,8 +131,8 @@ class UnitFailure(Record):
     """
 
     unit: str
-    start_s: float
-    end_s: float
+    start_s: Seconds
+    end_s: Seconds
     error: Failure
 
 
@@ -142,20 +142,20 @@ class StageTiming(Record):
     """
 
     stage: str
-    invocations: int
-    seconds: float
-    steps: dict[str, float]
+    invocations: Count
+    seconds: Seconds
+    steps: dict[str, Seconds]
 
 
 class CostItem(Record):
     what: str
-    quantity: float
+    quantity: Number
     unit: str
-    usd: float
+    usd: Number
 
 
 class Cost(Record):
-    usd: float
+    usd: Number
     items: tuple[CostItem, ...]
     prices_as_of: str
 
@@ -181,7 +181,7 @@ class Result(Record):
     options: Options
     sampling: Literal["interval", "keyframes"] | None
     probe: Probe | None
-    duration_s: float | None
+    duration_s: Seconds | None
     engines: dict[str, str]
     gallery: str | None
     people: tuple[Person, ...]

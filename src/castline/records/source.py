@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from castline.records.base import Record, Sampling
+from castline.records.base import Count, Number, Record, Sampling, Seconds
+
+MAX_FRAMES_PER_UNIT = 1000
 
 
 class SpeechOptions(Record):
@@ -24,7 +26,7 @@ class SpeechOptions(Record):
     language: str | None = Field(None, min_length=2, max_length=35)
     task: Literal["transcribe", "translate"] = "transcribe"
     prompt: str | None = Field(None, max_length=1000)
-    hotwords: tuple[str, ...] = Field((), max_length=100)
+    hotwords: tuple[Annotated[str, Field(max_length=200)], ...] = Field((), max_length=100)
     beam: int = Field(5, ge=1, le=20)
 
 
@@ -40,9 +42,9 @@ class Options(SpeechOptions):
     """
 
     sampling: Sampling = "auto"
-    interval_s: float = Field(1.0, gt=0)
+    interval_s: float = Field(1.0, ge=0.0001, le=3600)
     long_side: int = Field(960, ge=64, le=4096)
-    frames_per_unit: int = Field(30, ge=1, le=1000)
+    frames_per_unit: int = Field(30, ge=1, le=MAX_FRAMES_PER_UNIT)
     chunk_s: float = Field(60.0, ge=10, le=600)
     audio_track: int | None = Field(None, ge=1, le=100)
     detector: str = "auto"
@@ -63,7 +65,7 @@ class Source(Record):
     key: str
     etag: str
     version: str | None
-    size: int
+    size: Count
     sidecar: str | None = None
 
     @property
@@ -84,9 +86,9 @@ class VideoStream(Record):
 
     index: int = 0
     codec: str
-    width: int
-    height: int
-    fps: float | None = None
+    width: Count
+    height: Count
+    fps: Number | None = None
     rotation: int = 0
     transfer: str | None = None
 
@@ -104,8 +106,8 @@ class AudioStream(Record):
 
     index: int = 0
     codec: str
-    sample_rate: int
-    channels: int
+    sample_rate: Count
+    channels: Count
     layout: str = ""
 
 
@@ -122,7 +124,7 @@ class Stream(Record):
         note: why it was taken, or passed over, where that was not plain.
     """
 
-    index: int
+    index: Count
     kind: Literal["video", "audio", "subtitle", "data", "attachment"]
     codec: str
     language: str | None = None
@@ -137,15 +139,16 @@ class Probe(Record):
     """What the container says of itself, and which of its streams are taken.
 
     Attributes:
-        duration_s: length, seconds; None where the container does not say, or only guesses from its size or its clock.
+        duration_s: length, seconds, at most 1e9; None where the container does not say, or only guesses from its size
+            or its clock.
         start_s: the file's own clock at the result's zero, seconds.
         joined: that clock goes back: recordings were joined end to end.
         video, audio: the streams that are taken; None without one that can be decoded.
     """
 
     container: str
-    duration_s: float | None
-    start_s: float = 0.0
+    duration_s: Seconds | None
+    start_s: Seconds = 0.0
     joined: bool = False
     video: VideoStream | None
     audio: AudioStream | None
@@ -157,6 +160,11 @@ class Probe(Record):
         kept = tuple(stream for stream in self.streams if stream.kind == kind)
         return self.model_copy(update={other: None, "streams": kept})
 
+    @field_validator("duration_s", "start_s", mode="before")
+    @classmethod
+    def _bounded(cls, value: float | None) -> float | None:
+        return max(-1e9, min(value, 1e9)) if isinstance(value, float) else value
+
 
 class ObjectInfo(Record):
     """What S3 says of an object without its body.
@@ -166,7 +174,7 @@ class ObjectInfo(Record):
     """
 
     key: str
-    size: int
+    size: Count
     etag: str
     version: str | None = None
     last_modified: datetime | None = None

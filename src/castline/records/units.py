@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from castline.records.base import SCHEMA_VERSION, Failure, Notice, Record
+from castline.records.base import SCHEMA_VERSION, Count, Failure, Milliseconds, Notice, Number, Record, Seconds
 from castline.records.source import Options, Probe, Source
 
 
@@ -19,8 +19,8 @@ class Frame(Record):
             equals ``time_ms`` when none was.
     """
 
-    time_ms: int
-    until_ms: int
+    time_ms: Milliseconds
+    until_ms: Milliseconds
 
     @property
     def name(self) -> str:
@@ -29,7 +29,7 @@ class Frame(Record):
 
 class _Unit(Record):
     kind: str
-    index: int
+    index: Count
 
     @property
     def name(self) -> str:
@@ -39,7 +39,7 @@ class _Unit(Record):
 
 class FramesUnit(_Unit):
     kind: Literal["frames"] = "frames"
-    frames: tuple[Frame, ...]
+    frames: tuple[Frame, ...] = Field(min_length=1)
 
 
 class AudioUnit(_Unit):
@@ -50,10 +50,10 @@ class AudioUnit(_Unit):
     """
 
     kind: Literal["audio"] = "audio"
-    start_s: float
-    end_s: float
+    start_s: Seconds
+    end_s: Seconds
     hard_cut: bool = False
-    level_db: float | None = None
+    level_db: Number | None = None
 
 
 Unit = Annotated[FramesUnit | AudioUnit, Field(discriminator="kind")]
@@ -68,9 +68,9 @@ class Usage(Record):
     """
 
     stage: str
-    seconds: float
-    memory_mb: int
-    steps: dict[str, float] = Field(default_factory=dict)
+    seconds: Seconds
+    memory_mb: Count
+    steps: dict[str, Seconds] = Field(default_factory=dict)
 
 
 class Manifest(Record):
@@ -85,13 +85,13 @@ class Manifest(Record):
     source: Source
     options: Options
     probe: Probe | None
-    duration_s: float | None = None
+    duration_s: Seconds | None = None
     sampling: Literal["interval", "keyframes"] | None = None
-    sample_times_ms: tuple[int, ...] = ()
+    sample_times_ms: tuple[Milliseconds, ...] = ()
     units: tuple[Unit, ...]
     warnings: tuple[Notice, ...] = ()
     error: Failure | None = None
-    attempt: int = 1
+    attempt: Count = 1
     usage: Usage
 
     @property

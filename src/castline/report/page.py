@@ -21,7 +21,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from castline.cues import pieces
-from castline.keys import AUDIO_SUFFIXES
+from castline.display import visible
+from castline.keys import AUDIO_SUFFIXES, disk_name
 from castline.records import Person, Result
 from castline.report.text import clock, file_size, initials, length_of, money, seconds, similarity
 from castline.report.writers import WRITERS
@@ -61,7 +62,7 @@ def render_report(
             of the media's name beside the page. When none can be played the page asks for the file.
     """
     if media_sources is None:
-        media_sources = ("./" + quote(PurePosixPath(result.media).name, safe=""),)
+        media_sources = ("./" + quote(disk_name(PurePosixPath(result.media).name), safe=""),)
     style, script = _assets()
     template = _environment().get_template("report.html.j2")
     return template.render(
@@ -73,12 +74,18 @@ def render_report(
     )
 
 
+def _shown(value: Any) -> Any:
+    """Names, keys and words may turn the reading direction of what follows them; on the page they do not."""
+    return visible(value, lines=True) if type(value) is str else value
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -175,11 +182,13 @@ def _data(result: Result, media_sources: Sequence[str]) -> dict[str, Any]:
     return {
         "kind": _kind(result),
         "duration": round(_duration(result), 3),
-        "aspect": video.width / video.height if (video := result.probe and result.probe.video) else None,
+        "aspect": video.width / video.height
+        if (video := result.probe and result.probe.video) and video.height
+        else None,
         "sources": list(media_sources),
         "people": [
             {
-                "label": _label(person),
+                "label": visible(_label(person)),
                 "look": look,
                 "ranges": _spans([(r.start_s, r.end_s) for r in person.ranges]),
                 "tracks": [

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 import pysubs2
 
 from castline.cues import clean
+from castline.display import cell
 from castline.records import Cue, Result, SpokenSegment
 
 
@@ -92,7 +93,7 @@ class WriteVtt:
             if name:
                 numbers = [number for number, _ in group]
                 span = f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
-                lines.append(f"{span}: {name.replace('-->', '--›')}")
+                lines.append(f"{span}: {clean(name).replace('-->', '--›')}")
         return "\n".join([*lines, "", ""]) if len(lines) > 1 else ""
 
 
@@ -110,7 +111,8 @@ class WriteTsv:
 
     The first three columns are those of Whisper's own ``tsv``. The last has the hint of who is on screen, or
     nothing. A field with a double quote in it is quoted as in CSV, which is how spreadsheets and data
-    libraries read it; what is suspected to be a hallucination is left out.
+    libraries read it; a field that a spreadsheet would run (``=1+1``, ``- no``) begins with an apostrophe; what is
+    suspected to be a hallucination is left out.
     """
 
     extension: ClassVar[str] = "tsv"
@@ -121,7 +123,7 @@ class WriteTsv:
         table.writerow(("start", "end", "text", "visible"))
         for segment in _said(result):
             start, end = (round(time * 1000) for time in (segment.start_s, max(segment.start_s, segment.end_s)))
-            table.writerow((start, end, clean(segment.text), clean(segment.visible or "")))
+            table.writerow((start, end, cell(clean(segment.text)), cell(clean(segment.visible or ""))))
         return file.getvalue().encode()
 
 
@@ -184,8 +186,8 @@ class WriteTtml:
         if self._is_right_to_left("".join(cue.lines)):
             paragraph.set("tts:direction", "rtl")
         if cue.visible:
-            paragraph.set("hint:visible", cue.visible)
-        paragraph.text, *later = cue.lines
+            paragraph.set("hint:visible", clean(cue.visible))
+        paragraph.text, *later = map(clean, cue.lines)
         for line in later:
             ElementTree.SubElement(paragraph, "br").tail = line
 
@@ -211,7 +213,7 @@ class _Escape(Protocol):
 def _subtitles(entries: Sequence[Cue], format_: str, escape: _Escape) -> bytes:
     file = pysubs2.SSAFile()
     for cue in entries:
-        text = "\\N".join(escape(line) for line in cue.lines)
+        text = "\\N".join(escape(clean(line)) for line in cue.lines)
         file.append(pysubs2.SSAEvent(start=cue.start_ms, end=cue.end_ms, text=text))
     # The library would otherwise look for style tags in our text; there are none to convert.
     return file.to_string(format_, keep_ssa_tags=True).encode()

@@ -18,7 +18,7 @@ from aws_lambda_powertools import Logger
 from castline import keys, metrics
 from castline.engines import Detector, Embedder, Speech, Transcriber, check_request
 from castline.errors import CastlineError, GalleryError, NoSpeechEngine, UnitError
-from castline.events import Event, objects_created
+from castline.events import Event, ObjectCreated, objects_created
 from castline.media.chunks import SAMPLE_RATE
 from castline.models.from_s3 import copy_models
 from castline.records import (
@@ -31,11 +31,14 @@ from castline.records import (
     PhotoEmbedding,
     SpeechOptions,
 )
+from castline.records.reading import MAX_BYTES
+from castline.records.source import MAX_FRAMES_PER_UNIT
 from castline.settings import Settings
 from castline.stages import classic
-from castline.stages.common import Stopwatch
+from castline.stages.common import Stopwatch, each
 from castline.stages.complete import complete_run
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 logger = Logger(service="face-recognition")
 
@@ -112,14 +115,15 @@ def analyse_event(
     parts: list[str] = []
     assembled: list[str] = []
     if settings.profile == "classic":
-        answers = [classic.recognise(item, store, settings, engines) for item in objects_created(event)]
+        answers = each(objects_created(event), lambda item: classic.recognise(item, store, settings, engines))
         return {"answers": [key for key in answers if key]}
-    for item in objects_created(event):
+
+    def analyse(item: ObjectCreated) -> None:
         unit = keys.parse_unit(item.key)
         run = unit[:2] if unit else keys.parse_manifest(item.key)
         if item.bucket != settings.stage1_bucket or run is None:
             logger.info("not ours, ignored", key=item.key, bucket=item.bucket)
-            continue
+            return
         media, run_id = run
         logger.append_keys(media=media, run=run_id)
         if unit and analyse_unit(unit, store, settings, engines):
@@ -133,6 +137,8 @@ def analyse_event(
             remake=lambda damaged: analyse_unit(damaged, store, settings, engines),
         ):
             assembled.append(media)
+
+    each(objects_created(event), analyse)
     return {"parts": parts, "assembled": assembled}
 
 
@@ -149,17 +155,18 @@ def analyse_unit(unit: keys.UnitId, store: ObjectStore, settings: Settings, engi
         return False
     stage = "faces" if unit.kind == "frames" else "speech"
     watch = Stopwatch(stage, settings)
-    with watch.step("download"):
-        body = store.get(settings.stage1_bucket, unit.stage1_key)
-    if body is None:
-        logger.info("unit is gone, ignored", unit=unit.name)
-        return False
     try:
+        with watch.step("download"):
+            body = store.get(settings.stage1_bucket, unit.stage1_key)
+        if body is None:
+            logger.info("unit is gone, ignored", unit=unit.name)
+            return False
         part: FramesPart | AudioPart = (
             _faces(unit, body, engines, watch)
             if unit.kind == "frames"
             else _speech(unit, body, engines, watch, _options(unit, store, settings))
         )
+        written = part.to_json()
     except CastlineError as error:
         if error.retryable:
             raise
@@ -171,7 +178,7 @@ def analyse_unit(unit: keys.UnitId, store: ObjectStore, settings: Settings, engi
         return store.put(settings.output_bucket, unit.error_key, failed.to_json())
     _measure(part)
     # The first writer wins: a repeated event must not change bytes somebody may already have read.
-    return store.put(settings.output_bucket, unit.part_key, part.to_json(), if_absent=True)
+    return store.put(settings.output_bucket, unit.part_key, written, if_absent=True)
 
 
 def _measure(part: FramesPart | AudioPart) -> None:
@@ -189,6 +196,7 @@ def _faces(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch)
     with watch.step("decode"):
         try:
             with zipfile.ZipFile(io.BytesIO(body)) as archive:
+                _check_archive(archive)
                 frames = [(int(name.removesuffix(".jpg")), archive.read(name)) for name in sorted(archive.namelist())]
         except _BROKEN_ZIP as error:
             raise UnitError(f"the batch of frames cannot be read: {error}") from error
@@ -200,11 +208,23 @@ def _faces(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch)
     )
 
 
+def _check_archive(archive: zipfile.ZipFile) -> None:
+    """Before anything is unpacked.
+
+    Raises:
+        UnitError: more frames or bytes than a batch has.
+    """
+    entries = archive.infolist()
+    size = sum(entry.file_size for entry in entries)
+    if len(entries) > MAX_FRAMES_PER_UNIT or size > MAX_BYTES:
+        raise UnitError(f"the batch of frames has {len(entries)} entries of {size / 1e6:.0f} MB, more than a batch has")
+
+
 def _options(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> Options:
-    body = store.get(settings.stage1_bucket, keys.options_key(unit.media, unit.run))
-    if body is None:
+    options = read_object(Options, store, settings.stage1_bucket, keys.options_key(unit.media, unit.run))
+    if options is None:
         raise UnitError("what the run was asked for is gone")
-    return Options.from_json(body)
+    return options
 
 
 def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch, options: SpeechOptions) -> AudioPart:
@@ -255,9 +275,8 @@ def embed_photo(body: bytes, engines: EngineSet) -> PhotoEmbedding:
         image = decode_jpeg(body)
     except UnitError as error:
         heic = body[4:8] == b"ftyp" and body[8:12] in _HEIC
-        raise GalleryError(
-            "a HEIC photo, which is not read; save it as JPEG" if heic else "not a picture we can read"
-        ) from error
+        why = error.message.replace("a frame cannot be decoded", "not a picture we can read")
+        raise GalleryError("a HEIC photo, which is not read; save it as JPEG" if heic else why) from error
     (frame,) = analyse_frames([(0, image)], engines.detector, engines.embedder, max_image_side=MAX_SIDE)
     face = dominant(frame.faces)
     if face is None:

@@ -1,25 +1,50 @@
-"""What several stages need: the upload on disk, and a stopwatch for usage records."""
+"""What several stages need: one item after another, the upload on disk, and a stopwatch for usage records."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from aws_lambda_powertools import Logger
-from pydantic import ValidationError
 
 from castline import keys
-from castline.errors import DiskFull, MediaTooLarge, NotMedia
+from castline.errors import DiskFull, EventError, MediaTooLarge, NotMedia, UnreadableObject
 from castline.records import Result, Source, Usage
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 logger = Logger(child=True)
 
 _CLOSING_S = 45.0  # for the last uploads and the manifest
 _LEAST_S = 10.0
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def each(items: Iterable[T], do: Callable[[T], R]) -> list[R]:
+    """Do all items of an event: one that cannot be done keeps nobody else's from being done.
+
+    Raises:
+        Exception: what the first bad item raised, after the last item. The platform invokes again.
+    """
+    answers: list[R] = []
+    problem: Exception | None = None
+    try:
+        for item in items:
+            try:
+                answers.append(do(item))
+            except Exception as error:
+                problem = problem or error
+    except EventError as error:  # there is something between the items that is none
+        problem = problem or error
+    if problem:
+        raise problem
+    return answers
 
 
 def download(source: Source, path: Path, store: ObjectStore, settings: Settings) -> bool:
@@ -41,14 +66,11 @@ def download(source: Source, path: Path, store: ObjectStore, settings: Settings)
 
 
 def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:
-    """The newest published result of a media; None also for one that another version of Castline wrote."""
-    body = store.get(settings.output_bucket, keys.result_key(media))
-    if body is None:
-        return None
+    """The newest published result of a media; None also for one that cannot be read, as of another version."""
     try:
-        return Result.from_json(body)
-    except ValidationError:
-        logger.warning("a result of another version was left aside", media=media)
+        return read_object(Result, store, settings.output_bucket, keys.result_key(media))
+    except UnreadableObject as error:
+        logger.warning("a result was left aside", media=media, reason=error.message)
         return None
 
 

@@ -13,26 +13,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from aws_lambda_powertools import Logger
-from pydantic import TypeAdapter, ValidationError
 
 from castline import keys, metrics
 from castline.assembly import Assembly, assemble, main_embedder
-from castline.errors import StorageError
+from castline.errors import OUT_OF_RETRIES, StorageError, UnreadableObject
 from castline.gallery import PhotoEmbedder, fingerprint_now, load_gallery
-from castline.records import AudioPart, ErrorPart, FramesPart, Manifest, Part, Result
+from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Manifest, Result
 from castline.settings import Settings
 from castline.stages.common import read_result
 from castline.stages.publish import publish
 from castline.stages.removal import discard_run
 from castline.stages.request import read_source
-from castline.stages.sets import read_manifest, written_parts
+from castline.stages.sets import read_manifest, read_part, written_parts
 from castline.storage.base import ObjectStore
 
 logger = Logger(child=True)
 
 _READS = 8  # at once
 _TRIES = 20  # somebody else published in between each time
-_PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
 _RANK = ("failed", "partial", "complete")
 
 Remake = Callable[[keys.UnitId], object]
@@ -43,7 +41,7 @@ Remake = Callable[[keys.UnitId], object]
 class Assembler:
     """Attributes:
     embed_photo: how to embed gallery photos that have no embedding yet; None where no model is.
-    remake: what to do about a part that cannot be read; None leaves it to `reconcile`.
+    remake: what to do about a part that cannot be read; with None the run ends without it, and `reconcile` makes it.
     """
 
     store: ObjectStore
@@ -58,6 +56,7 @@ class Assembler:
             Whether the run has ended, be it that it was replaced or deleted meanwhile.
 
         Raises:
+            UnreadableObject: its manifest cannot be read.
             StorageError: somebody else published again and again.
         """
         for _ in range(_TRIES):
@@ -121,32 +120,39 @@ class Assembler:
     def _assemble(
         self, manifest: Manifest, names: set[str], done: dict[str, keys.UnitId], failed: dict[str, keys.UnitId]
     ) -> Assembly | None:
-        """None if a part could not be read; it is removed, and made again."""
+        """None if a part could not be read, was removed, and is made again."""
         store, settings = self.store, self.settings
         parts: dict[str, FramesPart | AudioPart] = {}
         errors: dict[str, ErrorPart] = {}
-        damaged = []
         wanted = [unit for name, unit in (done | failed).items() if name in names]
-        bodies = _read_all([unit.part_key if unit.name in done else unit.error_key for unit in wanted], store, settings)
-        for unit, body in zip(wanted, bodies, strict=True):
-            try:
-                if unit.name in done:
-                    parts[unit.name] = _PART.validate_json(body or b"")
-                else:
-                    errors[unit.name] = ErrorPart.from_json(body or b"")
-            except ValidationError as error:
-                logger.error("a part cannot be read; it is made again", unit=unit.name, detail=str(error)[:2000])
-                damaged.append(unit)
+        with ThreadPoolExecutor(_READS) as pool:  # two hours of video have hundreds of parts
+            found = list(pool.map(self._read, wanted, [unit.name in failed for unit in wanted]))
+        damaged = [unit for unit, part in zip(wanted, found, strict=True) if isinstance(part, UnreadableObject)]
         for unit in damaged:
             store.delete(settings.output_bucket, [unit.part_key if unit.name in done else unit.error_key])
             if self.remake:
                 self.remake(unit)
-        if damaged:
+        if damaged and self.remake:
             return None
+        for unit, part in zip(wanted, found, strict=True):
+            if isinstance(part, UnreadableObject):
+                failure = Failure(code=OUT_OF_RETRIES, message=f"gave up: {part.message}")
+                errors[unit.name] = ErrorPart(unit=unit.name, error=failure)
+            elif isinstance(part, ErrorPart):
+                errors[unit.name] = part
+            else:
+                parts[unit.name] = part
         with_faces = [part for part in parts.values() if isinstance(part, FramesPart)]
         model = main_embedder(with_faces) if any(frame.faces for part in with_faces for frame in part.frames) else None
         loaded = load_gallery(store, settings.gallery_bucket, model, self.embed_photo) if model else None
         return assemble(manifest, parts, errors, loaded.gallery if loaded else None, loaded.warnings if loaded else ())
+
+    def _read(self, unit: keys.UnitId, failed: bool) -> FramesPart | AudioPart | ErrorPart | UnreadableObject:
+        try:
+            return read_part(unit, self.store, self.settings, failed=failed)
+        except UnreadableObject as error:
+            logger.error("a part cannot be read; it is made again", unit=unit.name, reason=error.message)
+            return error
 
 
 def complete_run(
@@ -159,12 +165,6 @@ def complete_run(
 ) -> bool:
     """`Assembler.complete`, for whoever has one run only."""
     return Assembler(store, settings, embed_photo, remake).complete(media, run)
-
-
-def _read_all(wanted: list[str], store: ObjectStore, settings: Settings) -> list[bytes | None]:
-    """Bodies of objects of the output bucket, several at a time: two hours of video have hundreds of parts."""
-    with ThreadPoolExecutor(_READS) as pool:
-        return list(pool.map(lambda key: store.get(settings.output_bucket, key), wanted))
 
 
 def _keep_manifest(manifest: Manifest, store: ObjectStore, settings: Settings) -> bool:

@@ -7,14 +7,15 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from castline import keys, metrics
-from castline.errors import OUT_OF_RETRIES
-from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed, objects_created
-from castline.records import ErrorPart, Failure, Manifest, Usage
+from castline.errors import OUT_OF_RETRIES, UnreadableObject
+from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed
+from castline.records import ErrorPart, Failure, Source
 from castline.settings import Settings
 from castline.stages import classic
+from castline.stages.common import each
 from castline.stages.complete import complete_run
-from castline.stages.request import read_request, source_of
-from castline.stages.sets import parse_manifest, read_error, split_again
+from castline.stages.request import read_request, read_source, source_of
+from castline.stages.sets import failed_manifest, read_error, split_again, split_manifest
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="failure-recorder")
@@ -24,34 +25,53 @@ def failure_event(event: Event, store: ObjectStore, settings: Settings) -> dict[
     """Record every failed invocation of an event, and assemble the runs that this completes.
 
     This function holds no model, so gallery photos that were never embedded are left out with a
-    warning; enrolling or re-assembling later mends that.
+    warning; enrolling or re-assembling later mends that. A run whose manifest cannot be read ends failed.
 
     Returns:
         ``{"recorded": [media]}``; keys of answers in the classic profile.
+
+    Raises:
+        EventError: there is something in the event that is no failed invocation; the others are recorded.
     """
-    recorded = []
-    for failed in invocations_failed(event):
-        for item in objects_created(failed.event):
-            if settings.profile == "classic":
-                logger.error("out of retries", key=item.key, function=failed.function, reason=failed.reason)
-                if answer := classic.give_up(item, store, settings):
-                    recorded.append(answer)
-                continue
-            run = _record(failed, item, store, settings)
-            if run:
-                logger.append_keys(media=run[0], run=run[1])
-                complete_run(*run, store, settings)
-                recorded.append(run[0])
-    return {"recorded": recorded}
+
+    def record(failed: InvocationFailed) -> list[str]:
+        answers = each(failed.objects(), lambda item: _give_up(failed, item, store, settings))
+        if not answers:  # it stays in the dead-letter queue, for a person
+            logger.error("an event nobody understands failed", function=failed.function, reason=failed.reason)
+        return [answer for answer in answers if answer]
+
+    return {"recorded": [answer for answers in each(invocations_failed(event), record) for answer in answers]}
 
 
-def _record(
-    failed: InvocationFailed, item: ObjectCreated, store: ObjectStore, settings: Settings
-) -> tuple[str, str] | None:
-    failure = Failure(code=OUT_OF_RETRIES, message=f"gave up after repeated failures: {failed.reason}")
+def _give_up(failed: InvocationFailed, item: ObjectCreated, store: ObjectStore, settings: Settings) -> str | None:
+    """The media that ended, or the key of the answer in the classic profile; None where nobody waits for one."""
     logger.error("out of retries", key=item.key, function=failed.function, reason=failed.reason)
+    if settings.profile == "classic":
+        return classic.give_up(item, store, settings)
+    failure = Failure(code=OUT_OF_RETRIES, message=f"gave up after repeated failures: {failed.reason}")
+    run = _record(item, failure, store, settings)
+    if run is None:
+        return None
+    logger.append_keys(media=run[0], run=run[1])
+    try:
+        complete_run(*run, store, settings)
+    except UnreadableObject as error:
+        logger.error("a run ends failed", reason=error.message)
+        source = read_source(settings.input_bucket, run[0], store)
+        if source is None or read_request(source, store, settings).run != run[1]:  # nobody waits for it any more
+            return None
+        failure = Failure(code=OUT_OF_RETRIES, message=f"gave up: {error.message}")
+        complete_run(*_record_media(source, failure, store, settings), store, settings)
+    return run[0]
+
+
+def _record(item: ObjectCreated, failure: Failure, store: ObjectStore, settings: Settings) -> tuple[str, str] | None:
+    """The (media, run) that this may have completed."""
     if item.bucket == settings.input_bucket:
-        return _record_split(item, failure, store, settings)
+        source = source_of(item, store, settings)
+        if source is None or not keys.has_room(source.key):  # the key says it all
+            return None
+        return _record_media(source, failure, store, settings)
     unit = keys.parse_unit(item.key)
     if item.bucket != settings.stage1_bucket or unit is None:
         return keys.parse_manifest(item.key)
@@ -62,29 +82,16 @@ def _record(
     return unit.media, unit.run
 
 
-def _record_split(
-    item: ObjectCreated, failure: Failure, store: ObjectStore, settings: Settings
-) -> tuple[str, str] | None:
-    source = source_of(item, store, settings)
-    if source is None:
-        return None
+def _record_media(source: Source, failure: Failure, store: ObjectStore, settings: Settings) -> tuple[str, str]:
+    """Write a failed manifest, unless there is one that can be read."""
     request = read_request(source, store, settings)
-    manifest_key = keys.manifest_key(source.key, request.run)
-    before = store.get(settings.stage1_bucket, manifest_key)
-    done = parse_manifest(before, source.key) if before is not None else None
+    key = keys.manifest_key(source.key, request.run)
+    there = store.head(settings.stage1_bucket, key) is not None
+    done = split_manifest(key, store, settings)
     if done and not split_again(done, store, settings):
         return source.key, request.run
-    manifest = Manifest(
-        run=request.run,
-        source=source,
-        options=request.options,
-        probe=None,
-        units=(),
-        error=failure,
-        attempt=done.attempt + 1 if done else 1,
-        usage=Usage(stage="split", seconds=0.0, memory_mb=settings.memory_mb),
-    )
-    if done and done.error:  # what the attempt before could decode is worth more than nothing
-        manifest = done.model_copy(update={"attempt": manifest.attempt})
-    store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=before is None)
+    manifest = failed_manifest(request, failure, settings)
+    if done:  # what the attempt before could decode is worth more than nothing
+        manifest = (done if done.error else manifest).model_copy(update={"attempt": done.attempt + 1})
+    store.put(settings.stage1_bucket, key, manifest.to_json(), if_absent=not there)
     return source.key, request.run

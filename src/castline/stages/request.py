@@ -7,7 +7,6 @@ run's identity, so a changed sidecar is a new run.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,9 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from castline import keys
-from castline.errors import CastlineError, OptionsError
+from castline.errors import CastlineError, OptionsError, UnreadableObject
 from castline.events import ObjectCreated
 from castline.records import SCHEMA_VERSION, Options, Source
+from castline.records.reading import read_json
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
@@ -26,7 +26,7 @@ from castline.storage.base import ObjectStore
 PER_MEDIA = tuple(
     "language task prompt hotwords word_times beam chunk_s audio_track sampling interval_s long_side".split()
 )
-_MAX_BYTES = 64 * 1024
+MAX_SIDECAR_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ def read_source(bucket: str, media: str, store: ObjectStore) -> Source | None:
     info = store.head(bucket, media)
     if info is None:
         return None
-    sidecar = store.head(bucket, keys.sidecar_key(media))
+    # The longest keys leave no room for one.
+    sidecar = store.head(bucket, keys.sidecar_key(media)) if keys.is_storable(keys.sidecar_key(media)) else None
     return Source(
         bucket=bucket,
         key=media,
@@ -83,6 +84,11 @@ def uploaded_media(store: ObjectStore, settings: Settings) -> Iterator[Source]:
             yield source
 
 
+def uploads_left_out(store: ObjectStore, settings: Settings) -> list[str]:
+    """Keys of the input bucket that nobody processes, although somebody may believe so."""
+    return [listed.key for listed in store.find(settings.input_bucket) if keys.is_left_out(listed.key)]
+
+
 def read_request(source: Source, store: ObjectStore, settings: Settings) -> Request:
     """The options of an upload: the deployment's, and its sidecar's over them."""
     defaults = settings.options()
@@ -90,11 +96,10 @@ def read_request(source: Source, store: ObjectStore, settings: Settings) -> Requ
         return Request(source, defaults)
     key = keys.sidecar_key(source.key)
     try:
-        info = store.head(source.bucket, key)
-        if info and info.size > _MAX_BYTES:
-            raise OptionsError(f"{key} has {info.size} bytes; a sidecar has {_MAX_BYTES} at most")
-        body = store.get(source.bucket, key)
+        body = store.get(source.bucket, key, max_bytes=MAX_SIDECAR_BYTES)
         return Request(source, override(defaults, body, key) if body is not None else defaults)
+    except UnreadableObject as error:
+        return Request(source, defaults, OptionsError(error.message))
     except OptionsError as error:
         return Request(source, defaults, error)
 
@@ -109,9 +114,9 @@ def override(defaults: Options, body: bytes, name: str) -> Options:
         OptionsError: not a JSON object, or a key or value that there is not.
     """
     try:
-        asked = json.loads(body)
-    except ValueError as error:  # of bytes that are no text, too
-        raise OptionsError(f"{name} is not JSON: {error}") from error
+        asked = read_json(body, name, max_bytes=MAX_SIDECAR_BYTES)
+    except UnreadableObject as error:
+        raise OptionsError(error.message) from error
     if not isinstance(asked, dict):
         raise OptionsError(f"{name} is not a JSON object of options")
     unknown = [key for key in asked if key not in PER_MEDIA]
@@ -122,9 +127,14 @@ def override(defaults: Options, body: bytes, name: str) -> Options:
     except ValidationError as error:
         first: Any = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
-        raise OptionsError(
-            f"{name}: {where}: {first['msg'][0].lower()}{first['msg'][1:]}", detail=str(error)
-        ) from error
+        why = f"{first['msg'][0].lower()}{first['msg'][1:]}{_range(str(first['loc'][0]))}"
+        raise OptionsError(f"{name}: {where}: {why}", detail=str(error)) from error
+
+
+def _range(key: str) -> str:
+    """`` (0.01 to 3600)`` for a number with two bounds."""
+    bounds = Options.model_json_schema()["properties"][key]
+    return f" ({bounds['minimum']} to {bounds['maximum']})" if {"minimum", "maximum"} <= bounds.keys() else ""
 
 
 def _unknown(key: str) -> str:

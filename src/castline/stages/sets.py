@@ -6,41 +6,89 @@ from collections.abc import Iterator
 from itertools import chain
 
 from aws_lambda_powertools import Logger
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
 from castline import keys
-from castline.errors import may_pass
-from castline.records import ErrorPart, Manifest, Result, Source
+from castline.errors import KeyLayoutError, ModelError, UnreadableObject, may_pass
+from castline.faces.thresholds import thresholds_for
+from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Manifest, Part, Result, Source, Usage
 from castline.settings import Settings
 from castline.stages.common import read_result
-from castline.stages.request import read_request
+from castline.stages.request import Request, read_request
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 logger = Logger(child=True)
 
 #: How often a media is split, or a unit given up, before it is left at that.
 MOST_ATTEMPTS = 3
+_PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
 
 
 def read_manifest(media: str, run: str, store: ObjectStore, settings: Settings) -> Manifest | None:
-    """The manifest of a run; None where there is none that can be read.
+    """The manifest of a run; None while it is being split.
 
     The copy beside the parts outlives stage 1, so that names can be bound anew after its objects expired.
+
+    Raises:
+        UnreadableObject: it is there, and cannot be read.
     """
+    key = keys.manifest_key(media, run)
+    problem: UnreadableObject | None = None
     for bucket in (settings.stage1_bucket, settings.output_bucket):
-        body = store.get(bucket, keys.manifest_key(media, run))
-        if body is not None and (manifest := parse_manifest(body, media)):
-            return manifest
+        try:
+            if manifest := read_object(Manifest, store, bucket, key):
+                return manifest
+        except UnreadableObject as error:
+            problem = problem or error
+    if problem:
+        raise problem
     return None
 
 
-def parse_manifest(body: bytes, media: str) -> Manifest | None:
-    """None for one that was cut off, or that another version of Castline wrote."""
+def split_manifest(key: str, store: ObjectStore, settings: Settings) -> Manifest | None:
+    """A manifest of stage 1; None also for one that was cut off, or that another version of Castline wrote."""
     try:
-        return Manifest.from_json(body)
-    except ValidationError as error:
-        logger.error("a manifest cannot be read", media=media, detail=str(error)[:2000])
+        return read_object(Manifest, store, settings.stage1_bucket, key)
+    except UnreadableObject as error:
+        logger.error("a manifest cannot be read", reason=error.message)
         return None
+
+
+def failed_manifest(request: Request, failure: Failure, settings: Settings) -> Manifest:
+    """What stands for a media that could not be split."""
+    return Manifest(
+        run=request.run,
+        source=request.source,
+        options=request.options,
+        probe=None,
+        units=(),
+        error=failure,
+        usage=Usage(stage="split", seconds=0.0, memory_mb=settings.memory_mb),
+    )
+
+
+def read_part(
+    unit: keys.UnitId, store: ObjectStore, settings: Settings, *, failed: bool = False
+) -> FramesPart | AudioPart | ErrorPart:
+    """What became of a unit.
+
+    Args:
+        failed: whether it has an error part only.
+
+    Raises:
+        UnreadableObject: it is gone, cannot be read, or is another unit's or of a model that we know nothing of.
+    """
+    key, bucket = unit.error_key if failed else unit.part_key, settings.output_bucket
+    part = read_object(ErrorPart, store, bucket, key) if failed else read_object(_PART, store, bucket, key)
+    if part is None or part.unit != unit.name or (not isinstance(part, ErrorPart) and part.kind != unit.kind):
+        raise UnreadableObject(f"{key} is gone, or another unit's")
+    if isinstance(part, FramesPart):
+        try:
+            thresholds_for(part.embedder)
+        except ModelError as error:
+            raise UnreadableObject(f"{key} cannot be read: {error.message}") from error
+    return part
 
 
 def written_parts(
@@ -57,11 +105,10 @@ def written_parts(
 
 
 def read_error(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> ErrorPart | None:
-    """Why a unit was given up."""
-    body = store.get(settings.output_bucket, unit.error_key)
+    """Why a unit was given up; None also where that cannot be read."""
     try:
-        return ErrorPart.from_json(body) if body else None
-    except ValidationError:
+        return read_object(ErrorPart, store, settings.output_bucket, unit.error_key)
+    except UnreadableObject:
         return None
 
 
@@ -117,12 +164,19 @@ def _manifests(source: Source, expected: str, store: ObjectStore, settings: Sett
     others = (item.key for item in store.find(settings.stage1_bucket, f"{source.key}/") if item.key != likely)
     for key in chain([likely], others):
         parsed = keys.parse_manifest(key)
-        body = store.get(settings.stage1_bucket, key) if parsed and parsed[0] == source.key else None
-        if body is not None and (manifest := parse_manifest(body, source.key)):
+        if parsed and parsed[0] == source.key and (manifest := split_manifest(key, store, settings)):
             yield manifest
 
 
 def finished(source: Source, store: ObjectStore, settings: Settings) -> Result | None:
-    """The published result of the current upload of a media."""
+    """The published result of the current upload of a media.
+
+    S3 takes none beside a key that is too long. Such a media has failed, and the key itself says so.
+    """
+    if not keys.has_room(source.key):
+        from castline.assembly import assemble  # the splitter's function is without
+
+        failure = Failure(code=KeyLayoutError.code, message="the key is so long that S3 takes no result beside it")
+        return assemble(failed_manifest(Request(source, settings.options()), failure, settings), {}, {}, None).result
     result = read_result(source.key, store, settings)
     return result if result and result.source.identity == source.identity else None

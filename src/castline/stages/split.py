@@ -19,10 +19,10 @@ from castline.records import Failure, Manifest, Probe
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import Announce, announcer
-from castline.stages.common import Stopwatch, download, read_result, time_to_decode
+from castline.stages.common import Stopwatch, download, each, read_result, time_to_decode
 from castline.stages.removal import discard_run
 from castline.stages.request import Request, read_request, source_of
-from castline.stages.sets import parse_manifest, split_again
+from castline.stages.sets import split_again, split_manifest
 from castline.stages.steps import run_step
 from castline.storage.base import ObjectStore
 
@@ -46,14 +46,17 @@ def split_event(
     """
     if "step" in event:
         return run_step(event, store, settings)
-    announce = announce or announcer(settings)
+    tell = announce or announcer(settings)
+
+    def representative_frame(item: ObjectCreated) -> str | None:
+        if key := classic.split_media(item, store, settings):
+            tell(key)
+        return key
+
     if settings.profile == "classic":
-        frames = [key for item in objects_created(event) if (key := classic.split_media(item, store, settings))]
-        for key in frames:
-            announce(key)
-        return {"frames": frames}
-    runs = [run for item in objects_created(event) if (run := split_media(item, store, settings, announce))]
-    return {"runs": runs}
+        return {"frames": [key for key in each(objects_created(event), representative_frame) if key]}
+    runs = each(objects_created(event), lambda item: split_media(item, store, settings, tell))
+    return {"runs": [run for run in runs if run]}
 
 
 def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, announce: Announce) -> str | None:
@@ -74,13 +77,14 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     run = request.run
     logger.append_keys(media=media, run=run)
     manifest_key = keys.manifest_key(media, run)
-    if len(manifest_key.encode()) > keys.MAX_KEY_BYTES:
-        logger.error("the key is so long that S3 takes no result beside it, ignored")
+    if not keys.has_room(media):
+        logger.error("the key is so long that S3 takes no result beside it; status says so")
+        metrics.record("Failures")
         return None
-    before = store.get(settings.stage1_bucket, manifest_key)
-    done = parse_manifest(before, media) if before is not None else None
-    if done and before and not split_again(done, store, settings):
-        if _publish_again(before, media, run, manifest_key, store, settings):
+    there = store.head(settings.stage1_bucket, manifest_key) is not None
+    done = split_manifest(manifest_key, store, settings)
+    if done and not split_again(done, store, settings):
+        if _publish_again(done.to_json(), media, run, manifest_key, store, settings):
             announce(manifest_key)
         return None
     watch = Stopwatch("split", settings)
@@ -123,7 +127,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
         attempt=done.attempt + 1 if done else 1,
         usage=watch.usage(),
     )
-    store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=before is None)
+    store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=not there)
     if store.head(source.bucket, media) is None:
         logger.info("deleted while it was being split; removed")
         discard_run(media, run, store, settings)

@@ -6,10 +6,11 @@ the run is ``prefix`` + one of ``units``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from castline import keys
-from castline.errors import CastlineError
+from castline.errors import EventError
 from castline.events import Event, ObjectCreated, objects_created
 from castline.records import Manifest, Source
 from castline.settings import Settings
@@ -18,6 +19,7 @@ from castline.stages.announce import nobody
 from castline.stages.common import read_result
 from castline.stages.request import read_request, read_source, source_of
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 
 def identify(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def identify(event: Event, store: ObjectStore, settings: Settings) -> dict[str, 
     """
     for item in objects_created(event):
         source = source_of(item, store, settings)
-        if source:
+        if source and keys.has_room(source.key):
             return {"execution": _name(source, store, settings), "bucket": source.bucket, "media": source.key}
     return {"execution": None, "bucket": "", "media": ""}
 
@@ -71,17 +73,18 @@ def split(bucket: str, media: str, store: ObjectStore, settings: Settings) -> di
     if source is None:
         return answer
     run = read_request(source, store, settings).run
-    body = store.get(settings.stage1_bucket, keys.manifest_key(media, run))
+    manifest = read_object(Manifest, store, settings.stage1_bucket, keys.manifest_key(media, run))
     prefix = f"{media}/{run}/"
-    units = Manifest.from_json(body).units if body else ()
+    units = manifest.units if manifest else ()
     names = [keys.UnitId(media, run, unit.kind, unit.index).stage1_key.removeprefix(prefix) for unit in units]
     return {**answer, "prefix": prefix, "units": names}
 
 
 def run_step(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
     """``{"step": "identify", "event": …}`` or ``{"step": "split", "bucket": …, "media": …}``."""
-    if event["step"] == "identify":
-        return identify(event["event"], store, settings)
-    if event["step"] == "split":
-        return split(event["bucket"], event["media"], store, settings)
-    raise CastlineError(f"there is no step {event['step']!r}")
+    match event:
+        case {"step": "identify", "event": Mapping() as inner}:
+            return identify(inner, store, settings)
+        case {"step": "split", "bucket": str(bucket), "media": str(media)}:
+            return split(bucket, media, store, settings)
+    raise EventError(f"there is no step {str(event.get('step'))[:60]!r}, or it lacks something")

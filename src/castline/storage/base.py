@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from castline.records import ObjectInfo, Source
+from castline.records.reading import MAX_BYTES
 from castline.storage.multipart import Progress
 
 CONTENT_TYPES = {
@@ -46,8 +47,12 @@ class ObjectStore(Protocol):
         """Facts about an object; None when there is none."""
         ...
 
-    def get(self, bucket: str, key: str) -> bytes | None:
-        """An object's bytes; None when there is none."""
+    def get(self, bucket: str, key: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
+        """An object's bytes; None when there is none.
+
+        Raises:
+            UnreadableObject: it is larger than ``max_bytes``; nothing was read.
+        """
         ...
 
     def download(self, bucket: str, info: ObjectInfo | Source, path: Path) -> bool:

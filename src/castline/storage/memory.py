@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from castline.records import ObjectInfo, Source
+from castline.records.reading import MAX_BYTES, check_size
 from castline.storage.base import ObjectVersion
 from castline.storage.multipart import Progress
 
@@ -22,8 +23,10 @@ class MemoryStore:
         body = self.objects.get((bucket, key))
         return None if body is None else _info(key, body)
 
-    def get(self, bucket: str, key: str) -> bytes | None:
-        return self.objects.get((bucket, key))
+    def get(self, bucket: str, key: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
+        body = self.objects.get((bucket, key))
+        check_size(len(body or b""), key, max_bytes)
+        return body
 
     def download(self, bucket: str, info: ObjectInfo | Source, path: Path) -> bool:
         current = self.head(bucket, info.key)

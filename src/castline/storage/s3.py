@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from castline import keys
 from castline.errors import StorageError
 from castline.records import ObjectInfo, Source
+from castline.records.reading import MAX_BYTES, check_size
 from castline.storage.base import CONTENT_TYPES, ObjectVersion
 from castline.storage.multipart import LARGE, Progress, sha256_of, upload_large
 
@@ -48,10 +49,13 @@ class S3Store:
             sha256=found.get("Metadata", {}).get("sha256"),
         )
 
-    def get(self, bucket: str, key: str) -> bytes | None:
+    def get(self, bucket: str, key: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
         with _storage_errors(bucket, key):
             try:
-                body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+                found = self._s3.get_object(Bucket=bucket, Key=key)
+                with closing(found["Body"]) as stream:
+                    check_size(found.get("ContentLength", 0), key, max_bytes)
+                    body: bytes = stream.read()
             except ClientError as error:
                 if _code(error) in _GONE:
                     return None

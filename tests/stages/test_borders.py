@@ -1,0 +1,311 @@
+"""One bad object harms only itself: every other media, every loop and the failure recorder go on."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from castline import keys
+from castline.cli.render import print_result
+from castline.errors import EventError, StorageError, UnreadableObject
+from castline.events import object_created
+from castline.people import prove_forgotten
+from castline.progress import progress_of
+from castline.report import render_views
+from castline.stages import analyse_event, failure_event, pending, split_event
+from castline.stages.common import each
+from castline.stages.request import read_source, uploaded_media, uploads_left_out
+
+_SIDECARS = {
+    "60 kB of brackets": b"[" * 60_000,
+    "a lone surrogate": b'{"hotwords":["\\udfff"]}',
+    "infinite": b'{"interval_s": Infinity}',
+    "too large to be finite": b'{"interval_s": 1e999}',
+    "tiny": b'{"interval_s": 1e-9}',
+    "no text": b"\xff\xfe\xfd",
+    "huge": b"{" + b" " * 10_000_000 + b"}",
+}
+_GARBAGE = (b"", b"[" * 60_000, b'{"run": "\\udfff"}', b"null", b"\xff")
+
+
+def _split(world: Any, *media: str) -> None:
+    for key in media:
+        split_event(object_created(world.settings.input_bucket, key), world.store, world.settings)
+
+
+@pytest.mark.parametrize("body", _SIDECARS.values(), ids=_SIDECARS)
+def test_a_hostile_sidecar_is_the_result_of_its_media_alone(body: bytes, world, odd_media: dict[str, Path]) -> None:
+    world.upload("bad.mp4")
+    world.upload("bad.mp4.json", body)
+    world.upload("good.mp4", odd_media["both.mp4"].read_bytes())
+    sent = [event for _, event in pending(world.store, world.settings)]
+    assert [event["Records"][0]["s3"]["object"]["key"] for event in sent] == ["bad.mp4", "good.mp4"]
+    _split(world, "bad.mp4", "good.mp4")
+    while todo := [event for _, event in pending(world.store, world.settings)]:
+        for event in todo:
+            world.analyse(keys_of(event))
+    assert (world.result("bad.mp4").status, world.result("bad.mp4").error.code) == ("failed", "options")
+    assert world.result("good.mp4").status == "complete"
+    states = [
+        progress_of(each, world.store, world.settings).state for each in uploaded_media(world.store, world.settings)
+    ]
+    assert states == ["failed", "complete"]
+
+
+def keys_of(event: dict[str, Any]) -> str:
+    return str(event["Records"][0]["s3"]["object"]["key"])
+
+
+@pytest.mark.parametrize("body", _SIDECARS.values(), ids=_SIDECARS)
+def test_the_recorder_needs_no_sidecar_that_can_be_read(body: bytes, world, failure_envelope) -> None:
+    world.upload("bad.mp4")
+    world.upload("bad.mp4.json", body)
+    event = failure_envelope(object_created(world.settings.input_bucket, "bad.mp4"), "video-splitting")
+    assert failure_event(event, world.store, world.settings) == {"recorded": ["bad.mp4"]}
+    assert world.result("bad.mp4").error.code == "retries_exhausted"
+
+
+@pytest.mark.parametrize("garbage", _GARBAGE, ids=range(len(_GARBAGE)))
+@pytest.mark.parametrize("what", ["options", "manifest", "index", "result"])
+def test_the_recorder_needs_nothing_that_can_be_broken(what: str, garbage: bytes, world, failure_envelope) -> None:
+    frames, audio = world.split()
+    world.analyse(audio)
+    bucket, key = {
+        "options": (world.settings.stage1_bucket, keys.options_key(frames.media, frames.run)),
+        "manifest": (world.settings.stage1_bucket, keys.manifest_key(frames.media, frames.run)),
+        "index": (world.settings.gallery_bucket, keys.gallery_index_key(world.engines.embedder.info.id)),
+        "result": (world.settings.output_bucket, keys.result_key(frames.media)),
+    }[what]
+    world.store.put(world.settings.gallery_bucket, "Ada/1.jpg", world.picture("red"))
+    world.store.put(bucket, key, garbage)
+    assert failure_event(failure_envelope(world.event(frames)), world.store, world.settings) == {
+        "recorded": ["talk.mp4"]
+    }
+    result = world.result()
+    assert result.status == ("failed" if what == "manifest" else "partial")
+    assert result.error.code == "retries_exhausted"
+
+
+@pytest.mark.parametrize("garbage", _GARBAGE, ids=range(len(_GARBAGE)))
+def test_a_broken_part_is_made_again_and_without_engines_it_is_one_more_unit_that_failed(
+    garbage: bytes, world, failure_envelope
+) -> None:
+    frames, audio = world.split()
+    world.store.put(world.settings.output_bucket, frames.part_key, garbage)
+    failure_event(failure_envelope(world.event(audio)), world.store, world.settings)
+    result = world.result()
+    assert result.status == "failed"
+    assert [(lost.unit, lost.error.code) for lost in result.failures] == [
+        ("frames-0000", "retries_exhausted"),
+        ("audio-0000", "retries_exhausted"),
+    ]
+    assert frames.part_key in result.failures[0].error.message
+    world.store.put(world.settings.output_bucket, frames.part_key, garbage)
+    world.analyse(audio)
+    assert (world.result().status, world.result().transcript.text) == ("complete", "hello")
+
+
+def test_a_part_of_another_unit_under_a_unit_s_key_is_broken(world) -> None:
+    first, second, audio = world.split(colours=("red", "green"))
+    world.analyse(first)
+    body = world.store.get(world.settings.output_bucket, first.part_key)
+    world.store.put(world.settings.output_bucket, second.part_key, body)
+    world.analyse(audio)
+    assert world.result().status == "complete"
+    assert world.store.get(world.settings.output_bucket, second.part_key) != body
+
+
+@pytest.mark.parametrize("garbage", _GARBAGE, ids=range(len(_GARBAGE)))
+def test_a_broken_manifest_is_split_again(garbage: bytes, world, odd_media: dict[str, Path]) -> None:
+    world.upload("talk.mp4", odd_media["both.mp4"].read_bytes())
+    key = keys.manifest_key("talk.mp4", world.run("talk.mp4"))
+    world.store.put(world.settings.stage1_bucket, key, garbage)
+    with pytest.raises(UnreadableObject):  # ends in the dead-letter queue, and then with the recorder
+        world.analyse(key)
+    ((function, event),) = pending(world.store, world.settings)
+    assert function == world.settings.splitter_function
+    split_event(event, world.store, world.settings)
+    for _, todo in list(pending(world.store, world.settings)):
+        world.analyse(keys_of(todo))
+    assert world.result().status == "complete"
+
+
+def test_a_result_that_cannot_be_read_is_told_and_made_again(world) -> None:
+    world.analyse(*world.split())
+    world.store.put(world.settings.output_bucket, "talk.mp4/result.json", b"[" * 60_000)
+    (source,) = uploaded_media(world.store, world.settings)
+    seen = progress_of(source, world.store, world.settings)
+    assert seen.finished, "nobody waits for it"
+    assert "talk.mp4/result.json cannot be read" in seen.problem
+    ((_, event),) = pending(world.store, world.settings)
+    world.analyse(keys_of(event))
+    assert world.result().status == "complete"
+
+
+@pytest.mark.parametrize("size", [994, 1010, 1019, 1024])
+def test_a_key_that_leaves_no_room_for_a_result_has_failed(size: int, world, failure_envelope) -> None:
+    key = "k" * (size - 4) + ".mp4"
+    world.upload(key)
+    world.upload("good.mp4")
+    _split(world, key)
+    (good, bad) = uploaded_media(world.store, world.settings)
+    seen = progress_of(bad, world.store, world.settings)
+    assert (seen.state, seen.finished) == ("failed", True)
+    assert seen.result
+    assert seen.result.error
+    assert seen.result.error.code == "key_layout"
+    assert "so long that S3 takes no result" in seen.result.error.message
+    assert [keys_of(event) for _, event in pending(world.store, world.settings)] == [good.key]
+    failed = failure_envelope(object_created(world.settings.input_bucket, key), "video-splitting")
+    assert failure_event(failed, world.store, world.settings) == {"recorded": []}
+    step = {"step": "identify", "event": object_created(world.settings.input_bucket, key)}
+    assert split_event(step, world.store, world.settings)["execution"] is None
+    assert all(keys.is_storable(key) for _, key in world.store.objects)
+
+
+def test_the_longest_key_with_room_has_its_failure_written_down(world) -> None:
+    key = "k" * 989 + ".mp4"
+    world.upload(key)
+    _split(world, key)
+    manifest = keys.manifest_key(key, world.run(key))
+    assert len(manifest) == keys.MAX_KEY_BYTES
+    world.analyse(manifest)
+    assert (world.result(key).status, world.result(key).error.code) == ("failed", "key_layout")
+
+
+def test_a_batch_of_events_goes_on_past_what_cannot_be_done(world) -> None:
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        world.upload(name)
+    download = world.store.download
+
+    def refuse(bucket: str, info: Any, path: Path) -> bool:
+        if info.key == "a.mp4":
+            raise StorageError("S3 is out of reach")
+        return download(bucket, info, path)
+
+    world.store.download = refuse
+    a, b = (object_created(world.settings.input_bucket, name) for name in ("a.mp4", "b.mp4"))
+    records = [{"eventSource": "aws:sqs", "body": json.dumps(body)} for body in (a, {"no": "event"}, b)]
+    with pytest.raises(StorageError):
+        split_event({"Records": records}, world.store, world.settings)
+    split = {parsed[0] for key in world.keys_in(world.settings.stage1_bucket) if (parsed := keys.parse_manifest(key))}
+    assert split == {"b.mp4"}
+
+
+@pytest.mark.parametrize("content", [{}, {"Records": [{"eventSource": "aws:sqs", "body": "{}"}]}])
+def test_no_stage_succeeds_with_nothing_understood(content: dict[str, Any], world) -> None:
+    for stage in (split_event, failure_event):
+        with pytest.raises(EventError):
+            stage(content, world.store, world.settings)
+    with pytest.raises(EventError):
+        analyse_event(content, world.store, world.settings, world.engines)
+
+
+def test_a_bad_item_is_raised_after_the_last() -> None:
+    done: list[int] = []
+
+    def do(item: int) -> int:
+        if item == 2:
+            raise ValueError(item)
+        done.append(item)
+        return item
+
+    with pytest.raises(ValueError, match="2"):
+        each([1, 2, 3], do)
+    assert done == [1, 3]
+    assert each([1, 3], do) == [1, 3]
+
+
+def test_uploads_that_nobody_takes_are_named(world) -> None:
+    for name in (
+        "a.mp4",
+        "a.mp4.json",
+        "b.xyz",
+        "notes.txt",
+        "photo.JPG",
+        "deep/c.rmvb",
+        "folder/",
+        ".DS_Store",
+        "README",
+    ):
+        world.upload(name)
+    assert uploads_left_out(world.store, world.settings) == ["README", "b.xyz", "deep/c.rmvb"]
+
+
+_odd = st.none() | st.integers(-(10**30), 10**30) | st.floats() | st.text(max_size=4) | st.just([]) | st.just({})
+
+
+def _mutated(data: st.DataObject, body: bytes) -> bytes:
+    """A JSON object in which one value is another one."""
+    value = at = json.loads(body)
+    while True:
+        key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+        inside = at[key]
+        if not isinstance(inside, dict | list) or not inside or data.draw(st.integers(0, 4)) == 0:
+            at[key] = data.draw(_odd)
+            return json.dumps(value).encode()
+        at = inside
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_mutated_part_leaves_a_result(world, data: st.DataObject) -> None:
+    world.store.objects.clear()
+    first, second, audio = world.split(colours=("red", "green"))
+    world.store.put(world.settings.gallery_bucket, "Ada/1.jpg", world.picture("red"))
+    world.analyse(first, second, audio)
+    before = world.result()
+    unit = data.draw(st.sampled_from([first, second, audio]))
+    part = world.store.get(world.settings.output_bucket, unit.part_key)
+    world.store.put(world.settings.output_bucket, unit.part_key, _mutated(data, part))
+    world.store.delete(world.settings.output_bucket, ["talk.mp4/result.json"])
+    world.analyse(keys.manifest_key(unit.media, unit.run))
+    result = world.result()
+    assert result is not None
+    assert result.status in ("complete", "partial")
+    assert before.run == result.run
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_mutated_manifest_is_a_typed_error_or_a_result_that_can_be_shown(world, data: st.DataObject) -> None:
+    world.store.objects.clear()
+    frames, audio = world.split()
+    world.analyse(frames, audio)
+    key = keys.manifest_key(frames.media, frames.run)
+    before = world.store.get(world.settings.stage1_bucket, key)
+    world.store.put(world.settings.stage1_bucket, key, _mutated(data, before))
+    world.store.delete(world.settings.output_bucket, [key, "talk.mp4/result.json"])
+    with contextlib.suppress(UnreadableObject):
+        world.analyse(key)
+    for source in uploaded_media(world.store, world.settings):
+        progress_of(source, world.store, world.settings)
+    list(pending(world.store, world.settings))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_mutated_result_is_shown_or_left_aside(world, data: st.DataObject) -> None:
+    world.store.objects.clear()
+    world.analyse(*world.split())
+    key = keys.result_key("talk.mp4")
+    spoilt = _mutated(data, world.store.get(world.settings.output_bucket, key))
+    world.store.put(world.settings.output_bucket, key, spoilt)
+    if result := world.result():
+        render_views(result)
+        print_result(Console(file=io.StringIO()), result)
+    prove_forgotten("Ada", world.store, world.settings)
+
+
+def test_a_source_beside_a_key_of_full_length_is_read(world) -> None:
+    key = "k" * 1020 + ".mp4"
+    world.upload(key)
+    assert read_source(world.settings.input_bucket, key, world.store).sidecar is None

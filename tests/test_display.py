@@ -1,0 +1,49 @@
+"""Text of others: what acts on a terminal, a spreadsheet or a page is seen instead."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from castline.cli.shown import escape
+from castline.cues import clean
+from castline.display import cell, is_plain, visible
+
+
+@pytest.mark.parametrize("char", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\x1b\x00\x7f\x9b\r\n")
+def test_what_acts_is_written_out(char: str) -> None:
+    assert visible(f"gpj{char}4pm.exe") == f"gpj‹U+{ord(char):04X}›4pm.exe"
+    assert not is_plain(char)
+
+
+def test_what_people_write_stays() -> None:
+    for text in ("Zoë 👨‍👩‍👧", "שלום\u200f!", "a\u00a0b", "日本語", "[bold]"):
+        assert visible(text) == text
+    assert visible("a\n\tb", lines=True) == "a\n\tb"
+
+
+@given(st.text(st.characters()))
+def test_a_line_on_the_terminal_is_one_line_that_says_what_was_given(text: str) -> None:
+    file = io.StringIO()
+    Console(file=file, width=10_000, force_terminal=True, highlight=False).print(f"[red]{escape(text)}[/]", end="")
+    shown = file.getvalue().removeprefix("\x1b[31m").removesuffix("\x1b[0m")
+    assert is_plain(shown)
+    assert shown == visible(text)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", "－1"])
+def test_a_formula_is_a_text(text: str) -> None:
+    assert cell(text) == f"'{text}"
+
+
+def test_other_cells_stay() -> None:
+    for text in ("", "a=1", " =1", "'=1", "1-2"):
+        assert cell(text) == text
+
+
+def test_words_and_names_do_not_turn_the_reading_direction() -> None:
+    assert clean("Ada\u202e ecalevoL\u2069") == "Ada ecalevoL"
