@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from castline.cli import main as commands
 from castline.cli import people as people_commands
 from castline.cli.connect import Connection
 from castline.keys import slug
+from castline.operations import rerun
 from castline.people import list_people, reassemble
 from castline.stages.analyse import Engines, embed_photo
 
@@ -74,6 +76,18 @@ def run(pipeline, strangers: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     finally:
         for name in list_people(pipeline.store, pipeline.settings):
             CliRunner().invoke(commands.app, ["people", "forget", name, "--yes"])
+        _run_again(pipeline)
+
+
+def _run_again(pipeline) -> None:
+    """Whoever was forgotten is not in the parts any more: the next test begins with new ones."""
+    for media, count in ((_DEMO, 2), (_CLIP, 1)):
+        if [identity for _, identity in _people(pipeline, media)] != ["unknown"] * count:
+            rerun(media, pipeline.stack.client("lambda"), pipeline.store, pipeline.settings)
+            deadline = time.monotonic() + 600
+            while len(_people(pipeline, media)) != count:
+                assert time.monotonic() < deadline, "the rerun gave no result"
+                time.sleep(0.1)
 
 
 def _people(pipeline, media: str) -> list[tuple[str, str]]:
@@ -100,7 +114,8 @@ def test_somebody_named_in_one_result_is_known_in_all(pipeline, run: Run) -> Non
     said = run("forget", _ADA, "--yes")
     assert f"forgotten: nobody is called {_ADA} any more" in said
     assert "left alone" not in said
-    assert _people(pipeline, _DEMO) == [("Person 1", "unknown"), ("Person 2", "unknown")]
+    assert _people(pipeline, _DEMO) == [("Person 1", "unknown")], "the face went with the name"
+    assert _people(pipeline, _CLIP) == []
     listed = [info.key for info in pipeline.store.find(pipeline.settings.output_bucket)]
     assert not any(slug(_ADA) in key for key in listed)
     assert not list_people(pipeline.store, pipeline.settings)

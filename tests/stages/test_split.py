@@ -320,3 +320,17 @@ def test_an_upload_deleted_while_it_is_split_leaves_nothing(
     monkeypatch.setattr(stage, "split", deleted_meanwhile)
     assert _split(world, "a.mp4") == {"runs": []}
     assert [key for _, key in world.store.objects if not key.startswith(".audit/")] == []
+
+
+def test_what_a_killed_splitter_left_of_a_deleted_upload_goes_with_its_next_event(
+    world, odd_media: dict[str, Path]
+) -> None:
+    world.upload("a.mp4", odd_media["both.mp4"].read_bytes())
+    _split(world, "a.mp4")
+    world.upload("a.mp4/people/b.mp4", odd_media["tiny.mp4"].read_bytes())
+    _split(world, "a.mp4/people/b.mp4")
+    world.store.delete(world.settings.input_bucket, ["a.mp4"])
+    assert _split(world, "a.mp4") == {"runs": []}
+    left = world.keys_in(world.settings.stage1_bucket)
+    assert left
+    assert all(key.startswith("a.mp4/people/b.mp4/") for key in left)

@@ -14,6 +14,7 @@ from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.common import each
 from castline.stages.complete import complete_run
+from castline.stages.removal import discard_units
 from castline.stages.request import read_request, read_source, source_of
 from castline.stages.sets import failed_manifest, read_error, split_again, split_manifest
 from castline.storage.base import ObjectStore
@@ -69,6 +70,8 @@ def _record(item: ObjectCreated, failure: Failure, store: ObjectStore, settings:
     """The (media, run) that this may have completed."""
     if item.bucket == settings.input_bucket:
         source = source_of(item, store, settings)
+        if source is None and (gone := keys.media_of(item.key)):
+            discard_units(gone, store, settings)
         if source is None or not keys.has_room(source.key):  # the key says it all
             return None
         return _record_media(source, failure, store, settings)

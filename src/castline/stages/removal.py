@@ -59,3 +59,16 @@ def discard_run(media: str, run: str, store: ObjectStore, settings: Settings) ->
         found = list(keys_of_run(bucket, media, run, store))
         manifest = keys.manifest_key(media, run)
         store.delete(bucket, sorted(found, key=lambda key: key == manifest))
+
+
+def discard_units(media: str, store: ObjectStore, settings: Settings) -> None:
+    """Remove from stage 1 what an upload that is gone has left there, but for the run whose result is shown.
+
+    Whoever was ended between writing and looking again has left something; the event that comes once more does this.
+    Parts that were made of it meanwhile are their writers' to remove (`complete`).
+    """
+    published = read_result(media, store, settings)
+    kept = published.run if published else ""
+    owners = ((info.key, owner_of(info.key)) for info in store.find(settings.stage1_bucket, f"{media}/"))
+    found = [key for key, owner in owners if owner.media == media and owner.run != kept]
+    store.delete(settings.stage1_bucket, sorted(found, key=lambda key: keys.parse_manifest(key) is not None))

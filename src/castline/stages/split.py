@@ -20,7 +20,7 @@ from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import Announce, announcer
 from castline.stages.common import Stopwatch, download, each, read_result, time_to_decode
-from castline.stages.removal import discard_run
+from castline.stages.removal import discard_units
 from castline.stages.request import Request, read_request, source_of
 from castline.stages.sets import split_again, split_manifest
 from castline.stages.steps import run_step
@@ -71,6 +71,8 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     source = source_of(item, store, settings)
     if source is None:
         logger.info("not ours, gone before it was read, or not there yet: ignored", key=item.key, bucket=item.bucket)
+        if item.bucket == settings.input_bucket and (gone := keys.media_of(item.key)):
+            discard_units(gone, store, settings)
         return None
     media = source.key
     request = read_request(source, store, settings)
@@ -130,7 +132,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     store.put(settings.stage1_bucket, manifest_key, manifest.to_json(), if_absent=not there)
     if store.head(source.bucket, media) is None:
         logger.info("deleted while it was being split; removed")
-        discard_run(media, run, store, settings)
+        discard_units(media, store, settings)
         return None
     announce(manifest_key)
     metrics.record("SplitSeconds", manifest.usage.seconds)
