@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -68,6 +69,13 @@ def ffmpeg() -> Callable[..., None]:
 _PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2")
 _TONE = ("-f", "lavfi", "-i", "sine=frequency=440:duration=2")
 _X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+
+
+@pytest.fixture(autouse=True)
+def audible_logs() -> Iterator[None]:
+    """A command of the test before may have silenced them for the whole process (``quiet_logs``)."""
+    logging.disable(logging.NOTSET)
+    yield
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from botocore.exceptions import ClientError
 
 from castline.cli import connect as cli
 from castline.errors import LocalStackError
+from castline.events import object_created
 from castline.gate.credentials import Credentials
 from castline.local import LocalStack
 from castline.local.access import aws_client, local_credentials
@@ -42,6 +43,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def stack(config: Settings) -> Iterator[LocalStack]:
     with LocalStack(config, slots=1, prewarm=True) as running:
         yield running
+
+
+_NOT_OURS = json.dumps(object_created("elsewhere", "notes.txt")).encode()
 
 
 def code_of(error: ClientError) -> str:
@@ -96,7 +100,7 @@ def test_code_comes_from_the_deploy_step_only(stack: LocalStack, config: Setting
 def test_the_host_takes_invocations_of_the_emulator_only(stack: LocalStack) -> None:
     assert stack.host is not None
     url = stack.host.url("video-splitting")
-    assert status(url, b'{"Records": []}') == 200
+    assert status(url, _NOT_OURS) == 200
     root, _, name = url.rpartition("/")
     for path in ("/", "/video-splitting", f"/guess/{name}"):
         assert status(f"http://127.0.0.1:{stack.host.port}{path}", b"{}") == 404
@@ -127,7 +131,7 @@ def test_the_aws_cli_needs_what_up_prints(stack: LocalStack, tmp_path: Path) -> 
     with urllib.request.urlopen(link, timeout=60) as answer:
         assert answer.read() == film.read_bytes()
     event, out = tmp_path / "event.json", tmp_path / "out.json"
-    event.write_text('{"Records": []}')
+    event.write_text(_NOT_OURS.decode())
     invoke = ("lambda", "invoke", "--function-name", "video-splitting", "--payload", f"fileb://{event}", str(out))
     assert '"StatusCode": 200' in aws(*invoke, **stack.environment).stdout
     wrong = aws("s3", "ls", **{**stack.environment, "AWS_SECRET_ACCESS_KEY": "test"})

@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from castline.errors import CastlineError, DiskFull, KeyLayoutError, ModelCorrupt, ModelNotFound
+from castline.events import object_created
 from castline.models.from_s3 import copy_models
 from castline.settings import Settings
 from castline.stages import analyse, analyse_event
 from castline.storage import MemoryStore
 
 FILES = {"mtcnn-pnet.onnx": b"p" * 1000, "faster-whisper-base.en/model.bin": b"w" * 5000}
+
+
+_NOT_OURS = object_created("elsewhere", "notes.txt")
 
 
 def sums(files: Mapping[str, bytes]) -> bytes:
@@ -128,15 +132,15 @@ def test_the_analyser_copies_before_its_first_event_and_not_again(
     monkeypatch.setattr(analyse, "_engines", {})
     empty = MemoryStore()
     with pytest.raises(ModelNotFound):
-        analyse_event({}, empty, config)
+        analyse_event(_NOT_OURS, empty, config)
     store = stored()
-    analyse_event({}, store, config)
+    analyse_event(_NOT_OURS, store, config)
     assert on_disk(config.models_dir) == FILES
-    analyse_event({}, empty, config)
+    analyse_event(_NOT_OURS, empty, config)
 
 
 def test_with_models_in_the_image_nothing_is_copied(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analyse, "_engines", {})
     for place in ("image", "efs"):
-        analyse_event({}, MemoryStore(), config.model_copy(update={"model_storage": place}))
+        analyse_event(_NOT_OURS, MemoryStore(), config.model_copy(update={"model_storage": place}))
     assert not config.models_dir.exists()

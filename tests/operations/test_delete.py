@@ -17,6 +17,7 @@ from castline.settings import Settings
 from castline.storage import S3Store
 
 MEDIA = "week 1/a+b.mp4"
+_BUCKETS = ("castline-input", "castline-stage-1", "castline-output", "castline-gallery")
 NEIGHBOUR = f"{MEDIA}/people/b.mp4"  # S3 has no folders
 
 
@@ -26,10 +27,16 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     with mock_aws():
         client = boto3.client("s3", region_name="us-east-1")
-        for bucket in ("castline-input", "castline-stage-1", "castline-output", "castline-gallery"):
+        for bucket in _BUCKETS:
             client.create_bucket(Bucket=bucket)
         client.put_bucket_versioning(Bucket="castline-input", VersioningConfiguration={"Status": "Enabled"})
         yield client
+        # Another module's mock may be open around this one, and then nothing is forgotten at its end.
+        for bucket in _BUCKETS:
+            listed = client.list_object_versions(Bucket=bucket)
+            for item in listed.get("Versions", []) + listed.get("DeleteMarkers", []):
+                client.delete_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])
+            client.delete_bucket(Bucket=bucket)
 
 
 def _everything_of(media: str) -> dict[str, list[str]]:
@@ -59,7 +66,7 @@ def _everything_of(media: str) -> dict[str, list[str]]:
 def _all(s3: Any) -> list[tuple[str, str]]:
     """(bucket, key) of every version and every marker."""
     found = []
-    for bucket in ("castline-input", "castline-stage-1", "castline-output", "castline-gallery"):
+    for bucket in _BUCKETS:
         listed = s3.list_object_versions(Bucket=bucket)
         found += [(bucket, item["Key"]) for item in listed.get("Versions", []) + listed.get("DeleteMarkers", [])]
     return found

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from castline.events import object_created
 from castline.gate.credentials import Credentials
 from castline.local import LocalStack
 from castline.local.access import aws_client
@@ -58,6 +59,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 
 
 Found = dict[str, list[str]]
+
+
+_NOT_OURS = json.dumps(object_created("elsewhere", "notes.txt")).encode()
 
 
 def contents(client: Callable[[str], Any]) -> Found:
@@ -153,6 +157,6 @@ def test_without_the_gate_the_same_page_creates_a_function(browser: Browser, els
 
 def assert_it_works(stack: LocalStack) -> None:
     """No event was stolen and no process was stopped: an invocation is answered."""
-    answer = stack.client("lambda").invoke(FunctionName="video-splitting", Payload=b'{"Records": []}')
+    answer = stack.client("lambda").invoke(FunctionName="video-splitting", Payload=_NOT_OURS)
     assert answer["StatusCode"] == 200
     assert "FunctionError" not in answer, answer["Payload"].read()
