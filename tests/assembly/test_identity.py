@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from castline.assembly.identity import Group, identify, score_names
+from castline.assembly.sightings import Enrolled
 
 
 def _content(groups: list[Group]) -> list[tuple[str, str | None, float, list[list[int]]]]:
@@ -97,7 +98,7 @@ def test_a_blurred_track_follows_the_clear_one_of_the_same_person(make) -> None:
     clear = make.track(make.look(0, 0.97, 1, p40=0.24), [0, 1])
     blurred = make.track(_blurred(make, 2), [5])
     assert float(clear.centroid @ blurred.centroid) >= make.limits.cluster
-    assert score_names(blurred, gallery, make.limits)[0].similarity < make.limits.known
+    assert score_names(blurred, Enrolled.of(gallery, make.limits))[0].similarity < make.limits.known
     (group,) = identify([blurred, clear], gallery, make.limits)
     assert (group.name, len(group.tracks)) == ("Ada", 2)
     (alone,) = identify([blurred], gallery, make.limits)
@@ -171,6 +172,6 @@ def test_order_of_input_is_nothing_and_the_rules_always_hold(make, plan, chance)
             if group.name is None:
                 assert float(one.centroid @ other.centroid) >= make.limits.ambiguous - 1e-9
         if group.name:
-            own = [score_names(track, gallery, make.limits)[0] for track in group.tracks]
+            own = [score_names(track, Enrolled.of(gallery, make.limits))[0] for track in group.tracks]
             assert {candidate.name for candidate in own} == {group.name}
             assert max(candidate.similarity for candidate in own) >= make.limits.known

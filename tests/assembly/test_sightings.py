@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from castline.assembly.identity import identify
-from castline.assembly.sightings import agreeing
+from castline.assembly.sightings import Enrolled, agreeing
 from castline.assembly.tracks import FaceTrack
 from castline.records import Grade
 
@@ -18,7 +18,7 @@ def _track(make, *looks, **fields) -> FaceTrack:
 def test_a_track_with_two_names_is_split(make) -> None:
     gallery = make.gallery(Ada=[make.look(0)], Bob=[make.look(1)])
     mixed = _track(make, make.look(0), make.look(0), make.look(1))
-    assert [part.samples for part in agreeing(mixed, gallery, make.limits)] == [[0, 1], [2]]
+    assert [part.samples for part in agreeing(mixed, Enrolled.of(gallery, make.limits))] == [[0, 1], [2]]
     assert [(group.name, group.identity) for group in identify([mixed], gallery, make.limits)] == [
         ("Ada", "known"),
         ("Bob", "known"),
@@ -59,7 +59,7 @@ def test_a_stranger_in_a_known_track_gets_no_name(make) -> None:
 def test_where_most_object_the_name_is_the_mistake(make) -> None:
     gallery = make.gallery(Ada=[make.look(0)])
     lucky = _track(make, make.look(0), make.look(5), make.look(5))
-    assert agreeing(lucky, gallery, make.limits) == [lucky]
+    assert agreeing(lucky, Enrolled.of(gallery, make.limits)) == [lucky]
     assert identify([lucky], gallery, make.limits)[0].name is None
 
 
@@ -67,7 +67,7 @@ def test_a_turned_face_of_the_same_person_does_not_object(make) -> None:
     gallery = make.gallery(Ada=[make.look(0)])
     turned = make.look(0, make.limits.ambiguous + 0.005, 1)
     track = _track(make, make.look(0), turned, make.look(0))
-    assert agreeing(track, gallery, make.limits) == [track]
+    assert agreeing(track, Enrolled.of(gallery, make.limits)) == [track]
 
 
 def test_poor_and_useless_faces_need_more_for_a_name(make) -> None:

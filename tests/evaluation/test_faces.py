@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from castline.assembly.identity import identify, identify_alone
+from castline.assembly.sightings import Enrolled
 from castline.assembly.tracks import FaceTrack
 from castline.errors import EvaluationError
 from castline.evaluation.faces import (
@@ -194,6 +195,6 @@ def test_a_photo_is_judged_as_a_track_of_one_face_is(asked: float, people: list[
     track = FaceTrack()
     track.add(0, 0, face)
     (group,) = identify([track], gallery, LIMITS)
-    identity, names = identify_alone(_look(asked), gallery, LIMITS)
+    identity, names = identify_alone(_look(asked), Enrolled.of(gallery, LIMITS))
     assert group.identity == identity
     assert group.name == (names[0].name if identity == "known" else None)

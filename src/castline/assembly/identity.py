@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castline.assembly import confidence
-from castline.assembly.sightings import MARGIN, agreeing, decide, lead, ranked, similarities
+from castline.assembly.sightings import MARGIN, Enrolled, agreeing, decide, lead, ranked
 from castline.assembly.tracks import FaceTrack, is_person, link
 from castline.faces.thresholds import NEVER, Thresholds
 from castline.records import Candidate, FrameFaces, Gallery, Grade, Identity
@@ -34,19 +34,18 @@ class Group:
     candidates: tuple[Candidate, ...]
 
 
-def score_names(track: FaceTrack, gallery: Gallery, limits: Thresholds) -> list[Candidate]:
-    """Names by similarity to a track, best first: what its telling faces say, weighted by quality."""
+def score_names(track: FaceTrack, known: Enrolled) -> list[Candidate]:
+    """The names most like a track, best first: what its telling faces say, weighted by quality."""
     positions = track.telling
-    if not gallery.faces or not positions:
+    if not known.names or not positions:
         return []
     faces = np.stack([track.vectors[at] for at in positions])
     weights = np.array([max(track.faces[at].quality, 0.01) for at in positions])
-    found = similarities(faces, gallery, limits)
-    return ranked({name: np.average(each, weights=weights) for name, each in found.items()})
+    return known.nearest(np.average(known.alike(faces), axis=0, weights=weights), _CANDIDATES)
 
 
 def identify_alone(
-    vector: NDArray[np.float32], gallery: Gallery, limits: Thresholds, grade: Grade = "clear"
+    vector: NDArray[np.float32], known: Enrolled, grade: Grade = "clear"
 ) -> tuple[Identity, list[Candidate]]:
     """What ``identify`` says of a face seen once, with nobody else on screen.
 
@@ -54,11 +53,12 @@ def identify_alone(
         vector: embedding of the gallery's model, unit norm, shape (d,), float32.
 
     Returns:
-        The outcome, and all names by similarity, best first; ``known`` means the first of them.
+        The outcome, and the names most like it, best first; ``known`` means the first of them.
     """
-    found = similarities(vector[np.newaxis].astype(np.float64), gallery, limits)
-    names = ranked({name: each[0] for name, each in found.items()})
-    return decide(names, limits.of(grade)), names
+    if not known.names:
+        return "unknown", []
+    names = known.nearest(known.alike(vector[np.newaxis].astype(np.float64))[0], _CANDIDATES)
+    return decide(names, known.limits.of(grade)), names
 
 
 def people_on(
@@ -76,13 +76,14 @@ def people_on(
 
 
 def identify(tracks: Sequence[FaceTrack], gallery: Gallery, limits: Thresholds) -> list[Group]:
-    """Groups of tracks, one per person, in order of first appearance; the order of ``tracks`` is nothing.
+    """Groups of tracks, one per person, in order of first appearance, whatever the order of ``tracks``.
 
     A track whose sightings disagree comes back in parts.
     """
-    tracks = [part for track in tracks for part in agreeing(track, gallery, limits)]
+    enrolled = Enrolled.of(gallery, limits)
+    tracks = [part for track in tracks for part in agreeing(track, enrolled)]
     tracks = sorted(tracks, key=lambda track: (track.times_ms[0], track.faces[0].box))
-    scored = [score_names(track, gallery, limits) for track in tracks]
+    scored = [score_names(track, enrolled) for track in tracks]
     identities = [decide(names, limits.of(track.grade)) for names, track in zip(scored, tracks, strict=True)]
     known: dict[str, list[int]] = {}
     likeliest_first = sorted(range(len(tracks)), key=lambda at: -_top(scored[at]))
@@ -202,7 +203,7 @@ def _surpluses(tracks: Sequence[FaceTrack], limits: Thresholds) -> NDArray[np.fl
 def _known_group(
     name: str, members: list[int], tracks: Sequence[FaceTrack], scored: list[list[Candidate]], limits: Thresholds
 ) -> Group:
-    best = max(next(item.similarity for item in scored[index] if item.name == name) for index in members)
+    best = max(_top(scored[index]) for index in members)  # the name is the top one of each
     mine = [tracks[index] for index in members]
     return Group(
         tracks=mine,

@@ -8,7 +8,8 @@ carry two names are of two people, however the track came to take them both.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from dataclasses import dataclass
+from typing import Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,28 +20,69 @@ from castline.records import Candidate, Gallery, Grade, Identity
 
 #: The best name must lead the second by this much cosine similarity.
 MARGIN = 0.02
+_DIGITS = 4  # of a candidate's similarity
+_ROUNDED = 10.0**-_DIGITS
+_BLOCK = 128  # faces
 
 
-def similarities(faces: NDArray[np.float64], gallery: Gallery, limits: Thresholds) -> dict[str, NDArray[np.float64]]:
-    """Of each face to each person: the highest over the person's photos, shape (n,) by name.
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A gallery in matrices: decoded and stacked once, for all the faces that are compared with it.
 
-    A poor photo counts for less, by as much as a poor face must be more alike; one that tells nothing, not at all.
-
-    Args:
-        faces: unit embeddings of the gallery's model, shape (n, d).
+    Attributes:
+        names: everybody who has a photo, p of them, sorted.
+        photos: unit embeddings, shape (m, d), float64; those of one person are neighbours, in the order of ``names``.
+        less: by how much a photo of its grade counts for less, shape (m,).
+        first: row of each person's first photo, shape (p,).
+        limits: of the gallery's model.
     """
-    if not gallery.faces:
-        return {}
-    photos = np.stack([known.embedding.vector() for known in gallery.faces]).astype(np.float64)
-    less = {grade: limits.of(grade).known - limits.known for grade in get_args(Grade)}
-    alike = faces @ photos.T - np.array([less[known.grade] for known in gallery.faces])
-    names = np.array([known.name for known in gallery.faces])
-    return {name: alike[:, names == name].max(axis=1) for name in sorted({known.name for known in gallery.faces})}
+
+    names: tuple[str, ...]
+    photos: NDArray[np.float64]
+    less: NDArray[np.float64]
+    first: NDArray[np.intp]
+    limits: Thresholds
+
+    @classmethod
+    def of(cls, gallery: Gallery, limits: Thresholds) -> Self:
+        """A gallery whose embeddings are all of one model and length.
+
+        A poor photo counts for less, by as much as a poor face must be more alike; one that tells nothing, not at all.
+        """
+        faces = sorted(gallery.faces, key=lambda face: face.name)
+        photos = np.array([face.embedding.vector() for face in faces], np.float64)
+        less = {grade: limits.of(grade).known - limits.known for grade in get_args(Grade)}
+        names, first = np.unique(np.array([face.name for face in faces], object), return_index=True)
+        return cls(tuple(names), photos, np.array([less[face.grade] for face in faces]), first, limits)
+
+    def alike(self, faces: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of each face to each person: the highest similarity over the person's photos, shape (n, p).
+
+        Args:
+            faces: unit embeddings, shape (n, d); somebody is enrolled.
+        """
+        # Block by block: with all photos at once, an hour of one face and thousands of people are gigabytes.
+        blocks = (faces[at : at + _BLOCK] for at in range(0, len(faces), _BLOCK))
+        return np.concatenate(
+            [np.maximum.reduceat(block @ self.photos.T - self.less, self.first, axis=1) for block in blocks]
+        )
+
+    def nearest(self, similarities: NDArray[np.float64], most: int = 3) -> list[Candidate]:
+        """Those most alike, best first.
+
+        Args:
+            similarities: by person, shape (p,).
+        """
+        likely = np.arange(len(self.names))
+        if most < len(self.names):
+            # Those that rounding makes equal with the last one are ordered by name.
+            likely = np.flatnonzero(similarities >= np.partition(similarities, -most)[-most] - _ROUNDED)
+        return ranked({self.names[at]: similarities[at] for at in likely})[:most]
 
 
 def ranked(names: Mapping[str, float]) -> list[Candidate]:
     """Names by similarity, best first."""
-    found = [Candidate(name=name, similarity=round(float(value), 4)) for name, value in names.items()]
+    found = [Candidate(name=name, similarity=round(float(value), _DIGITS)) for name, value in names.items()]
     return sorted(found, key=lambda candidate: (-candidate.similarity, candidate.name))
 
 
@@ -61,24 +103,21 @@ def decide(names: Sequence[Candidate], limits: Thresholds) -> Identity:
     return "ambiguous" if best >= limits.ambiguous else "unknown"
 
 
-def agreeing(track: FaceTrack, gallery: Gallery, limits: Thresholds) -> list[FaceTrack]:
+def agreeing(track: FaceTrack, known: Enrolled) -> list[FaceTrack]:
     """The track, or its parts where its sightings disagree about who it is; in order of time.
 
     Every sighting is in exactly one part. Nothing is split where no sighting has a name, or where most
     object to it: then the name is the mistake, and the whole track is judged.
     """
-    if len(track.faces) < 2 or not gallery.faces:
+    if len(track.faces) < 2 or not known.names:
         return [track]
-    alike = similarities(np.stack(track.vectors), gallery, limits)
-    names = [ranked({name: values[at] for name, values in alike.items()}) for at in range(len(track.faces))]
-    said = [
-        found[0].name if decide(found, limits.of(grade)) == "known" else None
-        for found, grade in zip(names, track.grades, strict=True)
-    ]
+    alike = known.alike(np.stack(track.vectors))
+    said = [_name_of(row, known, grade) for row, grade in zip(alike, track.grades, strict=True)]
     anchors = {name: [at for at, own in enumerate(said) if own == name] for name in said if name}
     if not anchors:
         return [track]
-    belongs = _nearest(track, said, anchors, alike, limits)
+    photos = {name: alike[:, known.names.index(name)] for name in anchors}
+    belongs = _nearest(track, said, anchors, photos, known.limits)
     objecting = belongs.count(None)
     if len(anchors) == 1 and (not objecting or objecting >= len(said) - objecting):
         return [track]
@@ -92,6 +131,14 @@ def agreeing(track: FaceTrack, gallery: Gallery, limits: Thresholds) -> list[Fac
     return sorted([*parts, *map(track.part, runs)], key=lambda part: part.times_ms[0])
 
 
+def _name_of(similarities: NDArray[np.float64], known: Enrolled, grade: Grade) -> str | None:
+    limits = known.limits.of(grade)
+    if similarities.max() < limits.known - _ROUNDED:
+        return None
+    names = known.nearest(similarities, 2)
+    return names[0].name if decide(names, limits) == "known" else None
+
+
 def _nearest(
     track: FaceTrack,
     said: Sequence[str | None],
@@ -103,7 +150,7 @@ def _nearest(
 
     Args:
         anchors: positions of the sightings that have a name by themselves.
-        photos: similarities of all sightings to the photos of each name.
+        photos: similarities of all sightings to the photos of each of these names.
     """
     belongs = list(said)
     nameless = [at for at, own in enumerate(said) if own is None]

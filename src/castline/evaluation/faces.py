@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castline.assembly.identity import identify_alone
+from castline.assembly.sightings import Enrolled
 from castline.errors import EvaluationError
 from castline.faces.thresholds import Thresholds
 from castline.records import Gallery, Grade, Record
@@ -239,12 +240,13 @@ def _operating_point(name: str, threshold: float, same: Scores, different: Score
 
 def identification(gallery: Gallery, probes: Sequence[Probe], limits: Thresholds) -> Identification:
     """Ask the pipeline about each photo alone; people who are not in the gallery are strangers."""
-    enrolled = {face.name for face in gallery.faces}
+    known = Enrolled.of(gallery, limits)
+    enrolled = set(known.names)
     outcomes: Counter[str] = Counter()
     first = 0
     wrong: list[WrongName] = []
     for probe in probes:
-        identity, names = identify_alone(probe.vector, gallery, limits, probe.grade)
+        identity, names = identify_alone(probe.vector, known, probe.grade)
         nearest = names[0].name if names else None
         mine = probe.person in enrolled
         first += nearest == probe.person

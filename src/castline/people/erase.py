@@ -15,11 +15,12 @@ from pydantic import TypeAdapter
 from castline import keys
 from castline.assembly import Assembly
 from castline.assembly.identity import identify_alone
+from castline.assembly.sightings import Enrolled
 from castline.errors import UnreadableObject
 from castline.faces.grade import grade_of
 from castline.faces.thresholds import thresholds_for
 from castline.gallery import load_gallery
-from castline.records import AudioPart, Box, Candidate, Face, FramesPart, Gallery, Identity, Part, Person, Result
+from castline.records import AudioPart, Box, Candidate, Face, FramesPart, Identity, Part, Person, Result
 from castline.records.reading import read_record
 from castline.settings import Settings
 from castline.stages.common import read_result
@@ -46,8 +47,8 @@ def erase_faces(name: str, store: ObjectStore, settings: Settings) -> Erased:
     """
 
     @cache
-    def gallery(model: str) -> Gallery:
-        return load_gallery(store, settings.gallery_bucket, model).gallery
+    def enrolled(model: str) -> Enrolled:
+        return Enrolled.of(load_gallery(store, settings.gallery_bucket, model).gallery, thresholds_for(model))
 
     @cache
     def named(media: str, run: str) -> frozenset[tuple[int, Box]]:
@@ -69,7 +70,7 @@ def erase_faces(name: str, store: ObjectStore, settings: Settings) -> Erased:
         hers = named(found[0].media, found[0].run)
 
         def goes(time_ms: int, face: Face, part: FramesPart = part, hers: frozenset[tuple[int, Box]] = hers) -> bool:
-            return (time_ms, face.box) in hers or _known_as(name, face, gallery(part.embedder))
+            return (time_ms, face.box) in hers or _known_as(name, face, enrolled(part.embedder))
 
         frames = tuple(
             frame.model_copy(update={"faces": tuple(face for face in frame.faces if not goes(frame.time_ms, face))})
@@ -162,11 +163,10 @@ def _mentions(result: Result, name: str) -> bool:
     return without(result, name) != result
 
 
-def _known_as(name: str, face: Face, gallery: Gallery) -> bool:
-    if not any(photo.name == name for photo in gallery.faces):
+def _known_as(name: str, face: Face, known: Enrolled) -> bool:
+    if name not in known.names:
         return False
-    limits = thresholds_for(gallery.model)
-    identity, names = identify_alone(face.embedding.vector(), gallery, limits, grade_of(face))
+    identity, names = identify_alone(face.embedding.vector(), known, grade_of(face))
     return identity == "known" and names[0].name == name
 
 

@@ -120,6 +120,7 @@ def _answer(key: str, name: str, store: ObjectStore, settings: Settings) -> str:
 
 def _name(body: bytes, store: ObjectStore, settings: Settings, engines: EngineSet) -> str | None:
     from castline.assembly.identity import identify_alone
+    from castline.assembly.sightings import Enrolled
     from castline.faces.analyse import analyse_frames, decode_jpeg
     from castline.faces.dominant import most_prominent_first
     from castline.faces.grade import grade_of
@@ -134,9 +135,10 @@ def _name(body: bytes, store: ObjectStore, settings: Settings, engines: EngineSe
         return None
     model = engines.embedder.info.id
     gallery = load_gallery(store, settings.gallery_bucket, model, lambda photo: embed_photo(photo, engines)).gallery
+    known = Enrolled.of(gallery, thresholds_for(model))
     # Who stands beside the person the clip is about, however large, is mostly nobody we know.
     for face in faces:
-        identity, names = identify_alone(face.embedding.vector(), gallery, thresholds_for(model), grade_of(face))
+        identity, names = identify_alone(face.embedding.vector(), known, grade_of(face))
         if identity == "known":
             return names[0].name
     return None
