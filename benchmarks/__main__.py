@@ -7,7 +7,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import every_word, faces, gate, host, pipeline, same_weights, speech, splitting, tracks, whisper_engines
+from benchmarks import (
+    every_word,
+    faces,
+    gate,
+    host,
+    naming,
+    pipeline,
+    same_weights,
+    speech,
+    splitting,
+    tracks,
+    whisper_engines,
+)
 from benchmarks.common import ROOT, machine
 
 BENCHMARKS = {
@@ -17,6 +29,7 @@ BENCHMARKS = {
     "gate": gate.run,
     "faces": faces.run,
     "tracks": tracks.run,
+    "naming": naming.run,
     "speech": speech.run,
     "every_word": every_word.run,
     "same_weights": same_weights.run,

@@ -16,7 +16,68 @@ TRACKS, SIGHTINGS = 100, 20
 
 def run(folder: Path) -> dict[str, Any]:
     """Galleries of random unit vectors, three photos a person; of each ten tracks one shows somebody of them."""
-    return {f"{people} people": _naming(people) for people in (10, 1_000, 10_000)}
+    return {
+        **{f"{people} people": _naming(people) for people in (10, 1_000, 10_000)},
+        "people add": {f"{results} results": _enrolling(results) for results in (100, 1_000)},
+    }
+
+
+def _enrolling(results: int) -> dict[str, float]:
+    """A new name for every result, on a store in memory; 100 people of three photos are enrolled already."""
+    from castline.gallery import RememberedGalleries
+    from castline.people import reassemble
+    from castline.records import Embedding, PhotoEmbedding
+    from castline.settings import Settings
+    from castline.stages.complete import Assembler
+    from castline.storage import MemoryStore
+
+    rng = np.random.default_rng(results)
+    looks = _units(rng, 101).astype(np.float32)
+    store, settings = MemoryStore(), Settings()
+
+    def embed(body: bytes) -> PhotoEmbedding:
+        return PhotoEmbedding(**Embedding.of(MODEL, looks[int(body)]).model_dump())
+
+    for number in range(100):
+        for at in range(PHOTOS):
+            store.put(settings.gallery_bucket, f"P{number}/{at}.jpg", b"%d" % number)
+    assembler = Assembler(store, settings, embed, load=RememberedGalleries())
+    for number in range(results):
+        _publish(f"{number:04d}.mp4", [looks[100], looks[number % 100]], assembler)
+    store.put(settings.gallery_bucket, "New/0.jpg", b"100")
+    start = time.process_time()
+    assert len(list(reassemble(store, settings, embed))) == results
+    return {"cpu_ms_a_result": round(1000 * (time.process_time() - start) / results, 1)}
+
+
+def _publish(media: str, looks: list[Any], assembler: Any) -> None:
+    """A minute with one face a second, in six units; ``looks`` take turns every ten seconds."""
+    from castline import keys
+    from castline.records import Frame, FrameFaces, FramesPart, FramesUnit, Manifest, Options, Usage
+    from castline.stages.request import read_source
+
+    store, settings = assembler.store, assembler.settings
+    run, usage = "0123456789abcdef", Usage(stage="faces", seconds=1, memory_mb=1024)
+    store.put(settings.input_bucket, media, b"media")
+    units = []
+    for index in range(6):
+        times = range(10_000 * index, 10_000 * (index + 1), 1000)
+        units.append(FramesUnit(index=index, frames=tuple(Frame(time_ms=at, until_ms=at) for at in times)))
+        seen = tuple(FrameFaces(time_ms=at, faces=(_face(looks[index % len(looks)]),)) for at in times)
+        part = FramesPart(unit=units[-1].name, detector="mtcnn", embedder=MODEL, frames=seen, usage=usage)
+        store.put(settings.output_bucket, keys.UnitId(media, run, "frames", index).part_key, part.to_json())
+    manifest = Manifest(
+        run=run,
+        source=read_source(settings.input_bucket, media, store),
+        options=Options(),
+        probe=None,
+        duration_s=60.0,
+        sample_times_ms=tuple(range(0, 60_000, 1000)),
+        units=tuple(units),
+        usage=usage,
+    )
+    store.put(settings.stage1_bucket, keys.manifest_key(media, run), manifest.to_json())
+    assert assembler.complete(media, run)
 
 
 def _naming(people: int) -> dict[str, float]:
@@ -62,19 +123,22 @@ def _near(look: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
 
 def _track(looks: np.ndarray) -> Any:
     from castline.assembly.tracks import FaceTrack
-    from castline.records import Embedding, Face
 
-    points = ((0.1, 0.1), (0.2, 0.1), (0.15, 0.2), (0.1, 0.3), (0.2, 0.3))
     track = FaceTrack()
     for at, look in enumerate(looks):
-        face = Face(
-            box=(0.1, 0.2, 0.3, 0.6),
-            landmarks=points,
-            score=0.999,
-            size_px=100,
-            sharpness=200,
-            quality=0.9,
-            embedding=Embedding.of(MODEL, look),
-        )
-        track.add(at, 1000 * at, face)
+        track.add(at, 1000 * at, _face(look))
     return track
+
+
+def _face(look: np.ndarray) -> Any:
+    from castline.records import Embedding, Face
+
+    return Face(
+        box=(0.1, 0.2, 0.3, 0.6),
+        landmarks=((0.1, 0.1), (0.2, 0.1), (0.15, 0.2), (0.1, 0.3), (0.2, 0.3)),
+        score=0.999,
+        size_px=100,
+        sharpness=200,
+        quality=0.9,
+        embedding=Embedding.of(MODEL, look),
+    )

@@ -49,6 +49,9 @@ MAX_PHOTO_BYTES = 64 * 1024 * 1024
 #: Bytes of a photo -> the face it is about; raises GalleryError when it has none, several, or a useless one.
 PhotoEmbedder = Callable[[bytes], PhotoEmbedding]
 
+#: As `load_gallery`.
+GalleryLoader = Callable[[ObjectStore, str, str, PhotoEmbedder | None], "LoadedGallery"]
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedGallery:
@@ -63,13 +66,36 @@ def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedd
         embed: computes what the index lacks. Without it, or when it is of another model than asked
             for, such photos are left out with a warning.
     """
-    photos: list[ObjectInfo] = []
-    problems: list[Notice] = []
-    for info in store.find(bucket):
-        if keys.parse_photo(info.key):
-            photos.append(info)
-        elif keys.is_unread_photo(info.key):
-            problems.append(_problem(info.key, keys.UNREAD_PHOTO))
+    return _load(_listed(store, bucket), store, bucket, model, embed)
+
+
+class RememberedGalleries:
+    """`load_gallery` for many results in a row: the index is read again only after a photo came, changed or went."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[str, bool], tuple[list[ObjectInfo], LoadedGallery]] = {}
+
+    def __call__(
+        self, store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedder | None = None
+    ) -> LoadedGallery:
+        listed = _listed(store, bucket)
+        before, loaded = self._loaded.get((model, embed is not None), (None, None))
+        if loaded is None or listed != before:
+            loaded = _load(listed, store, bucket, model, embed)
+            self._loaded[model, embed is not None] = listed, loaded
+        return loaded
+
+
+def _listed(store: ObjectStore, bucket: str) -> list[ObjectInfo]:
+    """Photos, and what somebody may believe to be one."""
+    return [info for info in store.find(bucket) if keys.parse_photo(info.key) or keys.is_unread_photo(info.key)]
+
+
+def _load(
+    listed: list[ObjectInfo], store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedder | None
+) -> LoadedGallery:
+    photos = [info for info in listed if keys.parse_photo(info.key)]
+    problems = [_problem(info.key, keys.UNREAD_PHOTO) for info in listed if not keys.parse_photo(info.key)]
     if not photos:
         return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos)), tuple(problems))
     index_key = keys.gallery_index_key(model)

@@ -7,8 +7,8 @@ import pytest
 from castline import keys
 from castline import people as api
 from castline.errors import ModelNotFound
-from castline.records import Embedding
-from castline.stages.complete import complete_run
+from castline.records import Embedding, PhotoEmbedding
+from castline.stages.complete import Assembler, complete_run
 
 _MEDIA = "talk.mp4"
 
@@ -41,11 +41,13 @@ def test_only_results_that_may_change_are_touched(people, monkeypatch: pytest.Mo
     people.publish("later.mp4", [people.face("A", b"A-crop")])
     assembled: list[str] = []
 
-    def count(media: str, *arguments: object) -> bool:
-        assembled.append(media)
-        return complete_run(media, *arguments)  # type: ignore[arg-type]
+    complete = Assembler.complete
 
-    monkeypatch.setattr("castline.people.binding.complete_run", count)
+    def count(assembler: Assembler, media: str, run: str) -> bool:
+        assembled.append(media)
+        return complete(assembler, media, run)
+
+    monkeypatch.setattr(Assembler, "complete", count)
     assert people.reassemble() == ["faces.mp4"]
     assert assembled == ["faces.mp4"], "the others show nobody, or know Ada already"
     assert people.reassemble() == []
@@ -63,6 +65,41 @@ def test_parts_are_read_and_never_written_and_each_photo_is_embedded_once(people
     assert len(people.reassemble()) == 3
     assert sorted(people.embedded) == [b"A1", b"A2", b"B1"]
     assert not [key for _, key in people.store.writes if "/parts/" in key or key.endswith("manifest.json")]
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["the results' model", "another model"])
+def test_the_gallery_is_read_once_however_many_results_there_are(here: bool, people, monkeypatch) -> None:
+    people.enrolled(Ada=[b"A1"])
+    for number in range(12):
+        people.publish(f"{number}.mp4", [people.face("A", b"A-crop")])
+    people.enrolled(Bob=[b"B1"])
+    read: list[str] = []
+    get = people.store.get
+
+    def counted(bucket: str, key: str, **bounds: int) -> bytes | None:
+        if bucket == people.settings.gallery_bucket:
+            read.append(key)
+        return get(bucket, key, **bounds)
+
+    def embed(body: bytes) -> PhotoEmbedding:
+        embedding = people.embed(body)
+        return embedding if here else embedding.model_copy(update={"model": "facenet-vggface2"})
+
+    monkeypatch.setattr(people.store, "get", counted)
+    assert len(list(api.reassemble(people.store, people.settings, embed))) == 12
+    index = keys.gallery_index_key(people.model)
+    assert (read.count(index), read.count("Bob/0.jpg")) == (1 if here else 2, 1)
+
+
+def test_a_change_of_the_gallery_meanwhile_is_seen(people) -> None:
+    for media in ("1.mp4", "2.mp4"):
+        people.publish(media, [people.face("A", b"A-crop")])
+    people.enrolled(Ada=[b"A1"])
+    binding = api.reassemble(people.store, people.settings, people.embed)
+    assert next(binding) == "1.mp4"
+    api.rename("Ada", "Zoe", people.store, people.settings)
+    assert list(binding) == ["2.mp4"]
+    assert people.names("2.mp4") == [("Zoe", "known")]
 
 
 def test_a_photo_without_an_embedding_is_tried_again(people) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from functools import cache
+from dataclasses import replace
 
 from castline import keys
 from castline.errors import UnreadableObject
-from castline.gallery import PhotoEmbedder, load_gallery
+from castline.gallery import PhotoEmbedder, RememberedGalleries, fingerprint_now
 from castline.records import PhotoEmbedding, Result
 from castline.settings import Settings
 from castline.stages.common import read_result
-from castline.stages.complete import complete_run
+from castline.stages.complete import Assembler
 from castline.storage.base import ObjectStore
 
 logger = logging.getLogger(__name__)
@@ -37,31 +37,29 @@ def reassemble(
 
     Args:
         everything: also results that are up to date, or show nobody.
-        tell: called with a line about each media whose names could not be bound.
+        tell: called with a line about each recording whose names could not be bound.
 
     Yields:
-        Each media of which at least one file was written, after its result was.
+        The key of each recording of which at least one file was written, after its result was.
     """
 
-    @cache
-    def fingerprint(model: str) -> str:
-        return load_gallery(store, settings.gallery_bucket, model).gallery.fingerprint
-
-    medias = [
+    now = fingerprint_now(store, settings.gallery_bucket)
+    bind = _Binder(store, settings, embed)
+    published = [
         info.key.removesuffix(f"/{keys.RESULT}")
         for info in store.find(settings.output_bucket)
         if info.key.endswith(f"/{keys.RESULT}")
     ]
-    for media in medias:
+    for media in published:
         result = read_result(media, store, settings)
         if result is None:
             tell(f"{media}: its result cannot be read and stays as it is; see: castline reconcile")
             continue
-        if not (everything or _outdated(result, fingerprint)):
+        if not (everything or _outdated(result, now)):
             continue
         before = _published(media, store, settings)
         try:
-            _complete(result, store, settings, embed)
+            bind(result)
         except UnreadableObject as error:
             tell(f"{media}: names are not bound anew: {error.message}")
             continue
@@ -69,32 +67,44 @@ def reassemble(
             yield media
 
 
-def _outdated(result: Result, fingerprint: Callable[[str], str]) -> bool:
-    model = result.engines.get("embedder")
-    if result.gallery is None or model is None:  # no face was seen
+def _outdated(result: Result, fingerprint: str) -> bool:
+    if result.gallery is None or "embedder" not in result.engines:  # no face was seen
         return False
     # A gallery warning may be about a photo that whoever assembled had no model for.
     unsure = any(warning.code == "gallery_photo" for warning in result.warnings)
-    return unsure or result.gallery != fingerprint(model)
+    return unsure or result.gallery != fingerprint
 
 
-def _complete(result: Result, store: ObjectStore, settings: Settings, embed: PhotoEmbedder) -> None:
-    model = result.engines.get("embedder")
+class _Binder:
+    """Assembles one run after the other; what they share is read once."""
 
-    def same_model(body: bytes) -> PhotoEmbedding:
-        embedding = embed(body)
-        if embedding.model != model:
+    def __init__(self, store: ObjectStore, settings: Settings, embed: PhotoEmbedder) -> None:
+        self._embed = embed
+        self._model = ""  # of the result at hand
+        self._foreign: set[str] = set()  # models that ``embed`` is not of
+        galleries = RememberedGalleries()
+        self._without_model = Assembler(store, settings, load=galleries)
+        self._with_model = replace(self._without_model, embed_photo=self._embed_here)
+
+    def __call__(self, result: Result) -> None:
+        self._model = result.engines.get("embedder", "")
+        if self._model not in self._foreign:
+            try:
+                self._with_model.complete(result.media, result.run)
+                return
+            except _OtherModel:
+                self._foreign.add(self._model)
+        self._without_model.complete(result.media, result.run)
+
+    def _embed_here(self, body: bytes) -> PhotoEmbedding:
+        embedding = self._embed(body)
+        if embedding.model != self._model:
             raise _OtherModel
         return embedding
 
-    try:
-        complete_run(result.media, result.run, store, settings, same_model)
-    except _OtherModel:
-        complete_run(result.media, result.run, store, settings)
-
 
 def _published(media: str, store: ObjectStore, settings: Settings) -> dict[str, str]:
-    """ETags of a media's files by name."""
+    """ETags of the published files of a recording, by name."""
     prefix = f"{media}/"
     return {
         name: info.etag

@@ -17,7 +17,7 @@ from aws_lambda_powertools import Logger
 from castline import keys, metrics
 from castline.assembly import Assembly, assemble, main_embedder
 from castline.errors import OUT_OF_RETRIES, StorageError, UnreadableObject
-from castline.gallery import PhotoEmbedder, fingerprint_now, load_gallery
+from castline.gallery import GalleryLoader, PhotoEmbedder, fingerprint_now, load_gallery
 from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Manifest, Result
 from castline.settings import Settings
 from castline.stages.common import read_result
@@ -48,6 +48,7 @@ class Assembler:
     settings: Settings
     embed_photo: PhotoEmbedder | None = None
     remake: Remake | None = None
+    load: GalleryLoader = load_gallery
 
     def complete(self, media: str, run: str) -> bool:
         """Publish a run if its set of parts is complete, it is the one to be shown, and nobody else did.
@@ -144,7 +145,7 @@ class Assembler:
                 parts[unit.name] = part
         with_faces = [part for part in parts.values() if isinstance(part, FramesPart)]
         model = main_embedder(with_faces) if any(frame.faces for part in with_faces for frame in part.frames) else None
-        loaded = load_gallery(store, settings.gallery_bucket, model, self.embed_photo) if model else None
+        loaded = self.load(store, settings.gallery_bucket, model, self.embed_photo) if model else None
         return assemble(manifest, parts, errors, loaded.gallery if loaded else None, loaded.warnings if loaded else ())
 
     def _read(self, unit: keys.UnitId, failed: bool) -> FramesPart | AudioPart | ErrorPart | UnreadableObject:

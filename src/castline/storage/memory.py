@@ -54,9 +54,10 @@ class MemoryStore:
         return True
 
     def find(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
-        for (in_bucket, key), body in sorted(self.objects.items()):
-            if in_bucket == bucket and key.startswith(prefix):
-                yield _info(key, body)
+        found = [key for in_bucket, key in list(self.objects) if in_bucket == bucket and key.startswith(prefix)]
+        for key in sorted(found):
+            if info := self.head(bucket, key):
+                yield info
 
     def delete(self, bucket: str, keys: list[str]) -> None:
         for key in keys:
