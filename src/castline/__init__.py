@@ -1,3 +1,29 @@
-"""Castline: who is on screen and what is said, on one timeline."""
+"""Castline: who is on screen and what is said, on one timeline.
+
+    from castline import transcribe, recognise, analyse
+
+What is named here is public; it is imported when it is first used, so that ``import castline`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from castline.errors import CastlineError
+    from castline.library import analyse, recognise, transcribe
+    from castline.records import Person, Result, Transcript
+    from castline.settings import Settings
 
 __version__ = "0.1.0"
+
+__all__ = ["CastlineError", "Person", "Result", "Settings", "Transcript", "analyse", "recognise", "transcribe"]
+
+_MODULES = {"CastlineError": "errors", "Settings": "settings"} | dict.fromkeys(
+    ("analyse", "recognise", "transcribe"), "library"
+)
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'records')}"), name)

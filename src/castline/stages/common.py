@@ -55,14 +55,24 @@ def download(source: Source, path: Path, store: ObjectStore, settings: Settings)
         MediaTooLarge: beyond ``max_bytes``; nothing was read.
         DiskFull: the temporary disk has no room for it.
     """
-    if source.size == 0:
-        raise NotMedia("the file is empty")
-    if source.size > settings.max_bytes:
-        raise MediaTooLarge(f"{source.size / 1e9:.1f} GB is more than the limit of {settings.max_bytes / 1e9:.1f} GB")
+    check_upload(source.size, settings)
     try:
         return store.download(source.bucket, source, path)
     except OSError as error:
         raise DiskFull(f"no room for {source.size / 1e6:.0f} MB on the temporary disk: {error}") from error
+
+
+def check_upload(size: int, settings: Settings) -> None:
+    """Whether so many bytes are worth reading.
+
+    Raises:
+        NotMedia: there are none.
+        MediaTooLarge: beyond ``max_bytes``.
+    """
+    if size == 0:
+        raise NotMedia("the file is empty")
+    if size > settings.max_bytes:
+        raise MediaTooLarge(f"{size / 1e9:.1f} GB is more than the limit of {settings.max_bytes / 1e9:.1f} GB")
 
 
 def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:

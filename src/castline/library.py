@@ -1,0 +1,304 @@
+"""The pipeline as functions: a file in, typed records out, in this process, without a stack and without S3.
+
+    from castline import analyse, recognise, transcribe
+
+    transcript = transcribe("interview.mp4", language="en")
+    people = recognise("interview.mp4", gallery="people")
+    result = analyse("interview.mp4", gallery="people")
+
+The stages' own code does the work, on a store in memory, so the records are those of the pipeline. Files are read in
+units as they are decoded; a long one does not have to fit into memory. The models are loaded once per process and
+settings. Calls from several threads take turns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+from threading import Lock
+from time import perf_counter
+from typing import Literal
+
+from castline import keys
+from castline.assembly import assemble
+from castline.engines import check_request
+from castline.errors import (
+    CastlineError,
+    GalleryError,
+    NoSpeechEngine,
+    NoStreams,
+    OptionsError,
+    UnitError,
+)
+from castline.gallery import LoadedGallery, RememberedGalleries
+from castline.media import AudioPiece, SplitSummary, probe, split
+from castline.media.ffmpeg import Limits
+from castline.records import (
+    AudioPart,
+    ErrorPart,
+    Failure,
+    FramesPart,
+    Manifest,
+    ObjectInfo,
+    Options,
+    Person,
+    Probe,
+    Result,
+    Source,
+    Transcript,
+    Usage,
+)
+from castline.records.reading import MAX_BYTES, check_size
+from castline.settings import Settings
+from castline.stages.analyse import Engines, analyse_unit, embed_photo, process_engines
+from castline.stages.analyse import logger as stage_logger
+from castline.stages.common import check_upload
+from castline.stages.request import Request, override
+from castline.stages.sets import read_part
+from castline.storage import MemoryStore
+
+StrPath = str | PathLike[str]
+_Only = Literal["video", "audio"]
+_MISSING: dict[_Only, str] = {"video": "it has no picture", "audio": "it has no sound"}
+_turn = Lock()
+
+
+def transcribe(path: StrPath, *, settings: Settings | None = None, **options: object) -> Transcript:
+    """What is said in a video or sound file; pictures are not decoded.
+
+    Args:
+        path: any container and codec that ffmpeg reads.
+        settings: which engine, where its weights are, limits, and defaults of the options; those of the environment
+            (``CASTLINE_…``) by default.
+        **options: ``language`` (BCP-47; found out by default), ``task`` (``"transcribe"`` or ``"translate"``, into
+            English), ``prompt``, ``hotwords`` (a list), ``word_times`` (a bool), ``beam``, ``chunk_s`` (seconds),
+            ``audio_track`` (from 1): all that a sidecar may say.
+
+    Returns:
+        Segments with words, and the cues of its subtitles; times in seconds of the file. Without speech, no segments.
+
+    Raises:
+        NoStreams: it has no sound.
+        MediaError: not a media file, or not all of it could be decoded; ``analyse`` has what could.
+        NoSpeechEngine, ModelError: no model to read speech with, or one that does not know the language.
+        OptionsError: an option, or a value, that there is not.
+        UnitError: part of it could not be read.
+        OSError: the file cannot be read.
+    """
+    return _whole(_run(path, settings, options, only="audio")).transcript
+
+
+def recognise(
+    path: StrPath, *, gallery: StrPath | None = None, settings: Settings | None = None, **options: object
+) -> tuple[Person, ...]:
+    """Who is on screen in a video, in order of first appearance; the sound is not decoded.
+
+    Args:
+        gallery: a folder with one folder of photos per person, named as the person; nobody is known without. Photos
+            are embedded once per process, and again when they change. What cannot be used of it is in ``analyse``'s
+            warnings.
+        settings: as in ``transcribe``.
+        **options: ``sampling`` (``"auto"``, ``"interval"`` or ``"keyframes"``), ``interval_s`` (seconds between
+            frames), ``long_side`` (pixels).
+
+    Returns:
+        People with their ranges in seconds of the file; strangers are ``Person 1`` ….
+
+    Raises:
+        NoStreams: it has no picture.
+        MediaError: not a media file, or not all of it could be decoded; ``analyse`` has what could.
+        GalleryError: no such folder, or no photo in it.
+        ModelError: no model to find or tell faces with.
+        OptionsError: an option, or a value, that there is not.
+        UnitError: part of it could not be read.
+        OSError: the file cannot be read.
+    """
+    return _whole(_run(path, settings, options, gallery, only="video")).people
+
+
+def analyse(
+    path: StrPath, *, gallery: StrPath | None = None, settings: Settings | None = None, **options: object
+) -> Result:
+    """Who is on screen and what is said in a media file, on one timeline: the pipeline's ``result.json``.
+
+    Its source has no bucket, its key is the name of the file, and its cost is what Lambda would take for such times.
+
+    Args:
+        gallery: as in ``recognise``.
+        settings: as in ``transcribe``.
+        **options: those of ``transcribe`` and ``recognise``.
+
+    Returns:
+        ``status`` is ``partial`` where part of it could not be decoded or analysed; ``error`` and ``failures`` say
+        what. Where there is no speech engine, its warnings say so.
+
+    Raises:
+        MediaError: not a media file, or nothing of it could be decoded.
+        GalleryError, ModelError, OptionsError, OSError: as the others.
+    """
+    return _run(path, settings, options, gallery)[0]
+
+
+def _run(
+    path: StrPath,
+    settings: Settings | None,
+    asked: Mapping[str, object],
+    gallery: StrPath | None = None,
+    only: _Only | None = None,
+) -> tuple[Result, CastlineError | None]:
+    """The result, and why decoding broke off."""
+    settings = settings or Settings()
+    request = Request(_source(Path(path), settings), _options(asked, settings))
+    photos = _photos(Path(gallery).resolve(), settings) if gallery is not None else None
+    if photos:
+        photos.check()
+    with _turn, _silent():
+        probed = probe(Path(path), Limits.of(settings), request.options)
+        if only:
+            probed = probed.only(only)
+            if getattr(probed, only) is None:
+                raise NoStreams(_MISSING[only])
+        engines = process_engines(settings, MemoryStore())
+        _load(engines, probed, request.options, must_hear=only == "audio")
+        start, summary = perf_counter(), SplitSummary()
+        parts = dict(_analysed(Path(path), probed, request, settings, engines, summary))
+        failed = {name: part for name, part in parts.items() if isinstance(part, ErrorPart)}
+        done = {name: part for name, part in parts.items() if not isinstance(part, ErrorPart)}
+        analysing = sum(part.usage.seconds for part in done.values())
+        seconds = round(max(perf_counter() - start - analysing, 0.0), 4)
+        manifest = Manifest(
+            run=request.run,
+            source=request.source,
+            options=request.options,
+            probe=probed,
+            duration_s=summary.duration_s(probed),
+            sampling=summary.sampling,
+            sample_times_ms=tuple(summary.sampled_ms),
+            units=summary.units(),
+            warnings=tuple(summary.warnings),
+            error=Failure.of(summary.error) if summary.error else None,
+            usage=Usage(stage="split", seconds=seconds, memory_mb=settings.memory_mb),
+        )
+        seen = any(frame.faces for part in done.values() if isinstance(part, FramesPart) for frame in part.frames)
+        known = photos.embedded(engines) if photos and seen else None
+        assembly = assemble(manifest, done, failed, known.gallery if known else None, known.warnings if known else ())
+    return assembly.result, summary.error
+
+
+def _whole(outcome: tuple[Result, CastlineError | None]) -> Result:
+    result, error = outcome
+    if error:
+        raise error
+    for failure in result.failures:
+        raise UnitError(f"{failure.start_s:.1f} to {failure.end_s:.1f} s: {failure.error.message}")
+    return result
+
+
+def _source(path: Path, settings: Settings) -> Source:
+    info = path.stat()
+    check_upload(info.st_size, settings)
+    return Source(
+        bucket="", key=path.name, etag=_md5(path.resolve(), info.st_mtime_ns), version=None, size=info.st_size
+    )
+
+
+def _options(asked: Mapping[str, object], settings: Settings) -> Options:
+    try:
+        body = json.dumps(asked).encode()
+    except TypeError as error:
+        raise OptionsError(f"the options are not text, numbers, yes or no, or lists of these: {error}") from error
+    return override(settings.options(), body, "the options")
+
+
+def _load(engines: Engines, probed: Probe, options: Options, *, must_hear: bool) -> None:
+    """Load what will be needed, so that what is missing is said before the work and not once for every unit."""
+    if probed.video:
+        _ = engines.detector, engines.embedder
+    if probed.audio:
+        try:
+            check_request(engines.transcriber.info, options)
+        except NoSpeechEngine:
+            if must_hear:
+                raise
+
+
+def _analysed(
+    path: Path, probed: Probe, request: Request, settings: Settings, engines: Engines, summary: SplitSummary
+) -> Iterator[tuple[str, FramesPart | AudioPart | ErrorPart]]:
+    """The part of each unit by its name, as it is decoded; nothing but the parts is kept."""
+    media, run, options = request.source.key, request.run, request.options
+    for piece in split(path, probed, options, Limits.of(settings), summary, max_duration_s=settings.max_duration_s):
+        unit = (
+            keys.UnitId(media, run, "audio", piece.unit.index)
+            if isinstance(piece, AudioPiece)
+            else keys.UnitId(media, run, "frames", piece.index)
+        )
+        store = MemoryStore()
+        store.put(settings.stage1_bucket, keys.options_key(media, run), options.to_json())
+        store.put(settings.stage1_bucket, unit.stage1_key, piece.body)
+        analyse_unit(unit, store, settings, engines)
+        failed = store.head(settings.output_bucket, unit.part_key) is None
+        yield unit.name, read_part(unit, store, settings, failed=failed)
+
+
+class _Photos(MemoryStore):
+    """A folder of people as the gallery's bucket; what is derived of the photos stays in memory."""
+
+    def __init__(self, folder: Path, bucket: str) -> None:
+        super().__init__()
+        self._folder, self._bucket = folder, bucket
+        self._galleries = RememberedGalleries()
+
+    def check(self) -> None:
+        """
+        Raises:
+            GalleryError: no such folder, or no photo in it.
+        """
+        if not self._folder.is_dir():
+            raise GalleryError(f"{self._folder} is not a folder")
+        if not any(keys.parse_photo(info.key) for info in self.find(self._bucket)):
+            raise GalleryError(f"no photos of people in {self._folder}: put one folder of photos per name there")
+
+    def embedded(self, engines: Engines) -> LoadedGallery:
+        return self._galleries(self, self._bucket, engines.embedder.info.id, lambda body: embed_photo(body, engines))
+
+    def find(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+        for path in sorted(path for path in self._folder.glob("*/*") if path.is_file()):
+            info = path.stat()
+            key = f"{path.parent.name}/{path.name}"
+            yield ObjectInfo(key=key, size=info.st_size, etag=_md5(path, info.st_mtime_ns))
+
+    def get(self, bucket: str, key: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
+        if (bucket, key) in self.objects or not (self._folder / key).is_file():
+            return super().get(bucket, key, max_bytes=max_bytes)
+        check_size((self._folder / key).stat().st_size, key, max_bytes)
+        return (self._folder / key).read_bytes()
+
+
+@lru_cache(maxsize=8)
+def _photos(folder: Path, settings: Settings) -> _Photos:
+    return _Photos(folder, settings.gallery_bucket)
+
+
+@lru_cache(maxsize=65536)
+def _md5(path: Path, mtime_ns: int) -> str:
+    """S3's ETag of a file, as it was at that time."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Stages log to standard output, for CloudWatch. Here that is the caller's, and the result says it all."""
+    logs = logging.getLogger(stage_logger.name)
+    before, logs.disabled = logs.disabled, True
+    try:
+        yield
+    finally:
+        logs.disabled = before
