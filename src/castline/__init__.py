@@ -6,8 +6,8 @@ What is named here is public; it is imported when it is first used, so that ``im
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # importing typing takes longer than all else here
 if TYPE_CHECKING:
     from castline.errors import CastlineError
     from castline.library import analyse, recognise, transcribe
