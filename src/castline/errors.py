@@ -9,19 +9,19 @@
     │   ├── FfmpegTimeout             beyond the limit on time; once more would take as long
     │   └── UndecodableMedia          streams are there, but nothing could be decoded
     ├── UnreadableObject              an object of a bucket whose bytes are not what they should be; never retryable
-    │   └── EventError                an event that holds nothing we understand
-    ├── OptionsError                  a sidecar that asks for what there is not; never retryable
+    │   └── EventError                an event of no kind we know
+    ├── OptionsError                  a sidecar with an unknown key or value; never retryable
     ├── UnitError                     a stage-1 object that cannot be read; never retryable
     ├── GalleryError                  a photo or a name that cannot be enrolled; never retryable
     ├── EvaluationError               data that cannot be evaluated; never retryable
     ├── ModelError                    weights or engines
-    │   ├── ModelNotFound             not at the path, not in the folder, not bundled, hub silent
-    │   │   └── NoSpeechEngine        nothing to hear with, where nothing was asked for by name
+    │   ├── ModelNotFound             not at the path, not in the folder, not bundled, not from the hub
+    │   │   └── NoSpeechEngine        no speech model at all, and none was asked for by name
     │   └── ModelCorrupt              the file is there and is not what it should be
     ├── KeyLayoutError                a key outside the S3 layout, or a name that would escape it
     ├── ResourceError                 memory or disk ran out; retryable
     │   └── DiskFull
-    ├── StorageError                  S3 said no; retryable
+    ├── StorageError                  S3 refused; retryable
     └── LocalStackError               the stack on this machine did not start or lost its wiring
         └── RequestRefused            the gate of that stack did not let a request through
 

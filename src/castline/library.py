@@ -87,7 +87,7 @@ def transcribe(path: StrPath, *, settings: Settings | None = None, **options: ob
         NoStreams: it has no sound.
         MediaError: not a media file, or not all of it could be decoded; ``analyse`` has what could.
         NoSpeechEngine, ModelError: no model to read speech with, or one that does not know the language.
-        OptionsError: an option, or a value, that there is not.
+        OptionsError: an option, or a value, that does not exist.
         UnitError: part of it could not be read.
         OSError: the file cannot be read.
     """
@@ -115,7 +115,7 @@ def recognise(
         MediaError: not a media file, or not all of it could be decoded; ``analyse`` has what could.
         GalleryError: no such folder, or no photo in it.
         ModelError: no model to find or tell faces with.
-        OptionsError: an option, or a value, that there is not.
+        OptionsError: an option, or a value, that does not exist.
         UnitError: part of it could not be read.
         OSError: the file cannot be read.
     """

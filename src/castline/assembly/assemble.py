@@ -147,7 +147,7 @@ def _nothing_heard(audio: Sequence[tuple[AudioUnit, AudioPart]], said: Sequence[
 
 
 def _in_media(warning: Notice, unit: AudioUnit) -> Notice:
-    """A part's warning with the times of the media."""
+    """A part's warning with times of the whole recording."""
     if warning.start_s is None or warning.end_s is None:
         return warning
     return warning.model_copy(

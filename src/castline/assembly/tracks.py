@@ -125,7 +125,7 @@ def iou(a: Box, b: Box) -> float:
 def within_reach(a: Box, b: Box, seconds: float, per_s: float = _MOVE_PER_S) -> bool:
     """Whether one face gets from box to box, and from size to size, in so many seconds.
 
-    Distances are counted in the boxes' own breadths and heights, so the shape of the frame is nothing.
+    Distances are counted in the boxes' own breadths and heights, so the shape of the frame does not matter.
 
     Args:
         per_s: how many breadths it gets away in a second.

@@ -1,4 +1,4 @@
-"""Options of one media as flags; they travel as its sidecar."""
+"""Options of one media file as flags; they travel as its sidecar."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def asked(
 
 
 def sidecar(media: Path, flags: Mapping[str, Any], settings: Settings) -> bytes | None:
-    """The sidecar to upload with a media: the file ``<media>.json`` beside it, and flags over it.
+    """The sidecar to upload with a media file: the ``<media>.json`` beside it, and flags over it.
 
     Raises:
         OptionsError: it says what the pipeline would refuse.

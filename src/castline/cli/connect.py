@@ -63,6 +63,12 @@ def friendly_errors() -> Iterator[None]:
         if error.detail and os.environ.get("CASTLINE_DEBUG"):
             errors.print(visible(error.detail, lines=True), style="dim", markup=False)
         raise typer.Exit(2) from error
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "castline":
+            raise
+        line = f"this command needs {error.name}, which is not installed: pip install 'castline[analyser,local]'"
+        errors.print(f"[red]error[/] {escape(line)}", soft_wrap=True)
+        raise typer.Exit(2) from error
 
 
 def quiet_logs() -> None:
@@ -99,12 +105,12 @@ def connect(endpoint_url: str | None = None) -> Connection:
     if endpoint:
         at = partial(_client, endpoint=endpoint, keys=_local_keys(endpoint, config))
         return Connection(S3Store(at("s3")), config, endpoint, at)
-    from castline.local.stack import LocalStack
-
     try:
+        from castline.local.stack import LocalStack
+
         stack = LocalStack.attach(config)
         return Connection(S3Store(stack.client("s3")), config, f"local stack at {stack.endpoint_url}", stack.client)
-    except LocalStackError as none_here:
+    except (LocalStackError, ModuleNotFoundError) as none_here:  # without the requirements of a stack, none runs here
         session = boto3.Session()
         if session.get_credentials() is None:
             raise LocalStackError(

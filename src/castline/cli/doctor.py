@@ -42,9 +42,12 @@ def _checks() -> Iterator[tuple[bool, str]]:
 
 
 def _ffmpeg() -> tuple[bool, str]:
-    from castline.local.stack import ffmpeg_layer
+    try:
+        from castline.local.stack import ffmpeg_layer
 
-    layer = ffmpeg_layer(settings().state_dir)
+        layer = ffmpeg_layer(settings().state_dir)
+    except ModuleNotFoundError:
+        layer = None
     program = str(layer / "ffmpeg") if layer else shutil.which("ffmpeg")
     if not program:
         return False, "ffmpeg is missing: install imageio-ffmpeg, or ffmpeg itself"
@@ -55,9 +58,11 @@ def _ffmpeg() -> tuple[bool, str]:
 
 
 def _stack() -> tuple[bool, str]:
-    from castline.local.stack import LocalStack
-    from castline.local.wiring import assert_wiring
-
+    try:
+        from castline.local.stack import LocalStack
+        from castline.local.wiring import assert_wiring
+    except ModuleNotFoundError as error:
+        return True, f"local stack: {error.name} is not installed (pip install 'castline[local]')"
     try:
         stack = LocalStack.attach(settings())
     except CastlineError:

@@ -83,9 +83,9 @@ def run(
 @app.command()
 def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2) -> None:
     """Start the local stack and leave it running; it finishes what a crash left undone."""
-    from castline.local.stack import start_detached
-
     with friendly_errors():
+        from castline.local.stack import start_detached
+
         config = settings()
         with console.status("starting the local stack"):
             stack = start_detached(config, slots)
@@ -98,9 +98,9 @@ def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")
 @app.command()
 def down() -> None:
     """Stop the local stack; objects stay on disk."""
-    from castline.local.stack import LocalStack
-
     with friendly_errors():
+        from castline.local.stack import LocalStack
+
         LocalStack.attach(settings()).stop()
         console.print("[green]down[/]")
 
@@ -117,7 +117,7 @@ def upload_command(
     audio_track: AudioTrack = None,
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Upload media to the input bucket. A file <media>.json beside a media goes with it: its options."""
+    """Upload media files to the input bucket. A <media>.json beside one goes with it: its options."""
     with friendly_errors():
         flags = asked(language, translate, prompt, hotword, beam, word_times, audio_track)
         files = media_files(path)
@@ -145,15 +145,15 @@ def status(
         refuse_classic(there.settings)
         sources = list(uploaded_media(there.store, there.settings))
         look = Lookout(sources, there.store, there.settings)
-        medias = watch(console, look) if wait else [progress_of(each, there.store, there.settings) for each in sources]
+        shown = watch(console, look) if wait else [progress_of(each, there.store, there.settings) for each in sources]
         show_left_out(console, uploads_left_out(there.store, there.settings))
-        if not medias:
+        if not shown:
             console.print(f"no media in s3://{there.settings.input_bucket}")
             return
         table = Table(box=None, padding=(0, 2, 0, 0))
         for heading in ("media", "state", "frames", "audio", ""):
             table.add_column(heading, overflow="fold")
-        for item in medias:
+        for item in shown:
             style = STATE_STYLE.get(item.state, "cyan")
             why = item.result.error.message if item.result and item.result.error else item.problem
             counts = [f"{done}/{made}" if made else "" for done, made in (item.frames, item.audio)]
@@ -163,11 +163,13 @@ def status(
 
 @app.command()
 def results(
-    media: Annotated[str, typer.Argument(help="Key of the media; with --all, a prefix of keys.")] = "",
+    media: Annotated[str, typer.Argument(help="Key of the media file; with --all, a prefix of keys.")] = "",
     output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
     everything: Annotated[bool, typer.Option("--all", help="All media below the prefix.")] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Only download: all below the prefix, side by side.")] = False,
-    with_media: Annotated[bool, typer.Option("--media", help="Download the media too: the report plays it.")] = False,
+    with_media: Annotated[
+        bool, typer.Option("--media", help="Download the media file too: the report plays it.")
+    ] = False,
     endpoint_url: Endpoint = None,
 ) -> None:
     """Show a result and download its files."""
@@ -203,13 +205,13 @@ def results(
 def _download_tree(prefix: str, output: Path, there: Connection) -> None:
     suffix = f"/{keys.RESULT}"
     found = there.store.find(there.settings.output_bucket, prefix)
-    medias = [info.key.removesuffix(suffix) for info in found if info.key.endswith(suffix)]
-    if not medias:
+    keys_found = [info.key.removesuffix(suffix) for info in found if info.key.endswith(suffix)]
+    if not keys_found:
         console.print(f"no result below {escape(prefix) or 'the bucket'} yet; see: castline status")
         raise typer.Exit(1)
     with Progress(TextColumn("results"), BarColumn(), MofNCompleteColumn(), console=console) as bar:
-        task = bar.add_task("", total=len(medias))
-        files = download_results(medias, output, there.store, there.settings, lambda: bar.advance(task), tell)
+        task = bar.add_task("", total=len(keys_found))
+        files = download_results(keys_found, output, there.store, there.settings, lambda: bar.advance(task), tell)
     console.print(f"{len(files)} results, {sum(files.values())} files in {escape(relative(output))}", soft_wrap=True)
 
 

@@ -67,7 +67,7 @@ def reconcile_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
 
 
 def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) -> None:
-    """Delete a media for good: every version of the upload, and all that was made of it; then prove it.
+    """Delete a media file for good: every version of the upload, and all that was made of it; then prove it.
 
     Exit status 1: something is still there. Photos of people that were taken from it are theirs, and stay
     (castline people forget). The removal is written down below .audit/ in the output bucket, without names.
@@ -83,12 +83,12 @@ def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) 
         if done.left:
             raise typer.Exit(1)
         if not done.removed:
-            raise OptionsError(f"there is nothing of {media}; see: castline status")
+            raise OptionsError(f"nothing belongs to {media}; see: castline status")
         console.print(f"  [green]deleted[/]: {done.removed} object(s), and nothing of {escape(media)} is left")
 
 
 def rerun_command(media: str, endpoint_url: Endpoint = None) -> None:
-    """Process a media afresh; the result that is there stays until the new one replaces it."""
+    """Process a media file afresh; the present result stays until the new one replaces it."""
     with friendly_errors():
         there = connect(endpoint_url)
         refuse_classic(there.settings)
@@ -103,7 +103,7 @@ def cost_command(
     memory: Annotated[int, typer.Option(min=1024, max=10240, help="MB of the analyser.")] = 3072,
     splitter_memory: Annotated[int, typer.Option(min=512, max=10240, help="MB of the splitter.")] = 2048,
 ) -> None:
-    """Estimate what a media will cost on AWS; result.json says afterwards what it did."""
+    """Estimate what a media file will cost on AWS; result.json says afterwards what it did cost."""
     with friendly_errors():
         config = settings()
         size, video, audio = 0, not audio_only, True

@@ -37,7 +37,7 @@ def add(
 ) -> None:
     """Enrol a person by photos or videos, and bind the name in existing results.
 
-    Of a video the best five views are kept. Nothing is enrolled unless all that is given shows one person; where a
+    The best five views of a video are kept. Nothing is enrolled unless everything given shows one person; where a
     video shows several, their pictures are written down, to choose one with --person.
     """
     with friendly_errors():
@@ -88,7 +88,7 @@ def _pictures_in_video(
 
 @app.command("name")
 def name_(
-    media: Annotated[str, typer.Argument(help="Key of a media that has a result.")],
+    media: Annotated[str, typer.Argument(help="Key of a media file that has a result.")],
     person: Annotated[str, typer.Argument(help='Somebody in that result: "Person 2", or an id such as person-2.')],
     name: Annotated[str, typer.Argument(help="The name from now on.")],
     endpoint_url: Endpoint = None,
@@ -183,7 +183,7 @@ def undo(
         there = connect(endpoint_url)
         change = gallery.last_change(there.store, there.settings)
         if change is None:
-            raise GalleryError("there is nothing to take back")
+            raise GalleryError("no change is left to undo")
         if not yes:
             typer.confirm(f"Take back: {change}?", abort=True)
         gallery.undo(there.store, there.settings)
@@ -202,7 +202,7 @@ def forget(
     Afterwards every key of the gallery and output buckets is listed and everything published is read.
     Exit status 1: the name is still somewhere.
 
-    What stays: media that show or mention the person, their frames in stage 1 until these expire, and faces that
+    What stays: recordings that show or mention the person, their frames in stage 1 until these expire, and faces that
     are only maybe theirs, without a name. The removal is written down below .audit/ in the output bucket, as digests.
     """
     with friendly_errors():

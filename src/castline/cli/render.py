@@ -105,7 +105,7 @@ def watch(
     """Progress bars until everything is finished.
 
     Returns:
-        The last look; some media are unfinished if the time ran out.
+        The last look; some files are unfinished if the time ran out.
     """
     overall = Progress(
         TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
@@ -122,15 +122,15 @@ def watch(
     started = time.monotonic()
     rows: dict[str, TaskID] = {}
     with Live(Group(overall, detail), console=console, refresh_per_second=8, transient=True):
-        medias: list[MediaProgress] = []
+        shown: list[MediaProgress] = []
         total = overall.add_task("media", total=None)
         while True:
-            medias = list(look())
-            finished = sum(item.finished for item in medias)
-            overall.update(total, completed=finished, total=len(medias))
-            _show(detail, rows, [item for item in medias if not item.finished][:_SHOWN_MEDIA])
-            if finished == len(medias) or (timeout_s is not None and time.monotonic() - started > timeout_s):
-                return medias
+            shown = list(look())
+            finished = sum(item.finished for item in shown)
+            overall.update(total, completed=finished, total=len(shown))
+            _show(detail, rows, [item for item in shown if not item.finished][:_SHOWN_MEDIA])
+            if finished == len(shown) or (timeout_s is not None and time.monotonic() - started > timeout_s):
+                return shown
             time.sleep(_POLL_S)
 
 

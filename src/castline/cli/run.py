@@ -39,13 +39,13 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None, flags:
         flags: options for all of them, as a sidecar names them.
 
     Returns:
-        Exit status: 0 when every media ended ``complete``, 1 otherwise.
+        Exit status: 0 when every file ended ``complete``, 1 otherwise.
     """
     config = settings()
     refuse_classic(config)
     files = media_files(path)
     show_left_out(console, transfer.left_out(path))
-    console.print(f"[bold]Castline[/]  {len(files)} media, engines on this machine:")
+    console.print(f"[bold]Castline[/]  {len(files)} file(s), engines on this machine:")
     with console.status("preparing models (the first time makes the face nets)") as status:
         lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"))
     for line in lines:
@@ -54,18 +54,18 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None, flags:
         _enrol(gallery or _demo_gallery(path), local)
         with console.status(f"uploading {len(files)} file(s)"):
             keys = [key for key, _ in upload(files, flags, local.store, config)]
-        medias = watch(console, Lookout(_uploaded(keys, local), local.store, config))
-        for (source, key), item in zip(files, medias, strict=True):
+        processed = watch(console, Lookout(_uploaded(keys, local), local.store, config))
+        for (source, key), item in zip(files, processed, strict=True):
             if item.result is None:
                 tell(f"{key}: {item.problem}")
                 continue
             download_result(key, output, local.store, config)
             place_media(source, key, output)
             _show(item.result, output)
-    complete = sum(item.state == "complete" for item in medias)
-    if len(medias) > 1:
-        console.print(f"\n{complete} of {len(medias)} complete")
-    return 0 if complete == len(medias) else 1
+    complete = sum(item.state == "complete" for item in processed)
+    if len(processed) > 1:
+        console.print(f"\n{complete} of {len(processed)} complete")
+    return 0 if complete == len(processed) else 1
 
 
 @contextlib.contextmanager
@@ -113,7 +113,7 @@ def _enrol(gallery: Path | None, local: _Local) -> None:
     if gallery is None:
         return
     if not gallery.is_dir():
-        raise GalleryError(f"{gallery} is no folder")
+        raise GalleryError(f"{gallery} is not a folder")
     people = sorted(folder for folder in gallery.iterdir() if folder.is_dir())
     if not people:
         raise GalleryError(f"no people in {gallery}: put one folder of photos per name there")

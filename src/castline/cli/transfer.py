@@ -71,7 +71,7 @@ def upload(
     def send(file: tuple[Path, str], asked: bytes | None) -> bool:
         path, key = file
         changed = False
-        if asked is not None:  # first, so that the media is not run without it
+        if asked is not None:  # first, so that the file is not processed without it
             name = keys.sidecar_key(key)
             changed = store.get(settings.input_bucket, name) != asked
             if changed:
@@ -84,7 +84,7 @@ def upload(
 
 
 def download_results(
-    medias: Sequence[str],
+    media_keys: Sequence[str],
     folder: Path,
     store: ObjectStore,
     settings: Settings,
@@ -94,13 +94,13 @@ def download_results(
     """Results of many media, side by side, as a tree below the folder; several at a time.
 
     Args:
-        progress: called after each media.
-        tell: called with a line about each media that cannot be written here; the others are.
+        progress: called after each media file.
+        tell: called with a line about each result that cannot be written here; the others are.
 
     Returns:
         Number of files by media, of those that came down.
     """
-    places = places_of(medias)
+    places = places_of(media_keys)
 
     def fetch(media: str) -> int | None:
         try:
@@ -114,15 +114,15 @@ def download_results(
         return None
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        counts = zip(medias, pool.map(fetch, medias), strict=True)
+        counts = zip(media_keys, pool.map(fetch, media_keys), strict=True)
         return {media: count for media, count in counts if count is not None}
 
 
-def places_of(medias: Sequence[str]) -> dict[str, str]:
-    """Another path for each media whose own is that of an earlier one, where names are compared without case."""
+def places_of(media_keys: Sequence[str]) -> dict[str, str]:
+    """Another path for each key whose own is that of an earlier one, where names are compared without case."""
     taken: set[str] = set()
     places: dict[str, str] = {}
-    for media in sorted(medias):
+    for media in sorted(media_keys):
         with contextlib.suppress(KeyLayoutError):
             path = keys.disk_path(media)
             folded = unicodedata.normalize("NFC", path).casefold()
@@ -136,10 +136,10 @@ def places_of(medias: Sequence[str]) -> dict[str, str]:
 def download_result(
     media: str, folder: Path, store: ObjectStore, settings: Settings, place: str | None = None
 ) -> list[Path]:
-    """All published files of one media into the folder of ``place_of``; parts stay where they are.
+    """All published files of one media file into the folder of ``place_of``; parts stay where they are.
 
     Args:
-        place: path below the folder, instead of the media's own.
+        place: path below the folder, instead of the key.
 
     Raises:
         KeyLayoutError: a key that would leave the folder.
@@ -159,7 +159,7 @@ def download_result(
 
 
 def place_of(media: str, folder: Path) -> Path:
-    """Where the files of a media lie below a folder of results.
+    """Where the results of a media file lie below a folder of results.
 
     Raises:
         KeyLayoutError: a key that would leave the folder.
@@ -186,7 +186,7 @@ def download_media(media: str, folder: Path, store: ObjectStore, settings: Setti
 
 
 def place_media(path: Path, media: str, folder: Path) -> None:
-    """Put the media beside its report, where the player looks for it: linked if possible, else copied."""
+    """Put the media file beside its report, where the player looks for it: linked if possible, else copied."""
     target = _beside_report(media, folder)
     target.unlink(missing_ok=True)
     try:

@@ -1,14 +1,14 @@
 """Ways in which footage is worse than photos, applied to photos: fewer pixels, blur, compression, darkness.
 
 Each way is a function of an RGB picture, shape (h, w, 3), uint8, and the width of its face in pixels; it gives an RGB
-picture. Sizes are those of the face, so that they mean the same in every picture. Nothing is random.
+picture. Sizes are those of the face, so that they mean the same in every picture. Nothing is random. OpenCV is imported
+at work only: the command names the ways, also where it is not installed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 from castline.engines import Image
@@ -21,6 +21,8 @@ _WIDTH = 100.0
 
 def _sized(pixels: int) -> Way:
     def way(image: Image, width: float) -> Image:
+        import cv2
+
         scale = pixels / width
         size = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
         resized: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
@@ -31,6 +33,8 @@ def _sized(pixels: int) -> Way:
 
 def _blurred(sigma: float) -> Way:
     def way(image: Image, width: float) -> Image:
+        import cv2
+
         blurred: Image = cv2.GaussianBlur(image, (0, 0), sigma * width / _WIDTH)
         return blurred
 
@@ -41,6 +45,8 @@ def _moved(length: int) -> Way:
     """Motion along a row."""
 
     def way(image: Image, width: float) -> Image:
+        import cv2
+
         pixels = max(round(length * width / _WIDTH), 1)
         moved: Image = cv2.filter2D(image, -1, np.full((1, pixels), 1 / pixels, np.float32))
         return moved
@@ -50,6 +56,8 @@ def _moved(length: int) -> Way:
 
 def _compressed(quality: int) -> Way:
     def way(image: Image, width: float) -> Image:
+        import cv2
+
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
         # Red and blue are swapped on both ways alike.
         compressed: Image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)

@@ -1,4 +1,4 @@
-"""How well a speech engine hears: word error rate and speed, over the whole way a media takes.
+"""How well a speech engine hears: word error rate and speed, over the whole way a recording takes.
 
 With ``S``, ``D``, ``I`` the substitutions, deletions and insertions of the cheapest alignment of what was
 heard to the reference (Levenshtein distance on words, by jiwer), and ``N`` the words of the reference:

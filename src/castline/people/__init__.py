@@ -1,4 +1,4 @@
-"""Enrolling, naming and forgetting people, and telling the results about it.
+"""Enrolling, naming and forgetting people, and binding names anew in the results.
 
 Results are re-assembled from their parts, which hold embeddings: seconds, and no model run on media.
 """

@@ -22,7 +22,7 @@ from castline.storage.base import ObjectStore
 def name_person(
     media: str, label: str, name: str, store: ObjectStore, settings: Settings, embed: PhotoEmbedder
 ) -> list[str]:
-    """Enrol somebody from a result; results are told by `reassemble`.
+    """Enrol somebody from a result; `reassemble` then binds the name in the results.
 
     Parts keep one picture per appearance and unit. The best of them, at most five, become photos, each
     only if exactly one main face is found in it again and looks like the face it was kept for.

@@ -201,7 +201,7 @@ def merge(into: str, others: Sequence[str], store: ObjectStore, settings: Settin
 
 
 def forget(name: str, store: ObjectStore, settings: Settings) -> int:
-    """Remove a person's photos and the embeddings derived from them; results are told by `reassemble`.
+    """Remove a person's photos and the embeddings derived from them; `reassemble` then updates the results.
 
     Returns:
         How many photos were removed.
@@ -235,12 +235,12 @@ def set_basis(name: str, basis: str, store: ObjectStore, settings: Settings) -> 
 
 
 def undo(store: ObjectStore, settings: Settings) -> Change | None:
-    """Take back what was done last: photos go where they were, or go; results are told by `reassemble`.
+    """Take back what was done last: photos go where they were, or go; `reassemble` then updates the results.
 
     Once more takes back what was done before. What another client changed meanwhile stays as it is.
 
     Returns:
-        What was taken back; None where there is nothing.
+        What was taken back; None if there was nothing to take back.
     """
     found = changes.last(store, settings)
     if found is None:

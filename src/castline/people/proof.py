@@ -1,8 +1,8 @@
 """After forgetting: is the name really nowhere?
 
 Everything in the gallery and output buckets is listed, and everything published is read. A name that
-still occurs somewhere is either left over, or it belongs to the media: spoken in it, part of its key,
-or part of somebody else's name. It belongs to the media when the file is exactly what its result says,
+still occurs somewhere is either left over, or it belongs to the recording: spoken in it, part of its key,
+or part of somebody else's name. It belongs to the recording when the file is exactly what its result says,
 and the result gives nobody this name.
 
 Parts are not read: they hold the embeddings of everybody who was seen, and nobody's name.
@@ -129,7 +129,7 @@ def _gallery(name: str, mentions: Mentions, store: ObjectStore, settings: Settin
 def _views(
     media: str, views: list[str], name: str, mentions: Mentions, store: ObjectStore, settings: Settings, proof: Proof
 ) -> None:
-    """The published files of one media."""
+    """The published files of one media file."""
     bucket = settings.output_bucket
     bodies = {view: _read(bucket, keys.result_key(media, view), store, proof) for view in views}
     proof.files += len(bodies)
