@@ -203,7 +203,7 @@ def _surpluses(tracks: Sequence[FaceTrack], limits: Thresholds) -> NDArray[np.fl
 def _known_group(
     name: str, members: list[int], tracks: Sequence[FaceTrack], scored: list[list[Candidate]], limits: Thresholds
 ) -> Group:
-    best = max(_top(scored[index]) for index in members)  # the name is the top one of each
+    best = max(_top(scored[index]) for index in members)  # this name is the best one of each
     mine = [tracks[index] for index in members]
     return Group(
         tracks=mine,

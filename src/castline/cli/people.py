@@ -183,7 +183,7 @@ def undo(
         there = connect(endpoint_url)
         change = gallery.last_change(there.store, there.settings)
         if change is None:
-            raise GalleryError("no change is left to undo")
+            raise GalleryError("there is nothing to take back")
         if not yes:
             typer.confirm(f"Take back: {change}?", abort=True)
         gallery.undo(there.store, there.settings)
