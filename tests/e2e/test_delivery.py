@@ -123,7 +123,8 @@ def _wait_for(condition: Callable[[], bool], timeout_s: float = 300) -> None:
 def _kill_analysers(pipeline) -> int:
     pids = pipeline.stack.host.pids(_ANALYSER)
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended between being listed and this
+            os.kill(pid, signal.SIGKILL)
     return len(pids)
 
 

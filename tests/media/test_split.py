@@ -19,6 +19,7 @@ import soundfile
 from castline.errors import MediaTooLarge, UndecodableMedia
 from castline.media import AudioPiece, FramesPiece, SplitSummary, probe, split
 from castline.media.chunks import SAMPLE_RATE
+from castline.media.decode import Sampled
 from castline.media.ffmpeg import Limits
 from castline.media.split import stands_until
 from castline.records import AudioUnit, FramesUnit, Options
@@ -370,3 +371,16 @@ def test_sound_alone_and_picture_alone(odd_media: dict[str, Path], split_all) ->
     picture = split_all(odd_media["no-audio.mp4"])
     assert all(isinstance(unit, FramesUnit) for unit in picture.summary.units())
     assert picture.summary.audio_s == 0
+
+
+def test_frames_have_their_times_whatever_happens_to_ffmpegs_lines(
+    ffmpeg: Callable[..., None], split_all, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine a thread may write into another's line: here none is understood."""
+    path = tmp_path / "film.mp4"
+    ffmpeg(*_PICTURE, *_X264, path)
+    whole = split_all(path, sampling="interval", interval_s=0.5).summary
+    monkeypatch.setattr(Sampled, "note", lambda self, line: None)
+    garbled = split_all(path, sampling="interval", interval_s=0.5).summary
+    assert garbled.sampled_ms == whole.sampled_ms
+    assert garbled.frame_units == whole.frame_units

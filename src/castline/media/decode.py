@@ -19,10 +19,13 @@ from castline.media.mixing import mix_filter, output_channels
 from castline.media.timeline import SHIFT_S
 from castline.records import Probe, VideoStream
 
-# Anchored, because titles are printed too. showinfo's pts_time has six digits only, which is 10 ms
-# from 1000 s on, so times are computed from the clock ticks.
+# Anchored, because titles are printed too. showinfo's pts_time has six digits only, which is 10 ms from 1000 s on, so
+# times are computed from clock ticks. The clock is set, not read: on a busy machine another thread of ffmpeg may be in
+# the middle of a line when the filter says which one it has.
 _SHOWINFO = r"^\[Parsed_showinfo_\d+ @ 0x[0-9a-f]+\] \[info\] "
-_CLOCK = re.compile(_SHOWINFO + r"config in time_base: (?P<num>\d+)/(?P<den>\d+),")
+_SET_CLOCK = "settb=1/1000000"
+_TICK = Fraction(1, 1000)  # milliseconds
+_CONFIGURED = re.compile(_SHOWINFO + r"config in time_base: ")
 _SHOWN = re.compile(
     _SHOWINFO
     + r"n:\s*\d+ pts:\s*(?P<ticks>-?\d+) .*? sar:(?P<wide>\d+)/(?P<high>\d+) s:(?P<width>\d+)x(?P<height>\d+) "
@@ -52,17 +55,15 @@ class Sampled:
     interval_s: float
     sizes: dict[int, Size] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
-    _tick: Fraction = Fraction(0)  # milliseconds
     _begins: bool = False
     _last_ms: int = -1
 
     def note(self, line: str) -> None:
-        if match := _CLOCK.match(line):
-            self._tick = Fraction(1000 * int(match["num"]), int(match["den"]))
+        if _CONFIGURED.match(line):
             self._begins = True
         elif match := _SHOWN.match(line):
             # Halves go up, as in the names that ffmpeg gives the frames.
-            time_ms = max(0, math.floor(int(match["ticks"]) * self._tick + Fraction(1, 2)))
+            time_ms = max(0, math.floor(int(match["ticks"]) * _TICK + Fraction(1, 2)))
             if self._begins and self.sizes and self._slot(time_ms) <= self._slot(self._last_ms):
                 self.dropped.add(time_ms)
             elif time_ms not in self.sizes:
@@ -135,7 +136,8 @@ class Recipe:
     def _frames(self, source: Any) -> Any:
         """Output of the sampled frames, scaled as the size that was probed asks for."""
         video = self._video
-        chosen = [sampling.select_filter(self.interval_s, self.limits.max_frames), "showinfo=checksum=0"]
+        select = sampling.select_filter(self.interval_s, self.limits.max_frames)
+        chosen = [select, _SET_CLOCK, "showinfo=checksum=0"]
         return self._jpegs(source, (video.width, video.height), chosen)
 
     @property

@@ -219,7 +219,9 @@ class _Decode:
     def _conclude(self, failures: dict[str, CastlineError]) -> None:
         """Turn the end of the decode into an error or warnings."""
         summary, probed, told = self._summary, self._probed, self._told
-        summary.sampled_ms[:] = sorted(self._sampled.sizes)
+        # A line that another thread of ffmpeg broke into is lost; the frame is there all the same.
+        kept = (time_ms for names in summary.frame_units for time_ms in names)
+        summary.sampled_ms[:] = sorted({*self._sampled.sizes, *kept})
         if self._audio:
             summary.audio_s = self._audio.seconds
             told.cancelled_s = self._audio.cancelled_s
