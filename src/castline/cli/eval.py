@@ -1,4 +1,4 @@
-"""``castline eval``: how good the engines are on photos and recordings of one's own."""
+"""``castline eval``: how good the engines are on your own photos and recordings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def faces(
         str | None, typer.Option(help="As CASTLINE_EMBEDDER, e.g. dlib-resnet-v1 or arcface:FILE; default: settings.")
     ] = None,
     enrol: Annotated[int, typer.Option(min=1, help="Photos enrolled of each person; the others are asked about.")] = 5,
-    left_out: Annotated[int, typer.Option(min=0, help="People, last by name, who are nobody we know.")] = 3,
+    left_out: Annotated[
+        int, typer.Option(min=0, help="How many people, last by name, are left out of the gallery as strangers.")
+    ] = 3,
     bands: Annotated[bool, typer.Option(help="Also degrade each photo in many ways, and seek it again.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Write the curves to this .png.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,

@@ -70,7 +70,7 @@ def _pictures_in_video(
     """Pictures of the one person, or of the chosen one.
 
     Raises:
-        GalleryError: there are several; their pictures are in files, and the files are told.
+        GalleryError: there are several; their pictures are written to files, whose names are printed.
     """
     try:
         with console.status(f"looking for the person in {escape(path.name)}"):
@@ -177,7 +177,7 @@ def undo(
 ) -> None:
     """Take back what was done last to people's photos: adding, naming, renaming, merging. Again: what was before it.
 
-    Photos go back to the names they had, or away, and results are told. Forgetting cannot be taken back.
+    Photos go back to the names they had, or are removed, and results are updated. Forgetting cannot be taken back.
     """
     with friendly_errors():
         there = connect(endpoint_url)
