@@ -29,14 +29,19 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         client = boto3.client("s3", region_name="us-east-1")
         for bucket in _BUCKETS:
             client.create_bucket(Bucket=bucket)
+        _empty(client)  # another module's mock may be open around this one, and then its objects are here
         client.put_bucket_versioning(Bucket="castline-input", VersioningConfiguration={"Status": "Enabled"})
         yield client
-        # Another module's mock may be open around this one, and then nothing is forgotten at its end.
+        _empty(client)
         for bucket in _BUCKETS:
-            listed = client.list_object_versions(Bucket=bucket)
-            for item in listed.get("Versions", []) + listed.get("DeleteMarkers", []):
-                client.delete_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])
             client.delete_bucket(Bucket=bucket)
+
+
+def _empty(client: Any) -> None:
+    for bucket in _BUCKETS:
+        for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                client.delete_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])
 
 
 def _everything_of(media: str) -> dict[str, list[str]]:
