@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from castline.assembly import identity, sightings
-from castline.assembly.identity import identify, identify_alone
+from castline.assembly.identity import identify, identify_alone, identify_each
 from castline.assembly.sightings import Enrolled, decide, ranked
 from castline.assembly.tracks import FaceTrack
 from castline.faces.thresholds import Thresholds
@@ -132,6 +132,32 @@ def test_names_that_rounding_makes_equal_are_in_alphabetical_order(make) -> None
     exactly = np.array([0.950001, 0.950002, 0.950003, 0.950004])
     assert [item.name for item in known.nearest(exactly, 2)] == ["A", "B"]
     assert decide(known.nearest(exactly, 2), make.limits) == "ambiguous"
+
+
+def test_a_sighting_has_the_name_that_all_names_in_order_give(make) -> None:
+    """Whoever is below the threshold is told without ranking anybody, but for what rounding lifts onto it."""
+    known = Enrolled.of(make.gallery(Ada=[make.look(0)], Bob=[make.look(1)]), make.limits)
+    for grade in ("clear", "poor", "useless"):
+        limits = make.limits.of(grade)
+        around = [limits.known + step for step in (-1e-3, -6e-5, -4e-5, -1e-9, 0, 1e-9, 1e-4, 5e-3)]
+        rows = [np.array([best, best - behind]) for best in around for behind in (0.5, 0.021, 0.019, 0)]
+        said = [sightings._name_of(row, known, grade) for row in rows]
+        ordered = [ranked(dict(zip(known.names, row, strict=True))) for row in rows]
+        assert said == [names[0].name if decide(names, limits) == "known" else None for names in ordered]
+        assert grade == "useless" or {None, "Ada"} == set(said)
+
+
+def test_faces_each_alone_are_as_one_alone(make) -> None:
+    gallery, tracks = _random(make, 3)
+    known = Enrolled.of(gallery, make.limits)
+    faces = [vector.astype(np.float32) for track in tracks for vector in track.vectors]
+    grades = [grade for track in tracks for grade in track.grades]
+    alone = [identify_alone(face, known, grade) for face, grade in zip(faces, grades, strict=True)]
+    assert identify_each(faces, known, grades) == alone
+    assert {said for said, _ in alone} >= {"known", "unknown"}
+    assert identify_each([], known, []) == []
+    nobody = Enrolled.of(Gallery(model=make.model, fingerprint=""), make.limits)
+    assert identify_each(faces[:2], nobody, grades[:2]) == [("unknown", [])] * 2
 
 
 def test_blocks_of_faces_are_one_matrix(make) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
 from castline import keys
+from castline.assembly.sightings import Enrolled
 from castline.people import erase_faces, forget, prove_forgotten, unname
 from castline.people.erase import without
 from castline.records import FramesPart
@@ -38,6 +42,21 @@ def test_the_faces_of_one_person_leave_all_parts_and_the_others_stay(people) -> 
     assert people.names(_MEDIA) == [("Grace", "known")]
     assert people.names("other.mp4") == []
     assert prove_forgotten("Ada", people.store, people.settings).left == []
+
+
+def test_the_faces_of_a_part_meet_the_gallery_in_one_matrix(people, monkeypatch: pytest.MonkeyPatch) -> None:
+    _two_results(people)
+    compared: list[int] = []
+    alike = Enrolled.alike
+
+    def counted(known: Enrolled, faces: np.ndarray) -> np.ndarray:
+        compared.append(len(faces))
+        return alike(known, faces)
+
+    people.publish("empty.mp4", [])
+    monkeypatch.setattr(Enrolled, "alike", counted)
+    assert erase_faces("Ada", people.store, people.settings).faces == 3
+    assert sorted(compared) == [1, 4]
 
 
 def test_a_part_that_no_result_is_of_loses_them_too(people) -> None:

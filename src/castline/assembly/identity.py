@@ -55,10 +55,23 @@ def identify_alone(
     Returns:
         The outcome, and the names most like it, best first; ``known`` means the first of them.
     """
-    if not known.names:
-        return "unknown", []
-    names = known.nearest(known.alike(vector[np.newaxis].astype(np.float64))[0], _CANDIDATES)
-    return decide(names, known.limits.of(grade)), names
+    (outcome,) = identify_each([vector], known, [grade])
+    return outcome
+
+
+def identify_each(
+    vectors: Sequence[NDArray[np.float32]], known: Enrolled, grades: Sequence[Grade]
+) -> list[tuple[Identity, list[Candidate]]]:
+    """``identify_alone`` of many faces, which reads the gallery's matrix once a block and not once a face.
+
+    Args:
+        vectors: n embeddings of the gallery's model, unit norm, shape (d,), float32.
+        grades: of each.
+    """
+    if not known.names or not vectors:
+        return [("unknown", []) for _ in vectors]
+    named = [known.nearest(row, _CANDIDATES) for row in known.alike(np.stack(vectors).astype(np.float64))]
+    return [(decide(names, known.limits.of(grade)), names) for names, grade in zip(named, grades, strict=True)]
 
 
 def people_on(

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.assembly.identity import identify_alone
+from castline.assembly.identity import identify_each
 from castline.assembly.sightings import Enrolled
 from castline.errors import EvaluationError
 from castline.faces.thresholds import Thresholds
@@ -245,8 +245,8 @@ def identification(gallery: Gallery, probes: Sequence[Probe], limits: Thresholds
     outcomes: Counter[str] = Counter()
     first = 0
     wrong: list[WrongName] = []
-    for probe in probes:
-        identity, names = identify_alone(probe.vector, known, probe.grade)
+    answers = identify_each([probe.vector for probe in probes], known, [probe.grade for probe in probes])
+    for probe, (identity, names) in zip(probes, answers, strict=True):
         nearest = names[0].name if names else None
         mine = probe.person in enrolled
         first += nearest == probe.person

@@ -6,7 +6,7 @@ them, too: where a result named them, and wherever a face alone would be known a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from castline import keys
 from castline.assembly import Assembly
-from castline.assembly.identity import identify_alone
+from castline.assembly.identity import identify_each
 from castline.assembly.sightings import Enrolled
 from castline.errors import UnreadableObject
 from castline.faces.grade import grade_of
@@ -68,12 +68,15 @@ def erase_faces(name: str, store: ObjectStore, settings: Settings) -> Erased:
         if part is None:
             continue
         hers = named(found[0].media, found[0].run)
-
-        def goes(time_ms: int, face: Face, part: FramesPart = part, hers: frozenset[tuple[int, Box]] = hers) -> bool:
-            return (time_ms, face.box) in hers or _known_as(name, face, enrolled(part.embedder))
-
+        alone = iter(_known_as(name, [face for frame in part.frames for face in frame.faces], enrolled(part.embedder)))
         frames = tuple(
-            frame.model_copy(update={"faces": tuple(face for face in frame.faces if not goes(frame.time_ms, face))})
+            frame.model_copy(
+                update={
+                    "faces": tuple(
+                        face for face in frame.faces if not (next(alone) or (frame.time_ms, face.box) in hers)
+                    )
+                }
+            )
             for frame in part.frames
         )
         gone = sum(len(frame.faces) for frame in part.frames) - sum(len(frame.faces) for frame in frames)
@@ -163,11 +166,12 @@ def _mentions(result: Result, name: str) -> bool:
     return without(result, name) != result
 
 
-def _known_as(name: str, face: Face, known: Enrolled) -> bool:
+def _known_as(name: str, faces: Sequence[Face], known: Enrolled) -> list[bool]:
+    """Of each face, whether it alone would be known as this person's."""
     if name not in known.names:
-        return False
-    identity, names = identify_alone(face.embedding.vector(), known, grade_of(face))
-    return identity == "known" and names[0].name == name
+        return [False] * len(faces)
+    outcomes = identify_each([face.embedding.vector() for face in faces], known, [grade_of(face) for face in faces])
+    return [identity == "known" and names[0].name == name for identity, names in outcomes]
 
 
 def _frames(body: bytes) -> FramesPart | None:
