@@ -30,12 +30,12 @@ from faster_whisper import WhisperModel
 from numpy.typing import NDArray
 
 from benchmarks.common import FFMPEG, ROOT, ffmpeg
+from castline.engines.speech.choose import load_transcriber
 from castline.evaluation.normalise import normalise
 from castline.evaluation.speech import hear, read_transcripts
 from castline.media.chunks import SAMPLE_RATE
 from castline.records import Segment, Word
 from castline.settings import Settings
-from castline.speech import load_transcriber
 
 TABLE = (ROOT / "../shared/data/speech/transcripts.tsv").resolve()
 TWO_LANGUAGES = TABLE.parent / "multilingual" / "multilingual.mp3"

@@ -37,7 +37,7 @@ Way = Callable[[Frames], Faces]
 def run(folder: Path) -> dict[str, object]:
     """Milliseconds per frame, seconds to the first result, peak memory; and the ratios that matter."""
     from benchmarks.common import DEMO, ROOT, ffmpeg
-    from castline.models import ensure_dlib, ensure_mtcnn
+    from castline.weights.prepare import ensure_dlib, ensure_mtcnn
 
     work = folder / "faces"
     work.mkdir()
@@ -164,8 +164,8 @@ class _Worker:
 def _castline(work: Path, embedder: str) -> Way:
     import onnxruntime  # noqa: F401  (so that its memory is told apart)
 
-    from castline.faces import analyse  # noqa: F401
-    from castline.models import load_detector, load_embedder
+    from castline.engines.faces.catalogue import load_detector, load_embedder
+    from castline.recognition import analyse  # noqa: F401
     from castline.settings import Settings
 
     _step("imports")
@@ -300,11 +300,12 @@ PAIRS = (
 def _make_weights(work: Path) -> None:
     import torch
 
-    from castline.faces.mtcnn import MtcnnDetector
-    from castline.faces.onnx_embedders import FaceNetEmbedder
-    from castline.models import ensure_mtcnn, quantize
-    from castline.models.export import export_facenet, import_facenet_pytorch
-    from castline.models.facenet import int8, onnx_file
+    from castline.engines.faces import quantize
+    from castline.engines.faces.mtcnn import MtcnnDetector
+    from castline.engines.faces.onnx_embedders import FaceNetEmbedder
+    from castline.weights.export import export_facenet, import_facenet_pytorch
+    from castline.weights.facenet import int8, onnx_file
+    from castline.weights.prepare import ensure_mtcnn
 
     torch.manual_seed(0)
     torch.save(import_facenet_pytorch().InceptionResnetV1(pretrained=None).state_dict(), work / _WEIGHTS)

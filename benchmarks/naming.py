@@ -24,11 +24,11 @@ def run(folder: Path) -> dict[str, Any]:
 
 def _enrolling(results: int) -> dict[str, float]:
     """A new name for every result, on a store in memory; 100 people of three photos are enrolled already."""
-    from castline.gallery import RememberedGalleries
+    from castline.gallery.load import RememberedGalleries
     from castline.people import reassemble
     from castline.records import Embedding, PhotoEmbedding
+    from castline.runs.complete import Assembler
     from castline.settings import Settings
-    from castline.stages.complete import Assembler
     from castline.storage import MemoryStore
 
     rng = np.random.default_rng(results)
@@ -54,7 +54,7 @@ def _publish(media: str, looks: list[Any], assembler: Any) -> None:
     """A minute with one face a second, in six units; ``looks`` take turns every ten seconds."""
     from castline import keys
     from castline.records import Frame, FrameFaces, FramesPart, FramesUnit, Manifest, Options, Usage
-    from castline.stages.request import read_source
+    from castline.runs.request import read_source
 
     store, settings = assembler.store, assembler.settings
     run, usage = "0123456789abcdef", Usage(stage="faces", seconds=1, memory_mb=1024)
@@ -81,9 +81,9 @@ def _publish(media: str, looks: list[Any], assembler: Any) -> None:
 
 
 def _naming(people: int) -> dict[str, float]:
-    from castline.assembly.identity import identify, identify_each
-    from castline.assembly.sightings import Enrolled
-    from castline.faces.thresholds import thresholds_for
+    from castline.engines.thresholds import thresholds_for
+    from castline.recognition.identity import identify, identify_each
+    from castline.recognition.sightings import Enrolled
     from castline.records import Embedding, Gallery, KnownFace
 
     rng = np.random.default_rng(people)
@@ -125,7 +125,7 @@ def _near(look: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def _track(looks: np.ndarray) -> Any:
-    from castline.assembly.tracks import FaceTrack
+    from castline.recognition.tracks import FaceTrack
 
     track = FaceTrack()
     for at, look in enumerate(looks):

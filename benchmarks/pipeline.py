@@ -17,11 +17,11 @@ import psutil
 
 from benchmarks.common import film, peak_mb
 from benchmarks.splitting import bare
+from castline.engines.process import Engines
 from castline.keys import result_key
 from castline.local import LocalStack
+from castline.runs.common import read_result
 from castline.settings import Settings
-from castline.stages.analyse import Engines
-from castline.stages.common import read_result
 from castline.storage import S3Store
 
 MINUTES = 10
@@ -88,9 +88,9 @@ def _load(config: Settings) -> None:
 
 
 def _kernel(unit: tuple[str, bytes]) -> None:
-    from castline.engines import Speech
-    from castline.faces.analyse import decode_jpeg
-    from castline.speech.audio import decode_flac
+    from castline.engines.base import Speech
+    from castline.media.flac import decode_flac
+    from castline.media.pictures import decode_jpeg
 
     assert _engines is not None
     key, body = unit

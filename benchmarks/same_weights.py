@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from benchmarks.common import FFMPEG
 from benchmarks.every_word import TABLE
 from benchmarks.random_whisper import Dimensions, Net, write_ggml, write_openai
+from castline.engines.speech.choose import load_transcriber
 from castline.evaluation.speech import count_normalised, evaluate, read_transcripts
-from castline.models.packages import packaged
 from castline.settings import Settings
-from castline.speech import load_transcriber
+from castline.weights.packages import packaged
 
 _TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}
 

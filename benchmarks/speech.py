@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import DEMO, FFMPEG, ffmpeg, interleaved
-from castline.engines import Speech
+from castline.engines.base import Speech
+from castline.engines.process import Engines
 from castline.keys import UnitId, options_key
 from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
+from castline.media.flac import decode_flac
 from castline.settings import Settings
-from castline.speech.audio import decode_flac
-from castline.stages.analyse import Engines, analyse_unit
+from castline.stages.analyse import analyse_unit
 from castline.storage import MemoryStore
 
 MINUTES = 10

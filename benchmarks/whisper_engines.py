@@ -33,7 +33,7 @@ Engine = tuple[Callable[[], object], Callable[[int], int]]
 def run(folder: Path) -> dict[str, object]:
     """Milliseconds of the encoder and per token, resident memory; each the median of several turns."""
     from benchmarks import random_whisper as made
-    from castline.speech.declared import FASTER_WHISPER, OPENAI_WHISPER, WHISPER_CPP
+    from castline.engines.speech.declared import FASTER_WHISPER, OPENAI_WHISPER, WHISPER_CPP
 
     work = folder / "whisper"
     work.mkdir()

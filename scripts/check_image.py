@@ -41,8 +41,8 @@ PROBE = """
 import sys, pathlib, app
 from castline.settings import settings
 if sys.argv[1:] != ["--without-models"]:
-    from castline.models import load_detector, load_embedder
-    from castline.speech import load_transcriber
+    from castline.engines.faces.catalogue import load_detector, load_embedder
+    from castline.engines.speech.choose import load_transcriber
     load_detector(settings()), load_embedder(settings()), load_transcriber(settings())
 assert not {"torch", "facenet_pytorch"} & set(sys.modules)
 try:

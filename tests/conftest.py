@@ -13,8 +13,8 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 
-from castline.models.locate import find_mtcnn
-from castline.models.prepare import can_make_mtcnn, ensure_mtcnn
+from castline.weights.locate import find_mtcnn
+from castline.weights.prepare import can_make_mtcnn, ensure_mtcnn
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from castline.models.catalogue import best_embedder_file
+from castline.engines.faces.catalogue import best_embedder_file
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "functions" / "face_recognition" / "Dockerfile"
@@ -124,7 +124,8 @@ def test_the_code_it_gets_imports_without_the_rest(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "src" / "castline", tmp_path / "castline", ignore=ignore)
     shutil.copy(ROOT / "functions" / "face_recognition" / "app.py", tmp_path)
     program = (
-        "import app, castline, castline.models.report, castline.faces.mtcnn, castline.speech, sys\n"
+        "import app, castline, castline.engines.report, castline.engines.faces.mtcnn, castline.engines.speech.choose\n"
+        "import sys\n"
         "assert castline.__file__.startswith(sys.argv[1]), castline.__file__\n"
         "print({'torch', 'facenet_pytorch', 'onnx'} & set(sys.modules))"
     )
@@ -211,7 +212,7 @@ def test_whisper_is_required(judge: ModuleType) -> None:
     without = good - {"opt/models/faster-whisper-base/model.bin"}
     assert judge.problems(without, 1, CONFIG, whisper="embedded") == []
     assert len(judge.problems(without, 1, CONFIG)) == 1
-    from castline.models.packages import PACKAGES
+    from castline.weights.packages import PACKAGES
 
     carried = {f"var/task/{package.folder}/model.bin" for package in PACKAGES.values()}
     assert carried <= set(judge.NEEDED)
@@ -228,7 +229,7 @@ def test_whisper_is_required(judge: ModuleType) -> None:
 def test_the_bake_asks_for_its_whisper_by_name_so_that_it_fails_without(
     whisper: str, bake: str, asked: str | None, stages: list[Stage], tmp_path: Path
 ) -> None:
-    (script,) = [run for run in stages[0].all("RUN") if "castline.models.report" in run]
+    (script,) = [run for run in stages[0].all("RUN") if "castline.engines.report" in run]
     python = tmp_path / "python3"
     python.write_text('#!/bin/sh\necho "$CASTLINE_TRANSCRIBER" "$@"\nexit 7\n')
     python.chmod(0o755)
@@ -240,7 +241,7 @@ def test_the_bake_asks_for_its_whisper_by_name_so_that_it_fails_without(
     if asked is None:
         assert (done.returncode, done.stdout) == (0, "")
     else:
-        assert (done.returncode, done.stdout) == (7, f"{asked} -m castline.models.report\n"), done.stderr
+        assert (done.returncode, done.stdout) == (7, f"{asked} -m castline.engines.report\n"), done.stderr
 
 
 def test_a_bake_without_its_model_ends_in_one_line(tmp_path: Path) -> None:
@@ -253,7 +254,7 @@ def test_a_bake_without_its_model_ends_in_one_line(tmp_path: Path) -> None:
         "CASTLINE_TRANSCRIBER": "faster-whisper:distil-large-v3",  # a name without a known digest: nothing is asked
         "PYTHONPATH": str(ROOT / "src"),
     }
-    argv = [sys.executable, "-m", "castline.models.report"]
+    argv = [sys.executable, "-m", "castline.engines.report"]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")

@@ -15,7 +15,9 @@ import pytest
 
 import castline
 from castline import analyse, library, recognise, transcribe
-from castline.engines import DetectedFace, EngineInfo, Speech, Transcription
+from castline.engines.base import DetectedFace, EngineInfo, Speech, Transcription
+from castline.engines.faces.catalogue import load_embedder
+from castline.engines.speech.choose import load_transcriber
 from castline.errors import (
     GalleryError,
     MediaError,
@@ -27,12 +29,10 @@ from castline.errors import (
     UnitError,
 )
 from castline.events import object_created
-from castline.models import load_embedder
 from castline.records import Segment
+from castline.runs.common import read_result
 from castline.settings import Settings
-from castline.speech import load_transcriber
 from castline.stages import analyse_event, split_event
-from castline.stages.common import read_result
 from castline.storage import MemoryStore
 
 _CHECKOUT = Path(__file__).resolve().parents[1]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from castline.errors import OptionsError, UnreadableObject
-from castline.gallery import Index
+from castline.gallery.load import Index
 from castline.records import (
     AudioPart,
     AudioUnit,
@@ -34,7 +34,7 @@ from castline.records import (
     Word,
 )
 from castline.records.reading import Kind, read_json, read_record
-from castline.stages.request import override
+from castline.runs.request import override
 from castline.storage import MemoryStore
 from castline.storage.objects import read_object
 

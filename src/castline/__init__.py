@@ -5,6 +5,7 @@
 What is named here is public; it is imported when it is first used, so that ``import castline`` costs nothing.
 """
 
+import os
 from importlib import import_module
 
 TYPE_CHECKING = False  # importing typing takes longer than all else here
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from castline.settings import Settings
 
 __version__ = "0.1.0"
+
+#: Of a photo or a frame that is decoded; phones make 108 million. The header is enough to tell. OpenCV reads its limit
+#: once, when it is loaded, which nothing here does before this; by itself it would decode a thousand million.
+MAX_PIXELS = 120_000_000
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
 
 __all__ = ["CastlineError", "Person", "Result", "Settings", "Transcript", "analyse", "recognise", "transcribe"]
 

@@ -27,7 +27,8 @@ from typing import Literal
 
 from castline import keys
 from castline.assembly import assemble
-from castline.engines import check_request
+from castline.engines.base import check_request
+from castline.engines.process import Engines, process_engines
 from castline.errors import (
     CastlineError,
     GalleryError,
@@ -36,9 +37,10 @@ from castline.errors import (
     OptionsError,
     UnitError,
 )
-from castline.gallery import LoadedGallery, RememberedGalleries
+from castline.gallery.load import LoadedGallery, RememberedGalleries
 from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
+from castline.recognition.photo import embed_photo
 from castline.records import (
     AudioPart,
     ErrorPart,
@@ -55,12 +57,12 @@ from castline.records import (
     Usage,
 )
 from castline.records.reading import MAX_BYTES, check_size
+from castline.runs.common import check_upload
+from castline.runs.request import Request, override
+from castline.runs.sets import read_part
 from castline.settings import Settings
-from castline.stages.analyse import Engines, analyse_unit, embed_photo, process_engines
+from castline.stages.analyse import analyse_unit
 from castline.stages.analyse import logger as stage_logger
-from castline.stages.common import check_upload
-from castline.stages.request import Request, override
-from castline.stages.sets import read_part
 from castline.storage import MemoryStore
 
 StrPath = str | PathLike[str]

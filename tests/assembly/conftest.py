@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from castline.assembly.tracks import FaceTrack
-from castline.faces.thresholds import Thresholds, thresholds_for
+from castline.engines.thresholds import Thresholds, thresholds_for
+from castline.recognition.tracks import FaceTrack
 from castline.records import (
     AudioPart,
     AudioUnit,

@@ -21,13 +21,13 @@ from castline.local.deploy import function_specs
 from castline.local.stack import ffmpeg_layer, settings_environment
 from castline.operations import delete_media, reconcile
 from castline.operations.audit import PREFIX as AUDIT
+from castline.operations.pending import pending
 from castline.records import Result
 from castline.report import render_views
+from castline.runs.removal import owner_of
+from castline.runs.request import read_source
+from castline.runs.sets import finished
 from castline.settings import Settings
-from castline.stages import pending
-from castline.stages.removal import owner_of
-from castline.stages.request import read_source
-from castline.stages.sets import finished
 from castline.storage import S3Store
 from tests.chaos.faults import FaultyProxy
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from castline.models.packages import packaged
 from castline.settings import Settings
+from castline.weights.packages import packaged
 from tests.chaos.storm import Storm
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

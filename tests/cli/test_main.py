@@ -20,9 +20,9 @@ from castline.cli.connect import Connection
 from castline.cli.operations import parse_duration
 from castline.errors import LocalStackError, StorageError
 from castline.records import Failure, Manifest, Usage
+from castline.runs.complete import complete_run
+from castline.runs.request import read_request, read_source
 from castline.settings import Settings
-from castline.stages.complete import complete_run
-from castline.stages.request import read_request, read_source
 from castline.storage import MemoryStore
 
 Run = Callable[..., Result]

@@ -16,7 +16,7 @@ from castline.cli import connect as connecting
 from castline.cli import main as commands
 from castline.cli import people as people_commands
 from castline.cli.connect import Connection
-from castline.engines import EngineInfo
+from castline.engines.base import EngineInfo
 from castline.errors import GalleryError
 from castline.people import Picture, SeenPerson, SeveralPeople
 from castline.records import (
@@ -31,10 +31,10 @@ from castline.records import (
     PhotoEmbedding,
     Usage,
 )
+from castline.runs.common import read_result
+from castline.runs.complete import complete_run
+from castline.runs.request import read_source
 from castline.settings import Settings
-from castline.stages.common import read_result
-from castline.stages.complete import complete_run
-from castline.stages.request import read_source
 from castline.storage import MemoryStore
 
 Run = Callable[..., Result]
@@ -361,7 +361,7 @@ def test_models_are_listed_with_size_dimension_and_thresholds(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from castline.cli import models
-    from castline.models.locate import MTCNN_FILES
+    from castline.weights.locate import MTCNN_FILES
 
     for name, size in (("facenet-vggface2.onnx", 2_500_000), *((name, 500_000) for name in MTCNN_FILES.values())):
         (tmp_path / name).write_bytes(b"\0" * size)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from castline.cli.render import clock, print_result, relative, watch, who
-from castline.progress import MediaProgress
+from castline.operations.progress import MediaProgress
 from castline.records import (
     AudioStream,
     Candidate,

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from castline.local import LocalStack
-from castline.models.packages import packaged
-from castline.progress import MediaProgress, progress_of
+from castline.operations.progress import MediaProgress, progress_of
 from castline.records import Result
+from castline.runs.request import read_source
 from castline.settings import Settings
-from castline.stages.request import read_source
 from castline.storage import S3Store
+from castline.weights.packages import packaged
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

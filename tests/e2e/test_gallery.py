@@ -13,10 +13,11 @@ from castline.cli import connect as connecting
 from castline.cli import main as commands
 from castline.cli import people as people_commands
 from castline.cli.connect import Connection
+from castline.engines.process import Engines
 from castline.keys import slug
 from castline.operations import rerun
 from castline.people import list_people, reassemble
-from castline.stages.analyse import Engines, embed_photo
+from castline.recognition.photo import embed_photo
 
 pytestmark = pytest.mark.e2e
 CHECKOUT = Path(__file__).resolve().parents[2]

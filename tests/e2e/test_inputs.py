@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from castline.cli.transfer import download_results
+from castline.operations.pending import pending
 from castline.records import Result
-from castline.stages import pending
 
 pytestmark = pytest.mark.e2e
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from castline.engines.process import Engines
 from castline.evaluation.normalise import plain
 from castline.people import add_photo, forget, photos_in, reassemble, rename
+from castline.recognition.photo import embed_photo
 from castline.records import Result
-from castline.stages.analyse import Engines, embed_photo
 
 pytestmark = pytest.mark.e2e
 CHECKOUT = Path(__file__).resolve().parents[2]

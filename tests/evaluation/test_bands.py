@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from castline.engines import DetectedFace, EngineInfo
+from castline.engines.base import DetectedFace, EngineInfo
+from castline.engines.thresholds import Thresholds
 from castline.errors import EvaluationError
 from castline.evaluation.bands import bands
 from castline.evaluation.degrade import WAYS
-from castline.faces import Thresholds
 
 LIMITS = Thresholds(known=0.9, ambiguous=0.8, same_track=0.7, moved=0.9, cluster=0.95, poor=0.05)
 

@@ -19,13 +19,13 @@ from typer.testing import CliRunner, Result
 from castline.cli import connect as connecting
 from castline.cli import eval as command
 from castline.cli import main as commands
-from castline.engines import Image
-from castline.faces import thresholds_for
-from castline.faces.analyse import decode_jpeg, encode_jpeg, limit_side
-from castline.faces.grade import PERSON_MIN_SCORE
-from castline.models import load_detector
-from castline.models.locate import DLIB_ONNX_FILE, find_dlib
+from castline.engines.base import Image
+from castline.engines.faces.catalogue import load_detector
+from castline.engines.thresholds import thresholds_for
+from castline.media.pictures import decode_jpeg, encode_jpeg, limit_side
+from castline.recognition.grade import PERSON_MIN_SCORE
 from castline.settings import Settings
+from castline.weights.locate import DLIB_ONNX_FILE, find_dlib
 
 Run = Callable[..., Result]
 

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from castline.assembly.identity import identify, identify_alone
-from castline.assembly.sightings import Enrolled
-from castline.assembly.tracks import FaceTrack
+from castline.engines.thresholds import Thresholds
 from castline.errors import EvaluationError
 from castline.evaluation.faces import (
     Probe,
@@ -22,7 +20,9 @@ from castline.evaluation.faces import (
     pair_similarities,
     verification,
 )
-from castline.faces import Thresholds
+from castline.recognition.identity import identify, identify_alone
+from castline.recognition.sightings import Enrolled
+from castline.recognition.tracks import FaceTrack
 from castline.records import Embedding, Face, Gallery, KnownFace
 
 LIMITS = Thresholds(known=0.7, ambiguous=0.5, same_track=0.4, moved=0.7, cluster=0.8, poor=0.05)

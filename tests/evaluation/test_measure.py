@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from castline.engines import DetectedFace, EngineInfo
+from castline.engines.base import DetectedFace, EngineInfo
 from castline.errors import EvaluationError
 from castline.evaluation import read_dataset
 from castline.evaluation.measure import describe, measure
-from castline.faces.analyse import encode_jpeg
+from castline.media.pictures import encode_jpeg
 
 Noise = Callable[[int, int], NDArray[np.uint8]]
 Boxes = list[tuple[float, float, float, float, float]]

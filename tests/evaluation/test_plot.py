@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from castline.engines.thresholds import Thresholds
 from castline.errors import EvaluationError
 from castline.evaluation import verification
 from castline.evaluation.plot import check_drawable, draw
-from castline.faces import Thresholds
 
 LIMITS = Thresholds(known=0.7, ambiguous=0.5, same_track=0.4, moved=0.7, cluster=0.8, poor=0.05)
 TITLE = r"A model on people_1 & $\frac{$"

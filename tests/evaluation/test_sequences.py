@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from castline.assembly.cuts import pack
+from castline.engines.thresholds import thresholds_for
 from castline.errors import EvaluationError
 from castline.evaluation.sequences import KINDS, Kind, Shown, count
 from castline.evaluation.tracks import measure_tracks, read_clips
-from castline.faces import thresholds_for
+from castline.recognition.cuts import pack
 from castline.records import Embedding, Face
 
 _MODEL = "dlib-resnet-v1"

@@ -14,11 +14,11 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-import castline.speech
+import castline.engines.speech.choose
 from castline.cli import connect as connecting
 from castline.cli import eval as command
 from castline.cli import main as commands
-from castline.engines import EngineInfo, Speech, Transcription
+from castline.engines.base import EngineInfo, Speech, Transcription
 from castline.errors import EvaluationError
 from castline.evaluation.normalise import plain
 from castline.evaluation.speech import (
@@ -95,7 +95,7 @@ def run(monkeypatch: pytest.MonkeyPatch, config: Settings) -> Run:
 @pytest.fixture
 def pitch(monkeypatch: pytest.MonkeyPatch) -> Pitch:
     engine = Pitch()
-    monkeypatch.setattr(castline.speech, "load_transcriber", lambda _: engine)
+    monkeypatch.setattr(castline.engines.speech.choose, "load_transcriber", lambda _: engine)
     return engine
 
 

@@ -19,8 +19,8 @@ from castline import keys
 from castline.errors import CastlineError
 from castline.events import object_created
 from castline.records import Manifest
+from castline.runs.request import read_request, read_source
 from castline.settings import Settings
-from castline.stages.request import read_request, read_source
 from castline.stages.split import split_event
 from castline.storage import MemoryStore
 

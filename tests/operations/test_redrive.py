@@ -14,9 +14,9 @@ from castline import keys
 from castline.events import object_created
 from castline.operations import read_dead_letters, redrive
 from castline.operations.redrive import put_back, queue_url
+from castline.runs.request import read_request, read_source
 from castline.settings import Settings
 from castline.stages import failure_event
-from castline.stages.request import read_request, read_source
 from castline.storage import MemoryStore
 
 MEDIA = "week 1/a+b.mp4"

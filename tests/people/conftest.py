@@ -29,10 +29,10 @@ from castline.records import (
     Segment,
     Usage,
 )
+from castline.runs.common import read_result
+from castline.runs.complete import complete_run
+from castline.runs.request import read_source
 from castline.settings import Settings
-from castline.stages.common import read_result
-from castline.stages.complete import complete_run
-from castline.stages.request import read_source
 from castline.storage import MemoryStore
 
 MODEL = "dlib-resnet-v1"

@@ -8,7 +8,7 @@ from castline import keys
 from castline import people as api
 from castline.errors import ModelNotFound
 from castline.records import Embedding, PhotoEmbedding
-from castline.stages.complete import Assembler, complete_run
+from castline.runs.complete import Assembler, complete_run
 
 _MEDIA = "talk.mp4"
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from castline import keys
-from castline.assembly.sightings import Enrolled
 from castline.people import erase_faces, forget, prove_forgotten, unname
 from castline.people.erase import without
+from castline.recognition.sightings import Enrolled
 from castline.records import FramesPart
 
 _MEDIA = "week 1/talk.mp4"

@@ -11,7 +11,7 @@ import pytest
 from castline import keys
 from castline import people as api
 from castline.errors import GalleryError, KeyLayoutError
-from castline.gallery import Index, load_gallery
+from castline.gallery.load import Index, load_gallery
 from castline.records import ObjectInfo
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from castline.engines import DetectedFace, EngineInfo, Image
+from castline.engines.base import DetectedFace, EngineInfo, Image
 from castline.errors import GalleryError, NotMedia
-from castline.faces.analyse import decode_jpeg
+from castline.media.pictures import decode_jpeg
 from castline.people import SeveralPeople, pictures_in_video
 from castline.people.video import spread
+from castline.recognition.photo import embed_photo
 from castline.records import Embedding
 from castline.settings import Settings
-from castline.stages.analyse import embed_photo
 
 _MODEL = "dlib-resnet-v1"
 

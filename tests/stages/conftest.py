@@ -15,10 +15,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from castline import keys
-from castline.engines import DetectedFace, EngineInfo, Image, Speech, Transcription
+from castline.engines.base import DetectedFace, EngineInfo, Image, Speech, Transcription
 from castline.events import object_created
-from castline.faces.analyse import encode_jpeg
 from castline.media.chunks import SAMPLE_RATE
+from castline.media.pictures import encode_jpeg
 from castline.records import (
     AudioUnit,
     Frame,
@@ -29,10 +29,10 @@ from castline.records import (
     Segment,
     Usage,
 )
+from castline.runs.common import read_result
+from castline.runs.request import Request, read_request, read_source
 from castline.settings import Settings
 from castline.stages import analyse_event
-from castline.stages.common import read_result
-from castline.stages.request import Request, read_request, read_source
 from castline.storage import MemoryStore
 
 MODEL = "dlib-resnet-v1"

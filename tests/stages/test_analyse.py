@@ -20,9 +20,10 @@ from castline.errors import (
     StorageError,
 )
 from castline.events import object_created
-from castline.faces.analyse import decode_jpeg, encode_jpeg
+from castline.media.pictures import decode_jpeg, encode_jpeg
+from castline.recognition.photo import embed_photo
 from castline.records import AudioPart, ErrorPart, FramesPart, Segment
-from castline.stages.analyse import analyse_event, embed_photo
+from castline.stages.analyse import analyse_event
 
 
 def test_a_frames_unit_becomes_a_part(world) -> None:

@@ -17,12 +17,13 @@ from castline import keys
 from castline.cli.render import print_result
 from castline.errors import EventError, StorageError, UnreadableObject
 from castline.events import object_created
+from castline.operations.pending import pending
+from castline.operations.progress import progress_of
 from castline.people import prove_forgotten
-from castline.progress import progress_of
 from castline.report import render_views
-from castline.stages import analyse_event, failure_event, pending, split_event
-from castline.stages.common import each
-from castline.stages.request import read_source, uploaded_media, uploads_left_out
+from castline.runs.common import each
+from castline.runs.request import read_source, uploaded_media, uploads_left_out
+from castline.stages import analyse_event, failure_event, split_event
 
 _SIDECARS = {
     "60 kB of brackets": b"[" * 60_000,

@@ -9,7 +9,8 @@ import pytest
 from castline import keys
 from castline.errors import NoStreams, NotMedia, UnitError
 from castline.events import object_created
-from castline.stages import analyse_event, failure_event, pending, split_event
+from castline.operations.pending import pending
+from castline.stages import analyse_event, failure_event, split_event
 
 
 @pytest.fixture

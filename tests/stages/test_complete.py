@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from castline import keys
+from castline.operations.pending import pending
 from castline.records import ErrorPart, Failure
-from castline.stages import analyse_event, pending
-from castline.stages.common import read_result
-from castline.stages.complete import complete_run
-from castline.stages.sets import written_parts
+from castline.runs.common import read_result
+from castline.runs.complete import complete_run
+from castline.runs.sets import written_parts
+from castline.stages import analyse_event
 
 
 def _complete(world, unit: keys.UnitId) -> bool:

@@ -13,12 +13,12 @@ from castline import keys
 from castline.events import object_created
 from castline.operations import delete_media
 from castline.people import reassemble
+from castline.recognition.photo import embed_photo
 from castline.records import Result
 from castline.report import render_views
+from castline.runs.complete import complete_run
+from castline.runs.removal import owner_of
 from castline.stages import analyse_event, failure_event
-from castline.stages.analyse import embed_photo
-from castline.stages.complete import complete_run
-from castline.stages.removal import owner_of
 from tests.stages.conftest import World
 from tests.stages.interleaving import TurnStore, few_switches, interleave
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from castline import keys
 from castline.events import object_created, objects_created
-from castline.progress import progress_of
-from castline.stages import failure_event, pending
+from castline.operations.pending import pending
+from castline.operations.progress import progress_of
+from castline.runs.request import read_source
+from castline.stages import failure_event
 from castline.stages.analyse import analyse_event
-from castline.stages.request import read_source
 
 
 def _pending(world) -> list[tuple[str, str]]:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from castline import keys
-from castline.engines import EngineInfo
+from castline.engines.base import EngineInfo
 from castline.errors import OptionsError
 from castline.events import object_created
 from castline.records import Manifest, Options, Segment, SpeechOptions, Word
+from castline.runs.request import PER_MEDIA, override, read_request, read_source, uploaded_media
+from castline.runs.sets import finished
 from castline.stages import analyse_event, failure_event, split_event
-from castline.stages.request import PER_MEDIA, override, read_request, read_source, uploaded_media
-from castline.stages.sets import finished
 
 MEDIA = "week 1/Été + talk.mp4"
 
@@ -56,7 +56,7 @@ class _Recording:
         self.asked: list[SpeechOptions] = []
 
     def transcribe(self, speech):
-        from castline.engines import Transcription
+        from castline.engines.base import Transcription
 
         self.asked.append(speech.options)
         word = Word(start_s=0.1, end_s=0.3, text="hello")

@@ -70,7 +70,7 @@ def test_every_variable_of_a_function_is_one_the_code_reads(source: dict[str, An
 
 
 def test_the_speech_engines_are_the_declared_ones(source: dict[str, Any]) -> None:
-    from castline.speech.declared import CHOICES, names_pattern
+    from castline.engines.speech.declared import CHOICES, names_pattern
 
     parameter = source["Parameters"]["Transcriber"]
     assert parameter["AllowedPattern"] == names_pattern()
@@ -78,8 +78,8 @@ def test_the_speech_engines_are_the_declared_ones(source: dict[str, Any]) -> Non
 
 
 def test_the_image_s_whisper_is_a_parameter(source: dict[str, Any]) -> None:
-    from castline.models.downloads import DOWNLOADS, WHISPER
-    from castline.speech.declared import FASTER_WHISPER, MODELS
+    from castline.engines.speech.declared import FASTER_WHISPER, MODELS
+    from castline.weights.downloads import DOWNLOADS, WHISPER
 
     parameter = source["Parameters"]["WhisperModel"]
     pinned = [model for model in MODELS if f"{FASTER_WHISPER.id}:{model}" in DOWNLOADS]

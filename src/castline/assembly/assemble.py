@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import count
 
 from castline import keys
-from castline.assembly.identity import Group, people_on
 from castline.assembly.stitch import stitch
-from castline.assembly.tracks import FaceTrack
 from castline.cost import cost_of
 from castline.cues import cues_of
-from castline.faces.thresholds import thresholds_for
+from castline.engines.thresholds import thresholds_for
+from castline.recognition.identity import Group, people_on
+from castline.recognition.tracks import FaceTrack
 from castline.records import (
     AudioPart,
     AudioUnit,

@@ -11,8 +11,8 @@ import typer
 
 from castline import keys
 from castline.records.reading import read_json
+from castline.runs.request import MAX_SIDECAR_BYTES, override
 from castline.settings import Settings
-from castline.stages.request import MAX_SIDECAR_BYTES, override
 
 Language = Annotated[
     str | None,

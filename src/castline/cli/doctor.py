@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from castline.cli.shown import escape
+from castline.engines.report import engine_lines, language_line
 from castline.errors import CastlineError
-from castline.models.report import engine_lines, language_line
 from castline.settings import settings
 
 _MIN_FREE_GB = 2.0

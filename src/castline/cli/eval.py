@@ -12,7 +12,9 @@ from rich.table import Table
 
 from castline.cli.connect import console, friendly_errors
 from castline.cli.shown import escape
-from castline.engines import Detector, Embedder
+from castline.engines.base import Detector, Embedder
+from castline.engines.speech.declared import CHOICES
+from castline.engines.thresholds import thresholds_for
 from castline.errors import EvaluationError
 from castline.evaluation import Identification, PairList, PhotoFolder, Verification, read_dataset
 from castline.evaluation.bands import Band
@@ -21,10 +23,8 @@ from castline.evaluation.degrade import WAYS
 from castline.evaluation.measure import Described, FacesReport, describe, measure
 from castline.evaluation.plot import check_drawable, draw
 from castline.evaluation.speech import FileReport, SpeechReport, check_countable, evaluate, read_transcripts
-from castline.faces.thresholds import thresholds_for
 from castline.records import Record
 from castline.settings import settings
-from castline.speech.declared import CHOICES
 
 app = typer.Typer(no_args_is_help=True, help="Measure how good the engines are on your own data.")
 
@@ -44,7 +44,7 @@ def faces(
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
 ) -> None:
     """Tell people apart: verification over all pairs of photos, identification of known and unknown people."""
-    from castline.models import load_detector, load_embedder
+    from castline.engines.faces.catalogue import load_detector, load_embedder
 
     with friendly_errors():
         data = read_dataset(path)
@@ -80,7 +80,7 @@ def speech(
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers and texts to this file.")] = None,
 ) -> None:
     """Hear recordings whose words are known: word error rate and speed, per file and in total."""
-    from castline.speech import load_transcriber
+    from castline.engines.speech.choose import load_transcriber
 
     with friendly_errors():
         check_countable()

@@ -31,8 +31,8 @@ def tracks(
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
 ) -> None:
     """Cut sequences of labelled photos: strangers named, wrong names, tracks that mix people."""
+    from castline.engines.faces.catalogue import load_detector, load_embedder
     from castline.evaluation.conditions import CONDITIONS
-    from castline.models import load_detector, load_embedder
 
     with friendly_errors():
         data = read_dataset(path)

@@ -28,10 +28,10 @@ from castline.cli.transfer import (
     upload,
 )
 from castline.errors import KeyLayoutError, UnreadableObject
-from castline.progress import Lookout, progress_of
+from castline.operations.progress import Lookout, progress_of
+from castline.runs.common import read_result
+from castline.runs.request import uploaded_media, uploads_left_out
 from castline.settings import settings
-from castline.stages.common import read_result
-from castline.stages.request import uploaded_media, uploads_left_out
 
 app = typer.Typer(
     no_args_is_help=True,

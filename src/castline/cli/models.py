@@ -12,15 +12,17 @@ from rich.table import Table
 
 from castline.cli.connect import console, friendly_errors
 from castline.cli.shown import escape
-from castline.engines import EngineInfo
+from castline.engines.base import EngineInfo
+from castline.engines.faces.catalogue import survey
+from castline.engines.speech.choose import survey_transcribers
+from castline.engines.thresholds import thresholds_for
 from castline.errors import ModelCorrupt, ModelNotFound
-from castline.faces.thresholds import thresholds_for
-from castline.models import DOWNLOADS, WHISPER, available, ensure_facenet, fetch, survey
-from castline.models.facenet import EXPORT_NEEDS, FACENETS, can_export, find_weights
-from castline.models.locate import find_dlib, find_mtcnn
-from castline.models.packages import PACKAGES, packaged
 from castline.settings import Settings, settings
-from castline.speech import survey_transcribers
+from castline.weights.download import available, fetch
+from castline.weights.downloads import DOWNLOADS, WHISPER
+from castline.weights.facenet import EXPORT_NEEDS, FACENETS, can_export, ensure_facenet, find_weights
+from castline.weights.locate import find_dlib, find_mtcnn
+from castline.weights.packages import PACKAGES, packaged
 
 app = typer.Typer(no_args_is_help=True, help="List and fetch models.")
 

@@ -15,9 +15,9 @@ from castline.cli.shown import escape
 from castline.cost import PRICES_AS_OF, cost_of, estimate
 from castline.errors import OptionsError
 from castline.operations import delete_media, read_dead_letters, reconcile, redrive, rerun
+from castline.operations.pending import pending
 from castline.operations.redrive import put_back, queue_url
 from castline.settings import settings
-from castline.stages import pending
 
 Endpoint = Annotated[
     str | None, typer.Option("--endpoint-url", help="AWS endpoint; default: AWS_ENDPOINT_URL, the local stack, or AWS.")

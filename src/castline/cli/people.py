@@ -14,11 +14,12 @@ from castline import people as gallery
 from castline.cli.connect import Connection, connect, console, friendly_errors, say_left_out, tell
 from castline.cli.render import clock
 from castline.cli.shown import escape
+from castline.engines.process import Engines
 from castline.errors import GalleryError, ModelError
-from castline.gallery import PhotoEmbedder, load_gallery
+from castline.gallery.load import PhotoEmbedder, load_gallery
 from castline.operations.audit import Removed, digest, write_down
-from castline.stages.analyse import Engines, embed_photo
-from castline.stages.common import read_result
+from castline.recognition.photo import embed_photo
+from castline.runs.common import read_result
 
 app = typer.Typer(no_args_is_help=True, help="Add, name, list, rename, merge and forget people; and undo.")
 

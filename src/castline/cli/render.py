@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from castline.cli.shown import escape
-from castline.progress import MediaProgress
+from castline.operations.progress import MediaProgress
 from castline.records import Person, Result
 
 STATE_STYLE = {"complete": "green", "partial": "yellow", "failed": "red"}

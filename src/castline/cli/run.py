@@ -13,14 +13,15 @@ from castline.cli.connect import console, refuse_classic, say_left_out, tell
 from castline.cli.render import print_result, relative, show_left_out, watch
 from castline.cli.shown import escape
 from castline.cli.transfer import download_result, media_files, place_media, place_of, upload
+from castline.engines.process import Engines
+from castline.engines.report import prepare
 from castline.errors import GalleryError, LocalStackError
-from castline.models.report import prepare
+from castline.operations.progress import Lookout
 from castline.people import enrol, left_out, photos_in, picture_of
-from castline.progress import Lookout
+from castline.recognition.photo import embed_photo
 from castline.records import Result, Source
+from castline.runs.request import read_source
 from castline.settings import Settings, settings
-from castline.stages.analyse import Engines, embed_photo
-from castline.stages.request import read_source
 from castline.storage import S3Store
 
 DEMO_GALLERY = "gallery"  # beside the demo video

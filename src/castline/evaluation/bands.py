@@ -1,8 +1,8 @@
 """How well an embedder tells people apart where pictures are bad: each photo is degraded, then sought among the rest.
 
 A degraded face is compared with all clean photos but its own. It is judged as in a result: its grade
-(``faces/grade.py``) decides which thresholds it must reach, and one that is of no use reaches none. Over all pairs
-of a band, with the formulas of ``evaluation/faces.py``:
+(``recognition/grade.py``) decides which thresholds it must reach, and one that is of no use reaches none.
+Over all pairs of a band, with the formulas of ``evaluation/faces.py``:
 
     FAR  share of the pairs of two people at or above the threshold of the degraded face
     FRR  share of the pairs of one person below it
@@ -19,12 +19,12 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.assembly.tracks import iou
-from castline.engines import Detector, Embedder, Image
+from castline.engines.base import Detector, Embedder, Image
+from castline.engines.thresholds import Thresholds
 from castline.evaluation.degrade import WAYS, Way
 from castline.evaluation.faces import Scores, equal_error_rate
-from castline.faces.grade import PERSON_MIN_SCORE, grade_of
-from castline.faces.thresholds import Thresholds
+from castline.recognition.grade import PERSON_MIN_SCORE, grade_of
+from castline.recognition.tracks import iou
 from castline.records import Face, Grade, Record
 
 #: A degraded face is found where it overlaps the clean one this much.
@@ -111,7 +111,7 @@ def bands(
 
 
 def _faces(image: Image, detector: Detector, embedder: Embedder) -> Sequence[Face]:
-    from castline.faces.analyse import analyse_frames
+    from castline.recognition.analyse import analyse_frames
 
     return analyse_frames([(0, image)], detector, embedder, max_image_side=max(image.shape[:2]))[0].faces
 

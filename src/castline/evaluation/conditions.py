@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import cv2
 import numpy as np
 
-from castline.engines import Image
-from castline.faces.analyse import decode_jpeg, encode_jpeg
+from castline.engines.base import Image
+from castline.media.pictures import decode_jpeg, encode_jpeg
 
 _GREY = 96
 

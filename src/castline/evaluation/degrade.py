@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from castline.engines import Image
+from castline.engines.base import Image
 
 Way = Callable[[Image, float], Image]
 

@@ -11,7 +11,7 @@ one person, ``D`` those of pairs that show two, and ``t`` a threshold:
     EER          the error rate where FAR = FRR
 
 Identification asks of one photo "who of those we know, or a stranger?" and is decided by the same code
-as in a result (``castline.assembly.identity``). Open-set measures after Phillips, Grother and Micheals,
+as in a result (``castline.recognition.identity``). Open-set measures after Phillips, Grother and Micheals,
 "Evaluation Methods in Face Recognition" (Handbook of Face Recognition, 2011).
 """
 
@@ -24,10 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.assembly.identity import identify_each
-from castline.assembly.sightings import Enrolled
+from castline.engines.thresholds import Thresholds
 from castline.errors import EvaluationError
-from castline.faces.thresholds import Thresholds
+from castline.recognition.identity import identify_each
+from castline.recognition.sightings import Enrolled
 from castline.records import Gallery, Grade, Record
 
 Scores = NDArray[np.float64]

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.engines import Detector, Embedder, EngineInfo, Image
+from castline.engines.base import Detector, Embedder, EngineInfo, Image
+from castline.engines.thresholds import thresholds_for
 from castline.errors import EvaluationError, UnitError
 from castline.evaluation.bands import Band
 from castline.evaluation.dataset import PairList, PhotoFolder, Split, split_people
@@ -22,9 +23,8 @@ from castline.evaluation.faces import (
     pair_similarities,
     verification,
 )
-from castline.faces.dominant import dominant, most_prominent_first
-from castline.faces.grade import grade_of
-from castline.faces.thresholds import thresholds_for
+from castline.recognition.dominant import dominant, most_prominent_first
+from castline.recognition.grade import grade_of
 from castline.records import Embedding, Gallery, Grade, KnownFace, Record
 
 #: Photos come from anywhere; larger ones are scaled down to this many pixels on their longer side.
@@ -91,7 +91,7 @@ def describe(
     Raises:
         EvaluationError: a file that is no picture.
     """
-    from castline.faces.analyse import analyse_frames
+    from castline.recognition.analyse import analyse_frames
 
     embeddings: dict[Path, Embedding] = {}
     grades: dict[Path, Grade] = {}
@@ -116,7 +116,7 @@ def read_photo(path: Path) -> Image:
     Raises:
         EvaluationError: it is no picture.
     """
-    from castline.faces.analyse import decode_jpeg, limit_side
+    from castline.media.pictures import decode_jpeg, limit_side
 
     try:
         return limit_side(decode_jpeg(path.read_bytes()), _MAX_SIDE)

@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
-from castline.engines import language_code
+from castline.engines.base import language_code
 
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "＇": "'"})
 _HAS_SYLLABLE = "LMN"  # Unicode's letters, marks (vowels of many scripts) and numbers

@@ -29,10 +29,10 @@ from typing import Literal
 
 import numpy as np
 
-from castline.assembly.identity import Group, people_on
+from castline.engines.thresholds import Thresholds
 from castline.errors import EvaluationError
-from castline.faces.grade import grade_of
-from castline.faces.thresholds import Thresholds
+from castline.recognition.grade import grade_of
+from castline.recognition.identity import Group, people_on
 from castline.records import Face, FrameFaces, Gallery, KnownFace, Record
 
 Kind = Literal["slides", "pairs", "shots"]

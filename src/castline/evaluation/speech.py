@@ -22,14 +22,14 @@ from pathlib import Path
 
 from castline.assembly.assemble import main_language
 from castline.assembly.stitch import stitch
-from castline.engines import Speech, Transcriber, check_request
+from castline.engines.base import Speech, Transcriber, check_request
 from castline.errors import EvaluationError, MediaError, NoStreams, UnitError
 from castline.evaluation.normalise import normalise, plain
 from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
+from castline.media.flac import decode_flac
 from castline.records import AudioPart, AudioUnit, Record, Segment, Usage
 from castline.settings import Settings
-from castline.speech.audio import decode_flac
 
 _COLUMNS = ("file", "reference")
 

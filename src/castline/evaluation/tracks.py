@@ -8,13 +8,13 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from castline.assembly.identity import people_on
-from castline.engines import Detector, Embedder
+from castline.engines.base import Detector, Embedder
+from castline.engines.thresholds import thresholds_for
 from castline.errors import EvaluationError, UnitError
 from castline.evaluation.dataset import PhotoFolder
 from castline.evaluation.sequences import KINDS, Conditions, Shown, TracksCount, count
-from castline.faces.dominant import dominant
-from castline.faces.thresholds import thresholds_for
+from castline.recognition.dominant import dominant
+from castline.recognition.identity import people_on
 from castline.records import FrameFaces, Gallery, Options, Record
 from castline.settings import Settings
 
@@ -73,7 +73,8 @@ def show(
         EvaluationError: a file that is no picture.
     """
     from castline.evaluation.conditions import CONDITIONS
-    from castline.faces.analyse import analyse_frames, decode_jpeg
+    from castline.media.pictures import decode_jpeg
+    from castline.recognition.analyse import analyse_frames
 
     shown: dict[str, dict[str, Shown]] = {}
     for condition in dict.fromkeys(("clean", "moved", *conditions)):
@@ -167,9 +168,10 @@ def watch(path: Path, people: int, detector: Detector, embedder: Embedder, setti
     Raises:
         MediaError: it cannot be decoded.
     """
-    from castline.faces.analyse import analyse_frames, decode_jpeg
     from castline.media import FramesPiece, SplitSummary, probe, split
     from castline.media.ffmpeg import Limits
+    from castline.media.pictures import decode_jpeg
+    from castline.recognition.analyse import analyse_frames
 
     limits, summary = Limits.of(settings), SplitSummary()
     silent = probe(path, limits).only("video")

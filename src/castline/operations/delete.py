@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from castline import keys
 from castline.operations.audit import Removed, digest, write_down
+from castline.runs.removal import owner_of
 from castline.settings import Settings
-from castline.stages.removal import owner_of
 from castline.storage.base import ObjectStore, ObjectVersion
 
 _ROUNDS = 3  # a stage that is working on it writes once more, and sees then that the upload is gone

@@ -13,15 +13,15 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from castline.errors import ResourceError
+from castline.operations.pending import pending
 from castline.settings import Settings
-from castline.stages import pending
 from castline.storage import ObjectStore
 
 logger = logging.getLogger(__name__)
 
 
 def reconcile(lambda_: Any, store: ObjectStore, settings: Settings) -> int:
-    """Invoke, asynchronously, what ``castline.stages.pending`` lists.
+    """Invoke, asynchronously, what ``castline.operations.pending`` lists.
 
     Args:
         lambda_: a boto3 client of Lambda.

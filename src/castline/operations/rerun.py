@@ -7,10 +7,10 @@ from typing import Any
 from castline.errors import OptionsError
 from castline.events import object_created
 from castline.operations.reconcile import send
+from castline.runs.removal import keys_of_run
+from castline.runs.request import read_source
+from castline.runs.sets import current_run
 from castline.settings import Settings
-from castline.stages.removal import keys_of_run
-from castline.stages.request import read_source
-from castline.stages.sets import current_run
 from castline.storage.base import ObjectStore
 
 

@@ -3,11 +3,8 @@
 Results are re-assembled from their parts, which hold embeddings: seconds, and no model run on media.
 """
 
-from castline.people.binding import reassemble
-from castline.people.changes import Change
-from castline.people.erase import Erased, erase_faces, unname
-from castline.people.naming import name_person
-from castline.people.photos import (
+from castline.gallery.changes import Change
+from castline.gallery.photos import (
     NOT_SEEN,
     POOR,
     KnownPerson,
@@ -26,7 +23,10 @@ from castline.people.photos import (
     set_basis,
     undo,
 )
-from castline.people.pictures import Picture, picture_of
+from castline.gallery.pictures import Picture, picture_of
+from castline.people.binding import reassemble
+from castline.people.erase import Erased, erase_faces, unname
+from castline.people.naming import name_person
 from castline.people.proof import Mentions, Proof, Trace, prove_forgotten
 from castline.people.video import SeenPerson, SeveralPeople, pictures_in_video
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from castline import keys
 from castline.errors import UnreadableObject
-from castline.gallery import PhotoEmbedder, RememberedGalleries, fingerprint_now
+from castline.gallery.load import PhotoEmbedder, RememberedGalleries, fingerprint_now
 from castline.records import PhotoEmbedding, Result
+from castline.runs.common import read_result
+from castline.runs.complete import Assembler
 from castline.settings import Settings
-from castline.stages.common import read_result
-from castline.stages.complete import Assembler
 from castline.storage.base import ObjectStore
 
 logger = logging.getLogger(__name__)

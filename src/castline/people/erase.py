@@ -14,17 +14,17 @@ from pydantic import TypeAdapter
 
 from castline import keys
 from castline.assembly import Assembly
-from castline.assembly.identity import identify_each
-from castline.assembly.sightings import Enrolled
+from castline.engines.thresholds import thresholds_for
 from castline.errors import UnreadableObject
-from castline.faces.grade import grade_of
-from castline.faces.thresholds import thresholds_for
-from castline.gallery import load_gallery
+from castline.gallery.load import load_gallery
+from castline.recognition.grade import grade_of
+from castline.recognition.identity import identify_each
+from castline.recognition.sightings import Enrolled
 from castline.records import AudioPart, Box, Candidate, Face, FramesPart, Identity, Part, Person, Result
 from castline.records.reading import read_record
+from castline.runs.common import read_result
+from castline.runs.publish import publish
 from castline.settings import Settings
-from castline.stages.common import read_result
-from castline.stages.publish import publish
 from castline.storage.base import ObjectStore
 
 _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 from castline import keys
 from castline.errors import GalleryError, UnreadableObject
-from castline.gallery import PhotoEmbedder
-from castline.people.photos import enrol
-from castline.people.pictures import MOST, Picture, problem_of
+from castline.gallery.load import PhotoEmbedder
+from castline.gallery.photos import enrol
+from castline.gallery.pictures import MOST, Picture, problem_of
 from castline.records import Face, FramesPart, Person, Result
+from castline.runs.common import read_result
+from castline.runs.sets import read_part, written_parts
 from castline.settings import Settings
-from castline.stages.common import read_result
-from castline.stages.sets import read_part, written_parts
 from castline.storage.base import ObjectStore
 
 

@@ -23,13 +23,13 @@ from markupsafe import escape
 
 from castline import keys
 from castline.errors import UnreadableObject
-from castline.people.changes import changes
-from castline.people.index import PREFIX, indexes
+from castline.gallery.changes import changes
+from castline.gallery.index import PREFIX, indexes
 from castline.records import Result
 from castline.report import render_views
+from castline.runs.common import read_result
+from castline.runs.removal import owner_of
 from castline.settings import Settings
-from castline.stages.common import read_result
-from castline.stages.removal import owner_of
 from castline.storage.base import ObjectStore
 
 _GENERATED = re.compile(r"Person \d+")

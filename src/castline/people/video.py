@@ -10,18 +10,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from castline.assembly.identity import people_on
-from castline.assembly.tracks import FaceTrack
+from castline.engines.thresholds import Thresholds, thresholds_for
 from castline.errors import GalleryError
-from castline.faces.thresholds import Thresholds, thresholds_for
-from castline.gallery import PhotoEmbedder
-from castline.people.pictures import MOST, Picture, problem_of
+from castline.gallery.load import PhotoEmbedder
+from castline.gallery.pictures import MOST, Picture, problem_of
+from castline.recognition.identity import people_on
+from castline.recognition.tracks import FaceTrack
 from castline.records import Box, Face, FrameFaces, Gallery, Options
 from castline.settings import Settings
 
 if TYPE_CHECKING:
-    from castline.engines import Image
-    from castline.stages.analyse import EngineSet
+    from castline.engines.base import Image
+    from castline.engines.process import EngineSet
 
 _INTERVAL_S = 1.0
 _MOST_FRAMES = 600  # a longer video is sampled more sparsely: somebody is waiting
@@ -71,8 +71,8 @@ def pictures_in_video(
         GalleryError: nobody is in it, or not that many, or no face can be cut out of it.
         MediaError: it cannot be decoded.
     """
-    from castline.faces.analyse import analyse_frames, decode_jpeg
-    from castline.stages.analyse import MAX_SIDE
+    from castline.media.pictures import decode_jpeg
+    from castline.recognition.analyse import MAX_SIDE, analyse_frames
 
     frames: list[FrameFaces] = []
     jpegs: dict[int, bytes] = {}
@@ -106,7 +106,7 @@ def _views(tracks: Sequence[FaceTrack]) -> list[tuple[int, Face]]:
 
 
 def _seen(tracks: Sequence[FaceTrack], jpegs: Mapping[int, bytes]) -> SeenPerson:
-    from castline.faces.analyse import decode_jpeg, encode_jpeg
+    from castline.media.pictures import decode_jpeg, encode_jpeg
 
     views = _views(tracks)
     time_ms, best = max(views, key=lambda view: view[1].quality)
@@ -167,7 +167,7 @@ def _one_person(some: Sequence[FaceTrack], others: Sequence[FaceTrack], limits: 
 
 def _picture(image: Image, face: Face, embed: PhotoEmbedder) -> bytes | None:
     """The face cut out so that it is found again; None if it is not, whatever the margin."""
-    from castline.faces.analyse import encode_jpeg
+    from castline.media.pictures import encode_jpeg
 
     for margin in _MARGINS:
         body = encode_jpeg(_cut(image, face.box, margin), _JPEG_QUALITY)

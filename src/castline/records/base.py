@@ -24,7 +24,7 @@ Box = tuple[Fraction, Fraction, Fraction, Fraction]
 Point = tuple[Fraction, Fraction]
 Sampling = Literal["auto", "interval", "keyframes"]
 Status = Literal["complete", "partial", "failed"]
-#: How far a face's looks can be trusted (``faces/grade.py``).
+#: How far a face's looks can be trusted (``recognition/grade.py``).
 Grade = Literal["clear", "poor", "useless"]
 Identity = Literal["known", "ambiguous", "unknown"]
 NoticeCode = Literal[

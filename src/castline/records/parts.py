@@ -75,7 +75,7 @@ class FrameFaces(Record):
 
     Attributes:
         look: brightness and colours of the whole frame in 192 characters, so that assembly can tell cuts
-            (``assembly/cuts.py``); None says nothing.
+            (``recognition/cuts.py``); None says nothing.
     """
 
     time_ms: Milliseconds

@@ -43,7 +43,7 @@ class Person(Record):
     name: the enrolled name when known, otherwise ``Person n``.
     confidence: 0..1. Known: the probability that the name is right. Otherwise: that all the sightings are
         one person. Both are calibrated on labelled photos and low for few sightings: at most 0.75 for a
-        name from one sighting, 0.5 for a stranger seen once (``assembly/confidence.py``).
+        name from one sighting, 0.5 for a stranger seen once (``recognition/confidence.py``).
     candidates: the names it might be, best first; at most three.
     image: file name of the crop, relative to the result.
     """

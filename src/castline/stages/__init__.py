@@ -1,10 +1,8 @@
 """What the functions do, without a trace of Lambda: event in, objects written, short answer out."""
 
 from castline.stages.analyse import analyse_event
-from castline.stages.complete import complete_run
 from castline.stages.failure import failure_event
 from castline.stages.load_models import load_models_event
-from castline.stages.pending import pending
 from castline.stages.split import split_event
 
-__all__ = ["analyse_event", "complete_run", "failure_event", "load_models_event", "pending", "split_event"]
+__all__ = ["analyse_event", "failure_event", "load_models_event", "split_event"]

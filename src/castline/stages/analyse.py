@@ -9,18 +9,18 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from functools import cached_property
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 from aws_lambda_powertools import Logger
 
 from castline import keys, metrics
-from castline.engines import Detector, Embedder, Speech, Transcriber, check_request
-from castline.errors import CastlineError, GalleryError, NoSpeechEngine, UnitError
+from castline.engines.base import Speech, check_request
+from castline.engines.process import EngineSet, process_engines
+from castline.errors import CastlineError, NoSpeechEngine, UnitError
 from castline.events import Event, ObjectCreated, objects_created
 from castline.media.chunks import SAMPLE_RATE
-from castline.models.from_s3 import copy_models
+from castline.recognition.photo import embed_photo
 from castline.records import (
     AudioPart,
     ErrorPart,
@@ -28,79 +28,21 @@ from castline.records import (
     FramesPart,
     Notice,
     Options,
-    PhotoEmbedding,
     SpeechOptions,
 )
 from castline.records.reading import MAX_BYTES
 from castline.records.source import MAX_FRAMES_PER_UNIT
+from castline.runs.common import Stopwatch, each
+from castline.runs.complete import complete_run
 from castline.settings import Settings
 from castline.stages import classic
-from castline.stages.common import Stopwatch, each
-from castline.stages.complete import complete_run
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
 
 logger = Logger(service="face-recognition")
 
-#: Frames come smaller than this from stage 1; photos to enrol come from anywhere.
-MAX_SIDE = 1600
-#: Brands of HEIC files, which are often called .jpg.
-_HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 #: What reading a damaged zip can raise; a flipped bit may ask for a password or an unknown method.
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, KeyError, EOFError, OSError)
-
-
-class EngineSet(Protocol):
-    """The models of one process."""
-
-    @property
-    def detector(self) -> Detector: ...
-    @property
-    def embedder(self) -> Embedder: ...
-    @property
-    def transcriber(self) -> Transcriber: ...
-
-
-class Engines:
-    """The engines the settings ask for, each loaded when first used."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    @cached_property
-    def detector(self) -> Detector:
-        from castline.models import load_detector
-
-        return load_detector(self._settings)
-
-    @cached_property
-    def embedder(self) -> Embedder:
-        from castline.models import load_embedder
-
-        return load_embedder(self._settings)
-
-    @cached_property
-    def transcriber(self) -> Transcriber:
-        from castline.speech import load_transcriber
-
-        return load_transcriber(self._settings)
-
-
-_engines: dict[Settings, Engines] = {}
-
-
-def process_engines(settings: Settings, store: ObjectStore) -> Engines:
-    """The engines of this process: models load once, however many events it serves.
-
-    Raises:
-        CastlineError: the models are to come from S3 and did not; nothing is kept of such a try.
-    """
-    if settings not in _engines:
-        if settings.model_storage == "s3":
-            copied = copy_models(store, settings)
-            logger.info("models are in place", written=len(copied.written), bytes=copied.size)
-        _engines[settings] = Engines(settings)
-    return _engines[settings]
 
 
 def analyse_event(
@@ -189,7 +131,8 @@ def _measure(part: FramesPart | AudioPart) -> None:
 
 
 def _faces(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch) -> FramesPart:
-    from castline.faces.analyse import analyse_frames, decode_jpeg
+    from castline.media.pictures import decode_jpeg
+    from castline.recognition.analyse import MAX_SIDE, analyse_frames
 
     with watch.step("load"):
         detector, embedder = engines.detector, engines.embedder
@@ -228,7 +171,7 @@ def _options(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> Optio
 
 
 def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch, options: SpeechOptions) -> AudioPart:
-    from castline.speech.audio import decode_flac
+    from castline.media.flac import decode_flac
 
     try:
         with watch.step("load"):
@@ -259,32 +202,3 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
         warnings=(*warnings, *heard.warnings),
         usage=watch.usage(),
     )
-
-
-def embed_photo(body: bytes, engines: EngineSet) -> PhotoEmbedding:
-    """The face a photo to enrol is about, clear or poor; bystanders do not matter where it clearly dominates.
-
-    Raises:
-        GalleryError: not a picture, no face, several of which none dominates, or one that tells nothing.
-    """
-    from castline.faces.analyse import analyse_frames, decode_jpeg
-    from castline.faces.dominant import dominant, most_prominent_first
-    from castline.faces.grade import grade_of
-
-    try:
-        image = decode_jpeg(body)
-    except UnitError as error:
-        heic = body[4:8] == b"ftyp" and body[8:12] in _HEIC
-        why = error.message.replace("a frame cannot be decoded", "not a picture we can read")
-        raise GalleryError("a HEIC photo, which is not read; save it as JPEG" if heic else why) from error
-    (frame,) = analyse_frames([(0, image)], engines.detector, engines.embedder, max_image_side=MAX_SIDE)
-    face = dominant(frame.faces)
-    if face is None:
-        several = len(most_prominent_first(frame.faces))
-        found = f"{several} faces in the photo, none of which dominates" if several else "no face found in the photo"
-        raise GalleryError(f"{found}; enrol photos that show one person" if several else found)
-    grade = grade_of(face)
-    if grade == "useless":
-        seen = f"{face.size_px:.0f} px, sharpness {face.sharpness:.0f}"
-        raise GalleryError(f"the face in the photo is too small or too blurred to tell anybody by ({seen})")
-    return PhotoEmbedding(model=face.embedding.model, data=face.embedding.data, grade=grade)

@@ -23,13 +23,13 @@ from castline.media import probe
 from castline.media.ffmpeg import Limits
 from castline.media.representative import representative_frame
 from castline.records import ObjectInfo, Source
+from castline.runs.common import download, time_to_decode
+from castline.runs.request import read_request, read_source, source_of, uploaded_media
 from castline.settings import Settings
-from castline.stages.common import download, time_to_decode
-from castline.stages.request import read_request, read_source, source_of, uploaded_media
 from castline.storage.base import ObjectStore
 
 if TYPE_CHECKING:
-    from castline.stages.analyse import EngineSet
+    from castline.engines.process import EngineSet
 
 logger = Logger(child=True)
 
@@ -119,14 +119,15 @@ def _answer(key: str, name: str, store: ObjectStore, settings: Settings) -> str:
 
 
 def _name(body: bytes, store: ObjectStore, settings: Settings, engines: EngineSet) -> str | None:
-    from castline.assembly.identity import identify_alone
-    from castline.assembly.sightings import Enrolled
-    from castline.faces.analyse import analyse_frames, decode_jpeg
-    from castline.faces.dominant import most_prominent_first
-    from castline.faces.grade import grade_of
-    from castline.faces.thresholds import thresholds_for
-    from castline.gallery import load_gallery
-    from castline.stages.analyse import MAX_SIDE, embed_photo
+    from castline.engines.thresholds import thresholds_for
+    from castline.gallery.load import load_gallery
+    from castline.media.pictures import decode_jpeg
+    from castline.recognition.analyse import MAX_SIDE, analyse_frames
+    from castline.recognition.dominant import most_prominent_first
+    from castline.recognition.grade import grade_of
+    from castline.recognition.identity import identify_alone
+    from castline.recognition.photo import embed_photo
+    from castline.recognition.sightings import Enrolled
 
     image = decode_jpeg(body)
     (frame,) = analyse_frames([(0, image)], engines.detector, engines.embedder, max_image_side=MAX_SIDE)

@@ -10,13 +10,13 @@ from castline import keys, metrics
 from castline.errors import OUT_OF_RETRIES, UnreadableObject
 from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed
 from castline.records import ErrorPart, Failure, Source
+from castline.runs.common import each
+from castline.runs.complete import complete_run
+from castline.runs.removal import discard_units
+from castline.runs.request import read_request, read_source, source_of
+from castline.runs.sets import failed_manifest, read_error, split_again, split_manifest
 from castline.settings import Settings
 from castline.stages import classic
-from castline.stages.common import each
-from castline.stages.complete import complete_run
-from castline.stages.removal import discard_units
-from castline.stages.request import read_request, read_source, source_of
-from castline.stages.sets import failed_manifest, read_error, split_again, split_manifest
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="failure-recorder")

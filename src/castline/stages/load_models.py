@@ -7,9 +7,9 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from castline.events import Event
-from castline.models.from_s3 import copy_models
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+from castline.weights.from_s3 import copy_models
 
 logger = Logger(service="model-loader")
 

@@ -16,13 +16,13 @@ from castline.events import Event, ObjectCreated, objects_created
 from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
 from castline.records import Failure, Manifest, Probe
+from castline.runs.common import Stopwatch, download, each, read_result, time_to_decode
+from castline.runs.removal import discard_units
+from castline.runs.request import Request, read_request, source_of
+from castline.runs.sets import split_again, split_manifest
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import Announce, announcer
-from castline.stages.common import Stopwatch, download, each, read_result, time_to_decode
-from castline.stages.removal import discard_units
-from castline.stages.request import Request, read_request, source_of
-from castline.stages.sets import split_again, split_manifest
 from castline.stages.steps import run_step
 from castline.storage.base import ObjectStore
 

@@ -13,11 +13,11 @@ from castline import keys
 from castline.errors import EventError
 from castline.events import Event, ObjectCreated, objects_created
 from castline.records import Manifest, Source
+from castline.runs.common import read_result
+from castline.runs.request import read_request, read_source, source_of
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.announce import nobody
-from castline.stages.common import read_result
-from castline.stages.request import read_request, read_source, source_of
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
 

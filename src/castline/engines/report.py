@@ -1,0 +1,174 @@
+"""Which engines this machine uses, in words; and making them ready before work begins."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from castline.engines.faces.catalogue import best_embedder_file, embedder_file, survey, yunet_file
+from castline.engines.faces.declared import AUTO_DETECTOR, AUTO_EMBEDDERS
+from castline.engines.speech import find
+from castline.engines.speech.choose import ensure_model, survey_transcribers
+from castline.engines.speech.declared import FAMILIES, FASTER_WHISPER, english_only
+from castline.errors import ModelError
+from castline.settings import Settings
+from castline.weights.download import Progress, fetch
+from castline.weights.downloads import DOWNLOADS, WHISPER
+from castline.weights.prepare import ensure_mtcnn
+
+_TITLES = {"detector": "faces found by", "embedder": "faces known by", "transcriber": "speech"}
+_BETTER = "`castline models fetch {name}` or CASTLINE_MODELS_DIR gives you {title}"
+#: In the state folder: what the hub said when it gave us none. It is not asked again before its file is so old.
+_REFUSAL, _ASK_AGAIN_S = "hub-refused", 24 * 3600.0
+
+
+def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
+    """Make ready what the settings ask for, once, so that no two workers do it at a time.
+
+    Makes the face nets, and asks the hub for the Whisper that is named, or for the usual one where speech is
+    left to ``auto`` and no Whisper is in the models folder. A hub that refuses costs under two seconds, once a day.
+
+    Returns:
+        One line per role: the engine in use, and why not a better one.
+
+    Raises:
+        ModelNotFound: a face net is neither there nor can be made, or the Whisper that is named is not to be had.
+        ModelCorrupt: the Whisper that is named is not what it should be, where it is and where it would come from.
+    """
+    if settings.detector in ("auto", "mtcnn"):
+        ensure_mtcnn(settings.models_dir)
+    elif settings.detector == "yunet":
+        yunet_file(settings.models_dir)
+    if settings.embedder == "auto":
+        best_embedder_file(settings.models_dir)
+    elif ":" not in settings.embedder:
+        embedder_file(settings.embedder, settings.models_dir)
+    name, _, model = settings.transcriber.partition(":")
+    for family in FAMILIES:
+        if family.id == name and model and family.installed():
+            ensure_model(family, model, settings.models_dir)
+    refusal = ""
+    here = any(family.installed() and find.in_folder(family, settings.models_dir) for family in FAMILIES)
+    if settings.transcriber == "auto" and FASTER_WHISPER.installed() and not here:
+        refusal = _ask_hub(settings, progress)
+    return engine_lines(settings, refusal)
+
+
+def _ask_hub(settings: Settings, progress: Progress | None) -> str:
+    """Fetch the usual Whisper; why it did not come, or nothing."""
+    said = settings.state_dir / _REFUSAL
+    try:
+        if 0 <= time.time() - said.stat().st_mtime < _ASK_AGAIN_S:
+            return said.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        pass  # never refused, as far as we know
+    try:
+        fetch(WHISPER, settings.models_dir, progress)
+    except ModelError as error:
+        try:
+            said.parent.mkdir(parents=True, exist_ok=True)
+            said.write_text(error.message, encoding="utf-8")
+        except OSError:
+            pass  # a folder that cannot be written costs the question every time
+        return error.message
+    return ""
+
+
+def engine_lines(settings: Settings, refusal: str = "") -> list[str]:
+    """One line per role: the engine in use, and why not a better one.
+
+    Args:
+        refusal: what the hub said when it was asked for Whisper, to be told with it.
+    """
+    chosen = {"detector": settings.detector, "embedder": settings.embedder, "transcriber": settings.transcriber}
+    lines = []
+    for role, name in chosen.items():
+        if name != "auto":
+            line = f"{name}, as asked for"
+        else:
+            line = _speech(settings, refusal) if role == "transcriber" else _faces(role, settings)
+        lines.append(f"{_TITLES[role]}: {line}")
+    return lines
+
+
+def _faces(role: str, settings: Settings) -> str:
+    missed: list[str] = []
+    for info in survey(settings):
+        if info.role != role or info.id not in (AUTO_DETECTOR, *AUTO_EMBEDDERS):
+            continue
+        if info.source:
+            return "; ".join([f"{_short(info.title)} ({_homely(info.source)})", *missed])
+        if info.id in DOWNLOADS:
+            title = _short(info.title)
+            missed += [f"{title}: {_homely(info.reason)}", _BETTER.format(name=info.id, title=title)]
+    return "; ".join(["none available", *missed])
+
+
+def _speech(settings: Settings, refusal: str) -> str:
+    searched = find.search(settings.models_dir)
+    best = searched.best
+    if best:
+        where = best.where if best.package else _homely(str(best.path))
+        said = [f"Whisper {best.model}{', English only' if english_only(best.model) else ''} ({where})"]
+    else:
+        missed = (f"{info.id}: {_homely(info.reason)}" for info in survey_transcribers(settings))
+        said = [f"none available, so nobody listens ({'; '.join(missed)})"]
+    said += [_homely(error.message) for error in searched.damaged if best]
+    said += [f"{refusal} (asked at most once a day)"] if refusal else []
+    if best is None or best.package:
+        said.append(
+            _BETTER.format(name=WHISPER, title=f"Whisper {WHISPER.partition(':')[2]}, which knows 99 languages")
+        )
+    return "; ".join(said)
+
+
+def language_line(settings: Settings) -> str | None:
+    """That only English will be understood, where nobody said that it is all there is; None where that is no matter."""
+    if settings.language:
+        return None
+    name, _, model = settings.transcriber.partition(":")
+    if name == "auto":
+        best = find.search(settings.models_dir).best
+        model = best.model if best else ""
+    elif not model:
+        family = next((family for family in FAMILIES if family.id == name), None)
+        path = find.find_model(family, settings.models_dir) if family else None
+        model = family.model(path.name) if family and path else ""
+    if not english_only(model):
+        return None
+    return (
+        f"language: Whisper {model} knows only English, and no language is set: what is said in another one will come "
+        f"out as wrong English words. CASTLINE_LANGUAGE=en says it is English; `castline models fetch {WHISPER}` gets "
+        "a model that finds out"
+    )
+
+
+def _short(title: str) -> str:
+    return title.partition(" (")[0]
+
+
+def _homely(text: str) -> str:
+    """The home folder as people write it."""
+    return text.replace(str(Path.home()), "~")
+
+
+def main() -> int:
+    """Entry point of ``python -m castline.engines.report``: fill the models folder; an image is built with it.
+
+    Returns:
+        Exit status: 1 where what the settings ask for by name is not to be had.
+    """
+    from castline.settings import settings
+
+    try:
+        lines = prepare(settings())
+    except ModelError as error:
+        sys.stderr.write(f"error: {error.message}\n{error.detail}")
+        return 1
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

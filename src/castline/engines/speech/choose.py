@@ -1,0 +1,185 @@
+"""Which speech engine this machine uses, and why.
+
+A name in the settings:
+
+    auto                      the first of the following whose package and weights are here
+    faster-whisper[:<model>]  a folder faster-whisper-<model>/ in CTranslate2's format
+    whisper.cpp[:<model>]     a file ggml-<model>.bin
+    openai-whisper[:<model>]  a file whisper-<model>.pt
+
+Without a model an engine takes the best that is here (``declared.MODELS`` is the order; others come last). A model
+is searched in this order: a path; the models folder; a package that carries it (``weights/packages.py``); a
+download, for the usual names that have a pinned digest. ``auto`` downloads nothing new, and takes what is in the
+models folder, for any engine, before what a package carries. Weights in the models folder that turn out damaged are
+fetched again once where a digest is known; a file of somebody's own is never touched. Where weights stay damaged,
+``auto`` goes on to the next best and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from castline.engines.base import EngineInfo, Transcriber
+from castline.engines.speech import find
+from castline.engines.speech.declared import (
+    ALIASES,
+    CHOICES,
+    FAMILIES,
+    FASTER_WHISPER,
+    MODELS,
+    OPENAI_WHISPER,
+    WHISPER_CPP,
+    Family,
+)
+from castline.engines.speech.faster_whisper_engine import FasterWhisperTranscriber
+from castline.engines.speech.find import Found
+from castline.engines.speech.openai_whisper_engine import OpenAIWhisperTranscriber
+from castline.engines.speech.whisper_cpp_engine import WhisperCppTranscriber
+from castline.errors import ModelCorrupt, ModelError, ModelNotFound, NoSpeechEngine
+from castline.weights.download import fetch, repair
+from castline.weights.downloads import DOWNLOADS, WHISPER
+
+if TYPE_CHECKING:
+    from castline.settings import Settings
+
+_ENGINES: dict[str, Callable[..., Transcriber]] = {
+    FASTER_WHISPER.id: FasterWhisperTranscriber,
+    WHISPER_CPP.id: WhisperCppTranscriber,
+    OPENAI_WHISPER.id: OpenAIWhisperTranscriber,
+}
+
+
+def survey_transcribers(settings: Settings) -> tuple[EngineInfo, ...]:
+    """All speech engines, with where they would come from here; loads nothing. No source: not available."""
+    return tuple(find.survey(family, settings.models_dir) for family in FAMILIES)
+
+
+def load_transcriber(settings: Settings) -> Transcriber:
+    """The speech engine the settings name; ``auto`` is the best whose weights are here.
+
+    Raises:
+        NoSpeechEngine: ``auto``, and there is none.
+        ModelNotFound: unknown name, its package is not installed, or its weights are not to be had.
+        ModelCorrupt: the weights are there and cannot be read, and could not be fetched again; for ``auto``, those
+            of all engines that have any.
+    """
+    asked, _, model = settings.transcriber.partition(":")
+    families = {family.id: family for family in FAMILIES}
+    if asked in families and (model or not settings.transcriber.endswith(":")):
+        return _load_asked(families[asked], model, settings)
+    if settings.transcriber != "auto":
+        raise ModelNotFound(f"there is no speech engine {settings.transcriber!r}; known: {', '.join(CHOICES)}")
+    return _load_best(settings)
+
+
+def _load_best(settings: Settings) -> Transcriber:
+    searched = find.search(settings.models_dir)
+    damaged = [error.message for error in searched.damaged]
+    for found in searched.found:
+        reason = "; ".join([f"{found.family.info.title} from {found.path}, the best whose weights are here", *damaged])
+        try:
+            return _load(found, settings, reason)
+        except ModelCorrupt as error:
+            damaged.append(error.message)
+    if damaged:
+        raise ModelCorrupt("; ".join(damaged))
+    missed = "; ".join(f"{info.id}: {info.reason}" for info in survey_transcribers(settings))
+    raise NoSpeechEngine(f"there is no speech engine here; {missed}")
+
+
+def _load_asked(family: Family, model: str, settings: Settings) -> Transcriber:
+    if not family.installed():
+        raise ModelNotFound(f"{family.info.title}: {find.survey(family, settings.models_dir).reason}")
+    if model:
+        try:
+            found = ensure_model(family, model, settings.models_dir)
+        except ModelNotFound as error:
+            raise ModelNotFound(f"{error.message}; {_instead(settings)}") from error
+    elif best := find.best_of(family, settings.models_dir):
+        found = best
+    else:
+        suggested = family.id + WHISPER[WHISPER.index(":") :]
+        missed = find.survey(family, settings.models_dir).reason
+        raise ModelNotFound(
+            f"{family.info.title}: {missed}; `castline models fetch {suggested}` or CASTLINE_MODELS_DIR "
+            f"gives you Whisper; {_instead(settings)}"
+        )
+    return _load(found, settings, f"{family.info.title} from {found.path}, as asked for")
+
+
+def _instead(settings: Settings) -> str:
+    """What ``auto`` would take; said, not done: other words than those asked for would be worse than none."""
+    best = find.search(settings.models_dir).best
+    if best is None:
+        return "CASTLINE_TRANSCRIBER=auto would find none either, and leave speech out"
+    return f"CASTLINE_TRANSCRIBER=auto would take {best.family.id}:{best.model} ({best.where})"
+
+
+def ensure_model(family: Family, model: str, models_dir: Path) -> Found:
+    """Where a model asked for by name is: a path, the models folder, a package, or downloaded into the folder.
+
+    A usual name is never a path; write ``./base`` for a file of that name.
+
+    Raises:
+        ModelNotFound: none of them, with what can be done.
+        ModelCorrupt: what the server sent is not the model; or the package's is damaged, and no other to be had.
+    """
+    model = ALIASES.get(model, model)
+    known = models_dir / family.file(model)
+    if model not in MODELS:
+        own = Path(model).expanduser()
+        if own.exists():
+            return Found(family, family.model(own.name), own)
+        if not known.exists():
+            raise ModelNotFound(
+                f"there is no model {model!r}: it is no path, {known} does not exist, and the usual names are "
+                f"{', '.join(MODELS)}"
+            )
+    if find.is_there(family, known):
+        return Found(family, model, known)
+    damaged: ModelCorrupt | None = None
+    try:
+        if carried := find.in_package(family, model):
+            return carried
+    except ModelCorrupt as error:
+        damaged = error
+    name = f"{family.id}:{model}"
+    if name not in DOWNLOADS:
+        raise ModelNotFound(
+            f"{known} does not exist, and no digest of {name} is known to check a download with: put it there yourself"
+        )
+    try:
+        fetch(name, models_dir)
+    except ModelError as refused:
+        if damaged:
+            raise ModelCorrupt(f"{damaged.message}; fetching it failed: {refused.message}") from refused
+        raise
+    return Found(family, model, known)
+
+
+def _load(found: Found, settings: Settings, reason: str) -> Transcriber:
+    family, path = found.family, found.path
+    info = replace(family.info, reason=reason)
+
+    def load() -> Transcriber:
+        engine = _ENGINES[family.id](path, threads=settings.threads, info=info)
+        if found.package:  # whose folders are called otherwise
+            engine.info = replace(engine.info, id=f"{family.id}:{found.model}")
+        return engine
+
+    try:
+        return load()
+    except ModelCorrupt as error:
+        name = f"{family.id}:{found.model}"
+        if path != settings.models_dir / path.name or name not in DOWNLOADS:
+            raise
+        try:
+            repaired = repair(name, settings.models_dir)
+        except ModelError as refused:
+            raise ModelCorrupt(f"{error.message}; fetching it again failed: {refused.message}") from error
+        if not repaired:
+            raise
+    return load()

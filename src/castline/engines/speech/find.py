@@ -1,0 +1,130 @@
+"""Which models of the speech engines are on this machine: in the models folder, or in an installed package.
+
+Loads and downloads nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from castline.engines.base import EngineInfo
+from castline.engines.speech.declared import FAMILIES, FASTER_WHISPER, MODELS, Family
+from castline.engines.speech.faster_whisper_engine import missing_files
+from castline.errors import ModelCorrupt
+from castline.weights.packages import PACKAGES, packaged
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model that is here.
+
+    Attributes:
+        model: its name, which is not always in that of its file.
+        package: the installed package that carries it; empty for a file or folder of its own.
+    """
+
+    family: Family
+    model: str
+    path: Path
+    package: str = ""
+
+    @property
+    def where(self) -> str:
+        return f"embedded, in the package {self.package}" if self.package else "in the models folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What ``auto`` has to choose from.
+
+    Attributes:
+        found: best first: what is in the models folder, then what packages carry.
+        damaged: packages that are installed and not what they should be.
+    """
+
+    found: tuple[Found, ...]
+    damaged: tuple[ModelCorrupt, ...]
+
+    @property
+    def best(self) -> Found | None:
+        return self.found[0] if self.found else None
+
+
+def search(models_dir: Path) -> Search:
+    """Every installed engine's best model of the models folder, in the order of engines, then all of packages."""
+    installed = [family for family in FAMILIES if family.installed()]
+    found = [here for family in installed if (here := in_folder(family, models_dir))]
+    damaged: list[ModelCorrupt] = []
+    for family in installed:
+        for model in _in_packages(family):
+            try:
+                carried = in_package(family, model)
+            except ModelCorrupt as error:
+                damaged.append(error)
+                continue
+            found += [carried] if carried else []
+    return Search(tuple(found), tuple(damaged))
+
+
+def find_model(family: Family, models_dir: Path) -> Path | None:
+    """The best model of a family in the models folder; None when there is none."""
+
+    def rank(path: Path) -> tuple[int, str]:
+        model = family.model(path.name)
+        return (MODELS.index(model) if model in MODELS else len(MODELS), path.name)
+
+    found = models_dir.glob(family.file("*"))
+    return min((path for path in found if is_there(family, path)), key=rank, default=None)
+
+
+def is_there(family: Family, path: Path) -> bool:
+    """Whether the file, or the folder with all its files, exists."""
+    return not missing_files(path) if family is FASTER_WHISPER else path.is_file()
+
+
+def in_folder(family: Family, models_dir: Path) -> Found | None:
+    path = find_model(family, models_dir)
+    return Found(family, family.model(path.name), path) if path else None
+
+
+def in_package(family: Family, model: str) -> Found | None:
+    """A model that an installed package carries.
+
+    Raises:
+        ModelCorrupt: as ``packaged``.
+    """
+    name = f"{family.id}:{model}"
+    path = packaged(name)
+    return Found(family, model, path, PACKAGES[name].distribution) if path else None
+
+
+def _in_packages(family: Family) -> list[str]:
+    """Models of a family that packages may carry, best first."""
+    models = (name.partition(":")[2] for name in PACKAGES if name.startswith(f"{family.id}:"))
+    return sorted(models, key=MODELS.index)
+
+
+def best_of(family: Family, models_dir: Path) -> Found | None:
+    """A family's best model: of the models folder, and where that has none, of a package.
+
+    Raises:
+        ModelCorrupt: only a package has one, and it is damaged.
+    """
+    carried = (found for model in _in_packages(family) if (found := in_package(family, model)))
+    return in_folder(family, models_dir) or next(carried, None)
+
+
+def survey(family: Family, models_dir: Path) -> EngineInfo:
+    """An engine with where its model would come from. No source: not available, and the reason says why."""
+    if not family.installed():
+        return replace(family.info, reason=f"{family.id} is not installed: pip install 'castline[{family.info.extra}]'")
+    try:
+        found = best_of(family, models_dir)
+    except ModelCorrupt as error:
+        return replace(family.info, reason=error.message)
+    if found:
+        return replace(family.info, source=str(found.path), reason=f"{found.model}, {found.where}")
+    packages = [PACKAGES[f"{family.id}:{model}"].distribution for model in _in_packages(family)]
+    absent = f", and the package {' or '.join(packages)} is not installed" if packages else ""
+    return replace(family.info, reason=f"its weights are not in {models_dir}{absent}")

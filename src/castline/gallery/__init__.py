@@ -1,0 +1,1 @@
+"""The people we know: photos in S3 by name, and what is derived from them."""

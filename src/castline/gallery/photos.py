@@ -1,0 +1,336 @@
+"""The photos of the people we know: who there is, and how photos come, move and go."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+from castline import keys
+from castline.errors import GalleryError
+from castline.gallery import changes, index
+from castline.gallery.changes import Change, Kind
+from castline.gallery.load import PhotoEmbedder
+from castline.gallery.pictures import Picture, picture_of
+from castline.records import ObjectInfo
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+NOT_SEEN = "no model has looked at it yet"
+POOR = "small or blurred, so it names only who is more alike; clearer photos are better"
+
+
+_BASIS_BYTES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPerson:
+    """Attributes:
+    photos: keys in the gallery bucket, sorted.
+    newest: when the newest photo was stored; None where the store does not say.
+    basis: why the person may be known (consent, a contract, …), in the words of whoever enrolled them.
+    """
+
+    name: str
+    photos: tuple[str, ...]
+    newest: datetime | None
+    basis: str = ""
+
+
+def known_people(store: ObjectStore, settings: Settings) -> list[KnownPerson]:
+    """Everybody with a photo, sorted by name."""
+    found: dict[str, list[ObjectInfo]] = {}
+    bases: dict[str, str] = {}
+    for info in store.find(settings.gallery_bucket):
+        name = keys.parse_photo(info.key)
+        if name:
+            found.setdefault(name, []).append(info)
+        elif info.key.endswith("/basis.txt"):
+            body = store.get(settings.gallery_bucket, info.key) or b""
+            bases[keys.gallery_name(info.key)] = body[:_BASIS_BYTES].decode("utf-8", "replace").strip()
+    return [
+        KnownPerson(
+            name=name,
+            photos=tuple(sorted(info.key for info in photos)),
+            newest=max((info.last_modified for info in photos if info.last_modified), default=None),
+            basis=bases.get(name, ""),
+        )
+        for name, photos in sorted(found.items(), key=lambda item: (item[0].casefold(), item[0]))
+    ]
+
+
+def list_people(store: ObjectStore, settings: Settings) -> dict[str, list[str]]:
+    """Photo keys by name, sorted."""
+    return {person.name: list(person.photos) for person in known_people(store, settings)}
+
+
+def photo_remarks(store: ObjectStore, settings: Settings) -> dict[str, str]:
+    """What is to be said of photos, by key: why they cannot be used, that they are poor, or ``NOT_SEEN``.
+
+    As the models found that embedded them so far; no model is run.
+    """
+    seen = [found.entries for _, found in index.indexes(store, settings) if found]
+    remarks: dict[str, str] = {}
+    for info in store.find(settings.gallery_bucket):
+        if keys.is_unread_photo(info.key):
+            remarks[info.key] = keys.UNREAD_PHOTO
+        elif keys.parse_photo(info.key):
+            found = [entry for entries in seen if (entry := entries.get(info.key)) and entry.etag == info.etag]
+            if not any(entry.judged for entry in found):
+                remarks[info.key] = NOT_SEEN
+            elif all(entry.problem for entry in found):
+                remarks[info.key] = found[0].problem or ""
+            elif any(entry.grade == "poor" for entry in found):
+                remarks[info.key] = POOR
+    return remarks
+
+
+def photos_in(paths: list[Path]) -> list[Path]:
+    """The given files, folders replaced by the photos in them; ``left_out`` says what else is there.
+
+    Raises:
+        GalleryError: a path that is neither, or a folder without photos.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = [item for item in _files(path) if item.suffix.lower() in keys.PHOTO_SUFFIXES]
+            if not inside:
+                there = f"; there are: {', '.join(item.name for item in _files(path))}" if any(_files(path)) else ""
+                raise GalleryError(f"no photos ({', '.join(sorted(keys.PHOTO_SUFFIXES))}) in {path}{there}")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise GalleryError(f"{path} does not exist")
+    return found
+
+
+def left_out(paths: list[Path]) -> list[Path]:
+    """What lies in the given folders and is no photo that can be read: HEIC, videos, notes."""
+    return [
+        item
+        for path in paths
+        if path.is_dir()
+        for item in _files(path)
+        if item.suffix.lower() not in keys.PHOTO_SUFFIXES
+    ]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(item for item in folder.iterdir() if item.is_file() and not item.name.startswith("."))
+
+
+def enrol(name: str, pictures: Iterable[Picture], store: ObjectStore, settings: Settings) -> list[str]:
+    """Store pictures as photos of a person; the same picture twice is one. Can be taken back (``undo``).
+
+    Returns:
+        Their keys, in the given order.
+
+    Raises:
+        KeyLayoutError: a name that cannot be a prefix.
+    """
+    prefix, bucket = keys.gallery_prefix(name), settings.gallery_bucket
+    photos = {f"{prefix}{_digest(picture.body)}{picture.suffix}": picture.body for picture in pictures}
+    new = tuple(key for key in photos if store.head(bucket, key) is None)
+    if new:
+        changes.record(Change(kind="enrolled", added=new), store, settings)
+    for key, body in photos.items():
+        store.put(bucket, key, body)
+    return list(photos)
+
+
+def add_photo(name: str, path: Path, store: ObjectStore, settings: Settings, embed: PhotoEmbedder) -> str:
+    """Enrol one photo; the same photo twice is one.
+
+    Returns:
+        Its key.
+
+    Raises:
+        GalleryError: no face dominates it.
+        KeyLayoutError: a name that cannot be a prefix.
+    """
+    keys.check_person_name(name)
+    (key,) = enrol(name, [picture_of(path, embed)], store, settings)
+    return key
+
+
+def rename(old: str, new: str, store: ObjectStore, settings: Settings) -> int:
+    """Give all photos of a person another name. Can be taken back (``undo``).
+
+    Returns:
+        How many photos the person had.
+
+    Raises:
+        GalleryError: nobody has the old name, or somebody has the new one.
+        KeyLayoutError: a name that cannot be a prefix.
+    """
+    target = keys.gallery_prefix(new)
+    source = _photos_of(old, store, settings)
+    name = keys.gallery_name(target)
+    if keys.gallery_name(source[0]) != name and _found(name, store, settings):
+        raise GalleryError(
+            f"somebody is called {name!r} already; if it is the same person: castline people merge {name!r} {old!r}"
+        )
+    _move("renamed", source, target, store, settings)
+    return len(source)
+
+
+def merge(into: str, others: Sequence[str], store: ObjectStore, settings: Settings) -> int:
+    """Join the photos of several names under one of them. Nothing moves unless everything can. ``undo`` parts them.
+
+    Returns:
+        How many photos changed their name.
+
+    Raises:
+        GalleryError: a name that nobody has, or one that would be merged into itself.
+        KeyLayoutError: a name that cannot be a prefix.
+    """
+    target = keys.check_person_name(into)
+    sources = list(dict.fromkeys(keys.spelled(name) for name in others))
+    if not sources:
+        raise GalleryError(f"nobody to merge into {target!r} was named")
+    if target in sources:
+        raise GalleryError(f"{target!r} cannot be merged into itself")
+    _photos_of(target, store, settings)
+    photos = [key for name in sources for key in _photos_of(name, store, settings)]
+    _move("merged", photos, keys.gallery_prefix(target), store, settings)
+    return len(photos)
+
+
+def forget(name: str, store: ObjectStore, settings: Settings) -> int:
+    """Remove a person's photos and the embeddings derived from them; `reassemble` then updates the results.
+
+    Returns:
+        How many photos were removed.
+
+    Raises:
+        GalleryError: nobody has this name.
+        KeyLayoutError: nobody has it, and nobody could.
+    """
+    photos, mine = _found(name, store, settings), called(name, store, settings)
+    if photos:
+        store.delete(settings.gallery_bucket, photos)
+    # Also when an earlier attempt was interrupted here.
+    index.drop(lambda key: keys.gallery_name(key) == mine, store, settings)
+    changes.drop(mine, store, settings)
+    if not photos:
+        raise _nobody(name)
+    return len(photos)
+
+
+def set_basis(name: str, basis: str, store: ObjectStore, settings: Settings) -> None:
+    """Write down why a person may be known; it moves and goes with the photos.
+
+    Raises:
+        GalleryError: longer than 2000 bytes.
+        KeyLayoutError: a name that cannot be a prefix.
+    """
+    body = basis.strip().encode()
+    if len(body) > _BASIS_BYTES:
+        raise GalleryError(f"a basis has {_BASIS_BYTES} bytes at most")
+    store.put(settings.gallery_bucket, keys.gallery_basis_key(name), body)
+
+
+def undo(store: ObjectStore, settings: Settings) -> Change | None:
+    """Take back what was done last: photos go where they were, or go; `reassemble` then updates the results.
+
+    Once more takes back what was done before. What another client changed meanwhile stays as it is.
+
+    Returns:
+        What was taken back; None if there was nothing to take back.
+    """
+    found = changes.last(store, settings)
+    if found is None:
+        return None
+    key, change = found
+    bucket = settings.gallery_bucket
+    back: dict[str, str] = {}
+    for old, new in change.moved.items():
+        body, there = store.get(bucket, new), store.get(bucket, old)
+        if body is None or there not in (None, body):
+            continue
+        if there is None:
+            store.put(bucket, old, body)
+        back[old] = new
+    index.carry({new: old for old, new in back.items()}, store, settings)
+    gone = {*back.values(), *change.added} - set(change.kept)
+    store.delete(bucket, sorted(gone))
+    index.drop(lambda photo: photo in gone, store, settings)
+    store.delete(bucket, [key])
+    return change
+
+
+def _move(kind: Kind, source: Sequence[str], target: str, store: ObjectStore, settings: Settings) -> None:
+    """Copy first, then delete: whatever interrupts this, no photo is lost."""
+    bucket = settings.gallery_bucket
+    moved: dict[str, str] = {}
+    taken: dict[str, str] = {}  # digests of what lies there, or will
+    kept: set[str] = set()
+    for key in source:
+        body = store.get(bucket, key)
+        if body is None:
+            continue
+        digest, new = _digest(body), target + key.partition("/")[2]
+        for choice in (new, f"{target}{digest}{PurePosixPath(key).suffix}"):  # another photo may have its name
+            there = store.get(bucket, choice) if choice not in taken else None
+            if there is not None:
+                kept.add(choice)
+                taken[choice] = _digest(there)
+            if taken.setdefault(choice, digest) == digest:
+                moved[key] = choice
+                break
+    moved = {old: new for old, new in moved.items() if old != new}
+    if not moved:
+        return
+    changes.record(Change(kind=kind, moved=moved, kept=tuple(sorted(kept & set(moved.values())))), store, settings)
+    for old, new in moved.items():
+        body = store.get(bucket, old)
+        if body is not None and new not in kept:
+            store.put(bucket, new, body)
+    index.carry(moved, store, settings)
+    store.delete(bucket, sorted(moved))
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]
+
+
+def _photos_of(name: str, store: ObjectStore, settings: Settings) -> list[str]:
+    photos = _found(name, store, settings)
+    if not photos:
+        raise _nobody(name)
+    return photos
+
+
+def called(name: str, store: ObjectStore, settings: Settings) -> str:
+    """The name as the gallery has it, where somebody typed it as it is ``keys.shown``."""
+    photos = _found(name, store, settings)
+    return keys.gallery_name(photos[0]) if photos else keys.spelled(name)
+
+
+def last_change(store: ObjectStore, settings: Settings) -> Change | None:
+    """What ``undo`` takes back."""
+    found = changes.last(store, settings)
+    return found[1] if found else None
+
+
+def _found(name: str, store: ObjectStore, settings: Settings) -> list[str]:
+    """Keys of everything that lies under a name, photo or not; the name may be typed as it is ``shown``."""
+    wanted, found = keys.spelled(name), dict[str, list[str]]()
+    for info in store.find(settings.gallery_bucket):
+        if "/" in info.key:
+            found.setdefault(keys.gallery_name(info.key), []).append(info.key)
+    return found.get(wanted) or next((mine for name, mine in found.items() if keys.shown(name) == wanted), [])
+
+
+def _nobody(name: str) -> GalleryError:
+    """Nobody has this name.
+
+    Raises:
+        KeyLayoutError: nobody could have it.
+    """
+    keys.check_person_name(name)
+    return GalleryError(f"nobody is called {name!r}; see: castline people list")

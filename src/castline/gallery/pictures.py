@@ -1,0 +1,66 @@
+"""Pictures to enrol: whoever is on one must be found again, alone, and be the right person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from castline import keys
+from castline.engines.thresholds import thresholds_for
+from castline.errors import GalleryError
+from castline.gallery.load import MAX_PHOTO_BYTES, PhotoEmbedder
+from castline.records import Face
+
+#: Pictures taken of one person from a video or a result. More of them cost time and add little.
+MOST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that one face dominates.
+
+    Attributes:
+        label: what it is, for people.
+        suffix: one of ``keys.PHOTO_SUFFIXES``.
+        poor: the face is small or blurred, so that it counts for less.
+    """
+
+    label: str
+    suffix: str
+    body: bytes
+    poor: bool = False
+
+
+def picture_of(path: Path, embed: PhotoEmbedder) -> Picture:
+    """A photo to enrol.
+
+    Raises:
+        GalleryError: it is no photo, or no face dominates it.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in keys.PHOTO_SUFFIXES:
+        raise GalleryError(f"{path.name}: {keys.UNREAD_PHOTO}")
+    if path.stat().st_size > MAX_PHOTO_BYTES:
+        raise GalleryError(f"{path.name}: a photo has {MAX_PHOTO_BYTES // 2**20} MB at most")
+    body = path.read_bytes()
+    try:
+        found = embed(body)
+    except GalleryError as error:
+        raise GalleryError(f"{path.name}: {error.message}") from error
+    return Picture(path.name, suffix, body, found.grade == "poor")
+
+
+def problem_of(body: bytes, face: Face, embed: PhotoEmbedder) -> str | None:
+    """Why a crop cannot stand for the face it was cut out for; None when it can.
+
+    A crop with margin may show a neighbour larger than the face that was meant, so looks must agree
+    too. They cannot be compared when the face was embedded by another model than ``embed``'s.
+    """
+    try:
+        found = embed(body)
+    except GalleryError as error:
+        return error.message
+    if found.model != face.embedding.model:
+        return None
+    alike = float(found.vector() @ face.embedding.vector())
+    return None if alike >= thresholds_for(found.model).same_track else "somebody else is larger in the picture"

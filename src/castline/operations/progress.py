@@ -1,0 +1,98 @@
+"""How far a media has come, derived from the buckets alone: the same on a laptop and on AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from castline import keys
+from castline.errors import UnreadableObject
+from castline.records import Result, Source
+from castline.runs.sets import current_run, finished, written_parts
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
+
+State = Literal["waiting", "splitting", "analysing", "complete", "partial", "failed"]
+FINISHED: frozenset[State] = frozenset({"complete", "partial", "failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class MediaProgress:
+    """Attributes:
+    frames, audio: (parts written, units made so far). ``splitting`` means more units may come.
+    result: set when the run has ended.
+    problem: why it ended and the result cannot be told; empty mostly.
+    """
+
+    media: str
+    state: State
+    frames: tuple[int, int] = (0, 0)
+    audio: tuple[int, int] = (0, 0)
+    result: Result | None = None
+    problem: str = ""
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED or bool(self.problem)
+
+    @property
+    def done(self) -> int:
+        return self.frames[0] + self.audio[0]
+
+    @property
+    def units(self) -> int:
+        return self.frames[1] + self.audio[1]
+
+
+class Lookout:
+    """Looks at many media again and again without asking about each of them every time.
+
+    Media are worked on roughly in order, so only the first few unfinished ones are asked about; what
+    is finished stays so. Asking costs about five requests.
+
+    Args:
+        sources: the uploads, in their order.
+    """
+
+    _ASKED = 16
+
+    def __init__(self, sources: Sequence[Source], store: ObjectStore, settings: Settings) -> None:
+        self._sources = sources
+        self._store = store
+        self._settings = settings
+        self._seen = {source.key: MediaProgress(source.key, "waiting") for source in sources}
+
+    def __call__(self) -> list[MediaProgress]:
+        unfinished = [source for source in self._sources if not self._seen[source.key].finished]
+        for source in unfinished[: self._ASKED]:
+            self._seen[source.key] = progress_of(source, self._store, self._settings)
+        return list(self._seen.values())
+
+
+def progress_of(source: Source, store: ObjectStore, settings: Settings) -> MediaProgress:
+    """The state of the current upload of one media."""
+    media = source.key
+    result = finished(source, store, settings)
+    if result:
+        return MediaProgress(media, result.status, result=result)
+    run, manifest = current_run(source, store, settings)
+    if manifest:
+        kinds = [unit.kind for unit in manifest.units]
+    else:  # still being split: what there is so far
+        found = (keys.parse_unit(item.key) for item in store.find(settings.stage1_bucket, f"{media}/{run}/"))
+        kinds = [unit.kind for unit in found if unit]
+    made = {"frames": kinds.count("frames"), "audio": kinds.count("audio")}
+    written = written_parts(media, run, store, settings)
+    ended = [unit.kind for units in written for unit in units.values()]
+    done = {"frames": ended.count("frames"), "audio": ended.count("audio")}
+    state: State = "analysing" if manifest else "splitting" if made["frames"] or made["audio"] else "waiting"
+    counts = (done["frames"], made["frames"]), (done["audio"], made["audio"])
+    problem = ""
+    if manifest and done == made:
+        try:
+            read_object(Result, store, settings.output_bucket, keys.result_key(media))
+        except UnreadableObject as error:
+            problem = f"{error.message}; castline reconcile makes it again"
+    return MediaProgress(media, state, *counts, problem=problem)

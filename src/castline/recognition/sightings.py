@@ -1,0 +1,166 @@
+"""What single sightings say about who a track shows, and tracks whose sightings disagree.
+
+A track's name is a claim about each of its sightings, so each may object. A clear one that looks neither
+like the named person's photos nor like the sightings that do is of somebody else, and sightings that
+carry two names are of two people, however the track came to take them both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castline.engines.thresholds import Thresholds
+from castline.recognition.tracks import FaceTrack
+from castline.records import Candidate, Gallery, Grade, Identity
+
+#: The best name must lead the second by this much cosine similarity.
+MARGIN = 0.02
+_DIGITS = 4  # of a candidate's similarity
+_ROUNDED = 10.0**-_DIGITS
+_BLOCK = 128  # faces
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A gallery in matrices: decoded and stacked once, for all the faces that are compared with it.
+
+    Attributes:
+        names: everybody who has a photo, p of them, sorted.
+        photos: unit embeddings, shape (m, d), float64; those of one person are neighbours, in the order of ``names``.
+        less: by how much a photo of its grade counts for less, shape (m,).
+        first: row of each person's first photo, shape (p,).
+        limits: of the gallery's model.
+    """
+
+    names: tuple[str, ...]
+    photos: NDArray[np.float64]
+    less: NDArray[np.float64]
+    first: NDArray[np.intp]
+    limits: Thresholds
+
+    @classmethod
+    def of(cls, gallery: Gallery, limits: Thresholds) -> Self:
+        """A gallery whose embeddings are all of one model and length.
+
+        A poor photo counts for less, by as much as a poor face must be more alike; one that tells nothing, not at all.
+        """
+        faces = sorted(gallery.faces, key=lambda face: face.name)
+        photos = np.array([face.embedding.vector() for face in faces], np.float64)
+        less = {grade: limits.of(grade).known - limits.known for grade in get_args(Grade)}
+        names, first = np.unique(np.array([face.name for face in faces], object), return_index=True)
+        return cls(tuple(names), photos, np.array([less[face.grade] for face in faces]), first, limits)
+
+    def alike(self, faces: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of each face to each person: the highest similarity over the person's photos, shape (n, p).
+
+        Args:
+            faces: unit embeddings, shape (n, d); somebody is enrolled.
+        """
+        # Block by block: with all photos at once, an hour of one face and thousands of people are gigabytes.
+        blocks = (faces[at : at + _BLOCK] for at in range(0, len(faces), _BLOCK))
+        return np.concatenate(
+            [np.maximum.reduceat(block @ self.photos.T - self.less, self.first, axis=1) for block in blocks]
+        )
+
+    def nearest(self, similarities: NDArray[np.float64], most: int = 3) -> list[Candidate]:
+        """Those most alike, best first.
+
+        Args:
+            similarities: by person, shape (p,).
+        """
+        likely = np.arange(len(self.names))
+        if most < len(self.names):
+            # Those that rounding makes equal with the last one are ordered by name.
+            likely = np.flatnonzero(similarities >= np.partition(similarities, -most)[-most] - _ROUNDED)
+        return ranked({self.names[at]: similarities[at] for at in likely})[:most]
+
+
+def ranked(names: Mapping[str, float]) -> list[Candidate]:
+    """Names by similarity, best first."""
+    found = [Candidate(name=name, similarity=round(float(value), _DIGITS)) for name, value in names.items()]
+    return sorted(found, key=lambda candidate: (-candidate.similarity, candidate.name))
+
+
+def lead(names: Sequence[Candidate]) -> float:
+    """By how much the best of the names, sorted, leads the second; all there is, where there is no second."""
+    return names[0].similarity - names[1].similarity if len(names) > 1 else 2.0
+
+
+def decide(names: Sequence[Candidate], limits: Thresholds) -> Identity:
+    """The outcome for names by similarity, best first.
+
+    Args:
+        limits: those for the grade of the faces that were compared.
+    """
+    best = names[0].similarity if names else -1.0
+    if best >= limits.known and lead(names) >= MARGIN:
+        return "known"
+    return "ambiguous" if best >= limits.ambiguous else "unknown"
+
+
+def agreeing(track: FaceTrack, known: Enrolled) -> list[FaceTrack]:
+    """The track, or its parts where its sightings disagree about who it is; in order of time.
+
+    Every sighting is in exactly one part. Nothing is split where no sighting has a name, or where most
+    object to it: then the name is the mistake, and the whole track is judged.
+    """
+    if len(track.faces) < 2 or not known.names:
+        return [track]
+    alike = known.alike(np.stack(track.vectors))
+    said = [_name_of(row, known, grade) for row, grade in zip(alike, track.grades, strict=True)]
+    anchors = {name: [at for at, own in enumerate(said) if own == name] for name in said if name}
+    if not anchors:
+        return [track]
+    photos = {name: alike[:, known.names.index(name)] for name in anchors}
+    belongs = _nearest(track, said, anchors, photos, known.limits)
+    objecting = belongs.count(None)
+    if len(anchors) == 1 and (not objecting or objecting >= len(said) - objecting):
+        return [track]
+    parts = [track.part([at for at, own in enumerate(belongs) if own == name]) for name in anchors]
+    runs: list[list[int]] = []
+    for at in (at for at, own in enumerate(belongs) if own is None):
+        if runs and runs[-1][-1] == at - 1:
+            runs[-1].append(at)
+        else:
+            runs.append([at])
+    return sorted([*parts, *map(track.part, runs)], key=lambda part: part.times_ms[0])
+
+
+def _name_of(similarities: NDArray[np.float64], known: Enrolled, grade: Grade) -> str | None:
+    limits = known.limits.of(grade)
+    if similarities.max() < limits.known - _ROUNDED:
+        return None
+    names = known.nearest(similarities, 2)
+    return names[0].name if decide(names, limits) == "known" else None
+
+
+def _nearest(
+    track: FaceTrack,
+    said: Sequence[str | None],
+    anchors: Mapping[str, list[int]],
+    photos: Mapping[str, NDArray[np.float64]],
+    limits: Thresholds,
+) -> list[str | None]:
+    """``said``, and for each nameless sighting whose it is most like; None where it objects to all of them.
+
+    Args:
+        anchors: positions of the sightings that have a name by themselves.
+        photos: similarities of all sightings to the photos of each of these names.
+    """
+    belongs = list(said)
+    nameless = [at for at, own in enumerate(said) if own is None]
+    if not nameless:
+        return belongs
+    vectors = np.stack(track.vectors)
+    alike = {name: (vectors[nameless] @ vectors[members].T).max(axis=1) for name, members in anchors.items()}
+    for row, at in enumerate(nameless):
+        name = max(alike, key=lambda each: float(alike[each][row]))
+        # A poor face looks like nobody; its place made it part of the track.
+        needed = limits.ambiguous if track.grades[at] == "clear" else limits.same_track
+        belongs[at] = name if max(alike[name][row], photos[name][at]) >= needed else None
+    return belongs

@@ -1,0 +1,191 @@
+"""The last one out assembles: is the set of parts complete, and if so, what does the run say?
+
+Needs no lock and no database. S3 is strongly consistent, so whoever writes the last piece (a part, an error part or
+the manifest) sees all others. Whoever assembles looks at the published result *before* it reads anything else, and
+may only replace exactly that one: if somebody published meanwhile, everything is read again. So a result never goes
+back to fewer parts, an older upload, or names of before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from aws_lambda_powertools import Logger
+
+from castline import keys, metrics
+from castline.assembly import Assembly, assemble, main_embedder
+from castline.errors import OUT_OF_RETRIES, StorageError, UnreadableObject
+from castline.gallery.load import GalleryLoader, PhotoEmbedder, fingerprint_now, load_gallery
+from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Manifest, Result
+from castline.runs.common import read_result
+from castline.runs.publish import publish
+from castline.runs.removal import discard_run
+from castline.runs.request import read_source
+from castline.runs.sets import read_manifest, read_part, written_parts
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+logger = Logger(child=True)
+
+_READS = 8  # at once
+_TRIES = 20  # somebody else published in between each time
+_RANK = ("failed", "partial", "complete")
+
+Remake = Callable[[keys.UnitId], object]
+"""Makes the part of a unit again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembler:
+    """Attributes:
+    embed_photo: how to embed gallery photos that have no embedding yet; None where no model is.
+    remake: what to do about a part that cannot be read; with None the run ends without it, and `reconcile` makes it.
+    """
+
+    store: ObjectStore
+    settings: Settings
+    embed_photo: PhotoEmbedder | None = None
+    remake: Remake | None = None
+    load: GalleryLoader = load_gallery
+
+    def complete(self, media: str, run: str) -> bool:
+        """Publish a run if its set of parts is complete, it is the one to be shown, and nobody else did.
+
+        Returns:
+            Whether the run has ended, be it that it was replaced or deleted meanwhile.
+
+        Raises:
+            UnreadableObject: its manifest cannot be read.
+            StorageError: somebody else published again and again.
+        """
+        for _ in range(_TRIES):
+            ended = self._try(media, run)
+            if ended is not None:
+                return ended
+        raise StorageError(f"the result of {media} was replaced {_TRIES} times while it was being published")
+
+    def _try(self, media: str, run: str) -> bool | None:
+        """As `complete`; None if somebody else was faster, or a part had to be made again."""
+        store, settings = self.store, self.settings
+        shown = store.head(settings.output_bucket, keys.result_key(media))  # before all that it will be made of
+        manifest = read_manifest(media, run, store, settings)
+        if manifest is None:
+            self._tidy(media, run)
+            return False
+        done, failed = written_parts(media, run, store, settings)
+        names = {unit.name for unit in manifest.units}
+        if names - done.keys() - failed.keys():
+            return False
+        published = read_result(media, store, settings)
+        if published is None or published.run != run:
+            current = read_source(manifest.source.bucket, media, store)
+            if current is None:
+                logger.info("deleted before it was published; removed", media=media, run=run)
+                discard_run(media, run, store, settings)
+                return True
+            if current.identity != manifest.source.identity:
+                logger.info("a newer upload took this media over; not published", media=media, run=run)
+                if published is None:
+                    return True
+                # An attempt before this one may have written views of this run beside the other's result.
+                return None if self._try(media, published.run) is None else True
+        assembly = self._assemble(manifest, names, done, failed)
+        if assembly is None:
+            return None if self.remake else False
+        if published and _worse(assembly.result, published):
+            logger.info("a better result of this run is published; kept", media=media, run=run)
+            return True
+        first = _keep_manifest(manifest, store, settings)
+        if not publish(assembly, shown, store, settings):
+            return None
+        if (published is None or published.run != run) and store.head(manifest.source.bucket, media) is None:
+            logger.info("deleted while it was being published; removed", media=media, run=run)
+            discard_run(media, run, store, settings)
+            return True
+        if first:  # of those who saw the full set, and of later bindings of names, one pays
+            _count(assembly.result)
+        known = assembly.result.gallery
+        if known is not None and fingerprint_now(store, settings.gallery_bucket) != known:
+            return None  # whoever enrolled somebody meanwhile found no result to bind anew
+        return True
+
+    def _tidy(self, media: str, run: str) -> None:
+        """A run without a manifest is still being split, or its upload was deleted meanwhile."""
+        if self.store.head(self.settings.input_bucket, media) is None:
+            published = read_result(media, self.store, self.settings)
+            if published is None or published.run != run:
+                discard_run(media, run, self.store, self.settings)
+
+    def _assemble(
+        self, manifest: Manifest, names: set[str], done: dict[str, keys.UnitId], failed: dict[str, keys.UnitId]
+    ) -> Assembly | None:
+        """None if a part could not be read, was removed, and is made again."""
+        store, settings = self.store, self.settings
+        parts: dict[str, FramesPart | AudioPart] = {}
+        errors: dict[str, ErrorPart] = {}
+        wanted = [unit for name, unit in (done | failed).items() if name in names]
+        with ThreadPoolExecutor(_READS) as pool:  # two hours of video have hundreds of parts
+            found = list(pool.map(self._read, wanted, [unit.name in failed for unit in wanted]))
+        damaged = [unit for unit, part in zip(wanted, found, strict=True) if isinstance(part, UnreadableObject)]
+        for unit in damaged:
+            store.delete(settings.output_bucket, [unit.part_key if unit.name in done else unit.error_key])
+            if self.remake:
+                self.remake(unit)
+        if damaged and self.remake:
+            return None
+        for unit, part in zip(wanted, found, strict=True):
+            if isinstance(part, UnreadableObject):
+                failure = Failure(code=OUT_OF_RETRIES, message=f"gave up: {part.message}")
+                errors[unit.name] = ErrorPart(unit=unit.name, error=failure)
+            elif isinstance(part, ErrorPart):
+                errors[unit.name] = part
+            else:
+                parts[unit.name] = part
+        with_faces = [part for part in parts.values() if isinstance(part, FramesPart)]
+        model = main_embedder(with_faces) if any(frame.faces for part in with_faces for frame in part.frames) else None
+        loaded = self.load(store, settings.gallery_bucket, model, self.embed_photo) if model else None
+        return assemble(manifest, parts, errors, loaded.gallery if loaded else None, loaded.warnings if loaded else ())
+
+    def _read(self, unit: keys.UnitId, failed: bool) -> FramesPart | AudioPart | ErrorPart | UnreadableObject:
+        try:
+            return read_part(unit, self.store, self.settings, failed=failed)
+        except UnreadableObject as error:
+            logger.error("a part cannot be read; it is made again", unit=unit.name, reason=error.message)
+            return error
+
+
+def complete_run(
+    media: str,
+    run: str,
+    store: ObjectStore,
+    settings: Settings,
+    embed_photo: PhotoEmbedder | None = None,
+    remake: Remake | None = None,
+) -> bool:
+    """`Assembler.complete`, for whoever has one run only."""
+    return Assembler(store, settings, embed_photo, remake).complete(media, run)
+
+
+def _keep_manifest(manifest: Manifest, store: ObjectStore, settings: Settings) -> bool:
+    """Keep the manifest beside the parts; whether this is the first time."""
+    key, body = keys.manifest_key(manifest.media, manifest.run), manifest.to_json()
+    first = store.put(settings.output_bucket, key, body, if_absent=True)
+    if not first and store.get(settings.output_bucket, key) != body:  # it was split again
+        store.put(settings.output_bucket, key, body)
+    return first
+
+
+def _worse(new: Result, published: Result) -> bool:
+    """Whether a result of the same run has less than what is published; parts expire, and failures stay."""
+    if new.run != published.run:
+        return False
+    return (_RANK.index(new.status), -len(new.failures)) < (_RANK.index(published.status), -len(published.failures))
+
+
+def _count(result: Result) -> None:
+    metrics.record("Media")
+    metrics.record("CostUSD", result.processing.cost.usd)
+    if result.status == "failed":
+        metrics.record("Failures")

@@ -1,0 +1,182 @@
+"""What a run consists of, and how much of it is there: derived from the buckets, as everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from aws_lambda_powertools import Logger
+from pydantic import TypeAdapter
+
+from castline import keys
+from castline.engines.thresholds import thresholds_for
+from castline.errors import KeyLayoutError, ModelError, UnreadableObject, may_pass
+from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Manifest, Part, Result, Source, Usage
+from castline.runs.common import read_result
+from castline.runs.request import Request, read_request
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
+
+logger = Logger(child=True)
+
+#: How often a media is split, or a unit given up, before it is left at that.
+MOST_ATTEMPTS = 3
+_PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
+
+
+def read_manifest(media: str, run: str, store: ObjectStore, settings: Settings) -> Manifest | None:
+    """The manifest of a run; None while it is being split.
+
+    The copy beside the parts outlives stage 1, so that names can be bound anew after its objects expired.
+
+    Raises:
+        UnreadableObject: it is there, and cannot be read.
+    """
+    key = keys.manifest_key(media, run)
+    problem: UnreadableObject | None = None
+    for bucket in (settings.stage1_bucket, settings.output_bucket):
+        try:
+            if manifest := read_object(Manifest, store, bucket, key):
+                return manifest
+        except UnreadableObject as error:
+            problem = problem or error
+    if problem:
+        raise problem
+    return None
+
+
+def split_manifest(key: str, store: ObjectStore, settings: Settings) -> Manifest | None:
+    """A manifest of stage 1; None also for one that was cut off, or that another version of Castline wrote."""
+    try:
+        return read_object(Manifest, store, settings.stage1_bucket, key)
+    except UnreadableObject as error:
+        logger.error("a manifest cannot be read", reason=error.message)
+        return None
+
+
+def failed_manifest(request: Request, failure: Failure, settings: Settings) -> Manifest:
+    """What stands for a media that could not be split."""
+    return Manifest(
+        run=request.run,
+        source=request.source,
+        options=request.options,
+        probe=None,
+        units=(),
+        error=failure,
+        usage=Usage(stage="split", seconds=0.0, memory_mb=settings.memory_mb),
+    )
+
+
+def read_part(
+    unit: keys.UnitId, store: ObjectStore, settings: Settings, *, failed: bool = False
+) -> FramesPart | AudioPart | ErrorPart:
+    """What became of a unit.
+
+    Args:
+        failed: whether it has an error part only.
+
+    Raises:
+        UnreadableObject: it is gone, cannot be read, or is another unit's or of a model that we know nothing of.
+    """
+    key, bucket = unit.error_key if failed else unit.part_key, settings.output_bucket
+    part = read_object(ErrorPart, store, bucket, key) if failed else read_object(_PART, store, bucket, key)
+    if part is None or part.unit != unit.name or (not isinstance(part, ErrorPart) and part.kind != unit.kind):
+        raise UnreadableObject(f"{key} is gone, or another unit's")
+    if isinstance(part, FramesPart):
+        try:
+            thresholds_for(part.embedder)
+        except ModelError as error:
+            raise UnreadableObject(f"{key} cannot be read: {error.message}") from error
+    return part
+
+
+def written_parts(
+    media: str, run: str, store: ObjectStore, settings: Settings
+) -> tuple[dict[str, keys.UnitId], dict[str, keys.UnitId]]:
+    """Units by name that have a part, and units that have an error part only."""
+    done: dict[str, keys.UnitId] = {}
+    failed: dict[str, keys.UnitId] = {}
+    for info in store.find(settings.output_bucket, keys.parts_prefix(media, run)):
+        parsed = keys.parse_part(info.key)
+        if parsed:
+            (failed if parsed[1] else done)[parsed[0].name] = parsed[0]
+    return done, {name: unit for name, unit in failed.items() if name not in done}
+
+
+def read_error(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> ErrorPart | None:
+    """Why a unit was given up; None also where that cannot be read."""
+    try:
+        return read_object(ErrorPart, store, settings.output_bucket, unit.error_key)
+    except UnreadableObject:
+        return None
+
+
+def units_to_analyse(manifest: Manifest, store: ObjectStore, settings: Settings) -> list[keys.UnitId]:
+    """Units without a part, and those that were given up for what may pass, in the manifest's order."""
+    done, failed = written_parts(manifest.media, manifest.run, store, settings)
+    wanted = []
+    for item in manifest.units:
+        unit = keys.UnitId(manifest.media, manifest.run, item.kind, item.index)
+        given_up = read_error(unit, store, settings) if unit.name in failed else None
+        if unit.name not in done and (given_up is None or _once_more(given_up.error.code, given_up.attempt)):
+            wanted.append(unit)
+    return wanted
+
+
+def split_again(manifest: Manifest, store: ObjectStore, settings: Settings) -> bool:
+    """Whether only splitting again helps: it ended with what may pass, or units went before they had a part."""
+    if manifest.error and _once_more(manifest.error.code, manifest.attempt):
+        return True
+    media, run = manifest.media, manifest.run
+    units = {keys.UnitId(media, run, unit.kind, unit.index) for unit in manifest.units}
+    done, failed = written_parts(media, run, store, settings)
+    units -= {*done.values(), *failed.values()}
+    if not units:
+        return False
+    return bool(units - {keys.parse_unit(info.key) for info in store.find(settings.stage1_bucket, f"{media}/{run}/")})
+
+
+def worth_another_try(result: Result) -> bool:
+    """Whether something of a result failed for what may pass."""
+    errors = [failure.error for failure in result.failures] + ([result.error] if result.error else [])
+    return any(may_pass(error.code) for error in errors)
+
+
+def _once_more(code: str, attempt: int) -> bool:
+    return may_pass(code) and attempt < MOST_ATTEMPTS
+
+
+def current_run(source: Source, store: ObjectStore, settings: Settings) -> tuple[str, Manifest | None]:
+    """The run of the current upload of a media, and its manifest if it is split.
+
+    Found by what was split rather than by these settings alone: the splitter may have run with others.
+    """
+    expected = read_request(source, store, settings).run
+    for manifest in _manifests(source, expected, store, settings):
+        if manifest.source.identity == source.identity:
+            return manifest.run, manifest
+    return expected, None
+
+
+def _manifests(source: Source, expected: str, store: ObjectStore, settings: Settings) -> Iterator[Manifest]:
+    likely = keys.manifest_key(source.key, expected)
+    others = (item.key for item in store.find(settings.stage1_bucket, f"{source.key}/") if item.key != likely)
+    for key in chain([likely], others):
+        parsed = keys.parse_manifest(key)
+        if parsed and parsed[0] == source.key and (manifest := split_manifest(key, store, settings)):
+            yield manifest
+
+
+def finished(source: Source, store: ObjectStore, settings: Settings) -> Result | None:
+    """The published result of the current upload of a media.
+
+    S3 takes none beside a key that is too long. Such a media has failed, and the key itself says so.
+    """
+    if not keys.has_room(source.key):
+        from castline.assembly import assemble  # the splitter's function is without
+
+        failure = Failure(code=KeyLayoutError.code, message="the key is so long that S3 takes no result beside it")
+        return assemble(failed_manifest(Request(source, settings.options()), failure, settings), {}, {}, None).result
+    result = read_result(source.key, store, settings)
+    return result if result and result.source.identity == source.identity else None

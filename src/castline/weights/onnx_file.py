@@ -1,0 +1,82 @@
+"""Writes ONNX graphs node by node. Build time only: needs the package onnx."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castline.weights.whole import whole_file
+
+Shape = Sequence[int | str]
+"""Of a tensor; a string names a free dimension."""
+
+#: Metadata of an ONNX file: SHA-256 of the weights it was made of, whatever made it.
+WEIGHTS_KEY = "castline.weights"
+
+_OPSET = 17
+#: What ONNX of this opset goes with.
+_IR_VERSION = 8
+
+
+def set_weights(path: Path, digest: str) -> None:
+    """Say in an ONNX file's metadata which weights it is made of (``WEIGHTS_KEY``); an empty digest: say nothing."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {WEIGHTS_KEY: digest} if digest else {})
+    path.write_bytes(model.SerializeToString())
+
+
+class Graph:
+    """Collects nodes and weights, from input to output; names are given as they come."""
+
+    def __init__(self) -> None:
+        import onnx
+
+        self._onnx = onnx
+        self._nodes: list[Any] = []
+        self._weights: list[Any] = []
+
+    def constant(self, values: NDArray[Any]) -> str:
+        """Keep an array in the file; returns the name it has in the graph."""
+        name = f"w{len(self._weights)}"
+        self._weights.append(self._onnx.numpy_helper.from_array(values, name))
+        return name
+
+    def node(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Append an ONNX operator; returns the name of its one output, which is made up unless given."""
+        name = output or f"{kind.lower()}{len(self._nodes)}"
+        self._nodes.append(self._onnx.helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def write(
+        self, target: Path, name: str, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], weights: str = ""
+    ) -> None:
+        """Write the graph to ``target``, whole or not at all. Inputs and outputs are float32.
+
+        Args:
+            weights: SHA-256 of the file the weights are from, kept as metadata (``WEIGHTS_KEY``).
+        """
+        helper = self._onnx.helper
+        model = helper.make_model(
+            helper.make_graph(self._nodes, name, self._values(inputs), self._values(outputs), self._weights),
+            opset_imports=[helper.make_opsetid("", _OPSET)],
+            ir_version=_IR_VERSION,
+        )
+        if weights:
+            helper.set_model_props(model, {WEIGHTS_KEY: weights})
+        with whole_file(target) as file:
+            file.write_bytes(model.SerializeToString())
+
+    def scale(self, source: str, mean: NDArray[np.float32], factor: float) -> str:
+        """Subtract, then multiply: how nets take pixels."""
+        shifted = self.node("Sub", source, self.constant(mean))
+        return self.node("Mul", shifted, self.constant(np.array(factor, np.float32)))
+
+    def _values(self, shapes: Mapping[str, Shape]) -> list[Any]:
+        kind = self._onnx.TensorProto.FLOAT
+        return [self._onnx.helper.make_tensor_value_info(name, kind, list(shape)) for name, shape in shapes.items()]

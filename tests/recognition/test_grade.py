@@ -1,0 +1,41 @@
+"""Small, blurred and doubtful faces are poor; the worst of them tell nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from castline.engines.thresholds import NEVER, thresholds_for
+from castline.recognition.grade import grade_of
+from castline.records import Embedding, Face
+
+
+@pytest.mark.parametrize(
+    ("fields", "grade"),
+    [
+        ({}, "clear"),
+        ({"size_px": 25}, "poor"),
+        ({"sharpness": 20}, "poor"),
+        ({"score": 0.9}, "poor"),
+        ({"size_px": 17}, "useless"),
+        ({"sharpness": 5}, "useless"),
+        ({"quality": 0.02}, "useless"),
+    ],
+)
+def test_grades(fields: dict[str, float], grade: str) -> None:
+    values = {"score": 0.999, "size_px": 100.0, "sharpness": 200.0, "quality": 0.8, **fields}
+    face = Face(
+        box=(0.1, 0.2, 0.3, 0.6),
+        landmarks=((0.1, 0.1), (0.2, 0.1), (0.15, 0.2), (0.1, 0.3), (0.2, 0.3)),
+        embedding=Embedding.of("dlib-resnet-v1", np.eye(128, dtype=np.float32)[0]),
+        **values,
+    )
+    assert grade_of(face) == grade
+
+
+def test_a_worse_grade_needs_more() -> None:
+    limits = thresholds_for("dlib-resnet-v1")
+    assert limits.of("clear") is limits
+    for name in ("known", "ambiguous", "cluster"):
+        assert getattr(limits.of("poor"), name) == pytest.approx(getattr(limits, name) + limits.poor)
+        assert getattr(limits.of("useless"), name) == NEVER

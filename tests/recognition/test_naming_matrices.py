@@ -1,0 +1,167 @@
+"""Names decided in matrices are those that one photo after the other gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from castline.engines.thresholds import Thresholds
+from castline.recognition import identity, sightings
+from castline.recognition.identity import identify, identify_alone, identify_each
+from castline.recognition.sightings import Enrolled, decide, ranked
+from castline.recognition.tracks import FaceTrack
+from castline.records import Candidate, Embedding, Gallery, KnownFace
+
+_DIMENSIONS = 128
+
+
+class _OneByOne:
+    """The plain way: every photo is decoded and compared for every name and every face."""
+
+    def __init__(self, gallery: Gallery, limits: Thresholds) -> None:
+        self.gallery, self.limits = gallery, limits
+        self.names = tuple(sorted({known.name for known in gallery.faces}))
+
+    @classmethod
+    def of(cls, gallery: Gallery, limits: Thresholds) -> _OneByOne:
+        return cls(gallery, limits)
+
+    def alike(self, faces: np.ndarray) -> np.ndarray:
+        return np.array([[self._best(face, name) for name in self.names] for face in faces])
+
+    def _best(self, face: np.ndarray, name: str) -> float:
+        return max(
+            float(face @ known.embedding.vector().astype(np.float64))
+            - (self.limits.of(known.grade).known - self.limits.known)
+            for known in self.gallery.faces
+            if known.name == name
+        )
+
+    def nearest(self, similarities: np.ndarray, most: int = 0) -> list[Candidate]:
+        return ranked(dict(zip(self.names, similarities, strict=True)))
+
+
+def _random(make, seed: int) -> tuple[Gallery, list[FaceTrack]]:
+    """Photos and sightings at likenesses around every threshold; people who look alike; all grades; no order."""
+    rng = np.random.default_rng(seed)
+
+    def near(look: np.ndarray, likeness: float) -> np.ndarray:
+        aside = rng.normal(size=_DIMENSIONS)
+        aside -= (aside @ look) * look
+        return likeness * look + np.sqrt(1 - likeness**2) * aside / np.linalg.norm(aside)
+
+    def unit() -> np.ndarray:
+        look = rng.normal(size=_DIMENSIONS)
+        return look / np.linalg.norm(look)
+
+    people = [unit() for _ in range(rng.integers(1, 12))]
+    people += [near(people[0], 0.99), people[-1]]  # a twin, and somebody enrolled under two names
+    grades = ("clear", "clear", "poor", "useless")
+    faces = [
+        KnownFace(
+            name=f"P{number}",
+            photo=f"P{number}/{at}.jpg",
+            embedding=Embedding.of(make.model, near(look, rng.uniform(0.96, 1)).astype(np.float32)),
+            grade=grades[rng.integers(4)],
+        )
+        for number, look in enumerate(people)
+        for at in range(rng.integers(1, 4))
+    ]
+    order = rng.permutation(len(faces))
+    gallery = Gallery(model=make.model, fingerprint="", faces=tuple(faces[at] for at in order))
+    tracks = []
+    for _ in range(12):
+        shown = [unit(), *people][rng.integers(len(people) + 1)]
+        track = FaceTrack()
+        for sample in sorted(rng.choice(40, size=rng.integers(1, 8), replace=False)):
+            look = people[0] if rng.random() < 0.1 else shown
+            likeness = rng.uniform(make.limits.ambiguous - 0.02, 1)
+            sharpness = (200, 20, 5)[rng.choice(3, p=(0.7, 0.2, 0.1))]
+            face = make.face(
+                near(look, likeness).astype(np.float32), quality=round(rng.uniform(0, 1), 3), sharpness=sharpness
+            )
+            track.add(int(sample), int(sample) * 1000, face)
+        tracks.append(track)
+    return gallery, tracks
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_as_one_photo_after_the_other(seed: int, make, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery, tracks = _random(make, seed)
+    alone = [vector.astype(np.float32) for track in tracks for vector in track.vectors]
+
+    def outcome() -> list[object]:
+        known = identity.Enrolled.of(gallery, make.limits)
+        groups = [
+            (group.identity, group.name, group.confidence, group.candidates, [part.samples for part in group.tracks])
+            for group in identify(tracks, gallery, make.limits)
+        ]
+        return [*groups, *((said, names[:3]) for said, names in (identify_alone(face, known) for face in alone))]
+
+    stacked = outcome()
+    monkeypatch.setattr(identity, "Enrolled", _OneByOne)
+    monkeypatch.setattr(identity, "_CANDIDATES", len(gallery.faces))
+    plain = outcome()
+    assert [_three(item) for item in plain] == stacked
+
+
+def _three(outcome: tuple) -> tuple:
+    """An outcome with no more than three candidates; the plain way ranks everybody."""
+    return tuple(item[:3] if isinstance(item, tuple) and item and isinstance(item[0], Candidate) else item
+                 for item in outcome)  # fmt: skip
+
+
+def test_the_galleries_above_have_every_outcome(make) -> None:
+    outcomes = {group.identity for seed in range(25) for group in _groups(make, seed)}
+    split = any(len(sightings.agreeing(track, known)) > 1 for known, track in _all(make))
+    assert (outcomes, split) == ({"known", "ambiguous", "unknown"}, True)
+
+
+def _groups(make, seed: int) -> list[identity.Group]:
+    gallery, tracks = _random(make, seed)
+    return identify(tracks, gallery, make.limits)
+
+
+def _all(make) -> list[tuple[Enrolled, FaceTrack]]:
+    cases = [_random(make, seed) for seed in range(25)]
+    return [(Enrolled.of(gallery, make.limits), track) for gallery, tracks in cases for track in tracks]
+
+
+def test_names_that_rounding_makes_equal_are_in_alphabetical_order(make) -> None:
+    known = Enrolled.of(make.gallery(**{name: [make.look(0)] for name in "DCBA"}), make.limits)
+    exactly = np.array([0.950001, 0.950002, 0.950003, 0.950004])
+    assert [item.name for item in known.nearest(exactly, 2)] == ["A", "B"]
+    assert decide(known.nearest(exactly, 2), make.limits) == "ambiguous"
+
+
+def test_a_sighting_has_the_name_that_all_names_in_order_give(make) -> None:
+    """Whoever is below the threshold is told without ranking anybody, but for what rounding lifts onto it."""
+    known = Enrolled.of(make.gallery(Ada=[make.look(0)], Bob=[make.look(1)]), make.limits)
+    for grade in ("clear", "poor", "useless"):
+        limits = make.limits.of(grade)
+        around = [limits.known + step for step in (-1e-3, -6e-5, -4e-5, -1e-9, 0, 1e-9, 1e-4, 5e-3)]
+        rows = [np.array([best, best - behind]) for best in around for behind in (0.5, 0.021, 0.019, 0)]
+        said = [sightings._name_of(row, known, grade) for row in rows]
+        ordered = [ranked(dict(zip(known.names, row, strict=True))) for row in rows]
+        assert said == [names[0].name if decide(names, limits) == "known" else None for names in ordered]
+        assert grade == "useless" or {None, "Ada"} == set(said)
+
+
+def test_faces_each_alone_are_as_one_alone(make) -> None:
+    gallery, tracks = _random(make, 3)
+    known = Enrolled.of(gallery, make.limits)
+    faces = [vector.astype(np.float32) for track in tracks for vector in track.vectors]
+    grades = [grade for track in tracks for grade in track.grades]
+    alone = [identify_alone(face, known, grade) for face, grade in zip(faces, grades, strict=True)]
+    assert identify_each(faces, known, grades) == alone
+    assert {said for said, _ in alone} >= {"known", "unknown"}
+    assert identify_each([], known, []) == []
+    nobody = Enrolled.of(Gallery(model=make.model, fingerprint=""), make.limits)
+    assert identify_each(faces[:2], nobody, grades[:2]) == [("unknown", [])] * 2
+
+
+def test_blocks_of_faces_are_one_matrix(make) -> None:
+    known = Enrolled.of(make.gallery(Ada=[make.look(0), make.look(1)], Bob=[make.look(2)]), make.limits)
+    faces = np.stack([make.look(at % 4) for at in range(2 * sightings._BLOCK + 1)]).astype(np.float64)
+    expected = [[at % 4 in (0, 1), at % 4 == 2] for at in range(len(faces))]
+    assert np.allclose(known.alike(faces), np.array(expected, float))

@@ -1,0 +1,78 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from castline.recognition import quality
+
+
+def test_blur_lowers_sharpness_step_by_step(detector, astronaut):
+    box = detector.detect([astronaut])[0][0].box
+    steps = [quality.sharpness(astronaut, box)]
+    steps += [quality.sharpness(cv2.GaussianBlur(astronaut, (0, 0), sigma), box) for sigma in (1, 2, 4, 8)]
+    assert steps == sorted(steps, reverse=True)
+    assert steps[0] > 200
+    assert steps[-1] < 10
+
+
+def test_a_flat_picture_has_no_sharpness():
+    assert quality.sharpness(np.full((80, 80, 3), 128, np.uint8), np.float32([0, 0, 80, 80])) == 0
+
+
+def test_a_frontal_face_has_no_yaw_and_no_roll(make_face):
+    assert quality.pose(make_face(100, 100, 80).landmarks) == pytest.approx((0, 0), abs=0.01)
+
+
+def test_yaw_follows_the_nose(make_face):
+    face = make_face(100, 100, 80)
+    yaws = []
+    for shift in (-12, -6, 0, 6, 12):
+        landmarks = face.landmarks.copy()
+        landmarks[2, 0] += shift
+        yaws.append(quality.pose(landmarks)[0])
+    assert yaws == sorted(yaws)
+    assert yaws[0] == pytest.approx(-yaws[-1], abs=0.01)
+    assert 20 < yaws[-1] < 60
+
+
+@pytest.mark.parametrize("degrees", [-60, -20, 15, 45])
+def test_roll_is_the_turn_of_the_face_and_no_yaw(make_face, degrees):
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    yaw, roll = quality.pose((make_face(0, 0, 80).landmarks @ turn.T).astype(np.float32))
+    assert roll == pytest.approx(degrees, abs=0.1)
+    assert yaw == pytest.approx(0, abs=0.1)
+
+
+def test_eyes_in_one_place_are_a_profile():
+    assert quality.pose(np.zeros((5, 2), np.float32)) == (90.0, 0.0)
+
+
+NUMBER = {"allow_nan": False, "allow_infinity": False}
+
+
+@given(
+    st.floats(0, 4000, **NUMBER),
+    st.floats(0, 1e5, **NUMBER),
+    st.floats(-90, 90, **NUMBER),
+    st.floats(-180, 180, **NUMBER),
+    st.floats(0.5, 1, **NUMBER),
+)
+def test_quality_stays_in_range_and_never_hides_a_face(size, sharp, yaw, roll, score):
+    assert 0 < quality.combined(size, sharp, yaw, roll, score) <= 1
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ((120, 300, 0, 0, 0.99), (40, 300, 0, 0, 0.99)),
+        ((120, 300, 0, 0, 0.99), (120, 30, 0, 0, 0.99)),
+        ((120, 300, 0, 0, 0.99), (120, 300, 50, 0, 0.99)),
+        ((120, 300, 0, 0, 0.99), (120, 300, 0, 50, 0.99)),
+        ((120, 300, 0, 0, 0.99), (120, 300, 0, 0, 0.75)),
+    ],
+    ids=["size", "sharpness", "yaw", "roll", "score"],
+)
+def test_each_factor_counts(better, worse):
+    assert quality.combined(*better) > quality.combined(*worse)
