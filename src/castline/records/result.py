@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from castline.records.base import Box, Count, Failure, Identity, Notice, Number, Record, Seconds, Status
+from castline.records.options import Options
 from castline.records.parts import Segment, SpokenLanguage
-from castline.records.source import Options, Probe, Source
+from castline.records.source import Probe, Source
 
 
 class Range(Record):

@@ -18,14 +18,11 @@ from castline import keys
 from castline.errors import CastlineError, OptionsError, UnreadableObject
 from castline.events import ObjectCreated
 from castline.records import SCHEMA_VERSION, Options, Source
+from castline.records.options import PER_MEDIA
 from castline.records.reading import read_json
-from castline.settings import Settings
+from castline.settings import Settings, range_of
 from castline.storage.base import ObjectStore
 
-#: What a sidecar may say. The rest is the deployment's: its image holds the engines.
-PER_MEDIA = tuple(
-    "language task prompt hotwords word_times beam chunk_s audio_track sampling interval_s long_side".split()
-)
 MAX_SIDECAR_BYTES = 64 * 1024
 
 
@@ -127,14 +124,8 @@ def override(defaults: Options, body: bytes, name: str) -> Options:
     except ValidationError as error:
         first: Any = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
-        why = f"{first['msg'][0].lower()}{first['msg'][1:]}{_range(str(first['loc'][0]))}"
+        why = f"{first['msg'][0].lower()}{first['msg'][1:]}{range_of(str(first['loc'][0]))}"
         raise OptionsError(f"{name}: {where}: {why}", detail=str(error)) from error
-
-
-def _range(key: str) -> str:
-    """`` (0.01 to 3600)`` for a number with two bounds."""
-    bounds = Options.model_json_schema()["properties"][key]
-    return f" ({bounds['minimum']} to {bounds['maximum']})" if {"minimum", "maximum"} <= bounds.keys() else ""
 
 
 def _unknown(key: str) -> str:

@@ -30,8 +30,8 @@ from castline.records import (
     Options,
     SpeechOptions,
 )
+from castline.records.options import MAX_FRAMES_PER_UNIT
 from castline.records.reading import MAX_BYTES
-from castline.records.source import MAX_FRAMES_PER_UNIT
 from castline.runs.common import Stopwatch, each
 from castline.runs.complete import complete_run
 from castline.settings import Settings
