@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from castline import keys
+from castline import aws, keys
 from castline.errors import CastlineError, ResourceError
 from castline.events import object_created
-from castline.stages import announce, split_event
+from castline.stages import split_event
 from castline.stages.announce import announcer
 
 MEDIA = "week 1/Été + talk.mp4"
@@ -115,7 +115,7 @@ class Lambda:
 
 def test_only_invoke_and_steps_invoke(world, monkeypatch: pytest.MonkeyPatch) -> None:
     client = Lambda()
-    monkeypatch.setattr(announce, "_lambda", lambda: client)
+    monkeypatch.setattr(aws, "_lambda", lambda: client)
     for orchestration, calls in (("events", 0), ("invoke", 1), ("stepfunctions", 2)):
         announcer(world.settings.model_copy(update={"orchestration": orchestration}))("a b/0000.zip")
         assert len(client.calls) == calls
@@ -125,7 +125,7 @@ def test_only_invoke_and_steps_invoke(world, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_refused_invocation_is_worth_a_retry(world, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(announce, "_lambda", lambda: Lambda(refuses=True))
+    monkeypatch.setattr(aws, "_lambda", lambda: Lambda(refuses=True))
     with pytest.raises(ResourceError, match="face-recognition could not be invoked") as caught:
         announcer(world.settings.model_copy(update={"orchestration": "invoke"}))("a.zip")
     assert caught.value.retryable
