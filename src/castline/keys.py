@@ -142,8 +142,13 @@ def run_id(bucket: str, key: str, version: str, options: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
+def run_prefix(media: str, run: str) -> str:
+    """What all stage-1 keys of a run begin with."""
+    return f"{media}/{run}/"
+
+
 def manifest_key(media: str, run: str) -> str:
-    return f"{media}/{run}/manifest.json"
+    return f"{run_prefix(media, run)}manifest.json"
 
 
 def parts_prefix(media: str, run: str) -> str:
