@@ -24,7 +24,7 @@ MB_PER_VCPU = 1769
 _OBJECTS = VIEWS + 2
 
 # Work of the stages in vCPU-seconds, measured with the demo and the benchmarks (docs/BENCHMARKS.md): an
-# estimate before anything is known of a media but its length.
+# estimate before anything is known of a media file but its length.
 _DECODE_PER_S = 0.03  # of video, 720p
 _FRAME = 0.07  # detect and embed, one or two faces
 _SPEECH_PER_S = 0.16  # of audio, Whisper base in int8 with random weights; the embedded tiny.en takes 0.06

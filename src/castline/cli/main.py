@@ -129,7 +129,7 @@ def status(
     endpoint_url: Endpoint = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until everything is finished.")] = True,
 ) -> None:
-    """Every media and how far it is; progress bars while work goes on."""
+    """Every media file and how far it is; progress bars while work goes on."""
     with friendly_errors():
         there = connect(endpoint_url)
         refuse_classic(there.settings)

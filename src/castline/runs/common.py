@@ -92,7 +92,7 @@ def check_upload(size: int, settings: Settings) -> None:
 
 
 def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:
-    """The newest published result of a media; None also for one that cannot be read, as of another version."""
+    """The newest published result of a media file; None also for one that cannot be read, as of another version."""
     try:
         return read_object(Result, store, settings.output_bucket, keys.result_key(media))
     except UnreadableObject as error:

@@ -1,4 +1,4 @@
-"""Stage 1: a media becomes units. Idempotent by run: a repeated event finds the manifest and stops."""
+"""Stage 1: a media file becomes units. Idempotent by run: a repeated event finds the manifest and stops."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BACKLOG = 16  # units waiting for upload before decoding waits; bounds memory
 
 
 def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, announce: Announce) -> Split | None:
-    """Split the current upload of one media; an event of its sidecar is one of the media.
+    """Split the current upload of one media file; an event of its sidecar is one of the media.
 
     Events may be late or repeated; whatever they say, the version that is there now is the one
     worth processing. Errors that lie in the media end in a manifest that names them.
