@@ -82,6 +82,17 @@ def check_installed(*modules: str) -> None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
+def check_writable(folder: Path) -> None:
+    """Whether results can be put there; said before the work and not after it.
+
+    Raises:
+        OptionsError: it is a file, or nothing can be written there.
+    """
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise OptionsError(f"{folder}: no results can be written there ({existing} is not a folder that takes files)")
+
+
 def refuse_classic(config: Settings) -> None:
     """Commands that show results have none to show in the classic profile.
 
