@@ -12,7 +12,7 @@ from rich.table import Table
 
 from castline import __version__, keys
 from castline.cli import eval as evaluation
-from castline.cli import eval_tracks, models, operations, people
+from castline.cli import eval_tracks, models, operations, people, service
 from castline.cli.asked import AudioTrack, Beam, Hotword, Language, Prompt, Translate, WordTimes, asked
 from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs, refuse_classic, tell
 from castline.cli.render import STATE_STYLE, print_result, relative, show_left_out, transfer_bar, watch
@@ -43,6 +43,8 @@ app.add_typer(people.app, name="people")
 app.add_typer(models.app, name="models")
 evaluation.app.command()(eval_tracks.tracks)
 app.add_typer(evaluation.app, name="eval")
+app.add_typer(service.tokens_app, name="tokens")
+app.command("serve")(service.serve)
 
 app.command("redrive")(operations.redrive_command)
 app.command("reconcile")(operations.reconcile_command)
