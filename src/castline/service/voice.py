@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import wave
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
@@ -150,7 +151,7 @@ async def asr(
     wanted = _task(request, "", options, style="openai-whisper", answer=output)
     ended = await _answer(request, audio_file, wanted, samples=not encode)
     name = re.sub(r"[^A-Za-z0-9._ -]", "", audio_file.filename or "")[-100:] or "audio"
-    headers = {"Asr-Engine": ended.engine, "Content-Disposition": f'attachment; filename="{name or "audio"}.{output}"'}
+    headers = {"Asr-Engine": ended.engine, "Content-Disposition": f'attachment; filename="{name}.{output}"'}
     return Response(ended.body, media_type="text/plain; charset=utf-8", headers=headers)
 
 
