@@ -169,7 +169,7 @@ class Jobs:
         mine = []
         for job in found:
             failures = job.notify_failures + 1
-            later = now + min(2.0**failures, _LONGEST_PAUSE_S)
+            later = now + min(2.0 ** min(failures - 1, 30), _LONGEST_PAUSE_S)
             put_off = update(Job).where(col(Job.id) == job.id, col(Job.notify_at) == job.notify_at)
             if self._changed(put_off.values(notify_at=later, notify_failures=failures)):
                 mine.append(job)

@@ -218,7 +218,9 @@ class _Slot(threading.Thread):
     @property
     def pid(self) -> int | None:
         process = self._process
-        return process.pid if process is not None else None
+        with contextlib.suppress(ValueError):  # closed meanwhile
+            return process.pid if process is not None else None
+        return None
 
     def run(self) -> None:
         idle_since = time.monotonic()
@@ -310,12 +312,14 @@ class _Slot(threading.Thread):
 
     def _kill(self) -> None:
         """End the worker with all it has started."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()
-        self._process.join()
-        self._process.close()
-        self._pipe.close()
+        process, pipe = self._process, self._pipe
         self._process = self._pipe = None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has no group yet, or is gone
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.join()
+        pipe.close()
+        with contextlib.suppress(ValueError):  # somebody else has seen its end, and it does not know
+            process.close()
