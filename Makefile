@@ -78,7 +78,7 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 template: $(VENV)/.dev .venv-sam/.done
-	$(BIN)/cfn-lint template.yaml
+	$(BIN)/cfn-lint template.yaml stacks/*.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
 
 bench: $(VENV)/.dev

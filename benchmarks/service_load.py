@@ -163,6 +163,7 @@ class _Service:
             "CASTLINE_SERVICE_REQUESTS_PER_MINUTE": "1000000",
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._client = httpx.Client(headers={"Authorization": "Bearer root:secret"}, timeout=30)
 
     def __enter__(self) -> _Service:
         self._folder.mkdir(parents=True)
@@ -176,6 +177,7 @@ class _Service:
         if self._process:
             self._process.terminate()
             self._process.wait(30)
+        self._client.close()
 
     def start(self) -> None:
         self._process = subprocess.Popen(
@@ -200,11 +202,10 @@ class _Service:
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
         """Ask until it answers: it may be away for a while."""
-        headers = {"Authorization": "Bearer root:secret"}
         deadline = time.monotonic() + 120
         while True:
             try:
-                answer = httpx.request(method, self.url + path, headers=headers, timeout=30, **more)
+                answer = self._client.request(method, self.url + path, **more)
                 answer.raise_for_status()
                 return answer.json()
             except (httpx.TransportError, httpx.HTTPStatusError):
@@ -215,7 +216,7 @@ class _Service:
 
 def _latencies(service: _Service, count: int) -> list[float]:
     """Milliseconds of GETs, one after the other, over one connection."""
-    found = []
+    found: list[float] = []
     with httpx.Client(headers={"Authorization": "Bearer root:secret"}, timeout=30) as client:
         for _ in range(count):
             start = time.perf_counter()

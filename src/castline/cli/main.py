@@ -45,6 +45,7 @@ evaluation.app.command()(eval_tracks.tracks)
 app.add_typer(evaluation.app, name="eval")
 app.add_typer(service.tokens_app, name="tokens")
 app.command("serve")(service.serve)
+app.command("task")(service.task)
 
 app.command("redrive")(operations.redrive_command)
 app.command("reconcile")(operations.reconcile_command)

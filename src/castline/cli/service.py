@@ -40,6 +40,8 @@ def serve(
         service = ServiceSettings().model_copy(update={name: each for name, each in asked.items() if each is not None})
         app = create_app(service, settings())
         tokens: Tokens = app.state.service.tokens
+        if service.admin_token:
+            tokens.add("admin", admin=True, secret=service.admin_token)
         if not tokens.list():
             token = tokens.add(_FIRST_USER, admin=True)
             console.print("there was no token yet; here is one, shown only now and kept as a hash:")
@@ -47,6 +49,24 @@ def serve(
         console.print(f"transcription at http://{service.host}:{service.port}{service.root}, its API at /docs")
         logging.disable(logging.NOTSET)
         uvicorn.run(app, host=service.host, port=service.port, log_level="warning", timeout_graceful_shutdown=5)
+
+
+def task() -> None:
+    """Transcribe what the environment names, and end: one job in one container (docs/SERVICE.md)."""
+    with friendly_errors():
+        from pydantic import ValidationError
+
+        from castline.errors import OptionsError
+        from castline.service.settings import service_settings
+        from castline.service.task import TaskSettings, run_task
+
+        logging.disable(logging.NOTSET)
+        try:
+            asked = TaskSettings()
+        except ValidationError as error:
+            names = ", ".join(str(each["loc"][0]).upper() for each in error.errors())
+            raise OptionsError(f"not set, or not valid: {names}") from error
+        raise typer.Exit(run_task(asked, service_settings(), settings()))
 
 
 @tokens_app.command("add")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def open_database(settings: ServiceSettings) -> Engine:
             settings.database_url, pool_size=16, max_overflow=48, pool_pre_ping=not settings.embedded
         )
         if settings.embedded:
-            event.listen(engine, "connect", _pragmas)
+            event.listen(engine, "connect", partial(_pragmas, settings.journal))
         migrate(engine)
     except (SQLAlchemyError, ModuleNotFoundError, CommandError) as error:
         reason = str(error).partition("\n")[0]
@@ -51,9 +52,9 @@ def migrate(engine: Engine, revision: str = "head") -> None:
         command.upgrade(config, revision)
 
 
-def _pragmas(connection: Any, _record: object) -> None:
+def _pragmas(journal: str, connection: Any, _record: object) -> None:
     """Readers do not wait for writers (WAL); writers wait for each other."""
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={_BUSY_MS}"):
+    for pragma in (f"journal_mode={journal}", "synchronous=NORMAL", f"busy_timeout={_BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

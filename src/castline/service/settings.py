@@ -6,10 +6,11 @@ import os
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import make_url
 
 Network = IPv4Network | IPv6Network
 
@@ -31,6 +32,10 @@ class ServiceSettings(BaseSettings):
     """Where the embedded database and files under way are."""
     database: str = ""
     """SQLAlchemy URL (``postgresql+psycopg://…``); unset is SQLite in ``folder``."""
+    database_password: str = ""
+    """Goes into that URL, so that it can be kept apart."""
+    journal: Literal["WAL", "DELETE"] = "WAL"
+    """SQLite's journal; WAL does not work on network file systems."""
 
     workers: int = Field(0, ge=0)
     """Processes that transcribe; 0 is one per core."""
@@ -69,8 +74,8 @@ class ServiceSettings(BaseSettings):
     """Where a task on ECS protects itself from being scaled in; set by ECS."""
     metrics_namespace: str = ""
     """CloudWatch namespace the backlog is put into; unset puts none."""
-    task_key: str = ""
-    """What callers of a task per job must send as X_API_KEY (``service/run_task.py``)."""
+    admin_token: str = ""
+    """Secret of the user ``admin``, who is made when the service starts."""
 
     @field_validator("allow", mode="before")
     @classmethod
@@ -83,7 +88,12 @@ class ServiceSettings(BaseSettings):
 
     @property
     def database_url(self) -> str:
-        return self.database or f"sqlite:///{self.folder.resolve() / 'service.db'}"
+        if not self.database:
+            return f"sqlite:///{self.folder.resolve() / 'service.db'}"
+        url = make_url(self.database)
+        if self.database_password:
+            url = url.set(password=self.database_password)
+        return url.render_as_string(hide_password=False)
 
     @property
     def embedded(self) -> bool:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
+from uuid import uuid4
 
 import httpcore
 
@@ -24,7 +25,7 @@ from castline import __version__
 from castline.errors import AddressRefused, TransferFailed, UrlExpired
 from castline.service.settings import Network, ServiceSettings
 
-_CONNECT_S, _SILENCE_S = 10.0, 60.0
+_CONNECT_S, _SILENCE_S, _SEND_S = 10.0, 60.0, 120.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BLOCK = 1 << 20
 
@@ -80,7 +81,20 @@ def put(url: str, body: bytes, rules: Rules, *, content_type: str | None = None)
     Raises:
         AddressRefused, UrlExpired, TransferFailed: as ``fetch``.
     """
-    with _pool(rules) as pool, _asked(pool, "PUT", url, time.monotonic() + 120.0, body, content_type) as response:
+    headers = {"Content-Type": content_type} if content_type else {}
+    return _sent("PUT", url, body, headers, rules)
+
+
+def post_file(url: str, name: str, body: bytes, headers: Mapping[str, str], rules: Rules) -> int:
+    """POST a form whose only field, ``file``, is a file; otherwise as ``put``."""
+    boundary = uuid4().hex
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+    form = head.encode() + body + f"\r\n--{boundary}--\r\n".encode()
+    return _sent("POST", url, form, {**headers, "Content-Type": f"multipart/form-data; boundary={boundary}"}, rules)
+
+
+def _sent(method: str, url: str, body: bytes, headers: Mapping[str, str], rules: Rules) -> int:
+    with _pool(rules) as pool, _asked(pool, method, url, time.monotonic() + _SEND_S, body, headers) as response:
         if response.status == 403:
             raise UrlExpired("the server answered 403")
         return int(response.status)
@@ -112,7 +126,7 @@ def _asked(
     url: str,
     deadline: float,
     body: bytes | None = None,
-    content_type: str | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[httpcore.Response]:
     target, host = _target(url)
     left = max(deadline - time.monotonic(), 0.1)
@@ -120,8 +134,7 @@ def _asked(
     headers = [(b"Host", host), (b"User-Agent", f"castline/{__version__}".encode()), (b"Accept-Encoding", b"identity")]
     if body is not None:
         headers.append((b"Content-Length", str(len(body)).encode()))
-    if content_type:
-        headers.append((b"Content-Type", content_type.encode()))
+    headers += [(name.encode(), value.encode()) for name, value in (more or {}).items()]
     try:
         with pool.stream(method, target, headers=headers, content=body, extensions={"timeout": timeouts}) as response:
             yield response

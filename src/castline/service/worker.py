@@ -26,6 +26,7 @@ from castline.service.wire import Rules, fetch, put
 from castline.settings import Settings
 
 _MB = 1024 * 1024
+_BEHIND = 5  # who asks how his job is doing need not wait for it
 _HELD_S = 7.0  # what is said so near to a hard cut may still change: the next chunk hears it again
 
 
@@ -85,6 +86,7 @@ class Text:
 def work(pipe: Connection, settings: Settings, rules: Rules) -> None:
     """The whole life of a worker process; a group of its own, so that ffmpeg ends with it."""
     os.setsid()
+    os.nice(_BEHIND)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     logging.disable(logging.WARNING)
