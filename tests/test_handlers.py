@@ -72,6 +72,57 @@ def test_every_line_is_json_and_says_which_run(folder: str, event: str, metrics:
     assert {item["Name"] for item in published[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"]} == metrics
     assert len(logged) >= 2
     assert {entry["service"] for entry in logged} == {name}
-    # Before it is read which version of a media there is, there is no run to name.
+    # Before it is read which version of a media file there is, there is no run to name.
     known = [entry for entry in logged if entry["message"] != "out of retries"]
     assert all(entry["media"] == "week1/lesson1/video0.mp4" and len(entry["run"]) == 16 for entry in known), known
+
+
+_BAD_SETTING = """
+import importlib.util, json, sys, types
+from castline import handler, keys
+from castline.errors import SettingsError
+from castline.events import object_created
+from castline.storage import MemoryStore
+
+store = MemoryStore()
+handler._store = lambda: store
+root = sys.argv[1]
+store.put("castline-input", "talk.mp4", b"this is a letter")
+context = types.SimpleNamespace(function_name="f", memory_limit_in_mb=1024,
+    invoked_function_arn="arn:aws:lambda:eu-west-1:1:function:f", aws_request_id="1")
+def invoke(folder, event):
+    spec = importlib.util.spec_from_file_location("app", f"{root}/functions/{folder}/app.py")
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    return app.handler(event, context)
+event = object_created("castline-input", "talk.mp4")
+try:
+    invoke("video_splitting", event)
+except SettingsError as error:
+    reason = error
+failed = {"version": "1.0", "timestamp": "2026-01-01T00:00:00Z",
+    "requestContext": {"requestId": "1", "functionArn": "arn:aws:lambda:eu-west-1:1:function:video-splitting:$LATEST",
+        "condition": "RetriesExhausted", "approximateInvokeCount": 3},
+    "requestPayload": event, "responseContext": {"statusCode": 200, "executedVersion": "$LATEST",
+        "functionError": "Unhandled"},
+    "responsePayload": {"errorMessage": str(reason), "errorType": "SettingsError"}}
+invoke("failure_recorder", failed)
+result = json.loads(store.get("castline-output", keys.result_key("talk.mp4")))
+print("RESULT", json.dumps([result["status"], result["error"]["message"]]))
+"""
+
+
+def test_a_setting_that_cannot_be_read_ends_as_a_result_that_names_it() -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", "/"),
+        "CASTLINE_CHUNK_S": "5",
+        "POWERTOOLS_SERVICE_NAME": "f",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
+    argv = [sys.executable, "-c", _BAD_SETTING, str(ROOT)]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    status, message = json.loads(done.stdout.splitlines()[-1].removeprefix("RESULT "))
+    assert status == "failed"
+    assert "CASTLINE_CHUNK_S=5: input should be greater than or equal to 10 (10 to 600)" in message

@@ -11,16 +11,19 @@ import pytest
 from pydantic import AliasChoices, ValidationError
 
 from castline import settings as module
+from castline.errors import SettingsError
 from castline.records import Options
 from castline.settings import Settings
 
 _VALUES = {
     str: "something",
     int: "77",
-    float: "7.5",
+    float: "77.5",
     Path: "/somewhere",
 }
 _CHOICES = {
+    "beam": "7",
+    "audio_track": "2",
     "sampling": "keyframes",
     "profile": "classic",
     "language": "en",
@@ -58,7 +61,8 @@ def test_every_field_has_a_docstring_right_below_it() -> None:
             assert isinstance(following.value, ast.Constant), f"{node.target.id} has no docstring"
             assert str(following.value.value).endswith((".", ")")), node.target.id
             described.add(node.target.id)
-    assert described == set(Settings.model_fields)
+    assert described == set(Settings.model_fields) - set(Options.model_fields)
+    assert all(str(field.description).endswith(".") for field in Options.model_fields.values())
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
@@ -133,3 +137,28 @@ def test_options_carry_every_choice_of_the_settings() -> None:
     of_one_media = {"audio_track": None}
     assert set(changed | of_one_media) == set(Options.model_fields)
     assert Settings(**changed).options().model_dump() == changed | of_one_media  # type: ignore[arg-type]
+
+
+def test_variables_that_cannot_be_read_are_one_typed_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    module.settings.cache_clear()
+    module.tolerant_settings.cache_clear()
+    for name, value in {"CASTLINE_CHUNK_S": "abc", "CASTLINE_BEAM": "0", "PIPELINE_PROFILE": "foo"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CASTLINE_PREFIX", "1225")
+    try:
+        with pytest.raises(SettingsError) as caught:
+            module.settings()
+        assert "\n" not in caught.value.message
+        for part in (
+            "CASTLINE_CHUNK_S=abc: ",
+            "(10 to 600)",
+            "CASTLINE_BEAM=0: ",
+            "(1 to 20)",
+            "PIPELINE_PROFILE=foo: ",
+        ):
+            assert part in caught.value.message
+        found = module.tolerant_settings()
+        assert (found.chunk_s, found.beam, found.profile, found.input_bucket) == (60.0, 5, "full", "1225-input")
+    finally:
+        module.settings.cache_clear()
+        module.tolerant_settings.cache_clear()

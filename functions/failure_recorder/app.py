@@ -3,4 +3,4 @@
 from castline.handler import handler_for
 from castline.stages import failure_event
 
-handler = handler_for(failure_event)
+handler = handler_for(failure_event, tolerant=True)

@@ -3,8 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-import boto3
-
+from castline.aws import client
 from castline.service.run_task import StarterSettings, start
 
 
@@ -15,8 +14,8 @@ def _settings() -> StarterSettings:
 
 @lru_cache(maxsize=1)
 def _key() -> str:
-    return str(boto3.client("secretsmanager").get_secret_value(SecretId=_settings().key_secret)["SecretString"])
+    return str(client("secretsmanager").get_secret_value(SecretId=_settings().key_secret)["SecretString"])
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    return start(event, _settings(), _key(), boto3.client("ecs"))
+    return start(event, _settings(), _key(), client("ecs"))

@@ -11,6 +11,7 @@
     ├── UnreadableObject              an object of a bucket whose bytes are not what they should be; never retryable
     │   └── EventError                an event of no kind we know
     ├── OptionsError                  a sidecar with an unknown key or value; never retryable
+    ├── SettingsError                 an environment variable that cannot be what it says; never retryable
     ├── UnitError                     a stage-1 object that cannot be read; never retryable
     ├── GalleryError                  a photo or a name that cannot be enrolled; never retryable
     ├── EvaluationError               data that cannot be evaluated; never retryable
@@ -101,6 +102,11 @@ class EventError(UnreadableObject):
 
 class OptionsError(CastlineError):
     code = "options"
+    retryable = False
+
+
+class SettingsError(CastlineError):
+    code = "settings"
     retryable = False
 
 

@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from castline import metrics
 from castline.events import Event
-from castline.settings import Settings, settings
+from castline.settings import Settings, settings, tolerant_settings
 from castline.storage import ObjectStore, S3Store
 
 Stage = Callable[[Event, ObjectStore, Settings], dict[str, Any]]
@@ -24,17 +24,21 @@ def _store() -> S3Store:
     return S3Store()
 
 
-def handler_for(stage: Stage) -> Handler:
+def handler_for(stage: Stage, *, tolerant: bool = False) -> Handler:
     """A handler that runs a stage on each event.
 
     What the stage raises is raised: those errors are retryable, and the platform invokes again.
+
+    Args:
+        tolerant: go on without a setting that cannot be read, to write down that it cannot.
     """
     logger = Logger()
+    read = tolerant_settings if tolerant else settings
 
     @logger.inject_lambda_context(clear_state=True)
     def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-        with metrics.collected(settings()):
-            answer = stage(event, _store(), settings())
+        with metrics.collected(read()):
+            answer = stage(event, _store(), read())
         logger.info("done", extra={"answer": answer})
         return answer
 

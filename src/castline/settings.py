@@ -8,21 +8,30 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import AliasChoices, Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from castline.records import Options, Sampling
+from castline.errors import SettingsError
+from castline.records import Options
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _PYTHON_MB = 192  # what the splitter itself takes of its function's memory
 _LAPTOP_MB = 4096
 
 
-class Settings(BaseSettings):
-    """Configuration of one process. Field ``x_y`` is the variable ``CASTLINE_X_Y`` unless it says otherwise."""
+class Settings(BaseSettings, Options):
+    """Configuration of one process: the defaults of every run's options, and what follows here.
 
-    model_config = SettingsConfigDict(env_prefix="CASTLINE_", frozen=True, extra="ignore", populate_by_name=True)
+    Field ``x_y`` is the variable ``CASTLINE_X_Y`` unless it says otherwise; commas separate ``CASTLINE_HOTWORDS``.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="CASTLINE_", frozen=True, extra="ignore", populate_by_name=True, enable_decoding=False
+    )
 
     prefix: str = "castline"
     """Prefix of the bucket names, and of the stack."""
@@ -35,35 +44,6 @@ class Settings(BaseSettings):
     gallery_bucket: str = ""
     """Bucket of enrolled photos; default ``<prefix>-gallery``."""
 
-    sampling: Sampling = "auto"
-    """How frames are chosen: ``interval``, ``keyframes``, or ``auto``."""
-    interval_s: float = 1.0
-    """Wanted distance of sampled frames in seconds."""
-    long_side: int = 960
-    """Longer side of an analysed frame in pixels, at most."""
-    frames_per_unit: int = 30
-    """Frames in one stage-1 batch."""
-    chunk_s: float = 60.0
-    """Wanted length of one stage-1 audio chunk in seconds."""
-    language: str | None = None
-    """Language of the speech (BCP-47), or unset to detect; a model that knows only English takes all for English."""
-    task: Literal["transcribe", "translate"] = "transcribe"
-    """``transcribe``, or ``translate`` into English."""
-    prompt: str | None = None
-    """Text that sets vocabulary and style of the transcript."""
-    hotwords: Annotated[tuple[str, ...], NoDecode] = ()
-    """Names and terms to listen for, separated by commas."""
-    word_times: bool = True
-    """Whether results have every word with its times, or segments only."""
-    beam: int = 5
-    """Width of the beam search; 1 is greedy and faster."""
-
-    detector: str = "auto"
-    """Face detector; see ``castline models list``."""
-    embedder: str = "auto"
-    """Face embedder; see ``castline models list``."""
-    transcriber: str = "auto"
-    """Speech engine, with ``:model`` if one is meant (``faster-whisper:small``); see ``castline models list``."""
     models_dir: Path = Path.home() / ".cache" / "castline" / "models"
     """Folder of model files, searched before anything bundled."""
     model_storage: Literal["image", "efs", "s3"] = "image"
@@ -72,24 +52,24 @@ class Settings(BaseSettings):
     """Bucket that model files are copied from; unset is the gallery bucket."""
     model_prefix: str = ".models/"
     """Folder of the model files in that bucket, with a slash at its end; its SHA256SUMS lists them."""
-    min_face_px: int = 40
+    min_face_px: int = Field(40, ge=12)
     """Smallest face to look for, pixels of the analysed frame."""
     threads: int = Field(0, ge=0)
     """Threads of one model session; 0 takes the cores this process may use, at most 4."""
 
     ffmpeg: str = "ffmpeg"
     """The ffmpeg program: a name on PATH (Lambda puts the layer's /opt/bin there) or a path."""
-    ffmpeg_timeout_s: float = 840.0
+    ffmpeg_timeout_s: float = Field(840.0, gt=0)
     """Wall-clock limit of one ffmpeg process. Lambda allows 900 s for the whole invocation."""
-    timeout_s: float = 900.0
+    timeout_s: float = Field(900.0, gt=0)
     """Seconds one invocation of the splitter may take; the template's SplitterTimeout."""
     ffmpeg_memory_mb: int = Field(0, ge=0)
     """Address space one ffmpeg process may take in MB; 0 is what the function has, less what Python takes."""
-    max_bytes: int = 10 * 1024**3
+    max_bytes: int = Field(10 * 1024**3, ge=1)
     """Largest media; Lambda's ephemeral storage ends at 10 GiB."""
-    max_pixels: int = 8192 * 4320
+    max_pixels: int = Field(8192 * 4320, ge=1)
     """Largest coded picture, width x height."""
-    max_duration_s: float = 12 * 3600
+    max_duration_s: float = Field(12 * 3600, gt=0)
     """Longest media. Of one that does not say how long it is, so much is taken."""
     max_frames: int = Field(50_000, ge=1)
     """Frames of one media that are looked at; the interval is widened where there would be more."""
@@ -102,7 +82,7 @@ class Settings(BaseSettings):
     """Name of the deployed analyser."""
     function_name: str = Field("local", validation_alias="AWS_LAMBDA_FUNCTION_NAME")
     """Name of the running function; set by Lambda."""
-    memory_mb: int = Field(1024, validation_alias="AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+    memory_mb: int = Field(1024, ge=1, validation_alias="AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     """Memory of the running function in MB; set by Lambda."""
     profile: Literal["full", "classic"] = Field(
         "full", validation_alias=AliasChoices("PIPELINE_PROFILE", "CASTLINE_PROFILE")
@@ -116,7 +96,7 @@ class Settings(BaseSettings):
 
     state_dir: Path = Path(".castline")
     """Where the local stack keeps its objects, logs and downloads."""
-    port: int = 4566
+    port: int = Field(4566, ge=0, le=65535)
     """Port of the local AWS endpoint."""
 
     @field_validator("hotwords", mode="before")
@@ -148,25 +128,53 @@ class Settings(BaseSettings):
 
     def options(self) -> Options:
         """The deployment's defaults for one run."""
-        return Options(
-            sampling=self.sampling,
-            interval_s=self.interval_s,
-            long_side=self.long_side,
-            frames_per_unit=self.frames_per_unit,
-            chunk_s=self.chunk_s,
-            detector=self.detector,
-            embedder=self.embedder,
-            transcriber=self.transcriber,
-            language=self.language,
-            task=self.task,
-            prompt=self.prompt,
-            hotwords=self.hotwords,
-            word_times=self.word_times,
-            beam=self.beam,
-        )
+        return Options(**{name: getattr(self, name) for name in Options.model_fields})
 
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The process's settings, read once."""
-    return Settings()
+    """The process's settings, read once.
+
+    Raises:
+        SettingsError: a variable that cannot be what it says.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("; ".join(map(_problem, error.errors())), detail=str(error)) from error
+
+
+@lru_cache(maxsize=1)
+def tolerant_settings() -> Settings:
+    """As ``settings``; a variable that cannot be read counts as unset, for who has to write down that it cannot."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = {_field(problem) for problem in error.errors()}
+        return Settings(**{name: Settings.model_fields[name].get_default() for name in wrong})
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field of ``Settings``."""
+    alias = Settings.model_fields[field].validation_alias
+    names = alias.choices if isinstance(alias, AliasChoices) else [alias or f"CASTLINE_{field.upper()}"]
+    return str(names[0])
+
+
+def _field(problem: ErrorDetails) -> str:
+    """Which field an error is about; it tells of aliases."""
+    where = str(problem["loc"][0])
+    return next((field for field in Settings.model_fields if where in (field, variable(field))), where)
+
+
+def _problem(problem: ErrorDetails) -> str:
+    field = _field(problem)
+    given = str(problem["input"])[:60]
+    why = f"{problem['msg'][0].lower()}{problem['msg'][1:]}{range_of(field, Settings)}"
+    return f"{variable(field)}={given}: {why}"
+
+
+def range_of(name: str, model: type[BaseModel] = Options) -> str:
+    """`` (0.01 to 3600)`` for a number with two bounds."""
+    bounds = model.model_json_schema()["properties"].get(name, {})
+    return f" ({bounds['minimum']} to {bounds['maximum']})" if {"minimum", "maximum"} <= bounds.keys() else ""

@@ -59,7 +59,7 @@ def _plain(text: str) -> str:
 
 
 def _finished(store: MemoryStore, media: str, code: str = "not_media") -> None:
-    """A media whose run has ended with an error."""
+    """A media file whose run has ended with an error."""
     settings = Settings()
     store.put(settings.input_bucket, media, b"text")
     source = read_source(settings.input_bucket, media, store)

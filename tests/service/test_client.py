@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from typer.testing import CliRunner, Result
 
-from castline.service.client import app
+from castline.cli.transcribe import app
 from tests.service.conftest import Bucket, Running, job
 
 pytestmark = pytest.mark.usefixtures("needs_whisper")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from castline import keys
+from castline import aws, keys
 from castline.errors import CastlineError, ResourceError
 from castline.events import object_created
-from castline.stages import announce, split_event
+from castline.stages import split_event
 from castline.stages.announce import announcer
 
 MEDIA = "week 1/Été + talk.mp4"
@@ -55,6 +55,26 @@ def test_a_split_lists_its_units_as_short_names(world, odd_media: dict[str, Path
         assert found["prefix"] == f"{MEDIA}/{world.run(MEDIA)}/"
     for name in (*found["units"], "manifest.json"):
         assert world.store.head(found["bucket"], found["prefix"] + name)
+
+
+def test_the_machine_reads_no_more_than_events_do(world, odd_media: dict[str, Path], monkeypatch) -> None:
+    """What stage 1 found is in its answer; nobody looks for it a second time."""
+    world.upload(MEDIA, odd_media["both.mp4"].read_bytes())
+    split_event(object_created(world.settings.input_bucket, MEDIA), world.store, world.settings, lambda _: None)
+    reads: list[str] = []
+    for name in ("head", "get"):
+        whole = getattr(world.store, name)
+
+        def counted(bucket: str, key: str, _whole=whole, **more: Any) -> Any:
+            reads.append(key)
+            return _whole(bucket, key, **more)
+
+        monkeypatch.setattr(world.store, name, counted)
+    split_event(object_created(world.settings.input_bucket, MEDIA), world.store, world.settings, lambda _: None)
+    by_event = len(reads)
+    reads.clear()
+    _step(world, step="split", bucket=world.settings.input_bucket, media=MEDIA)
+    assert len(reads) == by_event, reads
 
 
 def test_ten_hours_of_units_fit_a_state(world) -> None:
@@ -115,7 +135,7 @@ class Lambda:
 
 def test_only_invoke_and_steps_invoke(world, monkeypatch: pytest.MonkeyPatch) -> None:
     client = Lambda()
-    monkeypatch.setattr(announce, "_lambda", lambda: client)
+    monkeypatch.setattr(aws, "_lambda", lambda: client)
     for orchestration, calls in (("events", 0), ("invoke", 1), ("stepfunctions", 2)):
         announcer(world.settings.model_copy(update={"orchestration": orchestration}))("a b/0000.zip")
         assert len(client.calls) == calls
@@ -125,7 +145,7 @@ def test_only_invoke_and_steps_invoke(world, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_refused_invocation_is_worth_a_retry(world, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(announce, "_lambda", lambda: Lambda(refuses=True))
+    monkeypatch.setattr(aws, "_lambda", lambda: Lambda(refuses=True))
     with pytest.raises(ResourceError, match="face-recognition could not be invoked") as caught:
         announcer(world.settings.model_copy(update={"orchestration": "invoke"}))("a.zip")
     assert caught.value.retryable

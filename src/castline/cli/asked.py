@@ -2,53 +2,76 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
+from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
 
 from castline import keys
+from castline.records import Options
+from castline.records.options import Doors, doors
 from castline.records.reading import read_json
 from castline.runs.request import MAX_SIDECAR_BYTES, override
 from castline.settings import Settings
 
-Language = Annotated[
-    str | None,
-    typer.Option(help="Language of the speech (en, de, pt-BR …); default: detect, with a multilingual model."),
-]
-Translate = Annotated[bool, typer.Option("--translate", help="Write down in English what is said.")]
-Prompt = Annotated[str | None, typer.Option(help="Text that sets vocabulary and style.")]
-Hotword = Annotated[list[str] | None, typer.Option("--hotword", help="A name or term to listen for; repeatable.")]
-Beam = Annotated[int | None, typer.Option(min=1, max=20, help="Width of the beam search; 1 is fastest.")]
-WordTimes = Annotated[bool | None, typer.Option("--word-times/--no-word-times", help="Times of every word.")]
+T = TypeVar("T")
 
-AudioTrack = Annotated[
-    int | None, typer.Option("--audio-track", min=1, help="Which sound track to hear, from 1; default: chosen.")
-]
+Flags = Mapping[str, Any]
+"""What the flags of one command say, as a sidecar says it; empty without flags."""
 
 
-def asked(
-    language: str | None,
-    translate: bool,
-    prompt: str | None,
-    hotword: list[str] | None,
-    beam: int | None,
-    word_times: bool | None,
-    audio_track: int | None,
-) -> dict[str, Any]:
-    """What the flags say, as a sidecar says it; empty without flags."""
-    said = {
-        "language": language,
-        "task": "translate" if translate else None,
-        "prompt": prompt,
-        "hotwords": hotword or None,
-        "beam": beam,
-        "word_times": word_times,
-        "audio_track": audio_track,
-    }
-    return {key: value for key, value in said.items() if value is not None}
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of one media file as flags, made from their declarations (``records/options.py``).
+
+    Args:
+        command: its parameter ``flags`` gets what they say.
+    """
+    own = inspect.signature(command, eval_str=True)
+    declared = {name: (door, _flag(name, door)) for name, door in doors() if door.flag}
+
+    @functools.wraps(command)
+    def with_flags(**given: Any) -> None:
+        said = {name: given.pop(name) for name in declared}
+        said |= {name: door.sets if said[name] else None for name, (door, _) in declared.items() if door.sets}
+        command(**given, flags={name: value for name, value in said.items() if value not in (None, [])})
+
+    parameters = [
+        *(each for each in own.parameters.values() if each.name != "flags"),
+        *(flag for _, flag in declared.values()),
+    ]
+    with_flags.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_flags.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
+    return with_flags
+
+
+def _flag(name: str, door: Doors) -> inspect.Parameter:
+    """An option as typer reads it: unset means what the deployment says."""
+    field = Options.model_fields[name]
+    default: Any = None
+    bounds: dict[str, Any] = {}
+    if door.sets:
+        kind: Any = bool
+        default = False
+    elif field.annotation is bool:
+        kind = bool | None
+    elif field.annotation in (int, int | None):
+        kind = int | None
+        bounds = {"min": _bound(field, Ge).ge, "max": _bound(field, Le).le}
+    else:
+        kind = list[str] | None if isinstance(field.default, tuple) else str | None
+    text = f"{field.description}{' Repeatable.' if isinstance(field.default, tuple) else ''}"
+    annotation = Annotated[kind, typer.Option(door.flag, help=text, **bounds)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _bound(field: FieldInfo, kind: type[T]) -> T:
+    return next(entry for entry in field.metadata if isinstance(entry, kind))
 
 
 def sidecar(media: Path, flags: Mapping[str, Any], settings: Settings) -> bytes | None:

@@ -11,13 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import boto3
 import typer
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from castline import keys
+from castline import aws, keys
 from castline.cli.shown import escape
 from castline.display import visible
 from castline.errors import CastlineError, LocalStackError, OptionsError
@@ -38,7 +36,7 @@ class Connection:
     store: S3Store
     settings: Settings
     where: str
-    client: Callable[[str], Any] = boto3.client
+    client: Callable[[str], Any] = aws.client
 
     def caller(self) -> str:
         """ARN of whoever asks; empty where the endpoint cannot tell."""
@@ -103,7 +101,7 @@ def connect(endpoint_url: str | None = None) -> Connection:
     config = settings()
     endpoint = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
-        at = partial(_client, endpoint=endpoint, keys=_local_keys(endpoint, config))
+        at = partial(aws.client, endpoint=endpoint, keys=_local_keys(endpoint, config))
         return Connection(S3Store(at("s3")), config, endpoint, at)
     try:
         from castline.local.stack import LocalStack
@@ -111,34 +109,18 @@ def connect(endpoint_url: str | None = None) -> Connection:
         stack = LocalStack.attach(config)
         return Connection(S3Store(stack.client("s3")), config, f"local stack at {stack.endpoint_url}", stack.client)
     except (LocalStackError, ModuleNotFoundError) as none_here:  # without the requirements of a stack, none runs here
-        session = boto3.Session()
-        if session.get_credentials() is None:
+        if not aws.has_credentials():
             raise LocalStackError(
                 "no local stack is running (castline up) and there are no AWS credentials"
             ) from none_here
-        at = partial(_client, endpoint=None, keys={})
-        return Connection(S3Store(at("s3")), config, f"AWS, {session.region_name or 'default region'}", at)
+        return Connection(S3Store(), config, f"AWS, {aws.default_region()}")
 
 
 def _local_keys(endpoint: str, config: Settings) -> dict[str, str]:
-    """The keys that an endpoint wants, where it is our own stack: as boto3's arguments."""
+    """The keys that an endpoint wants, where it is our own stack."""
     try:
         from castline.local.access import local_credentials
     except ImportError:  # without the requirements of a stack, none runs here
         return {}
     found = local_credentials(endpoint, config)
-    return {name.lower(): value for name, value in found.environment.items()} if found else {}
-
-
-def _client(service: str, endpoint: str | None, keys: dict[str, str]) -> Any:
-    session = boto3.Session()
-    if endpoint and not keys and session.get_credentials() is None:
-        # Another emulator takes any credentials, but boto3 insists on some.
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return session.client(
-        service,
-        endpoint_url=endpoint,
-        region_name=session.region_name or "us-east-1",
-        config=Config(s3={"addressing_style": "path"} if endpoint else {}, retries={"mode": "standard"}),
-        **keys,
-    )
+    return found.environment if found else {}

@@ -13,7 +13,7 @@ from rich.table import Table
 from castline.cli.connect import console, friendly_errors
 from castline.cli.shown import escape
 from castline.engines.base import Detector, Embedder
-from castline.engines.speech.declared import CHOICES
+from castline.engines.choose import choices
 from castline.engines.thresholds import thresholds_for
 from castline.errors import EvaluationError
 from castline.evaluation import Identification, PairList, PhotoFolder, Verification, read_dataset
@@ -25,6 +25,8 @@ from castline.evaluation.plot import check_drawable, draw
 from castline.evaluation.speech import FileReport, SpeechReport, check_countable, evaluate, read_transcripts
 from castline.records import Record
 from castline.settings import settings
+
+_TRANSCRIBERS = ", ".join(choices("transcriber"))
 
 app = typer.Typer(no_args_is_help=True, help="Measure how good the engines are on your own data.")
 
@@ -44,7 +46,7 @@ def faces(
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
 ) -> None:
     """Tell people apart: verification over all pairs of photos, identification of known and unknown people."""
-    from castline.engines.faces.catalogue import load_detector, load_embedder
+    from castline.engines.choose import load_detector, load_embedder
 
     with friendly_errors():
         data = read_dataset(path)
@@ -75,12 +77,13 @@ def speech(
         Path, typer.Argument(help="A tab-separated table with the columns file and reference; paths relative to it.")
     ],
     transcriber: Annotated[
-        str | None, typer.Option(help=f"As CASTLINE_TRANSCRIBER: {', '.join(CHOICES)}; default: settings.")
+        str | None,
+        typer.Option(help=f"As CASTLINE_TRANSCRIBER: {', '.join(choices('transcriber'))}; default: settings."),
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers and texts to this file.")] = None,
 ) -> None:
     """Hear recordings whose words are known: word error rate and speed, per file and in total."""
-    from castline.engines.speech.choose import load_transcriber
+    from castline.engines.choose import load_transcriber
 
     with friendly_errors():
         check_countable()

@@ -13,7 +13,7 @@ from rich.table import Table
 from castline import __version__, keys
 from castline.cli import eval as evaluation
 from castline.cli import eval_tracks, models, operations, people, service
-from castline.cli.asked import AudioTrack, Beam, Hotword, Language, Prompt, Translate, WordTimes, asked
+from castline.cli.asked import Flags, takes_options
 from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs, refuse_classic, tell
 from castline.cli.render import STATE_STYLE, print_result, relative, show_left_out, transfer_bar, watch
 from castline.cli.run import run_media
@@ -64,22 +64,17 @@ def main() -> None:
 
 
 @app.command()
+@takes_options
 def run(
     path: Annotated[Path, typer.Argument(help="A video, a voice note, or a folder of them.")],
     output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
     slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2,
     gallery: Annotated[Path | None, typer.Option(help="People to know: a folder of photos per name.")] = None,
-    language: Language = None,
-    translate: Translate = False,
-    prompt: Prompt = None,
-    hotword: Hotword = None,
-    beam: Beam = None,
-    word_times: WordTimes = None,
-    audio_track: AudioTrack = None,
+    *,
+    flags: Flags,
 ) -> None:
     """Start the stack, process PATH, show the timeline, stop the stack."""
     with friendly_errors():
-        flags = asked(language, translate, prompt, hotword, beam, word_times, audio_track)
         raise typer.Exit(run_media(path, output, slots, gallery, flags))
 
 
@@ -109,20 +104,15 @@ def down() -> None:
 
 
 @app.command("upload")
+@takes_options
 def upload_command(
     path: Annotated[Path, typer.Argument(help="A media file, or a folder whose tree becomes the keys.")],
-    language: Language = None,
-    translate: Translate = False,
-    prompt: Prompt = None,
-    hotword: Hotword = None,
-    beam: Beam = None,
-    word_times: WordTimes = None,
-    audio_track: AudioTrack = None,
     endpoint_url: Endpoint = None,
+    *,
+    flags: Flags,
 ) -> None:
     """Upload media files to the input bucket. A <media>.json beside one goes with it: its options."""
     with friendly_errors():
-        flags = asked(language, translate, prompt, hotword, beam, word_times, audio_track)
         files = media_files(path)
         there = connect(endpoint_url)
         console.print(f"to {there.where}", markup=False)
@@ -142,7 +132,7 @@ def status(
     endpoint_url: Endpoint = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until everything is finished.")] = True,
 ) -> None:
-    """Every media and how far it is; progress bars while work goes on."""
+    """Every media file and how far it is; progress bars while work goes on."""
     with friendly_errors():
         there = connect(endpoint_url)
         refuse_classic(there.settings)

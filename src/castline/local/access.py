@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
-
+from castline import aws
 from castline.gate.credentials import Credentials, read_credentials
-from castline.local.engine import REGION
 from castline.local.state import read_state
 from castline.settings import Settings
 
@@ -18,21 +15,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 def aws_client(endpoint_url: str, service: str, credentials: Credentials) -> Any:
     """A boto3 client of the emulator."""
-    return boto3.client(
-        service,
-        endpoint_url=endpoint_url,
-        region_name=REGION,
-        aws_access_key_id=credentials.access_key,
-        aws_secret_access_key=credentials.secret_key,
-        config=Config(
-            s3={"addressing_style": "path"},
-            retries={"mode": "standard", "max_attempts": 3},
-            max_pool_connections=32,
-            # The emulator takes compressed metrics for empty ones.
-            disable_request_compression=True,
-            proxies={"http": None, "https": None},
-        ),
-    )
+    return aws.client(service, endpoint=endpoint_url, keys=credentials.environment, local=True)
 
 
 def local_credentials(endpoint_url: str, settings: Settings) -> Credentials | None:

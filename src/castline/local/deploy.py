@@ -19,6 +19,7 @@ from castline.local.functions import FunctionSpec, spec_from_configuration
 from castline.local.resolver import Resolver
 from castline.local.template import default_template, load_template, packaged, parameter_values
 from castline.local.wiring import ClientFactory
+from castline.records.options import doors
 from castline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -56,17 +57,7 @@ class Deployment:
             "PipelineProfile": settings.profile,
             "Orchestration": settings.orchestration,
             "UnknownName": settings.unknown_name,
-            "Sampling": settings.sampling,
-            "IntervalSeconds": f"{settings.interval_s:g}",
-            "ChunkSeconds": f"{settings.chunk_s:g}",
-            "Embedder": settings.embedder,
-            "Transcriber": settings.transcriber,
-            "Language": settings.language or "",
-            "SpeechTask": settings.task,
-            "SpeechPrompt": settings.prompt or "",
-            "HotWords": ",".join(settings.hotwords),
-            "WordTimes": str(settings.word_times).lower(),
-            "BeamSize": str(settings.beam),
+            **{door.parameter: _written(getattr(settings, name)) for name, door in doors() if door.parameter},
         }
         known = {key: value for key, value in from_settings.items() if key in parsed.get("Parameters", {})}
         return cls(parsed, path.resolve().parent, parameter_values(parsed, {**known, **parameters}))
@@ -78,6 +69,15 @@ class Deployment:
     @property
     def stack_name(self) -> str:
         return self.values.get("Prefix") or "castline"
+
+
+def _written(value: object) -> str:
+    """An option as a parameter says it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return f"{value:.10g}" if isinstance(value, float) else str(value or "")
 
 
 def deploy(deployment: Deployment, client: ClientFactory) -> None:

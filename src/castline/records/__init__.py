@@ -17,9 +17,9 @@ from castline.records.base import (
     NoticeCode,
     Point,
     Record,
-    Sampling,
     Status,
 )
+from castline.records.options import Options, Sampling, SpeechOptions
 from castline.records.parts import (
     AudioPart,
     Embedding,
@@ -54,7 +54,7 @@ from castline.records.result import (
     json_schema,
     merge_ranges,
 )
-from castline.records.source import AudioStream, ObjectInfo, Options, Probe, Source, SpeechOptions, Stream, VideoStream
+from castline.records.source import AudioStream, ObjectInfo, Probe, Source, Stream, VideoStream
 from castline.records.units import AudioUnit, Frame, FramesUnit, Manifest, Unit, Usage
 
 __all__ = [

@@ -22,7 +22,6 @@ Message = Annotated[str, BeforeValidator(lambda text: str(text).encode(errors="r
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Box = tuple[Fraction, Fraction, Fraction, Fraction]
 Point = tuple[Fraction, Fraction]
-Sampling = Literal["auto", "interval", "keyframes"]
 Status = Literal["complete", "partial", "failed"]
 #: How far a face's looks can be trusted (``recognition/grade.py``).
 Grade = Literal["clear", "poor", "useless"]

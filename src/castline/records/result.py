@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from castline.records.base import Box, Count, Failure, Identity, Notice, Number, Record, Seconds, Status
+from castline.records.options import Options
 from castline.records.parts import Segment, SpokenLanguage
-from castline.records.source import Options, Probe, Source
+from castline.records.source import Probe, Source
 
 
 class Range(Record):
@@ -161,7 +162,7 @@ class Cost(Record):
 
 
 class Processing(Record):
-    """How the result came about. Differs between two runs of the same media; nothing above it does."""
+    """How the result came about. Differs between two runs of the same media file; nothing above it does."""
 
     timings: tuple[StageTiming, ...]
     cost: Cost

@@ -3,54 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from castline.records.base import Count, Number, Record, Sampling, Seconds
-
-MAX_FRAMES_PER_UNIT = 1000
-
-
-class SpeechOptions(Record):
-    """What a speech engine is asked for.
-
-    Attributes:
-        language: BCP-47 tag of the speech, or None to let the engine decide.
-        task: ``transcribe`` writes down what is said; ``translate`` writes it down in English.
-        prompt: text that sets vocabulary and style, as if it had been said just before.
-        hotwords: names and terms to listen for.
-        beam: width of the beam search; 1 is greedy.
-    """
-
-    language: str | None = Field(None, min_length=2, max_length=35)
-    task: Literal["transcribe", "translate"] = "transcribe"
-    prompt: str | None = Field(None, max_length=1000)
-    hotwords: tuple[Annotated[str, Field(max_length=200)], ...] = Field((), max_length=100)
-    beam: int = Field(5, ge=1, le=20)
-
-
-class Options(SpeechOptions):
-    """Every choice that changes what is computed; part of the run's identity.
-
-    Attributes:
-        interval_s: wanted distance of sampled frames, seconds.
-        long_side: frames are scaled down to at most this many pixels on their longer side.
-        chunk_s: wanted length of an audio chunk, seconds; cuts fall on silences near it.
-        audio_track: which sound track to hear, counted from 1; None chooses (``media.choice``).
-        word_times: whether the result has every word with its times, or segments only.
-    """
-
-    sampling: Sampling = "auto"
-    interval_s: float = Field(1.0, ge=0.0001, le=3600)
-    long_side: int = Field(960, ge=64, le=4096)
-    frames_per_unit: int = Field(30, ge=1, le=MAX_FRAMES_PER_UNIT)
-    chunk_s: float = Field(60.0, ge=10, le=600)
-    audio_track: int | None = Field(None, ge=1, le=100)
-    detector: str = "auto"
-    embedder: str = "auto"
-    transcriber: str = "auto"
-    word_times: bool = True
+from castline.records.base import Count, Number, Record, Seconds
 
 
 class Source(Record):

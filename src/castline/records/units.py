@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from castline.records.base import SCHEMA_VERSION, Count, Failure, Milliseconds, Notice, Number, Record, Seconds
-from castline.records.source import Options, Probe, Source
+from castline.records.options import Options
+from castline.records.source import Probe, Source
 
 
 class Frame(Record):

@@ -9,6 +9,7 @@ import time
 import urllib.request
 from typing import Any
 
+from castline.aws import client
 from castline.errors import CastlineError
 from castline.service.asked import view
 from castline.service.jobs import Jobs
@@ -95,8 +96,6 @@ class Caretaker:
         now = time.monotonic()
         if not self._service.metrics_namespace or now - self._measured_at < _METRICS_S:
             return
-        import boto3
-
         self._measured_at = now
         data = [{"MetricName": "Backlog", "Value": self._jobs.waiting() + self._pool.busy, "Unit": "Count"}]
-        boto3.client("cloudwatch").put_metric_data(Namespace=self._service.metrics_namespace, MetricData=data)
+        client("cloudwatch").put_metric_data(Namespace=self._service.metrics_namespace, MetricData=data)

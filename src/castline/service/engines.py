@@ -5,8 +5,8 @@ Nothing is downloaded and no path is followed: a name counts only where its mode
 
 from __future__ import annotations
 
-from castline.engines.speech.declared import ALIASES, FAMILIES, FASTER_WHISPER, Family
-from castline.engines.speech.find import in_package, is_there
+from castline.engines.speech.declared import ALIASES, FASTER_WHISPER, Family, families
+from castline.engines.speech.find import in_package
 from castline.errors import ModelCorrupt, ModelNotFound
 from castline.settings import Settings
 from castline.weights.packages import PACKAGES
@@ -17,7 +17,7 @@ PUBLISHED = ("openai-whisper", "whisper.cpp")
 
 def models_here(settings: Settings) -> dict[str, tuple[str, ...]]:
     """The models of every installed engine, by the engine's id."""
-    return {family.id: tuple(sorted(_models(family, settings))) for family in FAMILIES if family.installed()}
+    return {family.id: tuple(sorted(_models(family, settings))) for family in families() if family.installed()}
 
 
 def transcriber_for(engine: str, model: str | None, settings: Settings) -> str:
@@ -31,7 +31,7 @@ def transcriber_for(engine: str, model: str | None, settings: Settings) -> str:
     """
     here = models_here(settings)
     model = ALIASES.get(model, model) if model else None
-    order = [family.id for family in FAMILIES] if engine == "auto" else [engine, FASTER_WHISPER.id]
+    order = list(here) if engine == "auto" else [engine, FASTER_WHISPER.id]
     if engine == "auto" and model is None:
         return settings.transcriber
     for each in order:
@@ -46,7 +46,7 @@ def transcriber_for(engine: str, model: str | None, settings: Settings) -> str:
 
 
 def _models(family: Family, settings: Settings) -> set[str]:
-    found = {family.model(path.name) for path in settings.models_dir.glob(family.file("*")) if is_there(family, path)}
+    found = {family.model(path.name) for path in settings.models_dir.glob(family.file("*")) if family.is_there(path)}
     for name in PACKAGES:
         engine, _, model = name.partition(":")
         if engine == family.id:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from castline.aws import client
 from castline.errors import CastlineError, MediaError, ServiceError, StorageError
 from castline.library import listen
 from castline.records import Result
@@ -61,7 +61,7 @@ def run_task(task: TaskSettings, service: ServiceSettings, settings: Settings) -
     rules = Rules.of(service)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "input"
-        s3 = boto3.client("s3")
+        s3 = client("s3")
         if task.object_url not in ("", "none"):
             fetch(task.object_url, source, rules)
         else:

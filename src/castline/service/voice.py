@@ -18,7 +18,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 
-from castline.engines.speech.declared import FAMILIES
+from castline.engines.speech.declared import families
 from castline.errors import CastlineError
 from castline.media.chunks import SAMPLE_RATE
 from castline.service.engines import models_here, transcriber_for
@@ -176,7 +176,7 @@ def _transcriber(name: str, settings: Settings) -> str:
     if not name or name in OPENAI_MODELS:
         return settings.transcriber
     engine, _, model = name.partition(":")
-    if engine not in {family.id for family in FAMILIES}:
+    if engine not in {family.id for family in families()}:
         engine, model = "auto", name
     try:
         return transcriber_for(engine, model or None, settings)

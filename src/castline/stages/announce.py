@@ -9,13 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
-from castline.errors import ResourceError
+from castline.aws import invoke_later
 from castline.events import object_created
 from castline.settings import Settings
 
@@ -34,16 +29,6 @@ def announcer(settings: Settings) -> Announce:
 
     def invoke(key: str) -> None:
         event = object_created(settings.stage1_bucket, key)
-        try:
-            _lambda().invoke(
-                FunctionName=settings.analyser_function, InvocationType="Event", Payload=json.dumps(event).encode()
-            )
-        except (ClientError, BotoCoreError) as error:
-            raise ResourceError(f"{settings.analyser_function} could not be invoked: {error}") from error
+        invoke_later(settings.analyser_function, json.dumps(event).encode())
 
     return invoke
-
-
-@lru_cache(maxsize=1)
-def _lambda() -> Any:
-    return boto3.client("lambda")

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import boto3
 from boto3.exceptions import Boto3Error
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from castline import keys
+from castline import aws, keys
 from castline.errors import StorageError
 from castline.records import ObjectInfo, Source
 from castline.records.reading import MAX_BYTES, check_size
 from castline.storage.base import CONTENT_TYPES, ObjectVersion
 from castline.storage.multipart import LARGE, Progress, sha256_of, upload_large
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 _REPLACED = {"412", "PreconditionFailed"}
@@ -27,10 +29,8 @@ _READ_CHUNK = 1024 * 1024
 class S3Store:
     """One boto3 client; thread-safe, as boto3 clients are."""
 
-    def __init__(self, client: Any = None) -> None:
-        self._s3 = client or boto3.client(
-            "s3", config=Config(retries={"mode": "standard", "max_attempts": 5}, s3={"addressing_style": "path"})
-        )
+    def __init__(self, client: S3Client | None = None) -> None:
+        self._s3 = client or aws.client("s3")
 
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
         with _storage_errors(bucket, key):
@@ -63,7 +63,7 @@ class S3Store:
         return body
 
     def download(self, bucket: str, info: ObjectInfo | Source, path: Path) -> bool:
-        exact = {"VersionId": info.version} if info.version else {"IfMatch": f'"{info.etag}"'}
+        exact: dict[str, Any] = {"VersionId": info.version} if info.version else {"IfMatch": f'"{info.etag}"'}
         with _storage_errors(bucket, info.key):
             try:
                 found = self._s3.get_object(Bucket=bucket, Key=info.key, **exact)
@@ -94,13 +94,20 @@ class S3Store:
         return True
 
     def put(
-        self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False, if_match: str | None = None
+        self,
+        bucket: str,
+        key: str,
+        body: bytes | Path,
+        *,
+        if_absent: bool = False,
+        if_match: str | None = None,
+        content_type: str | None = None,
     ) -> bool:
         extra: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         if if_match is not None:
             extra["IfMatch"] = f'"{if_match}"'
         conditional = bool(extra)
-        content_type = CONTENT_TYPES.get(PurePosixPath(key).suffix.lower())
+        content_type = content_type or CONTENT_TYPES.get(PurePosixPath(key).suffix.lower())
         if content_type:
             extra["ContentType"] = content_type
         if kind := keys.retention_class(key):
@@ -143,10 +150,11 @@ class S3Store:
 
     def erase(self, bucket: str, versions: list[ObjectVersion]) -> None:
         self._delete(
-            bucket, [{"Key": item.key, **({"VersionId": item.version} if item.version else {})} for item in versions]
+            bucket,
+            [{"Key": item.key, "VersionId": item.version} if item.version else {"Key": item.key} for item in versions],
         )
 
-    def _delete(self, bucket: str, objects: list[dict[str, str]]) -> None:
+    def _delete(self, bucket: str, objects: Sequence[ObjectIdentifierTypeDef]) -> None:
         with _storage_errors(bucket, objects[0]["Key"] if objects else ""):
             for start in range(0, len(objects), 1000):  # S3's limit per DeleteObjects call
                 batch = objects[start : start + 1000]

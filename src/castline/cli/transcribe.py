@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import boto3
 import httpx
 import typer
-from botocore.config import Config
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
+from castline.aws import presigner
 from castline.cli.connect import console, friendly_errors
 from castline.errors import ServiceError
 from castline.service.asked import ENDED
@@ -198,14 +197,7 @@ def _presigned(
 ) -> dict[str, Any]:
     """``input`` and ``outputs`` as URLs; what is one already stays as it is."""
     keys = Keys()
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=keys.s3_access_key or None,
-        aws_secret_access_key=keys.s3_secret_key or None,
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-    )
+    s3 = presigner(endpoint, keys.s3_access_key, keys.s3_secret_key)
 
     def url(method: str, bucket: str, key: str) -> str:
         if key.startswith(("http://", "https://")):

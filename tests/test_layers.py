@@ -1,0 +1,70 @@
+"""The house is as docs/ARCHITECTURE.md says: import contracts hold, and the table of folders is the tree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CONTRACTS: list[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+    "contracts"
+]
+
+
+def _rooms() -> set[str]:
+    top = (ROOT / "src" / "castline").iterdir()
+    return {path.stem for path in top if path.suffix == ".py" or (path / "__init__.py").is_file()} - {
+        "__init__",
+        "__main__",
+    }
+
+
+def _lint(config: Path) -> subprocess.CompletedProcess[str]:
+    argv = [str(Path(sys.executable).parent / "lint-imports"), "--config", str(config), "--no-cache"]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_every_room_imports_only_rooms_below_it() -> None:
+    done = _lint(ROOT / "pyproject.toml")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("swap", [("people", "engines"), ("stages", "records"), ("local", "gate")])
+def test_the_contract_would_tell(swap: tuple[str, str], tmp_path: Path) -> None:
+    """With two rooms exchanged, it is broken."""
+    text = (ROOT / "pyproject.toml").read_text()
+    exchanged = dict(zip(swap, reversed(swap), strict=True))
+
+    def exchange(block: re.Match[str]) -> str:
+        return re.sub(r"\w+", lambda word: exchanged.get(word[0], word[0]), block[0])
+
+    config = tmp_path / "pyproject.toml"
+    config.write_text(re.sub(r"(?<=\nlayers = \[)[^\]]*", exchange, text))
+    done = _lint(config)
+    assert done.returncode == 1, done.stdout
+    assert "A room imports only rooms below it BROKEN" in done.stdout
+
+
+def _table() -> list[list[str]]:
+    """The rooms of each row of the table of folders."""
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    table = page[page.index("## Folders") :]
+    rows = [row.split("|")[1] for row in table[: table.index("\n## ")].splitlines() if row.startswith("| `")]
+    return [re.findall(r"`(?:src/castline/)?(\w+)(?:/|\.py)`", row) for row in rows]
+
+
+def test_the_table_of_folders_is_the_tree() -> None:
+    assert sorted(room for row in _table() for room in row) == sorted(_rooms())
+
+
+def test_the_table_is_in_the_order_of_the_layers() -> None:
+    (layers,) = (contract["layers"] for contract in CONTRACTS if contract["type"] == "layers")
+    rank = {room: at for at, layer in enumerate(layers) for room in layer.split(" : ")}
+    at = [rank[room] for row in _table() for room in row]
+    assert at == sorted(at)
