@@ -73,7 +73,10 @@ def presigner(endpoint: str, key: str, secret: str) -> S3Client:
     """
     config = Config(signature_version="s3v4", s3={"addressing_style": "path"})
     named = {"aws_access_key_id": key or None, "aws_secret_access_key": secret or None}
-    return boto3.Session().client("s3", endpoint_url=endpoint, region_name="us-east-1", config=config, **named)
+    made: S3Client = boto3.Session().client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", config=config, **named
+    )
+    return made
 
 
 @lru_cache(maxsize=1)

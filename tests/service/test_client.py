@@ -87,3 +87,9 @@ def test_locking_is_an_administrators(ask, service: Running, monkeypatch: pytest
     assert service.state.jobs.locked
     assert json.loads(ask("lock", "off").stdout) == {"ok": True}
     assert not service.state.jobs.locked
+
+
+def test_a_service_that_is_not_there_is_one_line() -> None:
+    found = CliRunner().invoke(app, ["http://127.0.0.1:9", "list"])
+    assert found.exit_code == 2
+    assert "no answer from http://127.0.0.1:9" in found.stderr

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import httpx
 import typer
 from pydantic import Field
 from pydantic_settings import BaseSettings
@@ -20,6 +20,9 @@ from castline.aws import presigner
 from castline.cli.connect import console, friendly_errors
 from castline.errors import ServiceError
 from castline.service.asked import ENDED
+
+if TYPE_CHECKING:
+    import httpx
 
 #: The longest a presigned URL may live.
 _PRESIGNED_S = 7 * 24 * 3600 - 1
@@ -211,9 +214,20 @@ def _presigned(
     }
 
 
-def _client(context: typer.Context) -> httpx.Client:
+@contextmanager
+def _client(context: typer.Context) -> Iterator[httpx.Client]:
+    """
+    Raises:
+        ServiceError: the service does not answer.
+    """
+    import httpx
+
     headers = {"Authorization": f"Bearer {Keys().token}"}
-    return httpx.Client(base_url=context.obj, headers=headers, timeout=60, follow_redirects=True)
+    with httpx.Client(base_url=context.obj, headers=headers, timeout=60, follow_redirects=True) as client:
+        try:
+            yield client
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ServiceError(f"no answer from {context.obj}: {error}") from error
 
 
 def _jobs(client: httpx.Client) -> Iterator[dict[str, Any]]:
@@ -242,9 +256,5 @@ def _print(found: Any, *, compact: bool = False) -> None:
 
 
 def run() -> None:
-    """The command; a server that is not there is one line."""
-    try:
-        app()
-    except httpx.HTTPError as error:
-        typer.echo(f"error: no answer: {error}", err=True)
-        raise SystemExit(2) from error
+    """The command."""
+    app()
