@@ -23,24 +23,19 @@ def models_here(settings: Settings) -> dict[str, tuple[str, ...]]:
 def transcriber_for(engine: str, model: str | None, settings: Settings) -> str:
     """``castline.settings.Settings.transcriber`` for what a client asks.
 
-    A published engine that has no such model here is stood in for by faster-whisper with the same weights; without a
-    model, or for ``auto``, the deployment's own choice is taken.
+    A published engine that has no such model here is stood in for by faster-whisper with the same weights; where no
+    model is named, and the engine has none here, the deployment's own choice is taken.
 
     Raises:
         ModelNotFound: no such model is here; the message lists those that are.
     """
     here = models_here(settings)
-    model = ALIASES.get(model, model) if model else None
-    order = list(here) if engine == "auto" else [engine, FASTER_WHISPER.id]
-    if engine == "auto" and model is None:
-        return settings.transcriber
-    for each in order:
-        if model is None and here.get(each):
-            return each
+    if model is None:
+        return engine if here.get(engine) else settings.transcriber
+    model = ALIASES.get(model, model)
+    for each in here if engine == "auto" else (engine, FASTER_WHISPER.id):
         if model in here.get(each, ()):
             return f"{each}:{model}"
-    if model is None:
-        return settings.transcriber
     known = ", ".join(sorted({name for names in here.values() for name in names})) or "none"
     raise ModelNotFound(f"there is no model {model!r} here; there are: {known}")
 
