@@ -102,8 +102,8 @@ def _storm(service: _Service, s3: Any, jobs: int, clients: int, killed: int) -> 
     for thread in threads:
         thread.start()
     for turn in range(killed):
-        _until(lambda turn=turn: len(states) > jobs * (turn + 1) / (killed + 3) and service.workers())
-        os.kill(service.workers()[0], signal.SIGKILL)
+        workers = _until(lambda turn=turn: len(states) > jobs * (turn + 1) / (killed + 3) and service.workers())
+        os.kill(workers[0], signal.SIGKILL)
     _until(lambda: len(states) > jobs * (killed + 1) / (killed + 3))
     service.kill()
     service.start()
@@ -191,7 +191,12 @@ class _Service:
             self._process.wait()
 
     def workers(self) -> list[int]:
-        return [each.pid for each in self.processes()[1:] if "spawn_main" in " ".join(each.cmdline())]
+        """Of those that are whole: some have just ended, and some have just begun."""
+        found = []
+        for each in self.processes()[1:]:
+            with contextlib.suppress(psutil.Error):
+                found += [each.pid] if "spawn_main" in " ".join(each.cmdline()) else []
+        return found
 
     def processes(self) -> list[psutil.Process]:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -260,9 +265,10 @@ def _p99(times: list[float]) -> float:
     return sorted(times)[int(len(times) * 0.99)]
 
 
-def _until(condition: Callable[[], Any]) -> None:
+def _until(condition: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + _LIMIT_S
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError("it did not come about")
         time.sleep(0.02)
+    return found

@@ -15,6 +15,8 @@ import psutil
 import pytest
 
 from castline import library
+from castline.errors import ServiceError
+from castline.service.app import _alone
 from castline.service.shapes import renderer
 from castline.settings import Settings
 from tests.service.conftest import Bucket, Running, job, running, service_settings, until
@@ -181,3 +183,17 @@ def test_memory_returns(tmp_path: Path, bucket: Bucket, clip: Path) -> None:
         made = ada.post("/transcription/", json=job(bucket)).json()
         assert ended(ada, made["id"])["state"] == "finished"
         until(lambda: up.state.pool.pids == [])
+
+
+def test_a_service_that_stops_costs_a_job_nothing(tmp_path: Path, bucket: Bucket, long_clip: Path) -> None:
+    bucket.files["long.mp3"] = long_clip.read_bytes()
+    with running(service_settings(tmp_path)) as up, up.client() as ada:
+        made = ada.post("/transcription/", json=job(bucket, "long.mp3")).json()
+        until(lambda: bucket.gets)
+        [worker] = up.state.pool.pids
+        with pytest.raises(ServiceError, match="another service runs"), _alone(up.state.service):
+            pass
+    found = up.state.jobs.get(made["id"])
+    assert found is not None
+    assert (found.state, found.deaths, found.start_time) == ("queued", 0, 0.0)
+    assert not psutil.pid_exists(worker)
