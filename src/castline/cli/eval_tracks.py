@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from castline.cli.connect import console, friendly_errors
-from castline.cli.eval import progress, table_of, write
+from castline.cli.measured import progress, table_of, write
 from castline.cli.shown import escape
 from castline.errors import EvaluationError
 from castline.evaluation import PhotoFolder, read_dataset

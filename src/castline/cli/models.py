@@ -19,7 +19,7 @@ from castline.weights.downloads import DOWNLOADS, WHISPER
 from castline.weights.facenet import EXPORT_NEEDS, FACENETS, can_export, ensure_facenet
 from castline.weights.packages import PACKAGES, packaged
 
-app = typer.Typer(no_args_is_help=True, help="List and fetch models.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List and fetch models.")
 
 
 @app.command("list")

@@ -25,7 +25,7 @@ class Owner(NamedTuple):
 
 
 def owner_of(key: str) -> Owner:
-    """Whose a key is. S3 has no folders: ``talk.mp4/people/b.mp4`` may be a media file of its own and keeps what is its."""
+    """Whose a key is. S3 has no folders: ``talk.mp4/people/b.mp4`` may be another media file, with files of its own."""
     if found := keys.parse_unit(key):
         return Owner(found.media, found.run)
     if part := keys.parse_part(key):
