@@ -31,6 +31,7 @@ from castline.settings import Settings
 from castline.weights.packages import packaged
 
 _BUCKET = "sounds"
+_ENGINE = "faster-whisper:tiny.en"
 _FORMATS = ("json", "vtt", "txt")
 _USERS = "y:root:secret\n"
 _LIMIT_S = 1800.0
@@ -38,7 +39,7 @@ _LIMIT_S = 1800.0
 
 def run(folder: Path) -> dict[str, Any]:
     """200 jobs of 8 clients on 4 workers, two of which are killed, and the service once."""
-    if packaged("faster-whisper:tiny.en") is None:
+    if packaged(_ENGINE) is None:
         return {"skipped": "the package with Whisper's weights is not here"}
     return storm(folder / "service", jobs=200, clients=8, workers=4, killed=2)
 
@@ -68,18 +69,9 @@ def storm(folder: Path, *, jobs: int, clients: int, workers: int, killed: int, g
         start = time.monotonic()
         states = _storm(service, s3, jobs, clients, killed)
         seconds = time.monotonic() - start
+        expected = library.listen(clip, settings=Settings(transcriber=_ENGINE, ffmpeg=FFMPEG), language="en")
+        same, twice = _outputs(s3, jobs, {each: renderer("openai-whisper", each)(expected) for each in _FORMATS})
     ended = list(states.values())
-    expected = library.listen(
-        clip, settings=Settings(transcriber="faster-whisper:tiny.en", ffmpeg=FFMPEG), language="en"
-    )
-    with Watchdog() as watchdog:  # the objects outlive the emulator
-        engine = Engine(folder / "s3", 0, keyring, watchdog)
-        engine.start({})
-        try:
-            s3 = aws_client(engine.url, "s3", keyring.deployer)
-            same, twice = _outputs(s3, jobs, {each: renderer("openai-whisper", each)(expected) for each in _FORMATS})
-        finally:
-            engine.stop()
     return {
         "states": {state: ended.count(state) for state in sorted(set(ended))},
         "outputs_equal": same,

@@ -255,13 +255,19 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
+@pytest.fixture
+def postgresql_database(postgresql: str) -> str:
+    """URL of an empty database."""
+    name = f"test_{os.urandom(6).hex()}"
+    with psycopg.connect(f"{postgresql.replace('+psycopg', '')}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{postgresql}/{name}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty database, of both kinds."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'test.db'}"
-    server: str = request.getfixturevalue("postgresql")
-    name = f"test_{os.urandom(6).hex()}"
-    with psycopg.connect(f"{server.replace('+psycopg', '')}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return f"{server}/{name}"
+    found: str = request.getfixturevalue("postgresql_database")
+    return found

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import service_load
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("needs_whisper")
 def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path: Path) -> None:
     found = service_load.storm(tmp_path / "storm", jobs=10, clients=2, workers=2, killed=1, gets=20)

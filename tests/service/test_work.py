@@ -197,3 +197,20 @@ def test_a_service_that_stops_costs_a_job_nothing(tmp_path: Path, bucket: Bucket
     assert found is not None
     assert (found.state, found.deaths, found.start_time) == ("queued", 0, 0.0)
     assert not psutil.pid_exists(worker)
+
+
+def test_services_share_a_postgresql(postgresql_database: str, tmp_path: Path, bucket: Bucket, long_clip: Path) -> None:
+    """What one does, any cancels; and both take jobs."""
+    bucket.files["long.mp3"] = long_clip.read_bytes()
+    one, other = (service_settings(tmp_path / name, database=postgresql_database) for name in ("one", "other"))
+    with running(one) as a, running(other) as b, a.client() as ada, b.client("ada") as too:
+        first, second = (
+            client.post("/transcription/", json=job(bucket, "long.mp3")).json()["id"] for client in (too, too)
+        )
+        until(lambda: a.state.pool.busy == b.state.pool.busy == 1 and len(bucket.gets) == 2)
+        for job_id in (first, second):
+            assert too.delete(f"/transcription/{job_id}").json() == {"ok": True}
+        until(lambda: a.state.pool.busy == b.state.pool.busy == 0)
+        assert ada.get("/transcription/").status_code == 401  # the second token of a user is the one that counts
+        states = {each["state"] for each in too.get("/transcription/").json()}
+        assert states == {"canceled"}
