@@ -237,7 +237,7 @@ def postgresql() -> Iterator[str]:
     options = "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
     try:
         run(home / "initdb", "-D", folder / "data", "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8")
-        port = _free_port()
+        port = free_port()
         run(home / "pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log", "-o", f"-p {port} {options}", "start")
         try:
             yield f"postgresql+psycopg://postgres@127.0.0.1:{port}"
@@ -247,7 +247,7 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     import socket
 
     with closing(socket.socket()) as found:

@@ -110,3 +110,12 @@ def test_one_sqlite_is_never_two_tasks(stack: dict[str, Any]) -> None:
     for kind in ("AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"):
         [condition] = {item.get("Condition") for item in stack["Resources"].values() if item["Type"] == kind}
         assert condition == "Postgresql"
+
+
+def test_the_image_has_the_versions_that_are_tested() -> None:
+    constraints = set((ROOT / "constraints.txt").read_text().lower().replace("_", "-").splitlines())
+    recipe = ROOT / "functions" / "transcription_service"
+    wanted = (recipe / "requirements.txt").read_text().replace("[binary]", "").splitlines()
+    assert {line.lower().replace("_", "-") for line in wanted} <= constraints
+    last = (recipe / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    assert "\nUSER 1000:1000\n" in last and "RUN" not in last
