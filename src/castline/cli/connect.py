@@ -26,6 +26,9 @@ from castline.storage import S3Store
 verbose = False
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
+_OF_THE_SERVICE = frozenset(
+    {"alembic", "fastapi", "httpcore", "httpx", "prometheus_client", "sqlalchemy", "sqlmodel", "uvicorn"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ def friendly_errors() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "castline":
             raise
-        line = f"this command needs {error.name}, which is not installed: pip install 'castline[analyser,local]'"
+        extras = "analyser,local,service" if error.name in _OF_THE_SERVICE else "analyser,local"
+        line = f"this command needs {error.name}, which is not installed: pip install 'castline[{extras}]'"
         errors.print(f"[red]error[/] {escape(line)}", soft_wrap=True)
         raise typer.Exit(2) from error
 
