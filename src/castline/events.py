@@ -19,6 +19,10 @@ from castline.records.reading import read_json
 
 Event = Mapping[str, Any]
 
+#: Of the events that we send ourselves.
+SOURCE = "castline"
+RESULT_PUBLISHED = "Result Published"
+
 _ENVELOPES = 4  # one in another
 MAX_EVENT_BYTES = 1024 * 1024  # SQS's and EventBridge's largest message; Lambda's own is no larger
 
@@ -118,6 +122,28 @@ def invocations_failed(event: Event) -> Iterator[InvocationFailed]:
             problem = EventError(f"an event that tells of no failed invocation: {_start_of(content)}")
     if problem:
         raise problem
+
+
+def results_published(event: Event) -> Iterator[Mapping[str, Any]]:
+    """Details of ``Result Published`` events (``doors.announce``), in whatever envelopes.
+
+    Raises:
+        EventError: there is something in it that is none; what is understood has been yielded before.
+    """
+    problem: EventError | None = None
+    for content in _opened(event):
+        if is_result_published(content):
+            yield content["detail"]
+        else:
+            problem = EventError(f"an event that tells of no published result: {_start_of(content)}")
+    if problem:
+        raise problem
+
+
+def is_result_published(content: Mapping[str, Any]) -> bool:
+    """Whether an opened event is one of ``doors.announce``."""
+    kind = (content.get("source"), content.get("detail-type"))
+    return kind == (SOURCE, RESULT_PUBLISHED) and isinstance(content.get("detail"), Mapping)
 
 
 def _opened(event: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:

@@ -94,6 +94,13 @@ class Settings(BaseSettings, Options):
     unknown_name: str = "Unknown"
     """What the classic profile writes for a stranger, and where no face is seen."""
 
+    results_topic: str = ""
+    """ARN of the SNS topic that also hears of every published result; unset, EventBridge alone does."""
+    webhook_url: str = ""
+    """Where published results are posted to."""
+    webhook_secret: str = ""
+    """Name or ARN of the Secrets Manager secret that signs the posts."""
+
     state_dir: Path = Path(".castline")
     """Where the local stack keeps its objects, logs and downloads."""
     port: int = Field(4566, ge=0, le=65535)
