@@ -7,9 +7,12 @@
               <media>/<run>/audio/0000.flac
     output    <media>/<run>/parts/frames-0000.json          part
               <media>/<run>/parts/frames-0000.error.json    a unit that is out of retries
+              .batches/<run>                                which marker started it, where markers do
               <media>/result.json, transcript.*, report.html, people/<slug>.jpg
     gallery   <name>/<photo>                                photos; .embeddings/<model>.json is derived from them
               .changes/0000.json                            who was enrolled, renamed or merged, to take it back
+
+With ``TranscriptLayout=flat`` output has ``<stem>.txt`` too.
 
 The classic profile (``stages.classic``) has ``<stem>.jpg`` in stage-1 and ``<stem>.txt`` in output instead.
 
@@ -182,6 +185,16 @@ def classic_frame_key(media: str) -> str:
 def classic_answer_key(key: str) -> str:
     """``test_00.txt``, from the key of the media or of its frame."""
     return _stem(key) + ".txt"
+
+
+def flat_transcript_key(media: str) -> str:
+    """``week1/lesson1/video1.mp4`` -> ``week1/lesson1/video1.txt``, in the output bucket."""
+    return _stem(media) + ".txt"
+
+
+def batch_claim_key(run: str) -> str:
+    """Where in the output bucket it is written which marker started a run."""
+    return f".batches/{run}"
 
 
 def is_classic_frame(stage1_key: str) -> bool:

@@ -94,6 +94,12 @@ class Settings(BaseSettings, Options):
     unknown_name: str = "Unknown"
     """What the classic profile writes for a stranger, and where no face is seen."""
 
+    transcript_layout: Literal["beside", "flat"] = "beside"
+    """``flat`` also writes ``week1/video1.txt`` for ``week1/video1.mp4``, with times, as the batch transcriber did."""
+    batch_marker: str = ""
+    """Key of the object that starts what was uploaded before it; unset, every upload starts by itself."""
+    batch_machine: str = ""
+    """ARN of the state machine that a marker starts; unset, the listener lists the bucket itself."""
     results_topic: str = ""
     """ARN of the SNS topic that also hears of every published result; unset, EventBridge alone does."""
     webhook_url: str = ""

@@ -12,7 +12,7 @@ from tests.template.conftest import KEY, WAYS, as_list, of_type, resolver
 #: Statements about what has no ARN: log delivery of state machines, tracing, and a function's way into a network.
 NAMELESS = {"DeliverLogs", "Trace", "JoinNetwork"}
 
-DOOR_ROLES = {"ResultAnnouncerRole", "ResultWebhookRole"}
+DOOR_ROLES = {"ResultAnnouncerRole", "ResultWebhookRole", "BatchMarkerRole", "BatchMachineRole"}
 
 
 def _chosen(statement: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ def test_stage_functions_retry_twice_and_then_tell_the_topic(transformed: dict[s
         "VideoSplittingFunction",
         "FaceRecognitionFunction",
         "ResultAnnouncerFunction",
+        "BatchMarkerFunction",
     }
     for item in found.values():
         assert item["MaximumRetryAttempts"] == 2

@@ -21,6 +21,7 @@ FOLDERS = [
     "model_loader",
     "result_announcer",
     "result_webhook",
+    "batch_marker",
 ]
 
 

@@ -55,7 +55,7 @@ def _everything(media: str, store: ObjectStore, settings: Settings) -> Iterator[
     exact = {
         settings.input_bucket: [media, keys.sidecar_key(media)],
         settings.stage1_bucket: [keys.classic_frame_key(media)] if settings.profile == "classic" else [],
-        settings.output_bucket: [keys.classic_answer_key(media)] if settings.profile == "classic" else [],
+        settings.output_bucket: [keys.flat_transcript_key(media)] if _has_text(settings) else [],
     }
     for bucket, names in exact.items():
         for key in names:
@@ -64,3 +64,8 @@ def _everything(media: str, store: ObjectStore, settings: Settings) -> Iterator[
         for version in store.versions(bucket, f"{media}/"):
             if owner_of(version.key).media == media:
                 yield bucket, version
+
+
+def _has_text(settings: Settings) -> bool:
+    """Whether a media has a ``.txt`` of its own name in the output: the classic answer, or the flat transcript."""
+    return settings.profile == "classic" or settings.transcript_layout == "flat"

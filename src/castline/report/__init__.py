@@ -11,9 +11,9 @@ from types import MappingProxyType
 from castline import keys
 from castline.records import Result
 from castline.report.page import render_report
-from castline.report.writers import WRITERS, ResultWriter, writer_for
+from castline.report.writers import WRITERS, ResultWriter, flat_transcript, writer_for
 
-__all__ = ["WRITERS", "ResultWriter", "render_report", "render_views", "writer_for"]
+__all__ = ["WRITERS", "ResultWriter", "flat_transcript", "render_report", "render_views", "writer_for"]
 
 _NO_IMAGES: Mapping[str, bytes] = MappingProxyType({})
 
