@@ -82,7 +82,7 @@ def objects_created(event: Event) -> Iterator[ObjectCreated]:
         EventError: there is something in it that is neither; what is understood has been yielded before.
     """
     problem: EventError | None = None
-    for content in _opened(event):
+    for content in opened(event):
         try:
             if content.get("Event") == "s3:TestEvent":
                 continue
@@ -115,7 +115,7 @@ def invocations_failed(event: Event) -> Iterator[InvocationFailed]:
         EventError: there is something in it that is none; what is understood has been yielded before.
     """
     problem: EventError | None = None
-    for content in _opened(event):
+    for content in opened(event):
         if isinstance(content.get("requestPayload"), Mapping):
             yield _failed(content)
         else:
@@ -131,7 +131,7 @@ def results_published(event: Event) -> Iterator[Mapping[str, Any]]:
         EventError: there is something in it that is none; what is understood has been yielded before.
     """
     problem: EventError | None = None
-    for content in _opened(event):
+    for content in opened(event):
         if is_result_published(content):
             yield content["detail"]
         else:
@@ -146,7 +146,7 @@ def is_result_published(content: Mapping[str, Any]) -> bool:
     return kind == (SOURCE, RESULT_PUBLISHED) and isinstance(content.get("detail"), Mapping)
 
 
-def _opened(event: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
+def opened(event: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
     """What is in an event when all envelopes are opened: S3's records one by one, everything else as it is.
 
     What cannot be opened comes out closed, and is nothing that anybody understands.
@@ -166,7 +166,7 @@ def _opened(event: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
         except UnreadableObject:
             yield record
         else:
-            yield from _opened(content, depth + 1)
+            yield from opened(content, depth + 1)
 
 
 def _message(record: Any) -> str | None:

@@ -12,7 +12,7 @@ from tests.template.conftest import KEY, WAYS, as_list, of_type, resolver
 #: Statements about what has no ARN: log delivery of state machines, tracing, and a function's way into a network.
 NAMELESS = {"DeliverLogs", "Trace", "JoinNetwork"}
 
-DOOR_ROLES = {"ResultAnnouncerRole", "ResultWebhookRole", "BatchMarkerRole", "BatchMachineRole"}
+DOOR_ROLES = {"ResultAnnouncerRole", "ResultWebhookRole", "BatchMarkerRole", "BatchMachineRole", "WhatsAppIngestRole"}
 
 
 def _chosen(statement: dict[str, Any]) -> dict[str, Any]:
@@ -131,6 +131,8 @@ def test_however_it_is_deployed_everything_is_encrypted_and_ends(
     assert topics["FailedInvocations"]["KmsMasterKeyId"] == (key or "alias/aws/sns")
     # CloudWatch cannot publish to a topic under AWS's own key; see the template.
     assert topics.pop("Alarms").get("KmsMasterKeyId", "") == key
+    if whatsapp := topics.pop("WhatsAppEvents", None):
+        assert whatsapp.get("KmsMasterKeyId", "") == key
     for topic in topics.values():
         assert topic["KmsMasterKeyId"] == (key or "alias/aws/sns")
     assert "Alarms" not in topics and {"FailedInvocations"} <= set(topics)

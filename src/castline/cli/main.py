@@ -12,7 +12,7 @@ from rich.table import Table
 
 from castline import __version__, keys
 from castline.cli import eval as evaluation
-from castline.cli import eval_tracks, models, operations, people
+from castline.cli import eval_tracks, messages, models, operations, people
 from castline.cli.asked import Flags, takes_options
 from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs, refuse_classic, tell
 from castline.cli.render import STATE_STYLE, print_result, relative, show_left_out, transfer_bar, watch
@@ -51,6 +51,7 @@ app.command("reconcile")(operations.reconcile_command)
 app.command("rerun")(operations.rerun_command)
 app.command("delete")(operations.delete_command)
 app.command("cost")(operations.cost_command)
+app.command("messages")(messages.messages_command)
 
 Endpoint = Annotated[
     str | None, typer.Option("--endpoint-url", help="S3 endpoint; default: AWS_ENDPOINT_URL, the local stack, or AWS.")
