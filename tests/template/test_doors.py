@@ -72,12 +72,8 @@ def test_what_whatsapp_may_write(source: dict[str, Any]) -> None:
     found = {item["Sid"]: item for item in role["Policies"][0]["PolicyDocument"]["Statement"]}
     assert found["WriteMedia"]["Resource"] == "arn:aws:s3:::castline-input/????-??-??/*"
     quiet = resolver(source, **{**DOORS, "WhatsAppReply": "false", "WhatsAppPlainNumbers": "true"})
-    sids = {
-        item["Sid"]
-        for item in quiet.resources("AWS::IAM::Role")["WhatsAppIngestRole"]["Policies"][0]["PolicyDocument"][
-            "Statement"
-        ]
-    }
+    (policy,) = quiet.resources("AWS::IAM::Role")["WhatsAppIngestRole"]["Policies"]
+    sids = {item["Sid"] for item in policy["PolicyDocument"]["Statement"]}
     assert found.keys() - sids == {"Answer", "ReadSalt"}
     assert "WhatsAppSalt" not in quiet.resources("AWS::SecretsManager::Secret")
 
