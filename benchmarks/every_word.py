@@ -30,7 +30,7 @@ from faster_whisper import WhisperModel
 from numpy.typing import NDArray
 
 from benchmarks.common import FFMPEG, ROOT, ffmpeg
-from castline.engines.speech.choose import load_transcriber
+from castline.engines.choose import load_transcriber
 from castline.evaluation.normalise import normalise
 from castline.evaluation.speech import hear, read_transcripts
 from castline.media.chunks import SAMPLE_RATE

@@ -164,7 +164,7 @@ class _Worker:
 def _castline(work: Path, embedder: str) -> Way:
     import onnxruntime  # noqa: F401  (so that its memory is told apart)
 
-    from castline.engines.faces.catalogue import load_detector, load_embedder
+    from castline.engines.choose import load_detector, load_embedder
     from castline.recognition import analyse  # noqa: F401
     from castline.settings import Settings
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.common import FFMPEG
 from benchmarks.every_word import TABLE
 from benchmarks.random_whisper import Dimensions, Net, write_ggml, write_openai
-from castline.engines.speech.choose import load_transcriber
+from castline.engines.choose import load_transcriber
 from castline.evaluation.speech import count_normalised, evaluate, read_transcripts
 from castline.settings import Settings
 from castline.weights.packages import packaged

@@ -13,7 +13,7 @@ ORDERS, ENROL = 20, 5
 
 def run(folder: Path) -> dict[str, Any]:
     """``castline eval tracks`` with the default engines, and how long its two halves take."""
-    from castline.engines.faces.catalogue import load_detector, load_embedder
+    from castline.engines.choose import load_detector, load_embedder
     from castline.evaluation import PhotoFolder, read_dataset
     from castline.evaluation.conditions import CONDITIONS
     from castline.evaluation.tracks import measure_tracks, show

@@ -8,6 +8,7 @@ define build-zip
 		--constraint constraints.txt --target "$(ARTIFACTS_DIR)" --requirement functions/requirements.txt
 	cp $(1)/app.py "$(ARTIFACTS_DIR)/"
 	cp -r src/castline "$(ARTIFACTS_DIR)/"
+	$(PYTHON) scripts/metadata.py "$(ARTIFACTS_DIR)"
 	find "$(ARTIFACTS_DIR)" -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf "$(ARTIFACTS_DIR)/castline/local" "$(ARTIFACTS_DIR)/castline/cli" "$(ARTIFACTS_DIR)/bin"
 	test "$$(du -sm "$(ARTIFACTS_DIR)" | cut -f1)" -le 165

@@ -24,7 +24,7 @@ class _Names:
     lines: list[str] = field(default_factory=list)
 
     def add(self, media: str, wanted: frozenset[str], result: Result | None) -> None:
-        """One media: the share of its people that are named; nothing at all once a stranger is."""
+        """One media file: the share of its people that are named; nothing at all once a stranger is."""
         named = {person.name for person in result.people if person.identity == "known"} if result else set()
         strangers, missed = sorted(named - wanted), sorted(wanted - named)
         self.right += len(named & wanted)
@@ -39,7 +39,7 @@ class _Names:
 def check_people_and_words(context: Context) -> Finding:
     """Half of the points for names, half for words; all for one of them where only that has ground truth.
 
-    Names: the mean over media of the share of its people that are named, and nothing for a media in which
+    Names: the mean over media of the share of its people that are named, and nothing for a media file in which
     anybody is named who is not there. Words: everything up to the limit of the word error rate over all
     media (errors / words of the reference), from there on falling to nothing at 1.
 

@@ -34,7 +34,7 @@ class Context:
         max_wer: word error rate up to which words count as right.
         on_progress: called every now and then while check 3 waits.
         secrets: what must not appear in any line.
-        load: when check 3 ran, and how many of its media were answered; None before it.
+        load: when check 3 ran, and how many of its media files were answered; None before it.
     """
 
     target: Target

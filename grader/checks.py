@@ -70,7 +70,7 @@ def check_end_to_end(context: Context) -> Finding:
         nonlocal over
         context.on_progress(progress)
         if over := progress.elapsed_s >= limit:
-            # A load gives each media its own time, and ends early, with a report, in this way only.
+            # A load gives each media file its own time, and ends early, with a report, in this way only.
             raise KeyboardInterrupt
 
     start = datetime.now(UTC)
@@ -114,8 +114,8 @@ CHECKS = {
     "full": (
         Check(1, "both functions exist", 10, check_functions),
         Check(2, "the three buckets exist and start empty", 10, check_buckets),
-        Check(3, "every media is answered within the time limit", 20, check_end_to_end),
-        Check(4, "every media has a valid result of its current upload", 20, full.check_results),
+        Check(3, "every media file is answered within the time limit", 20, check_end_to_end),
+        Check(4, "every media file has a valid result of its current upload", 20, full.check_results),
         Check(5, "every subtitle file parses and no cues overlap", 10, full.check_subtitles),
         Check(6, "the people and the words are right", 20, answers.check_people_and_words),
         Check(7, "people, words and timeline agree with each other", 10, full.check_timelines),

@@ -1,4 +1,4 @@
-"""The full profile: a valid result per media, subtitles others can read, and a timeline that agrees."""
+"""The full profile: a valid result per media file, subtitles others can read, and a timeline that agrees."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class NoResult(Exception):
 def check_results(context: Context) -> Finding:
     """The share of media whose ``result.json`` keeps to the schema and is of the upload that is there now.
 
-    A result may well say that a media failed: that is told, and costs nothing here.
+    A result may well say that a media file failed: that is told, and costs nothing here.
 
     Raises:
         CannotCheck: there is no media, or no schema to compare with.
@@ -84,7 +84,7 @@ def check_timelines(context: Context) -> Finding:
 
 
 def each_media(context: Context, trouble: Callable[[str], str], what: str) -> Finding:
-    """Ask ``trouble`` about every media: the share without, and what is wrong with the first few others."""
+    """Ask ``trouble`` about every media file: the share without, and what is wrong with the first few others."""
     medias = context.inputs()
     listing(context.target.s3, context.target.output_bucket, limit=1)  # so that a missing bucket is said as such
 
@@ -147,7 +147,7 @@ def _result_body(context: Context, media: str) -> bytes:
 
 
 def _whole(context: Context, media: str, name: str, limit: int) -> bytes | None:
-    """A published file of a media; None when it is not there, or empty."""
+    """A published file of a media file; None when it is not there, or empty."""
     body = read(context.target.s3, context.target.output_bucket, keys.result_key(media, name), limit + 1)
     if body and len(body) > limit:
         raise NoResult(f"{name} is larger than {limit} bytes")

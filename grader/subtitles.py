@@ -20,7 +20,7 @@ _CLOCK = re.compile(r"(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)")
 
 
 def subtitles_trouble(bodies: dict[str, bytes | None], speech: bool) -> str:
-    """Why the subtitle files of one media are not in order; empty when they are.
+    """Why the subtitle files of one media file are not in order; empty when they are.
 
     Args:
         bodies: a file per format of ``FORMATS``; None where there is none.

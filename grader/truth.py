@@ -29,7 +29,7 @@ class Truth:
 
 
 class TruthTable:
-    """Rows by file, found by the whole name of a media, by its last part, or by that without its suffix."""
+    """Rows by file, found by the whole name of a media file, by its last part, or by that without its suffix."""
 
     def __init__(self, rows: Mapping[str, Truth]) -> None:
         self._rows = rows

@@ -41,8 +41,8 @@ PROBE = """
 import sys, pathlib, app
 from castline.settings import settings
 if sys.argv[1:] != ["--without-models"]:
-    from castline.engines.faces.catalogue import load_detector, load_embedder
-    from castline.engines.speech.choose import load_transcriber
+    from castline.engines.choose import load_detector, load_embedder
+    from castline.engines.choose import load_transcriber
     load_detector(settings()), load_embedder(settings()), load_transcriber(settings())
 assert not {"torch", "facenet_pytorch"} & set(sys.modules)
 try:

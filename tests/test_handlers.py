@@ -72,7 +72,7 @@ def test_every_line_is_json_and_says_which_run(folder: str, event: str, metrics:
     assert {item["Name"] for item in published[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"]} == metrics
     assert len(logged) >= 2
     assert {entry["service"] for entry in logged} == {name}
-    # Before it is read which version of a media there is, there is no run to name.
+    # Before it is read which version of a media file there is, there is no run to name.
     known = [entry for entry in logged if entry["message"] != "out of retries"]
     assert all(entry["media"] == "week1/lesson1/video0.mp4" and len(entry["run"]) == 16 for entry in known), known
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from castline.engines.faces.catalogue import best_embedder_file
+from castline.engines.choose import prepare
+from castline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "functions" / "face_recognition" / "Dockerfile"
@@ -122,11 +123,14 @@ def test_the_context_has_what_is_copied_and_little_else(stages: list[Stage]) -> 
 def test_the_code_it_gets_imports_without_the_rest(tmp_path: Path) -> None:
     ignore: Callable[..., Any] = shutil.ignore_patterns("__pycache__", "local", "cli")
     shutil.copytree(ROOT / "src" / "castline", tmp_path / "castline", ignore=ignore)
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "metadata.py"), str(tmp_path)], check=True)
     shutil.copy(ROOT / "functions" / "face_recognition" / "app.py", tmp_path)
     program = (
         "import app, castline, castline.engines.report, castline.engines.faces.mtcnn, castline.engines.speech.choose\n"
         "import sys\n"
         "assert castline.__file__.startswith(sys.argv[1]), castline.__file__\n"
+        "from castline.engines import plugins\n"
+        "assert len([engine for role in plugins._ROLES for engine in plugins.registered(role)]) == 11\n"
         "print({'torch', 'facenet_pytorch', 'onnx'} & set(sys.modules))"
     )
     environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
@@ -151,10 +155,11 @@ def test_it_starts_without_network_on_a_read_only_file_system(
     tmp_path: Path, models_dir: Path, judge: ModuleType
 ) -> None:
     """What the image is promised, in namespaces of the kernel's instead of a container."""
-    best_embedder_file(models_dir)  # as its build does
+    prepare("embedder", Settings(models_dir=models_dir))  # as its build does
     task, scratch = tmp_path / "task", tmp_path / "scratch"
     ignore: Callable[..., Any] = shutil.ignore_patterns("__pycache__", "local", "cli")
     shutil.copytree(ROOT / "src" / "castline", task / "castline", ignore=ignore)
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "metadata.py"), str(task)], check=True)
     shutil.copy(ROOT / "functions" / "face_recognition" / "app.py", task)
     scratch.mkdir()
     locked = ["unshare", "--net", "--mount", "sh", "-c", _LOCKED, "sh", str(task), str(scratch)]

@@ -19,7 +19,10 @@ CONTRACTS: list[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_t
 
 def _rooms() -> set[str]:
     top = (ROOT / "src" / "castline").iterdir()
-    return {path.stem for path in top if path.suffix == ".py" or (path / "__init__.py").is_file()} - {"__init__"}
+    return {path.stem for path in top if path.suffix == ".py" or (path / "__init__.py").is_file()} - {
+        "__init__",
+        "__main__",
+    }
 
 
 def _lint(config: Path) -> subprocess.CompletedProcess[str]:

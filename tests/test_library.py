@@ -16,8 +16,7 @@ import pytest
 import castline
 from castline import analyse, library, recognise, transcribe
 from castline.engines.base import DetectedFace, EngineInfo, Speech, Transcription
-from castline.engines.faces.catalogue import load_embedder
-from castline.engines.speech.choose import load_transcriber
+from castline.engines.choose import load_embedder, load_transcriber
 from castline.errors import (
     GalleryError,
     MediaError,

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from castline.cli.asked import takes_options
-from castline.engines.speech.declared import names_pattern
+from castline.engines.choose import names_pattern
 from castline.errors import OptionsError
 from castline.local.deploy import Deployment
 from castline.local.template import load_template
@@ -95,7 +95,7 @@ def test_only_what_the_image_decides_has_no_door_but_the_environment() -> None:
 
 
 def test_speech_engines_in_the_template_are_the_declared_ones() -> None:
-    assert PARAMETERS["Transcriber"]["AllowedPattern"] == names_pattern()
+    assert PARAMETERS["Transcriber"]["AllowedPattern"] == names_pattern("transcriber")
 
 
 @pytest.mark.parametrize("name", [name for name, door in doors() if door.flag])

@@ -74,7 +74,7 @@ def test_the_command_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -
     _run(*pip, "--constraint", _CHECKOUT / "constraints.txt", wheel)
     nowhere = {"HOME": str(tmp_path), "PYTHONPATH": "", "CASTLINE_STATE_DIR": str(tmp_path / "state"), "COLUMNS": "100"}
     assert "Who is on screen" in _run(command, "--help", **nowhere)
-    assert _run(command, "version", **nowhere).strip() == castline.__version__
+    assert _run(command, "--version", **nowhere).strip() == castline.__version__
     assert "an hour of media" in _run(command, "cost", "--duration", "1h", **nowhere)
     assert "faster-whisper" in _run(command, "models", "list", **nowhere)
     code = "import castline; print(castline.__file__, *castline.__all__, castline.analyse, sep='\\n')"

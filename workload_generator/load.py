@@ -22,7 +22,7 @@ def plan(folder: Path, count: int | None, profile: Profile) -> list[Job]:
 
     Args:
         folder: searched with its subfolders; hidden files are left out.
-        count: default: every media once; more than there are go round the folder again.
+        count: default: every media file once; more than there are go round the folder again.
 
     Returns:
         One job per upload. Keys are flat in the classic profile, where also only videos count:
@@ -71,7 +71,7 @@ def run_load(
 
     Args:
         concurrency: uploads under way at a time, at most; later ones are sent later than planned.
-        timeout_s: what each media is given, from the beginning of its upload to its result.
+        timeout_s: what each media file is given, from the beginning of its upload to its result.
         on_progress: called in this thread after every look.
 
     Raises:

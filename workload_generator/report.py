@@ -70,7 +70,7 @@ class LoadReport(Record):
 
     Attributes:
         where, input_bucket, output_bucket: what was tested.
-        timeout_s: what a media was given, from the beginning of its upload.
+        timeout_s: what a media file was given, from the beginning of its upload.
         started_at: of this machine's clock.
         duration_s: from the start until the last result, or until waiting ended.
         interrupted: whether somebody ended it early; what was open then is ``failed``.

@@ -34,12 +34,12 @@ class Listed(NamedTuple):
 
 
 def result_key(profile: Profile, media: str) -> str:
-    """Where the result of a media appears in the output bucket."""
+    """Where the result of a media file appears in the output bucket."""
     return keys.classic_answer_key(media) if profile == "classic" else keys.result_key(media)
 
 
 def stage1_key(profile: Profile, media: str) -> str:
-    """What the splitter writes for a media: a key (classic), or the beginning of keys (full)."""
+    """What the splitter writes for a media file: a key (classic), or the beginning of keys (full)."""
     return keys.classic_frame_key(media) if profile == "classic" else f"{media}/"
 
 

@@ -47,7 +47,9 @@ def main(
         int | None, typer.Option(min=1, help="Uploads; goes round the folder. Default: each file once.")
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Uploads under way at a time.")] = 8,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds from the upload of a media to its result.")] = 600.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds from the upload of a media file to its result.")
+    ] = 600.0,
     clear_first: Annotated[bool, typer.Option("--clear", help="Empty input, stage-1 and output first; asks.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --clear: do not ask.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The report as JSON.")] = None,
@@ -55,9 +57,9 @@ def main(
         Path | None, typer.Option("--report", metavar="FILE", help="The report as .html or .png.")
     ] = None,
 ) -> None:
-    """Upload every media of a folder, wait for the results, and tell how long they took.
+    """Upload every media file of a folder, wait for the results, and tell how long they took.
 
-    Exit status: 0: every media has a good result in time. 1: some have not. 2: it could not be tried.
+    Exit status: 0: every media file has a good result in time. 1: some have not. 2: it could not be tried.
     """
     logging.disable(logging.WARNING)
     try:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 from castline.records import Cost, CostItem, Options, Usage
+from castline.report import VIEWS
 
 PRICES_AS_OF = "2025-06"
 LAMBDA_GB_SECOND_USD = 0.0000166667
@@ -19,11 +20,11 @@ S3_GET_USD = 0.0004 / 1_000
 S3_STORAGE_GB_MONTH_USD = 0.023
 #: Lambda gives one vCPU for this much memory (docs.aws.amazon.com/lambda, "Configuring function memory").
 MB_PER_VCPU = 1769
-#: Objects of a result beside its parts: result, report, six transcripts, and a crop or two.
-_VIEWS = 10
+#: Objects of a result beside its parts: its views, and a crop or two.
+_OBJECTS = VIEWS + 2
 
 # Work of the stages in vCPU-seconds, measured with the demo and the benchmarks (docs/BENCHMARKS.md): an
-# estimate before anything is known of a media but its length.
+# estimate before anything is known of a media file but its length.
 _DECODE_PER_S = 0.03  # of video, 720p
 _FRAME = 0.07  # detect and embed, one or two faces
 _SPEECH_PER_S = 0.16  # of audio, Whisper base in int8 with random weights; the embedded tiny.en takes 0.06
@@ -69,7 +70,7 @@ def cost_of(usages: Sequence[Usage], units: int, stored_bytes: int = 0) -> Cost:
             and results are small beside it.
     """
     gb_seconds = sum(usage.seconds * usage.memory_mb / 1024 for usage in usages)
-    puts = 2 * units + 1 + _VIEWS
+    puts = 2 * units + 1 + _OBJECTS
     gets = 2 * units + 2
     items = (
         CostItem(

@@ -1,6 +1,6 @@
 """The S3 layout, decided here and nowhere else.
 
-    input     <media>, <media>.json                         the sidecar: options for this media
+    input     <media>, <media>.json                         the sidecar: options for this media file
     stage-1   <media>/<run>/options.json                    what the run was asked for; before its units
               <media>/<run>/manifest.json                   after its units
               <media>/<run>/frames/0000.zip
@@ -151,8 +151,13 @@ def run_id(bucket: str, key: str, version: str, options: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
+def run_prefix(media: str, run: str) -> str:
+    """What all stage-1 keys of a run begin with."""
+    return f"{media}/{run}/"
+
+
 def manifest_key(media: str, run: str) -> str:
-    return f"{media}/{run}/manifest.json"
+    return f"{run_prefix(media, run)}manifest.json"
 
 
 def parts_prefix(media: str, run: str) -> str:
@@ -165,7 +170,7 @@ def result_key(media: str, name: str = RESULT) -> str:
 
 
 def is_view(name: str) -> bool:
-    """Whether a name below ``<media>/`` is a published file, and not a part or another media's."""
+    """Whether a name below ``<media>/`` is a published file, and not a part or another media file's."""
     return _VIEW.fullmatch(name) is not None
 
 
@@ -274,7 +279,7 @@ def is_storable(key: str) -> bool:
 
 
 def has_room(media: str) -> bool:
-    """Whether S3 takes a manifest and a result beside a media; the longest keys leave no room."""
+    """Whether S3 takes a manifest and a result beside a media file; the longest keys leave no room."""
     return is_storable(manifest_key(media, "0" * 16))
 
 

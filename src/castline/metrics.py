@@ -8,7 +8,7 @@ a result: what cannot be published is logged and forgotten.
     Units          units analysed                             count
     Failures       units and media that ended in an error     count
     Faces          faces seen on analysed frames              count
-    SplitSeconds   splitting one media, whole                 seconds
+    SplitSeconds   splitting one media file, whole                 seconds
     FacesSeconds   analysing one batch of frames              seconds
     SpeechSeconds  transcribing one chunk of audio            seconds
     SpeechRTF      the same over the chunk's length           ratio; 1 is as slow as speaking

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from castline import __version__, keys
 from castline.cli import connect as connecting
+from castline.cli import everyday, operations
 from castline.cli import main as commands
-from castline.cli import operations
 from castline.cli import people as people_commands
 from castline.cli import run as running
 from castline.cli.connect import Connection
@@ -36,7 +38,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     def found(endpoint_url: str | None = None) -> Connection:
         return Connection(store, Settings(), "memory")  # type: ignore[arg-type]
 
-    monkeypatch.setattr(commands, "connect", found)
+    monkeypatch.setattr(everyday, "connect", found)
     monkeypatch.setattr(people_commands, "connect", found)
     return store
 
@@ -59,7 +61,7 @@ def _plain(text: str) -> str:
 
 
 def _finished(store: MemoryStore, media: str, code: str = "not_media") -> None:
-    """A media whose run has ended with an error."""
+    """A media file whose run has ended with an error."""
     settings = Settings()
     store.put(settings.input_bucket, media, b"text")
     source = read_source(settings.input_bucket, media, store)
@@ -89,7 +91,6 @@ def _finished(store: MemoryStore, media: str, code: str = "not_media") -> None:
         ("status",),
         ("results",),
         ("doctor",),
-        ("version",),
         ("people",),
         ("people", "add"),
         ("people", "list"),
@@ -121,7 +122,7 @@ def test_up_prints_the_keys_ready_to_copy(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_version(run: Run) -> None:
-    assert run("version").output.strip() == __version__
+    assert run("--version").output.strip() == __version__
 
 
 def test_results_of_nothing(run: Run, store: MemoryStore) -> None:
@@ -163,7 +164,7 @@ def test_the_classic_profile_has_no_results_to_show(
 ) -> None:
     classic = Settings(profile="classic", prefix="1225")
     monkeypatch.setattr(running, "settings", lambda: classic)
-    monkeypatch.setattr(commands, "connect", lambda url=None: Connection(store, classic, "memory"))  # type: ignore[arg-type]
+    monkeypatch.setattr(everyday, "connect", lambda url=None: Connection(store, classic, "memory"))  # type: ignore[arg-type]
     found = run(*command)
     assert (found.exit_code, found.stderr.count("\n")) == (2, 1)
     assert "the .txt objects of s3://1225-output" in found.stderr
@@ -262,7 +263,7 @@ def test_detail_of_an_error_is_shown_when_asked_for(
     def refuse(*_: object) -> None:
         raise StorageError("S3 said no", detail="line [1]\nline 2")
 
-    monkeypatch.setattr(commands, "connect", refuse)
+    monkeypatch.setattr(everyday, "connect", refuse)
     assert "line" not in run("status").stderr
     monkeypatch.setenv("CASTLINE_DEBUG", "1")
     assert "line [1]\nline 2" in run("status").stderr
@@ -355,3 +356,19 @@ def test_an_error_with_brackets_is_no_markup(run: Run, store: MemoryStore, tmp_p
     found = run("upload", str(tmp_path / "odd[/x].xyz"))
     assert found.exit_code == 2
     assert "x].xyz: the suffix .xyz is none of" in found.stderr
+
+
+def test_the_list_of_commands_is_what_they_say_and_imports_none_of_them() -> None:
+    program = (
+        "import sys; from castline.cli.main import app\n"
+        "try: app(['--help'], prog_name='castline')\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'boto3', 'numpy', 'pydantic', 'castline.settings'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    *shown, loaded = done.stdout.splitlines()
+    assert loaded == "[]"
+    for name in commands.COMMANDS:
+        said = commands._said(name)
+        assert said == str(commands._loaded(name).help).partition("\n\n")[0]
+        assert any(f" {name} " in line and said.split()[0] in line for line in shown), name

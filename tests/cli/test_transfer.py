@@ -102,7 +102,7 @@ def test_published_files_come_down_and_parts_stay(tmp_path: Path, store: MemoryS
     media = "week 1/a.mp4"
     for name in ("result.json", "report.html", "people/ada.jpg", "0123456789abcdef/parts/frames-0000.json"):
         store.put(settings.output_bucket, f"{media}/{name}", name.encode())
-    store.put(settings.output_bucket, "week 1/a.mp4x/result.json", b"another media")
+    store.put(settings.output_bucket, "week 1/a.mp4x/result.json", b"another media file")
     written = download_result(media, tmp_path, store, settings)
     assert [path.relative_to(tmp_path).as_posix() for path in written] == [
         f"{media}/people/ada.jpg",

@@ -39,7 +39,7 @@ class Pipeline:
         return progress_of(source, self.store, self.settings)
 
     def results(self, keys: Sequence[str], timeout_s: float = 600) -> dict[str, Result]:
-        """Wait until every media has its result."""
+        """Wait until every media file has its result."""
         found: dict[str, Result] = {}
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -52,12 +52,12 @@ class Pipeline:
         raise AssertionError(f"no result after {timeout_s} s: {[self.look(key) for key in keys if key not in found]}")
 
     def _published(self, keys: Sequence[str]) -> set[str]:
-        # One listing for all: looking at each media costs the cores that the pipeline needs.
+        # One listing for all: looking at each media file costs the cores that the pipeline needs.
         found = self.store.find(self.settings.output_bucket)
         return {info.key.removesuffix("/result.json") for info in found if info.key.endswith("/result.json")} & {*keys}
 
     def output(self, media: str) -> dict[str, bytes]:
-        """Everything published for a media; parts are left out."""
+        """Everything published for a media file; parts are left out."""
         return {
             info.key.removeprefix(f"{media}/"): self.store.get(self.settings.output_bucket, info.key) or b""
             for info in self.store.find(self.settings.output_bucket, f"{media}/")

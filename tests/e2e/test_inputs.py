@@ -82,7 +82,7 @@ def test_foreign_keys_are_left_alone(pipeline, odd_media: dict[str, Path]) -> No
 
 
 def test_a_sidecar_is_followed_after_its_media_and_until_it_goes(pipeline, odd_media: dict[str, Path]) -> None:
-    """One media, four wishes; each is a run, and what was run before is shown again without work."""
+    """One media file, four wishes; each is a run, and what was run before is shown again without work."""
     bucket, key = pipeline.settings.input_bucket, "asked/Été + note.mp4"
     sidecar = f"{key}.json"
     pipeline.store.put(bucket, sidecar, b'{"interval_s": 0.5, "word_times": false}')

@@ -20,7 +20,7 @@ from castline.cli import connect as connecting
 from castline.cli import eval as command
 from castline.cli import main as commands
 from castline.engines.base import Image
-from castline.engines.faces.catalogue import load_detector
+from castline.engines.choose import load_detector
 from castline.engines.thresholds import thresholds_for
 from castline.media.pictures import decode_jpeg, encode_jpeg, limit_side
 from castline.recognition.grade import PERSON_MIN_SCORE

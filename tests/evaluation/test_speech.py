@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-import castline.engines.speech.choose
+import castline.engines.choose
 from castline.cli import connect as connecting
 from castline.cli import eval as command
 from castline.cli import main as commands
@@ -95,7 +95,7 @@ def run(monkeypatch: pytest.MonkeyPatch, config: Settings) -> Run:
 @pytest.fixture
 def pitch(monkeypatch: pytest.MonkeyPatch) -> Pitch:
     engine = Pitch()
-    monkeypatch.setattr(castline.engines.speech.choose, "load_transcriber", lambda _: engine)
+    monkeypatch.setattr(castline.engines.choose, "load_transcriber", lambda _: engine)
     return engine
 
 
@@ -270,7 +270,7 @@ def test_the_command_prints_files_and_a_total(
     ("arguments", "message"),
     [
         (("nowhere.tsv",), "nowhere.tsv does not exist"),
-        (("said.tsv", "--transcriber", "parrot"), "there is no speech engine 'parrot'"),
+        (("said.tsv", "--transcriber", "parrot"), "there is no transcriber 'parrot'"),
     ],
 )
 def test_errors_are_one_friendly_line(

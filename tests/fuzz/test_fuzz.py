@@ -21,7 +21,7 @@ from castline.events import object_created
 from castline.records import Manifest
 from castline.runs.request import read_request, read_source
 from castline.settings import Settings
-from castline.stages.split import split_event
+from castline.stages import split_event
 from castline.storage import MemoryStore
 
 pytestmark = pytest.mark.slow

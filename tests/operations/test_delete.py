@@ -1,4 +1,4 @@
-"""Deleting takes everything of one media, in every version, and writes down that it did, without names."""
+"""Deleting takes everything of one media file, in every version, and writes down that it did, without names."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from castline.cues import clean
 from castline.display import cell
 from castline.records import Result
-from castline.report import WRITERS, render_views, writer_for
+from castline.report import VIEWS, WRITERS, content_type, may_hold_names, render_views, writer_for
 
 HOSTILE = [
     "a --> b",
@@ -283,3 +283,13 @@ def test_no_cell_is_a_formula_and_no_name_turns_what_follows(make: Any) -> None:
     for format_ in ("srt", "vtt", "ttml", "txt", "tsv"):
         text = WRITERS[format_].write(result.model_copy(update={"transcript": transcript})).decode()
         assert not set("\u202e\u2067") & set(text), format_
+
+
+def test_what_a_format_is_stands_on_its_writer_and_is_read_there() -> None:
+    types = {name: content_type(name) for name in (f"transcript.{extension}" for extension in WRITERS)}
+    assert types["transcript.vtt"] == "text/vtt; charset=utf-8"
+    assert all(types.values())
+    assert len(types) + 2 == VIEWS
+    assert all(may_hold_names(name) for name in (*types, "report.html", "result.json", "notes/of somebody.SRT"))
+    assert not may_hold_names("people/1.jpg")
+    assert content_type("people/1.jpg") is None

@@ -23,7 +23,7 @@ from castline.events import object_created
 from castline.media.pictures import decode_jpeg, encode_jpeg
 from castline.recognition.photo import embed_photo
 from castline.records import AudioPart, ErrorPart, FramesPart, Segment
-from castline.stages.analyse import analyse_event
+from castline.stages import analyse_event
 
 
 def test_a_frames_unit_becomes_a_part(world) -> None:

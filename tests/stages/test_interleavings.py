@@ -114,7 +114,7 @@ def _enrolment() -> tuple[World, list[Action], Callable[[World], None]]:
 
 
 def _deletion() -> tuple[World, list[Action], Callable[[World], None]]:
-    """A media is deleted while its last unit is analysed."""
+    """A media file is deleted while its last unit is analysed."""
     world = _world()
     frames, audio = world.split()
     world.analyse(audio)

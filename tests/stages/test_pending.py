@@ -7,8 +7,7 @@ from castline.events import object_created, objects_created
 from castline.operations.pending import pending
 from castline.operations.progress import progress_of
 from castline.runs.request import read_source
-from castline.stages import failure_event
-from castline.stages.analyse import analyse_event
+from castline.stages import analyse_event, failure_event
 
 
 def _pending(world) -> list[tuple[str, str]]:

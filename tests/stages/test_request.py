@@ -1,4 +1,4 @@
-"""Sidecars: options of one media, whether they come before it or after; mistakes are said, not swallowed."""
+"""Sidecars: options of one media file, whether they come before it or after; mistakes are said, not swallowed."""
 
 from __future__ import annotations
 

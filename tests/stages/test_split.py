@@ -16,7 +16,7 @@ from castline.operations import delete_media
 from castline.records import Manifest
 from castline.settings import Settings
 from castline.stages import split as stage
-from castline.stages.split import split_event
+from castline.stages import split_event
 
 
 def _split(world, key: str, **changes: Any) -> dict[str, Any]:

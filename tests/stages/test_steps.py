@@ -57,6 +57,26 @@ def test_a_split_lists_its_units_as_short_names(world, odd_media: dict[str, Path
         assert world.store.head(found["bucket"], found["prefix"] + name)
 
 
+def test_the_machine_reads_no_more_than_events_do(world, odd_media: dict[str, Path], monkeypatch) -> None:
+    """What stage 1 found is in its answer; nobody looks for it a second time."""
+    world.upload(MEDIA, odd_media["both.mp4"].read_bytes())
+    split_event(object_created(world.settings.input_bucket, MEDIA), world.store, world.settings, lambda _: None)
+    reads: list[str] = []
+    for name in ("head", "get"):
+        whole = getattr(world.store, name)
+
+        def counted(bucket: str, key: str, _whole=whole, **more: Any) -> Any:
+            reads.append(key)
+            return _whole(bucket, key, **more)
+
+        monkeypatch.setattr(world.store, name, counted)
+    split_event(object_created(world.settings.input_bucket, MEDIA), world.store, world.settings, lambda _: None)
+    by_event = len(reads)
+    reads.clear()
+    _step(world, step="split", bucket=world.settings.input_bucket, media=MEDIA)
+    assert len(reads) == by_event, reads
+
+
 def test_ten_hours_of_units_fit_a_state(world) -> None:
     """256 KB is what a state may hold."""
     frames, chunks = 10 * 3600 // 30, 10 * 60

@@ -208,15 +208,15 @@ def test_more_keys_than_one_call_may_delete(s3: Any) -> None:
     assert list(store.find(_BUCKET)) == []
 
 
-def test_views_carry_the_content_type_a_browser_needs(s3: Any, tmp_path: Path) -> None:
+def test_objects_carry_the_content_type_a_browser_needs(s3: Any, tmp_path: Path) -> None:
     store = S3Store(s3)
     path = tmp_path / "x"
     path.write_bytes(b"x")
-    names = ["report.html", "transcript.vtt"]
-    store.put(_BUCKET, "a.mp4/report.html", b"<p>")
-    store.put(_BUCKET, "a.mp4/transcript.vtt", path)
+    store.put(_BUCKET, "a.mp4/report.html", b"<p>", content_type="text/html; charset=utf-8")
+    store.put(_BUCKET, "a.mp4/people/1.jpg", path)
+    names = ["report.html", "people/1.jpg"]
     types = [s3.head_object(Bucket=_BUCKET, Key=f"a.mp4/{name}")["ContentType"] for name in names]
-    assert types == ["text/html; charset=utf-8", "text/vtt; charset=utf-8"]
+    assert types == ["text/html; charset=utf-8", "image/jpeg"]
 
 
 def test_every_refusal_is_a_storage_error(s3: Any, tmp_path: Path) -> None:

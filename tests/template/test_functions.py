@@ -71,11 +71,11 @@ def test_every_variable_of_a_function_is_one_the_code_reads(source: dict[str, An
 
 
 def test_the_speech_engines_are_the_declared_ones(source: dict[str, Any]) -> None:
-    from castline.engines.speech.declared import CHOICES, names_pattern
+    from castline.engines.choose import choices, names_pattern
 
     parameter = source["Parameters"]["Transcriber"]
-    assert parameter["AllowedPattern"] == names_pattern()
-    assert all(name.partition("[")[0] in parameter["Description"] for name in CHOICES)
+    assert parameter["AllowedPattern"] == names_pattern("transcriber")
+    assert all(name.partition("[")[0] in parameter["Description"] for name in choices("transcriber"))
 
 
 def test_the_image_s_whisper_is_a_parameter(source: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from castline.engines.base import DetectedFace
-from castline.engines.faces.catalogue import load_embedder
+from castline.engines.choose import load_embedder
 from castline.errors import ModelError, ModelNotFound
 from castline.settings import Settings
 from castline.weights import facenet

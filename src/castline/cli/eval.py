@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from castline.cli.connect import console, friendly_errors
+from castline.cli.connect import check_installed, console, friendly_errors
+from castline.cli.eval_tracks import tracks
+from castline.cli.measured import progress, table_of, write
 from castline.cli.shown import escape
 from castline.engines.base import Detector, Embedder
-from castline.engines.speech.declared import CHOICES
+from castline.engines.choose import choices
 from castline.engines.thresholds import thresholds_for
 from castline.errors import EvaluationError
 from castline.evaluation import Identification, PairList, PhotoFolder, Verification, read_dataset
@@ -23,10 +24,12 @@ from castline.evaluation.degrade import WAYS
 from castline.evaluation.measure import Described, FacesReport, describe, measure
 from castline.evaluation.plot import check_drawable, draw
 from castline.evaluation.speech import FileReport, SpeechReport, check_countable, evaluate, read_transcripts
-from castline.records import Record
 from castline.settings import settings
 
-app = typer.Typer(no_args_is_help=True, help="Measure how good the engines are on your own data.")
+_TRANSCRIBERS = ", ".join(choices("transcriber"))
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure how good the engines are on your own data.")
+app.command()(tracks)
 
 
 @app.command()
@@ -44,9 +47,10 @@ def faces(
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
 ) -> None:
     """Tell people apart: verification over all pairs of photos, identification of known and unknown people."""
-    from castline.engines.faces.catalogue import load_detector, load_embedder
+    from castline.engines.choose import load_detector, load_embedder
 
     with friendly_errors():
+        check_installed("onnxruntime", "cv2")
         data = read_dataset(path)
         if plot:
             check_drawable(plot)
@@ -75,12 +79,13 @@ def speech(
         Path, typer.Argument(help="A tab-separated table with the columns file and reference; paths relative to it.")
     ],
     transcriber: Annotated[
-        str | None, typer.Option(help=f"As CASTLINE_TRANSCRIBER: {', '.join(CHOICES)}; default: settings.")
+        str | None,
+        typer.Option(help=f"As CASTLINE_TRANSCRIBER: {', '.join(choices('transcriber'))}; default: settings."),
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers and texts to this file.")] = None,
 ) -> None:
     """Hear recordings whose words are known: word error rate and speed, per file and in total."""
-    from castline.engines.speech.choose import load_transcriber
+    from castline.engines.choose import load_transcriber
 
     with friendly_errors():
         check_countable()
@@ -124,21 +129,6 @@ def _percent(rate: float | None) -> str:
     return "" if rate is None else f"{rate:.2%}"
 
 
-def progress(what: str) -> Progress:
-    return Progress(
-        TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
-    )
-
-
-def write(path: Path, report: Record) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise EvaluationError(f"{path} cannot be written: {error.strerror or error}") from error
-    console.print(f"numbers: {escape(str(path))}", soft_wrap=True)
-
-
 def _print(name: str, report: FacesReport, found: Described) -> None:
     people = f" of {report.people} people" if report.people else ""
     console.print(f"[bold]{escape(name)}[/]  {report.photos} photos{people}; {escape(report.title)} ({report.model})")
@@ -159,13 +149,6 @@ def _print(name: str, report: FacesReport, found: Described) -> None:
             console.print(f"  [red]{escape(wrong.photo)} was named {escape(wrong.named)}[/]", soft_wrap=True)
     else:
         console.print(f"\nidentification not measured: {escape(report.not_identified or '')}", soft_wrap=True)
-
-
-def table_of(*headings: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for index, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if index else "left", overflow="fold")
-    return table
 
 
 def _verification_table(found: Verification) -> Table:

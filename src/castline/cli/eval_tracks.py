@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from castline.cli.connect import console, friendly_errors
-from castline.cli.eval import progress, table_of, write
+from castline.cli.measured import progress, table_of, write
 from castline.cli.shown import escape
 from castline.errors import EvaluationError
 from castline.evaluation import PhotoFolder, read_dataset
@@ -31,7 +31,7 @@ def tracks(
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
 ) -> None:
     """Cut sequences of labelled photos: strangers named, wrong names, tracks that mix people."""
-    from castline.engines.faces.catalogue import load_detector, load_embedder
+    from castline.engines.choose import load_detector, load_embedder
     from castline.evaluation.conditions import CONDITIONS
 
     with friendly_errors():

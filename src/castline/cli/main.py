@@ -1,230 +1,118 @@
-"""Commands of the everyday: run, up, down, upload, status, results, doctor."""
+"""The ``castline`` command: its parts are imported when they are asked for, so that ``--help`` answers at once.
+
+What a command says of itself in the list is the first line of its docstring (or the ``help`` of its group), read from
+the source without running it.
+"""
 
 from __future__ import annotations
 
-from functools import partial
+import ast
+import logging
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
+from typer.core import TyperCommand, TyperGroup
 
-from castline import __version__, keys
-from castline.cli import eval as evaluation
-from castline.cli import eval_tracks, messages, models, operations, people
-from castline.cli.asked import Flags, takes_options
-from castline.cli.connect import Connection, connect, console, friendly_errors, quiet_logs, refuse_classic, tell
-from castline.cli.render import STATE_STYLE, print_result, relative, show_left_out, transfer_bar, watch
-from castline.cli.run import run_media
-from castline.cli.shown import escape
-from castline.cli.transfer import (
-    check_names,
-    download_media,
-    download_result,
-    download_results,
-    left_out,
-    media_files,
-    place_of,
-    upload,
-    write_marker,
-)
-from castline.errors import KeyLayoutError, UnreadableObject
-from castline.operations.progress import Lookout, progress_of
-from castline.runs.common import read_result
-from castline.runs.request import uploaded_media, uploads_left_out
-from castline.settings import settings
+from castline import __version__
 
+#: ``module:function``, or ``module:app`` for a group, in the order of a day's work.
+COMMANDS = {
+    "run": "everyday:run",
+    "up": "everyday:up",
+    "upload": "everyday:upload_command",
+    "status": "everyday:status",
+    "results": "everyday:results",
+    "people": "people:app",
+    "down": "everyday:down",
+    "doctor": "everyday:doctor",
+    "models": "models:app",
+    "eval": "eval:app",
+    "messages": "messages:messages_command",
+    "cost": "operations:cost_command",
+    "reconcile": "operations:reconcile_command",
+    "redrive": "operations:redrive_command",
+    "rerun": "operations:rerun_command",
+    "delete": "operations:delete_command",
+}
+
+
+class _Lazy(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        if ctx.meta.get("listing"):
+            return TyperCommand(cmd_name, help=_said(cmd_name))
+        return _loaded(cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        ctx.meta["listing"] = True
+        super().format_help(ctx, formatter)
+
+
+@cache
+def _loaded(name: str) -> Any:
+    module, _, attribute = COMMANDS[name].partition(":")
+    found: Any = getattr(import_module(f"castline.cli.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        command = typer.main.get_command(found)
+    else:
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=_SETTINGS)
+        alone.command(name)(found)
+        command = typer.main.get_command(alone)
+    command.name = name
+    return command
+
+
+def _said(name: str) -> str:
+    """The first paragraph of what a command says of itself."""
+    module, _, attribute = COMMANDS[name].partition(":")
+    tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == attribute:
+            return (ast.get_docstring(node) or "").partition("\n\n")[0]
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == attribute:
+            words = (word for word in ast.walk(node) if isinstance(word, ast.keyword) and word.arg == "help")
+            return str(ast.literal_eval(next(words).value))
+    raise LookupError(f"{COMMANDS[name]} is not there")
+
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
+    cls=_Lazy,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Who is on screen and what is said, on one timeline.",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_SETTINGS,
 )
-app.add_typer(people.app, name="people")
-app.add_typer(models.app, name="models")
-evaluation.app.command()(eval_tracks.tracks)
-app.add_typer(evaluation.app, name="eval")
 
-app.command("redrive")(operations.redrive_command)
-app.command("reconcile")(operations.reconcile_command)
-app.command("rerun")(operations.rerun_command)
-app.command("delete")(operations.delete_command)
-app.command("cost")(operations.cost_command)
-app.command("messages")(messages.messages_command)
 
-Endpoint = Annotated[
-    str | None, typer.Option("--endpoint-url", help="S3 endpoint; default: AWS_ENDPOINT_URL, the local stack, or AWS.")
-]
+def quiet_logs() -> None:
+    """Commands talk through the console; the stages' JSON log lines belong to functions."""
+    logging.disable(logging.WARNING)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
 
 
 @app.callback()
-def main() -> None:
-    quiet_logs()
-
-
-@app.command()
-@takes_options
-def run(
-    path: Annotated[Path, typer.Argument(help="A video, a voice note, or a folder of them.")],
-    output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
-    slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2,
-    gallery: Annotated[Path | None, typer.Option(help="People to know: a folder of photos per name.")] = None,
-    *,
-    flags: Flags,
-) -> None:
-    """Start the stack, process PATH, show the timeline, stop the stack."""
-    with friendly_errors():
-        raise typer.Exit(run_media(path, output, slots, gallery, flags))
-
-
-@app.command()
-def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2) -> None:
-    """Start the local stack and leave it running; it finishes what a crash left undone."""
-    with friendly_errors():
-        from castline.local.stack import start_detached
-
-        config = settings()
-        with console.status("starting the local stack"):
-            stack = start_detached(config, slots)
-        console.print(f"[green]up[/]  {stack.endpoint_url}  (upload to s3://{config.input_bucket})")
-        console.print("its keys, for the AWS tools and the course's (castline's own commands find them):")
-        for name, value in stack.environment.items():
-            console.print(f"export {name}={value}", markup=False, soft_wrap=True)
-
-
-@app.command()
-def down() -> None:
-    """Stop the local stack; objects stay on disk."""
-    with friendly_errors():
-        from castline.local.stack import LocalStack
-
-        LocalStack.attach(settings()).stop()
-        console.print("[green]down[/]")
-
-
-@app.command("upload")
-@takes_options
-def upload_command(
-    path: Annotated[Path, typer.Argument(help="A media file, or a folder whose tree becomes the keys.")],
-    endpoint_url: Endpoint = None,
-    batch: Annotated[bool, typer.Option("--batch", help="Write the marker last: it starts all (BatchMarker).")] = False,
-    pattern: Annotated[
-        str, typer.Option(help=r"With --batch: what every key must match, as week\\d+/lesson\\d+/video\\d+\\.mp4.")
-    ] = "",
-    *,
-    flags: Flags,
-) -> None:
-    """Upload media files to the input bucket. A <media>.json beside one goes with it: its options."""
-    with friendly_errors():
-        files = media_files(path)
-        check_names([key for _, key in files], pattern)
-        there = connect(endpoint_url)
-        console.print(f"to {there.where}", markup=False)
-        with transfer_bar(console, sum(file.stat().st_size for file, _ in files)) as (bar, task):
-            arrived = partial(bar.update, task)
-            sent = skipped = 0
-            for key, was_sent in upload(files, flags, there.store, there.settings, lambda size: arrived(advance=size)):
-                sent, skipped = sent + was_sent, skipped + (not was_sent)
-                already = "" if was_sent else "  (already there)"
-                bar.console.print(f"  s3://{there.settings.input_bucket}/{escape(key)}{already}", soft_wrap=True)
-        console.print(f"{sent} uploaded, {skipped} already there")
-        show_left_out(console, left_out(path))
-        if batch:
-            console.print(f"  {write_marker(there.store, there.settings)}  starts them", soft_wrap=True)
-
-
-@app.command()
-def status(
-    endpoint_url: Endpoint = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until everything is finished.")] = True,
-) -> None:
-    """Every media and how far it is; progress bars while work goes on."""
-    with friendly_errors():
-        there = connect(endpoint_url)
-        refuse_classic(there.settings)
-        sources = list(uploaded_media(there.store, there.settings))
-        look = Lookout(sources, there.store, there.settings)
-        shown = watch(console, look) if wait else [progress_of(each, there.store, there.settings) for each in sources]
-        show_left_out(console, uploads_left_out(there.store, there.settings))
-        if not shown:
-            console.print(f"no media in s3://{there.settings.input_bucket}")
-            return
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for heading in ("media", "state", "frames", "audio", ""):
-            table.add_column(heading, overflow="fold")
-        for item in shown:
-            style = STATE_STYLE.get(item.state, "cyan")
-            why = item.result.error.message if item.result and item.result.error else item.problem
-            counts = [f"{done}/{made}" if made else "" for done, made in (item.frames, item.audio)]
-            table.add_row(escape(item.media), f"[{style}]{item.state}[/]", *counts, escape(why))
-        console.print(table)
-
-
-@app.command()
-def results(
-    media: Annotated[str, typer.Argument(help="Key of the media file; with --all, a prefix of keys.")] = "",
-    output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
-    everything: Annotated[bool, typer.Option("--all", help="All media below the prefix.")] = False,
-    tree: Annotated[bool, typer.Option("--tree", help="Only download: all below the prefix, side by side.")] = False,
-    with_media: Annotated[
-        bool, typer.Option("--media", help="Download the media file too: the report plays it.")
+def main(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more: logs, and the detail of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
-    endpoint_url: Endpoint = None,
 ) -> None:
-    """Show a result and download its files."""
-    with friendly_errors():
-        there = connect(endpoint_url)
-        refuse_classic(there.settings)
-        wanted = [media]
-        if tree:
-            _download_tree(media, output, there)
-            return
-        if everything:
-            wanted = [each.key for each in uploaded_media(there.store, there.settings) if each.key.startswith(media)]
-        shown = 0
-        for key in wanted:
-            result = read_result(key, there.store, there.settings) if key else None
-            if result is None:
-                continue
-            shown += 1
-            print_result(console, result)
-            try:
-                download_result(key, output, there.store, there.settings)
-                if with_media:
-                    download_media(key, output, there.store, there.settings)
-            except (KeyLayoutError, UnreadableObject) as error:
-                tell(f"{key}: {error.message}")
-                continue
-            console.print(f"  report: {escape(relative(place_of(key, output) / keys.REPORT))}", soft_wrap=True)
-        if not shown:
-            console.print(f"no result for {escape(media) or 'anything'} yet; see: castline status")
-            raise typer.Exit(1)
+    if verbose:
+        from castline.cli import connect
 
-
-def _download_tree(prefix: str, output: Path, there: Connection) -> None:
-    suffix = f"/{keys.RESULT}"
-    found = there.store.find(there.settings.output_bucket, prefix)
-    keys_found = [info.key.removesuffix(suffix) for info in found if info.key.endswith(suffix)]
-    if not keys_found:
-        console.print(f"no result below {escape(prefix) or 'the bucket'} yet; see: castline status")
-        raise typer.Exit(1)
-    with Progress(TextColumn("results"), BarColumn(), MofNCompleteColumn(), console=console) as bar:
-        task = bar.add_task("", total=len(keys_found))
-        files = download_results(keys_found, output, there.store, there.settings, lambda: bar.advance(task), tell)
-    console.print(f"{len(files)} results, {sum(files.values())} files in {escape(relative(output))}", soft_wrap=True)
-
-
-@app.command()
-def doctor() -> None:
-    """Check this machine: programs, models, disk, the local stack and its wiring."""
-    from castline.cli.doctor import examine
-
-    with friendly_errors():
-        raise typer.Exit(0 if examine(console) else 1)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    console.print(__version__)
+        connect.verbose = True
+    else:
+        quiet_logs()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,19 +11,15 @@ from rich.table import Table
 
 from castline.cli.connect import console, friendly_errors
 from castline.cli.shown import escape
-from castline.engines.base import EngineInfo
-from castline.engines.faces.catalogue import survey
-from castline.engines.speech.choose import survey_transcribers
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import registered
 from castline.errors import ModelCorrupt, ModelNotFound
 from castline.settings import Settings, settings
 from castline.weights.download import available, fetch
 from castline.weights.downloads import DOWNLOADS, WHISPER
-from castline.weights.facenet import EXPORT_NEEDS, FACENETS, can_export, ensure_facenet, find_weights
-from castline.weights.locate import find_dlib, find_mtcnn
+from castline.weights.facenet import EXPORT_NEEDS, FACENETS, can_export, ensure_facenet
 from castline.weights.packages import PACKAGES, packaged
 
-app = typer.Typer(no_args_is_help=True, help="List and fetch models.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List and fetch models.")
 
 
 @app.command("list")
@@ -50,11 +45,12 @@ def _engines(config: Settings) -> Table:
         table.add_column(heading, justify="right")
     for heading in ("licence", "here"):
         table.add_column(heading, overflow="fold")
-    for info in (*survey(config), *survey_transcribers(config)):
+    for engine in (engine for role in ("detector", "embedder", "transcriber") for engine in registered(role)):
+        info = engine.survey(config)
         which = f" ({escape(info.reason)})" if info.role == "transcriber" else ""
         here = f"[green]{escape(info.source)}[/]{which}" if info.source else f"[dim]{escape(info.reason)}[/]"
-        size = sum(file.stat().st_size for file in _files(info, config))
-        limits = thresholds_for(info.id) if info.role == "embedder" else None
+        size = sum(file.stat().st_size for file in engine.files(config))
+        limits = engine.thresholds
         table.add_row(
             info.role,
             info.id,
@@ -67,20 +63,6 @@ def _engines(config: Settings) -> Table:
             here,
         )
     return table
-
-
-def _files(info: EngineInfo, config: Settings) -> list[Path]:
-    """The files an engine is read from; none where it is not there (or not exported yet)."""
-    if info.id == "mtcnn":
-        return list((find_mtcnn(config.models_dir) or {}).values())
-    if info.source == "bundled":
-        carried = find_dlib(config.models_dir) if info.id == "dlib-resnet-v1" else None
-        found = find_weights(info.id, config.models_dir) if info.id in FACENETS else carried
-        return [found] if found else []
-    path = Path(info.source) if info.source else None
-    if path is None or not path.exists():
-        return []
-    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
 
 
 def _weights() -> Table:

@@ -21,7 +21,9 @@ from castline.operations.audit import Removed, digest, write_down
 from castline.recognition.photo import embed_photo
 from castline.runs.common import read_result
 
-app = typer.Typer(no_args_is_help=True, help="Add, name, list, rename, merge and forget people; and undo.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Add, name, list, rename, merge and forget people; and undo."
+)
 
 Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")]
 _SHOWN = 20  # traces printed of each kind

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from castline.cli import transfer
-from castline.cli.connect import console, refuse_classic, say_left_out, tell
+from castline.cli.connect import check_installed, console, refuse_classic, say_left_out, tell
 from castline.cli.render import print_result, relative, show_left_out, watch
 from castline.cli.shown import escape
 from castline.cli.transfer import download_result, media_files, place_media, place_of, upload
@@ -42,6 +42,7 @@ def run_media(path: Path, output: Path, slots: int, gallery: Path | None, flags:
     Returns:
         Exit status: 0 when every file ended ``complete``, 1 otherwise.
     """
+    check_installed("onnxruntime", "cv2", "ministack", "hypercorn")
     config = settings()
     refuse_classic(config)
     files = media_files(path)

@@ -37,19 +37,19 @@ class Engines:
 
     @cached_property
     def detector(self) -> Detector:
-        from castline.engines.faces.catalogue import load_detector
+        from castline.engines.choose import load_detector
 
         return load_detector(self._settings)
 
     @cached_property
     def embedder(self) -> Embedder:
-        from castline.engines.faces.catalogue import load_embedder
+        from castline.engines.choose import load_embedder
 
         return load_embedder(self._settings)
 
     @cached_property
     def transcriber(self) -> Transcriber:
-        from castline.engines.speech.choose import load_transcriber
+        from castline.engines.choose import load_transcriber
 
         return load_transcriber(self._settings)
 

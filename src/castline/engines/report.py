@@ -6,16 +6,15 @@ import sys
 import time
 from pathlib import Path
 
-from castline.engines.faces.catalogue import best_embedder_file, embedder_file, survey, yunet_file
-from castline.engines.faces.declared import AUTO_DETECTOR, AUTO_EMBEDDERS
+from castline.engines.choose import prepare as make_ready
+from castline.engines.choose import survey
+from castline.engines.plugins import registered
 from castline.engines.speech import find
-from castline.engines.speech.choose import ensure_model, survey_transcribers
-from castline.engines.speech.declared import FAMILIES, FASTER_WHISPER, english_only
+from castline.engines.speech.declared import FASTER_WHISPER, english_only, families
 from castline.errors import ModelError
 from castline.settings import Settings
 from castline.weights.download import Progress, fetch
 from castline.weights.downloads import DOWNLOADS, WHISPER
-from castline.weights.prepare import ensure_mtcnn
 
 _TITLES = {"detector": "faces found by", "embedder": "faces known by", "transcriber": "speech"}
 _BETTER = "`castline models fetch {name}` or CASTLINE_MODELS_DIR gives you {title}"
@@ -36,20 +35,10 @@ def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
         ModelNotFound: a face net is neither there nor can be made, or the Whisper that is named is not to be had.
         ModelCorrupt: the Whisper that is named is not what it should be, where it is and where it would come from.
     """
-    if settings.detector in ("auto", "mtcnn"):
-        ensure_mtcnn(settings.models_dir)
-    elif settings.detector == "yunet":
-        yunet_file(settings.models_dir)
-    if settings.embedder == "auto":
-        best_embedder_file(settings.models_dir)
-    elif ":" not in settings.embedder:
-        embedder_file(settings.embedder, settings.models_dir)
-    name, _, model = settings.transcriber.partition(":")
-    for family in FAMILIES:
-        if family.id == name and model and family.installed():
-            ensure_model(family, model, settings.models_dir)
+    for role in ("detector", "embedder", "transcriber"):
+        make_ready(role, settings)
     refusal = ""
-    here = any(family.installed() and find.in_folder(family, settings.models_dir) for family in FAMILIES)
+    here = any(family.installed() and find.in_folder(family, settings.models_dir) for family in families())
     if settings.transcriber == "auto" and FASTER_WHISPER.installed() and not here:
         refusal = _ask_hub(settings, progress)
     return engine_lines(settings, refusal)
@@ -94,9 +83,10 @@ def engine_lines(settings: Settings, refusal: str = "") -> list[str]:
 
 def _faces(role: str, settings: Settings) -> str:
     missed: list[str] = []
-    for info in survey(settings):
-        if info.role != role or info.id not in (AUTO_DETECTOR, *AUTO_EMBEDDERS):
-            continue
+    for engine in registered(role):
+        if engine.rank is None:
+            break
+        info = engine.survey(settings)
         if info.source:
             return "; ".join([f"{_short(info.title)} ({_homely(info.source)})", *missed])
         if info.id in DOWNLOADS:
@@ -112,7 +102,7 @@ def _speech(settings: Settings, refusal: str) -> str:
         where = best.where if best.package else _homely(str(best.path))
         said = [f"Whisper {best.model}{', English only' if english_only(best.model) else ''} ({where})"]
     else:
-        missed = (f"{info.id}: {_homely(info.reason)}" for info in survey_transcribers(settings))
+        missed = (f"{info.id}: {_homely(info.reason)}" for info in survey(settings, "transcriber"))
         said = [f"none available, so nobody listens ({'; '.join(missed)})"]
     said += [_homely(error.message) for error in searched.damaged if best]
     said += [f"{refusal} (asked at most once a day)"] if refusal else []
@@ -132,7 +122,7 @@ def language_line(settings: Settings) -> str | None:
         best = find.search(settings.models_dir).best
         model = best.model if best else ""
     elif not model:
-        family = next((family for family in FAMILIES if family.id == name), None)
+        family = next((family for family in families() if family.id == name), None)
         path = find.find_model(family, settings.models_dir) if family else None
         model = family.model(path.name) if family and path else ""
     if not english_only(model):

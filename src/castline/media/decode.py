@@ -1,4 +1,4 @@
-"""What ffmpeg is asked to do with one media: frames as JPEG files named by time, sound as samples with times."""
+"""What ffmpeg is asked to do with one media file: frames as JPEG files named by time, sound as samples with times."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _display(match: re.Match[str]) -> Size:
 
 @dataclass
 class Recipe:
-    """How one media is to be decoded; makes the argument lists.
+    """How one media file is to be decoded; makes the argument lists.
 
     Attributes:
         folder: where the JPEG files go.

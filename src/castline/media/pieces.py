@@ -96,7 +96,7 @@ class FrameWatch:
 
 
 class AudioReader:
-    """Sound of one media becomes chunks, each where it is on the clock.
+    """Sound of one media file becomes chunks, each where it is on the clock.
 
     ``read`` takes an ffmpeg's stdout in a thread of its own, so that neither pipe can stall the other; it may
     be called once more, with another process, after the first one broke off.

@@ -1,4 +1,4 @@
-"""One ffmpeg process that turns a media into units, handed over while it still runs.
+"""One ffmpeg process that turns a media file into units, handed over while it still runs.
 
 Frames come as JPEG files that ffmpeg names by presentation time and renames into place when they
 are whole; audio comes as samples with their times through a pipe. A unit is yielded as soon as it is
@@ -102,7 +102,7 @@ def split(
 
 
 class _Decode:
-    """One media, through one ffmpeg process or, where that fails, a few."""
+    """One media file, through one ffmpeg process or, where that fails, a few."""
 
     def __init__(
         self,

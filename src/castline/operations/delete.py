@@ -1,4 +1,4 @@
-"""Takes a media away for good: every version of the upload, and everything that was made of it."""
+"""Takes a media file away for good: every version of the upload, and everything that was made of it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def delete_media(media: str, store: ObjectStore, settings: Settings, *, who: str
 
 
 def _everything(media: str, store: ObjectStore, settings: Settings) -> Iterator[tuple[str, ObjectVersion]]:
-    """(bucket, version) of all that a media has, the upload first."""
+    """(bucket, version) of all that a media file has, the upload first."""
     exact = {
         settings.input_bucket: [media, keys.sidecar_key(media)],
         settings.stage1_bucket: [keys.classic_frame_key(media)] if settings.profile == "classic" else [],

@@ -1,4 +1,4 @@
-"""How far a media has come, derived from the buckets alone: the same on a laptop and on AWS."""
+"""How far a media file has come, derived from the buckets alone: the same on a laptop and on AWS."""
 
 from __future__ import annotations
 

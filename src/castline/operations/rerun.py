@@ -1,4 +1,4 @@
-"""Runs a media afresh: what was made of its current upload is thrown away, and it is split again."""
+"""Runs a media file afresh: what was made of its current upload is thrown away, and it is split again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from castline.storage.base import ObjectStore
 
 
 def rerun(media: str, lambda_: Any, store: ObjectStore, settings: Settings) -> str:
-    """Split and analyse the current upload of a media once more; the result that is shown stays until then.
+    """Split and analyse the current upload of a media file once more; the result that is shown stays until then.
 
     Args:
         lambda_: a boto3 client of Lambda.

@@ -91,7 +91,7 @@ def unname(name: str, store: ObjectStore, settings: Settings) -> Iterator[str]:
     """Take a name out of results that cannot be assembled any more, because their parts expired.
 
     Yields:
-        Each media whose result was written.
+        Each media file whose result was written.
     """
     results = [info.key for info in store.find(settings.output_bucket) if info.key.endswith(f"/{keys.RESULT}")]
     for key in results:

@@ -26,14 +26,13 @@ from castline.errors import UnreadableObject
 from castline.gallery.changes import changes
 from castline.gallery.index import PREFIX, indexes
 from castline.records import Result
-from castline.report import render_views
+from castline.report import may_hold_names, render_views
 from castline.runs.common import read_result
 from castline.runs.removal import owner_of
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
 _GENERATED = re.compile(r"Person \d+")
-_TEXT = (".json", ".html", ".txt", ".srt", ".vtt", ".tsv", ".ttml")
 
 
 class Trace(NamedTuple):
@@ -94,7 +93,7 @@ def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
         media = owner.media or info.key
         if owner.view:
             published.setdefault(media, []).append(owner.view)
-        elif not owner.media and info.key.endswith(_TEXT):  # somebody else put it there
+        elif not owner.media and may_hold_names(info.key):  # somebody else put it there
             proof.files += 1
             if mentions.within(_read(settings.output_bucket, info.key, store, proof).decode("utf-8", "replace")):
                 proof.left.append(_trace(settings.output_bucket, info.key, "not written by Castline"))
@@ -137,7 +136,7 @@ def _views(
     found = [
         view
         for view, body in bodies.items()
-        if view.endswith(_TEXT) and mentions.within(body.decode("utf-8", "replace"))
+        if may_hold_names(view) and mentions.within(body.decode("utf-8", "replace"))
     ]
     named = result is not None and name in set(_bound_names(result))
     picture = f"people/{keys.slug(name)}.jpg"

@@ -162,7 +162,7 @@ class Cost(Record):
 
 
 class Processing(Record):
-    """How the result came about. Differs between two runs of the same media; nothing above it does."""
+    """How the result came about. Differs between two runs of the same media file; nothing above it does."""
 
     timings: tuple[StageTiming, ...]
     cost: Cost

@@ -6,6 +6,7 @@ Everything here is a pure function of the result: no clock, no network, no file 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from castline import keys
@@ -13,7 +14,24 @@ from castline.records import Result
 from castline.report.page import render_report
 from castline.report.writers import WRITERS, ResultWriter, flat_transcript, writer_for
 
-__all__ = ["WRITERS", "ResultWriter", "flat_transcript", "render_report", "render_views", "writer_for"]
+__all__ = [
+    "VIEWS",
+    "WRITERS",
+    "ResultWriter",
+    "content_type",
+    "flat_transcript",
+    "may_hold_names",
+    "render_report",
+    "render_views",
+    "writer_for",
+]
+
+_CONTENT_TYPES = {keys.REPORT: "text/html; charset=utf-8", keys.RESULT: "application/json"} | {
+    f"transcript.{extension}": writer.content_type for extension, writer in WRITERS.items()
+}
+_SUFFIXES = {PurePosixPath(view).suffix for view in _CONTENT_TYPES}
+#: How many files a result has, without pictures of people.
+VIEWS = len(_CONTENT_TYPES)
 
 _NO_IMAGES: Mapping[str, bytes] = MappingProxyType({})
 
@@ -37,3 +55,13 @@ def render_views(
     views = {f"transcript.{extension}": writer.write(result) for extension, writer in WRITERS.items()}
     views[keys.REPORT] = render_report(result, images, media_sources=media_sources).encode()
     return views
+
+
+def content_type(view: str) -> str | None:
+    """What a published file is to browsers; None for what is no text (pictures of people)."""
+    return _CONTENT_TYPES.get(view)
+
+
+def may_hold_names(name: str) -> bool:
+    """Whether a file may hold somebody's name: every view but pictures, and whatever else looks like one of them."""
+    return name in _CONTENT_TYPES or PurePosixPath(name).suffix.lower() in _SUFFIXES

@@ -27,6 +27,8 @@ class ResultWriter(Protocol):
     """Writes one view of a result. Pure: equal results give equal bytes."""
 
     extension: ClassVar[str]
+    content_type: ClassVar[str]
+    """What browsers are told. All formats are text: forgetting searches each for names."""
 
     def write(self, result: Result) -> bytes:
         """The whole file, UTF-8. A result without speech gives a valid file without content."""
@@ -37,6 +39,7 @@ class WriteTxt:
     """Plain text, one segment per line; what is suspected to be a hallucination is left out."""
 
     extension: ClassVar[str] = "txt"
+    content_type: ClassVar[str] = "text/plain; charset=utf-8"
 
     def write(self, result: Result) -> bytes:
         return "".join(f"{clean(segment.text)}\n" for segment in _said(result)).encode()
@@ -49,6 +52,7 @@ class WriteSrt:
     """
 
     extension: ClassVar[str] = "srt"
+    content_type: ClassVar[str] = "application/x-subrip; charset=utf-8"
 
     # "<" opens tags and "{" opens style overrides, which players swallow; "\" marks line breaks to some;
     # "-->" separates times, and some readers go by the times alone: there the comma is replaced. Some resolve
@@ -74,6 +78,7 @@ class WriteVtt:
     """
 
     extension: ClassVar[str] = "vtt"
+    content_type: ClassVar[str] = "text/vtt; charset=utf-8"
 
     # "&", "<" and ">" by the format's own rules; "\" and "{" because the library reads them as style tags.
     _REFERENCES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": "&#92;", "{": "&#123;"})
@@ -101,6 +106,7 @@ class WriteJson:
     """``engine``, ``language``, ``text``, ``segments`` and ``cues`` as in ``result.json``, indented for reading."""
 
     extension: ClassVar[str] = "json"
+    content_type: ClassVar[str] = "application/json"
 
     def write(self, result: Result) -> bytes:
         return result.transcript.model_dump_json(indent=2).encode() + b"\n"
@@ -116,6 +122,7 @@ class WriteTsv:
     """
 
     extension: ClassVar[str] = "tsv"
+    content_type: ClassVar[str] = "text/tab-separated-values; charset=utf-8"
 
     def write(self, result: Result) -> bytes:
         file = io.StringIO()
@@ -135,6 +142,7 @@ class WriteTtml:
     """
 
     extension: ClassVar[str] = "ttml"
+    content_type: ClassVar[str] = "application/ttml+xml; charset=utf-8"
 
     def write(self, result: Result) -> bytes:
         root = self._document(result.transcript.language)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from aws_lambda_powertools import Logger
 
@@ -21,6 +21,22 @@ logger = Logger(child=True)
 
 _CLOSING_S = 45.0  # for the last uploads and the manifest
 _LEAST_S = 10.0
+
+
+class Split(NamedTuple):
+    """What stage 1 found or made of the current upload of a media file.
+
+    Attributes:
+        run: its run; empty in the classic profile.
+        prefix, units: keys of the stage-1 objects to analyse are the one and one of the others, put together.
+        new: whether this call made them.
+    """
+
+    run: str
+    prefix: str
+    units: tuple[str, ...]
+    new: bool
+
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -76,7 +92,7 @@ def check_upload(size: int, settings: Settings) -> None:
 
 
 def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:
-    """The newest published result of a media; None also for one that cannot be read, as of another version."""
+    """The newest published result of a media file; None also for one that cannot be read, as of another version."""
     try:
         return read_object(Result, store, settings.output_bucket, keys.result_key(media))
     except UnreadableObject as error:

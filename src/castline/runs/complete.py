@@ -86,7 +86,7 @@ class Assembler:
                 discard_run(media, run, store, settings)
                 return True
             if current.identity != manifest.source.identity:
-                logger.info("a newer upload took this media over; not published", media=media, run=run)
+                logger.info("a newer upload took this media file over; not published", media=media, run=run)
                 if published is None:
                     return True
                 # An attempt before this one may have written views of this run beside the other's result.

@@ -9,7 +9,7 @@ from aws_lambda_powertools import Logger
 from castline import keys
 from castline.assembly import Assembly
 from castline.records import ObjectInfo, Result
-from castline.report import flat_transcript, render_views
+from castline.report import content_type, flat_transcript, render_views
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
@@ -37,7 +37,7 @@ def publish(assembly: Assembly, instead_of: ObjectInfo | None, store: ObjectStor
     for name, body in sorted(files.items()):
         key = keys.result_key(result.media, name)
         if not _holds(store.head(bucket, key), body):
-            store.put(bucket, key, body)
+            store.put(bucket, key, body, content_type=content_type(name))
     if stale:
         store.delete(bucket, stale)
     if settings.transcript_layout == "flat":
@@ -58,7 +58,7 @@ def _publish_flat(result: Result, store: ObjectStore, settings: Settings) -> Non
     if result.status == "failed":
         store.delete(bucket, [key])
     elif not _holds(store.head(bucket, key), body := flat_transcript(result)):
-        store.put(bucket, key, body)
+        store.put(bucket, key, body, content_type=content_type("transcript.txt"))
 
 
 def _holds(there: ObjectInfo | None, body: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""What belongs to one media, and taking it away: from stage 1 and from the output."""
+"""What belongs to one media file, and taking it away: from stage 1 and from the output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Owner(NamedTuple):
     """Whose an object of the stage-1 or the output bucket is; all empty for what is nobody's.
 
     Attributes:
-        run: empty for what is published, which belongs to a media and to no run.
+        run: empty for what is published, which belongs to a media file and to no run.
         view: name of the published file.
     """
 
@@ -25,7 +25,7 @@ class Owner(NamedTuple):
 
 
 def owner_of(key: str) -> Owner:
-    """Whose a key is. S3 has no folders: ``talk.mp4/people/b.mp4`` may be a media of its own, and keeps its files."""
+    """Whose a key is. S3 has no folders: ``talk.mp4/people/b.mp4`` may be another media file, with files of its own."""
     if found := keys.parse_unit(key):
         return Owner(found.media, found.run)
     if part := keys.parse_part(key):

@@ -1,7 +1,7 @@
-"""What is asked of a media: which upload of it, and with which options.
+"""What is asked of a media file: which upload of it, and with which options.
 
 The deployment's options are the defaults. A sidecar, the object ``<media>.json`` beside the media,
-overrides them for this media, whether it comes before the media or after; its ETag is part of the
+overrides them for this media file, whether it comes before the media or after; its ETag is part of the
 run's identity, so a changed sidecar is a new run.
 """
 
@@ -46,7 +46,7 @@ class Request:
 
 
 def read_source(bucket: str, media: str, store: ObjectStore) -> Source | None:
-    """The current upload of a media; None when it is gone."""
+    """The current upload of a media file; None when it is gone."""
     info = store.head(bucket, media)
     if info is None:
         return None
@@ -65,7 +65,7 @@ def read_source(bucket: str, media: str, store: ObjectStore) -> Source | None:
 def source_of(item: ObjectCreated, store: ObjectStore, settings: Settings) -> Source | None:
     """The current upload that an event is about; an event of a sidecar is one of its media.
 
-    None for a foreign bucket or object, and for a media that is gone, or not there yet.
+    None for a foreign bucket or object, and for a media file that is gone, or not there yet.
     """
     media = keys.media_of(item.key)
     if media is None or item.bucket != settings.input_bucket:
@@ -74,7 +74,7 @@ def source_of(item: ObjectCreated, store: ObjectStore, settings: Settings) -> So
 
 
 def uploaded_media(store: ObjectStore, settings: Settings) -> Iterator[Source]:
-    """The current upload of every media of the input bucket."""
+    """The current upload of every media file of the input bucket."""
     for listed in store.find(settings.input_bucket):
         # A listing has no versions, and they are part of a run's identity.
         if keys.is_media(listed.key) and (source := read_source(settings.input_bucket, listed.key, store)):

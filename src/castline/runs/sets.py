@@ -20,7 +20,7 @@ from castline.storage.objects import read_object
 
 logger = Logger(child=True)
 
-#: How often a media is split, or a unit given up, before it is left at that.
+#: How often a media file is split, or a unit given up, before it is left at that.
 MOST_ATTEMPTS = 3
 _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
 
@@ -56,7 +56,7 @@ def split_manifest(key: str, store: ObjectStore, settings: Settings) -> Manifest
 
 
 def failed_manifest(request: Request, failure: Failure, settings: Settings) -> Manifest:
-    """What stands for a media that could not be split."""
+    """What stands for a media file that could not be split."""
     return Manifest(
         run=request.run,
         source=request.source,
@@ -148,7 +148,7 @@ def _once_more(code: str, attempt: int) -> bool:
 
 
 def current_run(source: Source, store: ObjectStore, settings: Settings) -> tuple[str, Manifest | None]:
-    """The run of the current upload of a media, and its manifest if it is split.
+    """The run of the current upload of a media file, and its manifest if it is split.
 
     Found by what was split rather than by these settings alone: the splitter may have run with others.
     """
@@ -171,7 +171,7 @@ def _manifests(source: Source, expected: str, store: ObjectStore, settings: Sett
 def finished(source: Source, store: ObjectStore, settings: Settings) -> Result | None:
     """The published result of the current upload of a media.
 
-    S3 takes none beside a key that is too long. Such a media has failed, and the key itself says so.
+    S3 takes none beside a key that is too long. Such a media file has failed, and the key itself says so.
     """
     if not keys.has_room(source.key):
         from castline.assembly import assemble  # the splitter's function is without

@@ -1,8 +1,6 @@
 """What the functions do, without a trace of Lambda: event in, objects written, short answer out."""
 
-from castline.stages.analyse import analyse_event
-from castline.stages.failure import failure_event
+from castline.stages.dispatch import analyse_event, failure_event, split_event
 from castline.stages.load_models import load_models_event
-from castline.stages.split import split_event
 
 __all__ = ["analyse_event", "failure_event", "load_models_event", "split_event"]

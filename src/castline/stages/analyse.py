@@ -10,15 +10,15 @@ import io
 import zipfile
 import zlib
 from time import perf_counter
-from typing import Any
+from typing import NamedTuple
 
 from aws_lambda_powertools import Logger
 
 from castline import keys, metrics
 from castline.engines.base import Speech, check_request
-from castline.engines.process import EngineSet, process_engines
+from castline.engines.process import EngineSet
 from castline.errors import CastlineError, NoSpeechEngine, UnitError
-from castline.events import Event, ObjectCreated, objects_created
+from castline.events import ObjectCreated
 from castline.media.chunks import SAMPLE_RATE
 from castline.recognition.photo import embed_photo
 from castline.records import (
@@ -32,10 +32,9 @@ from castline.records import (
 )
 from castline.records.options import MAX_FRAMES_PER_UNIT
 from castline.records.reading import MAX_BYTES
-from castline.runs.common import Stopwatch, each
+from castline.runs.common import Stopwatch
 from castline.runs.complete import complete_run
 from castline.settings import Settings
-from castline.stages import classic
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
 
@@ -45,43 +44,35 @@ logger = Logger(service="face-recognition")
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, KeyError, EOFError, OSError)
 
 
-def analyse_event(
-    event: Event, store: ObjectStore, settings: Settings, engines: EngineSet | None = None
-) -> dict[str, Any]:
-    """Analyse every unit of an S3 event; a manifest only checks whether its run is complete.
-
-    Returns:
-        ``{"parts": [unit names], "assembled": [media]}``; ``{"answers": [keys]}`` in the classic profile.
+class Analysed(NamedTuple):
+    """Attributes:
+    part: the unit's name, if a part was written.
+    assembled: the media file, if its run was complete with it.
     """
-    engines = engines or process_engines(settings, store)
-    parts: list[str] = []
-    assembled: list[str] = []
-    if settings.profile == "classic":
-        answers = each(objects_created(event), lambda item: classic.recognise(item, store, settings, engines))
-        return {"answers": [key for key in answers if key]}
 
-    def analyse(item: ObjectCreated) -> None:
-        unit = keys.parse_unit(item.key)
-        run = unit[:2] if unit else keys.parse_manifest(item.key)
-        if item.bucket != settings.stage1_bucket or run is None:
-            logger.info("not ours, ignored", key=item.key, bucket=item.bucket)
-            return
-        media, run_id = run
-        logger.append_keys(media=media, run=run_id)
-        if unit and analyse_unit(unit, store, settings, engines):
-            parts.append(unit.name)
-        if complete_run(
-            media,
-            run_id,
-            store,
-            settings,
-            embed_photo=lambda body: embed_photo(body, engines),
-            remake=lambda damaged: analyse_unit(damaged, store, settings, engines),
-        ):
-            assembled.append(media)
+    part: str | None = None
+    assembled: str | None = None
 
-    each(objects_created(event), analyse)
-    return {"parts": parts, "assembled": assembled}
+
+def analyse_object(item: ObjectCreated, store: ObjectStore, settings: Settings, engines: EngineSet) -> Analysed:
+    """Analyse a unit; a manifest only checks whether its run is complete."""
+    unit = keys.parse_unit(item.key)
+    run = unit[:2] if unit else keys.parse_manifest(item.key)
+    if item.bucket != settings.stage1_bucket or run is None:
+        logger.info("not ours, ignored", key=item.key, bucket=item.bucket)
+        return Analysed()
+    media, run_id = run
+    logger.append_keys(media=media, run=run_id)
+    part = unit.name if unit and analyse_unit(unit, store, settings, engines) else None
+    whole = complete_run(
+        media,
+        run_id,
+        store,
+        settings,
+        embed_photo=lambda body: embed_photo(body, engines),
+        remake=lambda damaged: analyse_unit(damaged, store, settings, engines),
+    )
+    return Analysed(part, media if whole else None)
 
 
 def analyse_unit(unit: keys.UnitId, store: ObjectStore, settings: Settings, engines: EngineSet) -> bool:

@@ -23,9 +23,10 @@ from castline.media import probe
 from castline.media.ffmpeg import Limits
 from castline.media.representative import representative_frame
 from castline.records import ObjectInfo, Source
-from castline.runs.common import download, time_to_decode
+from castline.runs.common import Split, download, time_to_decode
 from castline.runs.request import read_request, read_source, source_of, uploaded_media
 from castline.settings import Settings
+from castline.stages.announce import Announce
 from castline.storage.base import ObjectStore
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
 logger = Logger(child=True)
 
 
-def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> str | None:
+def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, announce: Announce) -> Split | None:
     """Write the representative frame of the current upload of a video.
 
     Returns:
-        The frame's key; None where there was nothing to do.
+        The frame as its only unit; None where there was nothing to do.
 
     Raises:
         CastlineError: whatever kept it from being written; not all of it is worth a retry.
@@ -64,7 +65,8 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings) -> 
         return None
     key = keys.classic_frame_key(source.key)
     store.put(settings.stage1_bucket, key, frame)
-    return key
+    announce(key)
+    return Split("", "", (key,), new=True)
 
 
 def recognise(item: ObjectCreated, store: ObjectStore, settings: Settings, engines: EngineSet) -> str | None:

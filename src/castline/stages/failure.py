@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aws_lambda_powertools import Logger
 
 from castline import keys, metrics
 from castline.errors import OUT_OF_RETRIES, UnreadableObject
-from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed
+from castline.events import InvocationFailed, ObjectCreated
 from castline.records import ErrorPart, Failure, Source
-from castline.runs.common import each
 from castline.runs.complete import complete_run
 from castline.runs.removal import discard_units
 from castline.runs.request import read_request, read_source, source_of
 from castline.runs.sets import failed_manifest, read_error, split_again, split_manifest
 from castline.settings import Settings
-from castline.stages import classic
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="failure-recorder")
 
 
-def failure_event(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
-    """Record every failed invocation of an event, and assemble the runs that this completes.
+def give_up(failed: InvocationFailed, item: ObjectCreated, store: ObjectStore, settings: Settings) -> str | None:
+    """Write down what an invocation could not do with an object, and end its run.
 
     This function holds no model, so gallery photos that were never embedded are left out with a
     warning; enrolling or re-assembling later mends that. A run whose manifest cannot be read ends failed.
 
     Returns:
-        ``{"recorded": [media]}``; keys of answers in the classic profile.
-
-    Raises:
-        EventError: there is something in the event that is no failed invocation; the others are recorded.
+        The media file that ended; None where nobody waits for it.
     """
-
-    def record(failed: InvocationFailed) -> list[str]:
-        answers = each(failed.objects(), lambda item: _give_up(failed, item, store, settings))
-        if not answers:  # it stays in the dead-letter queue, for a person
-            logger.error("an event nobody understands failed", function=failed.function, reason=failed.reason)
-        return [answer for answer in answers if answer]
-
-    return {"recorded": [answer for answers in each(invocations_failed(event), record) for answer in answers]}
-
-
-def _give_up(failed: InvocationFailed, item: ObjectCreated, store: ObjectStore, settings: Settings) -> str | None:
-    """The media that ended, or the key of the answer in the classic profile; None where nobody waits for one."""
-    logger.error("out of retries", key=item.key, function=failed.function, reason=failed.reason)
-    if settings.profile == "classic":
-        return classic.give_up(item, store, settings)
     failure = Failure(code=OUT_OF_RETRIES, message=f"gave up after repeated failures: {failed.reason}")
     run = _record(item, failure, store, settings)
     if run is None:

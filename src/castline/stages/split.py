@@ -1,4 +1,4 @@
-"""Stage 1: a media becomes units. Idempotent by run: a repeated event finds the manifest and stops."""
+"""Stage 1: a media file becomes units. Idempotent by run: a repeated event finds the manifest and stops."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from aws_lambda_powertools import Logger
 
 from castline import keys, metrics
 from castline.errors import CastlineError
-from castline.events import Event, ObjectCreated, objects_created
+from castline.events import ObjectCreated
 from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
 from castline.records import Failure, Manifest, Probe
-from castline.runs.common import Stopwatch, download, each, read_result, time_to_decode
+from castline.runs.common import Split, Stopwatch, download, read_result, time_to_decode
 from castline.runs.removal import discard_units
 from castline.runs.request import Request, read_request, source_of
 from castline.runs.sets import split_again, split_manifest
 from castline.settings import Settings
-from castline.stages import classic
-from castline.stages.announce import Announce, announcer
-from castline.stages.steps import run_step
+from castline.stages.announce import Announce
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="video-splitting")
@@ -32,38 +29,14 @@ _UPLOADS = 4  # at once; decoding is the bottleneck, uploads must only not hold 
 _BACKLOG = 16  # units waiting for upload before decoding waits; bounds memory
 
 
-def split_event(
-    event: Event, store: ObjectStore, settings: Settings, announce: Announce | None = None
-) -> dict[str, Any]:
-    """Split every media of an S3 event, or do a step of the state machine.
-
-    Args:
-        announce: tells stage 2 of each new object; default: as the settings' orchestration has it.
-
-    Returns:
-        ``{"runs": [run ids]}``, without those that were already split; ``{"frames": [keys]}`` in the
-        classic profile. Of a step: what ``stages.steps`` says.
-    """
-    if "step" in event:
-        return run_step(event, store, settings)
-    tell = announce or announcer(settings)
-
-    def representative_frame(item: ObjectCreated) -> str | None:
-        if key := classic.split_media(item, store, settings):
-            tell(key)
-        return key
-
-    if settings.profile == "classic":
-        return {"frames": [key for key in each(objects_created(event), representative_frame) if key]}
-    runs = each(objects_created(event), lambda item: split_media(item, store, settings, tell))
-    return {"runs": [run for run in runs if run]}
-
-
-def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, announce: Announce) -> str | None:
-    """Split the current upload of one media; an event of its sidecar is one of the media.
+def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, announce: Announce) -> Split | None:
+    """Split the current upload of one media file; an event of its sidecar is one of the media.
 
     Events may be late or repeated; whatever they say, the version that is there now is the one
     worth processing. Errors that lie in the media end in a manifest that names them.
+
+    Returns:
+        What is there now, made by this call or before; None where there is nothing to split.
 
     Raises:
         CastlineError: a retryable one; the platform invokes again.
@@ -88,7 +61,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     if done and not split_again(done, store, settings):
         if _publish_again(done.to_json(), media, run, manifest_key, store, settings):
             announce(manifest_key)
-        return None
+        return _found(done, new=False)
     watch = Stopwatch("split", settings)
     limits = Limits.of(settings, time_to_decode(settings))
     summary = SplitSummary()
@@ -137,7 +110,14 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     announce(manifest_key)
     metrics.record("SplitSeconds", manifest.usage.seconds)
     logger.info("split", units=len(manifest.units), seconds=manifest.usage.seconds)
-    return run
+    return _found(manifest, new=True)
+
+
+def _found(manifest: Manifest, *, new: bool) -> Split:
+    media, run = manifest.source.key, manifest.run
+    prefix = keys.run_prefix(media, run)
+    names = (keys.UnitId(media, run, unit.kind, unit.index).stage1_key for unit in manifest.units)
+    return Split(run, prefix, tuple(name.removeprefix(prefix) for name in names), new)
 
 
 def _publish_again(

@@ -6,20 +6,18 @@ the run is ``prefix`` + one of ``units``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from castline import keys
 from castline.errors import EventError
 from castline.events import Event, ObjectCreated, objects_created
-from castline.records import Manifest, Source
-from castline.runs.common import read_result
-from castline.runs.request import read_request, read_source, source_of
+from castline.records import Source
+from castline.runs.common import Split, read_result
+from castline.runs.request import read_request, source_of
 from castline.settings import Settings
-from castline.stages import classic
 from castline.stages.announce import nobody
 from castline.storage.base import ObjectStore
-from castline.storage.objects import read_object
 
 
 def identify(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
@@ -51,40 +49,33 @@ def _name(source: Source, store: ObjectStore, settings: Settings) -> str:
     return f"{run}-{int(latest.last_modified.timestamp())}" if split and latest and latest.last_modified else run
 
 
-def split(bucket: str, media: str, store: ObjectStore, settings: Settings) -> dict[str, Any]:
-    """Split the current upload of a media, unless that is done, and list what is to be analysed.
+def split(
+    bucket: str, media: str, store: ObjectStore, settings: Settings, split_media: Callable[..., Split | None]
+) -> dict[str, Any]:
+    """Split the current upload of a media file, unless that is done, and list what is to be analysed.
+
+    Args:
+        split_media: as the profile has it.
 
     Returns:
         ``{"bucket": stage-1 bucket, "prefix": …, "units": [keys below the prefix]}``; no units for a
-        media that is gone, or that nothing could be decoded of.
+        media file that is gone, or that nothing could be decoded of.
 
     Raises:
         CastlineError: a retryable one; in the classic profile any.
     """
-    from castline.stages.split import split_media
-
-    item = ObjectCreated(bucket, media, 1)
-    answer: dict[str, Any] = {"bucket": settings.stage1_bucket, "prefix": "", "units": []}
-    if settings.profile == "classic":
-        frame = classic.split_media(item, store, settings)
-        return {**answer, "units": [frame] if frame else []}
-    split_media(item, store, settings, nobody)
-    source = read_source(bucket, media, store)
-    if source is None:
-        return answer
-    run = read_request(source, store, settings).run
-    manifest = read_object(Manifest, store, settings.stage1_bucket, keys.manifest_key(media, run))
-    prefix = f"{media}/{run}/"
-    units = manifest.units if manifest else ()
-    names = [keys.UnitId(media, run, unit.kind, unit.index).stage1_key.removeprefix(prefix) for unit in units]
-    return {**answer, "prefix": prefix, "units": names}
+    found = split_media(ObjectCreated(bucket, media, 1), store, settings, nobody)
+    prefix, units = (found.prefix, list(found.units)) if found else ("", [])
+    return {"bucket": settings.stage1_bucket, "prefix": prefix, "units": units}
 
 
-def run_step(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
+def run_step(
+    event: Event, store: ObjectStore, settings: Settings, split_media: Callable[..., Split | None]
+) -> dict[str, Any]:
     """``{"step": "identify", "event": …}`` or ``{"step": "split", "bucket": …, "media": …}``."""
     match event:
         case {"step": "identify", "event": Mapping() as inner}:
             return identify(inner, store, settings)
         case {"step": "split", "bucket": str(bucket), "media": str(media)}:
-            return split(bucket, media, store, settings)
+            return split(bucket, media, store, settings, split_media)
     raise EventError(f"there is no step {str(event.get('step'))[:60]!r}, or it lacks something")

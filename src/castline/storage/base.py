@@ -10,14 +10,9 @@ from castline.records import ObjectInfo, Source
 from castline.records.reading import MAX_BYTES
 from castline.storage.multipart import Progress
 
+#: Of what is no view of a result: those declare their own (``report/writers.py``).
 CONTENT_TYPES = {
     ".json": "application/json",
-    ".html": "text/html; charset=utf-8",
-    ".ttml": "application/ttml+xml; charset=utf-8",
-    ".tsv": "text/tab-separated-values; charset=utf-8",
-    ".txt": "text/plain; charset=utf-8",
-    ".srt": "application/x-subrip; charset=utf-8",
-    ".vtt": "text/vtt; charset=utf-8",
     ".jpg": "image/jpeg",
     ".zip": "application/zip",
     ".flac": "audio/flac",
@@ -71,12 +66,20 @@ class ObjectStore(Protocol):
         ...
 
     def put(
-        self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False, if_match: str | None = None
+        self,
+        bucket: str,
+        key: str,
+        body: bytes | Path,
+        *,
+        if_absent: bool = False,
+        if_match: str | None = None,
+        content_type: str | None = None,
     ) -> bool:
         """Store an object.
 
         Args:
             if_absent: only where there is none: the first writer wins.
+            content_type: what browsers are told; by the key's suffix where it is left out.
             if_match: only over the object with this ETag; not where it was replaced or is gone.
 
         Returns:

@@ -42,7 +42,14 @@ class MemoryStore:
         return self.objects.get((bucket, key)) != body and self.put(bucket, key, body)
 
     def put(
-        self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False, if_match: str | None = None
+        self,
+        bucket: str,
+        key: str,
+        body: bytes | Path,
+        *,
+        if_absent: bool = False,
+        if_match: str | None = None,
+        content_type: str | None = None,
     ) -> bool:
         there = self.objects.get((bucket, key))
         if if_absent and there is not None:

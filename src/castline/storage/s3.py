@@ -94,13 +94,20 @@ class S3Store:
         return True
 
     def put(
-        self, bucket: str, key: str, body: bytes | Path, *, if_absent: bool = False, if_match: str | None = None
+        self,
+        bucket: str,
+        key: str,
+        body: bytes | Path,
+        *,
+        if_absent: bool = False,
+        if_match: str | None = None,
+        content_type: str | None = None,
     ) -> bool:
         extra: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         if if_match is not None:
             extra["IfMatch"] = f'"{if_match}"'
         conditional = bool(extra)
-        content_type = CONTENT_TYPES.get(PurePosixPath(key).suffix.lower())
+        content_type = content_type or CONTENT_TYPES.get(PurePosixPath(key).suffix.lower())
         if content_type:
             extra["ContentType"] = content_type
         if kind := keys.retention_class(key):

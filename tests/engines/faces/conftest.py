@@ -11,7 +11,7 @@ import pytest
 import skimage.data
 
 from castline.engines.base import DetectedFace, Detector, Embedder, Image
-from castline.engines.faces.catalogue import load_detector, load_embedder
+from castline.engines.choose import load_detector, load_embedder
 from castline.media.pictures import decode_jpeg
 from castline.settings import Settings
 from castline.weights.locate import find_dlib

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from castline.engines import report, session
+from castline.engines.choose import load_detector, load_embedder, survey
 from castline.engines.faces import catalogue
-from castline.engines.faces.catalogue import load_detector, load_embedder, survey
-from castline.engines.faces.declared import ENGINES, engine
+from castline.engines.plugins import find_engine, registered
 from castline.errors import ModelCorrupt, ModelError, ModelNotFound
 from castline.settings import Settings
 from castline.weights import facenet, locate, prepare
@@ -40,6 +40,9 @@ def graph():
     return found
 
 
+ENGINES = [engine.info for role in ("detector", "embedder") for engine in registered(role)]
+
+
 def test_declarations_are_complete():
     assert [info.id for info in ENGINES] == [
         "mtcnn",
@@ -47,14 +50,14 @@ def test_declarations_are_complete():
         "facenet-vggface2",
         "facenet-casia",
         "dlib-resnet-v1",
-        "facenet-vggface2-int8",
-        "facenet-casia-int8",
         "arcface",
+        "facenet-casia-int8",
+        "facenet-vggface2-int8",
     ]
     assert {info.role for info in ENGINES} == {"detector", "embedder"}
     assert all(info.title and info.licence for info in ENGINES)
     assert all(info.trained_on for info in ENGINES if info.role == "embedder" and info.id != "arcface")
-    assert engine("dlib-resnet-v1").dimension == 128
+    assert find_engine("dlib-resnet-v1").info.dimension == 128
 
 
 def test_auto_takes_mtcnn_and_facenet_and_says_why(models_dir, graph, tmp_path):
@@ -148,8 +151,8 @@ def test_an_explicit_path_comes_first(models_dir, tmp_path):
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ("eigenfaces", "there is no face engine 'eigenfaces'; known: mtcnn, yunet, facenet-vggface2"),
-        ("mtcnn", "mtcnn is a face engine of the role detector, not embedder"),
+        ("eigenfaces", r"there is no embedder 'eigenfaces'; known: auto, facenet-vggface2\[:FILE\], facenet-casia"),
+        ("mtcnn", "mtcnn is an engine of the role detector, not embedder"),
         ("arcface", "needs the path of its model: arcface:<file>"),
         ("arcface:/does/not/exist.onnx", r"model file /does/not/exist\.onnx does not exist"),
         ("dlib-resnet-v1:/does/not/exist.dat", r"model file /does/not/exist\.dat does not exist"),
@@ -227,7 +230,7 @@ def test_survey_names_the_source_of_what_is_there_and_the_lack_of_the_rest(model
     assert "arcface:<file>" in found["arcface"].reason
     monkeypatch.setattr(locate, "bundled", lambda package, relative: None)
     monkeypatch.setattr(catalogue, "can_export", lambda: False)
-    bare = survey(Settings(models_dir=tmp_path))
+    bare = survey(Settings(models_dir=tmp_path), "detector", "embedder")
     assert [info.source for info in bare] == [""] * len(ENGINES)
     assert all(info.reason for info in bare)
 
@@ -264,7 +267,7 @@ def test_importing_the_packages_loads_no_model_library():
 
 def test_the_analyser_loads_no_build_time_library(models_dir, embedder_file):
     check = (
-        "import sys, pathlib; from castline.engines.faces.catalogue import load_detector, load_embedder; "
+        "import sys, pathlib; from castline.engines.choose import load_detector, load_embedder; "
         "from castline.settings import Settings; "
         "import castline.recognition.analyse\n"
         "s = Settings(models_dir=pathlib.Path(sys.argv[1]), embedder='dlib-resnet-v1'); "

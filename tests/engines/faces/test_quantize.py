@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from castline.engines.choose import load_embedder, survey
 from castline.engines.faces import quantize
-from castline.engines.faces.catalogue import load_embedder, survey
-from castline.engines.faces.declared import engine
 from castline.engines.faces.mtcnn import MtcnnDetector
 from castline.engines.faces.onnx_embedders import FaceNetEmbedder
+from castline.engines.plugins import find_engine
 from castline.engines.thresholds import thresholds_for
 from castline.errors import ModelCorrupt, ModelError, ModelNotFound
 from castline.media.pictures import decode_jpeg
@@ -120,7 +120,7 @@ def test_it_is_used_when_asked_for_and_never_by_itself(folder):
     found = {info.id: info for info in survey(Settings(models_dir=folder))}
     assert found[FACENET_INT8].source == str(folder / FACENET_INT8_FILE)
     assert thresholds_for(FACENET_INT8) == thresholds_for("facenet-vggface2")
-    assert engine(FACENET_INT8).dimension == 512
+    assert find_engine(FACENET_INT8).info.dimension == 512
 
 
 def test_without_the_file_it_says_how_to_make_it(tmp_path):

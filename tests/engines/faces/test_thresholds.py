@@ -2,9 +2,11 @@ import dataclasses
 
 import pytest
 
-from castline.engines.faces.declared import ENGINES
-from castline.engines.thresholds import THRESHOLDS, thresholds_for
+from castline.engines.plugins import registered
+from castline.engines.thresholds import thresholds_for
 from castline.errors import ModelError
+
+THRESHOLDS = {engine.id: engine.thresholds for engine in registered("embedder")}
 
 
 @pytest.mark.parametrize("model", THRESHOLDS)
@@ -16,7 +18,7 @@ def test_thresholds_are_in_order(model):
 
 
 def test_every_embedder_has_thresholds():
-    assert all(thresholds_for(engine.id) for engine in ENGINES if engine.role == "embedder")
+    assert all(THRESHOLDS.values())
 
 
 def test_models_given_by_path_share_their_kinds():

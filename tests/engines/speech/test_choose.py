@@ -15,16 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from castline.engines.speech.choose import ensure_model, load_transcriber, survey_transcribers
+from castline.engines import plugins
+from castline.engines.choose import choices, load_transcriber, names_pattern, survey
+from castline.engines.speech.choose import ensure_model
 from castline.engines.speech.declared import (
-    CHOICES,
-    ENGINES,
-    FAMILIES,
     FASTER_WHISPER,
     MODELS,
     WHISPER_CPP,
     Family,
-    names_pattern,
+    families,
 )
 from castline.engines.speech.faster_whisper_engine import REQUIRED_FILES
 from castline.engines.speech.find import find_model
@@ -35,7 +34,7 @@ from castline.weights.packages import PACKAGES
 
 Make = Callable[..., Path]
 
-every_family = pytest.mark.parametrize("family", FAMILIES, ids=[family.id for family in FAMILIES])
+every_family = pytest.mark.parametrize("family", families(), ids=[family.id for family in families()])
 
 
 @pytest.fixture
@@ -109,21 +108,22 @@ def test_a_folder_that_is_not_there_is_no_folder(tmp_path: Path) -> None:
 
 
 def test_the_pattern_knows_the_names() -> None:
-    valid = ["auto", *(family.id for family in FAMILIES)]
-    valid += [f"{family.id}:{model}" for family in FAMILIES for model in (*MODELS, "/a path/to.it")]
-    pattern = re.compile(names_pattern())
+    valid = ["auto", *(family.id for family in families())]
+    valid += [f"{family.id}:{model}" for family in families() for model in (*MODELS, "/a path/to.it")]
+    pattern = re.compile(names_pattern("transcriber"))
     assert all(pattern.search(name) for name in valid)
     assert not any(
         pattern.search(name)
         for name in ("", "whisper", "whisper:x", "whisperXcpp", "auto:base", "faster-whisper:", "pocketsphinx")
     )
-    assert [choice.removesuffix("[:MODEL]") for choice in CHOICES] == ["auto", *(family.id for family in FAMILIES)]
+    written = [choice.removesuffix("[:MODEL]") for choice in choices("transcriber")]
+    assert written == ["auto", *(family.id for family in families())]
 
 
 def test_without_weights_there_is_no_engine_and_it_says_why(tmp_path: Path) -> None:
     with pytest.raises(NoSpeechEngine, match="there is no speech engine here") as caught:
         load_transcriber(_settings(tmp_path, "auto"))
-    assert caught.value.message.count(f"weights are not in {tmp_path}") == len(FAMILIES)
+    assert caught.value.message.count(f"weights are not in {tmp_path}") == len(families())
     assert not caught.value.retryable
 
 
@@ -138,7 +138,7 @@ def test_weights_in_the_folder_are_taken_and_it_is_said(family: Family, nets: Pa
 
 
 def test_auto_prefers_the_faster_engine(nets: Path, tmp_path: Path) -> None:
-    for family in reversed(FAMILIES):
+    for family in reversed(families()):
         _copy(nets / family.file("base"), tmp_path / family.file("base"))
         assert load_transcriber(_settings(tmp_path, "auto")).info.id == f"{family.id}:base"
 
@@ -175,12 +175,11 @@ def test_unknown_names_are_refused_with_the_known_ones(name: str, tmp_path: Path
     assert repr(name) in caught.value.message
 
 
-@pytest.mark.parametrize("missing", FAMILIES, ids=[family.id for family in FAMILIES])
+@pytest.mark.parametrize("missing", families(), ids=[family.id for family in families()])
 def test_an_engine_that_is_not_installed(missing: Family, nets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     family = replace(missing, package="a_package_nobody_has")
-    families = tuple(family if known is missing else known for known in FAMILIES)
-    for module in ("choose", "find"):
-        monkeypatch.setattr(f"castline.engines.speech.{module}.FAMILIES", families)
+    engines = tuple(family if known is missing else known for known in plugins._all())
+    monkeypatch.setattr(plugins, "_all", lambda: engines)
     with pytest.raises(ModelNotFound, match=rf"not installed: pip install 'castline\[{missing.info.extra}\]'"):
         load_transcriber(_settings(nets, missing.id))
     assert load_transcriber(_settings(nets, "auto")).info.id != f"{missing.id}:base"
@@ -192,16 +191,16 @@ def test_a_model_without_a_known_digest_is_not_downloaded(tmp_path: Path) -> Non
 
 
 def test_the_survey_says_where_engines_would_come_from(nonsense: Make, tmp_path: Path) -> None:
-    found = survey_transcribers(Settings(models_dir=tmp_path))
-    assert [info.id for info in found] == [info.id for info in ENGINES]
+    found = survey(Settings(models_dir=tmp_path), "transcriber")
+    assert [info.id for info in found] == ["faster-whisper", "whisper.cpp", "openai-whisper"]
     assert [info.source for info in found] == ["", "", ""]
     assert all(info.reason.endswith(f"weights are not in {tmp_path}") for info in found)
-    paths = [nonsense(family.file("tiny")) for family in FAMILIES]
-    assert [info.source for info in survey_transcribers(Settings(models_dir=tmp_path))] == list(map(str, paths))
+    paths = [nonsense(family.file("tiny")) for family in families()]
+    assert [info.source for info in survey(Settings(models_dir=tmp_path), "transcriber")] == list(map(str, paths))
 
 
 def test_downloads_land_where_the_engines_look() -> None:
-    for family in FAMILIES:
+    for family in families():
         names = [name for name in DOWNLOADS if name.startswith(f"{family.id}:")]
         assert len(names) >= 10
         for name in names:
@@ -228,7 +227,7 @@ def hub(nets: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Hub, directory=str(nets)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    for family in FAMILIES:
+    for family in families():
         path = nets / family.file("base")
         files = [path] if path.is_file() else sorted(path.iterdir())
         entries = [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from castline.engines.base import Speech, check_request
-from castline.engines.speech.choose import load_transcriber, survey_transcribers
+from castline.engines.choose import load_transcriber, survey
 from castline.engines.speech.declared import FASTER_WHISPER, OPENAI_WHISPER
 from castline.errors import ModelCorrupt, ModelNotFound
 from castline.media.chunks import SAMPLE_RATE
@@ -71,7 +71,7 @@ def test_a_package_s_model_goes_by_the_model_s_name(name: str, package: Path, mo
 
 
 def test_the_survey_says_that_it_is_embedded(package: Path, models: Path) -> None:
-    first, *others = survey_transcribers(_settings(models, "auto"))
+    first, *others = survey(_settings(models, "auto"), "transcriber")
     assert (first.source, first.reason) == (str(package), "tiny.en, embedded, in the package some-weights")
     assert [info.source for info in others] == ["", ""]
 
@@ -97,7 +97,7 @@ def test_a_damaged_package_is_passed_over_and_it_is_said(nets: Path, package: Pa
     info = load_transcriber(_settings(models, "auto")).info
     assert info.id == "openai-whisper:base"
     assert "model.bin, of the package some-weights, is not the file it should be" in info.reason
-    first, *_ = survey_transcribers(_settings(models, "auto"))
+    first, *_ = survey(_settings(models, "auto"), "transcriber")
     assert (first.source, "of the package some-weights" in first.reason) == ("", True)
 
 

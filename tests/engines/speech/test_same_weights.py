@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import every_word, same_weights
 from castline.engines.base import Speech
-from castline.engines.speech.choose import load_transcriber
+from castline.engines.choose import load_transcriber
 from castline.evaluation.speech import count_normalised
 from castline.records import SpeechOptions
 from castline.settings import Settings

@@ -26,7 +26,7 @@ from benchmarks.random_whisper import (
 )
 from castline.engines.base import Speech, Transcriber, Transcription, check_request
 from castline.engines.speech import ggml
-from castline.engines.speech.declared import FAMILIES, FASTER_WHISPER, OPENAI_WHISPER, WHISPER_CPP, Family
+from castline.engines.speech.declared import FASTER_WHISPER, OPENAI_WHISPER, WHISPER_CPP, Family, families
 from castline.engines.speech.faster_whisper_engine import REQUIRED_FILES, FasterWhisperTranscriber, missing_files
 from castline.engines.speech.openai_whisper_engine import OpenAIWhisperTranscriber
 from castline.engines.speech.whisper_cpp_engine import WhisperCppTranscriber
@@ -46,7 +46,7 @@ _LOADERS: dict[str, Load] = {
 _WRITERS = {FASTER_WHISPER.id: write_ctranslate2, WHISPER_CPP.id: write_ggml, OPENAI_WHISPER.id: write_openai}
 _ENGLISH = SpeechOptions(language="en", beam=1)
 
-every_family = pytest.mark.parametrize("family", FAMILIES, ids=[family.id for family in FAMILIES])
+every_family = pytest.mark.parametrize("family", families(), ids=[family.id for family in families()])
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def _all_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _nets(folder: Path, model: str, dims: Dimensions, tokens: list[str], until_s: float, sure: float = 0.2) -> None:
     net = random_net(dims, script=script_of(dims, tokens, until_s), sure=sure)
-    for family in FAMILIES:
+    for family in families():
         _WRITERS[family.id](folder / family.file(model), net)
 
 

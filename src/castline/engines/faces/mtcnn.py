@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from castline.engines.base import DetectedFace, EngineInfo, Image
 from castline.engines.faces import geometry
-from castline.engines.faces.declared import engine
 from castline.engines.faces.geometry import Boxes, Integral
+from castline.engines.plugins import find_engine
 from castline.engines.session import open_session, thread_count
 
 _T = TypeVar("_T")
@@ -81,7 +81,7 @@ class MtcnnDetector:
         self._onet = open_session(paths["onet"], threads)
         self._min_face = max(min_face, _WINDOW)
         self._min_score = min_score
-        self.info = info or replace(engine("mtcnn"), source=str(paths["pnet"].parent))
+        self.info = info or replace(find_engine("mtcnn").info, source=str(paths["pnet"].parent))
 
     def detect(self, images: Sequence[Image]) -> list[list[DetectedFace]]:
         """Faces of each image, best score first; images of equal size share the runs of R- and O-Net.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from castline.engines.base import DetectedFace, EngineInfo, Image
 from castline.engines.faces.align import aligned_crop, box_crop, unit_rows, with_margin
-from castline.engines.faces.declared import engine
+from castline.engines.plugins import find_engine
 from castline.engines.session import open_session
 from castline.errors import ModelCorrupt
 from castline.weights.onnx_file import WEIGHTS_KEY
@@ -101,7 +101,7 @@ class FaceNetEmbedder(_OnnxEmbedder):
 
     def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo | None = None) -> None:
         super().__init__(path, threads)
-        info = info or replace(engine("facenet-casia"), source=str(path))
+        info = info or replace(find_engine("facenet-casia").info, source=str(path))
         self.weights = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_KEY) or _digest(path)
         self.info = replace(info, id=f"{info.id}-{self.weights[:_DIGEST_LETTERS]}")
 
@@ -133,7 +133,7 @@ class DlibEmbedder(_OnnxEmbedder):
 
     def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo | None = None) -> None:
         super().__init__(path, threads)
-        self.info = info or replace(engine("dlib-resnet-v1"), source=str(path))
+        self.info = info or replace(find_engine("dlib-resnet-v1").info, source=str(path))
 
     def _crop(self, image: Image, face: DetectedFace) -> NDArray[np.uint8]:
         return aligned_crop(image, face.landmarks, DLIB_TEMPLATE, self._side)
@@ -159,7 +159,7 @@ class ArcFaceEmbedder(_OnnxEmbedder):
         if not isinstance(dimension, int):
             dimension = self._run(np.zeros((1, 3, 112, 112), np.float32)).shape[1]
         self.info = replace(
-            info or engine("arcface"),
+            info or find_engine("arcface").info,
             id=f"arcface-{_digest(path)[:_DIGEST_LETTERS]}",
             title=f"ArcFace-style {path.stem}",
             source=str(path),

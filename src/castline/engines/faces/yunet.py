@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from castline.engines.base import DetectedFace, EngineInfo, Image
-from castline.engines.faces.declared import engine
+from castline.engines.plugins import find_engine
 from castline.errors import ModelCorrupt
 from castline.media.pictures import limit_side
 
@@ -53,7 +53,7 @@ class YuNetDetector:
         except cv2.error as error:
             raise ModelCorrupt(f"{path} is not a usable model of YuNet", detail=str(error)) from error
         self._min_face = min_face
-        self.info = info or replace(engine("yunet"), source=str(path))
+        self.info = info or replace(find_engine("yunet").info, source=str(path))
 
     def detect(self, images: Sequence[Image]) -> list[list[DetectedFace]]:
         """Faces of each image, best score first.

@@ -1,4 +1,4 @@
-"""Which speech engine this machine uses, and why.
+"""Which model of the Whisper family this machine uses, and why.
 
 A name in the settings:
 
@@ -17,27 +17,15 @@ fetched again once where a digest is known; a file of somebody's own is never to
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from castline.engines.base import EngineInfo, Transcriber
+from castline.engines.base import Transcriber
+from castline.engines.plugins import registered
 from castline.engines.speech import find
-from castline.engines.speech.declared import (
-    ALIASES,
-    CHOICES,
-    FAMILIES,
-    FASTER_WHISPER,
-    MODELS,
-    OPENAI_WHISPER,
-    WHISPER_CPP,
-    Family,
-)
-from castline.engines.speech.faster_whisper_engine import FasterWhisperTranscriber
+from castline.engines.speech.declared import ALIASES, MODELS, Family
 from castline.engines.speech.find import Found
-from castline.engines.speech.openai_whisper_engine import OpenAIWhisperTranscriber
-from castline.engines.speech.whisper_cpp_engine import WhisperCppTranscriber
 from castline.errors import ModelCorrupt, ModelError, ModelNotFound, NoSpeechEngine
 from castline.weights.download import fetch, repair
 from castline.weights.downloads import DOWNLOADS, WHISPER
@@ -45,37 +33,14 @@ from castline.weights.downloads import DOWNLOADS, WHISPER
 if TYPE_CHECKING:
     from castline.settings import Settings
 
-_ENGINES: dict[str, Callable[..., Transcriber]] = {
-    FASTER_WHISPER.id: FasterWhisperTranscriber,
-    WHISPER_CPP.id: WhisperCppTranscriber,
-    OPENAI_WHISPER.id: OpenAIWhisperTranscriber,
-}
 
-
-def survey_transcribers(settings: Settings) -> tuple[EngineInfo, ...]:
-    """All speech engines, with where they would come from here; loads nothing. No source: not available."""
-    return tuple(find.survey(family, settings.models_dir) for family in FAMILIES)
-
-
-def load_transcriber(settings: Settings) -> Transcriber:
-    """The speech engine the settings name; ``auto`` is the best whose weights are here.
+def load_best(settings: Settings) -> Transcriber:
+    """The best of what is here: a Whisper, or else another engine with a rank whose weights are here.
 
     Raises:
-        NoSpeechEngine: ``auto``, and there is none.
-        ModelNotFound: unknown name, its package is not installed, or its weights are not to be had.
-        ModelCorrupt: the weights are there and cannot be read, and could not be fetched again; for ``auto``, those
-            of all engines that have any.
+        NoSpeechEngine: there is none.
+        ModelCorrupt: the weights of all that are here.
     """
-    asked, _, model = settings.transcriber.partition(":")
-    families = {family.id: family for family in FAMILIES}
-    if asked in families and (model or not settings.transcriber.endswith(":")):
-        return _load_asked(families[asked], model, settings)
-    if settings.transcriber != "auto":
-        raise ModelNotFound(f"there is no speech engine {settings.transcriber!r}; known: {', '.join(CHOICES)}")
-    return _load_best(settings)
-
-
-def _load_best(settings: Settings) -> Transcriber:
     searched = find.search(settings.models_dir)
     damaged = [error.message for error in searched.damaged]
     for found in searched.found:
@@ -84,13 +49,26 @@ def _load_best(settings: Settings) -> Transcriber:
             return _load(found, settings, reason)
         except ModelCorrupt as error:
             damaged.append(error.message)
+    for engine in registered("transcriber"):
+        if engine.rank is not None and not isinstance(engine, Family) and engine.survey(settings).source:
+            try:
+                return cast(Transcriber, engine.load("", settings, asked=False))
+            except ModelError as error:
+                damaged.append(error.message)
     if damaged:
         raise ModelCorrupt("; ".join(damaged))
-    missed = "; ".join(f"{info.id}: {info.reason}" for info in survey_transcribers(settings))
+    surveyed = (engine.survey(settings) for engine in registered("transcriber"))
+    missed = "; ".join(f"{info.id}: {info.reason}" for info in surveyed)
     raise NoSpeechEngine(f"there is no speech engine here; {missed}")
 
 
-def _load_asked(family: Family, model: str, settings: Settings) -> Transcriber:
+def load_asked(family: Family, model: str, settings: Settings) -> Transcriber:
+    """An engine with a model, or with the best that is here.
+
+    Raises:
+        ModelNotFound: its package is not installed, or its weights are not to be had.
+        ModelCorrupt: the weights cannot be read, and could not be fetched again.
+    """
     if not family.installed():
         raise ModelNotFound(f"{family.info.title}: {find.survey(family, settings.models_dir).reason}")
     if model:
@@ -138,7 +116,7 @@ def ensure_model(family: Family, model: str, models_dir: Path) -> Found:
                 f"there is no model {model!r}: it is no path, {known} does not exist, and the usual names are "
                 f"{', '.join(MODELS)}"
             )
-    if find.is_there(family, known):
+    if family.is_there(known):
         return Found(family, model, known)
     damaged: ModelCorrupt | None = None
     try:
@@ -165,7 +143,7 @@ def _load(found: Found, settings: Settings, reason: str) -> Transcriber:
     info = replace(family.info, reason=reason)
 
     def load() -> Transcriber:
-        engine = _ENGINES[family.id](path, threads=settings.threads, info=info)
+        engine = family.build(path, threads=settings.threads, info=info)
         if found.package:  # whose folders are called otherwise
             engine.info = replace(engine.info, id=f"{family.id}:{found.model}")
         return engine

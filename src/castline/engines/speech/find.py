@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from castline.engines.base import EngineInfo
-from castline.engines.speech.declared import FAMILIES, FASTER_WHISPER, MODELS, Family
-from castline.engines.speech.faster_whisper_engine import missing_files
+from castline.engines.speech.declared import MODELS, Family, families
 from castline.errors import ModelCorrupt
 from castline.weights.packages import PACKAGES, packaged
 
@@ -53,7 +52,7 @@ class Search:
 
 def search(models_dir: Path) -> Search:
     """Every installed engine's best model of the models folder, in the order of engines, then all of packages."""
-    installed = [family for family in FAMILIES if family.installed()]
+    installed = [family for family in families() if family.installed()]
     found = [here for family in installed if (here := in_folder(family, models_dir))]
     damaged: list[ModelCorrupt] = []
     for family in installed:
@@ -75,12 +74,7 @@ def find_model(family: Family, models_dir: Path) -> Path | None:
         return (MODELS.index(model) if model in MODELS else len(MODELS), path.name)
 
     found = models_dir.glob(family.file("*"))
-    return min((path for path in found if is_there(family, path)), key=rank, default=None)
-
-
-def is_there(family: Family, path: Path) -> bool:
-    """Whether the file, or the folder with all its files, exists."""
-    return not missing_files(path) if family is FASTER_WHISPER else path.is_file()
+    return min((path for path in found if family.is_there(path)), key=rank, default=None)
 
 
 def in_folder(family: Family, models_dir: Path) -> Found | None:

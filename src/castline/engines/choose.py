@@ -1,0 +1,133 @@
+"""Which engine of a role this process uses, and why.
+
+A name in the settings is ``auto``, an engine's id, or ``id:argument`` (a file, a folder, a model) where it takes one.
+``auto`` takes the first of those with a rank whose weights are here, and downloads nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from castline.engines.base import Detector, Embedder, EngineInfo, Transcriber
+from castline.engines.plugins import Engine, find_engine, registered
+from castline.errors import ModelError, ModelNotFound
+
+if TYPE_CHECKING:
+    from castline.settings import Settings
+
+
+def survey(settings: Settings, *roles: str) -> tuple[EngineInfo, ...]:
+    """All engines of some roles (of all, where none is named) with where they would come from on this machine.
+
+    Loads and downloads nothing. ``source`` is empty for an engine that is not available; ``reason`` says why.
+    """
+    wanted = roles or ("detector", "embedder", "transcriber")
+    return tuple(engine.survey(settings) for role in wanted for engine in registered(role))
+
+
+def load_detector(settings: Settings) -> Detector:
+    """The face detector the settings name.
+
+    Raises:
+        ModelNotFound: unknown name, or its files are not to be had.
+        ModelCorrupt: a file is there and is no model.
+    """
+    return cast(Detector, _load("detector", settings.detector, settings))
+
+
+def load_embedder(settings: Settings) -> Embedder:
+    """The face embedder the settings name; ``auto`` is the first with a rank that is to be had.
+
+    Raises:
+        ModelNotFound: unknown name, or its file is not to be had.
+        ModelCorrupt: the file is there and is not what it should be.
+    """
+    return cast(Embedder, _load("embedder", settings.embedder, settings))
+
+
+def load_transcriber(settings: Settings) -> Transcriber:
+    """The speech engine the settings name; ``auto`` is the best whose weights are here.
+
+    Raises:
+        NoSpeechEngine: ``auto``, and there is none.
+        ModelNotFound: unknown name, its package is not installed, or its weights are not to be had.
+        ModelCorrupt: the weights are there and cannot be read, and could not be fetched again; for ``auto``, those
+            of all engines that have any.
+    """
+    if settings.transcriber == "auto":
+        from castline.engines.speech.choose import load_best
+
+        return load_best(settings)
+    return cast(Transcriber, _load("transcriber", settings.transcriber, settings))
+
+
+def prepare(role: str, settings: Settings) -> None:
+    """Make ready what ``load_…`` will load, so that no two processes do it at a time.
+
+    Raises:
+        ModelNotFound, ModelCorrupt: as loading it.
+    """
+    name: str = getattr(settings, role)
+    if name != "auto":
+        engine, argument = _asked(role, name)
+        engine.prepare(argument, settings)
+    elif role != "transcriber":
+        _best(role, settings)
+
+
+def choices(role: str) -> tuple[str, ...]:
+    """What people may write for a role, for help texts and errors."""
+    return ("auto", *(f"{engine.id}[:{engine.argument}]" for engine in registered(role)))
+
+
+def names_pattern(role: str) -> str:
+    """A regular expression that every valid name of a role in the settings matches, and nothing else.
+
+    Without groups that capture and without escapes but ``\\.``, so that CloudFormation (``AllowedPattern``,
+    Java) reads it as Python does.
+    """
+    ids = "|".join(engine.id.replace(".", "\\.") for engine in registered(role))
+    return f"^(?:auto|(?:{ids})(?::.+)?)$"
+
+
+def _load(role: str, name: str, settings: Settings) -> Detector | Embedder | Transcriber:
+    if name != "auto":
+        engine, argument = _asked(role, name)
+        return engine.load(argument, settings)
+    engine, missed = _best(role, settings)
+    loaded = engine.load("", settings, asked=False)
+    short = f"{loaded.info.title} ({loaded.info.source})"
+    loaded.info = replace(loaded.info, reason="; ".join([short, *missed]))
+    return loaded
+
+
+def _asked(role: str, name: str) -> tuple[Engine, str]:
+    engine_id, colon, argument = name.partition(":")
+    try:
+        if not colon or argument:
+            return find_engine(engine_id, role), argument
+    except ModelNotFound as error:
+        if "the role" in error.message:
+            raise
+    raise ModelNotFound(f"there is no {role} {name!r}; known: {', '.join(choices(role))}")
+
+
+def _best(role: str, settings: Settings) -> tuple[Engine, list[str]]:
+    """The first engine of a role that ``auto`` can have, made ready, and why not those before it.
+
+    Weights that are there and cannot be read are not passed over: whoever put them there meant them.
+    """
+    missed: list[str] = []
+    last: ModelError = ModelNotFound(f"there is no {role}")
+    for engine in registered(role):
+        if engine.rank is None:
+            break
+        try:
+            engine.prepare("", settings, asked=False)
+        except ModelError as error:
+            missed.append(error.message)
+            last = error
+        else:
+            return engine, missed
+    raise last

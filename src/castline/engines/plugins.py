@@ -1,0 +1,140 @@
+"""Engines as plug-ins: what one must declare, and how all that are installed are found.
+
+An engine is one object of a class below ``Engine``, named by an entry point of the group ``castline.engines`` in the
+package that brings it; Castline's own are found the same way (``pyproject.toml``). CONTRIBUTING.md has an example.
+Modules that entry points name are imported to list engines, so they import no model library at their top.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from abc import ABC, abstractmethod
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aws_lambda_powertools import Logger
+
+from castline.engines.base import Detector, Embedder, EngineInfo, Transcriber
+from castline.errors import ModelNotFound
+
+if TYPE_CHECKING:
+    from castline.engines.thresholds import Thresholds
+    from castline.settings import Settings
+
+logger = Logger(child=True)
+
+GROUP = "castline.engines"
+_ROLES = ("detector", "embedder", "transcriber")
+
+
+class Engine(ABC):
+    """One engine: what it is, where its weights are, and how it is loaded.
+
+    Attributes:
+        info: the declaration; its id is the name people write in the settings (``id`` or ``id:argument``).
+        rank: place among the engines of its role that ``auto`` tries, lowest first; None: by name only.
+        thresholds: of an embedder, at which cosine similarities its embeddings are believed.
+    """
+
+    info: EngineInfo
+    rank: int | None = None
+    thresholds: Thresholds | None = None
+    #: What the settings may say behind the id and a colon, for people: ``MODEL``, ``FILE``; empty for nothing.
+    argument: ClassVar[str] = "FILE"
+
+    @property
+    def id(self) -> str:
+        return self.info.id
+
+    @abstractmethod
+    def survey(self, settings: Settings) -> EngineInfo:
+        """The declaration with where the weights would come from here (``source``), and why (``reason``).
+
+        Loads and downloads nothing. No source: not available, and the reason says what is missing.
+        """
+
+    @abstractmethod
+    def load(self, argument: str, settings: Settings, *, asked: bool = True) -> Detector | Embedder | Transcriber:
+        """The engine, ready to work; its ``info`` says where it came from.
+
+        Args:
+            argument: what stands behind the id in the settings; empty for the usual weights.
+            asked: by name. Only then may anything be downloaded.
+
+        Raises:
+            ModelNotFound: what it needs is not to be had.
+            ModelCorrupt: the weights are there and are not what they should be.
+        """
+
+    def prepare(self, argument: str, settings: Settings, *, asked: bool = True) -> None:
+        """Make ready what ``load`` needs, so that no two processes do it at a time.
+
+        Raises:
+            ModelNotFound, ModelCorrupt: as ``load``.
+        """
+        found = self.survey(settings)
+        if not argument and not found.source:
+            raise ModelNotFound(f"{self.info.title}: {found.reason}")
+
+    def files(self, settings: Settings) -> list[Path]:
+        """The files it is read from; none where it is not there."""
+        source = self.survey(settings).source
+        path = Path(source) if source else None
+        if path is None or not path.exists():
+            return []
+        return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+
+
+def registered(role: str) -> tuple[Engine, ...]:
+    """All installed engines of a role: those that ``auto`` tries first, best first; then the others by id."""
+    found = [engine for engine in _all() if engine.info.role == role]
+    return tuple(sorted(found, key=lambda engine: (engine.rank is None, engine.rank or 0, engine.id)))
+
+
+def find_engine(engine_id: str, role: str | None = None) -> Engine:
+    """The installed engine of an id.
+
+    Raises:
+        ModelNotFound: none has it, or it has another role.
+    """
+    for engine in _all():
+        if engine.id == engine_id:
+            if role not in (None, engine.info.role):
+                raise ModelNotFound(f"{engine_id} is an engine of the role {engine.info.role}, not {role}")
+            return engine
+    raise ModelNotFound(f"there is no {role or 'engine'} {engine_id!r}")
+
+
+@lru_cache(maxsize=1)
+def _all() -> tuple[Engine, ...]:
+    """Every engine that an entry point names; one that cannot be imported is left out, and the log says why."""
+    found: dict[str, Engine] = {}
+    points = importlib.metadata.entry_points(group=GROUP)
+    # Ours first: nobody takes the place of one by calling another the same.
+    for point in sorted(points, key=lambda point: (not point.value.startswith("castline."), point.name)):
+        engine = _loaded(point)
+        if engine is None:
+            continue
+        if engine.id in found:
+            logger.warning("an engine is left out: its id is taken", engine=engine.id, entry_point=point.value)
+            continue
+        found[engine.id] = engine
+    if not found:
+        raise ModelNotFound(
+            f"no engine is registered: the metadata of Castline's package is not installed (group {GROUP})"
+        )
+    return tuple(found.values())
+
+
+def _loaded(point: importlib.metadata.EntryPoint) -> Engine | None:
+    try:
+        named: Any = point.load()
+        engine = named() if isinstance(named, type) else named
+    except Exception as error:  # somebody else's code
+        logger.warning("an engine is left out: it cannot be imported", entry_point=point.value, reason=repr(error))
+        return None
+    if not isinstance(engine, Engine) or engine.info.role not in _ROLES:
+        logger.warning("an engine is left out: it is none", entry_point=point.value)
+        return None
+    return engine

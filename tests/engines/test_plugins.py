@@ -1,0 +1,153 @@
+"""An engine in a package of its own is found, listed, chosen by name and used, with no line changed in Castline."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+#: All that a package of two engines needs: one module and its entry points.
+_MODULE = '''
+from dataclasses import replace
+import numpy as np
+from castline.engines.base import EngineInfo, Transcription
+from castline.engines.plugins import Engine
+from castline.engines.thresholds import Thresholds
+from castline.errors import ModelNotFound
+from castline.records import Segment, Word
+
+
+class Parrot(Engine):
+    """Says what stands behind its id, once a second."""
+
+    info = EngineInfo(id="parrot", role="transcriber", title="Parrot", licence="MIT", languages=("*",), word_times=True)
+    argument = "WORD"
+
+    def survey(self, settings):
+        return replace(self.info, source="here", reason="it needs no weights")
+
+    def load(self, argument, settings, *, asked=True):
+        if not argument:
+            raise ModelNotFound("a parrot needs a word")
+        return _Loaded(argument, self.info)
+
+
+class _Loaded:
+    def __init__(self, word, info):
+        self.word, self.info = word, info
+
+    def transcribe(self, speech):
+        words = [Word(start_s=at, end_s=at + 0.5, text=" " + self.word, probability=0.9)
+                 for at in range(len(speech.samples) // 16000)]
+        return Transcription("en", (Segment(start_s=0, end_s=len(words), text=self.word, words=tuple(words)),))
+
+
+class Corners(Engine):
+    """Knows faces by where the picture is bright."""
+
+    info = EngineInfo(id="corners", role="embedder", title="Corners", licence="MIT", trained_on="nothing", dimension=16)
+    thresholds = Thresholds(known=0.99, ambiguous=0.98, same_track=0.5, moved=0.9, cluster=0.995, poor=0.001)
+
+    def survey(self, settings):
+        return replace(self.info, source="here", reason="it needs no weights")
+
+    def load(self, argument, settings, *, asked=True):
+        return self
+
+    def embed(self, image, faces):
+        def vector(face):
+            x0, y0, x1, y1 = (max(int(value), 0) for value in face.box)
+            part = image[y0:y1, x0:x1].mean(axis=2)
+            grid = np.array([cell.mean() for row in np.array_split(part, 4) for cell in np.array_split(row, 4, axis=1)])
+            return (grid - grid.mean()) / max(float(np.linalg.norm(grid - grid.mean())), 1e-6)
+        return np.array([vector(face) for face in faces], np.float32).reshape(len(faces), 16)
+
+
+class Impostor(Parrot):
+    info = EngineInfo(id="mtcnn", role="transcriber", title="Not MTCNN", licence="MIT")
+'''
+_ENTRY_POINTS = """[castline.engines]
+parrot = tiny_engines:Parrot
+corners = tiny_engines:Corners
+impostor = tiny_engines:Impostor
+broken = tiny_engines.no_such_module:Engine
+nothing = tiny_engines:np
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package installed in it, as pip would."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "tiny_engines.py").write_text(_MODULE)
+    info = folder / "tiny_engines-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-engines\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
+    return folder
+
+
+def _run(site: Path, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *argv],
+        env={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "300", **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def test_it_is_listed_and_one_that_is_broken_harms_nobody(site: Path) -> None:
+    done = _run(site, "-m", "castline", "models", "list")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    (parrot,) = (line for line in lines if " parrot " in line)
+    assert "transcriber" in parrot
+    (corners,) = (line for line in lines if " corners " in line)
+    for part in ("embedder", "16", "0.990", "0.980", "MIT"):
+        assert part in corners
+    assert not any("Not MTCNN" in line for line in lines)
+    assert any(" mtcnn " in line and "detector" in line for line in lines)
+
+
+def test_it_is_chosen_by_name_and_used(site: Path, models_dir: Path) -> None:
+    program = (
+        "import json, castline\n"
+        "from castline.settings import settings\n"
+        "result = castline.analyse('examples/demo.mp4', settings=settings())\n"
+        "print(json.dumps([result.engines['transcriber'], result.engines['embedder'],"
+        " sorted({word.text.strip() for s in result.transcript.segments for word in s.words or ()}),"
+        " len(result.people)]))"
+    )
+    chosen = {"CASTLINE_TRANSCRIBER": "parrot:hello", "CASTLINE_EMBEDDER": "corners", "CASTLINE_INTERVAL_S": "5"}
+    done = _run(site, "-c", program, CASTLINE_MODELS_DIR=str(models_dir), **chosen)
+    assert done.returncode == 0, done.stderr
+    transcriber, embedder, words, people = json.loads(done.stdout.splitlines()[-1])
+    assert (transcriber, embedder, words) == ("parrot", "corners", ["hello"])
+    assert people > 0
+
+
+def test_it_refuses_in_its_own_words(site: Path) -> None:
+    program = (
+        "from castline.engines.choose import load_transcriber, load_embedder\n"
+        "from castline.errors import ModelNotFound\n"
+        "from castline.settings import Settings\n"
+        "for load, name in ((load_transcriber, 'parrot'), (load_transcriber, 'corners'), (load_transcriber, 'owl')):\n"
+        "    try: load(Settings(transcriber=name))\n"
+        "    except ModelNotFound as error: print(error.message)\n"
+    )
+    done = _run(site, "-c", program)
+    assert done.returncode == 0, done.stderr
+    asked, other, unknown = done.stdout.splitlines()
+    assert asked == "a parrot needs a word"
+    assert other == "corners is an engine of the role embedder, not transcriber"
+    assert unknown.startswith("there is no transcriber 'owl'; known: auto, faster-whisper[:MODEL], ")
+    assert "parrot[:WORD]" in unknown
