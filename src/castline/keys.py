@@ -224,6 +224,11 @@ def note_prefix(date: str, media_id: str) -> str:
     return f".whatsapp/{date}/{media_id}/"
 
 
+def answer_key(note: str) -> str:
+    """Where it is written that the message of a note is answered."""
+    return note.replace(".whatsapp/", ".whatsapp/answered/", 1)
+
+
 def parse_note(media: str) -> tuple[str, str] | None:
     """(date, id at Meta) of a media file that was fetched for a message; None for other media."""
     match = _NOTE_KEY.fullmatch(media)

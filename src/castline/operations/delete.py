@@ -55,7 +55,8 @@ def _everything(media: str, store: ObjectStore, settings: Settings) -> Iterator[
     exact = {
         settings.input_bucket: [media, keys.sidecar_key(media)],
         settings.stage1_bucket: [keys.classic_frame_key(media)] if settings.profile == "classic" else [],
-        settings.output_bucket: [keys.flat_transcript_key(media)] if _has_text(settings) else [],
+        # The classic answer, or a flat transcript, however the deployment is set now.
+        settings.output_bucket: [keys.flat_transcript_key(media), *_messages(media, store, settings)],
     }
     for bucket, names in exact.items():
         for key in names:
@@ -66,6 +67,14 @@ def _everything(media: str, store: ObjectStore, settings: Settings) -> Iterator[
                 yield bucket, version
 
 
-def _has_text(settings: Settings) -> bool:
-    """Whether a media has a ``.txt`` of its own name in the output: the classic answer, or the flat transcript."""
-    return settings.profile == "classic" or settings.transcript_layout == "flat"
+def _messages(media: str, store: ObjectStore, settings: Settings) -> Iterator[str]:
+    """Objects of the messages that a voice note came with: they hold its transcript. What leads to them goes last."""
+    note = keys.parse_note(media)
+    if note is None:
+        return
+    notes = [info.key for info in store.find(settings.output_bucket, keys.note_prefix(*note))]
+    for key in notes:
+        yield keys.message_key(note[0], key.rpartition("/")[2])
+    for key in notes:
+        yield keys.answer_key(key)
+        yield key

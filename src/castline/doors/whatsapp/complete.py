@@ -91,7 +91,7 @@ def _answer(note_key: str, result: Result, client: Social, store: ObjectStore, s
     note = read_object(Note, store, settings.output_bucket, note_key)
     if note is None or note.from_itself:
         return
-    claim = note_key.replace(".whatsapp/", ".whatsapp/answered/", 1)
+    claim = keys.answer_key(note_key)
     if not store.put(settings.output_bucket, claim, b"", if_absent=True):
         return
     try:
