@@ -18,7 +18,7 @@ from castline import aws
 from castline.doors import queue, webhook
 from castline.doors.announce import Publication
 from castline.doors.webhook import webhook_event
-from castline.errors import EventError, SettingsError
+from castline.errors import EventError, ResourceError, SettingsError
 from castline.operations.redrive import DeadLetter, _failed
 from castline.settings import Settings
 from castline.storage import MemoryStore
@@ -161,6 +161,16 @@ def test_where_the_queue_cannot_be_asked_it_decides(server: Server, sqs: Stubber
     server.answers.append(500)
     sqs.add_client_error("get_queue_url", "AccessDenied")
     assert _run(server, _message()) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+
+
+def test_a_token_in_the_address_is_not_told(server: Server, sqs: Stubber) -> None:
+    server.answers.append(500)
+    with pytest.raises(ResourceError) as raised:
+        webhook.post(FOUND, Settings(webhook_url=f"{server.url}?token=hush"))
+    assert "hush" not in raised.value.message
+    with pytest.raises(ResourceError) as raised:
+        webhook.post(FOUND, Settings(webhook_url="http://127.0.0.1:9/hook?token=hush"))
+    assert "hush" not in raised.value.message
 
 
 def test_only_addresses_of_the_web(sqs: Stubber) -> None:

@@ -22,6 +22,7 @@ from castline import keys
 from castline.cli.main import app
 from castline.evaluation.speech import count_normalised
 from castline.local.stack import LocalStack
+from castline.operations.redrive import queue_url, read_dead_letters, redrive
 from castline.settings import Settings, settings
 from castline.storage import S3Store
 
@@ -170,6 +171,16 @@ def test_voice_notes_delivered_three_times_and_shuffled(
     letters = _dead(phone)
     assert len(letters) == 3
     assert all("EventError" in letter for letter in letters), "the malformed one, three times, each with its reason"
+
+    sqs = phone.stack.client("sqs")
+    url = queue_url(sqs, phone.settings)
+    assert (
+        redrive(read_dead_letters(sqs, url), sqs, url, phone.stack.client("lambda"), phone.store, phone.settings) == 3
+    )
+    deadline = time.monotonic() + 120
+    while len(_dead(phone)) < 3:
+        assert time.monotonic() < deadline, "run again, they fail again, and are not lost"
+        time.sleep(0.2)
 
     for name, value in {**phone.stack.environment, "CASTLINE_PREFIX": "phone"}.items():
         monkeypatch.setenv(name, value)

@@ -14,6 +14,7 @@ import json
 import time
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 from aws_lambda_powertools import Logger
@@ -55,16 +56,18 @@ def post(found: Publication, settings: Settings) -> None:
     """
     body = json.dumps({"type": "result.published", "data": json.loads(found.to_json())}, separators=(",", ":")).encode()
     headers = {**signed(found.id, body, int(time.time()), _key(settings.webhook_secret)), "User-Agent": "Castline"}
-    if not settings.webhook_url.lower().startswith(("https://", "http://")):
-        raise SettingsError(f"CASTLINE_WEBHOOK_URL={settings.webhook_url[:60]}: not an address of the web")
+    # Addresses may hold tokens: what is said of them is their host.
+    address = urlsplit(settings.webhook_url)
+    if address.scheme not in ("https", "http") or not address.hostname:
+        raise SettingsError("CASTLINE_WEBHOOK_URL is no address of the web")
     try:
         answer = urllib3.request(
             "POST", settings.webhook_url, body=body, headers=headers, redirect=False, retries=False, timeout=_TIMEOUT_S
         )
     except urllib3.exceptions.HTTPError as error:
-        raise ResourceError(f"{settings.webhook_url} cannot be reached: {error}") from error
+        raise ResourceError(f"{address.hostname} cannot be reached: {type(error).__name__}") from error
     if not 200 <= answer.status < 300:
-        raise ResourceError(f"{settings.webhook_url} answered {answer.status}")
+        raise ResourceError(f"{address.hostname} answered {answer.status}")
     logger.info("posted", id=found.id, media=found.media, run=found.run)
 
 

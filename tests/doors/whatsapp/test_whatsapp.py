@@ -317,6 +317,7 @@ HOSTILE = {
     "no context": json.dumps({"Message": json.dumps({**sns("text"), "context": []})}),
     "no sender": json.dumps({"Message": json.dumps(changed("text", **{"from": 7}))}),
     "no time": json.dumps({"Message": json.dumps(changed("text", timestamp="tomorrow"))}),
+    "many zeros": json.dumps({"Message": json.dumps(changed("text", timestamp="00000000001764151265123"))}),
     "far future": json.dumps({"Message": json.dumps(changed("text", timestamp="9" * 30))}),
     "other digits": json.dumps({"Message": json.dumps(changed("text", timestamp="١٧٦٤١٥١٢٦٦"))}),
 }

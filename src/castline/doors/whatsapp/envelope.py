@@ -6,6 +6,7 @@ of messages and of statuses. ``context.MetaPhoneNumberIds`` has the ARNs of the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,7 +42,7 @@ class Received:
     @property
     def at(self) -> datetime:
         """UTC."""
-        return datetime.fromtimestamp(int(self.message["timestamp"]), UTC)
+        return datetime.fromtimestamp(int(str(self.message["timestamp"])), UTC)
 
     @property
     def kind(self) -> str:
@@ -105,8 +106,8 @@ def _wrong(message: Any) -> str | None:
         return "that is no object"
     if not isinstance(message.get("from"), str) or not message["from"]:
         return "without a sender"
-    time = message.get("timestamp")
-    if not str(time).isascii() or not str(time).isdecimal() or not _EARLIEST <= int(str(time)[:20]) < _LATEST:
+    time = str(message.get("timestamp"))
+    if not re.fullmatch("[0-9]{10}", time) or not _EARLIEST <= int(time) < _LATEST:
         return "without a time"
     return None
 
