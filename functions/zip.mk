@@ -1,4 +1,4 @@
-# How both zip functions are built. sam build runs make from the root of the checkout (WorkingDirectory
+# How all zip functions are built. sam build runs make from the root of the checkout (WorkingDirectory
 # in template.yaml); the Makefile of a function names its folder and the target.
 PYTHON ?= python3
 

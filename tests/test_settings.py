@@ -32,9 +32,12 @@ _CHOICES = {
     "model_storage": "s3",
     "prompt": "Minutes.",
     "word_times": "False",
+    "transcript_layout": "flat",
+    "whatsapp_reply": "True",
+    "whatsapp_numbers": "('1', 'phone-number-id-2')",
     "hotwords": "('Ada', 'Bernoulli numbers')",
 }
-_WRITTEN = {"hotwords": "Ada, Bernoulli numbers,"}
+_WRITTEN = {"hotwords": "Ada, Bernoulli numbers,", "whatsapp_numbers": "1,phone-number-id-2"}
 
 
 @pytest.fixture(autouse=True)

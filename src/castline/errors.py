@@ -11,6 +11,7 @@
     ├── UnreadableObject              an object of a bucket whose bytes are not what they should be; never retryable
     │   └── EventError                an event of no kind we know
     ├── OptionsError                  a sidecar with an unknown key or value; never retryable
+    ├── MessageError                  a message of WhatsApp whose media nobody will ever get; never retryable
     ├── SettingsError                 an environment variable that cannot be what it says; never retryable
     ├── UnitError                     a stage-1 object that cannot be read; never retryable
     ├── GalleryError                  a photo or a name that cannot be enrolled; never retryable
@@ -103,6 +104,19 @@ class EventError(UnreadableObject):
 class OptionsError(CastlineError):
     code = "options"
     retryable = False
+
+
+class MessageError(CastlineError):
+    """Attributes:
+    reason: stable snake_case identifier, written into the message's object.
+    """
+
+    code = "message"
+    retryable = False
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SettingsError(CastlineError):

@@ -19,6 +19,10 @@ from castline.records.reading import read_json
 
 Event = Mapping[str, Any]
 
+#: Of the events that we send ourselves.
+SOURCE = "castline"
+RESULT_PUBLISHED = "Result Published"
+
 _ENVELOPES = 4  # one in another
 MAX_EVENT_BYTES = 1024 * 1024  # SQS's and EventBridge's largest message; Lambda's own is no larger
 
@@ -78,7 +82,7 @@ def objects_created(event: Event) -> Iterator[ObjectCreated]:
         EventError: there is something in it that is neither; what is understood has been yielded before.
     """
     problem: EventError | None = None
-    for content in _opened(event):
+    for content in opened(event):
         try:
             if content.get("Event") == "s3:TestEvent":
                 continue
@@ -111,7 +115,7 @@ def invocations_failed(event: Event) -> Iterator[InvocationFailed]:
         EventError: there is something in it that is none; what is understood has been yielded before.
     """
     problem: EventError | None = None
-    for content in _opened(event):
+    for content in opened(event):
         if isinstance(content.get("requestPayload"), Mapping):
             yield _failed(content)
         else:
@@ -120,7 +124,29 @@ def invocations_failed(event: Event) -> Iterator[InvocationFailed]:
         raise problem
 
 
-def _opened(event: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
+def results_published(event: Event) -> Iterator[Mapping[str, Any]]:
+    """Details of ``Result Published`` events (``doors.announce``), in whatever envelopes.
+
+    Raises:
+        EventError: there is something in it that is none; what is understood has been yielded before.
+    """
+    problem: EventError | None = None
+    for content in opened(event):
+        if is_result_published(content):
+            yield content["detail"]
+        else:
+            problem = EventError(f"an event that tells of no published result: {_start_of(content)}")
+    if problem:
+        raise problem
+
+
+def is_result_published(content: Mapping[str, Any]) -> bool:
+    """Whether an opened event is one of ``doors.announce``."""
+    kind = (content.get("source"), content.get("detail-type"))
+    return kind == (SOURCE, RESULT_PUBLISHED) and isinstance(content.get("detail"), Mapping)
+
+
+def opened(event: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
     """What is in an event when all envelopes are opened: S3's records one by one, everything else as it is.
 
     What cannot be opened comes out closed, and is nothing that anybody understands.
@@ -140,7 +166,7 @@ def _opened(event: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
         except UnreadableObject:
             yield record
         else:
-            yield from _opened(content, depth + 1)
+            yield from opened(content, depth + 1)
 
 
 def _message(record: Any) -> str | None:

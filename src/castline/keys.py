@@ -7,9 +7,14 @@
               <media>/<run>/audio/0000.flac
     output    <media>/<run>/parts/frames-0000.json          part
               <media>/<run>/parts/frames-0000.error.json    a unit that is out of retries
+              <date>/<from>-<time>-<id>.json                a message of WhatsApp
+              .whatsapp/<date>/<media id>/<name>            the messages that a media file belongs to
+              .batches/<run>                                which marker started it, where markers do
               <media>/result.json, transcript.*, report.html, people/<slug>.jpg
     gallery   <name>/<photo>                                photos; .embeddings/<model>.json is derived from them
               .changes/0000.json                            who was enrolled, renamed or merged, to take it back
+
+With ``TranscriptLayout=flat`` output has ``<stem>.txt`` too.
 
 The classic profile (``stages.classic``) has ``<stem>.jpg`` in stage-1 and ``<stem>.txt`` in output instead.
 
@@ -71,6 +76,10 @@ _JOINERS = "\u200c\u200d"
 #: Categories of Unicode that are no letters either: control characters, lone surrogates, ends of lines and paragraphs.
 #: Unassigned ones (Cn) are mostly newer than this Python: emoji, and scripts.
 _NO_LETTERS = frozenset(("Cc", "Cs", "Zl", "Zp"))
+
+_DATE = r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+_MESSAGE_KEY = re.compile(_DATE + r"/(?P<name>[\w-]+-[0-9]{2}-[0-9]{2}-[0-9]{2}-[0-9a-f]{16})\.json", re.ASCII)
+_NOTE_KEY = re.compile(_DATE + r"/(?P<id>[A-Za-z0-9]+)\.[A-Za-z0-9]+")
 
 _PLAIN_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
@@ -189,6 +198,43 @@ def classic_answer_key(key: str) -> str:
     return _stem(key) + ".txt"
 
 
+def flat_transcript_key(media: str) -> str:
+    """``week1/lesson1/video1.mp4`` -> ``week1/lesson1/video1.txt``, in the output bucket."""
+    return _stem(media) + ".txt"
+
+
+def batch_claim_key(run: str) -> str:
+    """Where in the output bucket it is written which marker started a run."""
+    return f".batches/{run}"
+
+
+def message_key(date: str, name: str) -> str:
+    """Where a message of WhatsApp lies in the output bucket; ``date`` is ``2026-11-26``."""
+    return f"{date}/{name}.json"
+
+
+def parse_message(output_key: str) -> tuple[str, str] | None:
+    """(date, name) of a message's key; None for other keys."""
+    match = _MESSAGE_KEY.fullmatch(output_key)
+    return (match["date"], match["name"]) if match else None
+
+
+def note_prefix(date: str, media_id: str) -> str:
+    """Below it is what the messages that a fetched media file belongs to are called."""
+    return f".whatsapp/{date}/{media_id}/"
+
+
+def answer_key(note: str) -> str:
+    """Where it is written that the message of a note is answered."""
+    return note.replace(".whatsapp/", ".whatsapp/answered/", 1)
+
+
+def parse_note(media: str) -> tuple[str, str] | None:
+    """(date, id at Meta) of a media file that was fetched for a message; None for other media."""
+    match = _NOTE_KEY.fullmatch(media)
+    return (match["date"], match["id"]) if match else None
+
+
 def is_classic_frame(stage1_key: str) -> bool:
     return _suffix(stage1_key) == _FRAME
 
@@ -217,10 +263,12 @@ def parse_part(output_key: str) -> tuple[UnitId, bool] | None:
     return (_unit(match), match["error"] is not None) if match else None
 
 
-def retention_class(output_key: str) -> Literal["part", "crop"] | None:
+def retention_class(output_key: str) -> Literal["part", "crop", "message"] | None:
     """Which retention rule of the template an object of the output bucket falls under; it is tagged so."""
     if parse_part(output_key):
         return "part"
+    if parse_message(output_key) or output_key.startswith(".whatsapp/"):
+        return "message"
     media, _, picture = output_key.rpartition("/people/")
     return "crop" if is_media(media) and is_view(f"people/{picture}") else None
 

@@ -28,7 +28,7 @@ _LAPTOP_MB = 4096
 class Settings(BaseSettings, Options):
     """Configuration of one process: the defaults of every run's options, and what follows here.
 
-    Field ``x_y`` is the variable ``CASTLINE_X_Y`` unless it says otherwise; commas separate ``CASTLINE_HOTWORDS``.
+    Field ``x_y`` is the variable ``CASTLINE_X_Y`` unless it says otherwise; commas separate lists.
     """
 
     model_config = SettingsConfigDict(
@@ -96,12 +96,34 @@ class Settings(BaseSettings, Options):
     unknown_name: str = "Unknown"
     """What the classic profile writes for a stranger, and where no face is seen."""
 
+    transcript_layout: Literal["beside", "flat"] = "beside"
+    """``flat`` also writes ``week1/video1.txt`` for ``week1/video1.mp4``, with times, as the batch transcriber did."""
+    batch_marker: str = ""
+    """Key of the object that starts what was uploaded before it; unset, every upload starts by itself."""
+    batch_machine: str = ""
+    """ARN of the state machine that a marker starts; unset, the listener lists the bucket itself."""
+    results_topic: str = ""
+    """ARN of the SNS topic that also hears of every published result; unset, EventBridge alone does."""
+    webhook_url: str = ""
+    """Where published results are posted to."""
+    webhook_secret: str = ""
+    """Name or ARN of the Secrets Manager secret that signs the posts."""
+
+    whatsapp_numbers: tuple[str, ...] = ()
+    """Ids of the WhatsApp phone numbers whose messages are taken, AWS's or Meta's; others are left alone."""
+    whatsapp_salt: str = ""
+    """Name or ARN of the secret that senders' numbers are hashed with in names of objects; unset, they are plain."""
+    whatsapp_reply: bool = False
+    """Whether a voice note is answered with its transcript."""
+    whatsapp_endpoint: str = ""
+    """Where AWS End User Messaging Social answers; unset is AWS's own."""
+
     state_dir: Path = Path(".castline")
     """Where the local stack keeps its objects, logs and downloads."""
     port: int = Field(4566, ge=0, le=65535)
     """Port of the local AWS endpoint."""
 
-    @field_validator("hotwords", mode="before")
+    @field_validator("hotwords", "whatsapp_numbers", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value

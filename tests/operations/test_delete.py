@@ -77,6 +77,19 @@ def _all(s3: Any) -> list[tuple[str, str]]:
     return found
 
 
+def test_a_voice_note_goes_with_its_message_and_its_transcript(s3: Any) -> None:
+    name = "0123456789abcdef-10-01-06-0123456789abcdef"
+    note = f"{keys.note_prefix('2025-11-26', '77')}{name}"
+    for key in (note, keys.answer_key(note), keys.message_key("2025-11-26", name), "2025-11-26/77.txt"):
+        s3.put_object(Bucket="castline-output", Key=key, Body=b"x")
+    others = [f"{keys.note_prefix('2025-11-26', '770')}{name}x", keys.message_key("2025-11-27", name)]
+    for key in others:
+        s3.put_object(Bucket="castline-output", Key=key, Body=b"x")
+    s3.put_object(Bucket="castline-input", Key="2025-11-26/77.ogg", Body=b"x")
+    assert delete_media("2025-11-26/77.ogg", S3Store(s3), Settings()).left == ()
+    assert sorted(key for _, key in _all(s3) if not key.startswith(PREFIX)) == sorted(others)
+
+
 def test_nothing_of_it_is_left_and_everything_else_is(s3: Any) -> None:
     for media in (MEDIA, NEIGHBOUR, "week 1/a+b.mp4.mp4"):
         for bucket, names in _everything_of(media).items():

@@ -17,6 +17,14 @@ TEMPLATE = ROOT / "template.yaml"
 BUCKETS = ("input", "stage-1", "output", "gallery")
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 NETWORK = {"VpcSubnetIds": "subnet-0aaaaaaa,subnet-0bbbbbbb", "VpcSecurityGroupIds": "sg-0aaaaaaa"}
+DOORS = {
+    "ResultEvents": "sns",
+    "WebhookUrl": "https://example.org/hook",
+    "BatchMarker": "done.txt",
+    "EnableWhatsApp": "true",
+    "WhatsAppPhoneNumberIds": "1",
+    "WhatsAppReply": "true",
+}
 #: Parameters of every way to deploy that changes what there is or who may do what.
 WAYS = [
     pytest.param(
@@ -25,12 +33,14 @@ WAYS = [
             "KmsKeyArn": key,
             "ModelStorage": models,
             **(NETWORK if models == "efs" else {}),
+            **(DOORS if doors else {}),
         },
-        id=f"{orchestration}-{'key' if key else 'no key'}-{models}",
+        id=f"{orchestration}-{'key' if key else 'no key'}-{models}{'-doors' if doors else ''}",
     )
     for orchestration in ("events", "invoke", "stepfunctions")
     for key in ("", KEY)
     for models in ("image", "efs", "s3")
+    for doors in (False, True)
 ]
 
 

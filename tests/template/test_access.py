@@ -12,6 +12,8 @@ from tests.template.conftest import KEY, WAYS, as_list, of_type, resolver
 #: Statements about what has no ARN: log delivery of state machines, tracing, and a function's way into a network.
 NAMELESS = {"DeliverLogs", "Trace", "JoinNetwork"}
 
+DOOR_ROLES = {"ResultAnnouncerRole", "ResultWebhookRole", "BatchMarkerRole", "BatchMachineRole", "WhatsAppIngestRole"}
+
 
 def _chosen(statement: dict[str, Any]) -> dict[str, Any]:
     """The statement itself where a condition decides whether it is there."""
@@ -60,6 +62,7 @@ def test_roles_take_nothing_from_managed_policies(transformed: dict[str, Any]) -
         "StartRuleRole",
         "ModelLoaderRole",
         "BudgetRole",
+        *DOOR_ROLES,
     }
     assert all("ManagedPolicyArns" not in role for role in roles.values())
 
@@ -87,6 +90,7 @@ def test_however_it_is_deployed_nobody_may_more_than_he_must(transformed: dict[s
             "ModelLoaderRole",
             "BudgetRole",
             "RunMachineRole",
+            *DOOR_ROLES,
         }
         keyed = [item for item in found if any(action.startswith("kms:") for action in as_list(item["Action"]))]
         if way["KmsKeyArn"] and name in using_key:
@@ -97,8 +101,9 @@ def test_however_it_is_deployed_nobody_may_more_than_he_must(transformed: dict[s
     steps = (
         {"RunMachineRole", "StartMachineRole", "StartRuleRole"} if way["Orchestration"] == "stepfunctions" else set()
     )
+    doors = DOOR_ROLES if "WebhookUrl" in way else set()
     loader = {"ModelLoaderRole"} if way["ModelStorage"] == "efs" else set()
-    assert set(roles) == {"VideoSplittingRole", "FaceRecognitionRole", "FailureRecorderRole"} | steps | loader
+    assert set(roles) == {"VideoSplittingRole", "FaceRecognitionRole", "FailureRecorderRole"} | steps | loader | doors
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -111,15 +116,26 @@ def test_however_it_is_deployed_everything_is_encrypted_and_ends(
         (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         kms = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
         assert rule["ServerSideEncryptionByDefault"] == (kms if key else {"SSEAlgorithm": "AES256"})
-    (queue,) = known.resources("AWS::SQS::Queue").values()
-    assert queue.get("KmsMasterKeyId", "") == key
-    assert queue.get("SqsManagedSseEnabled") == (None if key else True)
-    assert 0 < queue["MessageRetentionPeriod"] <= 14 * 24 * 3600
+    queues = known.resources("AWS::SQS::Queue")
+    dead = known.arn("FailedInvocationsQueue")
+    for name, queue in queues.items():
+        assert queue.get("KmsMasterKeyId", "") == key
+        assert queue.get("SqsManagedSseEnabled") == (None if key else True)
+        assert 0 < queue["MessageRetentionPeriod"] <= 14 * 24 * 3600
+        assert name == "FailedInvocationsQueue" or queue["RedrivePolicy"]["deadLetterTargetArn"] == dead
+    guarded = {each for item in known.resources("AWS::SQS::QueuePolicy").values() for each in item["Queues"]}
+    assert guarded == {queue["QueueName"] for queue in queues.values()}
+    for secret in known.resources("AWS::SecretsManager::Secret").values():
+        assert secret.get("KmsKeyId", "") == key
     topics = known.resources("AWS::SNS::Topic")
     assert topics["FailedInvocations"]["KmsMasterKeyId"] == (key or "alias/aws/sns")
     # CloudWatch cannot publish to a topic under AWS's own key; see the template.
     assert topics.pop("Alarms").get("KmsMasterKeyId", "") == key
-    assert set(topics) == {"FailedInvocations"}
+    if whatsapp := topics.pop("WhatsAppEvents", None):
+        assert whatsapp.get("KmsMasterKeyId", "") == key
+    for topic in topics.values():
+        assert topic["KmsMasterKeyId"] == (key or "alias/aws/sns")
+    assert "Alarms" not in topics and {"FailedInvocations"} <= set(topics)
     groups = known.resources("AWS::Logs::LogGroup")
     assert len(groups) >= 3
     for name, group in groups.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.template.conftest import NETWORK, ROOT, of_type, resolver
+from tests.template.conftest import DOORS, NETWORK, ROOT, of_type, resolver
 
 
 def test_stage_functions_retry_twice_and_then_tell_the_topic(transformed: dict[str, Any]) -> None:
@@ -13,6 +13,8 @@ def test_stage_functions_retry_twice_and_then_tell_the_topic(transformed: dict[s
     assert {item["FunctionName"]["Ref"] for item in found.values()} == {
         "VideoSplittingFunction",
         "FaceRecognitionFunction",
+        "ResultAnnouncerFunction",
+        "BatchMarkerFunction",
     }
     for item in found.values():
         assert item["MaximumRetryAttempts"] == 2
@@ -56,7 +58,7 @@ def test_every_variable_of_a_function_is_one_the_code_reads(source: dict[str, An
     ours = {name for name in variables if not name.startswith("POWERTOOLS_")}
     assert ours <= fields
     for name, function in (
-        resolver(source, ModelStorage="efs", **NETWORK).resources("AWS::Serverless::Function").items()
+        resolver(source, ModelStorage="efs", **NETWORK, **DOORS).resources("AWS::Serverless::Function").items()
     ):
         own = function["Environment"]["Variables"]
         assert {variable for variable in own if not variable.startswith("POWERTOOLS_")} <= fields, name

@@ -14,7 +14,16 @@ from packaging.requirements import Requirement
 
 from tests.template.conftest import ROOT
 
-FOLDERS = ["video_splitting", "face_recognition", "failure_recorder", "model_loader"]
+FOLDERS = [
+    "video_splitting",
+    "face_recognition",
+    "failure_recorder",
+    "model_loader",
+    "result_announcer",
+    "result_webhook",
+    "batch_marker",
+    "whatsapp_ingest",
+]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -33,7 +42,8 @@ def test_functions_ship_the_versions_the_tests_ran_with(folder: str) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_functions_ship_what_importing_the_stages_needs(folder: str) -> None:
     program = (
-        "import sys; import castline.stages, castline.storage, aws_lambda_powertools\n"
+        "import sys; import castline.doors.webhook, castline.doors.whatsapp\n"
+        "import castline.stages, castline.storage, aws_lambda_powertools\n"
         "print(*{name.partition('.')[0] for name, module in list(sys.modules.items())"
         " if 'site-packages' in (getattr(module, '__file__', None) or '')})"
     )

@@ -17,6 +17,7 @@ from castline.cli.render import STATE_STYLE, print_result, relative, show_left_o
 from castline.cli.run import run_media
 from castline.cli.shown import escape
 from castline.cli.transfer import (
+    check_names,
     download_media,
     download_result,
     download_results,
@@ -24,6 +25,7 @@ from castline.cli.transfer import (
     media_files,
     place_of,
     upload,
+    write_marker,
 )
 from castline.errors import KeyLayoutError, UnreadableObject
 from castline.operations.progress import Lookout, progress_of
@@ -84,12 +86,17 @@ def down() -> None:
 def upload_command(
     path: Annotated[Path, typer.Argument(help="A media file, or a folder whose tree becomes the keys.")],
     endpoint_url: Endpoint = None,
+    batch: Annotated[bool, typer.Option("--batch", help="Write the marker last: it starts all (BatchMarker).")] = False,
+    pattern: Annotated[
+        str, typer.Option(help=r"What every key must match, as week\d+/lesson\d+/video\d+\.mp4, or nothing is sent.")
+    ] = "",
     *,
     flags: Flags,
 ) -> None:
     """Upload media files to the input bucket. A <media>.json beside one goes with it: its options."""
     with friendly_errors():
         files = media_files(path)
+        check_names([key for _, key in files], pattern)
         there = connect(endpoint_url)
         console.print(f"to {there.where}", markup=False)
         with transfer_bar(console, sum(file.stat().st_size for file, _ in files)) as (bar, task):
@@ -101,6 +108,8 @@ def upload_command(
                 bar.console.print(f"  s3://{there.settings.input_bucket}/{escape(key)}{already}", soft_wrap=True)
         console.print(f"{sent} uploaded, {skipped} already there")
         show_left_out(console, left_out(path))
+        if batch:
+            console.print(f"  {write_marker(there.store, there.settings)}  starts them", soft_wrap=True)
 
 
 def status(

@@ -30,6 +30,7 @@ COMMANDS = {
     "doctor": "everyday:doctor",
     "models": "models:app",
     "eval": "eval:app",
+    "messages": "messages:messages_command",
     "cost": "operations:cost_command",
     "reconcile": "operations:reconcile_command",
     "redrive": "operations:redrive_command",

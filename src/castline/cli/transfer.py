@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,12 +14,14 @@ from typing import Any
 
 from castline import keys
 from castline.cli.asked import sidecar
-from castline.errors import KeyLayoutError, NotMedia, UnreadableObject
+from castline.errors import KeyLayoutError, NotMedia, OptionsError, UnreadableObject
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 from castline.storage.multipart import Progress
 
 _AT_ONCE = 4
+#: Of the batch transcriber that this replaces.
+DEFAULT_MARKER = "done.txt"
 
 
 def media_files(path: Path) -> list[tuple[Path, str]]:
@@ -81,6 +84,29 @@ def upload(
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for (_, key), sent in zip(files, pool.map(send, files, sidecars), strict=True):
             yield key, sent
+
+
+def check_names(media_keys: Sequence[str], pattern: str) -> None:
+    """Refuse all when one key is not as a batch wants it.
+
+    Raises:
+        OptionsError: the pattern is no regular expression.
+        KeyLayoutError: a key does not match it; the first one is named.
+    """
+    try:
+        wanted = re.compile(pattern)
+    except re.error as error:
+        raise OptionsError(f"--pattern {pattern}: {error}") from error
+    for key in media_keys if pattern else ():
+        if not wanted.fullmatch(key):
+            raise KeyLayoutError(f"{key} does not match {pattern}; nothing was uploaded")
+
+
+def write_marker(store: ObjectStore, settings: Settings) -> str:
+    """Write the batch marker, after everything that it is to start. Returns where."""
+    key = settings.batch_marker or DEFAULT_MARKER
+    store.put(settings.input_bucket, key, b"")
+    return f"s3://{settings.input_bucket}/{key}"
 
 
 def download_results(

@@ -38,6 +38,7 @@ _WRITES = {
     "cloudformation": set(),
     "iam": set(),
     "sts": set(),
+    "secretsmanager": set(),
 }
 #: Parameters of S3 requests that write objects; all others of a write are configuration of the bucket.
 _OBJECT_PARAMETERS = re.compile(

@@ -57,6 +57,9 @@ class Deployment:
             "PipelineProfile": settings.profile,
             "Orchestration": settings.orchestration,
             "UnknownName": settings.unknown_name,
+            "BatchMarker": settings.batch_marker,
+            "BatchBy": "invoke",  # the emulator's Map has no ItemReader
+            "TranscriptLayout": settings.transcript_layout,
             **{door.parameter: _written(getattr(settings, name)) for name, door in doors() if door.parameter},
         }
         known = {key: value for key, value in from_settings.items() if key in parsed.get("Parameters", {})}

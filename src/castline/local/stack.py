@@ -264,8 +264,14 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         if value is None or name in ("function_name", "memory_mb"):
             continue
         variable = "PIPELINE_PROFILE" if name == "profile" else f"CASTLINE_{name.upper()}"
-        environment[variable] = str(value.resolve()) if isinstance(value, Path) else str(value)
+        environment[variable] = _written(value)
     return environment
+
+
+def _written(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value.resolve()) if isinstance(value, Path) else str(value)
 
 
 def ffmpeg_layer(state_dir: Path) -> Path | None:

@@ -50,6 +50,8 @@ def _problems(resolver: Resolver, client: ClientFactory) -> Iterator[_Problem]:
     yield from _queue_problems(resolver, client("sqs"))
     yield from _subscription_problems(resolver, client("sns"))
     yield from _machine_problems(resolver, client)
+    yield from _rule_problems(resolver, client("events"))
+    yield from _mapping_problems(resolver, client("lambda"))
 
 
 def _bucket_problems(resolver: Resolver, s3: Any) -> Iterator[_Problem]:
@@ -157,11 +159,26 @@ def _machine_problems(resolver: Resolver, client: ClientFactory) -> Iterator[_Pr
     for properties in machines.values():
         if not any(item["name"] == properties["Name"] for item in deployed):
             yield f"state machine {properties['Name']}", None
+
+
+def _rule_problems(resolver: Resolver, events: Any) -> Iterator[_Problem]:
     for properties in resolver.resources("AWS::Events::Rule").values():
-        found = _answer(client("events").list_targets_by_rule, Rule=properties["Name"]).get("Targets", [])
+        found = _answer(events.list_targets_by_rule, Rule=properties["Name"]).get("Targets", [])
         for target in properties["Targets"]:
             if not any(item["Arn"] == target["Arn"] for item in found):
                 yield f"target {target['Arn']} of rule {properties['Name']}", None
+
+
+def _mapping_problems(resolver: Resolver, lambda_: Any) -> Iterator[_Problem]:
+    for properties in resolver.resources("AWS::Lambda::EventSourceMapping").values():
+        source, name = properties["EventSourceArn"], properties["FunctionName"]
+        if not _answer(lambda_.list_event_source_mappings, EventSourceArn=source).get("EventSourceMappings"):
+            fix = partial(
+                lambda_.create_event_source_mapping,
+                **{key: properties[key] for key in ("EventSourceArn", "BatchSize", "FunctionResponseTypes")},
+                FunctionName=name,
+            )
+            yield f"{name} as reader of {source}", fix
 
 
 def _notification(item: dict[str, Any]) -> dict[str, Any]:

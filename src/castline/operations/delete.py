@@ -55,7 +55,8 @@ def _everything(media: str, store: ObjectStore, settings: Settings) -> Iterator[
     exact = {
         settings.input_bucket: [media, keys.sidecar_key(media)],
         settings.stage1_bucket: [keys.classic_frame_key(media)] if settings.profile == "classic" else [],
-        settings.output_bucket: [keys.classic_answer_key(media)] if settings.profile == "classic" else [],
+        # The classic answer, or a flat transcript, however the deployment is set now.
+        settings.output_bucket: [keys.flat_transcript_key(media), *_messages(media, store, settings)],
     }
     for bucket, names in exact.items():
         for key in names:
@@ -64,3 +65,16 @@ def _everything(media: str, store: ObjectStore, settings: Settings) -> Iterator[
         for version in store.versions(bucket, f"{media}/"):
             if owner_of(version.key).media == media:
                 yield bucket, version
+
+
+def _messages(media: str, store: ObjectStore, settings: Settings) -> Iterator[str]:
+    """Objects of the messages that a voice note came with: they hold its transcript. What leads to them goes last."""
+    note = keys.parse_note(media)
+    if note is None:
+        return
+    notes = [info.key for info in store.find(settings.output_bucket, keys.note_prefix(*note))]
+    for key in notes:
+        yield keys.message_key(note[0], key.rpartition("/")[2])
+    for key in notes:
+        yield keys.answer_key(key)
+        yield key

@@ -39,10 +39,11 @@ class DeadLetter:
     receipt: str
 
     def objects(self) -> Iterator[tuple[str, str, str, str]]:
-        """(function, bucket, key, reason) of everything in it."""
+        """(function, bucket, key, reason) of everything in it; no bucket and key of what is about no object."""
         for failed in self.failed:
-            for item in failed.objects():
-                yield failed.function, item.bucket, item.key, failed.reason
+            named = [(item.bucket, item.key) for item in failed.objects()]
+            for bucket, key in named or [("", "")]:
+                yield failed.function, bucket, key, failed.reason
 
 
 def queue_url(sqs: Any, settings: Settings) -> str:

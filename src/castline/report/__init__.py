@@ -12,13 +12,14 @@ from types import MappingProxyType
 from castline import keys
 from castline.records import Result
 from castline.report.page import render_report
-from castline.report.writers import WRITERS, ResultWriter, writer_for
+from castline.report.writers import WRITERS, ResultWriter, flat_transcript, writer_for
 
 __all__ = [
     "VIEWS",
     "WRITERS",
     "ResultWriter",
     "content_type",
+    "flat_transcript",
     "may_hold_names",
     "render_report",
     "render_views",

@@ -209,6 +209,21 @@ class WriteTtml:
         return next((direction for direction in directions if direction in ("L", "R", "AL")), "L") != "L"
 
 
+def flat_transcript(result: Result) -> bytes:
+    """A line per segment as whisper.cpp prints it: ``[00:00:00.000 --> 00:00:02.000]  text``."""
+    lines = []
+    for segment in _said(result):
+        end_s = max(segment.start_s, segment.end_s)
+        lines.append(f"[{_whole_clock(segment.start_s)} --> {_whole_clock(end_s)}]  {clean(segment.text)}\n")
+    return "".join(lines).encode()
+
+
+def _whole_clock(seconds: float) -> str:
+    """``00:01:02.345``."""
+    minutes, ms = divmod(round(max(seconds, 0.0) * 1000), 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{ms // 1000:02d}.{ms % 1000:03d}"
+
+
 def _said(result: Result) -> list[SpokenSegment]:
     """The segments with words in them, without suspected hallucinations."""
     return [segment for segment in result.transcript.segments if not segment.suspect and clean(segment.text)]

@@ -8,8 +8,8 @@ from aws_lambda_powertools import Logger
 
 from castline import keys
 from castline.assembly import Assembly
-from castline.records import ObjectInfo
-from castline.report import content_type, render_views
+from castline.records import ObjectInfo, Result
+from castline.report import content_type, flat_transcript, render_views
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
@@ -40,6 +40,8 @@ def publish(assembly: Assembly, instead_of: ObjectInfo | None, store: ObjectStor
             store.put(bucket, key, body, content_type=content_type(name))
     if stale:
         store.delete(bucket, stale)
+    if settings.transcript_layout == "flat":
+        _publish_flat(result, store, settings)
     key, body = keys.result_key(result.media), result.to_json()
     if instead_of and _holds(instead_of, body):
         now = store.head(bucket, key)
@@ -48,6 +50,15 @@ def publish(assembly: Assembly, instead_of: ObjectInfo | None, store: ObjectStor
         return False
     logger.info("assembled", media=result.media, run=result.run, status=result.status, people=len(result.people))
     return True
+
+
+def _publish_flat(result: Result, store: ObjectStore, settings: Settings) -> None:
+    """What failed has no transcript, and keeps none of an upload before."""
+    bucket, key = settings.output_bucket, keys.flat_transcript_key(result.media)
+    if result.status == "failed":
+        store.delete(bucket, [key])
+    elif not _holds(store.head(bucket, key), body := flat_transcript(result)):
+        store.put(bucket, key, body, content_type=content_type("transcript.txt"))
 
 
 def _holds(there: ObjectInfo | None, body: bytes) -> bool:

@@ -1,0 +1,6 @@
+"""whatsapp-ingest: messages of WhatsApp, and results of their media: one object per message."""
+
+from castline.doors.whatsapp import whatsapp_event
+from castline.handler import handler_for
+
+handler = handler_for(whatsapp_event)

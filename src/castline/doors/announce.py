@@ -1,0 +1,148 @@
+"""Telling the world of a published result, so that nobody has to poll.
+
+The output bucket tells of every ``result.json`` that is written, whoever wrote it (a stage, or somebody who gave a
+person another name). An event only says where to look: what is announced is what is published now. Sent at least once;
+consumers tell repetitions by the id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
+
+from castline import aws, keys
+from castline.errors import ResourceError, StorageError
+from castline.events import RESULT_PUBLISHED, SOURCE, Event, ObjectCreated, objects_created
+from castline.records import Record, Result
+from castline.records.base import Message, Status
+from castline.runs.common import each
+from castline.runs.removal import owner_of
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
+
+logger = Logger(child=True)
+
+_TRIES = 5  # it was replaced while it was being read
+
+
+class Publication(Record):
+    """The detail of a ``Result Published`` event.
+
+    Attributes:
+        id: run and publication. Equal for the same bytes written once, different for every writing.
+        error: why the run failed, ``code: message``; empty otherwise.
+        result: key of ``result.json`` in ``bucket``.
+        views: keys of the other published files, without the pictures of people.
+    """
+
+    id: str
+    media: str
+    run: str
+    status: Status
+    error: Message = ""
+    published: datetime | None = None
+    bucket: str
+    result: str
+    views: tuple[str, ...] = ()
+
+
+Send = Callable[[Publication, Settings], None]
+
+
+def announce_event(event: Event, store: ObjectStore, settings: Settings, send: Send | None = None) -> dict[str, Any]:
+    """Announce every result that an S3 event of the output bucket is about.
+
+    Returns:
+        ``{"announced": [ids]}``.
+
+    Raises:
+        EventError: there is something in the event that is no S3 object; the others are announced.
+        UnreadableObject: a result that cannot be read.
+        CastlineError: a retryable one; the platform invokes again.
+    """
+    tell = send or _send
+
+    def announce(item: ObjectCreated) -> str | None:
+        suffix = f"/{keys.RESULT}"
+        if item.bucket != settings.output_bucket or not item.key.endswith(suffix):
+            logger.info("not a result; ignored", key=item.key)
+            return None
+        found = publication(item.key.removesuffix(suffix), store, settings)
+        if found is None:
+            logger.info("deleted before it was announced", key=item.key)
+            return None
+        tell(found, settings)
+        logger.info("announced", media=found.media, run=found.run, id=found.id)
+        return found.id
+
+    return {"announced": [id_ for id_ in each(objects_created(event), announce) if id_]}
+
+
+def publication(media: str, store: ObjectStore, settings: Settings) -> Publication | None:
+    """What is published of a media now; None for nothing.
+
+    Raises:
+        UnreadableObject: ``result.json`` is none.
+        StorageError: it was replaced again and again while it was being read.
+    """
+    bucket, key = settings.output_bucket, keys.result_key(media)
+    for _ in range(_TRIES):
+        before = store.head(bucket, key)
+        result = read_object(Result, store, bucket, key) if before else None
+        if before is None or result is None:
+            return None
+        if store.head(bucket, key) == before:
+            break
+    else:
+        raise StorageError(f"the result of {media} was replaced {_TRIES} times while it was being read")
+    written = before.last_modified.isoformat() if before.last_modified else ""
+    writing = hashlib.sha256(f"{before.etag} {written}".encode()).hexdigest()[:16]
+    owners = ((info.key, owner_of(info.key)) for info in store.find(bucket, f"{media}/"))
+    views = [
+        found
+        for found, owner in owners
+        if owner[:2] == (media, "") and found != key and not owner.view.startswith("people/")
+    ]
+    return Publication(
+        id=f"{result.run}-{writing}",
+        media=media,
+        run=result.run,
+        status=result.status,
+        error=f"{result.error.code}: {result.error.message}" if result.error else "",
+        published=before.last_modified,
+        bucket=bucket,
+        result=key,
+        views=tuple(views),
+    )
+
+
+@lru_cache(maxsize=4)
+def _client(service: str) -> Any:
+    return aws.client(service)
+
+
+def _send(found: Publication, settings: Settings) -> None:
+    """To EventBridge, and to the topic where there is one.
+
+    Raises:
+        ResourceError: one of them did not take it.
+    """
+    detail = found.to_json().decode()
+    entry = {"Source": SOURCE, "DetailType": RESULT_PUBLISHED, "Detail": detail}
+    try:
+        answer = _client("events").put_events(Entries=[entry])
+        if answer.get("FailedEntryCount"):
+            raise ResourceError(f"EventBridge did not take {found.id}: {answer['Entries'][0].get('ErrorCode')}")
+        if settings.results_topic:
+            message = {"source": SOURCE, "detail-type": RESULT_PUBLISHED, "detail": json.loads(detail)}
+            _client("sns").publish(TopicArn=settings.results_topic, Message=json.dumps(message))
+    except (ClientError, BotoCoreError) as error:
+        raise ResourceError(f"{found.id} could not be announced: {error}") from error

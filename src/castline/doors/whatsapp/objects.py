@@ -1,0 +1,92 @@
+"""A message as an object of the output bucket, and what leads from its media file back to it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from pydantic_core import to_json
+
+from castline.doors.queue import secret_text
+from castline.doors.whatsapp.envelope import Received
+from castline.records import Record
+from castline.settings import Settings
+
+#: Of one message's object; SNS's own limit is a quarter of it.
+MAX_BYTES = 1024 * 1024
+
+Salt = bytes | None
+"""Key of the hash of senders' numbers; None leaves them plain."""
+
+
+class Note(Record):
+    """What has to be known of a message once its transcript is there.
+
+    Attributes:
+        number: id of the phone number that it was sent to, as AWS's API takes it.
+        own: that phone number, as shown.
+        sender, message_id: whom to answer, and to what.
+    """
+
+    number: str
+    own: str
+    sender: str
+    message_id: str
+
+    @classmethod
+    def of(cls, received: Received) -> Note:
+        return cls(
+            number=received.number,
+            own=received.own,
+            sender=received.sender,
+            message_id=str(received.message.get("id") or ""),
+        )
+
+    @property
+    def from_itself(self) -> bool:
+        digits = re.sub(r"\D", "", self.own)
+        return bool(digits) and digits == re.sub(r"\D", "", self.sender)
+
+
+def date_of(received: Received) -> str:
+    return received.at.strftime("%Y-%m-%d")
+
+
+def name_of(received: Received, salt: Salt) -> str:
+    """``<from>-HH-MM-SS-<short id>``, the same however often it is delivered."""
+    id_ = received.message.get("id")
+    identity = id_.encode(errors="replace") if isinstance(id_, str) and id_ else to_json(received.message)
+    short = hashlib.sha256(identity).hexdigest()[:16]
+    return f"{_sender(received.sender, salt)}-{received.at.strftime('%H-%M-%S')}-{short}"
+
+
+def body_of(message: Mapping[str, Any], **ours: Any) -> bytes:
+    """The JSON of an object: the message, and our fields over it."""
+    return to_json({**message, **{name: value for name, value in ours.items() if value}}, indent=2, inf_nan_mode="null")
+
+
+def read_salt(settings: Settings) -> Salt:
+    """
+    Raises:
+        ResourceError: the secret cannot be read.
+    """
+    return _salt(settings.whatsapp_salt) if settings.whatsapp_salt else None
+
+
+@lru_cache(maxsize=1)
+def _salt(secret: str) -> bytes:
+    return secret_text(secret).encode()
+
+
+def _sender(sender: str, salt: Salt) -> str:
+    """A number as part of a key: its keyed hash, or itself; one that is no number ends in a hash."""
+    text = sender.encode(errors="replace")
+    if salt is not None:
+        return hmac.new(salt, text, hashlib.sha256).hexdigest()[:16]
+    if re.fullmatch(r"\+?[0-9]{3,20}", sender):
+        return sender.removeprefix("+")
+    return f"{re.sub(r'[^0-9A-Za-z]', '_', sender)[:20]}-{hashlib.sha256(text).hexdigest()[:8]}"

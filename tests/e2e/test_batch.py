@@ -1,0 +1,138 @@
+"""Sixty media in a tree and a marker, on the local stack. The listing runs in the listener, as the emulator's Map has
+no ItemReader; what the machine does with one batch runs on the emulator with a recorded input.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from castline import keys
+from castline.cli.main import app
+from castline.local.stack import LocalStack
+from castline.settings import Settings, settings
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+ROOT = Path(__file__).parents[2]
+_LINE = re.compile(r"\[\d\d:\d\d:\d\d\.\d{3} --> \d\d:\d\d:\d\d\.\d{3}\]  \S.*")
+_BROKEN = "week2/lesson1/video7.mp4"
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory, demo: Path, ffmpeg: Callable[..., None]) -> Path:
+    """Two weeks of three lessons of ten videos: two seconds of the demo's speech each, one of them a letter."""
+    folder = tmp_path_factory.mktemp("course")
+    ffmpeg("-ss", 10, "-i", demo, "-t", 2, "-vn", "-c:a", "aac", clip := folder / "clip.mp4")
+    body = clip.read_bytes()
+    clip.unlink()
+    for number in range(60):
+        week, lesson, video = number // 30 + 1, number // 10 % 3 + 1, number % 10 + 1
+        path = folder / f"week{week}" / f"lesson{lesson}" / f"video{video}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    (folder / _BROKEN).write_bytes(b"This is a letter, not a film.\n" * 20)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def batched(make_settings: Callable[..., Settings], attach: Any) -> Iterator[Any]:
+    config = make_settings(prefix="course", batch_marker="done.txt", transcript_layout="flat")
+    with LocalStack(config, slots=2) as stack:
+        yield attach(stack, config)
+
+
+def _upload(batched: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, *flags: str) -> Any:
+    for name, value in {
+        **batched.stack.environment,
+        "CASTLINE_PREFIX": "course",
+        "CASTLINE_BATCH_MARKER": "done.txt",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    try:
+        return CliRunner().invoke(app, ["upload", str(folder), *flags])
+    finally:
+        settings.cache_clear()
+
+
+def _splits(batched: Any) -> int:
+    logs = (batched.settings.state_dir / "logs").glob("video-splitting-*.log")
+    return sum(log.read_text(errors="replace").count("START RequestId") for log in logs)
+
+
+def test_sixty_media_a_bad_name_and_a_marker_twice(batched: Any, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = _upload(batched, tree, monkeypatch, "--batch", "--pattern", r"week1/.*")
+    assert bad.exit_code == 2
+    assert list(batched.store.find(batched.settings.input_bucket)) == [], "nothing was sent"
+    media = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*.mp4"))
+    assert len(media) == 60
+    good = _upload(batched, tree, monkeypatch, "--batch", "--pattern", r"week\d+/lesson\d+/video\d+\.mp4")
+    assert good.exit_code == 0, good.output
+    results = batched.results(media)
+    assert {key: result.status for key, result in results.items() if result.status != "complete"} == {_BROKEN: "failed"}
+    texts = {
+        info.key: (batched.store.get(batched.settings.output_bucket, info.key) or b"").decode()
+        for info in batched.store.find(batched.settings.output_bucket)
+        if info.key.endswith(".txt") and not info.key.endswith("/transcript.txt")
+    }
+    assert set(texts) == {keys.flat_transcript_key(key) for key in media} - {keys.flat_transcript_key(_BROKEN)}
+    for text in texts.values():
+        assert text
+        assert all(map(_LINE.fullmatch, text.splitlines())), text
+
+    before = _splits(batched)
+    assert before == 60, "each was started once, and none by its own event"
+    again = _upload(batched, tree, monkeypatch, "--batch")
+    assert again.exit_code == 0, again.output
+    event = {
+        "Records": [
+            {"eventSource": "aws:s3", "s3": {"bucket": {"name": "course-input"}, "object": {"key": "done.txt"}}}
+        ]
+    }
+    answer = batched.stack.client("lambda").invoke(FunctionName="batch-marker", Payload=json.dumps(event).encode())
+    assert json.loads(answer["Payload"].read()) == {"started": []}
+    assert _splits(batched) == before
+
+
+def test_what_the_machine_does_with_a_batch(batched: Any, tree: Path) -> None:
+    """Its inner part as a machine of its own: start, wait, look, and say what became of it."""
+    definition = json.loads((ROOT / "statemachine" / "batch.asl.json").read_text())
+    inner = definition["States"]["Every five media"]["ItemProcessor"]
+    del inner["ProcessorConfig"]
+    text = json.dumps(inner)
+    arn = "arn:aws:lambda:us-east-1:000000000000:function:batch-marker"
+    topic = "arn:aws:sns:us-east-1:000000000000:course-failed-invocations"
+    text = text.replace("${BatchArn}", arn).replace("${FailedTopicArn}", topic)
+    machines = batched.stack.deployer("stepfunctions")
+    machine = machines.create_state_machine(
+        name="one-batch", definition=text, roleArn="arn:aws:iam::000000000000:role/any"
+    )["stateMachineArn"]
+    fresh = batched.upload(tree / "week1/lesson1/video1.mp4", "late/video1.mp4")
+    letter = batched.upload(tree / _BROKEN, "late/video2.mp4")
+    names = [fresh, letter, "done.txt"]
+    items = [{"Etag": '"1"', "Key": key, "LastModified": 1, "Size": 1, "StorageClass": "STANDARD"} for key in names]
+
+    def run(items: Any) -> Any:
+        started = machines.start_execution(
+            stateMachineArn=machine, input=json.dumps({"Items": items, "BatchInput": {"marker": "m"}})
+        )["executionArn"]
+        deadline = time.monotonic() + 300
+        while (found := machines.describe_execution(executionArn=started))["status"] == "RUNNING":
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert found["status"] == "SUCCEEDED", found
+        return json.loads(found["output"])
+
+    answer = run(items)
+    assert (answer["processed"], answer["skipped"]) == (1, 0)
+    ((failed),) = answer["failed"]
+    assert (failed["media"], failed["error"].partition(":")[0]) == (letter, "not_media")
+    assert run(items) == {"processed": 0, "skipped": 2, "failed": []}

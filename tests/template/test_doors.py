@@ -1,0 +1,85 @@
+"""Doors: off unless asked for, and what each of them is wired to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.template.conftest import DOORS, NETWORK, as_list, resolver
+
+_ARN = "arn:aws:lambda:us-east-1:000000000000:function:"
+_OURS = {"ResultAnnouncerFunction", "ResultWebhookFunction", "BatchMarkerFunction", "WhatsAppIngestFunction"}
+
+
+def test_they_are_off_by_default(source: dict[str, Any]) -> None:
+    known = resolver(source)
+    assert not _OURS & known.function_names().keys()
+    for kind in ("AWS::Lambda::EventSourceMapping", "AWS::SecretsManager::Secret", "AWS::Events::Rule"):
+        assert known.resources(kind) == {}
+    assert "NotificationConfiguration" not in known.resources("AWS::S3::Bucket")["OutputBucket"]
+    assert all("Tags" not in bucket for bucket in known.resources("AWS::S3::Bucket").values())
+
+
+def test_each_way_to_need_announcements_turns_them_on(source: dict[str, Any]) -> None:
+    for asked in (
+        {"ResultEvents": "eventbridge"},
+        {"WebhookUrl": "https://example.org"},
+        {"EnableWhatsApp": "true", "WhatsAppPhoneNumberIds": "1"},
+    ):
+        bucket = resolver(source, **asked).resources("AWS::S3::Bucket")["OutputBucket"]
+        (told,) = bucket["NotificationConfiguration"]["LambdaConfigurations"]
+        assert told["Function"] == f"{_ARN}result-announcer"
+        assert told["Filter"]["S3Key"]["Rules"] == [{"Name": "suffix", "Value": "/result.json"}]
+        # S3 asks whether it may invoke: the permission comes first.
+        assert bucket["Tags"] == [{"Key": "waits-for", "Value": "OutputMayInvokeAnnouncer"}]
+        assert "PublishedResults" not in resolver(source, **asked).resources("AWS::SNS::Topic")
+
+
+def test_with_a_marker_uploads_start_nothing_by_themselves(source: dict[str, Any]) -> None:
+    for orchestration in ("events", "invoke", "stepfunctions"):
+        known = resolver(source, BatchMarker="done.txt", Orchestration=orchestration)
+        bucket = known.resources("AWS::S3::Bucket")["InputBucket"]
+        assert bucket["NotificationConfiguration"] == {
+            "LambdaConfigurations": [
+                {
+                    "Event": "s3:ObjectCreated:*",
+                    "Function": f"{_ARN}batch-marker",
+                    "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": "done.txt"}]}},
+                }
+            ]
+        }
+        assert bucket["Tags"] == [{"Key": "waits-for", "Value": "InputMayInvokeBatch"}]
+    machines = resolver(source, BatchMarker="done.txt", BatchBy="invoke").resources("AWS::Serverless::StateMachine")
+    assert machines == {}
+
+
+def test_whatsapp_needs_no_network_wherever_the_models_are(source: dict[str, Any]) -> None:
+    functions = resolver(source, ModelStorage="efs", **NETWORK, **DOORS).resources("AWS::Serverless::Function")
+    assert functions.keys() >= _OURS
+    assert all("VpcConfig" not in functions[name] for name in _OURS)
+    assert "VpcConfig" in functions["FaceRecognitionFunction"]
+
+
+def test_only_aws_s_messaging_of_this_account_may_publish(source: dict[str, Any]) -> None:
+    policy = resolver(source, **DOORS).resources("AWS::SNS::TopicPolicy")["WhatsAppEventsPolicy"]
+    (statement,) = [item for item in policy["PolicyDocument"]["Statement"] if item["Sid"] == "FromWhatsApp"]
+    assert statement["Principal"] == {"Service": "social-messaging.amazonaws.com"}
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "000000000000"}}
+    assert as_list(statement["Action"]) == ["sns:Publish"]
+
+
+def test_what_whatsapp_may_write(source: dict[str, Any]) -> None:
+    role = resolver(source, **DOORS).resources("AWS::IAM::Role")["WhatsAppIngestRole"]
+    found = {item["Sid"]: item for item in role["Policies"][0]["PolicyDocument"]["Statement"]}
+    assert found["WriteMedia"]["Resource"] == "arn:aws:s3:::castline-input/????-??-??/*"
+    quiet = resolver(source, **{**DOORS, "WhatsAppReply": "false", "WhatsAppPlainNumbers": "true"})
+    (policy,) = quiet.resources("AWS::IAM::Role")["WhatsAppIngestRole"]["Policies"]
+    sids = {item["Sid"] for item in policy["PolicyDocument"]["Statement"]}
+    assert found.keys() - sids == {"Answer", "ReadSalt"}
+    assert "WhatsAppSalt" not in quiet.resources("AWS::SecretsManager::Secret")
+
+
+def test_messages_have_their_days(source: dict[str, Any]) -> None:
+    bucket = resolver(source, MessageRetentionDays="7", **DOORS).resources("AWS::S3::Bucket")["OutputBucket"]
+    (rule,) = [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if rule["Id"] == "drop-messages"]
+    assert (rule["ExpirationInDays"], rule["TagFilters"]) == ("7", [{"Key": "castline", "Value": "message"}])
+    assert source["Rules"]["WhatsAppNeedsNumbers"]
