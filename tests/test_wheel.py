@@ -79,6 +79,12 @@ def test_the_command_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -
     assert "faster-whisper" in _run(command, "models", "list", **nowhere)
     code = "import castline; print(castline.__file__, *castline.__all__, castline.analyse, sep='\\n')"
     assert str(folder) in _run(python, "-c", code, **nowhere)
+    environment = {**os.environ, **nowhere}
+    for serves in ((command, "serve"), (folder / "bin" / "castline-transcribe", "http://127.0.0.1:9", "list")):
+        done = subprocess.run(list(map(str, serves)), capture_output=True, text=True, timeout=120, env=environment)
+        assert done.returncode == 2
+        assert "pip install 'castline[analyser,local,service]'" in done.stderr
+        assert len(done.stderr.splitlines()) == 1, "one line, and no traceback"
     for asked in (("up",), ("eval", "faces", str(_CHECKOUT / "examples" / "gallery"))):
         done = subprocess.run(
             [str(command), *asked],

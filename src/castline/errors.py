@@ -24,6 +24,10 @@
     ├── ResourceError                 memory or disk ran out; retryable
     │   └── DiskFull
     ├── StorageError                  S3 refused; retryable
+    ├── ServiceError                  the transcription service (castline serve); never retryable
+    │   ├── AddressRefused            a URL that leads to where the service may not go
+    │   ├── TransferFailed            an input that could not be fetched, or an output that could not be sent
+    │   └── UrlExpired                a presigned URL whose server answers 403
     └── LocalStackError               the stack on this machine did not start or lost its wiring
         └── RequestRefused            the gate of that stack did not let a request through
 
@@ -167,6 +171,23 @@ class DiskFull(ResourceError):
 
 class StorageError(CastlineError):
     code = "storage"
+
+
+class ServiceError(CastlineError):
+    code = "service"
+    retryable = False
+
+
+class AddressRefused(ServiceError):
+    code = "address_refused"
+
+
+class TransferFailed(ServiceError):
+    code = "transfer_failed"
+
+
+class UrlExpired(ServiceError):
+    code = "url_expired"
 
 
 class LocalStackError(CastlineError):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from os import PathLike
@@ -43,6 +43,7 @@ from castline.media.ffmpeg import Limits
 from castline.recognition.photo import embed_photo
 from castline.records import (
     AudioPart,
+    AudioUnit,
     ErrorPart,
     Failure,
     FramesPart,
@@ -94,6 +95,22 @@ def transcribe(path: StrPath, *, settings: Settings | None = None, **options: ob
         OSError: the file cannot be read.
     """
     return _whole(_run(path, settings, options, only="audio")).transcript
+
+
+#: Called with every chunk of the sound as it has been read; times are relative to the chunk.
+Heard = Callable[[AudioUnit, AudioPart], None]
+
+
+def listen(path: StrPath, *, settings: Settings | None = None, heard: Heard | None = None, **options: object) -> Result:
+    """The whole result of a file's sound alone: ``transcribe`` with its length, its warnings and its cues' views.
+
+    Args:
+        heard: is told of every chunk, in order of time, while the next ones are still to be read.
+
+    Raises:
+        CastlineError: as ``transcribe``.
+    """
+    return _whole(_run(path, settings, options, only="audio", heard=heard))
 
 
 def recognise(
@@ -153,6 +170,7 @@ def _run(
     asked: Mapping[str, object],
     gallery: StrPath | None = None,
     only: _Only | None = None,
+    heard: Heard | None = None,
 ) -> tuple[Result, CastlineError | None]:
     """The result, and why decoding broke off."""
     settings = settings or Settings()
@@ -169,7 +187,7 @@ def _run(
         engines = process_engines(settings, MemoryStore())
         _load(engines, probed, request.options, must_hear=only == "audio")
         start, summary = perf_counter(), SplitSummary()
-        parts = dict(_analysed(Path(path), probed, request, settings, engines, summary))
+        parts = dict(_analysed(Path(path), probed, request, settings, engines, summary, heard))
         failed = {name: part for name, part in parts.items() if isinstance(part, ErrorPart)}
         done = {name: part for name, part in parts.items() if not isinstance(part, ErrorPart)}
         analysing = sum(part.usage.seconds for part in done.values())
@@ -231,7 +249,13 @@ def _load(engines: Engines, probed: Probe, options: Options, *, must_hear: bool)
 
 
 def _analysed(
-    path: Path, probed: Probe, request: Request, settings: Settings, engines: Engines, summary: SplitSummary
+    path: Path,
+    probed: Probe,
+    request: Request,
+    settings: Settings,
+    engines: Engines,
+    summary: SplitSummary,
+    heard: Heard | None,
 ) -> Iterator[tuple[str, FramesPart | AudioPart | ErrorPart]]:
     """The part of each unit by its name, as it is decoded; nothing but the parts is kept."""
     media, run, options = request.source.key, request.run, request.options
@@ -246,7 +270,10 @@ def _analysed(
         store.put(settings.stage1_bucket, unit.stage1_key, piece.body)
         analyse_unit(unit, store, settings, engines)
         failed = store.head(settings.output_bucket, unit.part_key) is None
-        yield unit.name, read_part(unit, store, settings, failed=failed)
+        part = read_part(unit, store, settings, failed=failed)
+        if heard and isinstance(piece, AudioPiece) and isinstance(part, AudioPart):
+            heard(piece.unit, part)
+        yield unit.name, part
 
 
 class _Photos(MemoryStore):

@@ -1,5 +1,7 @@
 """Every environment variable Castline reads, with its meaning. Nothing else reads ``os.environ``.
 
+The transcription service has more of its own (``service/settings.py``).
+
 The template sets these on the functions; on a laptop the defaults are the local stack's.
 The standard AWS variables (``AWS_ENDPOINT_URL``, ``AWS_REGION``, credentials) are boto3's own.
 """

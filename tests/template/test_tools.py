@@ -15,9 +15,10 @@ SAM = ROOT / ".venv-sam" / "bin" / "sam"
 ENVIRONMENT = {**os.environ, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
 
 
-def test_cfn_lint_is_silent() -> None:
+@pytest.mark.parametrize("template", [TEMPLATE, *sorted((ROOT / "stacks").glob("*.yaml"))], ids=lambda path: path.name)
+def test_cfn_lint_is_silent(template: Path) -> None:
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("cfn-lint")), str(TEMPLATE)],
+        [str(Path(sys.executable).with_name("cfn-lint")), str(template)],
         capture_output=True,
         text=True,
         timeout=120,

@@ -26,6 +26,9 @@ from castline.storage import S3Store
 verbose = False
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
+_OF_THE_SERVICE = frozenset(
+    {"alembic", "fastapi", "httpcore", "httpx", "prometheus_client", "sqlalchemy", "sqlmodel", "uvicorn"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ def friendly_errors() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "castline":
             raise
-        line = f"this command needs {error.name}, which is not installed: pip install 'castline[analyser,local]'"
+        extras = "analyser,local,service" if error.name in _OF_THE_SERVICE else "analyser,local"
+        line = f"this command needs {error.name}, which is not installed: pip install 'castline[{extras}]'"
         errors.print(f"[red]error[/] {escape(line)}", soft_wrap=True)
         raise typer.Exit(2) from error
 
@@ -80,6 +84,17 @@ def check_installed(*modules: str) -> None:
     for name in modules:
         if importlib.util.find_spec(name) is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def check_writable(folder: Path) -> None:
+    """Whether results can be put there; said before the work and not after it.
+
+    Raises:
+        OptionsError: it is a file, or nothing can be written there.
+    """
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise OptionsError(f"{folder}: no results can be written there ({existing} is not a folder that takes files)")
 
 
 def refuse_classic(config: Settings) -> None:

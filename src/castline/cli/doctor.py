@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from castline.cli.shown import escape
+from castline.engines.choose import named_engine
 from castline.engines.report import engine_lines, language_line
 from castline.errors import CastlineError
-from castline.settings import settings
+from castline.settings import Settings, settings
 
 _MIN_FREE_GB = 2.0
 
@@ -34,21 +35,34 @@ def _checks() -> Iterator[tuple[bool, str]]:
     config = settings()
     yield sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"
     yield _ffmpeg()
-    yield from ((True, line) for line in (*engine_lines(config), language_line(config)) if line)
-    config.state_dir.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(config.state_dir).free / 1e9
+    yield from _engines(config)
+    if line := language_line(config):
+        yield True, line
+    folder = config.state_dir.absolute()
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(place).free / 1e9
     yield free > _MIN_FREE_GB, f"{free:.1f} GB free for {config.state_dir}"
     yield _stack()
 
 
+def _engines(config: Settings) -> Iterator[tuple[bool, str]]:
+    """A line per role; bad where an engine that is named is not to be had."""
+    for role, line in zip(("detector", "embedder", "transcriber"), engine_lines(config), strict=True):
+        try:
+            named = named_engine(role, config)
+            missing = f"; {named.reason}" if named and not named.source and ":" not in getattr(config, role) else ""
+            yield not missing, f"{line}{missing}"
+        except CastlineError as error:
+            yield False, error.message
+
+
 def _ffmpeg() -> tuple[bool, str]:
     try:
-        from castline.local.stack import ffmpeg_layer
+        import imageio_ffmpeg
 
-        layer = ffmpeg_layer(settings().state_dir)
-    except ModuleNotFoundError:
-        layer = None
-    program = str(layer / "ffmpeg") if layer else shutil.which("ffmpeg")
+        program = imageio_ffmpeg.get_ffmpeg_exe()
+    except (ModuleNotFoundError, RuntimeError):
+        program = shutil.which("ffmpeg")
     if not program:
         return False, "ffmpeg is missing: install imageio-ffmpeg, or ffmpeg itself"
     answer = subprocess.run(

@@ -44,20 +44,24 @@ def run(
     output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
     slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2,
     gallery: Annotated[Path | None, typer.Option(help="People to know: a folder of photos per name.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Process also what has a result already.")] = False,
     *,
     flags: Flags,
 ) -> None:
     """Start the stack, process PATH, show the timeline, stop the stack."""
     with friendly_errors():
-        raise typer.Exit(run_media(path, output, slots, gallery, flags))
+        raise typer.Exit(run_media(path, output, slots, gallery, flags, again=again))
 
 
 def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2) -> None:
     """Start the local stack and leave it running; it finishes what a crash left undone."""
     with friendly_errors():
-        from castline.local.stack import start_detached
+        from castline.local.stack import running_stack, start_detached
 
         config = settings()
+        if running := running_stack(config):
+            console.print(f"[green]up[/]  {running.endpoint_url} already")
+            return
         with console.status("starting the local stack"):
             stack = start_detached(config, slots)
         console.print(f"[green]up[/]  {stack.endpoint_url}  (upload to s3://{config.input_bucket})")
@@ -69,10 +73,13 @@ def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")
 def down() -> None:
     """Stop the local stack; objects stay on disk."""
     with friendly_errors():
-        from castline.local.stack import LocalStack
+        from castline.local.stack import running_stack
 
-        LocalStack.attach(settings()).stop()
-        console.print("[green]down[/]")
+        if running := running_stack(settings()):
+            running.stop()
+            console.print("[green]down[/]")
+        else:
+            console.print(f"no stack is running in {settings().state_dir}", soft_wrap=True)
 
 
 @takes_options
@@ -167,8 +174,24 @@ def results(
                 continue
             console.print(f"  report: {escape(relative(place_of(key, output) / keys.REPORT))}", soft_wrap=True)
         if not shown:
+            if not (media or everything or tree):
+                _list_results(there)
+                return
             console.print(f"no result for {escape(media) or 'anything'} yet; see: castline status")
             raise typer.Exit(1)
+
+
+def _list_results(there: Connection) -> None:
+    """Which results there are, where none is named."""
+    suffix = f"/{keys.RESULT}"
+    listed = there.store.find(there.settings.output_bucket)
+    found = [info.key.removesuffix(suffix) for info in listed if info.key.endswith(suffix)]
+    if not found:
+        console.print("no result for anything yet; see: castline status")
+        raise typer.Exit(1)
+    for key in found:
+        console.print(f"  {escape(key)}", soft_wrap=True)
+    console.print(f"{len(found)} result(s); castline results KEY shows one, --all downloads all")
 
 
 def _download_tree(prefix: str, output: Path, there: Connection) -> None:

@@ -36,6 +36,9 @@ COMMANDS = {
     "redrive": "operations:redrive_command",
     "rerun": "operations:rerun_command",
     "delete": "operations:delete_command",
+    "serve": "service:serve",
+    "tokens": "service:tokens_app",
+    "task": "service:task",
 }
 
 

@@ -62,6 +62,16 @@ def load_transcriber(settings: Settings) -> Transcriber:
     return cast(Transcriber, _load("transcriber", settings.transcriber, settings))
 
 
+def named_engine(role: str, settings: Settings) -> EngineInfo | None:
+    """The engine that the settings name, with where its weights are here; None for ``auto``.
+
+    Raises:
+        ModelNotFound: there is none of this name.
+    """
+    name: str = getattr(settings, role)
+    return None if name == "auto" else _asked(role, name)[0].survey(settings)
+
+
 def prepare(role: str, settings: Settings) -> None:
     """Make ready what ``load_…`` will load, so that no two processes do it at a time.
 

@@ -213,6 +213,14 @@ class LocalStack:
         self._state = self._credentials = self._deployer = self.host = None
 
 
+def running_stack(settings: Settings) -> LocalStack | None:
+    """The stack that runs in ``settings.state_dir``; None where there is none."""
+    try:
+        return LocalStack.attach(settings)
+    except LocalStackError:
+        return None
+
+
 def start_detached(settings: Settings, slots: int = 2) -> LocalStack:
     """Start a stack in a process of its own, which outlives this one.
 

@@ -1,0 +1,5 @@
+"""``python -m castline.cli``."""
+
+from castline.cli import app
+
+app()

@@ -1,0 +1,115 @@
+"""``castline serve`` and ``castline tokens``: transcription as a service (docs/SERVICE.md)."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from castline.cli.connect import console, friendly_errors
+from castline.cli.shown import escape
+from castline.settings import settings
+
+if TYPE_CHECKING:
+    from castline.service.settings import ServiceSettings
+    from castline.service.tokens import Tokens
+
+tokens_app = typer.Typer(no_args_is_help=True, help="Who may use the transcription service.")
+_FIRST_USER = "me"
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 8000 by default.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that transcribe; one per core.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where its database and files under way are.")] = None,
+    database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; SQLite in the folder by default.")] = None,
+) -> None:
+    """Transcribe for others over HTTP: a queue of jobs, OpenAI's audio API, and whisper-asr-webservice's."""
+    with friendly_errors():
+        import uvicorn
+
+        from castline.service.app import create_app
+        from castline.service.settings import ServiceSettings
+
+        asked = {"host": host, "port": port, "workers": workers, "folder": folder, "database": database}
+        service = ServiceSettings().model_copy(update={name: each for name, each in asked.items() if each is not None})
+        app = create_app(service, settings())
+        tokens: Tokens = app.state.service.tokens
+        if service.admin_token:
+            tokens.add("admin", admin=True, secret=service.admin_token)
+        if not tokens.list():
+            token = tokens.add(_FIRST_USER, admin=True)
+            console.print("there was no token yet; here is one, shown only now and kept as a hash:")
+            console.print(f"  [bold]{escape(token)}[/]", soft_wrap=True)
+        console.print(f"transcription at http://{service.host}:{service.port}{service.root}, its API at /docs")
+        logging.disable(logging.NOTSET)
+        uvicorn.run(app, host=service.host, port=service.port, log_level="warning", timeout_graceful_shutdown=5)
+
+
+def task() -> None:
+    """Transcribe what the environment names, and end: one job in one container (docs/SERVICE.md)."""
+    with friendly_errors():
+        from pydantic import ValidationError
+
+        from castline.errors import OptionsError
+        from castline.service.settings import service_settings
+        from castline.service.task import TaskSettings, run_task
+
+        logging.disable(logging.NOTSET)
+        try:
+            asked = TaskSettings()
+        except ValidationError as error:
+            names = ", ".join(str(each["loc"][0]).upper() for each in error.errors())
+            raise OptionsError(f"not set, or not valid: {names}") from error
+        raise typer.Exit(run_task(asked, service_settings(), settings()))
+
+
+@tokens_app.command("add")
+def add(
+    user: Annotated[str, typer.Argument(help="Letters, digits and ._@-")],
+    admin: Annotated[bool, typer.Option("--admin", help="Sees all jobs, and may lock the queue.")] = False,
+) -> None:
+    """Make a token for USER and print it; an old one is no longer valid."""
+    with friendly_errors():
+        typer.echo(_tokens().add(user, admin=admin))
+
+
+@tokens_app.command("revoke")
+def revoke(user: Annotated[str, typer.Argument(help="Whose token is no longer valid.")]) -> None:
+    """Take a user's token away."""
+    with friendly_errors():
+        if not _tokens().revoke(user):
+            console.print(f"{escape(user)} has no token")
+            raise typer.Exit(1)
+
+
+@tokens_app.command("list")
+def list_() -> None:
+    """Users that have a token."""
+    with friendly_errors():
+        table = Table("user", "administrator", "since", box=None)
+        for token in _tokens().list():
+            since = datetime.fromtimestamp(token.created, UTC).strftime("%Y-%m-%d %H:%M")
+            table.add_row(escape(token.user), "yes" if token.admin else "", since)
+        console.print(table)
+
+
+@tokens_app.command("import")
+def import_(file: Annotated[Path, typer.Argument(help="Lines y|n:user:token; y is an administrator.")]) -> None:
+    """Take over a users file of the published queue; the tokens in it stay valid."""
+    with friendly_errors():
+        console.print(f"{_tokens().import_file(file)} tokens")
+
+
+def _tokens() -> Tokens:
+    from castline.service.database import open_database
+    from castline.service.settings import service_settings
+    from castline.service.tokens import Tokens
+
+    service: ServiceSettings = service_settings()
+    return Tokens(open_database(service))

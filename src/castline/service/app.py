@@ -1,0 +1,151 @@
+"""The HTTP application."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from castline import __version__
+from castline.errors import ServiceError
+from castline.service import queue, voice
+from castline.service.border import Border, refusal
+from castline.service.caretaker import Caretaker
+from castline.service.database import open_database
+from castline.service.jobs import Jobs
+from castline.service.pool import Pool
+from castline.service.settings import ServiceSettings
+from castline.service.tokens import Tokens, User
+from castline.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the routes work with, in ``app.state.service``."""
+
+    service: ServiceSettings
+    settings: Settings
+    jobs: Jobs
+    tokens: Tokens
+    pool: Pool
+
+
+def create_app(service: ServiceSettings, settings: Settings) -> FastAPI:
+    """The application, its database opened; its workers live as long as its lifespan.
+
+    Raises:
+        ServiceError: the database cannot be used.
+    """
+    engine = open_database(service)
+    jobs = Jobs(engine, lease_s=service.lease_s, unclaimed_s=service.unclaimed_s)
+    state = Service(service, settings, jobs, Tokens(engine), Pool(service, settings, jobs))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        with _alone(service):
+            jobs.requeue_abandoned(all_running=service.embedded)
+            caretaker = Caretaker(service, jobs, state.pool)
+            state.pool.start()
+            caretaker.start()
+            try:
+                yield
+            finally:
+                caretaker.stop()
+                state.pool.stop()
+                engine.dispose()
+
+    app = FastAPI(
+        title="Castline transcription",
+        version=__version__,
+        root_path=service.root,
+        lifespan=lifespan,
+        redoc_url=None,
+        description="A queue of transcription jobs, OpenAI's audio API, and whisper-asr-webservice's.",
+    )
+    app.state.service = state
+    app.add_middleware(Border, service=service, tokens=state.tokens)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.include_router(queue.router)
+    app.include_router(voice.router)
+    registry = CollectorRegistry()
+    registry.register(_Numbers(state))
+
+    @app.get("/health", tags=["service"])
+    def health() -> dict[str, str]:
+        """Whether the database answers."""
+        jobs.waiting()
+        return {"status": "ok"}
+
+    @app.get("/metrics", tags=["service"], response_class=Response)
+    def metrics(request: Request) -> Response:
+        """For Prometheus; an administrator's token is needed."""
+        user: User = request.state.user
+        if not user.admin:
+            raise HTTPException(403, "Unauthorized")
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
+
+    return app
+
+
+@contextlib.contextmanager
+def _alone(service: ServiceSettings) -> Iterator[None]:
+    """Two services on one SQLite would take each other's jobs for abandoned.
+
+    Raises:
+        ServiceError: another one is there.
+    """
+    service.folder.mkdir(parents=True, exist_ok=True)
+    with (service.folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ServiceError(f"another service runs in {service.folder}") from error
+        yield
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    code = getattr(error, "code", "")
+    return refusal(request.url.path.removeprefix(request.scope.get("root_path", "")), error.status_code,
+                   str(error.detail), error.headers, code)  # fmt: skip
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """What was wrong, without what was sent: that may be anything, and is not always writable."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    found: list[dict[str, Any]] = [
+        {"loc": [str(step)[:100] for step in each["loc"]], "msg": each["msg"], "type": each["type"]}
+        for each in error.errors()
+    ]
+    if path.startswith("/v1/"):
+        first = found[0]
+        return refusal(path, 400, f"{'.'.join(first['loc'][1:])}: {first['msg']}")
+    return JSONResponse({"detail": found}, 422)
+
+
+class _Numbers:
+    """Read when Prometheus asks, so that they are right in every process."""
+
+    def __init__(self, state: Service) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        jobs = GaugeMetricFamily("castline_jobs", "Jobs in the database, by state", labels=["state"])
+        for name, count in self._state.jobs.by_state().items():
+            jobs.add_metric([name], count)
+        yield jobs
+        pool = self._state.pool
+        yield GaugeMetricFamily("castline_workers", "Worker processes there are", len(pool.pids))
+        yield GaugeMetricFamily("castline_workers_busy", "Worker processes at work", pool.busy)
+        yield CounterMetricFamily("castline_workers_died", "Worker processes that died at work", pool.died)

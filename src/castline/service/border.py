@@ -1,0 +1,125 @@
+"""Who may ask, how often, and how much: decided before a body is read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+
+from anyio.to_thread import run_sync
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from castline.errors import RequestRefused
+from castline.gate.origins import refuse_pages
+from castline.service.settings import ServiceSettings
+from castline.service.tokens import Tokens, User
+
+ANONYMOUS = User("anonymous")
+UNAUTHORIZED = "Invalid authorization token"
+_OPEN = frozenset({"/health", "/docs", "/openapi.json"})
+_MEDIA = ("/v1/audio/", "/asr", "/detect-language")
+_JSON_BYTES = 1 << 20
+_FORM_BYTES = 1 << 20  # what a form has around its file
+
+
+class Border:
+    """ASGI middleware. What passes has its ``User`` in ``scope["state"]["user"]``."""
+
+    def __init__(self, app: ASGIApp, *, service: ServiceSettings, tokens: Tokens) -> None:
+        self._app, self._service, self._tokens = app, service, tokens
+        self._meter = _Meter(service.requests_per_minute)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        if scope["type"] != "http" or path in _OPEN:
+            await self._app(scope, receive, send)
+            return
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        user = await self._user(headers)
+        if user is None:
+            await refusal(path, 401, UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+            return
+        wait_s = self._meter.wait_s(user.name)
+        if wait_s:
+            await refusal(path, 429, "Too many requests", {"Retry-After": str(wait_s)})(scope, receive, send)
+            return
+        scope.setdefault("state", {})["user"] = user
+        limit = self._service.max_bytes + _FORM_BYTES if path.startswith(_MEDIA) else _JSON_BYTES
+        if int(_digits(headers.get("content-length", ""))) > limit:
+            await refusal(path, 413, too_large(limit), {"Connection": "close"})(scope, receive, send)
+            return
+        await self._app(scope, _bounded(receive, limit), send)
+
+    async def _user(self, headers: Mapping[str, str]) -> User | None:
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            user = await run_sync(self._tokens.user_of, token.strip())
+            if user or not self._service.anonymous:
+                return user
+        if not self._service.anonymous:
+            return None
+        try:  # without a token, a page in a browser could ask as well as its owner
+            refuse_pages(headers)
+        except RequestRefused:
+            return None
+        return ANONYMOUS
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    size = 0
+
+    async def bounded() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise HTTPException(413, too_large(limit))
+        return message
+
+    return bounded
+
+
+def too_large(limit: int) -> str:
+    return f"More than {limit} bytes"
+
+
+def refusal(path: str, status: int, message: str, headers: Mapping[str, str] | None = None, code: str = "") -> Response:
+    """An error in the shape of the API it is about."""
+    body: dict[str, object] = {"detail": message}
+    if path.startswith("/v1/"):
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        body = {"error": {"message": message, "type": kind, "param": None, "code": code or _CODES.get(status)}}
+    return JSONResponse(body, status, headers=dict(headers or {}))
+
+
+_CODES = {401: "invalid_api_key", 404: "not_found", 413: "too_large", 429: "rate_limit_exceeded"}
+
+
+def _digits(text: str) -> str:
+    return text if text.isascii() and text.isdigit() and len(text) < 19 else "0"
+
+
+class _Meter:
+    """A bucket per user that holds a minute's requests and fills all the time."""
+
+    _MOST = 10_000
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._left: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+
+    def wait_s(self, user: str) -> int:
+        """Seconds until the user may ask again; 0 for now."""
+        now, rate = time.monotonic(), self._per_minute / 60
+        with self._lock:
+            left, seen = self._left.get(user, (float(self._per_minute), now))
+            left = min(left + (now - seen) * rate, self._per_minute)
+            if left < 1:
+                return int((1 - left) / rate) + 1
+            if len(self._left) >= self._MOST:
+                self._left.clear()
+            self._left[user] = (left - 1, now)
+            return 0

@@ -1,0 +1,60 @@
+"""The database: SQLite in a folder, or any that SQLAlchemy reaches by URL; brought to this version's tables."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+
+from castline.errors import ServiceError
+from castline.service.settings import ServiceSettings
+
+_BUSY_MS = 30_000
+
+
+def open_database(settings: ServiceSettings) -> Engine:
+    """Connect, and bring the tables up to date.
+
+    Raises:
+        ServiceError: it cannot be reached, or is of a later version.
+    """
+    if settings.embedded:
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        settings.folder.chmod(0o700)
+    try:
+        # Requests are served by threads; each may hold a connection.
+        engine = create_engine(
+            settings.database_url, pool_size=16, max_overflow=48, pool_pre_ping=not settings.embedded
+        )
+        if settings.embedded:
+            event.listen(engine, "connect", partial(_pragmas, settings.journal))
+        migrate(engine)
+    except (SQLAlchemyError, ModuleNotFoundError, CommandError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ServiceError(f"the database cannot be used: {reason}", detail=str(error)) from error
+    return engine
+
+
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Run the migrations up to a revision. Two services that start at once take turns (PostgreSQL)."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(3061718)")
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def _pragmas(journal: str, connection: Any, _record: object) -> None:
+    """Readers do not wait for writers (WAL); writers wait for each other."""
+    cursor = connection.cursor()
+    for pragma in (f"journal_mode={journal}", "synchronous=NORMAL", f"busy_timeout={_BUSY_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,201 @@
+"""The jobs in the database: every change is one statement that says from which state it starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Engine, case, delete, func, update
+from sqlmodel import Session, col, select
+
+from castline.service.asked import CANCELED, DIED_TWICE, ENDED, QUEUED, STARTED, JobRequest, State
+from castline.service.tables import Job, Switch
+from castline.service.tokens import User
+
+_RETRIES = 1
+_LONGEST_PAUSE_S = 300.0
+
+
+class Jobs:
+    """Attributes:
+    arrived: is called when there is something to do.
+    """
+
+    def __init__(self, engine: Engine, *, lease_s: float = 30.0, unclaimed_s: float = 30 * 24 * 3600) -> None:
+        self._engine = engine
+        self._lease_s, self._unclaimed_s = lease_s, unclaimed_s
+        self.arrived: Callable[[], None] = lambda: None
+
+    # --- clients -------------------------------------------------------------------------------------
+
+    def add(self, owner: str, request: JobRequest) -> Job:
+        job = Job(
+            id=str(uuid4()),
+            owner=owner,
+            state="queued",
+            message=QUEUED,
+            request=request.model_dump_json(),
+            queue_time=time.time(),
+            priority=request.rank,
+            notification=request.notification_type,
+            expiration=request.expiration,
+        )
+        with Session(self._engine, expire_on_commit=False) as session:
+            session.add(job)
+            session.commit()
+        self.arrived()
+        return job
+
+    def page(self, user: User, offset: int, limit: int) -> list[Job]:
+        """A user's jobs, an administrator's all: in the order they will be done."""
+        wanted = select(Job).order_by(col(Job.priority).desc(), col(Job.queue_time), col(Job.id))
+        if not user.admin:
+            wanted = wanted.where(Job.owner == user.name)
+        with Session(self._engine) as session:
+            return list(session.exec(wanted.offset(offset).limit(limit)))
+
+    def get(self, job_id: str) -> Job | None:
+        with Session(self._engine) as session:
+            return session.get(Job, job_id)
+
+    def claim_result(self, job: Job) -> bool:
+        """Take a polled job that has ended out of the table; False when somebody else has."""
+        return self._changed(delete(Job).where(col(Job.id) == job.id, col(Job.state).in_(ENDED))) == 1
+
+    def cancel_or_delete(self, job_id: str) -> None:
+        """A running job is canceled, any other is gone."""
+        now = time.time()
+        canceled = update(Job).where(col(Job.id) == job_id, col(Job.state) == "running")
+        if not self._changed(canceled.values(**_ended("canceled", CANCELED, now))):
+            self._changed(delete(Job).where(col(Job.id) == job_id, col(Job.state) != "running"))
+
+    def waiting(self, owner: str | None = None) -> int:
+        wanted = select(func.count()).select_from(Job).where(Job.state == "queued")
+        with Session(self._engine) as session:
+            return session.exec(wanted if owner is None else wanted.where(Job.owner == owner)).one()
+
+    def by_state(self) -> dict[str, int]:
+        with Session(self._engine) as session:
+            rows = session.exec(select(Job.state, func.count()).group_by(Job.state)).all()
+        return dict(rows)
+
+    @property
+    def locked(self) -> bool:
+        with Session(self._engine) as session:
+            row = session.get(Switch, "lock")
+            return row is not None and row.on
+
+    def lock(self, on: bool) -> None:
+        with Session(self._engine) as session:
+            session.merge(Switch(name="lock", on=on))
+            session.commit()
+
+    # --- workers -------------------------------------------------------------------------------------
+
+    def take(self) -> Job | None:
+        """The next job, now running under a claim of its own."""
+        first = (
+            select(Job.id)
+            .where(Job.state == "queued")
+            .order_by(col(Job.priority).desc(), col(Job.queue_time), col(Job.id))
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
+        )
+        now = time.time()
+        taken = (
+            update(Job)
+            .where(col(Job.id) == first, col(Job.state) == "queued")
+            .values(state="running", message=STARTED, start_time=now, claim=str(uuid4()), lease=now + self._lease_s)
+            .returning(Job)
+        )
+        with Session(self._engine, expire_on_commit=False) as session:
+            job = session.exec(taken).scalars().first()
+            session.commit()
+            return job
+
+    def renew(self, job: Job) -> bool:
+        """Say that its worker lives; False when the job is no longer that worker's: canceled, or taken away."""
+        return self._changed(self._mine(job).values(lease=time.time() + self._lease_s)) == 1
+
+    def finish(self, job: Job, state: State, message: str, *, at: float | None = None, **values: Any) -> bool:
+        """End a job, unless it is no longer this claim's.
+
+        Args:
+            at: when it ended, seconds since 1970; now by default.
+        """
+        return self._changed(self._mine(job).values(**_ended(state, message, at or time.time()), **values)) == 1
+
+    def requeue(self, job: Job, *, died: bool) -> None:
+        """Back to its place. A worker that died is a retry spent; a service that stops is not."""
+        spent = job.deaths + died
+        if spent > _RETRIES:
+            self.finish(job, "error", DIED_TWICE, deaths=spent)
+            return
+        self._changed(self._mine(job).values(**_QUEUED_AGAIN, deaths=spent))
+        self.arrived()
+
+    # --- time ----------------------------------------------------------------------------------------
+
+    def requeue_abandoned(self, *, all_running: bool = False) -> int:
+        """Jobs whose service is gone, queued again: those whose lease has run out, or all."""
+        abandoned = update(Job).where(col(Job.state) == "running")
+        if not all_running:
+            abandoned = abandoned.where(col(Job.lease) < time.time())
+        found = self._changed(abandoned.values(**_QUEUED_AGAIN))
+        if found:
+            self.arrived()
+        return found
+
+    def vanish(self) -> int:
+        """Forget ended jobs whose time is over."""
+        kept = case((col(Job.notification) == "poll", self._unclaimed_s), else_=col(Job.expiration))
+        over = col(Job.finish_time) + kept < time.time()
+        return self._changed(delete(Job).where(col(Job.state).in_(ENDED), over))
+
+    def to_notify(self, limit: int = 20) -> list[Job]:
+        """Jobs whose end is to be told now; each is put off, so that no other service tells it too."""
+        now = time.time()
+        due = (
+            select(Job)
+            .where(Job.notification == "url", col(Job.url_notified).is_(False), col(Job.state).in_(ENDED))
+            .where(Job.notify_at <= now)
+            .limit(limit)
+        )
+        with Session(self._engine) as session:
+            found = list(session.exec(due))
+        mine = []
+        for job in found:
+            failures = job.notify_failures + 1
+            later = now + min(2.0 ** min(failures - 1, 30), _LONGEST_PAUSE_S)
+            put_off = update(Job).where(col(Job.id) == job.id, col(Job.notify_at) == job.notify_at)
+            if self._changed(put_off.values(notify_at=later, notify_failures=failures)):
+                mine.append(job)
+        return mine
+
+    def notified(self, job: Job) -> None:
+        self._changed(update(Job).where(col(Job.id) == job.id).values(url_notified=True))
+
+    def _mine(self, job: Job) -> Any:
+        return update(Job).where(col(Job.id) == job.id, col(Job.state) == "running", col(Job.claim) == job.claim)
+
+    def _changed(self, statement: Any) -> int:
+        with Session(self._engine) as session:
+            count: int = session.exec(statement).rowcount
+            session.commit()
+            return count
+
+
+_QUEUED_AGAIN: dict[str, Any] = {"state": "queued", "message": QUEUED, "start_time": 0.0, "claim": "", "lease": 0.0}
+
+
+def _ended(state: State, message: str, now: float) -> dict[str, Any]:
+    return {
+        "state": state,
+        "message": message,
+        "finish_time": now,
+        "processing_time": now - col(Job.start_time),
+        "lease": 0.0,
+    }

@@ -1,0 +1,116 @@
+"""What the service can be told; ``CASTLINE_…`` (``castline.settings``) says the rest: engines, models, ffmpeg."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import make_url
+
+Network = IPv4Network | IPv6Network
+
+
+class ServiceSettings(BaseSettings):
+    """Configuration of the service. Field ``x_y`` is the variable ``CASTLINE_SERVICE_X_Y``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CASTLINE_SERVICE_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port to listen on."""
+    root: str = ""
+    """Path below which a proxy has the service (``/asr``)."""
+    folder: Path = Path(".castline/service")
+    """Where the embedded database and files under way are."""
+    database: str = ""
+    """SQLAlchemy URL (``postgresql+psycopg://…``); unset is SQLite in ``folder``."""
+    database_password: str = ""
+    """Goes into that URL, so that it can be kept apart."""
+    journal: Literal["WAL", "DELETE"] = "WAL"
+    """SQLite's journal; WAL does not work on network file systems."""
+
+    workers: int = Field(0, ge=0)
+    """Processes that transcribe; 0 is one per core."""
+    job_timeout_s: float = 6 * 3600
+    """Longest time a job may take from its start."""
+    worker_jobs: int = Field(200, ge=1)
+    """Jobs after which a worker makes room for a new one."""
+    worker_memory_mb: int = Field(6144, ge=256)
+    """Resident memory after a job above which a worker makes room for a new one."""
+    worker_idle_s: float = 300
+    """Seconds without work after which a worker ends and its memory returns."""
+    lease_s: float = Field(30, ge=1)
+    """Seconds without a sign of life after which a running job is queued again."""
+
+    max_bytes: int = Field(4 * 1024**3, ge=1)
+    """Largest input, uploaded or fetched."""
+    fetch_timeout_s: float = 1800
+    """Longest time fetching an input may take."""
+    redirects: int = Field(5, ge=0)
+    """Redirects that are followed for an input."""
+    allow: Annotated[tuple[Network, ...], NoDecode] = ()
+    """Networks users' URLs may lead to although they are not public, separated by commas (``10.1.0.0/16``)."""
+
+    requests_per_minute: int = Field(1200, ge=1)
+    """Requests of one user."""
+    queued_per_user: int = Field(2000, ge=1)
+    """Jobs of one user that wait."""
+    waiting: int = Field(64, ge=1)
+    """Requests of all users that wait for an answer with a transcript."""
+    unclaimed_s: float = 30 * 24 * 3600
+    """Seconds after which a job that nobody asks for vanishes."""
+    anonymous: bool = False
+    """Whether requests without a token are served, as those of the user ``anonymous``: for machines of one person."""
+
+    ecs_agent: str = Field("", validation_alias="ECS_AGENT_URI")
+    """Where a task on ECS protects itself from being scaled in; set by ECS."""
+    metrics_namespace: str = ""
+    """CloudWatch namespace the backlog is put into; unset puts none."""
+    admin_token: str = ""
+    """Secret of the user ``admin``, who is made when the service starts."""
+
+    @field_validator("allow", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return (
+            tuple(ip_network(each.strip()) for each in value.split(",") if each.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @property
+    def database_url(self) -> str:
+        if not self.database:
+            return f"sqlite:///{self.folder.resolve() / 'service.db'}"
+        url = make_url(self.database)
+        if self.database_password:
+            url = url.set(password=self.database_password)
+        return url.render_as_string(hide_password=False)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is this service's alone."""
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def worker_count(self) -> int:
+        return self.workers or cores()
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache(maxsize=1)
+def service_settings() -> ServiceSettings:
+    """The process's settings, read once."""
+    return ServiceSettings()

@@ -1,0 +1,103 @@
+"""Who may use the service: tokens ``user:secret``, kept as salted hashes, compared in constant time."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlmodel import Session, select
+
+from castline.errors import ServiceError
+from castline.service.tables import Token
+
+_USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    name: str
+    admin: bool = False
+
+
+class Tokens:
+    """The table of tokens.
+
+    A secret made here has 256 bits, so one round of SHA-256 is enough; an imported one is as strong as it was.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, user: str, *, admin: bool = False, secret: str | None = None) -> str:
+        """A new token for a user, who loses the old one.
+
+        Returns:
+            ``user:secret``; it cannot be shown again.
+
+        Raises:
+            ServiceError: the name has other characters than letters, digits and ``._@-``.
+        """
+        if not _USER.fullmatch(user):
+            raise ServiceError(f"{user[:60]!r} is no name of a user: letters, digits and ._@- only")
+        secret = secret or secrets.token_urlsafe(32)
+        salt = secrets.token_hex(16)
+        row = Token(user=user, salt=salt, hash=_hash(salt, secret), admin=admin, created=time.time())
+        with Session(self._engine) as session:
+            session.merge(row)
+            session.commit()
+        return f"{user}:{secret}"
+
+    def revoke(self, user: str) -> bool:
+        """Whether there was one."""
+        with Session(self._engine) as session:
+            row = session.get(Token, user)
+            if row:
+                session.delete(row)
+                session.commit()
+            return row is not None
+
+    def list(self) -> list[Token]:
+        with Session(self._engine) as session:
+            return list(session.exec(select(Token).order_by(Token.user)))
+
+    def import_file(self, file: Path) -> int:
+        """Take over a users file of lines ``y|n:user:token`` (``y``: administrator).
+
+        Returns:
+            How many there were.
+
+        Raises:
+            ServiceError: a line of another form; nothing is taken then.
+            OSError: the file cannot be read.
+        """
+        found = []
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            admin, _, rest = line.strip().partition(":")
+            user, _, secret = rest.partition(":")
+            if admin not in ("y", "n") or not _USER.fullmatch(user) or not secret:
+                raise ServiceError(f"{file}, line {number}: not y:user:token or n:user:token")
+            found.append((user, secret, admin == "y"))
+        for user, secret, admin_ in found:
+            self.add(user, admin=admin_, secret=secret)
+        return len(found)
+
+    def user_of(self, token: str) -> User | None:
+        """Whose token it is; an unknown user takes as long as a wrong secret."""
+        name, _, secret = token.partition(":")
+        with Session(self._engine) as session:
+            row = session.get(Token, name) if _USER.fullmatch(name) else None
+        salt, expected = (row.salt, row.hash) if row else ("0" * 32, "0" * 64)
+        same = hmac.compare_digest(_hash(salt, secret), expected)
+        return User(row.user, row.admin) if row and same else None
+
+
+def _hash(salt: str, secret: str) -> str:
+    return hashlib.sha256(f"{salt}:{secret}".encode(errors="surrogateescape")).hexdigest()

@@ -1,0 +1,326 @@
+"""Routes whose answer is the transcript: OpenAI's audio API, and whisper-asr-webservice's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import wave
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import uuid4
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, Request, Response, UploadFile
+from fastapi.responses import StreamingResponse
+
+from castline.engines.speech.declared import families
+from castline.errors import CastlineError
+from castline.media.chunks import SAMPLE_RATE
+from castline.service.engines import models_here, transcriber_for
+from castline.service.languages import NAMES
+from castline.service.pool import DirectWork
+from castline.service.queue import bearer
+from castline.service.shapes import content_type
+from castline.service.worker import Ended, Task, Text
+from castline.settings import Settings
+
+if TYPE_CHECKING:
+    from castline.service.app import Service
+
+router = APIRouter(
+    tags=["transcript"],
+    dependencies=[Depends(bearer)],
+    responses={
+        400: {"description": "It cannot be done as asked"},
+        401: {"description": "Invalid authorization token"},
+        404: {"description": "No such model"},
+        413: {"description": "Too large"},
+        429: {"description": "Too many requests"},
+        503: {"description": "Too much to do"},
+    },
+)
+
+#: What OpenAI calls its models: here, the deployment's own choice.
+OPENAI_MODELS = ("whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")
+_STATUS = {"model_not_found": 404, "no_speech_engine": 503, "unavailable": 503, "internal": 500, "too_slow": 504}
+_LOOK_S = 0.5
+_LANGUAGE = r"^$|^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$"
+
+Language = Annotated[str, Form(pattern=_LANGUAGE, max_length=40)]
+Prompt = Annotated[str, Form(max_length=4000)]
+ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]
+Granularity = Literal["word", "segment"]
+
+
+@router.get("/v1/models")
+def models(request: Request) -> dict[str, Any]:
+    """The names that ``model`` may have."""
+    here = models_here(_service(request).settings)
+    names = [*OPENAI_MODELS, *(f"{engine}:{model}" for engine, found in here.items() for model in found)]
+    return {"object": "list", "data": [_model(name) for name in names]}
+
+
+@router.get("/v1/models/{name}")
+def model(name: str, request: Request) -> dict[str, Any]:
+    """One of them."""
+    _transcriber(name, _service(request).settings)
+    return _model(name)
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "castline"}
+
+
+@router.post("/v1/audio/transcriptions", response_class=Response)
+async def transcriptions(
+    request: Request,
+    file: Annotated[UploadFile, File()],
+    model: Annotated[str, Form(max_length=200)],
+    language: Language = "",
+    languages: Annotated[list[str], Form(alias="languages[]", max_length=20)] = [],  # noqa: B006
+    prompt: Prompt = "",
+    keywords: Annotated[list[str], Form(alias="keywords[]", max_length=200)] = [],  # noqa: B006
+    hotwords: Annotated[str, Form(max_length=4000)] = "",
+    response_format: Annotated[ResponseFormat, Form()] = "json",
+    temperature: Annotated[float, Form(ge=0, le=1, allow_inf_nan=False)] = 0.0,
+    timestamp_granularities: Annotated[list[Granularity], Form(alias="timestamp_granularities[]")] = ["segment"],  # noqa: B006
+    stream: Annotated[bool, Form()] = False,
+    include: Annotated[list[str], Form(alias="include[]", max_length=10)] = [],  # noqa: B006
+) -> Response:
+    """OpenAI's ``audio.transcriptions.create``. ``temperature`` changes nothing: nothing is left to chance here."""
+    if response_format == "diarized_json":
+        raise HTTPException(400, "diarized_json: voices are not told apart here")
+    if include:
+        raise HTTPException(400, "include: log probabilities of tokens are not kept here")
+    options: dict[str, object] = {
+        "language": language or (languages[0] if len(languages) == 1 else None),
+        "prompt": prompt or None,
+        "hotwords": [word for each in (*keywords, *hotwords.split(",")) if (word := each.strip())],
+    }
+    streamed = stream and model != "whisper-1"  # which ignores it
+    wanted = "json" if streamed else response_format
+    task = _task(request, model, options, style="openai-api", answer=wanted)
+    if streamed:
+        return await _streamed(request, file, task)
+    ended = await _answer(request, file, task)
+    body = ended.body
+    if response_format == "verbose_json":
+        body = _granular(body, timestamp_granularities)
+    return Response(body, media_type=content_type(response_format))
+
+
+@router.post("/v1/audio/translations", response_class=Response)
+async def translations(
+    request: Request,
+    file: Annotated[UploadFile, File()],
+    model: Annotated[str, Form(max_length=200)],
+    prompt: Prompt = "",
+    response_format: Annotated[Literal["json", "text", "srt", "verbose_json", "vtt"], Form()] = "json",
+    temperature: Annotated[float, Form(ge=0, le=1, allow_inf_nan=False)] = 0.0,
+) -> Response:
+    """OpenAI's ``audio.translations.create``: into English, by a model that can."""
+    options: dict[str, object] = {"task": "translate", "prompt": prompt or None}
+    ended = await _answer(request, file, _task(request, model, options, style="openai-api", answer=response_format))
+    body = _granular(ended.body, ["segment"]) if response_format == "verbose_json" else ended.body
+    return Response(body, media_type=content_type(response_format))
+
+
+@router.post("/asr", response_class=Response)
+async def asr(
+    request: Request,
+    audio_file: Annotated[UploadFile, File()],
+    encode: bool = True,
+    task: Literal["transcribe", "translate"] = "transcribe",
+    language: Annotated[str, Query(pattern=_LANGUAGE, max_length=40)] = "",
+    initial_prompt: Annotated[str, Query(max_length=4000)] = "",
+    vad_filter: bool = False,
+    word_timestamps: bool = False,
+    diarize: bool = False,
+    output: Literal["txt", "vtt", "srt", "tsv", "json"] = "txt",
+) -> Response:
+    """whisper-asr-webservice's. Without ``encode``, the file is 16-bit samples, mono, 16 kHz. Silence is always left
+    out, and words always have times."""
+    if diarize:
+        raise HTTPException(400, "diarize: voices are not told apart here")
+    options: dict[str, object] = {"task": task, "language": language or None, "prompt": initial_prompt or None}
+    wanted = _task(request, "", options, style="openai-whisper", answer=output)
+    ended = await _answer(request, audio_file, wanted, samples=not encode)
+    name = re.sub(r"[^A-Za-z0-9._ -]", "", audio_file.filename or "")[-100:] or "audio"
+    headers = {"Asr-Engine": ended.engine, "Content-Disposition": f'attachment; filename="{name}.{output}"'}
+    return Response(ended.body, media_type="text/plain; charset=utf-8", headers=headers)
+
+
+@router.post("/detect-language")
+async def detect_language(
+    request: Request, audio_file: Annotated[UploadFile, File()], encode: bool = True
+) -> dict[str, Any]:
+    """whisper-asr-webservice's: what the first 30 seconds are in."""
+    wanted = replace(_task(request, "", {}, style="", answer=""), only_language=True)
+    ended = await _answer(request, audio_file, wanted, samples=not encode)
+    name = NAMES.get(ended.language, ended.language)
+    return {"detected_language": name, "language_code": ended.language, "confidence": ended.probability}
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _transcriber(name: str, settings: Settings) -> str:
+    """The engine for a model's name: OpenAI's, ours (``engine:model``), or a usual one (``small``)."""
+    if not name or name in OPENAI_MODELS:
+        return settings.transcriber
+    engine, _, model = name.partition(":")
+    if engine not in {family.id for family in families()}:
+        engine, model = "auto", name
+    try:
+        return transcriber_for(engine, model or None, settings)
+    except CastlineError as error:
+        raise _Refused(404, error.message, "model_not_found") from error
+
+
+def _task(request: Request, model: str, options: Mapping[str, object], *, style: str, answer: str) -> Task:
+    """A task without its file."""
+    transcriber = _transcriber(model, _service(request).settings)
+    return Task("", Path(), transcriber=transcriber, options=options, style=style, answer=answer)
+
+
+class _Refused(HTTPException):
+    def __init__(self, status: int, message: str, code: str) -> None:
+        super().__init__(status, message)
+        self.code = code
+
+
+async def _answer(request: Request, file: UploadFile, task: Task, *, samples: bool = False) -> Ended:
+    """Do it, and wait; who hangs up ends it."""
+    async with _kept(request, file, samples) as source:
+        async for event in _events(request, replace(task, source=str(source)), look=True):
+            if isinstance(event, Ended):
+                return _checked(event)
+    raise HTTPException(499, "The client is gone")
+
+
+async def _streamed(request: Request, file: UploadFile, task: Task) -> Response:
+    """Server-sent events. What fails before the first of them is an error like any other."""
+    kept = _kept(request, file, samples=False)
+    source = await kept.__aenter__()
+    events = _events(request, replace(task, source=str(source)), look=False)
+
+    async def close() -> None:
+        await events.aclose()
+        await kept.__aexit__(None, None, None)
+
+    try:
+        first = await anext(events)
+        if isinstance(first, Ended):
+            _checked(first)
+    except BaseException:
+        await close()
+        raise
+
+    async def sent() -> AsyncIterator[str]:
+        try:
+            before = ""
+            event: Text | Ended | None = first
+            while event is not None:
+                yield _event(event, before)
+                before = " "
+                event = await anext(events, None)
+        finally:
+            await close()
+
+    return StreamingResponse(sent(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+
+
+def _event(event: Text | Ended, before: str) -> str:
+    if isinstance(event, Text):
+        data: dict[str, Any] = {"type": "transcript.text.delta", "delta": f"{before}{event.delta}"}
+    elif event.state == "finished":
+        data = {"type": "transcript.text.done", **json.loads(event.body)}
+    else:
+        data = {"error": {"message": event.message, "type": "server_error", "param": None, "code": event.code}}
+    return f"data: {json.dumps(data)}\n\n"
+
+
+async def _events(request: Request, task: Task, *, look: bool) -> AsyncGenerator[Text | Ended]:
+    """All that happens to a task, its end last; nothing more when the client is gone.
+
+    Args:
+        look: whether to look if the client is there; a streaming answer does so by itself.
+    """
+    loop, queue = asyncio.get_running_loop(), asyncio.Queue[Text | Ended]()
+    work = DirectWork(
+        lambda folder: replace(task, folder=folder),
+        lambda message: _unless_closed(loop, lambda: queue.put_nowait(message)),
+    )
+    if not _service(request).pool.submit(work):
+        raise HTTPException(503, "Too many requests wait", headers={"Retry-After": "10"})
+    try:
+        while True:
+            try:
+                event = await asyncio.wait_for(queue.get(), _LOOK_S)
+            except TimeoutError:
+                if look and await request.is_disconnected():
+                    return
+                continue
+            yield event
+            if isinstance(event, Ended):
+                return
+    finally:
+        work.canceled = True
+
+
+def _unless_closed(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(call)
+
+
+def _checked(ended: Ended) -> Ended:
+    if ended.state != "finished":
+        raise _Refused(_STATUS.get(ended.code, 400), ended.message, ended.code)
+    return ended
+
+
+@asynccontextmanager
+async def _kept(request: Request, file: UploadFile, samples: bool) -> AsyncIterator[Path]:
+    """The upload as a file that a worker can read."""
+    folder = _service(request).service.folder / "uploads" / str(uuid4())
+
+    def keep() -> Path:
+        folder.mkdir(parents=True)
+        path = folder / ("input.wav" if samples else "input")
+        if samples:
+            with wave.open(str(path), "wb") as sound:
+                sound.setnchannels(1)
+                sound.setsampwidth(2)
+                sound.setframerate(SAMPLE_RATE)
+                for block in _blocks(file):
+                    sound.writeframes(block)
+        else:
+            with path.open("wb") as written:
+                shutil.copyfileobj(file.file, written, 1 << 20)
+        return path
+
+    try:
+        yield await run_sync(keep)
+    finally:
+        await run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _blocks(file: UploadFile) -> Iterator[bytes]:
+    while block := file.file.read(1 << 20):
+        yield block[: len(block) // 2 * 2]
+
+
+def _granular(body: bytes, asked: list[Granularity]) -> bytes:
+    """Without the segments or words that nobody asked for."""
+    found = json.loads(body)
+    for kind in ("segment", "word"):
+        if kind not in asked:
+            del found[f"{kind}s"]
+    return json.dumps(found).encode()

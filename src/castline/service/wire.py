@@ -1,0 +1,221 @@
+"""Fetching and sending by URLs that users give, without becoming their way into this network.
+
+Every address that a name resolves to is checked, at each redirect again, and the connection is made to the address
+that was checked: a name that resolves differently the next moment gains nothing. Lengths that servers declare are
+not trusted; what is fetched goes to the disk as it comes.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+from uuid import uuid4
+
+import httpcore
+
+from castline import __version__
+from castline.errors import AddressRefused, TransferFailed, UrlExpired
+from castline.service.settings import Network, ServiceSettings
+
+_CONNECT_S, _SILENCE_S, _SEND_S = 10.0, 60.0, 120.0
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Attributes:
+    allowed: networks that are no public ones and may be reached.
+    """
+
+    allowed: Sequence[Network] = ()
+    max_bytes: int = 4 * 1024**3
+    seconds: float = 1800.0
+    redirects: int = 5
+
+    @classmethod
+    def of(cls, settings: ServiceSettings) -> Rules:
+        return cls(settings.allow, settings.max_bytes, settings.fetch_timeout_s, settings.redirects)
+
+
+def fetch(url: str, into: Path, rules: Rules) -> int:
+    """GET a URL into a file.
+
+    Returns:
+        Bytes written.
+
+    Raises:
+        AddressRefused: it, or a redirect, is no http(s) URL of a public address.
+        UrlExpired: the server answers 403.
+        TransferFailed: anything else: no connection, another answer, too large, too slow, too many redirects.
+    """
+    deadline = time.monotonic() + rules.seconds
+    with _pool(rules) as pool:
+        for _ in range(rules.redirects + 1):
+            with _asked(pool, "GET", url, deadline) as response:
+                if response.status in _REDIRECTS and (place := _header(response, b"location")):
+                    url = urljoin(url, place)
+                    continue
+                if response.status == 403:
+                    raise UrlExpired("the server of the input answered 403")
+                if response.status != 200:
+                    raise TransferFailed(f"the server of the input answered {response.status}")
+                return _write(response.iter_stream(), into, rules.max_bytes, deadline)
+    raise TransferFailed(f"the input redirects more than {rules.redirects} times")
+
+
+def put(url: str, body: bytes, rules: Rules, *, content_type: str | None = None) -> int:
+    """PUT bytes to a URL; no redirect is followed.
+
+    Returns:
+        The status of the answer, whatever it is but 403.
+
+    Raises:
+        AddressRefused, UrlExpired, TransferFailed: as ``fetch``.
+    """
+    headers = {"Content-Type": content_type} if content_type else {}
+    return _sent("PUT", url, body, headers, rules)
+
+
+def post_file(url: str, name: str, body: bytes, headers: Mapping[str, str], rules: Rules) -> int:
+    """POST a form whose only field, ``file``, is a file; otherwise as ``put``."""
+    boundary = uuid4().hex
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+    form = head.encode() + body + f"\r\n--{boundary}--\r\n".encode()
+    return _sent("POST", url, form, {**headers, "Content-Type": f"multipart/form-data; boundary={boundary}"}, rules)
+
+
+def _sent(method: str, url: str, body: bytes, headers: Mapping[str, str], rules: Rules) -> int:
+    with _pool(rules) as pool, _asked(pool, method, url, time.monotonic() + _SEND_S, body, headers) as response:
+        if response.status == 403:
+            raise UrlExpired("the server answered 403")
+        return int(response.status)
+
+
+def _write(stream: Iterable[bytes], into: Path, max_bytes: int, deadline: float) -> int:
+    size = 0
+    with into.open("wb", buffering=_BLOCK) as file:
+        for block in stream:
+            size += len(block)
+            if size > max_bytes:
+                raise TransferFailed(f"the input is larger than {max_bytes} bytes")
+            if time.monotonic() > deadline:
+                raise TransferFailed("fetching the input took too long")
+            file.write(block)
+    return size
+
+
+def _pool(rules: Rules) -> httpcore.ConnectionPool:
+    return httpcore.ConnectionPool(
+        ssl_context=ssl.create_default_context(), max_connections=1, network_backend=_Guarded(rules.allowed)
+    )
+
+
+@contextmanager
+def _asked(
+    pool: httpcore.ConnectionPool,
+    method: str,
+    url: str,
+    deadline: float,
+    body: bytes | None = None,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[httpcore.Response]:
+    target, host = _target(url)
+    left = max(deadline - time.monotonic(), 0.1)
+    timeouts = {"connect": min(_CONNECT_S, left), "read": min(_SILENCE_S, left), "write": min(_SILENCE_S, left)}
+    headers = [(b"Host", host), (b"User-Agent", f"castline/{__version__}".encode()), (b"Accept-Encoding", b"identity")]
+    if body is not None:
+        headers.append((b"Content-Length", str(len(body)).encode()))
+    headers += [(name.encode(), value.encode()) for name, value in (more or {}).items()]
+    try:
+        with pool.stream(method, target, headers=headers, content=body, extensions={"timeout": timeouts}) as response:
+            yield response
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+        reason = str(error) or type(error).__name__
+        raise TransferFailed(f"no answer from {host.decode()}: {reason}") from error
+
+
+def _target(url: str) -> tuple[httpcore.URL, bytes]:
+    """What to connect to, from one reading of the URL, and the ``Host`` header."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").encode("idna"), parts.port
+    except (ValueError, UnicodeError) as error:
+        raise AddressRefused(f"not a URL: {error}") from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise AddressRefused("only http and https URLs are followed")
+    if parts.username is not None or parts.password is not None:
+        raise AddressRefused("a URL with a user's name in it is not followed")
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    query = f"?{quote(parts.query, safe='/%:@!$&()*+,;=~-._?')}" if parts.query else ""
+    shown = b"[" + host + b"]" if b":" in host else host
+    header = shown if port is None else shown + f":{port}".encode()
+    return httpcore.URL(scheme=parts.scheme, host=host, port=port, target=f"{path}{query}"), header
+
+
+def _header(response: httpcore.Response, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in response.headers if key.lower() == name), "")
+
+
+class _Guarded(httpcore.NetworkBackend):
+    """Connects to addresses that were checked, and to nothing else."""
+
+    def __init__(self, allowed: Sequence[Network]) -> None:
+        self._allowed = allowed
+        self._backend = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        refused: Exception | None = None
+        for address in resolve(host, port, self._allowed):
+            try:
+                return self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                refused = error
+        raise refused or httpcore.ConnectError(f"{host} has no address")
+
+
+def resolve(host: str, port: int, allowed: Sequence[Network] = ()) -> list[str]:
+    """The addresses of a name.
+
+    Raises:
+        AddressRefused: one of them is not public, nor in an allowed network.
+        TransferFailed: it has none.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise TransferFailed(f"the name {host} cannot be resolved") from error
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for address in addresses:
+        if not may_reach(address, allowed):
+            raise AddressRefused(f"{host} is no public address")
+    return addresses
+
+
+def may_reach(address: str, allowed: Sequence[Network] = ()) -> bool:
+    """Whether an address is public or allowed; one that carries another inside is what it carries."""
+    ip = _inner(ip_address(address.partition("%")[0]))
+    if any(ip.version == network.version and ip in network for network in allowed):
+        return True
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+
+
+def _inner(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    if isinstance(ip, IPv6Address):
+        return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None) or ip
+    return ip

@@ -1,0 +1,241 @@
+"""What a worker process does: fetch, transcribe, send; one task at a time, for as long as its service lives.
+
+Tasks come through a pipe, and what is heard and how it ended goes back. The models stay loaded between tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from castline.errors import CastlineError, TransferFailed, UrlExpired
+from castline.records import AudioPart, AudioUnit, Segment
+from castline.service.asked import FINISHED, INPUT_EXPIRED, Format, State
+from castline.service.wire import Rules, fetch, put
+from castline.settings import Settings
+
+_MB = 1024 * 1024
+_BEHIND = 5  # who asks how his job is doing need not wait for it
+_HELD_S = 7.0  # what is said so near to a hard cut may still change: the next chunk hears it again
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Attributes:
+    source: a URL, or a file of this machine's.
+    folder: for what is written on the way; it is somebody else's to remove.
+    options: what ``castline.library.listen`` takes.
+    outputs: formats and the URLs they go to, in the style.
+    answer: the format that is sent back through the pipe; empty for none.
+    meta: where the job itself goes, as it will be when it has ended, and what it is now.
+    only_language: nothing but the language of the first chunk is asked for.
+    """
+
+    source: str
+    folder: Path
+    transcriber: str = "auto"
+    options: Mapping[str, object] = field(default_factory=dict)
+    style: str = "castline"
+    outputs: tuple[tuple[Format, str], ...] = ()
+    answer: str = ""
+    meta: tuple[str, Mapping[str, Any]] | None = None
+    only_language: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a task ended.
+
+    Attributes:
+        code: ``CastlineError.code``; empty where nothing went wrong.
+        at: seconds since 1970.
+        language, probability: of what is said.
+        rss_mb: of the worker afterwards.
+    """
+
+    state: State
+    message: str
+    code: str = ""
+    at: float = 0.0
+    length_s: float = 0.0
+    language: str = ""
+    probability: float = 1.0
+    body: bytes = b""
+    engine: str = ""
+    rss_mb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What has been heard for good, with a space before it where one belongs."""
+
+    delta: str
+
+
+def work(pipe: Connection, settings: Settings, rules: Rules) -> None:
+    """The whole life of a worker process; a group of its own, so that ffmpeg ends with it."""
+    os.setsid()
+    os.nice(_BEHIND)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    logging.disable(logging.WARNING)
+    while True:
+        try:
+            task = pipe.recv()
+            ended = _done(task, settings, rules, pipe)
+            pipe.send(ended)
+        except (EOFError, OSError):
+            return
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)
+
+
+def _done(task: Task, settings: Settings, rules: Rules, pipe: Connection) -> Ended:
+    settings = settings.model_copy(update={"transcriber": task.transcriber, "max_bytes": rules.max_bytes})
+    try:
+        ended = _language(task, settings) if task.only_language else _transcribed(task, settings, rules, pipe)
+    except UrlExpired as error:
+        ended = {"state": "expired", "message": error.message, "code": error.code}
+    except CastlineError as error:
+        ended = {"state": "error", "message": error.message, "code": error.code}
+    except Exception as error:  # whatever a library raises ends one job and no more
+        logging.getLogger(__name__).error("task failed: %s", traceback.format_exc())
+        ended = {"state": "error", "message": f"internal error: {type(error).__name__}", "code": "internal"}
+    return Ended(**{"at": time.time(), "rss_mb": _rss_mb(), **ended})
+
+
+def _transcribed(task: Task, settings: Settings, rules: Rules, pipe: Connection) -> dict[str, Any]:
+    from castline.library import listen
+    from castline.service.shapes import renderer
+
+    path = Path(task.source)
+    if task.source.startswith(("http://", "https://")):
+        path = task.folder / "input"
+        try:
+            fetch(task.source, path, rules)
+        except UrlExpired:
+            raise UrlExpired(INPUT_EXPIRED) from None
+    heard = _Heard(pipe) if task.answer else None
+    result = listen(path, settings=settings, heard=heard, **dict(task.options))
+    for format_, url in task.outputs:
+        _send(format_, url, renderer(task.style, format_)(result), rules)
+    ended: dict[str, Any] = {
+        "state": "finished",
+        "message": FINISHED,
+        "at": time.time(),
+        "length_s": result.duration_s or 0.0,
+        "language": result.transcript.language or "",
+        "engine": result.transcript.engine or "",
+        "body": renderer(task.style, task.answer)(result) if task.answer else b"",
+    }
+    if task.meta:
+        _send_meta(*task.meta, ended, rules)
+    return ended
+
+
+def _send(format_: str, url: str, body: bytes, rules: Rules) -> None:
+    try:
+        status = put(url, body, rules)
+    except UrlExpired:
+        raise UrlExpired(f"Expired URL when uploading {format_} to {url}") from None
+    if not 200 <= status < 300:
+        raise TransferFailed(f"the server answered {status} when uploading {format_} to {url}")
+
+
+def _send_meta(url: str, job: Mapping[str, Any], ended: Mapping[str, Any], rules: Rules) -> None:
+    """The job as it will be; that it does not arrive changes nothing."""
+    from castline.service.asked import JobView
+
+    final = {
+        "state": ended["state"],
+        "message": ended["message"],
+        "media_length": ended["length_s"],
+        "language_used": ended["language"],
+        "finish_time": ended["at"],
+        "processing_time": ended["at"] - job["start_time"],
+    }
+    try:
+        put(url, JobView(**{**job, **final}).model_dump_json().encode(), rules)
+    except CastlineError as error:
+        logging.getLogger(__name__).info("meta was not taken: %s", error.message)
+
+
+def _language(task: Task, settings: Settings) -> dict[str, Any]:
+    """What language the first chunk is in."""
+    from castline.engines.base import Speech
+    from castline.engines.process import process_engines
+    from castline.errors import NoStreams
+    from castline.media import AudioPiece, SplitSummary, probe, split
+    from castline.media.ffmpeg import Limits
+    from castline.media.flac import decode_flac
+    from castline.records import SpeechOptions
+    from castline.storage import MemoryStore
+
+    options = settings.options()
+    probed = probe(Path(task.source), Limits.of(settings), options).only("audio")
+    if probed.audio is None:
+        raise NoStreams("it has no sound")
+    pieces = split(Path(task.source), probed, options, Limits.of(settings), SplitSummary(), max_duration_s=30.0)
+    first = next((piece for piece in pieces if isinstance(piece, AudioPiece)), None)
+    engine = process_engines(settings, MemoryStore()).transcriber
+    if first is None:
+        raise NoStreams("there is no sound in it")
+    heard = engine.transcribe(Speech(decode_flac(first.body), SpeechOptions()))
+    sure = heard.languages[0].probability if heard.languages else 1.0
+    found = {"language": heard.language or "en", "probability": sure, "engine": engine.info.id}
+    return {"state": "finished", "message": FINISHED, **found}
+
+
+class _Heard:
+    """Tells what is heard as soon as no later chunk can change it."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._chunks: list[tuple[AudioUnit, AudioPart]] = []
+        self._told = 0
+
+    def __call__(self, unit: AudioUnit, part: AudioPart) -> None:
+        from castline.assembly.stitch import stitch
+
+        self._chunks.append((unit, part))
+        segments = stitch(self._chunks)
+        until = unit.end_s - _HELD_S if unit.hard_cut else float("inf")
+        settled = [segment for segment in segments if segment.end_s <= until]
+        fresh = settled[self._told :]
+        text = " ".join(map(_text, filter(_is_said, fresh)))
+        if text:
+            self._pipe.send(Text(text))
+        self._told = len(settled)
+        if not unit.hard_cut:  # what is behind a silence is settled, and need not be put together again
+            self._chunks, self._told = [], 0
+
+
+def _is_said(segment: Segment) -> bool:
+    return not segment.suspect and bool(segment.text.strip())
+
+
+def _text(segment: Segment) -> str:
+    return segment.text.strip()
+
+
+def _rss_mb() -> float:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / _MB
+    except OSError:  # not Linux
+        return 0.0

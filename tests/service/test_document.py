@@ -1,0 +1,51 @@
+"""The OpenAPI document against the service: whatever it allows to ask, no answer is a fault of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings, strategies
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
+from castline.service.jobs import Jobs
+from tests.service.conftest import Running, running, service_settings
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory, needs_whisper: None) -> Iterator[Running]:
+    """Jobs are taken and never done: their URLs lead anywhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Jobs, "take", lambda _: None)
+        with running(service_settings(tmp_path_factory.mktemp("fuzzed"), requests_per_minute=10**6)) as up:
+            yield up
+
+
+def test_no_request_is_a_fault_of_the_server(fuzzed: Running) -> None:
+    operations = schemathesis.openapi.from_url(f"{fuzzed.url}/openapi.json").get_all_operations()
+    names = [_ask(operation.ok(), fuzzed) for operation in operations]
+    assert len(names) == 14
+
+
+def _ask(operation: schemathesis.APIOperation, fuzzed: Running) -> str:
+    """Requests that the document allows, and some that it does not."""
+
+    @given(
+        case=strategies.one_of(
+            operation.as_strategy(),
+            operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE),
+        )
+    )
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    def ask(case: schemathesis.Case) -> None:
+        case.call_and_validate(
+            base_url=fuzzed.url,
+            headers={"Authorization": f"Bearer {fuzzed.admin}"},
+            checks=[not_a_server_error, status_code_conformance, response_schema_conformance],
+        )
+        fuzzed.state.jobs.lock(False)
+
+    ask()
+    return operation.label

@@ -1,0 +1,46 @@
+"""Which of this machine's models a client gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from castline.errors import ModelNotFound
+from castline.service.engines import models_here, transcriber_for
+from castline.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """whisper.cpp has small; openai-whisper has nothing; faster-whisper has base, and tiny.en where its package is."""
+    (tmp_path / "ggml-small.bin").write_bytes(b"x")
+    folder = tmp_path / "faster-whisper-base"
+    folder.mkdir()
+    for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt"):
+        (folder / name).write_bytes(b"x")
+    return Settings(models_dir=tmp_path, transcriber="faster-whisper:base")
+
+
+@pytest.mark.parametrize(
+    ("engine", "model", "found"),
+    [
+        ("whisper.cpp", "small", "whisper.cpp:small"),
+        ("whisper.cpp", "base", "faster-whisper:base"),  # the same weights
+        ("openai-whisper", "base", "faster-whisper:base"),
+        ("auto", "small", "whisper.cpp:small"),
+        ("whisper.cpp", None, "whisper.cpp"),
+        ("openai-whisper", None, "faster-whisper:base"),
+        ("auto", None, "faster-whisper:base"),
+    ],
+)
+def test_a_model_that_is_here(settings: Settings, engine: str, model: str | None, found: str) -> None:
+    if "whisper.cpp" not in models_here(settings):
+        pytest.skip("pywhispercpp is not installed")
+    assert transcriber_for(engine, model, settings) == found
+
+
+@pytest.mark.parametrize("model", ["large", "large-v3", "../faster-whisper-base", "ggml-small.bin", "medium.en"])
+def test_a_model_that_is_not_is_named_and_not_fetched(settings: Settings, model: str) -> None:
+    with pytest.raises(ModelNotFound, match="here; there are: base"):
+        transcriber_for("openai-whisper", model, settings)

@@ -1,0 +1,209 @@
+"""Routes that answer with the transcript: by OpenAI's own client, and as whisper-asr-webservice's are called."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+import soundfile
+import webvtt
+
+from castline import library
+from castline.settings import Settings
+from tests.service.conftest import CHECKOUT, Running, running, service_settings, until
+
+pytestmark = pytest.mark.usefixtures("needs_whisper")
+
+
+@pytest.fixture(scope="module")
+def client(service: Running) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key=service.state.tokens.add("grace"), max_retries=0) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def text(clip: Path, needs_whisper: None) -> str:
+    """What is said in the clip, by the library."""
+    said = library.transcribe(clip, settings=Settings(transcriber="faster-whisper:tiny.en")).text
+    assert len(said.split()) > 3
+    return said
+
+
+def test_json(client: openai.OpenAI, clip: Path, text: str) -> None:
+    found = client.audio.transcriptions.create(file=clip, model="whisper-1")
+    assert found.text == text
+    assert found.usage is not None and found.usage.type == "duration" and found.usage.seconds == 4
+
+
+def test_verbose_json(client: openai.OpenAI, clip: Path, text: str) -> None:
+    found = client.audio.transcriptions.create(
+        file=clip, model="tiny.en", response_format="verbose_json", timestamp_granularities=["word", "segment"]
+    )
+    assert found.text == text
+    assert found.duration == pytest.approx(4.0, abs=0.1)
+    assert found.language == "en"
+    assert found.segments is not None and found.words is not None
+    assert " ".join(word.word for word in found.words) == text
+    assert all(0 <= word.start <= word.end <= 4.1 for word in found.words)
+    assert found.segments[0].text.strip() in text
+    words = client.audio.transcriptions.create(
+        file=clip, model="faster-whisper:tiny.en", response_format="verbose_json", timestamp_granularities=["word"]
+    )
+    assert words.segments is None and words.words == found.words
+
+
+def test_text_srt_and_vtt(client: openai.OpenAI, clip: Path, text: str) -> None:
+    create = client.audio.transcriptions.create
+    assert create(file=clip, model="whisper-1", response_format="text") == f"{text}\n"
+    cues = webvtt.from_string(create(file=clip, model="whisper-1", response_format="vtt"))
+    assert " ".join(cue.text.replace("\n", " ") for cue in cues) == text
+    assert re.match(r"1\n00:00:0\d,\d{3} --> ", create(file=clip, model="whisper-1", response_format="srt"))
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # whisper-1, by its maker
+def test_options_reach_the_engine(client: openai.OpenAI, clip: Path) -> None:
+    found = client.audio.transcriptions.create(
+        file=clip,
+        model="whisper-1",
+        language="en",
+        prompt="About cameras.",
+        temperature=0.5,
+        extra_body={"hotwords": "Ada"},
+    )
+    assert found.text
+    with pytest.raises(openai.BadRequestError, match="does not know the language 'de'"):
+        client.audio.transcriptions.create(file=clip, model="whisper-1", language="de")
+    with pytest.raises(openai.BadRequestError, match="cannot translate"):
+        client.audio.translations.create(file=clip, model="whisper-1")
+
+
+def test_a_stream_tells_what_is_heard_while_it_goes_on(
+    client: openai.OpenAI, ffmpeg: Callable[..., None], clip: Path, tmp_path: Path
+) -> None:
+    longer = tmp_path / "longer.ogg"  # three chunks
+    ffmpeg("-i", CHECKOUT / "examples" / "demo.mp4", "-vn", "-t", 24, "-c:a", "libopus", longer)
+    events = list(client.audio.transcriptions.create(file=longer, model="gpt-4o-transcribe", stream=True))
+    deltas = [event.delta for event in events if event.type == "transcript.text.delta"]
+    assert len(deltas) >= 2
+    done = events[-1]
+    assert done.type == "transcript.text.done"
+    assert "".join(deltas) == done.text
+    plain = client.audio.transcriptions.with_raw_response.create(file=clip, model="whisper-1", stream=True)
+    assert plain.headers["content-type"] == "application/json"  # whisper-1 ignores it
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        ({"model": "gpt-9"}, openai.NotFoundError, "there is no model 'gpt-9' here"),
+        ({"model": "faster-whisper:../../x"}, openai.NotFoundError, "there is no model"),
+        ({"model": "whisper-1", "response_format": "diarized_json"}, openai.BadRequestError, "not told apart"),
+        ({"model": "whisper-1", "include": ["logprobs"]}, openai.BadRequestError, "include"),
+        ({"model": "whisper-1", "response_format": "yaml"}, openai.BadRequestError, "response_format"),
+        (
+            {"model": "whisper-1", "timestamp_granularities": ["year"]},
+            openai.BadRequestError,
+            "timestamp_granularities",
+        ),
+        ({"model": "whisper-1", "temperature": 7}, openai.BadRequestError, "temperature"),
+    ],
+)
+def test_errors_are_openais(
+    client: openai.OpenAI, asked: dict[str, object], error: type[openai.APIStatusError], message: str
+) -> None:
+    with pytest.raises(error, match=message) as raised:
+        client.audio.transcriptions.create(file=("a.wav", b"x"), **asked)  # type: ignore[call-overload]
+    assert set(raised.value.body) == {"message", "type", "param", "code"}
+
+
+def test_what_is_no_media_is_a_bad_request(client: openai.OpenAI) -> None:
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError, match="no audio or video format") as raised:
+            client.audio.transcriptions.create(
+                file=("a.wav", b"This is a letter.\n" * 50), model="gpt-transcribe", stream=stream
+            )
+        assert raised.value.code == "not_media"
+
+
+def test_a_wrong_key_is_openais_error(service: Running) -> None:
+    with (
+        openai.OpenAI(base_url=f"{service.url}/v1", api_key="ada:wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError) as raised,
+    ):
+        stranger.models.list()
+    assert raised.value.code == "invalid_api_key"
+
+
+def test_models(client: openai.OpenAI) -> None:
+    names = {model.id for model in client.models.list()}
+    assert {"whisper-1", "gpt-transcribe", "faster-whisper:tiny.en"} <= names
+    assert client.models.retrieve("whisper-1").id == "whisper-1"
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("nothing")
+
+
+def test_who_hangs_up_ends_it(service: Running, long_clip: Path) -> None:
+    with service.client() as ada:
+        until(lambda: service.state.pool.busy == 0)
+        with pytest.raises(httpx.ReadTimeout), long_clip.open("rb") as file:
+            form = {"model": "whisper-1"}
+            ada.post("/v1/audio/transcriptions", files={"file": file}, data=form, timeout=httpx.Timeout(60, read=2))
+        until(lambda: service.state.pool.busy == 0, 20)
+        until(lambda: not list((service.state.service.folder / "uploads").iterdir()))
+
+
+def test_a_worker_that_dies_costs_one_retry_here_too(service: Running, clip: Path, text: str) -> None:
+    answers: list[httpx.Response] = []
+
+    def ask() -> None:
+        with service.client() as ada, clip.open("rb") as file:
+            answers.append(ada.post("/v1/audio/transcriptions", files={"file": file}, data={"model": "whisper-1"}))
+
+    for pid in service.state.pool.pids:  # a new one takes longer, so that it is caught
+        os.kill(pid, signal.SIGKILL)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    until(lambda: service.state.pool.busy and service.state.pool.pids)
+    os.kill(service.state.pool.pids[0], signal.SIGKILL)
+    thread.join()
+    assert answers[0].json()["text"] == text
+
+
+def test_only_so_many_wait(tmp_path: Path, clip: Path) -> None:
+    with running(service_settings(tmp_path, waiting=1)) as up, up.client() as ada:
+        up.state.pool.submit = lambda _: False  # type: ignore[method-assign]
+        with clip.open("rb") as file:
+            refused = ada.post("/v1/audio/transcriptions", files={"file": file}, data={"model": "whisper-1"})
+    assert refused.status_code == 503
+    assert refused.json()["error"]["type"] == "server_error"
+
+
+def test_asr(service: Running, clip: Path, text: str) -> None:
+    samples, rate = soundfile.read(clip, dtype="int16")
+    assert rate == 16_000
+    with service.client() as ada:
+
+        def asr(content: bytes, **query: object) -> httpx.Response:
+            return ada.post("/asr", params=query, files={"audio_file": ("voice note.ogg", content)})
+
+        found = asr(clip.read_bytes())
+        assert found.text.replace("\n", " ").strip() == text
+        assert found.headers["content-type"].startswith("text/plain")
+        assert found.headers["asr-engine"] == "faster-whisper:tiny.en"
+        for output in ("srt", "json"):
+            whole = asr(clip.read_bytes(), output=output, language="en", task="transcribe", vad_filter="true").text
+            plain = asr(samples.tobytes(), output=output, language="en", encode="false").text
+            assert whole == plain and whole
+        assert asr(clip.read_bytes(), diarize="true").status_code == 400
+        assert asr(b"This is a letter.\n" * 50).json()["detail"] == "the content is no audio or video format we know"
+        for content, encode in ((clip.read_bytes(), "true"), (samples.tobytes(), "false")):
+            said = ada.post("/detect-language", params={"encode": encode}, files={"audio_file": io.BytesIO(content)})
+            assert said.json() == {"detected_language": "english", "language_code": "en", "confidence": 1.0}
