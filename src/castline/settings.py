@@ -185,6 +185,17 @@ def variable(field: str) -> str:
     return str(names[0])
 
 
+def written(value: object) -> str:
+    """The value of a setting as a variable, or a parameter of the template, says it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return "" if value is None else str(value)
+
+
 def _field(problem: ErrorDetails) -> str:
     """Which field an error is about; it tells of aliases."""
     where = str(problem["loc"][0])

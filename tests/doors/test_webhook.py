@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -22,6 +21,7 @@ from castline.errors import EventError, ResourceError, SettingsError
 from castline.operations.redrive import DeadLetter, _failed
 from castline.settings import Settings
 from castline.storage import MemoryStore
+from tests.serving import serving
 
 KEY = b"a key of bytes that nobody else has"
 FOUND = Publication(id="0123456789abcdef-1", media="talk.mp4", run="0123456789abcdef", status="complete",
@@ -61,12 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
+    with serving(Server()) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import pytest
 
 from castline.local.stack import LocalStack
 from castline.settings import Settings
+from tests.serving import serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -60,12 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with serving(Receiver()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import csv
 import json
 import random
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +24,7 @@ from castline.local.stack import LocalStack
 from castline.operations.redrive import queue_url, read_dead_letters, redrive
 from castline.settings import Settings, settings
 from castline.storage import S3Store
+from tests.serving import serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -79,12 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def meta() -> Iterator[Meta]:
-    with Meta() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with serving(Meta()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from castline.cli.shown import escape
 from castline.engines.choose import named_engine
+from castline.engines.plugins import ROLES
 from castline.engines.report import engine_lines, language_line
 from castline.errors import CastlineError
 from castline.settings import Settings, settings
@@ -47,7 +48,7 @@ def _checks() -> Iterator[tuple[bool, str]]:
 
 def _engines(config: Settings) -> Iterator[tuple[bool, str]]:
     """A line per role; bad where an engine that is named is not to be had."""
-    for role, line in zip(("detector", "embedder", "transcriber"), engine_lines(config), strict=True):
+    for role, line in zip(ROLES, engine_lines(config), strict=True):
         try:
             named = named_engine(role, config)
             missing = f"; {named.reason}" if named and not named.source and ":" not in getattr(config, role) else ""

@@ -181,11 +181,16 @@ def results(
             raise typer.Exit(1)
 
 
+def _with_results(prefix: str, there: Connection) -> list[str]:
+    """Keys of the media files below a prefix that have a result."""
+    suffix = f"/{keys.RESULT}"
+    listed = there.store.find(there.settings.output_bucket, prefix)
+    return [info.key.removesuffix(suffix) for info in listed if info.key.endswith(suffix)]
+
+
 def _list_results(there: Connection) -> None:
     """Which results there are, where none is named."""
-    suffix = f"/{keys.RESULT}"
-    listed = there.store.find(there.settings.output_bucket)
-    found = [info.key.removesuffix(suffix) for info in listed if info.key.endswith(suffix)]
+    found = _with_results("", there)
     if not found:
         console.print("no result for anything yet; see: castline status")
         raise typer.Exit(1)
@@ -195,9 +200,7 @@ def _list_results(there: Connection) -> None:
 
 
 def _download_tree(prefix: str, output: Path, there: Connection) -> None:
-    suffix = f"/{keys.RESULT}"
-    found = there.store.find(there.settings.output_bucket, prefix)
-    keys_found = [info.key.removesuffix(suffix) for info in found if info.key.endswith(suffix)]
+    keys_found = _with_results(prefix, there)
     if not keys_found:
         console.print(f"no result below {escape(prefix) or 'the bucket'} yet; see: castline status")
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from castline.cli.connect import console, friendly_errors
 from castline.cli.shown import escape
-from castline.engines.plugins import registered
+from castline.engines.plugins import ROLES, registered
 from castline.errors import ModelCorrupt, ModelNotFound
 from castline.settings import Settings, settings
 from castline.weights.download import available, fetch
@@ -45,7 +45,7 @@ def _engines(config: Settings) -> Table:
         table.add_column(heading, justify="right")
     for heading in ("licence", "here"):
         table.add_column(heading, overflow="fold")
-    for engine in (engine for role in ("detector", "embedder", "transcriber") for engine in registered(role)):
+    for engine in (engine for role in ROLES for engine in registered(role)):
         info = engine.survey(config)
         which = f" ({escape(info.reason)})" if info.role == "transcriber" else ""
         here = f"[green]{escape(info.source)}[/]{which}" if info.source else f"[dim]{escape(info.reason)}[/]"

@@ -66,8 +66,9 @@ def run_media(
         with console.status(f"uploading {len(files)} file(s)"):
             changed = _forget_flags(files, flags, local)
             keys = [key for key, _ in upload(files, flags, local.store, config)]
-        _make_afresh(_uploaded(keys, local), changed, local, again=again)
-        processed = watch(console, Lookout(_uploaded(keys, local), local.store, config))
+        sources = _uploaded(keys, local)
+        _make_afresh(sources, changed, local, again=again)
+        processed = watch(console, Lookout(sources, local.store, config))
         for (source, key), item in zip(files, processed, strict=True):
             if item.result is None:
                 tell(f"{key}: {item.problem}")

@@ -122,9 +122,7 @@ def whisper(
     """Submit a job for openai-whisper."""
     outputs = {"json": json_, "vtt": vtt, "txt": txt, "meta": meta}
     asked = {"engine": "openai-whisper", "priority": priority, "language": language, "model": model}
-    with friendly_errors():
-        urls = _presigned(s3_endpoint, input_bucket, input_object, output_bucket or input_bucket, outputs)
-        _submit(context, {**asked, **urls}, wait=wait)
+    _submit(context, asked, s3_endpoint, (input_bucket, input_object), (output_bucket, outputs), wait=wait)
 
 
 @app.command()
@@ -147,9 +145,7 @@ def whispercpp(
     """Submit a job for whisper.cpp."""
     outputs = {"json": json_, "vtt": vtt, "txt": txt, "csv": csv, "meta": meta}
     asked = {"engine": "whisper.cpp", "priority": priority, "language": language, "model": model}
-    with friendly_errors():
-        urls = _presigned(s3_endpoint, input_bucket, input_object, output_bucket or input_bucket, outputs)
-        _submit(context, {**asked, **urls}, wait=wait)
+    _submit(context, asked, s3_endpoint, (input_bucket, input_object), (output_bucket, outputs), wait=wait)
 
 
 @app.command()
@@ -168,10 +164,27 @@ def submit(
         _post(context, body, wait=wait)
 
 
-def _submit(context: typer.Context, options: Mapping[str, Any], *, wait: bool) -> None:
-    options = {key: each for key, each in options.items() if each is not None}
-    _print(options)
-    _post(context, {"version": "1", "notification_type": "poll", "options": options}, wait=wait)
+def _submit(
+    context: typer.Context,
+    options: Mapping[str, Any],
+    s3_endpoint: str,
+    source: tuple[str, str],
+    target: tuple[str | None, Mapping[str, str | None]],
+    *,
+    wait: bool,
+) -> None:
+    """Submit a job whose input and outputs are objects.
+
+    Args:
+        source: bucket and key.
+        target: bucket, the input's where there is none, and keys by format.
+    """
+    bucket, outputs = target
+    with friendly_errors():
+        urls = _presigned(s3_endpoint, *source, bucket or source[0], outputs)
+        found = {key: each for key, each in {**options, **urls}.items() if each is not None}
+        _print(found)
+        _post(context, {"version": "1", "notification_type": "poll", "options": found}, wait=wait)
 
 
 def _post(context: typer.Context, body: Any, *, wait: bool) -> None:

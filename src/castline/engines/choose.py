@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from castline.engines.base import Detector, Embedder, EngineInfo, Transcriber
-from castline.engines.plugins import Engine, find_engine, registered
+from castline.engines.plugins import ROLES, Engine, find_engine, registered
 from castline.errors import ModelError, ModelNotFound
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ def survey(settings: Settings, *roles: str) -> tuple[EngineInfo, ...]:
 
     Loads and downloads nothing. ``source`` is empty for an engine that is not available; ``reason`` says why.
     """
-    wanted = roles or ("detector", "embedder", "transcriber")
-    return tuple(engine.survey(settings) for role in wanted for engine in registered(role))
+    return tuple(engine.survey(settings) for role in roles or ROLES for engine in registered(role))
 
 
 def load_detector(settings: Settings) -> Detector:
@@ -115,12 +114,13 @@ def _load(role: str, name: str, settings: Settings) -> Detector | Embedder | Tra
 def _asked(role: str, name: str) -> tuple[Engine, str]:
     engine_id, colon, argument = name.partition(":")
     try:
-        if not colon or argument:
-            return find_engine(engine_id, role), argument
+        engine = find_engine(engine_id if argument or not colon else name)
     except ModelNotFound as error:
-        if "the role" in error.message:
-            raise
-    raise ModelNotFound(f"there is no {role} {name!r}; known: {', '.join(choices(role))}")
+        known = ", ".join(choices(role))
+        raise ModelNotFound(f"there is no {role} {name!r}; known: {known}") from error
+    if engine.info.role != role:
+        raise ModelNotFound(f"{engine_id} is an engine of the role {engine.info.role}, not {role}")
+    return engine, argument
 
 
 def _best(role: str, settings: Settings) -> tuple[Engine, list[str]]:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 logger = Logger(child=True)
 
 GROUP = "castline.engines"
-_ROLES = ("detector", "embedder", "transcriber")
+#: What an engine can be, in the order in which a recording meets them.
+ROLES = ("detector", "embedder", "transcriber")
 
 
 class Engine(ABC):
@@ -92,18 +93,16 @@ def registered(role: str) -> tuple[Engine, ...]:
     return tuple(sorted(found, key=lambda engine: (engine.rank is None, engine.rank or 0, engine.id)))
 
 
-def find_engine(engine_id: str, role: str | None = None) -> Engine:
+def find_engine(engine_id: str) -> Engine:
     """The installed engine of an id.
 
     Raises:
-        ModelNotFound: none has it, or it has another role.
+        ModelNotFound: none has it.
     """
     for engine in _all():
         if engine.id == engine_id:
-            if role not in (None, engine.info.role):
-                raise ModelNotFound(f"{engine_id} is an engine of the role {engine.info.role}, not {role}")
             return engine
-    raise ModelNotFound(f"there is no {role or 'engine'} {engine_id!r}")
+    raise ModelNotFound(f"there is no engine {engine_id!r}")
 
 
 @lru_cache(maxsize=1)
@@ -134,7 +133,7 @@ def _loaded(point: importlib.metadata.EntryPoint) -> Engine | None:
     except Exception as error:  # somebody else's code
         logger.warning("an engine is left out: it cannot be imported", entry_point=point.value, reason=repr(error))
         return None
-    if not isinstance(engine, Engine) or engine.info.role not in _ROLES:
+    if not isinstance(engine, Engine) or engine.info.role not in ROLES:
         logger.warning("an engine is left out: it is none", entry_point=point.value)
         return None
     return engine

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from castline.engines.choose import prepare as make_ready
 from castline.engines.choose import survey
-from castline.engines.plugins import registered
+from castline.engines.plugins import ROLES, registered
 from castline.engines.speech import find
 from castline.engines.speech.declared import FASTER_WHISPER, english_only, families
 from castline.errors import ModelError
@@ -35,7 +35,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
         ModelNotFound: a face net is neither there nor can be made, or the Whisper that is named is not to be had.
         ModelCorrupt: the Whisper that is named is not what it should be, where it is and where it would come from.
     """
-    for role in ("detector", "embedder", "transcriber"):
+    for role in ROLES:
         make_ready(role, settings)
     refusal = ""
     here = any(family.installed() and find.in_folder(family, settings.models_dir) for family in families())
@@ -70,9 +70,9 @@ def engine_lines(settings: Settings, refusal: str = "") -> list[str]:
     Args:
         refusal: what the hub said when it was asked for Whisper, to be told with it.
     """
-    chosen = {"detector": settings.detector, "embedder": settings.embedder, "transcriber": settings.transcriber}
     lines = []
-    for role, name in chosen.items():
+    for role in ROLES:
+        name: str = getattr(settings, role)
         if name != "auto":
             line = f"{name}, as asked for"
         else:

@@ -20,7 +20,7 @@ from castline.local.resolver import Resolver
 from castline.local.template import default_template, load_template, packaged, parameter_values
 from castline.local.wiring import ClientFactory
 from castline.records.options import doors
-from castline.settings import Settings
+from castline.settings import Settings, written
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Deployment:
             "BatchMarker": settings.batch_marker,
             "BatchBy": "invoke",  # the emulator's Map has no ItemReader
             "TranscriptLayout": settings.transcript_layout,
-            **{door.parameter: _written(getattr(settings, name)) for name, door in doors() if door.parameter},
+            **{door.parameter: written(getattr(settings, name)) for name, door in doors() if door.parameter},
         }
         known = {key: value for key, value in from_settings.items() if key in parsed.get("Parameters", {})}
         return cls(parsed, path.resolve().parent, parameter_values(parsed, {**known, **parameters}))
@@ -72,15 +72,6 @@ class Deployment:
     @property
     def stack_name(self) -> str:
         return self.values.get("Prefix") or "castline"
-
-
-def _written(value: object) -> str:
-    """An option as a parameter says it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return f"{value:.10g}" if isinstance(value, float) else str(value or "")
 
 
 def deploy(deployment: Deployment, client: ClientFactory) -> None:

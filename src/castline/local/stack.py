@@ -23,7 +23,7 @@ from castline.local.engine import REGION, Engine, is_ready
 from castline.local.lambda_host import LambdaHost
 from castline.local.state import ProcessId, StackState, exclusive, read_state, state_path, write_state
 from castline.local.watchdog import Watchdog
-from castline.settings import Settings
+from castline.settings import Settings, variable, written
 
 logger = logging.getLogger(__name__)
 
@@ -263,15 +263,8 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         value = getattr(settings, name)
         if value is None or name in ("function_name", "memory_mb"):
             continue
-        variable = "PIPELINE_PROFILE" if name == "profile" else f"CASTLINE_{name.upper()}"
-        environment[variable] = _written(value)
+        environment[variable(name)] = str(value.resolve()) if isinstance(value, Path) else written(value)
     return environment
-
-
-def _written(value: object) -> str:
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return str(value.resolve()) if isinstance(value, Path) else str(value)
 
 
 def ffmpeg_layer(state_dir: Path) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from castline.engines.plugins import registered
+from castline.engines.plugins import ROLES, registered
 from castline.records import Options, Result, Source
 from castline.runs.request import read_request
 from castline.settings import Settings
@@ -21,7 +21,7 @@ def outdated(result: Result, source: Source, store: ObjectStore, settings: Setti
             if getattr(asked, name) != getattr(had, name):
                 return f"{name} was {_said(getattr(had, name))} and is {_said(getattr(asked, name))}"
     unheard = any(warning.code == "no_speech_engine" for warning in result.warnings)
-    for role in ("detector", "embedder", "transcriber"):
+    for role in ROLES:
         then, now = result.engines.get(role), _now(role, settings)
         if then is None and not (role == "transcriber" and unheard):
             continue  # the recording has no such part

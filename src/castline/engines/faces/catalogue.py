@@ -157,7 +157,7 @@ class OneFile(Engine):
 class FaceNet(OneFile):
     """One member of the FaceNet family (``castline.weights.facenet``)."""
 
-    def __init__(self, engine_id: str, data: str, trained_on: str, rank: int, thresholds: Thresholds) -> None:
+    def __init__(self, engine_id: str, data: str, trained_on: str, rank: int | None, thresholds: Thresholds) -> None:
         self.info = EngineInfo(
             id=engine_id,
             role="embedder",
@@ -212,8 +212,7 @@ class FaceNetInt8(FaceNet):
     """As ``castline.engines.faces.quantize`` makes it; by name only."""
 
     def __init__(self, engine_id: str, data: str, trained_on: str, thresholds: Thresholds) -> None:
-        super().__init__(engine_id, f"{data} in int8", trained_on, 0, thresholds)
-        self.rank = None
+        super().__init__(engine_id, f"{data} in int8", trained_on, None, thresholds)
 
     def survey(self, settings: Settings) -> EngineInfo:
         file = onnx_file(self.id, settings.models_dir)
