@@ -96,7 +96,13 @@ class RuntimeProcess:
 
     @property
     def alive(self) -> bool:
-        return self._ended is not None and not self._ended.done()
+        """Whether it has not exited: asked of the system, because the event loop hears of an end a moment later."""
+        if self._process is None or self._ended is None or self._ended.done():
+            return False
+        try:
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:  # somebody has waited for it already
+            return False
 
     async def start(self) -> None:
         """Open the listener and start the process; does not wait for its initialisation."""
@@ -153,6 +159,8 @@ class RuntimeProcess:
             waiter.cancel()
         if self._idle.is_set() and self.alive:
             return
+        if not self.alive:
+            await self._ended
         if self._init_error is not None:
             raise ProcessFailed("init", self._init_error.decode("utf-8", "replace"))
         if self.alive:
