@@ -9,7 +9,8 @@
               <media>/<run>/parts/frames-0000.error.json    a unit that is out of retries
               <date>/<from>-<time>-<id>.json                a message of WhatsApp
               .whatsapp/<date>/<media id>/<name>            the messages that a media file belongs to
-              .batches/<run>                                which marker started it, where markers do
+              .batches/<run>                                which marker or batch started it, where they do
+              .batches/<marker>/<batch>                     its media, and the task that waits for them
               <media>/result.json, transcript.*, report.html, people/<slug>.jpg
     gallery   <name>/<photo>                                photos; .embeddings/<model>.json is derived from them
               .changes/0000.json                            who was enrolled, renamed or merged, to take it back
@@ -79,6 +80,7 @@ _NO_LETTERS = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
 _DATE = r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
 _MESSAGE_KEY = re.compile(_DATE + r"/(?P<name>[\w-]+-[0-9]{2}-[0-9]{2}-[0-9]{2}-[0-9a-f]{16})\.json", re.ASCII)
+_BATCH_KEY = re.compile(r"\.batches/[0-9a-f]{32}/[0-9a-f]{16}")
 _NOTE_KEY = re.compile(_DATE + r"/(?P<id>[A-Za-z0-9]+)\.[A-Za-z0-9]+")
 
 _PLAIN_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -204,8 +206,17 @@ def flat_transcript_key(media: str) -> str:
 
 
 def batch_claim_key(run: str) -> str:
-    """Where in the output bucket it is written which marker started a run."""
+    """Where in the output bucket it is written which marker, or batch of a marker, started a run."""
     return f".batches/{run}"
+
+
+def batch_key(marker: str, batch: str) -> str:
+    """Where in the output bucket a batch of a marker is written down; both are hex digits."""
+    return f".batches/{marker}/{batch}"
+
+
+def is_batch(output_key: str) -> bool:
+    return _BATCH_KEY.fullmatch(output_key) is not None
 
 
 def message_key(date: str, name: str) -> str:
