@@ -44,7 +44,9 @@ def run(folder: Path) -> dict[str, Any]:
     return storm(folder / "service", jobs=200, clients=8, workers=4, killed=2)
 
 
-def storm(folder: Path, *, jobs: int, clients: int, workers: int, killed: int, gets: int = 300, cancels: int = 5) -> dict[str, Any]:
+def storm(
+    folder: Path, *, jobs: int, clients: int, workers: int, killed: int, gets: int = 300, cancels: int = 5
+) -> dict[str, Any]:
     """Submit, kill, restart, wait; then count.
 
     Returns:

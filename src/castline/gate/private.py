@@ -11,10 +11,20 @@ UMASK = 0o077
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder, or take one that is there, and close it to everybody else (0700), as every parent it lacks."""
+    """Make a folder, and every parent it lacks, or take one that is there: closed to everybody else (0700).
+
+    One that is open and has things in it is somebody's own (a home, ``/tmp``, a folder of videos) and keeps its mode:
+    what we write there is closed by itself.
+
+    Raises:
+        NotADirectoryError: it is something else; nothing has been changed.
+    """
     for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
-    path.chmod(0o700)
+    if not path.is_dir():
+        raise NotADirectoryError(f"{path} is no folder")
+    if not any(path.iterdir()):
+        path.chmod(0o700)
     return path
 
 
