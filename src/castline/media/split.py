@@ -25,6 +25,7 @@ from castline.media.notices import Told, notices
 from castline.media.pieces import AudioPiece, AudioReader, FramesPiece, FrameWatch, Piece
 from castline.media.probe import unreadable
 from castline.records import AudioUnit, Frame, FramesUnit, Notice, Options, Probe
+from castline.scratch import SCRATCH
 
 _POLL_S = 0.05
 _OTHER_SIZES = 8  # a second decode may write; a picture that changes more often is scaled as it began
@@ -96,7 +97,7 @@ def split(
     """
     if probed.duration_s and probed.duration_s > max_duration_s:
         raise MediaTooLarge(f"{probed.duration_s / 3600:.1f} h is longer than the limit of {max_duration_s / 3600:g} h")
-    with tempfile.TemporaryDirectory(prefix="frames-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}frames-") as folder:
         decode = _Decode(path, probed, options, limits, summary, Path(folder), max_duration_s)
         yield from decode.run()
 

@@ -19,6 +19,7 @@ from castline.runs.common import Split, Stopwatch, download, read_result, time_t
 from castline.runs.removal import discard_units
 from castline.runs.request import Request, read_request, source_of
 from castline.runs.sets import split_again, split_manifest
+from castline.scratch import SCRATCH
 from castline.settings import Settings
 from castline.stages.announce import Announce
 from castline.storage.base import ObjectStore
@@ -71,7 +72,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
         keys.check_media_key(media)
         if request.error:
             raise request.error
-        with tempfile.TemporaryDirectory(prefix="media-") as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}media-") as folder:
             path = Path(folder) / f"media{PurePosixPath(media).suffix.lower()}"
             with watch.step("download"):
                 if not download(source, path, store, settings):
