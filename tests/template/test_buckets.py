@@ -26,11 +26,14 @@ def test_buckets_are_private_encrypted_and_tls_only(source: dict[str, Any]) -> N
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         assert statement["Resource"] == [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"]
     assert buckets["castline-input"]["VersioningConfiguration"] == {"Status": "Enabled"}
-    assert all(
-        item.get("DeletionPolicy") == "Retain"
-        for item in source["Resources"].values()
-        if item["Type"] == "AWS::S3::Bucket"
-    )
+
+
+def test_what_is_kept_does_not_outlive_a_first_deploy_that_failed(source: dict[str, Any]) -> None:
+    """Everything kept has a name: left behind by a deploy that was rolled back, it would make the next one fail."""
+    kept = {name for name, item in source["Resources"].items() if item.get("UpdateReplacePolicy") == "Retain"}
+    assert {source["Resources"][name]["DeletionPolicy"] for name in kept} == {"RetainExceptOnCreate"}
+    buckets = {name for name, item in source["Resources"].items() if item["Type"] == "AWS::S3::Bucket"}
+    assert kept == buckets | {"FailedInvocationsQueue", "WhatsAppQueue", "WhatsAppSalt"}
 
 
 @pytest.mark.parametrize(("profile", "suffixes"), [("full", UNITS), ("classic", UNITS | {".jpg"})])
