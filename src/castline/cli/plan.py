@@ -35,7 +35,14 @@ def plan_of(stack: str, account: Account, values: Mapping[str, str]) -> Plan:
     resolver = Resolver(template, {**known, **pseudo})
     shared = resolver.value(template["Globals"]["Function"]["Environment"]["Variables"])
     functions = resolver.resources(FUNCTION).values()
-    filled = {"ACCOUNT": number, "REGION": account.region, "PARTITION": partition}
+    prefix = resolver.name("InputBucket").removesuffix("-input")
+    filled = {
+        "ACCOUNT": number,
+        "REGION": account.region,
+        "PARTITION": partition,
+        "PREFIX": prefix,
+        "STACK": stack,
+    }
     return Plan(
         stack=stack,
         account=number,
