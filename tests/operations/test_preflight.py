@@ -177,6 +177,13 @@ def test_an_update_keeps_its_own_buckets() -> None:
     assert one(checks.buckets, PLAN, *stack("acme-input", "acme-output")).level == "ok"
 
 
+@pytest.mark.parametrize("name", ["A-input", "x" * 60 + "-input", "-input"])
+def test_names_that_aws_does_not_take(name: str) -> None:
+    assert found(checks.names, PLAN) == []
+    assert one(checks.names, replace(PLAN, buckets=(name,))).level == "problem"
+    assert one(checks.names, replace(PLAN, functions={"f" * 65: PlannedFunction(1, 0, 0)})).level == "problem"
+
+
 def test_number_of_buckets() -> None:
     there: Answer = ("s3", "list_buckets", {"Buckets": [{"Name": f"b{number}"} for number in range(98)]})
     assert one(checks.bucket_quota, PLAN, quota(100), there).level == "ok"

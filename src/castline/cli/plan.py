@@ -31,7 +31,12 @@ def plan_of(stack: str, account: Account, values: Mapping[str, str]) -> Plan:
         raise OptionsError(f"AWS refuses these credentials: {error}") from error
     number, partition = caller["Account"], caller["Arn"].split(":")[1]
     known = parameter_values(template, values)
-    pseudo = {"AWS::AccountId": number, "AWS::Region": account.region, "AWS::Partition": partition}
+    pseudo = {
+        "AWS::AccountId": number,
+        "AWS::Region": account.region,
+        "AWS::Partition": partition,
+        "AWS::StackName": stack,
+    }
     resolver = Resolver(template, {**known, **pseudo})
     shared = resolver.value(template["Globals"]["Function"]["Environment"]["Variables"])
     functions = resolver.resources(FUNCTION).values()

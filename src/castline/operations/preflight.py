@@ -7,6 +7,7 @@ Limits are AWS's (docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.htm
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -27,6 +28,8 @@ VARIABLES = 4096
 #: Codes of Service Quotas: "Concurrent executions" and "General purpose buckets".
 EXECUTIONS_QUOTA = ("lambda", "L-B99A9384")
 BUCKETS_QUOTA = ("s3", "L-DC2B2D3D")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_FUNCTION_CHARS = 64
 _ALWAYS = ("lambda", "s3", "sqs", "sns", "logs", "cloudwatch", "ecr", "iam")
 _ONLY_WITH = {
     "stepfunctions": ("Orchestration", "stepfunctions"),
@@ -119,6 +122,15 @@ def variables(plan: Plan, account: Account) -> Iterator[Finding]:
         yield Finding("problem", "variables of the functions", line)
     else:
         yield Finding("ok", "variables of the functions", f"at most {largest} of {VARIABLES} bytes ({name})")
+
+
+def names(plan: Plan, account: Account) -> Iterator[Finding]:
+    """lengths of the names."""
+    bad = [name for name in plan.buckets if not _BUCKET.fullmatch(name)]
+    bad += [name for name in plan.functions if len(name) > _FUNCTION_CHARS]
+    if bad:
+        line = f"{', '.join(bad)}: AWS takes no such names; choose a shorter Prefix, in small letters"
+        yield Finding("problem", "lengths of the names", line)
 
 
 def buckets(plan: Plan, account: Account) -> Iterator[Finding]:
@@ -223,6 +235,7 @@ CHECKS: tuple[Check, ...] = (
     asked_quota,
     memory,
     variables,
+    names,
     buckets,
     bucket_quota,
     functions,
