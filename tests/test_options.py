@@ -72,9 +72,26 @@ def test_what_the_template_takes_of_a_text_the_code_takes(name: str, data: st.Da
     text = data.draw(letters | many if name == "hotwords" else letters)
     if _taken(PARAMETERS[AT_DEPLOYMENT[name]], text):
         Settings(**{name: text})
-    else:
+    elif name == "language":
         with pytest.raises(ValidationError):
-            Settings(**{name: "x" * 2000 if name == "hotwords" else text})
+            Settings(**{name: text})
+
+
+@pytest.mark.parametrize("letter", ["a", "~", " ", "é", "ß", "ü", "߿", "語", "🙂"])
+@pytest.mark.parametrize("parameter", ["SpeechPrompt", "HotWords"])
+def test_speech_s_texts_fit_the_environment_of_a_function(parameter: str, letter: str) -> None:
+    """Lambda gives all variables of a function 4 KB together, names and values."""
+    longest = max(
+        (letter * (count - many) + "a" * many for count in range(1001) for many in (0, count // 2)),
+        key=lambda text: len(text.encode()) if _taken(PARAMETERS[parameter], _words(text, parameter)) else 0,
+    )
+    taken = len(_words(longest, parameter).encode())
+    assert 500 <= taken <= 1000
+
+
+def _words(text: str, parameter: str) -> str:
+    """The text with as many commas as hot words need."""
+    return text if parameter == "SpeechPrompt" else ",".join(text[at : at + 199] for at in range(0, len(text), 200))
 
 
 @pytest.mark.parametrize(

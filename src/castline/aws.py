@@ -6,8 +6,8 @@ mypy runs; nothing of them is imported at run time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import boto3
@@ -17,9 +17,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from castline.errors import ResourceError
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_service_quotas import ServiceQuotasClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sts import STSClient
 
+_NO_REGION = "us-east-1"  # nothing can be signed without one
 _LOOPBACK_ONLY: dict[str, Any] = {
     # The emulator takes compressed metrics for empty ones.
     "disable_request_compression": True,
@@ -38,10 +47,20 @@ def client(
 ) -> LambdaClient: ...
 @overload
 def client(
-    service: str, *, endpoint: str | None = ..., keys: Mapping[str, str] | None = ..., local: bool = ...
+    service: str,
+    *,
+    endpoint: str | None = ...,
+    keys: Mapping[str, str] | None = ...,
+    local: bool = ...,
+    region: str = ...,
 ) -> Any: ...
 def client(
-    service: str, *, endpoint: str | None = None, keys: Mapping[str, str] | None = None, local: bool = False
+    service: str,
+    *,
+    endpoint: str | None = None,
+    keys: Mapping[str, str] | None = None,
+    local: bool = False,
+    region: str = "",
 ) -> Any:
     """A client of one service; thread-safe, as boto3's are.
 
@@ -49,6 +68,7 @@ def client(
         endpoint: instead of AWS, or of what ``AWS_ENDPOINT_URL`` says.
         keys: ``AWS_ACCESS_KEY_ID`` and the like, instead of those of the environment.
         local: the endpoint is our own stack on this machine.
+        region: instead of the environment's.
     """
     session = boto3.Session()
     if endpoint and not keys and session.get_credentials() is None:
@@ -60,7 +80,7 @@ def client(
         retries={"mode": "standard", "max_attempts": 3 if local else 5},
         **(_LOOPBACK_ONLY if local else {}),
     )
-    region = session.region_name or "us-east-1"  # nothing can be signed without one
+    region = region or session.region_name or _NO_REGION
     named = {name.lower(): value for name, value in (keys or {}).items()}
     return session.client(service, endpoint_url=endpoint, region_name=region, config=config, **named)
 
@@ -104,3 +124,87 @@ def has_credentials() -> bool:
 def default_region() -> str:
     """The region of the environment, for people."""
     return boto3.Session().region_name or "default region"
+
+
+def region_of_environment() -> str:
+    """The region that clients take when they are told of none."""
+    return boto3.Session().region_name or _NO_REGION
+
+
+def is_offered(service: str, region: str) -> bool | None:
+    """Whether a region has a service, as far as botocore's list of endpoints knows.
+
+    Returns:
+        None for a service that the list does not know in any region, or a region it does not know.
+    """
+    session = boto3.Session()
+    try:
+        partition = session.get_partition_for_region(region)
+    except BotoCoreError:
+        return None
+    regions = session.get_available_regions(service, partition_name=partition)
+    known = region in session.get_available_regions("lambda", partition_name=partition)
+    return region in regions if regions and known else None
+
+
+class Account:
+    """An account in one region: its clients, made when they are first used.
+
+    Args:
+        region: of the clients, and of everything that is said about them.
+        make: makes a client of a service; by default AWS's, with the environment's credentials.
+    """
+
+    def __init__(self, region: str, make: Callable[[str], Any] | None = None) -> None:
+        self.region = region
+        self.make = make or (lambda service: client(service, region=region))
+
+    @cached_property
+    def cloudformation(self) -> CloudFormationClient:
+        made: CloudFormationClient = self.make("cloudformation")
+        return made
+
+    @cached_property
+    def ecr(self) -> ECRClient:
+        made: ECRClient = self.make("ecr")
+        return made
+
+    @cached_property
+    def iam(self) -> IAMClient:
+        made: IAMClient = self.make("iam")
+        return made
+
+    @cached_property
+    def kms(self) -> KMSClient:
+        made: KMSClient = self.make("kms")
+        return made
+
+    @cached_property
+    def lambda_(self) -> LambdaClient:
+        made: LambdaClient = self.make("lambda")
+        return made
+
+    @cached_property
+    def quotas(self) -> ServiceQuotasClient:
+        made: ServiceQuotasClient = self.make("service-quotas")
+        return made
+
+    @cached_property
+    def s3(self) -> S3Client:
+        made: S3Client = self.make("s3")
+        return made
+
+    @cached_property
+    def secrets(self) -> SecretsManagerClient:
+        made: SecretsManagerClient = self.make("secretsmanager")
+        return made
+
+    @cached_property
+    def sqs(self) -> SQSClient:
+        made: SQSClient = self.make("sqs")
+        return made
+
+    @cached_property
+    def sts(self) -> STSClient:
+        made: STSClient = self.make("sts")
+        return made

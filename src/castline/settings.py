@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PYTHON_MB = 192  # what the splitter itself takes of its function's memory
 _LAPTOP_MB = 4096
+_UNITS_MB = 384  # of the disk, for what waits for S3: 20 units of 30 frames, of half a megabyte at the very most
 
 
 class Settings(BaseSettings, Options):
@@ -68,7 +69,9 @@ class Settings(BaseSettings, Options):
     ffmpeg_memory_mb: int = Field(0, ge=0)
     """Address space one ffmpeg process may take in MB; 0 is what the function has, less what Python takes."""
     max_bytes: int = Field(10 * 1024**3, ge=1)
-    """Largest media; Lambda's ephemeral storage ends at 10 GiB."""
+    """Largest media; Lambda's ephemeral storage ends at 10 GiB. See ``largest_upload``."""
+    disk_mb: int = Field(0, ge=0)
+    """Temporary disk of the splitter, MB, which media must fit (SplitterStorage of the template); 0 sets no limit."""
     max_pixels: int = Field(8192 * 4320, ge=1)
     """Largest coded picture, width x height."""
     max_duration_s: float = Field(12 * 3600, gt=0)
@@ -149,6 +152,12 @@ class Settings(BaseSettings, Options):
         """Address space of one ffmpeg process, MB: off Lambda, ``memory_mb`` says nothing of the machine."""
         has = _LAPTOP_MB if self.function_name == "local" else self.memory_mb - _PYTHON_MB
         return self.ffmpeg_memory_mb or has
+
+    @property
+    def largest_upload(self) -> int:
+        """Bytes of the largest media: ``max_bytes``, or what the splitter's disk has room for beside its units."""
+        room = max(self.disk_mb - _UNITS_MB, self.disk_mb // 4) * 1024**2
+        return min(self.max_bytes, room) if self.disk_mb else self.max_bytes
 
     def options(self) -> Options:
         """The deployment's defaults for one run."""

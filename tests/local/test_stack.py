@@ -35,11 +35,12 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("video_splitting", "face_recognition", "failure_recorder")
 ALARMS = {
     "unit-failures-wait",
+    "unit-failures-undelivered",
     "unit-runs-cost",
     *(
         f"unit-{function}-{what}"
         for function in ("video-splitting", "face-recognition", "failure-recorder")
-        for what in ("fails", "is-late", "is-throttled")
+        for what in ("fails", "is-late", "is-throttled", "cannot-report")
     ),
 }
 

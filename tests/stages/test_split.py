@@ -129,7 +129,7 @@ def test_a_key_that_cannot_be_a_prefix_has_failed(key: str, world, odd_media: di
     assert [name for name in world.keys_in(world.settings.stage1_bucket) if not name.endswith("/manifest.json")] == []
 
 
-@pytest.mark.parametrize("limit", [{"max_bytes": 100}, {"max_pixels": 100}, {"max_duration_s": 0.5}])
+@pytest.mark.parametrize("limit", [{"max_bytes": 100}, {"disk_mb": 1}, {"max_pixels": 100}, {"max_duration_s": 0.5}])
 def test_limits_end_in_a_manifest_too(limit: dict[str, float], world, odd_media: dict[str, Path]) -> None:
     world.upload("a.mp4", odd_media["no-audio.mp4"].read_bytes())
     _split(world, "a.mp4", **limit)

@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 from moto import mock_aws
 
@@ -244,6 +245,32 @@ def test_an_object_that_may_not_be_deleted_is_not_passed_over() -> None:
 
     with pytest.raises(StorageError, match=r"castline-gallery/Ada/1\.jpg: AccessDenied"):
         S3Store(Guarded()).delete("castline-gallery", ["Ada/1.jpg"])
+
+
+class Contended:
+    """S3 that answers 409 to so many conditional writes, and then as it is told."""
+
+    def __init__(self, conflicts: int, then: str = "") -> None:
+        self.answers = [*["ConditionalRequestConflict"] * conflicts, then]
+        self.asked = 0
+
+    def put_object(self, **_: Any) -> None:
+        self.asked += 1
+        if code := self.answers.pop(0):
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "PutObject")
+
+
+@pytest.mark.parametrize(("then", "written"), [("", True), ("PreconditionFailed", False)])
+def test_a_conflict_says_nothing_of_who_wins_and_is_asked_again(then: str, written: bool) -> None:
+    s3 = Contended(2, then)
+    assert S3Store(s3).put("castline-output", "part.json", b"x", if_absent=True) is written
+    assert s3.asked == 3
+
+
+def test_a_conflict_that_stays_is_an_error_and_not_somebody_else_s_write() -> None:
+    with pytest.raises(StorageError, match="ConditionalRequestConflict") as caught:
+        S3Store(Contended(50)).put("castline-output", "part.json", b"x", if_match="0" * 32)
+    assert caught.value.retryable
 
 
 def test_a_connection_that_breaks_while_reading_is_a_storage_error() -> None:

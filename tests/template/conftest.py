@@ -81,7 +81,9 @@ def of_type(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
 
 
 def resolver(source: dict[str, Any], **parameters: str) -> Resolver:
-    return Resolver(source, parameter_values(source, parameters))
+    """The template with parameters; names begin with castline, and those of functions with nothing."""
+    names = {"Prefix": "castline", "FunctionPrefix": ""}
+    return Resolver(source, parameter_values(source, {**names, **parameters}))
 
 
 def as_list(value: Any) -> list[Any]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from castline.local.resolver import Resolver
+from castline.local.template import parameter_values
 from tests.template.conftest import BUCKETS, resolver
 
 UNITS = {".zip", ".flac", "/manifest.json"}
@@ -26,11 +30,14 @@ def test_buckets_are_private_encrypted_and_tls_only(source: dict[str, Any]) -> N
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         assert statement["Resource"] == [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"]
     assert buckets["castline-input"]["VersioningConfiguration"] == {"Status": "Enabled"}
-    assert all(
-        item.get("DeletionPolicy") == "Retain"
-        for item in source["Resources"].values()
-        if item["Type"] == "AWS::S3::Bucket"
-    )
+
+
+def test_what_is_kept_does_not_outlive_a_first_deploy_that_failed(source: dict[str, Any]) -> None:
+    """Everything kept has a name: left behind by a deploy that was rolled back, it would make the next one fail."""
+    kept = {name for name, item in source["Resources"].items() if item.get("UpdateReplacePolicy") == "Retain"}
+    assert {source["Resources"][name]["DeletionPolicy"] for name in kept} == {"RetainExceptOnCreate"}
+    buckets = {name for name, item in source["Resources"].items() if item["Type"] == "AWS::S3::Bucket"}
+    assert kept == buckets | {"FailedInvocationsQueue", "WhatsAppQueue", "WhatsAppSalt"}
 
 
 @pytest.mark.parametrize(("profile", "suffixes"), [("full", UNITS), ("classic", UNITS | {".jpg"})])
@@ -65,6 +72,34 @@ def test_names_follow_the_prefixes(source: dict[str, Any]) -> None:
         "dev-failure-recorder",
         "dev-video-splitting",
     ]
+
+
+def test_by_itself_every_deployment_has_names_of_its_own(source: dict[str, Any]) -> None:
+    known = Resolver(source, parameter_values(source, {}))
+    assert known.name("InputBucket") == "castline-000000000000-us-east-1-input"
+    assert sorted(known.function_names().values())[0] == "castline-000000000000-us-east-1-face-recognition"
+    second = Resolver(source, parameter_values(source, {"Prefix": "second"}))
+    assert {"second-video-splitting", "second-face-recognition"} < set(second.function_names().values())
+    classic = Resolver(source, parameter_values(source, {"Prefix": "1225", "PipelineProfile": "classic"}))
+    assert {"video-splitting", "face-recognition"} < set(classic.function_names().values())
+    assert classic.name("Stage1Bucket") == "1225-stage-1"
+
+
+def test_every_name_goes_through_the_map(source: dict[str, Any]) -> None:
+    """The parameter itself may be empty; ``!Sub ["${Prefix}-x", *Names]`` never is."""
+
+    def parts(item: Any) -> Iterator[Any]:
+        yield item
+        for inner in item.values() if isinstance(item, dict) else item if isinstance(item, list) else ():
+            yield from parts(inner)
+
+    names = {"Prefix", "FunctionPrefix"}
+    for name in ("Globals", "Resources", "Outputs"):
+        for item in parts(source[name]):
+            if not isinstance(item, dict) or item.keys() != {"Fn::Sub"} or isinstance(item["Fn::Sub"], list):
+                continue
+            of_the_map = item["Fn::Sub"] == "${Prefix}-"
+            assert of_the_map or not names & set(re.findall(r"\$\{(\w+)\}", item["Fn::Sub"])), item
 
 
 def _rules(source: dict[str, Any], bucket: str, **parameters: str) -> dict[str, dict[str, Any]]:

@@ -70,6 +70,17 @@ def test_every_variable_of_a_function_is_one_the_code_reads(source: dict[str, An
     }
 
 
+def test_the_longest_texts_fit_into_the_variables(source: dict[str, Any]) -> None:
+    """Lambda: 4 KB for all variables of a function together."""
+    texts = {"Prefix": "p" * 42, "FunctionPrefix": "f" * 40, "SpeechPrompt": "ä" * 500, "HotWords": "🙂" * 250}
+    way = {"ModelStorage": "efs", **NETWORK, **DOORS, **texts}
+    known = resolver(source, **way)
+    shared = known.value(source["Globals"]["Function"]["Environment"]["Variables"])
+    for name, function in known.resources("AWS::Serverless::Function").items():
+        variables = {**shared, **function["Environment"]["Variables"]}
+        assert sum(len(f"{key}{value}".encode()) for key, value in variables.items()) < 4096 - 256, name
+
+
 def test_the_speech_engines_are_the_declared_ones(source: dict[str, Any]) -> None:
     from castline.engines.choose import choices, names_pattern
 

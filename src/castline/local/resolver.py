@@ -14,6 +14,7 @@ _NO_VALUE = object()
 _PSEUDO: dict[str, Any] = {
     "AWS::AccountId": ACCOUNT,
     "AWS::Region": REGION,
+    "AWS::StackName": "castline",
     "AWS::Partition": "aws",
     "AWS::URLSuffix": "amazonaws.com",
     "AWS::NoValue": _NO_VALUE,
@@ -51,7 +52,7 @@ class Resolver:
             if name == "Ref":
                 return self._reference(argument)
             if name == "Fn::Sub":
-                return re.sub(r"\$\{([\w:.]+)\}", lambda match: str(self._reference(match[1])), argument)
+                return self._substituted(argument)
             if name == "Fn::GetAtt":
                 return self.arn(argument[0]) if argument[1] == "Arn" else self.name(argument[0])
             if name == "Fn::Join":
@@ -92,6 +93,15 @@ class Resolver:
     def function_names(self) -> dict[str, str]:
         """Function name by logical id."""
         return {logical_id: str(item["FunctionName"]) for logical_id, item in self.resources(FUNCTION).items()}
+
+    def _substituted(self, argument: Any) -> str:
+        """``Sub`` of a text, or of a text and a map of what wins over parameters and resources."""
+        text, names = argument if isinstance(argument, list) else (argument, {})
+
+        def value(match: re.Match[str]) -> str:
+            return str(self.value(names[match[1]]) if match[1] in names else self._reference(match[1]))
+
+        return re.sub(r"\$\{([\w:.]+)\}", value, text)
 
     def _reference(self, name: str) -> Any:
         if name in self._values:

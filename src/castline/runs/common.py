@@ -68,7 +68,7 @@ def download(source: Source, path: Path, store: ObjectStore, settings: Settings)
 
     Raises:
         NotMedia: it is empty.
-        MediaTooLarge: beyond ``max_bytes``; nothing was read.
+        MediaTooLarge: as ``check_upload``; nothing was read.
         DiskFull: the temporary disk has no room for it.
     """
     check_upload(source.size, settings)
@@ -83,12 +83,14 @@ def check_upload(size: int, settings: Settings) -> None:
 
     Raises:
         NotMedia: there are none.
-        MediaTooLarge: beyond ``max_bytes``.
+        MediaTooLarge: beyond ``max_bytes``, or what the disk has room for.
     """
     if size == 0:
         raise NotMedia("the file is empty")
-    if size > settings.max_bytes:
-        raise MediaTooLarge(f"{size / 1e9:.1f} GB is more than the limit of {settings.max_bytes / 1e9:.1f} GB")
+    limit = settings.largest_upload
+    if size > limit:
+        what = "the limit of" if limit == settings.max_bytes else "SplitterStorage has room for:"
+        raise MediaTooLarge(f"{size / 1e9:.1f} GB is more than {what} {limit / 1e9:.1f} GB")
 
 
 def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:

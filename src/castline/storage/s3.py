@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 _REPLACED = {"412", "PreconditionFailed"}
+#: Another conditional write, or a delete, of the same key is under way. It says nothing of what will be there.
+_UNDER_WAY = {"409", "ConditionalRequestConflict", "OperationAborted"}
+_TRIES = 6
 _READ_CHUNK = 1024 * 1024
 
 
@@ -118,14 +123,28 @@ class S3Store:
                     self._s3.upload_file(str(body), bucket, key, ExtraArgs=extra)
                 else:
                     data = body.read_bytes() if isinstance(body, Path) else body
-                    self._s3.put_object(Bucket=bucket, Key=key, Body=data, **extra)
+                    self._put_object(Bucket=bucket, Key=key, Body=data, **extra)
             except ClientError as error:
-                # 409: another conditional write of the same key is under way, and will win.
-                refused = _REPLACED | {"409", "ConditionalRequestConflict"} | (_GONE if if_match is not None else set())
+                refused = _REPLACED | (_GONE if if_match is not None else set())
                 if conditional and _code(error) in refused:
                     return False
                 raise
         return True
+
+    def _put_object(self, **request: Any) -> None:
+        """Write, again after a moment where S3 was about to write or delete the same key (409): boto3 does not.
+
+        S3 then knows what is there, and answers 200 or 412. After the last try, the platform invokes again.
+        """
+        for attempt in range(1, _TRIES + 1):
+            try:
+                self._s3.put_object(**request)
+            except ClientError as error:
+                if _code(error) not in _UNDER_WAY or attempt == _TRIES:
+                    raise
+                time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - so that two do not meet again
+            else:
+                return
 
     def find(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         with _storage_errors(bucket, prefix):

@@ -1,0 +1,317 @@
+"""What would go wrong with a deployment, told before anything is created.
+
+A check asks the account and gives findings; it changes nothing. One that may not ask says so, and the others go on.
+Limits are AWS's (docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, 2025-06); quotas are looked up.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from castline.aws import Account, is_offered
+from castline.operations.account import Finding, Plan, code_of, read_stack
+from castline.operations.key_policy import missing
+
+#: Memory of a function in an account that is new. No API tells it: its executions give it away.
+NEW_ACCOUNT_MB = 3008
+#: Executions of an account that is no longer new.
+USUAL_EXECUTIONS = 1000
+#: What an account must keep for functions without a reserve.
+UNRESERVED = 100
+#: Bytes of a function's environment variables.
+VARIABLES = 4096
+#: Codes of Service Quotas: "Concurrent executions" and "General purpose buckets".
+EXECUTIONS_QUOTA = ("lambda", "L-B99A9384")
+BUCKETS_QUOTA = ("s3", "L-DC2B2D3D")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_FUNCTION_CHARS = 64
+_ALWAYS = ("lambda", "s3", "sqs", "sns", "logs", "cloudwatch", "ecr", "iam")
+_ONLY_WITH = {
+    "stepfunctions": ("Orchestration", "stepfunctions"),
+    "efs": ("ModelStorage", "efs"),
+    "socialmessaging": ("EnableWhatsApp", "true"),
+}
+_GLOBAL = {"iam"}
+_TAKEN = {"403": "somebody else's", "400": "not to be had", "301": "there already, in another region"}
+
+Check = Callable[[Plan, Account], Iterator[Finding]]
+
+
+def preflight(plan: Plan, account: Account) -> Iterator[Finding]:
+    """Findings of all checks, in their order."""
+    for check in CHECKS:
+        name = (check.__doc__ or "").partition(".")[0]
+        try:
+            yield from check(plan, account)
+        except ClientError as error:
+            yield Finding("note", name, f"cannot be told: {error.operation_name} answers {code_of(error)}")
+        except BotoCoreError as error:
+            yield Finding("note", name, f"cannot be told: {error}")
+
+
+def services(plan: Plan, account: Account) -> Iterator[Finding]:
+    """services of the region."""
+    asked = [*_ALWAYS, *(name for name, (key, value) in _ONLY_WITH.items() if plan.values.get(key) == value)]
+    answers = {name: True if name in _GLOBAL else is_offered(name, plan.region) for name in asked}
+    lacking = [name for name, answer in answers.items() if answer is False]
+    unknown = [name for name, answer in answers.items() if answer is None]
+    if lacking:
+        line = f"{plan.region} has no {', '.join(lacking)}: deploy in another region (region in samconfig.toml)"
+        yield Finding("problem", "services of the region", line)
+    elif unknown:
+        yield Finding("note", "services of the region", f"no list says whether {plan.region} has {', '.join(unknown)}")
+    else:
+        yield Finding("ok", "services of the region", f"{plan.region} has all {len(asked)} that are needed")
+
+
+def executions(plan: Plan, account: Account) -> Iterator[Finding]:
+    """executions at a time."""
+    limit = account.lambda_.get_account_settings()["AccountLimit"]
+    most, free = limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]
+    reserved = sum(function.reserved for function in plan.functions.values())
+    there = sum(_reserved_now(name, account) for name in plan.functions) if reserved else 0
+    left = free + there - reserved
+    if reserved and left < UNRESERVED:
+        yield Finding(
+            "problem",
+            "executions at a time",
+            f"{reserved} are to be reserved, and of {free + there} that are free the account must keep {UNRESERVED}: "
+            f"set the Concurrency parameters to 0, or {_ask_for(EXECUTIONS_QUOTA, USUAL_EXECUTIONS, plan)}",
+        )
+    elif most < USUAL_EXECUTIONS:
+        line = f"{most}: it works, but that is what a new account has; {_ask_for(EXECUTIONS_QUOTA, 1000, plan)}"
+        yield Finding("note", "executions at a time", line)
+    else:
+        yield Finding("ok", "executions at a time", f"{most}, {left} of them unreserved")
+
+
+def asked_quota(plan: Plan, account: Account) -> Iterator[Finding]:
+    """a raise of executions."""
+    service, code = EXECUTIONS_QUOTA
+    granted = account.quotas.get_service_quota(ServiceCode=service, QuotaCode=code)["Quota"]["Value"]
+    most = account.lambda_.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    if granted > most:
+        line = f"Service Quotas grants {granted:.0f}, Lambda still allows {most}: wait until the raise has come through"
+        yield Finding("note", "a raise of executions", line)
+
+
+def memory(plan: Plan, account: Account) -> Iterator[Finding]:
+    """memory of the functions."""
+    largest = max((function.memory_mb, name) for name, function in plan.functions.items())
+    executions_ = account.lambda_.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    if largest[0] > NEW_ACCOUNT_MB and executions_ < USUAL_EXECUTIONS:
+        line = (
+            f"{largest[1]} wants {largest[0]} MB; an account of {executions_} executions is a new one, which is given "
+            f"at most {NEW_ACCOUNT_MB}: lower AnalyserMemory and SplitterMemory, or ask AWS's support to raise it"
+        )
+        yield Finding("problem", "memory of the functions", line)
+    else:
+        yield Finding("ok", "memory of the functions", f"at most {largest[0]} MB ({largest[1]})")
+
+
+def variables(plan: Plan, account: Account) -> Iterator[Finding]:
+    """variables of the functions."""
+    largest, name = max((function.variables, name) for name, function in plan.functions.items())
+    if largest > VARIABLES:
+        line = f"those of {name} take {largest} bytes of {VARIABLES}: shorten SpeechPrompt or HotWords"
+        yield Finding("problem", "variables of the functions", line)
+    else:
+        yield Finding("ok", "variables of the functions", f"at most {largest} of {VARIABLES} bytes ({name})")
+
+
+def names(plan: Plan, account: Account) -> Iterator[Finding]:
+    """lengths of the names."""
+    bad = [name for name in plan.buckets if not _BUCKET.fullmatch(name)]
+    bad += [name for name in plan.functions if len(name) > _FUNCTION_CHARS]
+    if bad:
+        line = f"{', '.join(bad)}: AWS takes no such names; choose a shorter Prefix, in small letters"
+        yield Finding("problem", "lengths of the names", line)
+
+
+def buckets(plan: Plan, account: Account) -> Iterator[Finding]:
+    """names of the buckets."""
+    ours = _ours(plan, account)
+    bad = [f"{name} is {problem}" for name in plan.buckets if name not in ours if (problem := _taken(name, account))]
+    if bad:
+        line = f"{'; '.join(bad)}: choose another Prefix, or remove what is left of an earlier deployment"
+        yield Finding("problem", "names of the buckets", line)
+    else:
+        yield Finding("ok", "names of the buckets", f"{', '.join(plan.buckets)}")
+
+
+def bucket_quota(plan: Plan, account: Account) -> Iterator[Finding]:
+    """number of buckets."""
+    service, code = BUCKETS_QUOTA
+    most = account.quotas.get_service_quota(ServiceCode=service, QuotaCode=code)["Quota"]["Value"]
+    names = {bucket["Name"] for bucket in account.s3.list_buckets()["Buckets"]}
+    wanted = len(names | set(plan.buckets))
+    if wanted > most:
+        line = f"{wanted} of {most:.0f}: remove some, or {_ask_for(BUCKETS_QUOTA, wanted, plan)}"
+        yield Finding("problem", "number of buckets", line)
+    else:
+        yield Finding("ok", "number of buckets", f"{wanted} of {most:.0f}")
+
+
+def functions(plan: Plan, account: Account) -> Iterator[Finding]:
+    """names of the functions."""
+    ours = _ours(plan, account)
+    others = [name for name in plan.functions if name not in ours and _function_exists(name, account)]
+    if others:
+        line = f"{', '.join(others)}: there already, and not of the stack {plan.stack}; choose another FunctionPrefix"
+        yield Finding("problem", "names of the functions", line)
+    else:
+        yield Finding("ok", "names of the functions", f"{', '.join(plan.functions)}")
+
+
+def queues(plan: Plan, account: Account) -> Iterator[Finding]:
+    """names of the queues."""
+    ours = {name.rpartition("/")[2] for name in _ours(plan, account)}
+    left = [name for name in plan.queues if name not in ours and _queue_exists(name, account)]
+    if left:
+        line = (
+            f"{', '.join(left)}: there already, and not of the stack {plan.stack}; delete it, or choose another Prefix"
+        )
+        yield Finding("problem", "names of the queues", line)
+    else:
+        yield Finding("ok", "names of the queues", f"{', '.join(plan.queues)}")
+
+
+def failed_before(plan: Plan, account: Account) -> Iterator[Finding]:
+    """the stack."""
+    stack = read_stack(plan.stack, account)
+    if stack is None:
+        yield Finding("ok", "the stack", f"{plan.stack} will be new")
+    elif stack.status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}:
+        line = f"{plan.stack} is {stack.status} and cannot be updated: castline teardown --stack {plan.stack}"
+        yield Finding("problem", "the stack", line)
+    else:
+        yield Finding("ok", "the stack", f"{plan.stack} is {stack.status} and will be updated")
+
+
+def key(plan: Plan, account: Account) -> Iterator[Finding]:
+    """your key."""
+    arn = plan.values.get("KmsKeyArn", "")
+    if not arn:
+        return
+    if arn.split(":")[3] != plan.region:
+        yield Finding("problem", "your key", f"it is in {arn.split(':')[3]}, the deployment in {plan.region}")
+        return
+    described = account.kms.describe_key(KeyId=arn)["KeyMetadata"]
+    if not described["Enabled"] or described.get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT":
+        state = f"{described.get('KeyState', 'not enabled')}, {described.get('KeySpec', '')}"
+        yield Finding("problem", "your key", f"it is {state}: it must be enabled and symmetric")
+        return
+    policy = json.loads(account.kms.get_key_policy(KeyId=arn, PolicyName="default")["Policy"])
+    lines = missing(policy, plan)
+    for line in lines:
+        yield Finding("problem", "your key", f"{line}: add it to the key's policy as docs/policies/key.json has it")
+    if not lines:
+        yield Finding("ok", "your key", "everybody may use it who must")
+
+
+def permissions(plan: Plan, account: Account) -> Iterator[Finding]:
+    """your permissions."""
+    caller = _principal(account.sts.get_caller_identity()["Arn"], account)
+    if not caller:
+        yield Finding("note", "your permissions", "the root user may everything; use another one for a deployment")
+        return
+    denied = [action for statement in plan.allowed for action in _denied(caller, statement, account)]
+    if denied:
+        line = f"{', '.join(sorted(set(denied)))}: missing; docs/policies/deployer.json is a policy that has all"
+        yield Finding("problem", "your permissions", line)
+    else:
+        yield Finding("ok", "your permissions", f"{caller} may all that docs/policies/deployer.json lists")
+
+
+CHECKS: tuple[Check, ...] = (
+    services,
+    failed_before,
+    executions,
+    asked_quota,
+    memory,
+    variables,
+    names,
+    buckets,
+    bucket_quota,
+    functions,
+    queues,
+    key,
+    permissions,
+)
+
+
+def _ours(plan: Plan, account: Account) -> set[str]:
+    """Physical names of what the stack has already."""
+    stack = read_stack(plan.stack, account)
+    return {resource.name for resource in stack.resources} if stack else set()
+
+
+def _taken(bucket: str, account: Account) -> str:
+    """Why a bucket cannot be made; empty where its name is free."""
+    try:
+        account.s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        return _TAKEN.get(code_of(error), "")
+    return "yours already, and not of this stack"
+
+
+def _function_exists(name: str, account: Account) -> bool:
+    try:
+        account.lambda_.get_function_configuration(FunctionName=name)
+    except ClientError as error:
+        if code_of(error) == "ResourceNotFoundException":
+            return False
+        raise
+    return True
+
+
+def _queue_exists(name: str, account: Account) -> bool:
+    try:
+        account.sqs.get_queue_url(QueueName=name)
+    except ClientError as error:
+        if "NonExistentQueue" in code_of(error) or "QueueDoesNotExist" in code_of(error):
+            return False
+        raise
+    return True
+
+
+def _reserved_now(name: str, account: Account) -> int:
+    """What a function of an earlier deployment has reserved: an update gives that back first."""
+    try:
+        return account.lambda_.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions", 0)
+    except ClientError:
+        return 0
+
+
+def _ask_for(quota: tuple[str, str], value: int, plan: Plan) -> str:
+    service, code = quota
+    return (
+        f"ask for more: aws service-quotas request-service-quota-increase --service-code {service} "
+        f"--quota-code {code} --desired-value {value} --region {plan.region}"
+    )
+
+
+def _principal(caller: str, account: Account) -> str:
+    """The user or role behind an identity, as IAM's simulator wants it; empty for the root user."""
+    kind, _, rest = caller.split(":", 5)[5].partition("/")
+    if kind == "root":
+        return ""
+    if kind != "assumed-role":
+        return caller
+    return account.iam.get_role(RoleName=rest.partition("/")[0])["Role"]["Arn"]  # with its path, which STS leaves out
+
+
+def _denied(caller: str, statement: Any, account: Account) -> Iterator[str]:
+    answer = account.iam.simulate_principal_policy(
+        PolicySourceArn=caller,
+        ActionNames=cast("list[str]", statement["Action"]),
+        ResourceArns=cast("list[str]", statement["Resource"]),
+    )
+    for result in answer["EvaluationResults"]:
+        if result["EvalDecision"] != "allowed" and not result.get("MissingContextValues"):
+            yield result["EvalActionName"]
