@@ -41,7 +41,8 @@ def _identify(world: Any, event: dict[str, Any]) -> None:
 
 def _split_step(world: Any, event: dict[str, Any]) -> None:
     world.upload(_MEDIA, _LETTER)
-    answer = {"bucket": "castline-stage-1", "prefix": f"{_MEDIA}/{world.run(_MEDIA)}/", "units": []}
+    answer = {"bucket": "castline-stage-1", "prefix": f"{_MEDIA}/{world.run(_MEDIA)}/"}
+    answer |= {"units": [], "ranges": []}
     assert split_event(event, world.store, world.settings) == answer
 
 

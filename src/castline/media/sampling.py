@@ -15,6 +15,8 @@ from castline.media.ffmpeg import Limits
 from castline.media.packets import Extent, extents
 from castline.records import Sampling, VideoStream
 
+Mode = Literal["interval", "keyframes"]
+
 _MIN_SIDE = 2
 _LOOK = 0.25  # of the time there is, for a look at the packets
 _LEAST_INTERVAL_S = 0.02  # no face changes faster
@@ -127,7 +129,7 @@ def choose(
     return decide(sampling, interval_s, found[video.index] if found else None)
 
 
-def decide(sampling: Sampling, interval_s: float, extent: Extent | None) -> Literal["interval", "keyframes"]:
+def decide(sampling: Sampling, interval_s: float, extent: Extent | None) -> Mode:
     """As ``choose``, of what the packets say."""
     if sampling != "auto":
         return sampling

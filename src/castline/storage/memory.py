@@ -35,6 +35,12 @@ class MemoryStore:
         path.write_bytes(self.objects[bucket, info.key])
         return True
 
+    def read(self, bucket: str, info: ObjectInfo | Source, offset: int, length: int) -> bytes | None:
+        current = self.head(bucket, info.key)
+        if current is None or current.etag != info.etag:
+            return None
+        return self.objects[bucket, info.key][offset : offset + length]
+
     def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
         body = path.read_bytes()
         if progress:
