@@ -46,6 +46,11 @@ def _split_step(world: Any, event: dict[str, Any]) -> None:
     assert split_event(event, world.store, world.settings) == answer
 
 
+def _no_plan(world: Any, event: dict[str, Any]) -> None:
+    assert split_event(event, world.store, world.settings) == {"runs": []}
+    assert world.keys_in("castline-stage-1") == []
+
+
 def _frames(world: Any, event: dict[str, Any]) -> None:
     unit = keys.UnitId(_MEDIA, _RUN, "frames", 0)
     world.store.put("castline-stage-1", unit.stage1_key, world.zip_of(t0="red"))
@@ -112,6 +117,7 @@ _TAKES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "stage1_manifest": _manifest,
     "step_identify": _identify,
     "step_split": _split_step,
+    "stage1_range": _no_plan,
     "step_unit": _frames,
 }
 

@@ -26,7 +26,7 @@ from castline.storage.base import ObjectStore
 
 logger = Logger(child=True)
 
-_SMALL_BYTES = 4_000_000  # not worth a look into the index first
+_SMALL_BYTES = 1_000_000  # not worth a look into the index first
 _FULL_HD = 1920 * 1080
 _LEAST_WEIGHT, _MOST_WEIGHT = 0.25, 16.0  # of a second: fewer pixels are not faster without end
 _MOST_RANGES = 240
