@@ -83,7 +83,7 @@ class Pictures:
 def cut(pictures: Pictures, grid: Grid, keyframes: bool, wanted_s: float) -> list[Part]:
     """Ranges of about ``wanted_s`` seconds that together are all pictures, in order.
 
-    There is no border where the next keyframe before it is further away than a range is long: decoding would begin
+    There is no border where the next keyframe before it is as far away as a range is long: decoding would begin
     so early that nothing is won.
     """
     step = grid.slots * math.ceil(round(wanted_s / grid.stretch_s, 6))
@@ -93,7 +93,7 @@ def cut(pictures: Pictures, grid: Grid, keyframes: bool, wanted_s: float) -> lis
     for begin in range(step, math.ceil(last_s / grid.interval_s) + 1, step):
         border_s = begin * grid.interval_s
         before = keys[: int(np.searchsorted(keys, border_s - _BEFORE_S, side="right"))]
-        if last_s < border_s or not len(before) or border_s - before[-1] > step * grid.interval_s:
+        if last_s < border_s or not len(before) or border_s - before[-1] >= step * grid.interval_s:
             continue
         parts[-1] = Part(parts[-1].begin, begin, keyframes, parts[-1].seek_s)
         parts.append(Part(begin, None, keyframes, round(float(before[-1]) + 0.001, 3)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from castline.records import ObjectInfo, Source
@@ -84,4 +85,9 @@ class MemoryStore:
 
 
 def _info(key: str, body: bytes) -> ObjectInfo:
-    return ObjectInfo(key=key, size=len(body), etag=hashlib.md5(body, usedforsecurity=False).hexdigest())
+    return ObjectInfo(key=key, size=len(body), etag=_md5(body))
+
+
+@lru_cache(maxsize=4)  # a large object is read piece by piece
+def _md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
