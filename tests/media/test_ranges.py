@@ -122,7 +122,7 @@ def _agree(pictures: Pictures, path: Path, probed: Probe, limits: Limits) -> boo
 
 _CODING = {
     "closed": ("-g", 50, "-bf", 0),
-    "b-frames": ("-g", 75, "-bf", 3, "-x264-params", "open-gop=1:scenecut=0"),
+    "b-frames": ("-g", 70, "-bf", 3, "-x264-params", "open-gop=1:scenecut=0"),
     "long groups": ("-g", 130, "-bf", 2, "-sc_threshold", 0),
     "every second": ("-g", 25, "-bf", 2, "-sc_threshold", 0, "-force_key_frames", "expr:gte(t,n_forced)"),
 }
