@@ -41,6 +41,7 @@ _BASE_PER_S = 0.16  # vCPU-seconds of Whisper base a second of sound (castline/c
 # Assumptions.
 _EVENT_S = (0.2, 1.0)  # from the object in S3 to the function
 _START_S = {"split": 1.0, "analyse": 4.0}  # a new environment: the zip; the image, with its models
+_BYTES = HOUR_S * 8e6 / 8  # of the file: 8 Mbit/s
 _BYTES_A_S = 75e6  # of one function's network
 _REQUESTS_A_S = 500  # of one function that reads small pieces side by side
 _JITTER = 0.15  # standard deviation of the logarithm of how long something takes
@@ -51,7 +52,12 @@ OTHERS = {"Media2Cloud": 121.0, "Content Localization": 30.0, "hosted transcript
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Processor-seconds, but for ``bytes``; of a range, of an hour of sound, of a batch, and of a second of speech."""
+    """Processor-seconds: of a range, of an hour of sound, of a batch, of a second of speech, of an hour's assembly.
+
+    Attributes:
+        whole: decoding an hour in one piece.
+        batches: how many a range gives.
+    """
 
     plan: float
     range: float
@@ -61,7 +67,6 @@ class Measured:
     batches: float
     speech_per_s: float
     assembly: float
-    bytes: float
 
 
 def run(folder: Path, repeats: int = 1) -> dict[str, object]:
@@ -117,7 +122,6 @@ def measure(folder: Path) -> Measured:
         batches=len(batches) * hours / RANGES,
         speech_per_s=statistics.mean(speech),
         assembly=assembly * hours,
-        bytes=path.stat().st_size * hours,
     )
 
 
@@ -168,7 +172,7 @@ def simulate(measured: Measured, way: int, speech_per_s: float, ranges: int = RA
         push(0.0, "split", measured.plan, gives=((1.0, "ranges"),))
     else:
         seen = tuple(((at + 1) / batches, "faces") for at in range(batches))
-        push(0.0, "split", measured.whole, fetch_s=measured.bytes / _BYTES_A_S, gives=(*heard, *seen))
+        push(0.0, "split", measured.whole, fetch_s=_BYTES / _BYTES_A_S, gives=(*heard, *seen))
     while waiting or running:
         while waiting and len(running) < way and waiting[0].ready_s <= now:
             task = heapq.heappop(waiting)
@@ -187,7 +191,7 @@ def simulate(measured: Measured, way: int, speech_per_s: float, ranges: int = RA
                     push(at_s, "split", measured.sound, fetch_s=requests, gives=heard)
                     seen = tuple(((batch + 1) / per_range, "faces") for batch in range(per_range))
                     for _ in range(ranges):
-                        push(at_s, "split", measured.range, fetch_s=measured.bytes / ranges / _BYTES_A_S, gives=seen)
+                        push(at_s, "split", measured.range, fetch_s=_BYTES / ranges / _BYTES_A_S, gives=seen)
                 elif what == "faces":
                     push(at_s, "analyse", measured.batch)
                     parts += 1
