@@ -15,6 +15,7 @@ from benchmarks import (
     naming,
     pipeline,
     same_weights,
+    scale,
     service_load,
     speech,
     splitting,
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "speech": speech.run,
     "every_word": every_word.run,
     "same_weights": same_weights.run,
+    "scale": scale.run,
     "service": service_load.run,
     "whisper": whisper_engines.run,
 }

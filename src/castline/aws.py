@@ -33,7 +33,6 @@ _LOOPBACK_ONLY: dict[str, Any] = {
     # The emulator takes compressed metrics for empty ones.
     "disable_request_compression": True,
     "proxies": {"http": None, "https": None},
-    "max_pool_connections": 32,
 }
 
 
@@ -75,6 +74,7 @@ def client(
         # Another emulator takes any credentials, but boto3 insists on some.
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     config = Config(
+        max_pool_connections=32,  # pieces of a long recording are fetched side by side
         # Bucket names may have dots, and emulators no names of their own.
         s3={"addressing_style": "path"},
         retries={"mode": "standard", "max_attempts": 3 if local else 5},

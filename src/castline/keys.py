@@ -67,6 +67,8 @@ _UNIT_EXTENSION: dict[UnitKind, str] = {"frames": "zip", "audio": "flac"}
 _RUN_OF_MEDIA = r"(?s:(?P<media>.+))/(?P<run>[0-9a-f]{16})"  # a key may hold anything, line breaks too
 _UNIT_KEY = re.compile(_RUN_OF_MEDIA + r"/(?P<kind>frames|audio)/(?P<index>[0-9]{4,})\.(?:zip|flac)")
 _MANIFEST_KEY = re.compile(_RUN_OF_MEDIA + r"/manifest\.json")
+_RANGE_KEY = re.compile(_RUN_OF_MEDIA + r"/ranges/(?P<index>[0-9]{4,})\.range")
+_OF_RANGES = re.compile(_RUN_OF_MEDIA + r"/ranges/(?:plan\.json|[0-9]{4,}\.(?:range|json))")
 _OPTIONS_KEY = re.compile(_RUN_OF_MEDIA + r"/options\.json")
 _PART_KEY = re.compile(_RUN_OF_MEDIA + r"/parts/(?P<kind>frames|audio)-(?P<index>[0-9]{4,})(?P<error>\.error)?\.json")
 
@@ -180,6 +182,21 @@ def options_key(media: str, run: str) -> str:
     return f"{media}/{run}/options.json"
 
 
+def plan_key(media: str, run: str) -> str:
+    """How a long recording is cut into ranges."""
+    return f"{run_prefix(media, run)}ranges/plan.json"
+
+
+def range_key(media: str, run: str, number: int) -> str:
+    """What asks for a range; its event starts the splitter."""
+    return f"{run_prefix(media, run)}ranges/{number:04d}.range"
+
+
+def range_done_key(media: str, run: str, number: int) -> str:
+    """What became of a range."""
+    return f"{run_prefix(media, run)}ranges/{number:04d}.json"
+
+
 def sidecar_key(media: str) -> str:
     return f"{media}.json"
 
@@ -259,6 +276,18 @@ def parse_unit(stage1_key: str) -> UnitId | None:
 def parse_manifest(stage1_key: str) -> tuple[str, str] | None:
     """(media, run) of a manifest's key; None for other keys."""
     match = _MANIFEST_KEY.fullmatch(stage1_key)
+    return (match["media"], match["run"]) if match else None
+
+
+def parse_range(stage1_key: str) -> tuple[str, str, int] | None:
+    """(media, run, number) of what asks for a range; None for other keys."""
+    match = _RANGE_KEY.fullmatch(stage1_key)
+    return (match["media"], match["run"], int(match["index"])) if match else None
+
+
+def parse_of_ranges(stage1_key: str) -> tuple[str, str] | None:
+    """(media, run) of anything that belongs to the ranges of a run, but their units; None for other keys."""
+    match = _OF_RANGES.fullmatch(stage1_key)
     return (match["media"], match["run"]) if match else None
 
 

@@ -76,6 +76,9 @@ class Settings(BaseSettings, Options):
     """Largest coded picture, width x height."""
     max_duration_s: float = Field(12 * 3600, gt=0)
     """Longest media. Of one that does not say how long it is, so much is taken."""
+    cut_above_s: float = Field(600.0, ge=0, le=43200)
+    """Length from which a recording of 1920x1080 is cut into ranges that are decoded side by side; of more pixels,
+    shorter ones are. 0 cuts none. What is computed is the same."""
     max_frames: int = Field(50_000, ge=1)
     """Frames of one media that are looked at; the interval is widened where there would be more."""
     max_units: int = Field(2_000, ge=1)

@@ -2,6 +2,6 @@
 
 from castline.media.pieces import AudioPiece, FramesPiece, Piece
 from castline.media.probe import probe
-from castline.media.split import SplitSummary, split
+from castline.media.split import SplitSummary, split, split_part
 
-__all__ = ["AudioPiece", "FramesPiece", "Piece", "SplitSummary", "probe", "split"]
+__all__ = ["AudioPiece", "FramesPiece", "Piece", "SplitSummary", "probe", "split", "split_part"]
