@@ -185,6 +185,13 @@ def variable(field: str) -> str:
     return str(names[0])
 
 
+def variables() -> set[str]:
+    """Every environment variable that ``Settings`` reads."""
+    aliases = (field.validation_alias for field in Settings.model_fields.values())
+    more = {str(name) for alias in aliases if isinstance(alias, AliasChoices) for name in alias.choices}
+    return more | {variable(field) for field in Settings.model_fields}
+
+
 def written(value: object) -> str:
     """The value of a setting as a variable, or a parameter of the template, says it."""
     if isinstance(value, bool):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import tempfile
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +26,7 @@ from castline.storage import S3Store
 
 #: Whether errors say their detail (``castline --verbose``).
 verbose = False
+_INTERRUPTED = 130  # as shells say it: 128 + SIGINT
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 _OF_THE_SERVICE = frozenset(
@@ -61,18 +64,32 @@ def friendly_errors() -> Iterator[None]:
     """One readable line instead of a traceback; the detail with ``--verbose`` or ``CASTLINE_DEBUG=1``."""
     try:
         yield
-    except CastlineError as error:
-        errors.print(f"[red]error[/] {escape(error.message)}", soft_wrap=True)
-        if error.detail and (verbose or os.environ.get("CASTLINE_DEBUG")):
-            errors.print(visible(error.detail, lines=True), style="dim", markup=False)
-        raise typer.Exit(2) from error
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "castline":
-            raise
-        extras = "analyser,local,service" if error.name in _OF_THE_SERVICE else "analyser,local"
-        line = f"this command needs {error.name}, which is not installed: pip install 'castline[{extras}]'"
+    except BrokenPipeError:
+        raise  # whoever read our output has had enough; typer ends quietly
+    except (CastlineError, ModuleNotFoundError, OSError, ClientError, BotoCoreError) as error:
+        line, detail = _words(error)
         errors.print(f"[red]error[/] {escape(line)}", soft_wrap=True)
+        if detail and (verbose or os.environ.get("CASTLINE_DEBUG")):
+            errors.print(visible(detail, lines=True), style="dim", markup=False)
         raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        errors.print("stopped", style="yellow")
+        raise typer.Exit(_INTERRUPTED) from error
+
+
+def _words(error: Exception) -> tuple[str, str]:
+    """An error as one line, and what more there is to say."""
+    if isinstance(error, CastlineError):
+        return error.message, error.detail
+    if isinstance(error, ModuleNotFoundError):
+        if (error.name or "").partition(".")[0] == "castline":
+            raise error
+        extras = "analyser,local,service" if error.name in _OF_THE_SERVICE else "analyser,local"
+        return f"this command needs {error.name}, which is not installed: pip install 'castline[{extras}]'", ""
+    line = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror:
+        line = f"{os.fspath(error.filename)}: {error.strerror}" if error.filename else error.strerror
+    return line, "".join(traceback.format_exception(error))
 
 
 def check_installed(*modules: str) -> None:
@@ -92,9 +109,12 @@ def check_writable(folder: Path) -> None:
     Raises:
         OptionsError: it is a file, or nothing can be written there.
     """
-    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise OptionsError(f"{folder}: no results can be written there ({existing} is not a folder that takes files)")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OptionsError(f"{folder}: no results can be written there: {error.strerror}") from error
 
 
 def refuse_classic(config: Settings) -> None:
@@ -120,10 +140,13 @@ def connect(endpoint_url: str | None = None) -> Connection:
 
     Raises:
         LocalStackError: no stack runs here, and there are no AWS credentials either.
+        OptionsError: the endpoint is no URL.
     """
     config = settings()
     endpoint = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
+        if not endpoint.startswith(("http://", "https://")):
+            raise OptionsError(f"{endpoint} is no endpoint: write http://HOST:PORT or https://HOST")
         at = partial(aws.client, endpoint=endpoint, keys=_local_keys(endpoint, config))
         return Connection(S3Store(at("s3")), config, endpoint, at)
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import logging
+import os
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from castline import __version__
+from castline.cli.variables import remarks
 
 #: ``module:function``, or ``module:app`` for a group, in the order of a day's work.
 COMMANDS = {
@@ -119,3 +121,5 @@ def main(
         connect.verbose = True
     else:
         quiet_logs()
+    for remark in remarks(os.environ):
+        typer.secho(remark, err=True, fg="yellow")

@@ -6,12 +6,25 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from castline.errors import SettingsError
+
 #: For processes that write files of their own: what they make is the owner's alone.
 UMASK = 0o077
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder, or take one that is there, and close it to everybody else (0700), as every parent it lacks."""
+    """Make a folder, or take one that is there, and close it to everybody else (0700), as every parent it lacks.
+
+    Raises:
+        SettingsError: it cannot be made; said with its name.
+    """
+    try:
+        return _made(path)
+    except OSError as error:
+        raise SettingsError(f"the folder {path} cannot be made or closed to others: {error.strerror}") from error
+
+
+def _made(path: Path) -> Path:
     for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
     path.chmod(0o700)

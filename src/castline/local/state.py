@@ -64,7 +64,7 @@ def read_state(state_dir: Path) -> StackState | None:
     """The state of a live stack; None when there is none, or when its controller is gone."""
     try:
         state = StackState.from_json(state_path(state_dir).read_bytes())
-    except (FileNotFoundError, UnreadableObject):
+    except (OSError, UnreadableObject):
         return None
     return state if state.controller.alive else None
 
