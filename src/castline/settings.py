@@ -118,8 +118,8 @@ class Settings(BaseSettings, Options):
     whatsapp_endpoint: str = ""
     """Where AWS End User Messaging Social answers; unset is AWS's own."""
 
-    state_dir: Path = Path(".castline")
-    """Where the local stack keeps its objects, logs and downloads."""
+    state_dir: Path = Field(default_factory=lambda: default_library())
+    """The library: where the local stack keeps its objects and logs; unset is one for each user (``--library``)."""
     port: int = Field(4566, ge=0, le=65535)
     """Port of the local AWS endpoint."""
 
@@ -153,6 +153,18 @@ class Settings(BaseSettings, Options):
     def options(self) -> Options:
         """The deployment's defaults for one run."""
         return Options(**{name: getattr(self, name) for name in Options.model_fields})
+
+
+def default_library() -> Path:
+    """``.castline`` in the working directory where there is one, else the user's own folder of data."""
+    here = Path(".castline")
+    if here.is_dir():
+        return here
+    try:
+        from platformdirs import user_data_path
+    except ModuleNotFoundError:  # inside a function, which has none
+        return here
+    return user_data_path("castline")
 
 
 @lru_cache(maxsize=1)

@@ -27,13 +27,14 @@ def examine(console: Console) -> bool:
         Whether nothing is broken.
     """
     healthy = True
-    for good, text in _checks():
+    for good, text in checks():
         healthy = healthy and good
         console.print(f"{'[green]ok[/]  ' if good else '[red]bad[/] '}{escape(text)}", soft_wrap=True)
     return healthy
 
 
-def _checks() -> Iterator[tuple[bool, str]]:
+def checks() -> Iterator[tuple[bool, str]]:
+    """Each check: whether it is well, and what there is to say."""
     config = settings()
     yield sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"
     yield _ffmpeg()
