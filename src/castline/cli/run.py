@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from castline.cli import connect
 from castline.cli.connect import (
     Connection,
     answer,
@@ -111,7 +112,11 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
         if pictures:
             _enrol(pictures.result(), engines, local)
     durations = {key: _length(path, config) for path, key in given.files}
-    processed = watch(console, Lookout(sources, local.store, config, durations))
+    try:
+        processed = watch(console, Lookout(sources, local.store, config, durations))
+    except KeyboardInterrupt:
+        console.print("  the same command goes on from here")
+        raise
     if any(item.result and item.result.gallery != _fingerprint(local) for item in processed):
         processed = _named_anew(sources, engines, local)
     return _show(given.files, processed, asked, local)
@@ -122,7 +127,10 @@ def _say_engines(count: int, config: Settings) -> None:
     with console.status("preparing models (the first time makes the face nets)") as status:
         lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"))
     for line in lines:
-        console.print(f"  {escape(line)}", soft_wrap=True)
+        said = line if connect.verbose else line.partition("; ")[0]
+        console.print(f"  {escape(said)}", soft_wrap=True)
+    if any("; " in line for line in lines) and not connect.verbose:
+        console.print("  [dim]castline doctor says what would give you better ones[/]")
 
 
 def _check_language(flags: Mapping[str, Any], engines: Engines, config: Settings) -> None:
