@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import (
+    cli,
     every_word,
     faces,
     gate,
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "same_weights": same_weights.run,
     "service": service_load.run,
     "whisper": whisper_engines.run,
+    "cli": cli.run,
 }
 
 

@@ -36,7 +36,7 @@ class LocalStack:
 
     Args:
         slots: processes per function.
-        prewarm: start the processes with the stack instead of with their first event.
+        prewarm: start the processes of the two stages with the stack instead of with their first event.
         template: another template than the project's.
         parameters: template parameters that win over the settings.
         keep: for whom it runs (``StackState``); whoever runs it looks after that.
@@ -203,7 +203,7 @@ class LocalStack:
             endpoint_url=self.endpoint_url,
             credentials=self.credentials,
             extra_environment=settings_environment(self.settings),
-            prewarm=self._prewarm,
+            prewarm={self.settings.splitter_function, self.settings.analyser_function} if self._prewarm else (),
         )
 
     def _client(self, service: str, credentials: Credentials) -> Any:
