@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import (
+    cli,
     every_word,
     faces,
     gate,
@@ -38,6 +39,7 @@ BENCHMARKS = {
     "scale": scale.run,
     "service": service_load.run,
     "whisper": whisper_engines.run,
+    "cli": cli.run,
 }
 
 

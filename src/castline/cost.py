@@ -33,6 +33,15 @@ _START_S = {"split": 0.2, "faces": 0.5, "speech": 0.5}  # of each invocation, wi
 _PARALLEL = {"split": 2.0, "faces": 2.0, "speech": 1.0}
 
 
+def work(duration_s: float, options: Options) -> tuple[float, float, float]:
+    """vCPU-seconds of splitting a media file, of one full unit of its frames, and of one of its sound."""
+    return (
+        _START_S["split"] + duration_s * _DECODE_PER_S,
+        _START_S["faces"] + options.frames_per_unit * _FRAME,
+        _START_S["speech"] + options.chunk_s * _SPEECH_PER_S,
+    )
+
+
 def estimate(
     duration_s: float, options: Options, *, video: bool, audio: bool, splitter_mb: int, analyser_mb: int
 ) -> tuple[list[Usage], int]:

@@ -35,7 +35,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     """The store that every command finds."""
     store = MemoryStore()
 
-    def found(endpoint_url: str | None = None) -> Connection:
+    def found(endpoint_url: str | None = None, **_: bool) -> Connection:
         return Connection(store, Settings(), "memory")  # type: ignore[arg-type]
 
     monkeypatch.setattr(everyday, "connect", found)
@@ -49,7 +49,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(commands, "quiet_logs", lambda: None)  # it would silence the other tests too
 
     def invoke(*arguments: str) -> Result:
-        for console in (connecting.console, connecting.errors):
+        for console in (connecting.console, connecting.answer, connecting.errors):
             monkeypatch.setattr(console, "_width", 200)
         return CliRunner().invoke(commands.app, list(arguments))
 
@@ -164,7 +164,7 @@ def test_the_classic_profile_has_no_results_to_show(
 ) -> None:
     classic = Settings(profile="classic", prefix="1225")
     monkeypatch.setattr(running, "settings", lambda: classic)
-    monkeypatch.setattr(everyday, "connect", lambda url=None: Connection(store, classic, "memory"))  # type: ignore[arg-type]
+    monkeypatch.setattr(everyday, "connect", lambda url=None, **_: Connection(store, classic, "memory"))  # type: ignore[arg-type]
     found = run(*command)
     assert (found.exit_code, found.stderr.count("\n")) == (2, 1)
     assert "the .txt objects of s3://1225-output" in found.stderr
@@ -187,7 +187,7 @@ def test_reconcile_and_redrive_show_before_they_do(
             return {}
 
     there = Connection(store, Settings(), "memory", lambda _: Client())  # type: ignore[arg-type]
-    monkeypatch.setattr(operations, "connect", lambda url=None: there)
+    monkeypatch.setattr(operations, "connect", lambda url=None, **_: there)
     shown = run("reconcile")  # nobody answers the question
     assert "video-splitting  week+1/a.mp4" in shown.output
     assert sent == []
@@ -278,11 +278,11 @@ def test_without_a_stack_and_credentials_the_way_out_is_named(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setattr(connecting, "settings", lambda: Settings(state_dir=tmp_path / "state"))
-    with pytest.raises(LocalStackError, match=r"no local stack is running \(castline up\)"):
+    with pytest.raises(LocalStackError, match="nothing is in the library"):
         connecting.connect()
     found = run("status", "--no-wait")
     assert found.exit_code == 2
-    assert "castline up" in found.stderr
+    assert "castline run FILE begins it" in found.stderr
 
 
 def test_a_given_endpoint_needs_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_result_shows_who_and_what() -> None:
     assert "and 3 more" in text
     assert "0:01.0-0:02.5  hello [world]  Ada" in " ".join(text.split("\n")).replace("   ", "  ")
     assert "thanks for watching" not in text
-    assert "about $0.0004 (prices of 2025-06); split 1.2 s" in text
+    assert "split 1.2 s; on AWS about $0.0004 (prices of 2025-06)" in text
 
 
 def test_a_failure_shows_its_reason_and_nothing_else() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from castline.cli.connect import connect, console, friendly_errors, refuse_classic, tell
+from castline.cli.connect import answer, connect, console, friendly_errors, print_json, refuse_classic, tell
 from castline.cli.shown import escape
 from castline.cost import PRICES_AS_OF, cost_of, estimate
 from castline.errors import OptionsError
@@ -30,7 +30,7 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d
 def redrive_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
     """Show what is in the dead-letter queue and why, and run it again."""
     with friendly_errors():
-        there = connect(endpoint_url)
+        there = connect(endpoint_url, work=True)
         sqs = there.client("sqs")
         url = queue_url(sqs, there.settings)
         with console.status("reading the dead-letter queue"):
@@ -55,7 +55,7 @@ def redrive_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
 def reconcile_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
     """Find uploads without a result and run what is missing. It does no harm to what is still being worked on."""
     with friendly_errors():
-        there = connect(endpoint_url)
+        there = connect(endpoint_url, work=True)
         with console.status("comparing uploads with results"):
             missing = list(pending(there.store, there.settings))
         rows = [(function, event["Records"][0]["s3"]["object"]["key"]) for function, event in missing]
@@ -90,7 +90,7 @@ def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) 
 def rerun_command(media: str, endpoint_url: Endpoint = None) -> None:
     """Process a media file afresh; the present result stays until the new one replaces it."""
     with friendly_errors():
-        there = connect(endpoint_url)
+        there = connect(endpoint_url, work=True)
         refuse_classic(there.settings)
         rerun(media, there.client("lambda"), there.store, there.settings)
         console.print(f"[green]{escape(media)} is being processed again[/]; see: castline status")
@@ -100,6 +100,7 @@ def cost_command(
     path: Annotated[Path | None, typer.Argument(help="A media file, to take its length and streams from.")] = None,
     duration: Annotated[str, typer.Option(help="Length instead of a file: 90s, 45m, 1h, 1h30m.")] = "",
     audio_only: Annotated[bool, typer.Option("--audio-only", help="With --duration: there is no picture.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
     memory: Annotated[int, typer.Option(min=1024, max=10240, help="MB of the analyser.")] = 3072,
     splitter_memory: Annotated[int, typer.Option(min=512, max=10240, help="MB of the splitter.")] = 2048,
 ) -> None:
@@ -122,14 +123,20 @@ def cost_command(
             seconds, config.options(), video=video, audio=audio, splitter_mb=splitter_memory, analyser_mb=memory
         )
         cost = cost_of(usages, units, size)
+        if as_json:
+            print_json({"duration_s": seconds, **cost.model_dump(mode="json")})
+            return
         table = Table(box=None, padding=(0, 2, 0, 0))
         for heading, justify in (("", "left"), ("quantity", "right"), ("", "left"), ("USD", "right")):
             table.add_column(heading, justify=justify)  # type: ignore[arg-type]
         for item in cost.items:
             table.add_row(item.what, f"{item.quantity:g}", item.unit, f"{item.usd:.6f}")
-        console.print(table)
+        answer.print(table)
         per_hour = f", ${cost.usd / seconds * 3600:.4f} an hour of media" if seconds else ""
-        console.print(f"[bold]about ${cost.usd:.4f}[/]{per_hour} (prices of {PRICES_AS_OF}, within a factor of two)")
+        answer.print(
+            f"[bold]about ${cost.usd:.4f}[/]{per_hour} (prices of {PRICES_AS_OF}, within a factor of two)",
+            soft_wrap=True,
+        )
 
 
 def parse_duration(text: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,17 @@ from rich.table import Table
 
 from castline import keys
 from castline import people as gallery
-from castline.cli.connect import Connection, connect, console, friendly_errors, say_left_out, tell
+from castline.cli.connect import (
+    Connection,
+    answer,
+    connect,
+    console,
+    friendly_errors,
+    print_json,
+    say_left_out,
+    say_on_stderr,
+    tell,
+)
 from castline.cli.render import clock
 from castline.cli.shown import escape
 from castline.engines.process import Engines
@@ -44,8 +55,8 @@ def add(
     video shows several, their pictures are written down, to choose one with --person.
     """
     with friendly_errors():
-        there = connect(endpoint_url)
         keys.check_person_name(name)
+        there = connect(endpoint_url, make=True)
         engines, embed = _models(there)
         files = gallery.photos_in(photos)
         if person and sum(path.suffix.lower() in keys.VIDEO_SUFFIXES for path in files) != 1:
@@ -112,17 +123,25 @@ def name_(
 
 
 @app.command("list")
-def list_(endpoint_url: Endpoint = None) -> None:
+def list_(
+    endpoint_url: Endpoint = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON; messages go to stderr.")] = False,
+) -> None:
     """Who is known, by how many photos, and since when the newest is there."""
     with friendly_errors():
+        if as_json:
+            say_on_stderr()
         there = connect(endpoint_url)
         known = gallery.known_people(there.store, there.settings)
         remarks = _remarks(there)
+        if as_json:
+            print_json([_as_json(person, remarks) for person in known])
+            return
         if not known and not remarks:
             console.print("nobody is known yet; see: castline people add --help")
             return
         table = Table(box=None, padding=(0, 2, 0, 0))
-        table.add_column("name")
+        table.add_column("name", overflow="fold")
         table.add_column("photos", justify="right")
         table.add_column("newest")
         if any(person.basis for person in known):
@@ -131,9 +150,18 @@ def list_(endpoint_url: Endpoint = None) -> None:
             newest = f"{person.newest:%Y-%m-%d}" if person.newest else "–"
             basis = [escape(keys.shown(person.basis))] if len(table.columns) > 3 else []
             table.add_row(escape(keys.shown(person.name)), str(len(person.photos)), newest, *basis)
-        console.print(table)
+        answer.print(table)
         for photo, remark in remarks.items():
             console.print(f"[yellow]{escape(keys.shown(photo))}[/]: {escape(remark)}", soft_wrap=True)
+
+
+def _as_json(person: gallery.KnownPerson, remarks: Mapping[str, str]) -> dict[str, object]:
+    return {
+        "name": person.name,
+        "photos": [{"key": photo, "remark": remarks.get(photo, "")} for photo in person.photos],
+        "newest": person.newest.isoformat() if person.newest else None,
+        "basis": person.basis,
+    }
 
 
 def _remarks(there: Connection) -> dict[str, str]:

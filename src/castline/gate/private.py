@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import BinaryIO
+
+from castline.errors import SettingsError
 
 #: For processes that write files of their own: what they make is the owner's alone.
 UMASK = 0o077
@@ -17,12 +20,19 @@ def private_folder(path: Path) -> Path:
     what we write there is closed by itself.
 
     Raises:
-        NotADirectoryError: it is something else; nothing has been changed.
+        SettingsError: it cannot be made, or is something else; said with its name. Nothing has been changed.
     """
+    try:
+        return _made(path)
+    except OSError as error:
+        raise SettingsError(f"the folder {path} cannot be made or closed to others: {error.strerror}") from error
+
+
+def _made(path: Path) -> Path:
     for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
     if not path.is_dir():
-        raise NotADirectoryError(f"{path} is no folder")
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     if not any(path.iterdir()):
         path.chmod(0o700)
     return path

@@ -17,6 +17,7 @@ from castline.runs.common import Split, Stopwatch, download, fetch, found_split,
 from castline.runs.ranges import UNITS, ended, finish, read_done, read_plan, write_done
 from castline.runs.removal import discard_units
 from castline.runs.request import read_source
+from castline.scratch import SCRATCH
 from castline.settings import Settings
 from castline.stages.announce import Announce
 from castline.stages.plan import part_of
@@ -96,7 +97,7 @@ def _decode(
         return keys.UnitId(source.key, plan.run, "frames", number * UNITS + piece.index).stage1_key
 
     try:
-        with tempfile.TemporaryDirectory(prefix="range-") as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}range-") as folder:
             path = Path(folder) / f"media{PurePosixPath(source.key).suffix.lower()}"
             with watch.step("download"):
                 if not _fetch(plan, number, path, store, settings):
