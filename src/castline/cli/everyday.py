@@ -21,6 +21,7 @@ from castline.cli.connect import (
     say_on_stderr,
     tell,
 )
+from castline.cli.index import write_index
 from castline.cli.inputs import inputs, refuse_others
 from castline.cli.render import (
     print_result,
@@ -229,6 +230,8 @@ def _show_results(wanted: list[str], output: Path, there: Connection, *, with_me
             tell(f"{key}: {error.message}")
             continue
         console.print(f"  report: {escape(relative(place_of(key, output) / keys.REPORT))}", soft_wrap=True)
+    if found:
+        write_index(output)
     if as_json:
         print_json([result.model_dump(mode="json") for result in found])
     if not found:
@@ -266,6 +269,7 @@ def _download_tree(prefix: str, output: Path, there: Connection) -> None:
     with Progress(TextColumn("results"), BarColumn(), MofNCompleteColumn(), console=console) as bar:
         task = bar.add_task("", total=len(keys_found))
         files = download_results(keys_found, output, there.store, there.settings, lambda: bar.advance(task), tell)
+    write_index(output)
     console.print(f"{len(files)} results, {sum(files.values())} files in {escape(relative(output))}", soft_wrap=True)
 
 
