@@ -16,6 +16,7 @@ from castline.cli.connect import (
     connect,
     console,
     friendly_errors,
+    local_session,
     print_json,
     refuse_classic,
     say_on_stderr,
@@ -88,9 +89,10 @@ def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")
         from castline.local.state import keep_for
 
         config = settings()
-        if running := running_stack(config):
+        if running_stack(config):
+            there, _ = local_session(config, slots)  # so that it does not stop just now
             keep_for("always", config.state_dir)
-            console.print(f"[green]up[/]  {running.endpoint_url} already")
+            console.print(f"[green]up[/]  {there.where.rpartition(' ')[2]} already")
             return
         with console.status("starting the local stack"):
             stack = start_detached(config, slots)
