@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -51,6 +54,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     def invoke(*arguments: str) -> Result:
         for console in (connecting.console, connecting.answer, connecting.errors):
             monkeypatch.setattr(console, "_width", 200)
+        # As a new process begins.
+        connecting.console.quiet = connecting.console.stderr = False
         return CliRunner().invoke(commands.app, list(arguments))
 
     return invoke
@@ -372,3 +377,55 @@ def test_the_list_of_commands_is_what_they_say_and_imports_none_of_them() -> Non
         said = commands._said(name)
         assert said == str(commands._loaded(name).help).partition("\n\n")[0]
         assert any(f" {name} " in line and said.split()[0] in line for line in shown), name
+
+
+def test_json_is_all_that_is_on_stdout(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+    _finished(store, "week 1/ä.mp4")
+    store.put("castline-input", "b.mp4", b"x")
+    store.put("castline-input", "film.rmvb", b"x")
+    store.put("castline-gallery", "Ada/1.jpg", b"x")
+
+    def answer(*words: str) -> Any:
+        found = run(*words, "--json")
+        assert found.exit_code == 0, found.output
+        return json.loads(found.stdout)
+
+    states = {item["media"]: (item["state"], item["problem"]) for item in answer("status")}
+    assert states == {"b.mp4": ("waiting", ""), "week 1/ä.mp4": ("failed", "the file is empty")}
+    assert answer("results") == ["week 1/ä.mp4"]
+    (result,) = answer("results", "week 1/ä.mp4", "--output", str(tmp_path))
+    assert result["error"]["code"] == "not_media"
+    assert [(person["name"], len(person["photos"])) for person in answer("people", "list")] == [("Ada", 1)]
+    assert answer("cost", "--duration", "1h")["usd"] > 0
+    assert {"mtcnn", "facenet-casia"} <= {engine["engine"] for engine in answer("models", "list")["engines"]}
+    found = run("doctor", "--json")
+    assert all(set(check) == {"ok", "says"} for check in json.loads(found.stdout))
+    assert run("status").output.startswith("left out")
+
+
+def test_quiet_says_what_was_asked_for_and_errors(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+    _finished(store, "a.mp4")
+    store.put("castline-input", "film.rmvb", b"x")
+    for words in (("-q", "status"), ("status", "--quiet")):
+        assert run(*words).output.split()[:4] == ["media", "state", "frames", "audio"]
+    assert run("-q", "results").output == "  a.mp4\n"
+    assert run("upload", "/nonexistent", "-q").stderr == "error /nonexistent does not exist\n"
+
+
+def test_a_library_of_ones_own_is_named_before_or_after_the_command(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CASTLINE_STATE_DIR", "")  # restored afterwards
+    for words in (("--library", str(tmp_path / "one"), "cost"), ("cost", "--library", str(tmp_path / "one"))):
+        assert run(*words, "--duration", "1h").exit_code == 0
+        assert os.environ["CASTLINE_STATE_DIR"] == str(tmp_path / "one")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_library_is_the_users_unless_there_is_one_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CASTLINE_STATE_DIR", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    assert Settings().state_dir == tmp_path / "data" / "castline"
+    (tmp_path / ".castline").mkdir()
+    assert Settings().state_dir == Path(".castline")

@@ -16,11 +16,13 @@ from castline.cli.connect import (
     connect,
     console,
     friendly_errors,
+    local_session,
     print_json,
     refuse_classic,
     say_on_stderr,
     tell,
 )
+from castline.cli.index import write_index
 from castline.cli.inputs import inputs, refuse_others
 from castline.cli.render import (
     print_result,
@@ -87,9 +89,10 @@ def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")
         from castline.local.state import keep_for
 
         config = settings()
-        if running := running_stack(config):
+        if running_stack(config):
+            there, _ = local_session(config, slots)  # so that it does not stop just now
             keep_for("always", config.state_dir)
-            console.print(f"[green]up[/]  {running.endpoint_url} already")
+            console.print(f"[green]up[/]  {there.where.rpartition(' ')[2]} already")
             return
         with console.status("starting the local stack"):
             stack = start_detached(config, slots)
@@ -229,6 +232,8 @@ def _show_results(wanted: list[str], output: Path, there: Connection, *, with_me
             tell(f"{key}: {error.message}")
             continue
         console.print(f"  report: {escape(relative(place_of(key, output) / keys.REPORT))}", soft_wrap=True)
+    if found:
+        write_index(output)
     if as_json:
         print_json([result.model_dump(mode="json") for result in found])
     if not found:
@@ -266,6 +271,7 @@ def _download_tree(prefix: str, output: Path, there: Connection) -> None:
     with Progress(TextColumn("results"), BarColumn(), MofNCompleteColumn(), console=console) as bar:
         task = bar.add_task("", total=len(keys_found))
         files = download_results(keys_found, output, there.store, there.settings, lambda: bar.advance(task), tell)
+    write_index(output)
     console.print(f"{len(files)} results, {sum(files.values())} files in {escape(relative(output))}", soft_wrap=True)
 
 

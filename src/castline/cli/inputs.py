@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import urllib.error
 import urllib.request
@@ -87,7 +88,12 @@ def _is_another(path: Path, key: str, store: ObjectStore, settings: Settings) ->
     there = store.head(settings.input_bucket, key)
     if there is None:
         return False
-    return there.size != path.stat().st_size or (there.sha256 is not None and there.sha256 != sha256_of(path))
+    if there.size != path.stat().st_size:
+        return True
+    if there.sha256:
+        return there.sha256 != sha256_of(path)
+    with path.open("rb") as file:  # put there by another tool; an upload in parts has no MD5 to compare with
+        return "-" not in there.etag and there.etag != hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _named(name: str) -> str:
@@ -136,9 +142,12 @@ def _from_web(address: str, path: Path, settings: Settings, arrived: Arrived) ->
             _copy(answer, file, settings, lambda size: arrived(size, total))
             if total is not None and file.tell() != total:
                 raise OptionsError(f"{address} ended after {file.tell()} of {total} bytes")
-    except (urllib.error.URLError, HTTPException, TimeoutError, ValueError) as error:
-        why = getattr(error, "reason", None) or error
-        raise OptionsError(f"{address} could not be fetched: {why}") from error
+    except urllib.error.HTTPError as error:
+        error.close()
+        why = " ".join(str(error.reason).split())
+        raise OptionsError(f"{address} could not be fetched: {error.code} {why}") from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise OptionsError(f"{address} could not be fetched: {getattr(error, 'reason', None) or error}") from error
 
 
 def _opener() -> urllib.request.OpenerDirector:

@@ -20,6 +20,7 @@ from castline.cli.connect import (
     refuse_classic,
     tell,
 )
+from castline.cli.index import write_index
 from castline.cli.inputs import Inputs, inputs, refuse_others
 from castline.cli.render import print_summary, relative, show_left_out, transfer_bar, watch
 from castline.cli.shown import escape
@@ -314,8 +315,11 @@ def _show(
             }
         )
     complete = sum(item.state == "complete" for item in processed)
+    index = write_index(asked.output)
     if len(processed) > 1:
         console.print(f"{complete} of {len(processed)} complete")
+    if index and not asked.as_json:
+        console.print(f"all results: {escape(relative(index))}", soft_wrap=True)
     if asked.as_json:
         print_json(found)
     return 0 if complete == len(processed) else 1

@@ -60,12 +60,16 @@ class Session:
         return cls(stack, users, started=running is None)
 
     def differences(self) -> list[str]:
-        """What this process's settings ask for and the stack was not started with: ``name=then, now now``."""
+        """Where this process's settings are not those that the stack was started with, a few words each."""
         state = read_state(self.stack.settings.state_dir)
         then = dict(state.settings) if state else {}
         now = settings_environment(self.stack.settings)
         names = sorted((then.keys() | now.keys()) - _OF_THE_PLACE)
-        return [f"{name}={then.get(name, '')}" for name in names if then.get(name) != now.get(name)]
+        return [
+            f"{name} {then.get(name) or 'unset'} (here {now.get(name) or 'unset'})"
+            for name in names
+            if then.get(name) != now.get(name)
+        ]
 
     def leave(self) -> None:
         """Stop using it; it is stopped where nobody else uses it and nobody wanted it to stay. Safe to call again."""

@@ -203,8 +203,12 @@ class LocalStack:
             endpoint_url=self.endpoint_url,
             credentials=self.credentials,
             extra_environment=settings_environment(self.settings),
-            prewarm={self.settings.splitter_function, self.settings.analyser_function} if self._prewarm else (),
+            prewarm=self._stages() if self._prewarm else False,
         )
+
+    def _stages(self) -> dict[str, int]:
+        """Processes that the first media file needs: it is split by one."""
+        return {self.settings.splitter_function: 1, self.settings.analyser_function: self._slots}
 
     def _client(self, service: str, credentials: Credentials) -> Any:
         if (service, credentials) not in self._clients:
