@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from castline import cost
-from castline.cost import cost_of
-from castline.records import Usage
+from castline.cost import USUAL_FILM, Sizes, cost_of, estimate, standing
+from castline.local.template import load_template
+from castline.records import Options, Usage, VideoStream
 
 
 def test_a_run_costs_what_its_parts_cost() -> None:
@@ -22,12 +26,21 @@ def test_a_run_costs_what_its_parts_cost() -> None:
     assert items["Lambda compute"].quantity == 10 + 15 + 5
     assert items["Lambda compute"].usd == pytest.approx(30 * 0.0000166667, abs=1e-8)
     assert items["Lambda requests"].quantity == 3
+    # Half a GB of /tmp is free; the splitter has ten, the analyser one.
+    assert items["Lambda /tmp over 512 MB"].quantity == 10 * 9.5 + 7.5 * 0.5
     # Two units written and read, two parts written and read, manifest and result beside them.
     assert items["S3 writes"].quantity == 4 + 1 + 10
     assert items["S3 reads"].quantity == 4 + 2
     assert found.usd == pytest.approx(sum(item.usd for item in found.items), abs=1e-6)
-    assert found.usd == pytest.approx(0.000578, abs=1e-6)
+    assert found.usd == pytest.approx(0.000581, abs=1e-6)
     assert found.prices_as_of == cost.PRICES_AS_OF
+
+
+def test_a_start_is_billed_and_is_no_request() -> None:
+    usages = [Usage(stage="faces", seconds=1, memory_mb=1024), Usage(stage="init", seconds=2, memory_mb=1024)]
+    items = {item.what: item for item in cost_of(usages, 1).items}
+    assert (items["Lambda requests"].quantity, items["Lambda starts (INIT)"].quantity) == (1, 2)
+    assert items["Lambda compute"].quantity == 1
 
 
 @given(st.lists(st.floats(0, 900), max_size=8), st.integers(0, 50))
@@ -38,3 +51,79 @@ def test_cost_grows_with_time_and_units_and_is_never_negative(seconds: list[floa
     assert cost_of([*usages, Usage(stage="faces", seconds=60, memory_mb=1024)], units).usd > base.usd
     assert cost_of(usages, units + 1).usd > base.usd
     assert cost_of(usages[::-1], units).usd == pytest.approx(base.usd, abs=1e-9)
+
+
+def _usd(film: VideoStream | None, seconds: float = 600, audio: bool = True, **changes: Any) -> float:
+    sizes = Sizes(**changes)
+    usages, units = estimate(seconds, Options(), film, audio=audio, sizes=sizes)
+    return cost_of(usages, units, sizes=sizes).usd
+
+
+def _film(width: int = 1280, height: int = 720, fps: float | None = 30, codec: str = "h264") -> VideoStream:
+    return VideoStream(codec=codec, width=width, height=height, fps=fps)
+
+
+def test_an_hour_of_1080p_takes_the_splitter_as_long_as_it_was_measured() -> None:
+    usages, _ = estimate(3600, Options(), _film(1920, 1080), audio=True, sizes=Sizes())
+    (split,) = [usage for usage in usages if usage.stage == "split"]
+    assert split.seconds == pytest.approx(286, rel=0.05)
+
+
+def test_what_is_decoded_decides() -> None:
+    assert _usd(None) < _usd(_film(640, 360)) < _usd(_film()) < _usd(_film(1920, 1080)) < _usd(_film(3840, 2160))
+    assert _usd(_film(fps=60)) > _usd(_film()) == _usd(_film(fps=None))
+    assert _usd(_film(codec="prores")) > _usd(_film(codec="av1")) > _usd(_film()) > _usd(_film(codec="mjpeg"))
+    assert _usd(_film(codec="never heard of")) == _usd(_film())
+    assert _usd(_film(), audio=False) < _usd(_film())
+    keyframes = Options(sampling="keyframes")
+    less, units = estimate(600, keyframes, _film(), audio=True, sizes=Sizes())
+    assert cost_of(less, units).usd < _usd(_film())
+
+
+def test_how_it_is_deployed_decides_too() -> None:
+    assert _usd(_film(), architecture="arm64") == pytest.approx(0.8 * _usd(_film()), rel=0.1)
+    assert _usd(_film(), splitter_disk_mb=512, analyser_disk_mb=512) < _usd(_film())
+    assert _usd(_film(), executions=60) > _usd(_film()), "more environments have to start"
+    steps = _usd(_film(), orchestration="stepfunctions") - _usd(_film())
+    assert steps == pytest.approx((2 * 30 + 6) * 0.000025, rel=0.2)
+    assert 0 < _usd(_film(), orchestration="queue") - _usd(_film()) < 0.0001
+
+
+def test_tries_that_are_throttled_cost_in_a_state_machine() -> None:
+    """3 600 s: 180 units, of which 40 ask at once; with executions for all, nobody waits."""
+    few, enough = (
+        {
+            item.what: item.quantity
+            for item in cost_of(*estimate(3600, Options(), USUAL_FILM, audio=True, sizes=sizes), sizes=sizes).items
+        }["Step Functions, with throttled tries"]
+        for sizes in (Sizes(orchestration="stepfunctions"), Sizes(orchestration="stepfunctions", executions=40))
+    )
+    assert enough == 2 * 180 + 6
+    assert few > enough
+
+
+def test_a_deployment_that_does_nothing_costs_a_little() -> None:
+    idle = {item.what: item.usd for item in standing()}
+    assert idle == {"alarms": 1.5, "metrics": 2.7, "dashboard": 3.0, "image in ECR": 0.14}
+    asked = {item.what: item for item in standing(queues=2, own_key=True)}
+    assert asked["polling of queues"].quantity == 2 * 648_000
+    assert asked["polling of queues"].usd == pytest.approx(0.5184)
+    assert asked["your KMS key"].usd == 1
+
+
+def test_sizes_and_alarms_are_the_template_s() -> None:
+    template = load_template(Path(__file__).parents[1] / "template.yaml")
+    parameters, resources = template["Parameters"], template["Resources"].values()
+    sizes = Sizes()
+    assert {
+        "SplitterMemory": sizes.splitter_mb,
+        "AnalyserMemory": sizes.analyser_mb,
+        "SplitterStorage": sizes.splitter_disk_mb,
+        "AnalyserStorage": sizes.analyser_disk_mb,
+        "Architecture": sizes.architecture,
+        "Orchestration": sizes.orchestration,
+    } == {name: parameters[name]["Default"] for name in (
+        "SplitterMemory", "AnalyserMemory", "SplitterStorage", "AnalyserStorage", "Architecture", "Orchestration",
+    )}  # fmt: skip
+    always = [item for item in resources if item["Type"] == "AWS::CloudWatch::Alarm" and "Condition" not in item]
+    assert {item.what: item.quantity for item in standing()}["alarms"] == len(always)

@@ -32,6 +32,7 @@ _CHOICES = {
     "model_storage": "s3",
     "prompt": "Minutes.",
     "word_times": "False",
+    "elsewhere": "True",
     "transcript_layout": "flat",
     "whatsapp_reply": "True",
     "whatsapp_numbers": "('1', 'phone-number-id-2')",

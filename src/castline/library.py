@@ -203,7 +203,7 @@ def _run(
             units=summary.units(),
             warnings=tuple(summary.warnings),
             error=Failure.of(summary.error) if summary.error else None,
-            usage=Usage(stage="split", seconds=seconds, memory_mb=settings.memory_mb),
+            usage=Usage(stage="split", seconds=seconds, memory_mb=settings.memory_mb, elsewhere=True),
         )
         seen = any(frame.faces for part in done.values() if isinstance(part, FramesPart) for frame in part.frames)
         known = photos.embedded(engines) if photos and seen else None

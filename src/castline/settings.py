@@ -92,6 +92,8 @@ class Settings(BaseSettings, Options):
     """Name of the running function; set by Lambda."""
     memory_mb: int = Field(1024, ge=1, validation_alias="AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     """Memory of the running function in MB; set by Lambda."""
+    elsewhere: bool = False
+    """Whether the function runs on another machine than Lambda's; the local stack's host says so."""
     profile: Literal["full", "classic"] = Field(
         "full", validation_alias=AliasChoices("PIPELINE_PROFILE", "CASTLINE_PROFILE")
     )
@@ -155,6 +157,11 @@ class Settings(BaseSettings, Options):
         """Address space of one ffmpeg process, MB: off Lambda, ``memory_mb`` says nothing of the machine."""
         has = _LAPTOP_MB if self.function_name == "local" else self.memory_mb - _PYTHON_MB
         return self.ffmpeg_memory_mb or has
+
+    @property
+    def off_lambda(self) -> bool:
+        """Whether seconds measured here say nothing of Lambda's."""
+        return self.elsewhere or self.function_name == "local"
 
     @property
     def largest_upload(self) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from castline.assembly import assemble
 from castline.cost import cost_of
-from castline.records import Failure, Notice, Options, Result
+from castline.records import Failure, Notice, Options, Probe, Result, Usage, VideoStream
 from castline.report import render_views
 
 
@@ -306,3 +306,18 @@ def test_sound_in_which_nothing_was_heard_is_a_warning(
     assert "nothing_heard" not in [
         notice.code for notice in assemble(make.manifest(quiet, unit), parts, {}, None).result.warnings
     ]
+
+
+def test_seconds_of_another_machine_are_not_priced_as_lambda_s(make) -> None:
+    """The same media costs the same estimate, however slow the machine that it was tried on."""
+    manifest, parts = _run(make)
+    film = VideoStream(codec="h264", width=1280, height=720, fps=30)
+    probe = Probe(container="mp4", duration_s=300.0, video=film, audio=None)
+
+    def usd(seconds: float, *, elsewhere: bool) -> float:
+        usage = Usage(stage="split", seconds=seconds, memory_mb=2048, elsewhere=elsewhere)
+        changed = manifest.model_copy(update={"probe": probe, "duration_s": 300.0, "usage": usage})
+        return assemble(changed, parts, {}, make.gallery()).result.processing.cost.usd
+
+    assert usd(10, elsewhere=True) == usd(1000, elsewhere=True) > 0
+    assert usd(1000, elsewhere=False) > 5 * usd(10, elsewhere=False)

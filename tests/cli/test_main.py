@@ -216,6 +216,19 @@ def test_cost_before_anything_runs(run: Run) -> None:
     demo = run("cost", str(Path(__file__).parents[2] / "examples" / "demo.mp4"))
     assert demo.exit_code == 0
     assert run("cost", "--duration", "soon").exit_code == 2
+    assert run("cost", "--duration", "1h", "--picture", "large").exit_code == 2
+
+
+def test_cost_knows_picture_and_codec(run: Run) -> None:
+    def usd(*arguments: str) -> float:
+        found = re.search(r"about \$([\d.]+)", run("cost", "--duration", "1h", *arguments).output)
+        assert found
+        return float(found[1])
+
+    assert usd("--picture", "3840x2160") > usd("--picture", "1920x1080@25") > usd() > usd("--audio-only")
+    assert usd("--codec", "prores") > usd()
+    assert usd("--arm64") < usd()
+    assert usd("--orchestration", "stepfunctions") > usd()
 
 
 def test_a_tree_of_results_comes_down_as_one(run: Run, store: MemoryStore, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from itertools import count
 
 from castline import keys
 from castline.assembly.stitch import stitch
-from castline.cost import cost_of
+from castline.cost import Sizes, cost_of, estimate
 from castline.cues import cues_of
 from castline.engines.thresholds import thresholds_for
 from castline.recognition.identity import Group, people_on
@@ -19,6 +19,7 @@ from castline.recognition.tracks import FaceTrack
 from castline.records import (
     AudioPart,
     AudioUnit,
+    Cost,
     ErrorPart,
     FrameFaces,
     FramesPart,
@@ -128,11 +129,18 @@ def assemble(
             cues=cues,
         ),
         timeline=_timeline(people, segments),
-        processing=Processing(
-            timings=_timings(usages), cost=cost_of(usages, len(manifest.units), manifest.source.size)
-        ),
+        processing=Processing(timings=_timings(usages), cost=_cost(manifest, usages)),
     )
     return Assembly(result, images)
+
+
+def _cost(manifest: Manifest, usages: Sequence[Usage]) -> Cost:
+    """Of what Lambda took, or would: the seconds of another machine are not Lambda's."""
+    units = len(manifest.units)
+    if any(usage.elsewhere for usage in usages) and manifest.probe and manifest.duration_s:
+        film, audio = manifest.probe.video, manifest.probe.audio is not None
+        usages, units = estimate(manifest.duration_s, manifest.options, film, audio=audio, sizes=Sizes())
+    return cost_of(usages, units, manifest.source.size)
 
 
 def _nothing_heard(audio: Sequence[tuple[AudioUnit, AudioPart]], said: Sequence[Notice]) -> tuple[Notice, ...]:

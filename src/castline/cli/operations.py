@@ -12,11 +12,12 @@ from rich.table import Table
 
 from castline.cli.connect import answer, connect, console, friendly_errors, print_json, refuse_classic, tell
 from castline.cli.shown import escape
-from castline.cost import PRICES_AS_OF, cost_of, estimate
+from castline.cost import PRICES_AS_OF, USUAL_FILM, Sizes, cost_of, estimate, standing
 from castline.errors import OptionsError
 from castline.operations import delete_media, read_dead_letters, reconcile, redrive, rerun
 from castline.operations.pending import pending
 from castline.operations.redrive import put_back, queue_url
+from castline.records import CostItem, VideoStream
 from castline.settings import settings
 
 Endpoint = Annotated[
@@ -24,6 +25,7 @@ Endpoint = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 _SHOWN = 50
+_PICTURE = re.compile(r"(\d{1,5})x(\d{1,5})(?:@(\d{1,3}(?:\.\d+)?))?")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
@@ -101,13 +103,25 @@ def cost_command(
     duration: Annotated[str, typer.Option(help="Length instead of a file: 90s, 45m, 1h, 1h30m.")] = "",
     audio_only: Annotated[bool, typer.Option("--audio-only", help="With --duration: there is no picture.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
-    memory: Annotated[int, typer.Option(min=1024, max=10240, help="MB of the analyser.")] = 3072,
-    splitter_memory: Annotated[int, typer.Option(min=512, max=10240, help="MB of the splitter.")] = 2048,
+    picture: Annotated[str, typer.Option(help="With --duration: WIDTHxHEIGHT, or WIDTHxHEIGHT@FPS.")] = "1280x720@30",
+    codec: Annotated[str, typer.Option(help="With --duration: h264, hevc, vp9, av1, mpeg4, prores …")] = "h264",
+    memory: Annotated[int, typer.Option(min=1024, max=10240, help="MB of the analyser.")] = Sizes.analyser_mb,
+    splitter_memory: Annotated[int, typer.Option(min=512, max=10240, help="MB of the splitter.")] = Sizes.splitter_mb,
+    arm64: Annotated[bool, typer.Option("--arm64", help="With Architecture=arm64.")] = False,
+    orchestration: Annotated[str, typer.Option(help="As the template's parameter.")] = Sizes.orchestration,
+    executions: Annotated[int, typer.Option(min=1, help="Of one function at a time.")] = Sizes.executions,
 ) -> None:
     """Estimate what a media file will cost on AWS; result.json says afterwards what it did cost."""
     with friendly_errors():
         config = settings()
-        size, video, audio = 0, not audio_only, True
+        sizes = Sizes(
+            splitter_mb=splitter_memory,
+            analyser_mb=memory,
+            architecture="arm64" if arm64 else "x86_64",
+            orchestration=orchestration,
+            executions=executions,
+        )
+        size, audio = 0, True
         if path is not None:
             from castline.media import probe
             from castline.media.ffmpeg import Limits
@@ -115,28 +129,45 @@ def cost_command(
             if not path.is_file():
                 raise OptionsError(f"{path} is no file")
             probed = probe(path, Limits.of(config))
-            seconds, video, audio = probed.duration_s or 0.0, probed.video is not None, probed.audio is not None
+            seconds, film, audio = probed.duration_s or 0.0, probed.video, probed.audio is not None
             size = path.stat().st_size
         else:
-            seconds = parse_duration(duration)
-        usages, units = estimate(
-            seconds, config.options(), video=video, audio=audio, splitter_mb=splitter_memory, analyser_mb=memory
-        )
-        cost = cost_of(usages, units, size)
+            seconds, film = parse_duration(duration), None if audio_only else parse_film(picture, codec)
+        usages, units = estimate(seconds, config.options(), film, audio=audio, sizes=sizes)
+        cost = cost_of(usages, units, size, sizes)
         if as_json:
             print_json({"duration_s": seconds, **cost.model_dump(mode="json")})
             return
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for heading, justify in (("", "left"), ("quantity", "right"), ("", "left"), ("USD", "right")):
-            table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-        for item in cost.items:
-            table.add_row(item.what, f"{item.quantity:g}", item.unit, f"{item.usd:.6f}")
-        answer.print(table)
+        _priced(cost.items)
         per_hour = f", ${cost.usd / seconds * 3600:.4f} an hour of media" if seconds else ""
         answer.print(
             f"[bold]about ${cost.usd:.4f}[/]{per_hour} (prices of {PRICES_AS_OF}, within a factor of two)",
             soft_wrap=True,
         )
+        monthly = sum(item.usd for item in standing(queues=2 if orchestration == "queue" else 0))
+        answer.print(f"[dim]beside ${monthly:.2f} a month of alarms, metrics, dashboard and image[/]")
+
+
+def _priced(items: Sequence[CostItem]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading, justify in (("", "left"), ("quantity", "right"), ("", "left"), ("USD", "right")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for item in items:
+        table.add_row(item.what, f"{item.quantity:g}", item.unit, f"{item.usd:.6f}")
+    answer.print(table)
+
+
+def parse_film(picture: str, codec: str) -> VideoStream:
+    """A film of ``1920x1080`` or ``1920x1080@25``.
+
+    Raises:
+        OptionsError: anything else.
+    """
+    match = _PICTURE.fullmatch(picture.strip().lower())
+    if not match:
+        raise OptionsError(f"{picture!r} is no size of pictures; write 1920x1080 or 1920x1080@25")
+    fps = float(match[3]) if match[3] else USUAL_FILM.fps
+    return VideoStream(codec=codec.strip().lower(), width=int(match[1]), height=int(match[2]), fps=fps)
 
 
 def parse_duration(text: str) -> float:

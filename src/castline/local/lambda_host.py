@@ -223,6 +223,7 @@ def function_environment(spec: FunctionSpec, surroundings: Mapping[str, str]) ->
         **surroundings,
         **spec.environment,
         "AWS_LAMBDA_FUNCTION_NAME": spec.name,
+        "CASTLINE_ELSEWHERE": "true",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{spec.name}",

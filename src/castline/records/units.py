@@ -66,12 +66,14 @@ class Usage(Record):
     Attributes:
         stage: ``split``, ``faces`` or ``speech``.
         steps: seconds by step within the stage.
+        elsewhere: it did not run on Lambda, and its seconds say nothing of Lambda's.
     """
 
     stage: str
     seconds: Seconds
     memory_mb: Count
     steps: dict[str, Seconds] = Field(default_factory=dict)
+    elsewhere: bool = False
 
 
 class Manifest(Record):

@@ -167,6 +167,7 @@ class Stopwatch:
     def __init__(self, stage: str, settings: Settings) -> None:
         self._stage = stage
         self._memory_mb = settings.memory_mb
+        self._elsewhere = settings.off_lambda
         self._start = time.perf_counter()
         self._steps: dict[str, float] = {}
 
@@ -188,4 +189,5 @@ class Stopwatch:
             seconds=round(time.perf_counter() - self._start, 4),
             memory_mb=self._memory_mb,
             steps={name: round(seconds, 4) for name, seconds in self._steps.items()},
+            elsewhere=self._elsewhere,
         )

@@ -1,0 +1,111 @@
+"""What a run will use, before there is one, or where it did not run on Lambda. Expect it within a factor of two."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from castline.records import Options, Usage, VideoStream
+
+#: Lambda gives one vCPU for this much memory (docs.aws.amazon.com/lambda, "Configuring function memory").
+MB_PER_VCPU = 1769
+
+# Work of the stages in vCPU-seconds, measured with the demo and the benchmarks (docs/BENCHMARKS.md).
+_DECODE_PER_MEGAPIXEL = 0.0015  # H.264: an hour of 1080p30 took 286 s at 2048 MB, 2.9 hours of it 840 s
+#: The same of other codecs, against H.264 (docs/BENCHMARKS.md, "Decoding by codec").
+_CODECS = {"vp9": 0.9, "av1": 1.5, "mpeg4": 0.8, "mpeg2video": 0.65, "mjpeg": 0.6, "prores": 3.3}
+_KEYFRAMES = 1 / 9  # of the work, where only keyframes are decoded
+_USUAL_FPS = 30.0
+_FRAME = 0.07  # detect and embed, one or two faces
+_SPEECH_PER_S = 0.16  # of audio, Whisper base in int8 with random weights; the embedded tiny.en takes 0.06
+_INVOCATION_S = {"split": 0.2, "faces": 0.5, "speech": 0.5}  # of each, without work
+#: Seconds a new environment takes until it works: imports, and of the analyser its models.
+_INIT_S = {"split": 1.0, "faces": 2.0, "speech": 3.2}
+#: How many vCPUs a stage can keep busy.
+_PARALLEL = {"split": 2.0, "faces": 2.0, "speech": 1.0}
+
+#: What a film is taken for of which only the length is known.
+USUAL_FILM = VideoStream(codec="h264", width=1280, height=720, fps=_USUAL_FPS)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A deployment, as far as its price depends on it; the defaults are the template's.
+
+    Attributes:
+        executions: at a time, of one function; a new account has 10.
+    """
+
+    splitter_mb: int = 2048
+    analyser_mb: int = 3008
+    splitter_disk_mb: int = 10240
+    analyser_disk_mb: int = 1024
+    architecture: Literal["x86_64", "arm64"] = "x86_64"
+    orchestration: str = "events"
+    executions: int = 10
+
+    def disk_mb(self, stage: str) -> int:
+        return self.splitter_disk_mb if stage == "split" else self.analyser_disk_mb
+
+
+def estimate(
+    duration_s: float, options: Options, film: VideoStream | None, *, audio: bool, sizes: Sizes
+) -> tuple[list[Usage], int]:
+    """What a run will use, by rule of thumb.
+
+    Args:
+        duration_s: length of the media in seconds.
+        film: what is decoded; None for sound alone.
+
+    Returns:
+        Usages and the number of units, as ``cost_of`` takes them. Usages of the stage ``init`` are starts of
+        environments: as many as there are units at a time, every one of them new.
+    """
+
+    def usage(stage: str, work: float, memory_mb: int) -> Usage:
+        seconds = _INVOCATION_S[stage] + work / min(memory_mb / MB_PER_VCPU, _PARALLEL[stage])
+        return Usage(stage=stage, seconds=round(seconds, 3), memory_mb=memory_mb)
+
+    frames = math.ceil(duration_s / options.interval_s) if film else 0
+    batches = math.ceil(frames / options.frames_per_unit)
+    chunks = math.ceil(duration_s / options.chunk_s) if audio else 0
+    usages = [usage("split", decode_work(duration_s, options, film), sizes.splitter_mb)]
+    usages += [usage("faces", frames / batches * _FRAME, sizes.analyser_mb) for _ in range(batches)]
+    usages += [usage("speech", duration_s / chunks * _SPEECH_PER_S, sizes.analyser_mb) for _ in range(chunks)]
+    starts = ["split", *(["faces"] * batches + ["speech"] * chunks)[: sizes.executions]]
+    memory = {"split": sizes.splitter_mb}
+    usages += [
+        Usage(stage="init", seconds=_INIT_S[stage], memory_mb=memory.get(stage, sizes.analyser_mb)) for stage in starts
+    ]
+    return usages, batches + chunks
+
+
+def decode_work(duration_s: float, options: Options, film: VideoStream | None) -> float:
+    """vCPU-seconds of decoding, by size, frame rate and codec of the film."""
+    if film is None:
+        return 0.0
+    megapixels = film.width * film.height / 1e6 * (film.fps or _USUAL_FPS) * duration_s
+    share = _KEYFRAMES if options.sampling == "keyframes" else 1.0
+    return megapixels * _DECODE_PER_MEGAPIXEL * _CODECS.get(film.codec, 1.0) * share
+
+
+def work(duration_s: float, options: Options) -> tuple[float, float, float]:
+    """vCPU-seconds of splitting a film of the usual kind, of one full unit of its frames, and of one of its sound."""
+    return (
+        _INVOCATION_S["split"] + decode_work(duration_s, options, USUAL_FILM),
+        _INVOCATION_S["faces"] + options.frames_per_unit * _FRAME,
+        _INVOCATION_S["speech"] + options.chunk_s * _SPEECH_PER_S,
+    )
+
+
+def throttled_tries(usages: list[Usage], sizes: Sizes, at_once: int = 40, between_s: float = 60.0) -> int:
+    """Tries of a state machine that find no free execution, each a transition that costs.
+
+    Args:
+        at_once: items of the Map that ask at the same time (statemachine/run.asl.json).
+        between_s: mean wait between two tries of one, which grows up to two minutes with full jitter.
+    """
+    units = [usage.seconds for usage in usages if usage.stage in ("faces", "speech")]
+    waiting = max(0, min(at_once, len(units)) - sizes.executions)
+    return round(waiting * sum(units) / sizes.executions / between_s) if waiting else 0

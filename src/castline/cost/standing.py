@@ -1,0 +1,33 @@
+"""What a deployment costs a month when nothing is uploaded."""
+
+from __future__ import annotations
+
+from castline.cost import prices
+from castline.records import CostItem
+
+_ALARMS = 15
+_METRICS = 9
+_IMAGE_GB = 1.4  # measured: 0.84 beside a base image of about 0.55, unpacked; a registry keeps less
+
+
+def standing(*, queues: int = 0, own_key: bool = False) -> list[CostItem]:
+    """Items, US dollars a month.
+
+    Args:
+        queues: that functions read: two of ``Orchestration=queue``, one each of webhook and WhatsApp.
+        own_key: ``KmsKeyArn``.
+    """
+    items = [
+        ("alarms", _ALARMS, "alarms", prices.ALARM_MONTH_USD),
+        ("metrics", _METRICS, "metrics", prices.METRIC_MONTH_USD),
+        ("dashboard", 1, "dashboards", prices.DASHBOARD_MONTH_USD),
+        ("image in ECR", _IMAGE_GB, "GB", prices.ECR_GB_MONTH_USD),
+    ]
+    if queues:
+        items.append(("polling of queues", queues * prices.POLLS_A_MONTH, "requests", prices.SQS_REQUEST_USD))
+    if own_key:
+        items.append(("your KMS key", 1, "keys", prices.KEY_MONTH_USD))
+    return [
+        CostItem(what=what, quantity=quantity, unit=unit, usd=round(quantity * usd, 4))
+        for what, quantity, unit, usd in items
+    ]
