@@ -136,7 +136,10 @@ def check_upload(size: int, settings: Settings) -> None:
     if size == 0:
         raise NotMedia("the file is empty")
     if size > settings.max_bytes:
-        raise MediaTooLarge(f"{size / 1e9:.1f} GB is more than the limit of {settings.max_bytes / 1e9:.1f} GB")
+        raise MediaTooLarge(
+            f"{size / 1e9:.1f} GB is more than the limit of {settings.max_bytes / 1e9:.1f} GB; "
+            "of a long MP4 or MOV with its index, only pieces have to fit"
+        )
 
 
 def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:
