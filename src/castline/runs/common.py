@@ -109,7 +109,8 @@ def fetch(source: Source, spans: Sequence[tuple[int, int]], path: Path, store: O
     Raises:
         DiskFull: the temporary disk has no room for them.
     """
-    pieces = [(at, min(at + _PIECE, end)) for begin, end in spans for at in range(begin, end, _PIECE)]
+    inside = [(begin, min(end, source.size)) for begin, end in spans]
+    pieces = [(at, min(at + _PIECE, end)) for begin, end in inside for at in range(begin, end, _PIECE)]
 
     def take(piece: tuple[int, int]) -> bool:
         body = store.read(source.bucket, source, piece[0], piece[1] - piece[0])
