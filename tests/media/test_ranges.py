@@ -15,7 +15,8 @@ from castline.media.ffmpeg import Limits
 from castline.media.mp4 import NotIndexed, read_index
 from castline.media.packets import packets
 from castline.media.ranges import Pictures, bytes_of, bytes_of_track, cut, opening
-from castline.media.split import conclude, grid_of
+from castline.media.split import grid_of
+from castline.media.summary import conclude
 from castline.records import Options, Probe
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "video"
