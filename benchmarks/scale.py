@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.common import FFMPEG, ROOT, film
 from castline import keys
-from castline.cost import MB_PER_VCPU, cost_of
+from castline.cost import MB_PER_VCPU, S3_GET_USD, cost_of
 from castline.engines.process import process_engines
 from castline.events import object_created
 from castline.records import Manifest, Usage
@@ -43,6 +43,7 @@ _EVENT_S = (0.2, 1.0)  # from the object in S3 to the function
 _START_S = {"split": 1.0, "analyse": 4.0}  # a new environment: the zip; the image, with its models
 _BYTES = HOUR_S * 8e6 / 8  # of the file: 8 Mbit/s
 _BYTES_A_S = 75e6  # of one function's network
+_PIECES = HOUR_S * 2  # of the sound, which lies between the pictures
 _REQUESTS_A_S = 500  # of one function that reads small pieces side by side
 _JITTER = 0.15  # standard deviation of the logarithm of how long something takes
 
@@ -187,7 +188,7 @@ def simulate(measured: Measured, way: int, speech_per_s: float, ranges: int = RA
             for share, what in task.gives:
                 at_s = now + before + share * (took - before)
                 if what == "ranges":
-                    requests = HOUR_S * 2 / _REQUESTS_A_S  # sound lies in pieces of half a second between pictures
+                    requests = _PIECES / _REQUESTS_A_S
                     push(at_s, "split", measured.sound, fetch_s=requests, gives=heard)
                     seen = tuple(((batch + 1) / per_range, "faces") for batch in range(per_range))
                     for _ in range(ranges):
@@ -204,8 +205,9 @@ def simulate(measured: Measured, way: int, speech_per_s: float, ranges: int = RA
             idle[heapq.heappop(running)[1]] += 1
     assembly = measured.assembly / (_ANALYSER_MB / MB_PER_VCPU)
     usages.append(Usage(stage="analyse", seconds=round(assembly, 3), memory_mb=_ANALYSER_MB))
-    cost = cost_of(usages, parts, 0)
-    return {"seconds": round(last + assembly, 1), "usd": round(cost.usd, 4)}
+    pieces = _PIECES + 10 * ranges if ranges > 1 else 0
+    usd = cost_of(usages, parts, 0).usd + pieces * S3_GET_USD
+    return {"seconds": round(last + assembly, 1), "usd": round(usd, 4)}
 
 
 def plot(curves: dict[str, dict[int, dict[str, float]]], path: Path) -> None:

@@ -41,10 +41,10 @@ def talk(demo: Path, ffmpeg: Callable[..., None], tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def film(ffmpeg: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nobody, and nothing said: 130 s, three ranges and the sound."""
+    """Nobody, and nothing said: 70 s, two ranges and the sound."""
     path = tmp_path_factory.mktemp("ranged") / "film.mp4"
-    picture = "testsrc2=size=320x180:rate=10:duration=130"
-    tone = "aevalsrc='0.2*sin(2*PI*500*t)':s=16000:d=130"
+    picture = "testsrc2=size=320x180:rate=10:duration=70"
+    tone = "aevalsrc='0.2*sin(2*PI*500*t)':s=16000:d=70"
     ffmpeg("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone, *_X264, path)
     return path
 
@@ -104,13 +104,13 @@ def test_every_orchestration_carries_ranges(own: Any, film: Path) -> None:
     own.stack.redeploy(CutAboveSeconds="15")
     own.upload(film, "film.mp4")
     expected = _content(own, "film.mp4")
-    assert (_asked(own, "film.mp4"), expected["result.json"]["status"]) == (4, "complete")
+    assert (_asked(own, "film.mp4"), expected["result.json"]["status"]) == (3, "complete")
     for orchestration in ("invoke", "stepfunctions"):
         own.stack.redeploy(Orchestration=orchestration)
         _forget_run(own, "film.mp4")
         _start_again(own, "film.mp4")
         assert _content(own, "film.mp4") == expected
-        assert _asked(own, "film.mp4") == 4
+        assert _asked(own, "film.mp4") == 3
 
 
 def test_a_range_out_of_retries_ends_by_the_recorder(own: Any, film: Path) -> None:
@@ -142,6 +142,6 @@ def test_a_range_out_of_retries_ends_by_the_recorder(own: Any, film: Path) -> No
     sns.publish(TopicArn=topic, Message=json.dumps(message))
     result = own.results(["lost.mp4"])["lost.mp4"]
     assert (result.status, result.error.code) == ("partial", "retries_exhausted")
-    assert result.error.message.startswith("the pictures from 60.0 to 120.0 s could not all be decoded: gave up")
+    assert result.error.message.startswith("the pictures from 60.0 to 70.0 s could not all be decoded: gave up")
     (missing,) = [notice for notice in result.warnings if notice.code == "range_missing"]
-    assert (missing.start_s, missing.end_s) == (60.0, 120.0)
+    assert (missing.start_s, missing.end_s) == (60.0, 70.0)

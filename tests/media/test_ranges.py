@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from castline.media.ffmpeg import Limits
 from castline.media.mp4 import NotIndexed, read_index
 from castline.media.packets import packets
 from castline.media.ranges import Pictures, bytes_of, bytes_of_track, cut, opening
-from castline.media.split import conclude, grid_of
+from castline.media.split import grid_of
+from castline.media.summary import conclude
 from castline.records import Options, Probe
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "video"
@@ -128,8 +131,10 @@ _CODING = {
 }
 
 
-@pytest.mark.parametrize("coding", _CODING)
-@pytest.mark.parametrize("asked", ["auto", "interval"])
+@pytest.mark.parametrize(
+    ("coding", "asked"),
+    [("closed", "interval"), ("b-frames", "interval"), ("long groups", "auto"), ("every second", "auto")],
+)
 def test_ranges_give_the_units_of_one_decode(
     coding: str, asked: str, ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path, short_stretches: None
 ) -> None:
@@ -159,6 +164,10 @@ def _odd(name: str, ffmpeg: Callable[..., None], folder: Path) -> Path:
         case "edited.mp4":
             ffmpeg(*film, *_TONE, *coding, "-c:a", "aac", "-shortest", folder / "all.mp4")
             ffmpeg("-ss", 3.3, "-i", folder / "all.mp4", "-c", "copy", path)
+        case "hdr.mp4":
+            colours = "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
+            quiet = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", f"log-level=error:keyint=50:{colours}")
+            ffmpeg(*film, "-vf", "format=yuv420p10le", *quiet, path)
         case "vp9.webm":
             small = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", 8, "-g", 60)
             ffmpeg(*film, *_TONE, *small, "-c:a", "libopus", "-shortest", path)
@@ -178,6 +187,7 @@ def _odd(name: str, ffmpeg: Callable[..., None], folder: Path) -> Path:
         "index-first.mp4",
         "edited.mp4",
         "hevc.mp4",
+        "hdr.mp4",
     ],
 )
 def test_odd_recordings_too(
@@ -206,3 +216,48 @@ def test_real_clips_too(clip: str, limits: Limits, tmp_path: Path, short_stretch
     path = tmp_path / Path(clip).name
     path.write_bytes((DATA / clip).read_bytes())
     _same(path, limits, tmp_path, Options(sampling="interval", interval_s=0.2, frames_per_unit=3))
+
+
+def test_frames_that_change_their_size_are_those_of_one_decode(
+    ffmpeg: Callable[..., None],
+    limits: Limits,
+    tmp_path: Path,
+    short_stretches: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their batches may be others: one decode makes frames of another size last."""
+    monkeypatch.setenv("GCONV_PATH", "/nonexistent")  # media/ffmpeg.py says why
+    parts = []
+    for number, size in enumerate(("160x90", "90x160", "160x90", "90x160")):
+        part = tmp_path / f"{number}.ts"
+        picture = ("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25:duration=4")
+        ffmpeg(*picture, *_X264, "-g", 25, "-output_ts_offset", 4 * number, part)
+        parts.append(part.read_bytes())
+    (tmp_path / "turned.ts").write_bytes(b"".join(parts))
+    path = tmp_path / "turned.mkv"
+    ffmpeg("-i", tmp_path / "turned.ts", "-c", "copy", path)
+    options = Options(sampling="interval", interval_s=0.5, frames_per_unit=3)
+    probed = probe(path, limits, options)
+    grid, _ = grid_of(probed, options, limits)
+    pictures = Pictures.of_packets(packets(path, [0], limits))
+    assert pictures
+    parted = cut(pictures, grid, False, 3.0)
+    assert len(parted) > 3
+    whole = SplitSummary()
+    expected = _jpegs(split(path, probed, options, limits, whole, max_duration_s=3600))
+    found: dict[str, bytes] = {}
+    for part in parted:
+        one = SplitSummary()
+        found |= _jpegs(split_part(path, probed, options, limits, one, part, max_duration_s=3600))
+        assert one.failures == {}
+    assert len(expected) > 20
+    assert found == expected
+
+
+def _jpegs(pieces: Iterator[FramesPiece | AudioPiece]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for piece in pieces:
+        if isinstance(piece, FramesPiece):
+            with zipfile.ZipFile(io.BytesIO(piece.body)) as archive:
+                found |= {name: archive.read(name) for name in archive.namelist()}
+    return found

@@ -18,6 +18,7 @@ from castline.media import sampling
 from castline.operations.pending import pending
 from castline.operations.redrive import DeadLetter, _function_for, redrive
 from castline.records import Manifest, ObjectInfo, Source
+from castline.runs.common import fetch
 from castline.runs.ranges import UNITS, read_done, read_plan
 from castline.runs.removal import discard_run, owner_of
 from castline.stages import failure_event, split_event
@@ -327,3 +328,27 @@ def test_a_dead_letter_of_a_range_goes_to_the_splitter(
     plan = read_plan(MEDIA, cut_world.run(MEDIA), cut_world.store, cut_world.settings)
     assert plan
     assert read_done(plan, 1, cut_world.store, cut_world.settings) is None
+
+
+def test_what_is_asked_for_is_never_more_than_the_upload(world, tmp_path: Path) -> None:
+    world.upload(MEDIA, b"0123456789")
+    source = world.request(MEDIA).source
+    spans = [(2, 4), (8, 10**15), (10**14, 10**15)]
+    assert fetch(source, spans, tmp_path / "a", world.store)
+    assert (tmp_path / "a").read_bytes() == b"\0\0" + b"23" + b"\0\0\0\0" + b"89"
+    world.upload(MEDIA, b"another one")
+    assert not fetch(source, spans, tmp_path / "a", world.store)
+
+
+def test_a_plan_that_cannot_be_read_asks_for_nothing(cut_world, films: dict[str, bytes]) -> None:
+    cut_world.upload(MEDIA, films[".mp4"])
+    _split(cut_world, MEDIA)
+    asked = _ranges(cut_world)
+    plan_key = keys.plan_key(MEDIA, cut_world.run(MEDIA))
+    cut_world.store.put(cut_world.settings.stage1_bucket, plan_key, b"[" * 1000)
+    assert _range(cut_world, asked[0]) == {"runs": []}
+    # The next event of the upload plans again.
+    _split(cut_world, MEDIA)
+    for key in _ranges(cut_world):
+        _range(cut_world, key)
+    assert _manifest(cut_world)

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from castline.errors import NoStreams, UndecodableMedia
 from castline.media.ffmpeg import Limits, arguments, run
 from castline.media.pieces import FramesPiece
-from castline.media.split import SplitSummary, split, stands_until
+from castline.media.split import split
+from castline.media.summary import SplitSummary, stands_until
 from castline.records import Options, Probe
 from castline.scratch import SCRATCH
 

@@ -109,7 +109,8 @@ def fetch(source: Source, spans: Sequence[tuple[int, int]], path: Path, store: O
     Raises:
         DiskFull: the temporary disk has no room for them.
     """
-    pieces = [(at, min(at + _PIECE, end)) for begin, end in spans for at in range(begin, end, _PIECE)]
+    inside = [(begin, min(end, source.size)) for begin, end in spans]
+    pieces = [(at, min(at + _PIECE, end)) for begin, end in inside for at in range(begin, end, _PIECE)]
 
     def take(piece: tuple[int, int]) -> bool:
         body = store.read(source.bucket, source, piece[0], piece[1] - piece[0])
@@ -138,7 +139,10 @@ def check_upload(size: int, settings: Settings) -> None:
     limit = settings.largest_upload
     if size > limit:
         what = "the limit of" if limit == settings.max_bytes else "SplitterStorage has room for:"
-        raise MediaTooLarge(f"{size / 1e9:.1f} GB is more than {what} {limit / 1e9:.1f} GB")
+        raise MediaTooLarge(
+            f"{size / 1e9:.1f} GB is more than {what} {limit / 1e9:.1f} GB; "
+            "of a long MP4 or MOV with its index, only pieces have to fit"
+        )
 
 
 def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:

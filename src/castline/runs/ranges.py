@@ -14,7 +14,7 @@ from castline.errors import CastlineError, UnreadableObject
 from castline.media import SplitSummary
 from castline.media.ffmpeg import Limits
 from castline.media.notices import Told
-from castline.media.split import conclude
+from castline.media.summary import conclude
 from castline.records import Failure, Manifest, Notice, PlannedRange, RangeDone, RangePlan
 from castline.runs.sets import once_more, split_manifest
 from castline.settings import Settings

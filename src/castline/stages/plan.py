@@ -18,7 +18,7 @@ from castline.media.sampling import Grid
 from castline.media.split import check_length, grid_of
 from castline.records import PlannedRange, Probe, RangeBytes, RangePlan, Source
 from castline.runs.common import Stopwatch, check_upload, download, fetch
-from castline.runs.ranges import ended, read_done
+from castline.runs.ranges import ended, read_done, read_plan
 from castline.runs.request import Request
 from castline.settings import Settings
 from castline.stages.announce import Announce
@@ -205,7 +205,8 @@ def ask(
     """Ask for all ranges that have not ended; their keys."""
     media, run, bucket = plan.source.key, plan.run, settings.stage1_bucket
     store.put(bucket, keys.options_key(media, run), plan.options.to_json())
-    store.put(bucket, keys.plan_key(media, run), plan.to_json(), if_absent=True)
+    if read_plan(media, run, store, settings) is None:  # it is made once; ranges are numbered by it
+        store.put(bucket, keys.plan_key(media, run), plan.to_json())
     asked = []
     for number, one in enumerate(needed):
         if not ended(read_done(plan, number, store, settings)):

@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 from castline import keys, metrics
 from castline.errors import CastlineError, UnreadableObject
 from castline.events import ObjectCreated
-from castline.media import AudioPiece, FramesPiece, SplitSummary, split_part
+from castline.media import AudioPiece, SplitSummary, split_part
 from castline.media.ffmpeg import Limits
 from castline.records import Failure, Manifest, RangeBytes, RangeDone, RangePlan
 from castline.runs.common import Split, Stopwatch, download, fetch, found_split, time_to_decode
@@ -21,7 +21,7 @@ from castline.scratch import SCRATCH
 from castline.settings import Settings
 from castline.stages.announce import Announce
 from castline.stages.plan import part_of
-from castline.stages.uploads import put_all
+from castline.stages.uploads import Units, put_all
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
 
@@ -91,10 +91,14 @@ def _decode(
     part = part_of(planned, plan) if planned.kind == "frames" else None
     error: CastlineError | None = None
 
-    def key_of(piece: FramesPiece | AudioPiece) -> str:
-        if isinstance(piece, AudioPiece):
-            return keys.UnitId(source.key, plan.run, "audio", piece.unit.index).stage1_key
-        return keys.UnitId(source.key, plan.run, "frames", number * UNITS + piece.index).stage1_key
+    def units(path: Path) -> Units:
+        most_s = settings.max_duration_s
+        for piece in split_part(path, plan.probe, plan.options, limits, summary, part, max_duration_s=most_s):
+            if isinstance(piece, AudioPiece):
+                unit = keys.UnitId(source.key, plan.run, "audio", piece.unit.index)
+            else:
+                unit = keys.UnitId(source.key, plan.run, "frames", number * UNITS + piece.index)
+            yield unit.stage1_key, piece.body
 
     try:
         with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}range-") as folder:
@@ -103,10 +107,7 @@ def _decode(
                 if not _fetch(plan, number, path, store, settings):
                     return None
             with watch.step("decode"):
-                pieces = split_part(
-                    path, plan.probe, plan.options, limits, summary, part, max_duration_s=settings.max_duration_s
-                )
-                put_all(((key_of(piece), piece.body) for piece in pieces), store, settings, announce)
+                put_all(units(path), store, settings, announce)
         error = next(iter(summary.failures.values()), None)
     except CastlineError as problem:
         if problem.retryable:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from aws_lambda_powertools import Logger
@@ -24,7 +23,7 @@ from castline.settings import Settings
 from castline.stages.announce import Announce
 from castline.stages.plan import Cutting, ask
 from castline.stages.ranges import conclude_run
-from castline.stages.uploads import put_all
+from castline.stages.uploads import Units, put_all
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="video-splitting")
@@ -151,7 +150,7 @@ def _upload_units(
     announce: Announce,
     limits: Limits,
 ) -> None:
-    def units() -> Iterator[tuple[str, bytes]]:
+    def units() -> Units:
         for piece in split(path, probed, request.options, limits, summary, max_duration_s=settings.max_duration_s):
             audio = isinstance(piece, AudioPiece)
             unit = keys.UnitId(

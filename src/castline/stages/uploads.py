@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 from castline.settings import Settings
 from castline.stages.announce import Announce
@@ -14,14 +15,18 @@ _UPLOADS = 4  # at once; decoding is the bottleneck, uploads must only not hold 
 _BACKLOG = 16  # units waiting for upload before decoding waits; bounds memory
 
 
-def put_all(units: Iterable[tuple[str, bytes]], store: ObjectStore, settings: Settings, announce: Announce) -> None:
-    """Write units, (key, body), and tell of each."""
+#: Units as (key, body), made while they are taken.
+Units = Generator[tuple[str, bytes], None, None]
+
+
+def put_all(units: Units, store: ObjectStore, settings: Settings, announce: Announce) -> None:
+    """Write units and tell of each; who makes them is ended, whatever happens."""
 
     def put(key: str, body: bytes) -> None:
         store.put(settings.stage1_bucket, key, body)
         announce(key)
 
-    with ThreadPoolExecutor(_UPLOADS) as pool:
+    with closing(units), ThreadPoolExecutor(_UPLOADS) as pool:
         waiting: deque[Future[None]] = deque()
         for key, body in units:
             waiting.append(pool.submit(put, key, body))
