@@ -11,6 +11,7 @@ from rich.table import Table
 
 from castline import keys
 from castline import people as gallery
+from castline.archive.place import names_left
 from castline.cli.connect import Connection, connect, console, friendly_errors, say_left_out, tell
 from castline.cli.render import clock
 from castline.cli.shown import escape
@@ -234,7 +235,10 @@ def forget(
         gone = tuple(Removed(bucket=bucket, key=digest(key)) for bucket, key in removed)
         write_down("forget", name, gone, there.store, there.settings, who=there.caller(), proven=not proof.left)
         _print_proof(name, proof, there)
-        if proof.left:
+        found = names_left(name, there.where, there.store, there.settings)
+        if found:
+            console.print(f"  [red]still there[/]: the search index has the name in {found} recording(s)")
+        if proof.left or found:
             raise typer.Exit(1)
 
 
