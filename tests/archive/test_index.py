@@ -26,7 +26,7 @@ _WORDS = "budget film year river stone light paper house money garden".split()
 
 def _dump(index: Index) -> list[tuple[object, ...]]:
     with index.reading() as connection:
-        tables = ("recording", "line", "seen", "presence")
+        tables = ("recording", "seen", "presence")
         found = [row for table in tables for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3")]  # noqa: S608
         for word in _WORDS:
             found += connection.execute("SELECT ?, rowid FROM said WHERE said MATCH ? ORDER BY rowid", (word, word))
@@ -76,11 +76,11 @@ def test_what_is_deleted_is_in_no_byte_of_the_file(shelf: Shelf) -> None:
     shelf.publish("secret.mp4", ["The word is xylophonist."], [shelf.make.person(1, "Mallory Quux", (0, 9))])
     shelf.refresh()
     assert search(shelf.index, "xylophonist person:quux").hits
-    assert _holds(shelf.index, b"xylophonist") and _holds(shelf.index, b"Mallory Quux")
+    assert _holds(shelf.index, b"lophonist") and _holds(shelf.index, b"Mallory Quux")
     delete_media("secret.mp4", shelf.store, shelf.settings)
     shelf.refresh()
     assert not search(shelf.index, "xylophonist").hits
-    for gone in (b"xylophonist", b"Mallory Quux", b"secret.mp4"):
+    for gone in (b"lophonist", b"Mallory Quux", b"secret.mp4"):
         assert not _holds(shelf.index, gone)
 
 

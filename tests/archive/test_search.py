@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from castline.archive.index import Entry
 from castline.archive.moments import Answer
 from castline.archive.search import search
 from castline.errors import SearchError
@@ -115,6 +116,18 @@ def test_many_recordings_are_gone_through_alike(shelf: Shelf, monkeypatch: pytes
     monkeypatch.setattr("castline.archive.search._FEW", 1)
     assert search(shelf.index, "line file:mp4", limit=5) == few
     assert search(shelf.index, "line file:mp4", after=few.next).hits == search(shelf.index, "line", after=few.next).hits
+
+
+@pytest.mark.parametrize("after", ["-1", "x", "9" * 40, "²"])
+def test_a_page_that_nobody_named_is_refused(filled: Shelf, after: str) -> None:
+    with pytest.raises(SearchError, match="said as next"):
+        search(filled.index, "budget", after=after)
+
+
+def test_uploads_of_now_have_pages_too(shelf: Shelf) -> None:
+    shelf.index.put(Entry("a.mp4", "e", 1_790_000_000, lines=((0, 9, "one"), (10, 19, "one"))))
+    first = search(shelf.index, "one", limit=1)
+    assert _found(search(shelf.index, "one", after=first.next)) == [("a.mp4", 0.01)]
 
 
 def test_suspects_are_not_what_was_said(shelf: Shelf) -> None:

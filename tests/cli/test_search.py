@@ -55,7 +55,7 @@ def test_json_is_what_the_service_answers(shelf: Shelf, run) -> None:  # type: i
     done = run("search", "budget", "--json", "--limit", "2")
     assert done.stdout.encode().strip() == search(_index(shelf), "budget", limit=2).to_json()
     after = json.loads(done.stdout)["next"]
-    assert len(json.loads(run("search", "budget", "--json", "--after", str(after)).stdout)["hits"]) == 1
+    assert len(json.loads(run("search", "budget", "--json", "--after", after).stdout)["hits"]) == 1
 
 
 def test_a_mistake_is_one_line(run) -> None:  # type: ignore[no-untyped-def]

@@ -5,13 +5,17 @@ not at all, and the next refresh goes on. Ids are made of the time of upload, so
 sorting, and a rebuilt index gives the same order:
 
     recording   seconds since 1970 << 12 | a slot     line   recording << 19 | (last - number of the line)
+
+The lines of a recording are one compressed value: a page of hits unpacks a few of them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import sqlite3
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +23,9 @@ from pathlib import Path
 from castline.archive.words import folded
 from castline.gate.private import private_folder
 from castline.records import Result
+
+#: start and end in milliseconds, text
+Line = tuple[int, int, str]
 
 _VERSION = 1
 _BUSY_S = 30.0
@@ -28,8 +35,8 @@ LAST_LINE = (1 << LINE_BITS) - 1
 _TABLES = """
 CREATE TABLE recording (
     id INTEGER PRIMARY KEY, media TEXT NOT NULL UNIQUE, etag TEXT NOT NULL, run TEXT NOT NULL, status TEXT NOT NULL,
-    error TEXT NOT NULL, language TEXT NOT NULL, duration_ms INTEGER NOT NULL, words INTEGER NOT NULL);
-CREATE TABLE line (id INTEGER PRIMARY KEY, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL, text TEXT NOT NULL);
+    error TEXT NOT NULL, language TEXT NOT NULL, duration_ms INTEGER NOT NULL, words INTEGER NOT NULL,
+    lines BLOB NOT NULL);
 CREATE TABLE seen (
     recording INTEGER NOT NULL, number INTEGER NOT NULL, label TEXT NOT NULL, name TEXT NOT NULL,
     identity TEXT NOT NULL, image TEXT NOT NULL, on_screen_ms INTEGER NOT NULL,
@@ -79,7 +86,7 @@ class Entry:
     error: str = ""
     language: str = ""
     duration_ms: int = 0
-    lines: tuple[tuple[int, int, str], ...] = ()
+    lines: tuple[Line, ...] = ()
     people: tuple[Seen, ...] = ()
     words: int = 0
 
@@ -169,10 +176,16 @@ class Index:
         self.scrub()
 
     def scrub(self) -> None:
-        """Write over what was taken out: neither the file nor its journal has it any more."""
+        """Write over words that were taken out, and give their room back: no file has them any more."""
         if sqlite3.sqlite_version_info < (3, 42):  # later ones write over words at once
             with self.writing() as connection:
                 connection.execute("INSERT INTO said (said) VALUES ('optimize')")
+        with self.reading() as connection:
+            connection.execute("PRAGMA incremental_vacuum").fetchall()
+        self.settle()
+
+    def settle(self) -> None:
+        """Empty the journal, which has pages as they were before. Names are nowhere else once they are taken out."""
         with self.reading() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -184,6 +197,7 @@ class Index:
 
     def _prepare(self) -> None:
         with contextlib.closing(self._connect()) as connection:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == _VERSION:
@@ -213,16 +227,15 @@ def _make(connection: sqlite3.Connection) -> None:
 
 
 def _remove(connection: sqlite3.Connection, media: str) -> None:
-    row = connection.execute("SELECT id FROM recording WHERE media = ?", (media,)).fetchone()
+    row = connection.execute("SELECT id, lines FROM recording WHERE media = ?", (media,)).fetchone()
     if row is None:
         return
-    first = row[0] << LINE_BITS
-    bounds = (first, first | LAST_LINE)
-    lines = connection.execute("SELECT id, text FROM line WHERE id BETWEEN ? AND ?", bounds).fetchall()
+    lines = unpacked(row[1])
     connection.executemany(
-        "INSERT INTO said (said, rowid, text) VALUES ('delete', ?, ?)", [(id_, _indexed(text)) for id_, text in lines]
+        "INSERT INTO said (said, rowid, text) VALUES ('delete', ?, ?)",
+        [(line_id(row[0], number), _indexed(text)) for number, (_, _, text) in enumerate(lines)],
     )
-    connection.execute("DELETE FROM line WHERE id BETWEEN ? AND ?", bounds)
+    row = row[:1]
     connection.execute("DELETE FROM presence WHERE recording = ?", row)
     connection.execute("DELETE FROM seen WHERE recording = ?", row)
     connection.execute("DELETE FROM recording WHERE id = ?", row)
@@ -231,16 +244,12 @@ def _remove(connection: sqlite3.Connection, media: str) -> None:
 def _insert(connection: sqlite3.Connection, entry: Entry) -> None:
     recording = _free_id(connection, entry)
     connection.execute(
-        "INSERT INTO recording VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO recording VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (recording, entry.media, entry.etag, entry.run, entry.status, entry.error, entry.language, entry.duration_ms,
-         entry.words),
+         entry.words, _packed(entry.lines)),
     )  # fmt: skip
-    last = recording << LINE_BITS | LAST_LINE
-    lines = [(last - number, *line) for number, line in enumerate(entry.lines)]
-    connection.executemany("INSERT INTO line VALUES (?, ?, ?, ?)", lines)
-    connection.executemany(
-        "INSERT INTO said (rowid, text) VALUES (?, ?)", [(id_, _indexed(text)) for id_, _, _, text in reversed(lines)]
-    )
+    ids = [(line_id(recording, number), _indexed(line[2])) for number, line in enumerate(entry.lines)]
+    connection.executemany("INSERT INTO said (rowid, text) VALUES (?, ?)", reversed(ids))
     for number, seen in enumerate(entry.people):
         connection.execute(
             "INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -263,6 +272,20 @@ def _free_id(connection: sqlite3.Connection, entry: Entry) -> int:
         if not connection.execute("SELECT 1 FROM recording WHERE id = ?", (candidate,)).fetchone():
             return candidate
     raise sqlite3.IntegrityError(f"more than {_SLOTS} recordings of one second")
+
+
+def line_id(recording: int, number: int) -> int:
+    """Later lines of a recording have lower ids: hits come the newest recording first, each in the order of time."""
+    return (recording << LINE_BITS | LAST_LINE) - number
+
+
+def _packed(lines: Sequence[Line]) -> bytes:
+    return zlib.compress(json.dumps(lines, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+
+
+def unpacked(lines: bytes) -> list[Line]:
+    """The lines of a recording."""
+    return [(start, end, text) for start, end, text in json.loads(zlib.decompress(lines))]
 
 
 def _indexed(text: str) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from pydantic import computed_field
 
 from castline.records import Record
-from castline.records.base import Count, Identity, Seconds
+from castline.records.base import Identity, Seconds
 
 
 class OnScreen(Record):
@@ -61,7 +61,7 @@ class Answer(Record):
     query: str
     hits: tuple[Moment, ...]
     notes: tuple[str, ...] = ()
-    next: Count | None = None
+    next: str | None = None
 
 
 def recording_path(media: str) -> str:

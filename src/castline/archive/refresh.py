@@ -47,8 +47,8 @@ def refresh(index: Index, store: ObjectStore, settings: Settings, told: Told | N
             written.append(media)
         if told:
             told(number, len(changed))
-    if any(media in known for media in written):  # a name may have been taken out of them
-        index.scrub()
+    if written:  # a name may have been taken out of them
+        index.settle()
     return Refreshed(tuple(written), gone)
 
 
@@ -63,6 +63,7 @@ def refresh_one(media: str, index: Index, store: ObjectStore, settings: Settings
         if media in index.etags():
             index.drop([media])
         return False
+    index.settle()
     return True
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 
-from castline.archive.index import LAST_LINE, LINE_BITS, Index
+from castline.archive.index import LAST_LINE, LINE_BITS, Index, line_id, unpacked
 from castline.archive.moments import Answer, Moment, OnScreen
 from castline.archive.query import Phrase, Query, parse
 from castline.archive.words import fold, folded, holds, words_of
@@ -21,11 +21,13 @@ _SECONDS = 5.0
 _FEW = 300  # recordings that are asked one by one; of more, all hits are gone through
 _STEPS = 10_000  # of SQLite's machine, between two looks at the clock
 _ID_BITS = 12
+_HIGHEST = (1 << 63) - 1
+_DIGITS = 20
 
 Span = tuple[int, int]
 
 
-def search(index: Index, text: str, *, limit: int = PAGE, after: int | None = None) -> Answer:
+def search(index: Index, text: str, *, limit: int = PAGE, after: str | None = None) -> Answer:
     """A page of hits.
 
     Args:
@@ -54,7 +56,7 @@ def search(index: Index, text: str, *, limit: int = PAGE, after: int | None = No
         query=text,
         hits=tuple(moment for _, moment in hits),
         notes=asked.notes,
-        next=hits[-1][0] if more else None,
+        next=str(hits[-1][0]) if more else None,
     )
 
 
@@ -62,8 +64,9 @@ class _Recording:
     """One recording, read once for all of its hits."""
 
     def __init__(self, connection: sqlite3.Connection, id_: int) -> None:
-        row = connection.execute("SELECT media, language FROM recording WHERE id = ?", (id_,)).fetchone()
-        self.media, self.language = row
+        row = connection.execute("SELECT media, language, lines FROM recording WHERE id = ?", (id_,)).fetchone()
+        self.media, self.language = row[:2]
+        self.lines = unpacked(row[2])
         self.uploaded = datetime.fromtimestamp(id_ >> _ID_BITS, UTC)
         self.people: list[tuple[OnScreen, list[Span]]] = []
         shown = "SELECT number, name, identity, image FROM seen WHERE recording = ? ORDER BY number"
@@ -80,6 +83,10 @@ class _Recording:
             for span in spans
         ]
 
+    def said(self, meanwhile: Span) -> str:
+        """The first line that is said meanwhile."""
+        return next((text for start, end, text in self.lines if end > meanwhile[0] and start <= meanwhile[1]), "")
+
     def moment(self, span: Span, text: str, phrases: Sequence[Phrase]) -> Moment:
         shown = [person for person, spans in self.people if any(_meet(each, span) for each in spans)]
         return Moment(
@@ -95,9 +102,9 @@ class _Recording:
 
 
 class _Asked:
-    def __init__(self, connection: sqlite3.Connection, query: Query, after: int | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, query: Query, after: str | None) -> None:
         self._connection, self._query = connection, query
-        self._below = after if after is not None and 0 <= after < 1 << 63 else (1 << 63) - 1
+        self._below = _cursor(after)
         self._recordings: dict[int, _Recording] = {}
         known = _known(connection) if query.names else ()
         self._people = [_called(words, known) for words in query.people]
@@ -169,9 +176,9 @@ class _Asked:
             few = len(candidates) <= _FEW
             ids = self._one_by_one(wanted, candidates) if few else self._among(wanted, candidates)
         for id_ in ids:
-            row = self._connection.execute("SELECT start_ms, end_ms, text FROM line WHERE id = ?", (id_,)).fetchone()
             recording = self._recording(id_ >> LINE_BITS)
-            span, text = (row[0], row[1]), row[2]
+            start, end, text = recording.lines[LAST_LINE - (id_ & LAST_LINE)]
+            span = start, end
             if self._shows(recording, span):
                 yield id_, recording.moment(span, text, self._query.phrases)
 
@@ -202,27 +209,27 @@ class _Asked:
             recording = self._recording(id_)
             spans = _common([recording.spans_of(names) for names in self._names], None)
             for number, span in enumerate(spans[:LAST_LINE]):
-                cursor = (id_ << LINE_BITS | LAST_LINE) - number
+                cursor = line_id(id_, number)
                 if cursor < self._below:
-                    yield cursor, recording.moment(span, self._said(id_, span), ())
+                    yield cursor, recording.moment(span, recording.said(span), ())
 
     def _whole(self) -> Iterator[tuple[int, Moment]]:
         for id_ in self._candidates():
             cursor = id_ << LINE_BITS
             if cursor < self._below:
                 recording = self._recording(id_)
-                moment = recording.moment((0, 0), self._said(id_, (0, 1 << 62)), ())
+                moment = recording.moment((0, 0), recording.said((0, 1 << 62)), ())
                 everybody = tuple(person for person, _ in recording.people)
                 yield cursor, moment.model_copy(update={"people": everybody})
 
-    def _said(self, id_: int, span: Span) -> str:
-        """The first line that is said meanwhile."""
-        first = id_ << LINE_BITS
-        row = self._connection.execute(
-            "SELECT text FROM line WHERE id BETWEEN ? AND ? AND end_ms > ? AND start_ms <= ? ORDER BY id DESC LIMIT 1",
-            (first, first | LAST_LINE, *span),
-        ).fetchone()
-        return str(row[0]) if row else ""
+
+def _cursor(text: str | None) -> int:
+    """The id that everything on the page is below."""
+    if text is None:
+        return _HIGHEST
+    if not (text.isascii() and text.isdigit() and len(text) < _DIGITS):
+        raise SearchError("after is what an answer before said as next")
+    return min(int(text), _HIGHEST)
 
 
 def _known(connection: sqlite3.Connection) -> tuple[str, ...]:

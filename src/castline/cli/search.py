@@ -19,7 +19,7 @@ from castline.cli.shown import escape
 def search_command(
     query: Annotated[list[str], typer.Argument(help='Words, "phrases", person: with: before: after: file: language:')],
     limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, help="How many moments are shown.")] = PAGE,
-    after: Annotated[int | None, typer.Option(help="Go on behind this: `next` of the page before.")] = None,
+    after: Annotated[str | None, typer.Option(help="Go on behind this: `next` of the page before.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, like GET /search of castline serve.")] = False,
     endpoint_url: Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")] = None,
 ) -> None:
