@@ -35,6 +35,9 @@ class MemoryStore:
         path.write_bytes(self.objects[bucket, info.key])
         return True
 
+    def stream(self, bucket: str, info: ObjectInfo, first: int, last: int) -> Iterator[bytes]:
+        yield self.objects[bucket, info.key][first : last + 1]
+
     def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
         body = path.read_bytes()
         if progress:
