@@ -66,31 +66,34 @@ def _ranged(info: ObjectInfo, bucket: str, kind: str, asked: Mapping[str, str], 
         headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
     if etag in asked.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    span = _span(asked, etag, info.size)
-    if span is None:
+    try:
+        span = _span(asked, etag, info.size)
+    except ValueError as error:
         headers["Content-Range"] = f"bytes */{info.size}"
-        raise HTTPException(416, "there is no such range", headers)
-    first, last = span
-    whole = last - first + 1 == info.size
-    headers["Content-Length"] = str(last - first + 1)
-    if not whole or "range" in asked:
-        headers["Content-Range"] = f"bytes {first}-{last}/{info.size}"
-    status = 206 if "Content-Range" in headers else 200
+        raise HTTPException(416, "there is no such range", headers) from error
     if not info.size:
-        return Response(status_code=200, headers={**headers, "Content-Length": "0"})
+        return Response(headers=headers)
+    first, last = span or (0, info.size - 1)
+    headers["Content-Length"] = str(last - first + 1)
+    if span:
+        headers["Content-Range"] = f"bytes {first}-{last}/{info.size}"
+    status = 206 if span else 200
     return StreamingResponse(there.store.stream(bucket, info, first, last), status, headers=headers)
 
 
 def _span(asked: Mapping[str, str], etag: str, size: int) -> tuple[int, int] | None:
-    """(first, last) byte that is asked for; all of them where nothing else is understood. None: it has none of them."""
-    whole = 0, size - 1
+    """(first, last) byte that is asked for; None for all of them, also where nothing else is understood.
+
+    Raises:
+        ValueError: the file has none of them.
+    """
     match = _RANGE.fullmatch(asked.get("range", ""))
     if not match or asked.get("if-range", etag) != etag or match[0] == "bytes=-":
-        return whole
-    if not match[1]:
-        length = int(match[2])
-        return (max(size - length, 0), size - 1) if length and size else None
-    first, last = int(match[1]), int(match[2] or size - 1)
-    if first >= size:
         return None
-    return (first, min(last, size - 1)) if last >= first else whole
+    first = int(match[1]) if match[1] else max(size - int(match[2]), 0)
+    last = int(match[2]) if match[1] and match[2] else size - 1
+    if match[1] and last < first and match[2]:
+        return None
+    if first >= size:
+        raise ValueError(asked["range"])
+    return first, min(last, size - 1)

@@ -21,7 +21,7 @@ from castline.service.pages.shelf import Shelf
 
 router = APIRouter(include_in_schema=False)
 _SHOWN = 48
-_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 _EXAMPLES = (
     "budget",
     '"next year"',
