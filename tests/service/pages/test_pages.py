@@ -197,10 +197,9 @@ def test_elsewhere_people_log_in_with_their_token(pages: Pages) -> None:
         with _login(up, up.admin) as client:
             assert "3 recordings" in client.get("/").text
             form = _form_token(client)
-            forged = httpx.Client(
-                base_url=up.url, cookies={"castline_session": client.cookies["castline_session"] + "x"}
-            )
-            assert forged.get("/search?q=budget").status_code == 401
+            forged = f"castline_session={client.cookies['castline_session']}x"
+            with browser(up, Cookie=forged, Accept="*/*") as somebody:
+                assert somebody.get("/search?q=budget").status_code == 401
             assert client.post("/logout", data={"csrf": form}).headers["location"] == "/login"
             assert client.get("/").headers["location"] == "/login"
         with up.client("root", up.admin) as program:

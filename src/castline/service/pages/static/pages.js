@@ -101,4 +101,5 @@ document.addEventListener("keydown", (event) => {
   byId("q").focus();
   byId("q").select();
 });
+document.documentElement.classList.add("scripted");
 document.documentElement.dataset.ready = "true";
