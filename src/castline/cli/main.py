@@ -27,6 +27,7 @@ COMMANDS = {
     "upload": "everyday:upload_command",
     "status": "everyday:status",
     "results": "everyday:results",
+    "search": "search:search_command",
     "people": "people:app",
     "down": "everyday:down",
     "doctor": "everyday:doctor",

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from castline.archive.place import media_left
 from castline.cli.connect import answer, connect, console, friendly_errors, print_json, refuse_classic, tell
 from castline.cli.shown import escape
 from castline.cost import PRICES_AS_OF, USUAL_FILM, Sizes, cost_of, estimate, standing
@@ -82,7 +83,10 @@ def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) 
             done = delete_media(media, there.store, there.settings, who=there.caller())
         for where in done.left[:_SHOWN]:
             console.print(f"  [red]still there[/]: {escape(where)}", soft_wrap=True)
-        if done.left:
+        indexed = media_left(media, there.where, there.store, there.settings)
+        if indexed:
+            console.print("  [red]still there[/]: in the search index")
+        if done.left or indexed:
             raise typer.Exit(1)
         if not done.removed:
             raise OptionsError(f"nothing belongs to {media}; see: castline status")

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from castline import keys
 from castline import people as gallery
+from castline.archive.place import names_left
 from castline.cli.connect import (
     Connection,
     answer,
@@ -28,7 +29,7 @@ from castline.cli.shown import escape
 from castline.engines.process import Engines
 from castline.errors import GalleryError, ModelError
 from castline.gallery.load import PhotoEmbedder, load_gallery
-from castline.operations.audit import Removed, digest, write_down
+from castline.operations.forget import forget_person
 from castline.recognition.photo import embed_photo
 from castline.runs.common import read_result
 
@@ -241,28 +242,18 @@ def forget(
         name = gallery.called(name, there.store, there.settings)
         if not yes:
             typer.confirm(f"Forget {keys.shown(name)}: photos, embeddings and the name in every result?", abort=True)
-        with console.status("looking through the parts"):
-            erased = gallery.erase_faces(name, there.store, there.settings)
-        photos = tuple(gallery.list_people(there.store, there.settings).get(name, ()))
-        try:
-            count = gallery.forget(name, there.store, there.settings)
-        except GalleryError:
-            # Somebody was interrupted: the photos are gone, and results may still have the name.
-            if not gallery.prove_forgotten(name, there.store, there.settings).left:
-                raise
-            count = 0
-        console.print(f"  {count} photo(s) removed, and {erased.faces} face(s) in {len(erased.parts)} part(s)")
-        _tell_results(there, _models(there)[1], everything=True)
-        if unnamed := list(gallery.unname(name, there.store, there.settings)):
-            console.print(f"  {len(unnamed)} result(s) whose parts have expired lost the name")
-        with console.status("looking for the name"):
-            proof = gallery.prove_forgotten(name, there.store, there.settings)
-        removed = [(there.settings.gallery_bucket, key) for key in photos]
-        removed += [(there.settings.output_bucket, key) for key in erased.parts]
-        gone = tuple(Removed(bucket=bucket, key=digest(key)) for bucket, key in removed)
-        write_down("forget", name, gone, there.store, there.settings, who=there.caller(), proven=not proof.left)
+        with console.status("forgetting, and looking for the name"):
+            done = forget_person(name, there.store, there.settings, _models(there)[1], who=there.caller(), tell=tell)
+        console.print(f"  {done.photos} photo(s) removed, and {done.faces} face(s) in {done.parts} part(s)")
+        console.print(f"  {done.updated} result(s) brought up to date")
+        if done.unnamed:
+            console.print(f"  {done.unnamed} result(s) whose parts have expired lost the name")
+        proof = done.proof
         _print_proof(name, proof, there)
-        if proof.left:
+        found = names_left(name, there.where, there.store, there.settings)
+        if found:
+            console.print(f"  [red]still there[/]: the search index has the name in {found} recording(s)")
+        if proof.left or found:
             raise typer.Exit(1)
 
 

@@ -58,6 +58,10 @@ class ObjectStore(Protocol):
         """Bytes of exactly the object that ``head`` saw; fewer at its end, None when it is gone or replaced."""
         ...
 
+    def stream(self, bucket: str, info: ObjectInfo, first: int, last: int) -> Iterator[bytes]:
+        """Bytes ``first`` to ``last``, both included, of exactly the object that ``head`` saw, in blocks."""
+        ...
+
     def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
         """Store a file, unless the same bytes are there: their SHA-256 is kept beside the object.
 

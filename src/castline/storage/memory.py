@@ -42,6 +42,9 @@ class MemoryStore:
             return None
         return self.objects[bucket, info.key][offset : offset + length]
 
+    def stream(self, bucket: str, info: ObjectInfo, first: int, last: int) -> Iterator[bytes]:
+        yield self.objects[bucket, info.key][first : last + 1]
+
     def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
         body = path.read_bytes()
         if progress:

@@ -96,6 +96,14 @@ class S3Store:
                 raise
         return body
 
+    def stream(self, bucket: str, info: ObjectInfo, first: int, last: int) -> Iterator[bytes]:
+        with _storage_errors(bucket, info.key):
+            found = self._s3.get_object(
+                Bucket=bucket, Key=info.key, IfMatch=f'"{info.etag}"', Range=f"bytes={first}-{last}"
+            )
+            with closing(found["Body"]) as body:
+                yield from body.iter_chunks(_READ_CHUNK)
+
     def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
         digest, size = sha256_of(path), path.stat().st_size
         there = self.head(bucket, key)
