@@ -1,4 +1,4 @@
-"""Three ways to carry units from stage 1 to stage 2; what comes out is the same."""
+"""Four ways to carry units from stage 1 to stage 2; what comes out is the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from castline.settings import Settings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-ORCHESTRATIONS = ("events", "invoke", "stepfunctions")
+ORCHESTRATIONS = ("queue", "events", "invoke", "stepfunctions")
 _KEY = "week 1/Été + talk.mp4"
 
 
@@ -59,11 +59,11 @@ def _wait_for(pipeline: Any, key: str) -> dict[str, bytes]:
 
 
 def test_the_same_bytes_whoever_carries_them(own: Any, demo: Path) -> None:
-    """One upload, three runs; a changed Orchestration leaves the buckets and what is in them alone."""
+    """One upload, four runs; a changed Orchestration leaves the buckets and what is in them alone."""
     own.upload(demo, _KEY)
     found = {"events": _wait_for(own, _KEY)}
     assert json.loads(found["events"]["result.json"])["status"] == "complete"
-    for orchestration in ("invoke", "stepfunctions"):
+    for orchestration in ("queue", "invoke", "stepfunctions"):
         own.stack.redeploy(Orchestration=orchestration)
         assert own.store.head(own.settings.input_bucket, _KEY) is not None
         _forget_run(own, _KEY)
@@ -72,10 +72,38 @@ def test_the_same_bytes_whoever_carries_them(own: Any, demo: Path) -> None:
             own.stack.client("lambda").invoke(
                 FunctionName=splitter, InvocationType="Event", Payload=json.dumps(_event(own, _KEY)).encode()
             )
+        elif orchestration == "queue":
+            _put(own, "uploads", _event(own, _KEY))
         else:
             _start(own, _KEY)
         found[orchestration] = _wait_for(own, _KEY)
-    assert found["events"] == found["invoke"] == found["stepfunctions"]
+        if orchestration == "queue":
+            _until(lambda: _messages(own) == 0)
+    assert found["events"] == found["queue"] == found["invoke"] == found["stepfunctions"]
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _queue_url(own: Any, name: str) -> str:
+    return str(own.stack.client("sqs").get_queue_url(QueueName=f"{own.settings.prefix}-{name}")["QueueUrl"])
+
+
+def _put(own: Any, queue: str, event: dict[str, Any]) -> None:
+    own.stack.client("sqs").send_message(QueueUrl=_queue_url(own, queue), MessageBody=json.dumps(event))
+
+
+def _messages(own: Any) -> int:
+    """In the stages' queues, those that somebody works on included."""
+    names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    sqs = own.stack.client("sqs")
+    urls = [_queue_url(own, name) for name in ("uploads", "units", "given-up")]
+    answers = [sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))["Attributes"] for url in urls]
+    return sum(int(answer[name]) for answer in answers for name in names)
 
 
 def _machine(own: Any, name: str) -> str:
@@ -158,7 +186,7 @@ def test_what_the_machine_gives_up_is_a_result_and_can_be_run_again(own: Any, lo
     letters = read_dead_letters(sqs, url)
     names = {row[2].rpartition("/")[2] for letter in letters for row in letter.objects()}
     assert "0000.flac" in names
-    assert redrive(letters, sqs, url, own.stack.client("lambda"), own.store, own.settings) == len(letters)
+    assert redrive(letters, own.stack.client, url, own.store, own.settings) == len(letters)
     deadline = time.monotonic() + 300
     while own.look(key).result.status != "complete":
         assert time.monotonic() < deadline, own.look(key)

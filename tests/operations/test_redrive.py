@@ -63,7 +63,8 @@ def _put(sqs, url: str, *bodies: object) -> None:
 
 def _run(sqs, url: str, store: MemoryStore | None = None) -> tuple[int, Lambda]:
     lambda_ = Lambda()
-    count = redrive(read_dead_letters(sqs, url), sqs, url, lambda_, store or MemoryStore(), Settings())
+    client = {"sqs": sqs, "lambda": lambda_}.__getitem__
+    count = redrive(read_dead_letters(sqs, url), client, url, store or MemoryStore(), Settings())
     return count, lambda_
 
 
@@ -146,7 +147,8 @@ def test_a_letter_that_cannot_be_run_keeps_no_other_from_being_run(sqs, url: str
             super().invoke(**call)
 
     lambda_, told = Refusing(), []
-    count = redrive(read_dead_letters(sqs, url), sqs, url, lambda_, MemoryStore(), Settings(), told.append)
+    client = {"sqs": sqs, "lambda": lambda_}.__getitem__
+    count = redrive(read_dead_letters(sqs, url), client, url, MemoryStore(), Settings(), told.append)
     assert (count, len(lambda_.invoked)) == (2, 2)
     assert len(told) == 1
     assert "gone could not be invoked" in told[0]

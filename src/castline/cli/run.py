@@ -100,7 +100,7 @@ def _stack(config: Settings, slots: int) -> Iterator[_Local]:
     try:
         console.print(f"  stack: {stack.endpoint_url}, {slots} processes per function")
         store = S3Store(stack.client("s3"))
-        reconcile(stack.client("lambda"), store, config)
+        reconcile(stack.client, store, config)
         yield _Local(store, config, stack.client)
     finally:
         with console.status("stopping the local stack"):
@@ -129,7 +129,7 @@ def _make_afresh(sources: list[Source], changed: set[str], local: _Local, *, aga
     """
     for source in sources:
         if source.key in changed:
-            rerun(source.key, local.client("lambda"), local.store, local.settings)
+            rerun(source.key, local.client, local.store, local.settings)
             continue
         result = finished(source, local.store, local.settings)
         if result is None:
@@ -139,7 +139,7 @@ def _make_afresh(sources: list[Source], changed: set[str], local: _Local, *, aga
         if why:
             console.print(f"  {name}: processed again, {escape(why)}", soft_wrap=True)
             local.store.delete(local.settings.output_bucket, [result_key(source.key)])
-            rerun(source.key, local.client("lambda"), local.store, local.settings)
+            rerun(source.key, local.client, local.store, local.settings)
         else:
             console.print(f"  {name}: has its result already; --again makes it anew", soft_wrap=True)
 

@@ -27,6 +27,7 @@ from castline.local.functions import FunctionSpec
 from castline.local.listener import ours_only
 from castline.local.metrics import MetricsPublisher
 from castline.local.pool import FunctionPool
+from castline.local.queue_reader import QueueMapping, QueueReader
 from castline.local.runtime_process import Invocation
 from castline.local.watchdog import Watchdog
 
@@ -71,6 +72,7 @@ class LambdaHost:
         self._state_dir = state_dir.resolve()
         self._watchdog = watchdog
         self._pools: dict[str, FunctionPool] = {}
+        self._readers: list[QueueReader] = []
         self._metrics = MetricsPublisher()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lambda-host", daemon=True)
@@ -96,6 +98,9 @@ class LambdaHost:
         credentials: Credentials,
         extra_environment: dict[str, str] | None = None,
         prewarm: bool = False,
+        mappings: Iterable[QueueMapping] = (),
+        sqs: Any | None = None,
+        retry_s: float = 15.0,
     ) -> None:
         """Replace the functions. Those running are ended, and their events answered as failed, first.
 
@@ -105,9 +110,14 @@ class LambdaHost:
             endpoint_url: what the functions' AWS clients talk to.
             credentials: what they sign with.
             extra_environment: variables for every function; a function's own win.
+            mappings: queues that functions read.
+            sqs: a boto3 client that reads them.
+            retry_s: seconds before a message comes again whose process died.
         """
         surroundings = {**(extra_environment or {}), **credentials.environment, "AWS_ENDPOINT_URL": endpoint_url}
         self._call(self._configure(list(specs), surroundings, prewarm))
+        if sqs is not None:
+            self._call(self._start_reading(list(mappings), sqs, retry_s))
 
     def publish_metrics(self, cloudwatch: Any) -> None:
         """Send metrics to this boto3 client, in the background."""
@@ -160,7 +170,7 @@ class LambdaHost:
 
     async def _configure(self, specs: list[FunctionSpec], surroundings: dict[str, str], prewarm: bool) -> None:
         self._configured.clear()
-        await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        await self._end_functions()
         self._pools = {
             spec.name: FunctionPool(
                 spec,
@@ -175,8 +185,20 @@ class LambdaHost:
             pool.start(prewarm=prewarm)
         self._configured.set()
 
-    async def _shut_down(self) -> None:
+    async def _start_reading(self, mappings: list[QueueMapping], sqs: Any, retry_s: float) -> None:
+        self._readers = [QueueReader(one, self._pools[one.function], sqs, retry_s) for one in mappings]
+        for reader in self._readers:
+            reader.start()
+
+    async def _end_functions(self) -> None:
+        """Nothing more is taken from queues; what is being done is answered as failed, and goes back to them."""
+        await asyncio.gather(*(reader.stop_reading() for reader in self._readers))
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        await asyncio.gather(*(reader.stop() for reader in self._readers))
+        self._readers = []
+
+    async def _shut_down(self) -> None:
+        await self._end_functions()
         await self._metrics.stop()
         if self._runner is not None:
             await self._runner.cleanup()

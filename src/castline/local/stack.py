@@ -199,6 +199,9 @@ class LocalStack:
             credentials=self.credentials,
             extra_environment=settings_environment(self.settings),
             prewarm=self._prewarm,
+            mappings=self.deployment.mappings,
+            sqs=self.client("sqs"),
+            retry_s=self.settings.retry_s,
         )
 
     def _client(self, service: str, credentials: Credentials) -> Any:
