@@ -27,7 +27,7 @@ _KEY = "week 1/Été + talk.mp4"
 
 @pytest.fixture(scope="module")
 def own(make_settings: Callable[..., Settings], attach: Any) -> Iterator[Any]:
-    settings = make_settings(prefix="orchestrated")
+    settings = make_settings(prefix="orchestrated", retry_s=1)
     with LocalStack(settings, slots=2) as stack:
         yield attach(stack, settings)
 
@@ -161,24 +161,51 @@ def test_a_sidecar_that_comes_back_is_published_again(own: Any, odd_media: dict[
     assert own.results([key])[key].run == plain.run
 
 
-def test_what_the_machine_gives_up_is_a_result_and_can_be_run_again(own: Any, long_speech: Path) -> None:
-    own.stack.redeploy(Orchestration="stepfunctions")
+@contextlib.contextmanager
+def _killed(own: Any, function: str) -> Iterator[None]:
+    """As long as it lasts, no process of a function lives long."""
     stop = threading.Event()
 
     def keep_killing() -> None:
         while not stop.wait(0.15):
-            for pid in own.stack.host.pids(own.settings.analyser_function):
+            for pid in own.stack.host.pids(function):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
     killer = threading.Thread(target=keep_killing)
     killer.start()
     try:
-        key = own.upload(long_speech, "given up.mp4")
-        result = own.results([key])[key]
+        yield
     finally:
         stop.set()
         killer.join()
+
+
+def test_what_exhausts_its_receives_is_a_result_and_can_be_run_again(own: Any, odd_media: dict[str, Path]) -> None:
+    """The function never answers, so the queue's own redrive policy gives the upload up."""
+    own.stack.redeploy(Orchestration="queue")
+    url = _queue_url(own, "uploads")
+    sqs = own.stack.client("sqs")
+    policy = json.loads(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]["RedrivePolicy"])
+    fewer = json.dumps({**policy, "maxReceiveCount": 3})
+    own.stack.deployer("sqs").set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": fewer})
+    with _killed(own, own.settings.splitter_function):
+        key = own.upload(odd_media["both.mp4"], "never answered + ü.mp4")
+        result = own.results([key])[key]
+    assert (result.status, result.error.code) == ("failed", "retries_exhausted")
+    assert "no function ever answered" in result.error.message
+    _until(lambda: _messages(own) == 0)
+    dead = queue_url(sqs, own.settings)
+    (letter,) = [one for one in read_dead_letters(sqs, dead) if any(row[2] == key for row in one.objects())]
+    assert redrive([letter], own.stack.client, dead, own.store, own.settings) == 1
+    _until(lambda: bool((found := own.look(key).result) and found.status == "complete"))
+
+
+def test_what_the_machine_gives_up_is_a_result_and_can_be_run_again(own: Any, long_speech: Path) -> None:
+    own.stack.redeploy(Orchestration="stepfunctions")
+    with _killed(own, own.settings.analyser_function):
+        key = own.upload(long_speech, "given up.mp4")
+        result = own.results([key])[key]
     assert (result.status, result.error.code) in {("failed", "retries_exhausted"), ("partial", "retries_exhausted")}
     assert "audio-0000" in {failure.unit for failure in result.failures}
     sqs = own.stack.client("sqs")

@@ -120,6 +120,23 @@ def test_what_is_not_ours_stays(body: object, sqs, url: str) -> None:
     assert len(read_dead_letters(sqs, url)) == 1
 
 
+def test_where_stages_have_queues_what_failed_goes_back_into_them(sqs, url: str) -> None:
+    """One message per object, without the envelopes it came in; a door's function is invoked as ever."""
+    units = sqs.create_queue(QueueName="castline-units")["QueueUrl"]
+    uploads = sqs.create_queue(QueueName="castline-uploads")["QueueUrl"]
+    unit = object_created("castline-stage-1", f"m.mp4/{'0' * 16}/audio/0000.flac")
+    message = {"eventSource": "aws:sqs", "messageId": "1", "body": json.dumps(unit)}
+    bridged = {"source": "aws.s3", "detail": {"bucket": {"name": "castline-input"}, "object": {"key": MEDIA}}}
+    _put(
+        sqs, url, _envelope({"Records": [message]}, "face-recognition"), bridged, _envelope({"a": 1}, "result-webhook")
+    )
+    count, lambda_ = _run(sqs, url)
+    assert (count, lambda_.invoked) == (3, [("result-webhook", {"a": 1})])
+    for queue, event in ((units, unit), (uploads, bridged)):
+        (found,) = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+        assert json.loads(found["Body"]) == event
+
+
 def test_a_split_that_was_given_up_is_not_in_its_own_way(sqs, url: str) -> None:
     store, settings = MemoryStore(), Settings()
     store.put(settings.input_bucket, MEDIA, b"media")
