@@ -140,6 +140,21 @@ def invoke_later(function: str, payload: bytes) -> None:
         raise ResourceError(f"{function} could not be invoked: {error}") from error
 
 
+def secret_text(secret: str) -> str:
+    """The text of a secret of Secrets Manager.
+
+    Raises:
+        ResourceError: it could not be read, or is empty.
+    """
+    try:
+        text = str(client("secretsmanager").get_secret_value(SecretId=secret).get("SecretString") or "")
+    except (ClientError, BotoCoreError) as error:
+        raise ResourceError(f"the secret {secret} cannot be read: {error}") from error
+    if not text:
+        raise ResourceError(f"the secret {secret} is empty")
+    return text
+
+
 def has_credentials() -> bool:
     """Whether boto3 finds any."""
     return boto3.Session().get_credentials() is not None

@@ -146,6 +146,11 @@ def is_result_published(content: Mapping[str, Any]) -> bool:
     return kind == (SOURCE, RESULT_PUBLISHED) and isinstance(content.get("detail"), Mapping)
 
 
+def is_message(record: Any) -> bool:
+    """Whether a record of an event is a message of a queue."""
+    return isinstance(record, Mapping) and record.get("eventSource") == "aws:sqs"
+
+
 def opened(event: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
     """What is in an event when all envelopes are opened: S3's records one by one, everything else as it is.
 

@@ -99,8 +99,11 @@ class Settings(BaseSettings, Options):
     )
     """``full``, or ``classic`` for the contract of the course project (docs/ARCHITECTURE.md)."""
 
-    orchestration: Literal["events", "invoke", "stepfunctions"] = "events"
-    """What carries a unit from stage 1 to stage 2: S3's events, the splitter's own invocations, or a state machine."""
+    orchestration: Literal["queue", "events", "invoke", "stepfunctions"] = "events"
+    """What carries uploads and units to the functions: queues, S3's events, the splitter's own invocations, or a state
+    machine. The template's default is ``queue``."""
+    retry_s: float = Field(15.0, ge=0, le=900)
+    """Seconds before a message of a queue that failed comes again; doubled each time, at most an hour."""
     unknown_name: str = "Unknown"
     """What the classic profile writes for a stranger, and where no face is seen."""
 

@@ -78,7 +78,7 @@ class Storm:
                     time.sleep(self._dice.uniform(0, 0.4))
                 self._proxy.rate = 0.0
                 self._until_idle()
-                reconcile(self._lambda, self._store, self.settings)
+                reconcile(self._stack.client, self._store, self.settings)
                 self._until_idle()
                 self.done += self._proxy.done
                 self._check()
@@ -178,7 +178,7 @@ class Storm:
         self._stack = LocalStack(self.settings, slots=self.slots).start()
         self._proxy.target = self._stack.endpoint_url
         self._through_proxy()
-        reconcile(self._lambda, self._store, self.settings)
+        reconcile(self._stack.client, self._store, self.settings)
         return True
 
     # --- the stack ---

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from botocore.stub import ANY, Stubber
 
-from castline import aws
-from castline.doors import queue, webhook
+from castline import aws, queues
+from castline.doors import webhook
 from castline.doors.announce import Publication
 from castline.doors.webhook import webhook_event
 from castline.errors import EventError, ResourceError, SettingsError
@@ -68,7 +68,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     client = aws.client("sqs", endpoint="http://127.0.0.1:9")
-    monkeypatch.setattr(queue, "_sqs", lambda: client)
+    monkeypatch.setattr(queues, "sqs", lambda: client)
     monkeypatch.setattr(webhook, "secret_text", lambda _: f"whsec_{base64.b64encode(KEY).decode()}")
     webhook._key.cache_clear()
     with Stubber(client) as stubber:
@@ -143,7 +143,7 @@ def test_what_never_will_goes_to_the_dead_letters_with_its_reason(
     assert why.startswith(f"{reason}: ")
     (again,) = letter.failed[0].event["Records"]
     assert again["body"] == message["body"]
-    assert again["attributes"]["ApproximateReceiveCount"] == str(queue.MOST_ATTEMPTS), "run again, it has one attempt"
+    assert again["attributes"]["ApproximateReceiveCount"] == str(queues.MOST_ATTEMPTS), "run again, it has one attempt"
 
 
 def test_one_bad_message_keeps_no_other_from_being_posted(server: Server, sqs: Stubber) -> None:

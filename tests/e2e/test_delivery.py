@@ -182,7 +182,7 @@ def _redrive(pipeline) -> None:
     letters = read_dead_letters(sqs, url)
     (found,) = [row for letter in letters for row in letter.objects()]
     assert (found[0], found[2].rpartition("/")[2]) == (_ANALYSER, "0000.flac")
-    assert redrive(letters, sqs, url, pipeline.stack.client("lambda"), pipeline.store, pipeline.settings) == 1
+    assert redrive(letters, pipeline.stack.client, url, pipeline.store, pipeline.settings) == 1
 
 
 def test_a_stack_killed_hard_finishes_its_media_after_a_restart(
@@ -207,6 +207,6 @@ def test_a_stack_killed_hard_finishes_its_media_after_a_restart(
         store = S3Store(again.client("s3"))
         finished_before = [key for key in keys if store.head(settings.output_bucket, f"{key}/result.json")]
         assert len(finished_before) < len(keys), "the crash came too late to prove anything"
-        assert reconcile(again.client("lambda"), store, settings) > 0
+        assert reconcile(again.client, store, settings) > 0
         results = attach(again, settings).results(keys)
         assert {result.status for result in results.values()} == {"complete"}

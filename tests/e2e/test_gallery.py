@@ -84,7 +84,7 @@ def _run_again(pipeline) -> None:
     """Whoever was forgotten is not in the parts any more: the next test begins with new ones."""
     for media, count in ((_DEMO, 2), (_CLIP, 1)):
         if [identity for _, identity in _people(pipeline, media)] != ["unknown"] * count:
-            rerun(media, pipeline.stack.client("lambda"), pipeline.store, pipeline.settings)
+            rerun(media, pipeline.stack.client, pipeline.store, pipeline.settings)
             deadline = time.monotonic() + 600
             while len(_people(pipeline, media)) != count:
                 assert time.monotonic() < deadline, "the rerun gave no result"

@@ -1,4 +1,4 @@
-"""Three ways to carry units from stage 1 to stage 2; what comes out is the same."""
+"""Four ways to carry units from stage 1 to stage 2; what comes out is the same."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from castline.settings import Settings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-ORCHESTRATIONS = ("events", "invoke", "stepfunctions")
+ORCHESTRATIONS = ("queue", "events", "invoke", "stepfunctions")
 _KEY = "week 1/Été + talk.mp4"
 
 
 @pytest.fixture(scope="module")
 def own(make_settings: Callable[..., Settings], attach: Any) -> Iterator[Any]:
-    settings = make_settings(prefix="orchestrated")
+    settings = make_settings(prefix="orchestrated", retry_s=1)
     with LocalStack(settings, slots=2) as stack:
         yield attach(stack, settings)
 
@@ -59,11 +59,11 @@ def _wait_for(pipeline: Any, key: str) -> dict[str, bytes]:
 
 
 def test_the_same_bytes_whoever_carries_them(own: Any, demo: Path) -> None:
-    """One upload, three runs; a changed Orchestration leaves the buckets and what is in them alone."""
+    """One upload, four runs; a changed Orchestration leaves the buckets and what is in them alone."""
     own.upload(demo, _KEY)
     found = {"events": _wait_for(own, _KEY)}
     assert json.loads(found["events"]["result.json"])["status"] == "complete"
-    for orchestration in ("invoke", "stepfunctions"):
+    for orchestration in ("queue", "invoke", "stepfunctions"):
         own.stack.redeploy(Orchestration=orchestration)
         assert own.store.head(own.settings.input_bucket, _KEY) is not None
         _forget_run(own, _KEY)
@@ -72,10 +72,38 @@ def test_the_same_bytes_whoever_carries_them(own: Any, demo: Path) -> None:
             own.stack.client("lambda").invoke(
                 FunctionName=splitter, InvocationType="Event", Payload=json.dumps(_event(own, _KEY)).encode()
             )
+        elif orchestration == "queue":
+            _put(own, "uploads", _event(own, _KEY))
         else:
             _start(own, _KEY)
         found[orchestration] = _wait_for(own, _KEY)
-    assert found["events"] == found["invoke"] == found["stepfunctions"]
+        if orchestration == "queue":
+            _until(lambda: _messages(own) == 0)
+    assert found["events"] == found["queue"] == found["invoke"] == found["stepfunctions"]
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _queue_url(own: Any, name: str) -> str:
+    return str(own.stack.client("sqs").get_queue_url(QueueName=f"{own.settings.prefix}-{name}")["QueueUrl"])
+
+
+def _put(own: Any, queue: str, event: dict[str, Any]) -> None:
+    own.stack.client("sqs").send_message(QueueUrl=_queue_url(own, queue), MessageBody=json.dumps(event))
+
+
+def _messages(own: Any) -> int:
+    """In the stages' queues, those that somebody works on included."""
+    names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    sqs = own.stack.client("sqs")
+    urls = [_queue_url(own, name) for name in ("uploads", "units", "given-up")]
+    answers = [sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))["Attributes"] for url in urls]
+    return sum(int(answer[name]) for answer in answers for name in names)
 
 
 def _machine(own: Any, name: str) -> str:
@@ -133,24 +161,51 @@ def test_a_sidecar_that_comes_back_is_published_again(own: Any, odd_media: dict[
     assert own.results([key])[key].run == plain.run
 
 
-def test_what_the_machine_gives_up_is_a_result_and_can_be_run_again(own: Any, long_speech: Path) -> None:
-    own.stack.redeploy(Orchestration="stepfunctions")
+@contextlib.contextmanager
+def _killed(own: Any, function: str) -> Iterator[None]:
+    """As long as it lasts, no process of a function lives long."""
     stop = threading.Event()
 
     def keep_killing() -> None:
         while not stop.wait(0.15):
-            for pid in own.stack.host.pids(own.settings.analyser_function):
+            for pid in own.stack.host.pids(function):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
     killer = threading.Thread(target=keep_killing)
     killer.start()
     try:
-        key = own.upload(long_speech, "given up.mp4")
-        result = own.results([key])[key]
+        yield
     finally:
         stop.set()
         killer.join()
+
+
+def test_what_exhausts_its_receives_is_a_result_and_can_be_run_again(own: Any, odd_media: dict[str, Path]) -> None:
+    """The function never answers, so the queue's own redrive policy gives the upload up."""
+    own.stack.redeploy(Orchestration="queue")
+    url = _queue_url(own, "uploads")
+    sqs = own.stack.client("sqs")
+    policy = json.loads(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]["RedrivePolicy"])
+    fewer = json.dumps({**policy, "maxReceiveCount": 3})
+    own.stack.deployer("sqs").set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": fewer})
+    with _killed(own, own.settings.splitter_function):
+        key = own.upload(odd_media["both.mp4"], "never answered + ü.mp4")
+        result = own.results([key])[key]
+    assert (result.status, result.error.code) == ("failed", "retries_exhausted")
+    assert "no function ever answered" in result.error.message
+    _until(lambda: _messages(own) == 0)
+    dead = queue_url(sqs, own.settings)
+    (letter,) = [one for one in read_dead_letters(sqs, dead) if any(row[2] == key for row in one.objects())]
+    assert redrive([letter], own.stack.client, dead, own.store, own.settings) == 1
+    _until(lambda: bool((found := own.look(key).result) and found.status == "complete"))
+
+
+def test_what_the_machine_gives_up_is_a_result_and_can_be_run_again(own: Any, long_speech: Path) -> None:
+    own.stack.redeploy(Orchestration="stepfunctions")
+    with _killed(own, own.settings.analyser_function):
+        key = own.upload(long_speech, "given up.mp4")
+        result = own.results([key])[key]
     assert (result.status, result.error.code) in {("failed", "retries_exhausted"), ("partial", "retries_exhausted")}
     assert "audio-0000" in {failure.unit for failure in result.failures}
     sqs = own.stack.client("sqs")
@@ -158,7 +213,7 @@ def test_what_the_machine_gives_up_is_a_result_and_can_be_run_again(own: Any, lo
     letters = read_dead_letters(sqs, url)
     names = {row[2].rpartition("/")[2] for letter in letters for row in letter.objects()}
     assert "0000.flac" in names
-    assert redrive(letters, sqs, url, own.stack.client("lambda"), own.store, own.settings) == len(letters)
+    assert redrive(letters, own.stack.client, url, own.store, own.settings) == len(letters)
     deadline = time.monotonic() + 300
     while own.look(key).result.status != "complete":
         assert time.monotonic() < deadline, own.look(key)

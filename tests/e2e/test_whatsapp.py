@@ -170,9 +170,7 @@ def test_voice_notes_delivered_three_times_and_shuffled(
 
     sqs = phone.stack.client("sqs")
     url = queue_url(sqs, phone.settings)
-    assert (
-        redrive(read_dead_letters(sqs, url), sqs, url, phone.stack.client("lambda"), phone.store, phone.settings) == 3
-    )
+    assert redrive(read_dead_letters(sqs, url), phone.stack.client, url, phone.store, phone.settings) == 3
     deadline = time.monotonic() + 120
     while len(_dead(phone)) < 3:
         assert time.monotonic() < deadline, "run again, they fail again, and are not lost"

@@ -268,7 +268,7 @@ def test_what_is_pending_is_sent_again(
     # The package gives the function the name of its module.
     module = importlib.import_module("castline.operations.reconcile")
     monkeypatch.setattr(module, "pending", lambda *_: iter([("video-splitting", event)]))
-    assert reconcile(stack.client("lambda"), MemoryStore(), config) == 1
+    assert reconcile(stack.client, MemoryStore(), config) == 1
     [note] = seen.take(1)
     assert note["event"] == event
 

@@ -145,14 +145,15 @@ class _Lambda:
 
 def test_a_rerun_keeps_the_result_until_there_is_another(s3: Any) -> None:
     store, lambda_ = S3Store(s3), _Lambda()
+    client = {"lambda": lambda_, "sqs": boto3.client("sqs", region_name="us-east-1")}.__getitem__
     with pytest.raises(OptionsError, match="there is no"):
-        rerun(MEDIA, lambda_, store, Settings())
+        rerun(MEDIA, client, store, Settings())
     s3.put_object(Bucket="castline-input", Key=MEDIA, Body=b"x")
-    run = rerun(MEDIA, lambda_, store, Settings())
+    run = rerun(MEDIA, client, store, Settings())
     unit = keys.UnitId(MEDIA, run, "frames", 0)
     s3.put_object(Bucket="castline-stage-1", Key=keys.manifest_key(MEDIA, run), Body=b"{}")
     s3.put_object(Bucket="castline-output", Key=unit.part_key, Body=b"{}")
     s3.put_object(Bucket="castline-output", Key=keys.result_key(MEDIA), Body=b"{}")
-    assert rerun(MEDIA, lambda_, store, Settings()) == run
+    assert rerun(MEDIA, client, store, Settings()) == run
     assert lambda_.invoked == ["video-splitting"] * 2
     assert _all(s3) == [("castline-input", MEDIA), ("castline-output", keys.result_key(MEDIA))]

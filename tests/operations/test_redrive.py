@@ -63,7 +63,8 @@ def _put(sqs, url: str, *bodies: object) -> None:
 
 def _run(sqs, url: str, store: MemoryStore | None = None) -> tuple[int, Lambda]:
     lambda_ = Lambda()
-    count = redrive(read_dead_letters(sqs, url), sqs, url, lambda_, store or MemoryStore(), Settings())
+    client = {"sqs": sqs, "lambda": lambda_}.__getitem__
+    count = redrive(read_dead_letters(sqs, url), client, url, store or MemoryStore(), Settings())
     return count, lambda_
 
 
@@ -119,6 +120,23 @@ def test_what_is_not_ours_stays(body: object, sqs, url: str) -> None:
     assert len(read_dead_letters(sqs, url)) == 1
 
 
+def test_where_stages_have_queues_what_failed_goes_back_into_them(sqs, url: str) -> None:
+    """One message per object, without the envelopes it came in; a door's function is invoked as ever."""
+    units = sqs.create_queue(QueueName="castline-units")["QueueUrl"]
+    uploads = sqs.create_queue(QueueName="castline-uploads")["QueueUrl"]
+    unit = object_created("castline-stage-1", f"m.mp4/{'0' * 16}/audio/0000.flac")
+    message = {"eventSource": "aws:sqs", "messageId": "1", "body": json.dumps(unit)}
+    bridged = {"source": "aws.s3", "detail": {"bucket": {"name": "castline-input"}, "object": {"key": MEDIA}}}
+    _put(
+        sqs, url, _envelope({"Records": [message]}, "face-recognition"), bridged, _envelope({"a": 1}, "result-webhook")
+    )
+    count, lambda_ = _run(sqs, url)
+    assert (count, lambda_.invoked) == (3, [("result-webhook", {"a": 1})])
+    for queue, event in ((units, unit), (uploads, bridged)):
+        (found,) = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+        assert json.loads(found["Body"]) == event
+
+
 def test_a_split_that_was_given_up_is_not_in_its_own_way(sqs, url: str) -> None:
     store, settings = MemoryStore(), Settings()
     store.put(settings.input_bucket, MEDIA, b"media")
@@ -146,7 +164,8 @@ def test_a_letter_that_cannot_be_run_keeps_no_other_from_being_run(sqs, url: str
             super().invoke(**call)
 
     lambda_, told = Refusing(), []
-    count = redrive(read_dead_letters(sqs, url), sqs, url, lambda_, MemoryStore(), Settings(), told.append)
+    client = {"sqs": sqs, "lambda": lambda_}.__getitem__
+    count = redrive(read_dead_letters(sqs, url), client, url, MemoryStore(), Settings(), told.append)
     assert (count, len(lambda_.invoked)) == (2, 2)
     assert len(told) == 1
     assert "gone could not be invoked" in told[0]

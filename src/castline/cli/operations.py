@@ -51,8 +51,8 @@ def redrive_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
         if not (yes or typer.confirm("run them again?")):
             put_back(sqs, url, letters)
             return
-        count = redrive(letters, sqs, url, there.client("lambda"), there.store, there.settings, tell)
-        console.print(f"[green]{count} invocation(s) sent[/]; see: castline status")
+        count = redrive(letters, there.client, url, there.store, there.settings, tell)
+        console.print(f"[green]{count} event(s) sent[/]; see: castline status")
 
 
 def reconcile_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
@@ -65,7 +65,7 @@ def reconcile_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
         _table(("function", "key (as in an event)"), rows)
         console.print(f"{len(missing)} event(s) would finish everything")
         if missing and (yes or typer.confirm("send them?")):
-            count = reconcile(there.client("lambda"), there.store, there.settings)
+            count = reconcile(there.client, there.store, there.settings)
             console.print(f"[green]{count} sent[/]; see: castline status")
 
 
@@ -98,7 +98,7 @@ def rerun_command(media: str, endpoint_url: Endpoint = None) -> None:
     with friendly_errors():
         there = connect(endpoint_url, work=True)
         refuse_classic(there.settings)
-        rerun(media, there.client("lambda"), there.store, there.settings)
+        rerun(media, there.client, there.store, there.settings)
         console.print(f"[green]{escape(media)} is being processed again[/]; see: castline status")
 
 

@@ -36,7 +36,7 @@ from castline.media.ffmpeg import Limits
 from castline.operations.outdated import outdated
 from castline.operations.pending import missing, without_result
 from castline.operations.progress import Lookout, MediaProgress
-from castline.operations.reconcile import send
+from castline.operations.reconcile import Sender
 from castline.operations.rerun import rerun
 from castline.people import Picture, enrol, photos_in, picture_of, reassemble
 from castline.recognition.photo import embed_photo
@@ -158,7 +158,7 @@ def _sent(files: list[tuple[Path, str]], asked: Asked, local: Connection) -> lis
     sources = [_source(key, local) for key in sent]
     for source in sources:
         if source.key in changed:  # nobody is told of a sidecar that went by the emulator
-            rerun(source.key, local.client("lambda"), local.store, local.settings)
+            rerun(source.key, local.client, local.store, local.settings)
         elif not sent[source.key]:
             _go_on(source, local, again=asked.again)
     return sources
@@ -184,8 +184,9 @@ def _go_on(source: Source, local: Connection, *, again: bool) -> None:
     result = finished(source, store, config)
     if result is None:
         console.print(f"  {name}: an earlier run did not finish it; it goes on from there", soft_wrap=True)
+        send = Sender(local.client, config)
         for function, event in missing(source, store, config):
-            send(local.client("lambda"), function, event)
+            send(function, event)
         return
     why = "as asked" if again else outdated(result, source, store, config)
     if not why:
@@ -193,7 +194,7 @@ def _go_on(source: Source, local: Connection, *, again: bool) -> None:
         return
     console.print(f"  {name}: processed again, {escape(why)}", soft_wrap=True)
     store.delete(config.output_bucket, [result_key(source.key)])
-    rerun(source.key, local.client("lambda"), store, config)
+    rerun(source.key, local.client, store, config)
 
 
 def _say_unfinished(sources: Sequence[Source], local: Connection) -> None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
-from castline import aws, keys
+from castline import aws, keys, queues
 from castline.doors.announce import Publication
 from castline.errors import EventError, ResourceError
 from castline.events import MAX_EVENT_BYTES, Event, ObjectCreated, is_result_published, object_created, objects_created
@@ -70,7 +70,7 @@ def batch_event(
         EventError: a step that there is not, or an event of no S3 object.
         CastlineError: a retryable one; the platform invokes again.
     """
-    send = invoke or _invoke
+    send = invoke or partial(_start, settings)
     match event:
         case {"step": "start", "marker": str(marker), "items": [*items], "token": str(token)}:
             return start(marker, list(_listed(items)), token, store, settings, send, machines)
@@ -248,8 +248,17 @@ def _claim(claimant: str, source: Source, store: ObjectStore, settings: Settings
     return store.get(settings.output_bucket, key, max_bytes=1024) == claimant.encode()
 
 
-def _invoke(function: str, event: dict[str, Any]) -> None:
-    aws.invoke_later(function, json.dumps(event).encode())
+def _start(settings: Settings, function: str, event: dict[str, Any]) -> None:
+    """Raises:
+    ResourceError: it could not be.
+    """
+    if settings.orchestration != "queue":
+        aws.invoke_later(function, json.dumps(event).encode())
+        return
+    try:
+        queues.send(event, queues.UPLOADS, settings)
+    except (ClientError, BotoCoreError) as error:
+        raise ResourceError(f"an upload could not be put into its queue: {error}") from error
 
 
 @lru_cache(maxsize=1)

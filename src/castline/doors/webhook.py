@@ -19,10 +19,11 @@ from urllib.parse import urlsplit
 import urllib3
 from aws_lambda_powertools import Logger
 
+from castline.aws import secret_text
 from castline.doors.announce import Publication
-from castline.doors.queue import Message, each_message, secret_text
 from castline.errors import ResourceError, SettingsError
 from castline.events import Event, results_published
+from castline.queues import Message, each_message
 from castline.records.reading import read_record
 from castline.settings import Settings
 from castline.storage.base import ObjectStore

@@ -55,7 +55,7 @@ def main() -> int:
 
 def _catch_up(stack: LocalStack, config: Settings) -> None:
     try:
-        reconcile(stack.client("lambda"), S3Store(stack.client("s3")), config)
+        reconcile(stack.client, S3Store(stack.client("s3")), config)
     except Exception:
         # A damaged object in a bucket must not keep everything else from running.
         logger.exception("could not re-drive everything that was unfinished")

@@ -53,6 +53,8 @@ def _record(record: Any) -> Any:
         return _s3_record(record)
     if record.get("EventSource") == "aws:sns":
         return _sns_record(record)
+    if record.get("eventSource") == "aws:sqs":
+        return _sqs_record(record)
     return record
 
 
@@ -64,6 +66,15 @@ def _s3_record(record: Mapping[str, Any]) -> Mapping[str, Any]:
     item = {**item, "key": quote_plus(item["key"], safe="/")}
     answer = {**record["responseElements"], "x-amz-id-2": "local"}
     return {**record, "responseElements": answer, "s3": {**record["s3"], "object": item}}
+
+
+def _sqs_record(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        content = json.loads(record["body"])
+    except (KeyError, TypeError, ValueError):
+        return record
+    sent = to_aws(content)
+    return record if sent == content else {**record, "body": json.dumps(sent)}
 
 
 def _sns_record(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,8 +16,9 @@ from botocore.exceptions import ClientError
 from castline.errors import LocalStackError
 from castline.local import wiring
 from castline.local.functions import FunctionSpec, spec_from_configuration
+from castline.local.queue_reader import QueueMapping
 from castline.local.resolver import Resolver
-from castline.local.template import default_template, load_template, packaged, parameter_values
+from castline.local.template import MAPPING, default_template, load_template, packaged, parameter_values
 from castline.local.wiring import ClientFactory
 from castline.records.options import doors
 from castline.settings import Settings, written
@@ -69,6 +70,11 @@ class Deployment:
     @property
     def resolver(self) -> Resolver:
         return Resolver(self.template, self.values)
+
+    @property
+    def mappings(self) -> list[QueueMapping]:
+        """Which functions read which queues."""
+        return [QueueMapping.of(properties) for properties in self.resolver.resources(MAPPING).values()]
 
     @property
     def stack_name(self) -> str:

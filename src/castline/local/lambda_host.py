@@ -27,6 +27,7 @@ from castline.local.functions import FunctionSpec
 from castline.local.listener import ours_only
 from castline.local.metrics import MetricsPublisher
 from castline.local.pool import FunctionPool
+from castline.local.queue_reader import QueueMapping, QueueReader
 from castline.local.runtime_process import Invocation
 from castline.local.watchdog import Watchdog
 
@@ -71,6 +72,7 @@ class LambdaHost:
         self._state_dir = state_dir.resolve()
         self._watchdog = watchdog
         self._pools: dict[str, FunctionPool] = {}
+        self._readers: list[QueueReader] = []
         self._metrics = MetricsPublisher()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lambda-host", daemon=True)
@@ -96,6 +98,9 @@ class LambdaHost:
         credentials: Credentials,
         extra_environment: dict[str, str] | None = None,
         prewarm: bool | Mapping[str, int] = False,
+        mappings: Iterable[QueueMapping] = (),
+        sqs: Any | None = None,
+        retry_s: float = 15.0,
     ) -> None:
         """Replace the functions. Those running are ended, and their events answered as failed, first.
 
@@ -106,11 +111,16 @@ class LambdaHost:
             credentials: what they sign with.
             extra_environment: variables for every function; a function's own win.
             prewarm: how many processes of a function start now, and not with their first event; True is all of them.
+            mappings: queues that functions read.
+            sqs: a boto3 client that reads them.
+            retry_s: seconds before a message comes again whose process died.
         """
         surroundings = {**(extra_environment or {}), **credentials.environment, "AWS_ENDPOINT_URL": endpoint_url}
         functions = list(specs)
         warm = {spec.name: spec.slots for spec in functions} if prewarm is True else dict(prewarm or {})
         self._call(self._configure(functions, surroundings, warm))
+        if sqs is not None:
+            self._call(self._start_reading(list(mappings), sqs, retry_s))
 
     def publish_metrics(self, cloudwatch: Any) -> None:
         """Send metrics to this boto3 client, in the background."""
@@ -163,7 +173,7 @@ class LambdaHost:
 
     async def _configure(self, specs: list[FunctionSpec], surroundings: dict[str, str], warm: dict[str, int]) -> None:
         self._configured.clear()
-        await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        await self._end_functions()
         self._pools = {
             spec.name: FunctionPool(
                 spec,
@@ -178,8 +188,20 @@ class LambdaHost:
             pool.start(prewarm=warm.get(pool.spec.name, 0))
         self._configured.set()
 
-    async def _shut_down(self) -> None:
+    async def _start_reading(self, mappings: list[QueueMapping], sqs: Any, retry_s: float) -> None:
+        self._readers = [QueueReader(one, self._pools[one.function], sqs, retry_s) for one in mappings]
+        for reader in self._readers:
+            reader.start()
+
+    async def _end_functions(self) -> None:
+        """Nothing more is taken from queues; what is being done is answered as failed, and goes back to them."""
+        await asyncio.gather(*(reader.stop_reading() for reader in self._readers))
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        await asyncio.gather(*(reader.stop() for reader in self._readers))
+        self._readers = []
+
+    async def _shut_down(self) -> None:
+        await self._end_functions()
         await self._metrics.stop()
         if self._runner is not None:
             await self._runner.cleanup()

@@ -204,6 +204,9 @@ class LocalStack:
             credentials=self.credentials,
             extra_environment=settings_environment(self.settings),
             prewarm=self._stages() if self._prewarm else False,
+            mappings=self.deployment.mappings,
+            sqs=self.client("sqs"),
+            retry_s=self.settings.retry_s,
         )
 
     def _stages(self) -> dict[str, int]:

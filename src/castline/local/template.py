@@ -15,6 +15,7 @@ from castline.local.functions import ROOT_VARIABLE, TIMEOUT_VARIABLE
 
 FUNCTION = "AWS::Serverless::Function"
 LAYER = "AWS::Serverless::LayerVersion"
+MAPPING = "AWS::Lambda::EventSourceMapping"
 STATE_MACHINE = "AWS::Serverless::StateMachine"
 #: ministack bounds the call to the host, waiting included, by the function's timeout; the host has the real one.
 LOCAL_TIMEOUT_S = 30 * 24 * 3600
@@ -112,6 +113,8 @@ def packaged(template: Template, root: Path, code: Mapping[str, str]) -> str:
         variables[ROOT_VARIABLE] = str(folder.resolve())
         variables[TIMEOUT_VARIABLE] = properties.get("Timeout", globals_.get("Timeout", 3))
         properties["Timeout"] = LOCAL_TIMEOUT_S
+    for _, properties in resources(template, MAPPING):
+        properties["Enabled"] = False  # the Lambda host reads queues (castline.local.queue_reader)
     for _, properties in resources(template, STATE_MACHINE):
         properties["Definition"] = json.loads((root / properties.pop("DefinitionUri")).read_text())
     for logical_id, properties in resources(template, LAYER):

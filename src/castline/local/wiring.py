@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from castline.errors import LocalStackError
 from castline.local.resolver import Resolver
-from castline.local.template import FUNCTION, STATE_MACHINE
+from castline.local.template import FUNCTION, MAPPING, STATE_MACHINE
 
 ClientFactory = Callable[[str], Any]
 
@@ -65,13 +66,12 @@ def _bucket_problems(resolver: Resolver, s3: Any) -> Iterator[_Problem]:
             fix = partial(s3.put_bucket_versioning, Bucket=name, VersioningConfiguration={"Status": status})
             yield f"versioning of {name}", fix
         configured = properties.get("NotificationConfiguration", {})
-        wanted = [_notification(item) for item in configured.get("LambdaConfigurations", [])]
-        bridged = "EventBridgeConfiguration" in configured
+        form = _notifications(configured)
         found = s3.get_bucket_notification_configuration(Bucket=name)
-        functions = {_shape(item) for item in found.get("LambdaFunctionConfigurations", [])}
         # What an earlier deployment left behind is wrong, too: it would deliver a second time.
-        if {_shape(item) for item in wanted} != functions or bridged != ("EventBridgeConfiguration" in found):
-            form = {"LambdaFunctionConfigurations": wanted, **({"EventBridgeConfiguration": {}} if bridged else {})}
+        if _shapes(form) != _shapes(found) or ("EventBridgeConfiguration" in form) != (
+            "EventBridgeConfiguration" in found
+        ):
             fix = partial(s3.put_bucket_notification_configuration, Bucket=name, NotificationConfiguration=form)
             yield f"notifications of {name}", fix
 
@@ -138,8 +138,27 @@ def _permission_problems(resolver: Resolver, lambda_: Any) -> Iterator[_Problem]
 def _queue_problems(resolver: Resolver, sqs: Any) -> Iterator[_Problem]:
     for properties in resolver.resources("AWS::SQS::Queue").values():
         name = properties["QueueName"]
-        if not _answer(sqs.get_queue_url, QueueName=name):
+        url = _answer(sqs.get_queue_url, QueueName=name).get("QueueUrl")
+        if not url:
             yield f"queue {name}", partial(sqs.create_queue, QueueName=name)
+            continue
+        wanted = _queue_attributes(properties)
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {})
+        if {key: _read(found.get(key)) for key in wanted} != {key: _read(value) for key, value in wanted.items()}:
+            yield f"attributes of queue {name}", partial(sqs.set_queue_attributes, QueueUrl=url, Attributes=wanted)
+
+
+def _queue_attributes(properties: dict[str, Any]) -> dict[str, str]:
+    """A queue's properties as SQS's API writes them."""
+    numbers = ("VisibilityTimeout", "MessageRetentionPeriod")
+    found = {name: str(properties[name]) for name in numbers if name in properties}
+    if policy := properties.get("RedrivePolicy"):
+        found["RedrivePolicy"] = json.dumps(policy)
+    return found
+
+
+def _read(attribute: str | None) -> Any:
+    return json.loads(attribute) if attribute else None
 
 
 def _subscription_problems(resolver: Resolver, sns: Any) -> Iterator[_Problem]:
@@ -170,28 +189,47 @@ def _rule_problems(resolver: Resolver, events: Any) -> Iterator[_Problem]:
 
 
 def _mapping_problems(resolver: Resolver, lambda_: Any) -> Iterator[_Problem]:
-    for properties in resolver.resources("AWS::Lambda::EventSourceMapping").values():
+    for properties in resolver.resources(MAPPING).values():
         source, name = properties["EventSourceArn"], properties["FunctionName"]
-        if not _answer(lambda_.list_event_source_mappings, EventSourceArn=source).get("EventSourceMappings"):
-            fix = partial(
-                lambda_.create_event_source_mapping,
-                **{key: properties[key] for key in ("EventSourceArn", "BatchSize", "FunctionResponseTypes")},
-                FunctionName=name,
-            )
-            yield f"{name} as reader of {source}", fix
+        found = _answer(lambda_.list_event_source_mappings, EventSourceArn=source).get("EventSourceMappings", [])
+        if not found:
+            yield f"{name} as reader of {source}", None
+        for item in found:  # two readers of a queue would take messages from each other
+            if item["State"] == "Enabled":
+                fix = partial(lambda_.update_event_source_mapping, UUID=item["UUID"], Enabled=False)
+                yield f"the emulator's own reading of {source}", fix
 
 
-def _notification(item: dict[str, Any]) -> dict[str, Any]:
-    """CloudFormation's form of a notification as S3's API writes it."""
+#: List of S3's API, its key of the target, and both as CloudFormation has them.
+_TOLD = (
+    ("LambdaFunctionConfigurations", "LambdaFunctionArn", "LambdaConfigurations", "Function"),
+    ("QueueConfigurations", "QueueArn", "QueueConfigurations", "Queue"),
+)
+
+
+def _notifications(configured: dict[str, Any]) -> dict[str, Any]:
+    """CloudFormation's form of a bucket's notifications as S3's API writes it."""
+    form: dict[str, Any] = {
+        ours: [_notification(item, target, item[name]) for item in configured.get(theirs, [])]
+        for ours, target, theirs, name in _TOLD
+    }
+    return {**form, **({"EventBridgeConfiguration": {}} if "EventBridgeConfiguration" in configured else {})}
+
+
+def _notification(item: dict[str, Any], target: str, arn: str) -> dict[str, Any]:
     rules = item.get("Filter", {}).get("S3Key", {}).get("Rules", [])
-    form: dict[str, Any] = {"LambdaFunctionArn": item["Function"], "Events": [item["Event"]]}
+    form: dict[str, Any] = {target: arn, "Events": [item["Event"]]}
     return {**form, "Filter": {"Key": {"FilterRules": rules}}} if rules else form
 
 
-def _shape(item: dict[str, Any]) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]:
+def _shapes(form: dict[str, Any]) -> set[tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]]:
+    return {_shape(item, target) for ours, target, _, _ in _TOLD for item in form.get(ours, [])}
+
+
+def _shape(item: dict[str, Any], target: str) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], ...]]:
     rules = item.get("Filter", {}).get("Key", {}).get("FilterRules", [])
     return (
-        item["LambdaFunctionArn"],
+        item[target],
         tuple(sorted(item["Events"])),
         tuple(sorted((rule["Name"].lower(), rule["Value"]) for rule in rules)),
     )

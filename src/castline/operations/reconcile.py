@@ -8,43 +8,84 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from castline.errors import ResourceError
+from castline.events import opened
 from castline.operations.pending import pending
+from castline.queues import queue_of
 from castline.settings import Settings
 from castline.storage import ObjectStore
 
 logger = logging.getLogger(__name__)
 
 
-def reconcile(lambda_: Any, store: ObjectStore, settings: Settings) -> int:
-    """Invoke, asynchronously, what ``castline.operations.pending`` lists.
+def reconcile(client: Callable[[str], Any], store: ObjectStore, settings: Settings) -> int:
+    """Send again what ``castline.operations.pending`` lists.
 
     Args:
-        lambda_: a boto3 client of Lambda.
+        client: makes a boto3 client of a service.
 
     Returns:
         How many events were sent.
     """
+    send = Sender(client, settings)
     count = 0
     for function, event in pending(store, settings):
-        send(lambda_, function, event)
+        send(function, event)
         count += 1
     if count:
         logger.info("sent %d unfinished event(s) again", count)
     return count
 
 
-def send(lambda_: Any, function: str, event: dict[str, Any]) -> None:
-    """Invoke a function asynchronously, as S3 would.
+class Sender:
+    """Sends events to functions as S3 would: into a stage's queue where the deployment has one, else by invoking.
 
-    Raises:
-        ResourceError: Lambda refused.
+    Ten thousand asynchronous invocations are given up after six hours; messages wait for 14 days.
+
+    Args:
+        client: makes a boto3 client of a service.
     """
-    try:
-        lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode())
-    except (ClientError, BotoCoreError) as error:
-        raise ResourceError(f"{function} could not be invoked: {error}") from error
+
+    def __init__(self, client: Callable[[str], Any], settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._urls: dict[str, str | None] = {}
+
+    def __call__(self, function: str, event: Mapping[str, Any]) -> None:
+        """Raises:
+        ResourceError: AWS refused.
+        """
+        try:
+            if url := self._queue(function):
+                for body in _bodies(event):
+                    self._client("sqs").send_message(QueueUrl=url, MessageBody=body)
+                return
+            payload = json.dumps(event).encode()
+            self._client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=payload)
+        except (ClientError, BotoCoreError) as error:
+            raise ResourceError(f"{function} could not be invoked: {error}") from error
+
+    def _queue(self, function: str) -> str | None:
+        """The URL of a function's queue; None where it has none, or who asks may not use it."""
+        name = queue_of(function, self._settings)
+        if name is None:
+            return None
+        if name not in self._urls:
+            try:
+                answer = self._client("sqs").get_queue_url(QueueName=f"{self._settings.prefix}-{name}")
+                self._urls[name] = str(answer["QueueUrl"])
+            except (ClientError, BotoCoreError) as error:
+                logger.debug("no queue of %s: %s", function, error)
+                self._urls[name] = None
+        return self._urls[name]
+
+
+def _bodies(event: Mapping[str, Any]) -> Iterator[str]:
+    """A message per object, without the envelopes that it came in before."""
+    for content in opened(event):
+        yield json.dumps({"Records": [content]} if content.get("eventSource") == "aws:s3" else content)

@@ -11,7 +11,7 @@ from typing import Any
 from castline import keys
 from castline.errors import OUT_OF_RETRIES, CastlineError, EventError, UnreadableObject
 from castline.events import MAX_EVENT_BYTES, InvocationFailed, invocations_failed
-from castline.operations.reconcile import send
+from castline.operations.reconcile import Sender
 from castline.records import Manifest
 from castline.records.reading import read_json
 from castline.settings import Settings
@@ -73,9 +73,8 @@ def put_back(sqs: Any, url: str, letters: Iterable[DeadLetter]) -> None:
 
 def redrive(
     letters: Iterable[DeadLetter],
-    sqs: Any,
+    client: Callable[[str], Any],
     url: str,
-    lambda_: Any,
     store: ObjectStore,
     settings: Settings,
     tell: Callable[[str], None] = logger.warning,
@@ -83,11 +82,13 @@ def redrive(
     """Run again what failed, then delete its message; what cannot be run or understood stays in the queue.
 
     Args:
+        client: makes a boto3 client of a service.
         tell: called with a line about each message that could not be run.
 
     Returns:
-        How many invocations were made.
+        How many events were sent.
     """
+    sqs, send = client("sqs"), Sender(client, settings)
     count = 0
     for letter in letters:
         if not letter.failed:
@@ -100,7 +101,7 @@ def redrive(
                         forget_failed_split(media, store, settings)
                     elif item.bucket == settings.stage1_bucket and (of_range := keys.parse_range(item.key)):
                         store.delete(settings.stage1_bucket, [keys.range_done_key(*of_range)])
-                send(lambda_, failed.function or _function_for(failed, settings), dict(failed.event))
+                send(failed.function or _function_for(failed, settings), failed.event)
                 count += 1
         except CastlineError as error:
             tell(f"a message stays in the queue: {error.message}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from castline.errors import OptionsError
 from castline.events import object_created
-from castline.operations.reconcile import send
+from castline.operations.reconcile import Sender
 from castline.runs.removal import keys_of_run
 from castline.runs.request import read_source
 from castline.runs.sets import current_run
@@ -14,11 +15,11 @@ from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
 
-def rerun(media: str, lambda_: Any, store: ObjectStore, settings: Settings) -> str:
+def rerun(media: str, client: Callable[[str], Any], store: ObjectStore, settings: Settings) -> str:
     """Split and analyse the current upload of a media file once more; the result that is shown stays until then.
 
     Args:
-        lambda_: a boto3 client of Lambda.
+        client: makes a boto3 client of a service.
 
     Returns:
         The id of the run.
@@ -32,5 +33,5 @@ def rerun(media: str, lambda_: Any, store: ObjectStore, settings: Settings) -> s
     run, _ = current_run(source, store, settings)
     for bucket in (settings.stage1_bucket, settings.output_bucket):
         store.delete(bucket, list(keys_of_run(bucket, media, run, store)))
-    send(lambda_, settings.splitter_function, object_created(settings.input_bucket, media, source.size))
+    Sender(client, settings)(settings.splitter_function, object_created(settings.input_bucket, media, source.size))
     return run

@@ -1,6 +1,6 @@
 """Who tells stage 2 of a new stage-1 object: S3 itself, or the splitter.
 
-``Orchestration=events`` leaves it to the bucket's notifications, ``invoke`` has the splitter invoke the
+``Orchestration=queue`` and ``events`` leave it to the bucket's notifications, ``invoke`` has the splitter invoke the
 analyser asynchronously, and with ``stepfunctions`` a state machine does it (``stages.steps``); a splitter
 that is invoked outside of the machine, to mend something, invokes too.
 """
@@ -25,7 +25,7 @@ def nobody(_key: str) -> None:
 
 def announcer(settings: Settings) -> Announce:
     """What the splitter does about a new stage-1 object."""
-    if settings.orchestration == "events":
+    if settings.orchestration in ("queue", "events"):
         return nobody
 
     def invoke(key: str) -> None:

@@ -9,12 +9,13 @@ from aws_lambda_powertools import Logger
 from castline import keys
 from castline.engines.process import EngineSet, process_engines
 from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed, objects_created
+from castline.queues import DEAD, Message, each_message, of_queue, send, stage_messages
 from castline.runs.common import Split, each
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.analyse import analyse_object
 from castline.stages.announce import Announce, announcer
-from castline.stages.failure import give_up
+from castline.stages.failure import as_letter, give_up
 from castline.stages.ranges import split_range
 from castline.stages.split import split_media
 from castline.stages.steps import run_step
@@ -28,17 +29,27 @@ def _classic(settings: Settings) -> bool:
 
 
 def split_event(
-    event: Event, store: ObjectStore, settings: Settings, announce: Announce | None = None
+    event: Event,
+    store: ObjectStore,
+    settings: Settings,
+    announce: Announce | None = None,
+    queues: Any | None = None,
 ) -> dict[str, Any]:
-    """Split every media file of an S3 event, or do a step of the state machine.
+    """Split every media file of an S3 event, or of the messages of a queue, or do a step of the state machine.
 
     Args:
         announce: tells stage 2 of each new object; default: as the settings' orchestration has it.
 
+        queues: a client of SQS; default: AWS's.
+
     Returns:
         ``{"runs": [run ids]}``, without those that were already split; ``{"frames": [keys]}`` in the
-        classic profile. Of a step: what ``stages.steps`` says.
+        classic profile. Of a step: what ``stages.steps`` says. Of a queue: which messages are to come again.
     """
+    return stage_messages(event, lambda one: _split(one, store, settings, announce), settings, queues)
+
+
+def _split(event: Event, store: ObjectStore, settings: Settings, announce: Announce | None) -> dict[str, Any]:
     split = classic.split_media if _classic(settings) else _split_object
     if "step" in event:
         return run_step(event, store, settings, split)
@@ -57,13 +68,26 @@ def _split_object(item: ObjectCreated, store: ObjectStore, settings: Settings, a
 
 
 def analyse_event(
-    event: Event, store: ObjectStore, settings: Settings, engines: EngineSet | None = None
+    event: Event,
+    store: ObjectStore,
+    settings: Settings,
+    engines: EngineSet | None = None,
+    queues: Any | None = None,
 ) -> dict[str, Any]:
-    """Analyse every unit of an S3 event; a manifest only checks whether its run is complete.
+    """Analyse every unit of an S3 event, or of the messages of a queue; a manifest only checks whether its run is
+    complete.
+
+    Args:
+        queues: a client of SQS; default: AWS's.
 
     Returns:
         ``{"parts": [unit names], "assembled": [media]}``; ``{"answers": [keys]}`` in the classic profile.
+        Of a queue: which messages are to come again.
     """
+    return stage_messages(event, lambda one: _analyse(one, store, settings, engines), settings, queues)
+
+
+def _analyse(event: Event, store: ObjectStore, settings: Settings, engines: EngineSet | None) -> dict[str, Any]:
     loaded = engines or process_engines(settings, store)
     if _classic(settings):
         answers = each(objects_created(event), lambda item: classic.recognise(item, store, settings, loaded))
@@ -75,15 +99,32 @@ def analyse_event(
     }
 
 
-def failure_event(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
+def failure_event(event: Event, store: ObjectStore, settings: Settings, queues: Any | None = None) -> dict[str, Any]:
     """Record every failed invocation of an event, and assemble the runs that this completes.
 
+    What comes by the queue of what was given up is kept in the dead-letter queue once it is recorded.
+
+    Args:
+        queues: a client of SQS; default: AWS's.
+
     Returns:
-        ``{"recorded": [media]}``; keys of answers in the classic profile.
+        ``{"recorded": [media]}``; keys of answers in the classic profile. Of a queue: which messages are to come again.
 
     Raises:
         EventError: there is something in the event that is no failed invocation; the others are recorded.
     """
+    if not of_queue(event):
+        return _record(event, store, settings)
+
+    def record_and_keep(message: Message) -> None:
+        letter = as_letter(message, settings)
+        _record(letter, store, settings)
+        send(letter, DEAD, settings, queues)
+
+    return each_message(event, record_and_keep, settings, queues)
+
+
+def _record(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
 
     def end(failed: InvocationFailed, item: ObjectCreated) -> str | None:
         logger.error("out of retries", key=item.key, function=failed.function, reason=failed.reason)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from aws_lambda_powertools import Logger
 
 from castline import keys, metrics
-from castline.errors import OUT_OF_RETRIES, UnreadableObject
-from castline.events import InvocationFailed, ObjectCreated
+from castline.errors import OUT_OF_RETRIES, EventError, UnreadableObject
+from castline.events import MAX_EVENT_BYTES, InvocationFailed, ObjectCreated
+from castline.queues import Message
 from castline.records import ErrorPart, Failure, RangeDone, Source, Usage
+from castline.records.reading import read_json
 from castline.runs.complete import complete_run
 from castline.runs.ranges import finish, read_done, read_plan, write_done
 from castline.runs.removal import discard_units
@@ -43,6 +48,26 @@ def give_up(failed: InvocationFailed, item: ObjectCreated, store: ObjectStore, s
         failure = Failure(code=OUT_OF_RETRIES, message=f"gave up: {error.message}")
         complete_run(*_record_media(source, failure, store, settings), store, settings)
     return run[0]
+
+
+def as_letter(message: Message, settings: Settings) -> dict[str, Any]:
+    """A message of what was given up as a failed invocation: a function wrote it, or nobody ever answered for it."""
+    event = read_json(str(message.get("body", "")).encode(errors="replace"), "message", max_bytes=MAX_EVENT_BYTES)
+    if isinstance(event, dict) and isinstance(event.get("requestPayload"), Mapping):
+        return event
+    failed = InvocationFailed(event if isinstance(event, dict) else {}, "", "")
+    item = next(iter(failed.objects()), None)
+    if item is None:
+        raise EventError("a message that tells of no object and of no failed invocation")
+    of_input = item.bucket == settings.input_bucket
+    return {
+        "requestContext": {
+            "functionArn": settings.splitter_function if of_input else settings.analyser_function,
+            "condition": "RetriesExhausted",
+        },
+        "requestPayload": event,
+        "responsePayload": {"errorType": "NoAnswer", "errorMessage": "no function ever answered for it"},
+    }
 
 
 def _record(item: ObjectCreated, failure: Failure, store: ObjectStore, settings: Settings) -> tuple[str, str] | None:

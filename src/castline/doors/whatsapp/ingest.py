@@ -12,13 +12,13 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from castline import keys
-from castline.doors.queue import Message, each_message
 from castline.doors.whatsapp.complete import complete
 from castline.doors.whatsapp.envelope import Received, messages_of
 from castline.doors.whatsapp.meta import Social, fetch, social
 from castline.doors.whatsapp.objects import Note, Salt, body_of, date_of, name_of, read_salt
 from castline.errors import EventError, MessageError
 from castline.events import Event, is_result_published, opened
+from castline.queues import Message, each_message
 from castline.runs.common import each
 from castline.settings import Settings
 from castline.storage.base import ObjectStore

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from castline.doors.queue import secret_text
+from castline.aws import secret_text
 from castline.doors.whatsapp.envelope import Received
 from castline.records import Record
 from castline.settings import Settings

@@ -108,7 +108,7 @@ def again(request: Request, media: Text) -> Response:
     """Run a recording again; its present result stays until then."""
     there = shelf_of(request).deployment
     try:
-        rerun(media, there.client("lambda"), there.store, there.settings)
+        rerun(media, there.client, there.store, there.settings)
     except CastlineError as error:
         raise HTTPException(400, error.message) from error
     return RedirectResponse(f"{request.scope.get('root_path', '')}/", 303)
