@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import (
+    cli,
     every_word,
     faces,
     gate,
@@ -15,6 +16,7 @@ from benchmarks import (
     naming,
     pipeline,
     same_weights,
+    scale,
     service_load,
     speech,
     splitting,
@@ -34,8 +36,10 @@ BENCHMARKS = {
     "speech": speech.run,
     "every_word": every_word.run,
     "same_weights": same_weights.run,
+    "scale": scale.run,
     "service": service_load.run,
     "whisper": whisper_engines.run,
+    "cli": cli.run,
 }
 
 

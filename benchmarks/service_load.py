@@ -44,12 +44,15 @@ def run(folder: Path) -> dict[str, Any]:
     return storm(folder / "service", jobs=200, clients=8, workers=4, killed=2)
 
 
-def storm(folder: Path, *, jobs: int, clients: int, workers: int, killed: int, gets: int = 300) -> dict[str, Any]:
+def storm(
+    folder: Path, *, jobs: int, clients: int, workers: int, killed: int, gets: int = 300, cancels: int = 5
+) -> dict[str, Any]:
     """Submit, kill, restart, wait; then count.
 
     Returns:
         How many finished, by state; outputs equal to the library's; outputs that were sent more than once; seconds;
-        99th percentile of a GET in ms, idle and under load; resident MB of all processes in thirds of the run.
+        99th percentile of a GET in ms, idle and under load; resident MB of all processes in thirds of the run; seconds
+        from DELETE of a running job until its worker is gone, one after the other.
     """
     folder.mkdir(parents=True)
     clip = folder / "clip.flac"
@@ -65,6 +68,7 @@ def storm(folder: Path, *, jobs: int, clients: int, workers: int, killed: int, g
         s3.put_object(Bucket=_BUCKET, Key="clip.flac", Body=clip.read_bytes())
         service = undo.enter_context(_Service(folder / "state", workers))
         idle = _latencies(service, gets)
+        canceled = [_cancel(service, s3, folder) for _ in range(cancels)]
         watch = undo.enter_context(_Watch(service))
         start = time.monotonic()
         states = _storm(service, s3, jobs, clients, killed)
@@ -81,6 +85,7 @@ def storm(folder: Path, *, jobs: int, clients: int, workers: int, killed: int, g
         "get_p99_load_ms": round(_p99(watch.latencies), 1),
         "get_median_load_ms": round(statistics.median(watch.latencies), 1),
         "rss_mb_thirds": watch.thirds(),
+        "canceled_after_s": canceled,
     }
 
 
@@ -102,6 +107,23 @@ def _storm(service: _Service, s3: Any, jobs: int, clients: int, killed: int) -> 
     for thread in threads:
         thread.join()
     return states
+
+
+def _cancel(service: _Service, s3: Any, folder: Path) -> float:
+    """Seconds from DELETE of a running job until the process that was at it is gone."""
+    long = folder / "long.flac"
+    if not long.exists():
+        ffmpeg("-stream_loop", 60, "-i", DEMO, "-vn", "-ar", 16000, "-ac", 1, long)
+        s3.put_object(Bucket=_BUCKET, Key=long.name, Body=long.read_bytes())
+    options = {"input": _signed(s3, "get_object", long.name), "model": "tiny.en"}
+    options["outputs"] = {"json_url": _signed(s3, "put_object", "canceled.json")}
+    made = service.ask("POST", "", json={"options": options, "notification_type": "expire"})["id"]
+    _until(lambda: service.ask("GET", made)["state"] == "running")
+    (worker,) = _until(service.workers)
+    start = time.monotonic()
+    service.ask("DELETE", made)
+    _until(lambda: not psutil.pid_exists(worker))
+    return round(time.monotonic() - start, 2)
 
 
 def _client(service: _Service, s3: Any, numbers: range, states: dict[str, str]) -> None:

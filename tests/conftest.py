@@ -71,6 +71,14 @@ _TONE = ("-f", "lavfi", "-i", "sine=frequency=440:duration=2")
 _X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The library of whoever runs the tests is not touched by them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def audible_logs() -> Iterator[None]:
     """A command of the test before may have silenced them for the whole process (``quiet_logs``)."""

@@ -38,6 +38,7 @@ _EXPECTED: dict[str, list[ObjectCreated]] = {
     "step_unit": [ObjectCreated("castline-stage-1", f"{_RUN}/frames/0000.zip", 1)],
     "step_identify": [],
     "step_split": [],
+    "stage1_range": [ObjectCreated("castline-stage-1", f"{_RUN}/ranges/0001.range", 60)],
     "model_loader": [],
 }
 

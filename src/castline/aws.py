@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import boto3
@@ -33,7 +34,6 @@ _LOOPBACK_ONLY: dict[str, Any] = {
     # The emulator takes compressed metrics for empty ones.
     "disable_request_compression": True,
     "proxies": {"http": None, "https": None},
-    "max_pool_connections": 32,
 }
 
 
@@ -70,11 +70,35 @@ def client(
         local: the endpoint is our own stack on this machine.
         region: instead of the environment's.
     """
-    session = boto3.Session()
+    if local and keys:
+        with _making:  # a session is safe to share between threads but for making clients
+            return _made(_local_session(), service, endpoint, keys, local=True, region=region)
+    return _made(boto3.Session(), service, endpoint, keys, local=local, region=region)
+
+
+_making = Lock()
+
+
+@lru_cache(maxsize=1)
+def _local_session() -> boto3.Session:
+    """One for all clients of the local stack: what a session reads from botocore's files costs 70 ms each time."""
+    return boto3.Session()
+
+
+def _made(
+    session: boto3.Session,
+    service: str,
+    endpoint: str | None,
+    keys: Mapping[str, str] | None,
+    *,
+    local: bool,
+    region: str,
+) -> Any:
     if endpoint and not keys and session.get_credentials() is None:
         # Another emulator takes any credentials, but boto3 insists on some.
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     config = Config(
+        max_pool_connections=32,  # pieces of a long recording are fetched side by side
         # Bucket names may have dots, and emulators no names of their own.
         s3={"addressing_style": "path"},
         retries={"mode": "standard", "max_attempts": 3 if local else 5},

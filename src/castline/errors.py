@@ -16,6 +16,7 @@
     ├── UnitError                     a stage-1 object that cannot be read; never retryable
     ├── GalleryError                  a photo or a name that cannot be enrolled; never retryable
     ├── EvaluationError               data that cannot be evaluated; never retryable
+    ├── SearchError                   a search that cannot be understood, or takes too long; never retryable
     ├── ModelError                    weights or engines
     │   ├── ModelNotFound             not at the path, not in the folder, not bundled, not from the hub
     │   │   └── NoSpeechEngine        no speech model at all, and none was asked for by name
@@ -136,6 +137,11 @@ class GalleryError(CastlineError):
 
 class EvaluationError(CastlineError):
     code = "evaluation"
+    retryable = False
+
+
+class SearchError(CastlineError):
+    code = "search"
     retryable = False
 
 

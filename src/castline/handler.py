@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -11,6 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from castline import metrics
 from castline.events import Event
+from castline.scratch import sweep
 from castline.settings import Settings, settings, tolerant_settings
 from castline.storage import ObjectStore, S3Store
 
@@ -33,6 +37,8 @@ def handler_for(stage: Stage, *, tolerant: bool = False) -> Handler:
         tolerant: go on without a setting that cannot be read, to write down that it cannot.
     """
     logger = Logger()
+    if "AWS_LAMBDA_RUNTIME_API" in os.environ:  # nowhere else is /tmp the function's alone
+        sweep(Path(tempfile.gettempdir()))
     read = tolerant_settings if tolerant else settings
 
     @logger.inject_lambda_context(clear_state=True)

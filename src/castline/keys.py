@@ -9,7 +9,8 @@
               <media>/<run>/parts/frames-0000.error.json    a unit that is out of retries
               <date>/<from>-<time>-<id>.json                a message of WhatsApp
               .whatsapp/<date>/<media id>/<name>            the messages that a media file belongs to
-              .batches/<run>                                which marker started it, where markers do
+              .batches/<run>                                which marker or batch started it, where they do
+              .batches/<marker>/<batch>                     its media, and the task that waits for them
               <media>/result.json, transcript.*, report.html, people/<slug>.jpg
     gallery   <name>/<photo>                                photos; .embeddings/<model>.json is derived from them
               .changes/0000.json                            who was enrolled, renamed or merged, to take it back
@@ -66,6 +67,8 @@ _UNIT_EXTENSION: dict[UnitKind, str] = {"frames": "zip", "audio": "flac"}
 _RUN_OF_MEDIA = r"(?s:(?P<media>.+))/(?P<run>[0-9a-f]{16})"  # a key may hold anything, line breaks too
 _UNIT_KEY = re.compile(_RUN_OF_MEDIA + r"/(?P<kind>frames|audio)/(?P<index>[0-9]{4,})\.(?:zip|flac)")
 _MANIFEST_KEY = re.compile(_RUN_OF_MEDIA + r"/manifest\.json")
+_RANGE_KEY = re.compile(_RUN_OF_MEDIA + r"/ranges/(?P<index>[0-9]{4,})\.range")
+_OF_RANGES = re.compile(_RUN_OF_MEDIA + r"/ranges/(?:plan\.json|[0-9]{4,}\.(?:range|json))")
 _OPTIONS_KEY = re.compile(_RUN_OF_MEDIA + r"/options\.json")
 _PART_KEY = re.compile(_RUN_OF_MEDIA + r"/parts/(?P<kind>frames|audio)-(?P<index>[0-9]{4,})(?P<error>\.error)?\.json")
 
@@ -79,6 +82,7 @@ _NO_LETTERS = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
 _DATE = r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
 _MESSAGE_KEY = re.compile(_DATE + r"/(?P<name>[\w-]+-[0-9]{2}-[0-9]{2}-[0-9]{2}-[0-9a-f]{16})\.json", re.ASCII)
+_BATCH_KEY = re.compile(r"\.batches/[0-9a-f]{32}/[0-9a-f]{16}")
 _NOTE_KEY = re.compile(_DATE + r"/(?P<id>[A-Za-z0-9]+)\.[A-Za-z0-9]+")
 
 _PLAIN_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -178,6 +182,21 @@ def options_key(media: str, run: str) -> str:
     return f"{media}/{run}/options.json"
 
 
+def plan_key(media: str, run: str) -> str:
+    """How a long recording is cut into ranges."""
+    return f"{run_prefix(media, run)}ranges/plan.json"
+
+
+def range_key(media: str, run: str, number: int) -> str:
+    """What asks for a range; its event starts the splitter."""
+    return f"{run_prefix(media, run)}ranges/{number:04d}.range"
+
+
+def range_done_key(media: str, run: str, number: int) -> str:
+    """What became of a range."""
+    return f"{run_prefix(media, run)}ranges/{number:04d}.json"
+
+
 def sidecar_key(media: str) -> str:
     return f"{media}.json"
 
@@ -204,8 +223,17 @@ def flat_transcript_key(media: str) -> str:
 
 
 def batch_claim_key(run: str) -> str:
-    """Where in the output bucket it is written which marker started a run."""
+    """Where in the output bucket it is written which marker, or batch of a marker, started a run."""
     return f".batches/{run}"
+
+
+def batch_key(marker: str, batch: str) -> str:
+    """Where in the output bucket a batch of a marker is written down; both are hex digits."""
+    return f".batches/{marker}/{batch}"
+
+
+def is_batch(output_key: str) -> bool:
+    return _BATCH_KEY.fullmatch(output_key) is not None
 
 
 def message_key(date: str, name: str) -> str:
@@ -248,6 +276,18 @@ def parse_unit(stage1_key: str) -> UnitId | None:
 def parse_manifest(stage1_key: str) -> tuple[str, str] | None:
     """(media, run) of a manifest's key; None for other keys."""
     match = _MANIFEST_KEY.fullmatch(stage1_key)
+    return (match["media"], match["run"]) if match else None
+
+
+def parse_range(stage1_key: str) -> tuple[str, str, int] | None:
+    """(media, run, number) of what asks for a range; None for other keys."""
+    match = _RANGE_KEY.fullmatch(stage1_key)
+    return (match["media"], match["run"], int(match["index"])) if match else None
+
+
+def parse_of_ranges(stage1_key: str) -> tuple[str, str] | None:
+    """(media, run) of anything that belongs to the ranges of a run, but their units; None for other keys."""
+    match = _OF_RANGES.fullmatch(stage1_key)
     return (match["media"], match["run"]) if match else None
 
 

@@ -76,6 +76,9 @@ class Settings(BaseSettings, Options):
     """Largest coded picture, width x height."""
     max_duration_s: float = Field(12 * 3600, gt=0)
     """Longest media. Of one that does not say how long it is, so much is taken."""
+    cut_above_s: float = Field(600.0, ge=0, le=43200)
+    """Length from which a recording of 1920x1080 is cut into ranges that are decoded side by side; of more pixels,
+    shorter ones are. 0 cuts none. What is computed is the same."""
     max_frames: int = Field(50_000, ge=1)
     """Frames of one media that are looked at; the interval is widened where there would be more."""
     max_units: int = Field(2_000, ge=1)
@@ -123,8 +126,8 @@ class Settings(BaseSettings, Options):
     whatsapp_endpoint: str = ""
     """Where AWS End User Messaging Social answers; unset is AWS's own."""
 
-    state_dir: Path = Path(".castline")
-    """Where the local stack keeps its objects, logs and downloads."""
+    state_dir: Path = Field(default_factory=lambda: default_library())
+    """The library: where the local stack keeps its objects and logs; unset is one for each user (``--library``)."""
     port: int = Field(4566, ge=0, le=65535)
     """Port of the local AWS endpoint."""
 
@@ -171,6 +174,18 @@ class Settings(BaseSettings, Options):
         return Options(**{name: getattr(self, name) for name in Options.model_fields})
 
 
+def default_library() -> Path:
+    """``.castline`` in the working directory where there is one, else the user's own folder of data."""
+    here = Path(".castline")
+    if here.is_dir():
+        return here
+    try:
+        from platformdirs import user_data_path
+    except ModuleNotFoundError:  # inside a function, which has none
+        return here
+    return user_data_path("castline")
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """The process's settings, read once.
@@ -199,6 +214,13 @@ def variable(field: str) -> str:
     alias = Settings.model_fields[field].validation_alias
     names = alias.choices if isinstance(alias, AliasChoices) else [alias or f"CASTLINE_{field.upper()}"]
     return str(names[0])
+
+
+def variables() -> set[str]:
+    """Every environment variable that ``Settings`` reads."""
+    aliases = (field.validation_alias for field in Settings.model_fields.values())
+    more = {str(name) for alias in aliases if isinstance(alias, AliasChoices) for name in alias.choices}
+    return more | {variable(field) for field in Settings.model_fields}
 
 
 def written(value: object) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -35,7 +38,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     """The store that every command finds."""
     store = MemoryStore()
 
-    def found(endpoint_url: str | None = None) -> Connection:
+    def found(endpoint_url: str | None = None, **_: bool) -> Connection:
         return Connection(store, Settings(), "memory")  # type: ignore[arg-type]
 
     monkeypatch.setattr(everyday, "connect", found)
@@ -49,8 +52,10 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(commands, "quiet_logs", lambda: None)  # it would silence the other tests too
 
     def invoke(*arguments: str) -> Result:
-        for console in (connecting.console, connecting.errors):
+        for console in (connecting.console, connecting.answer, connecting.errors):
             monkeypatch.setattr(console, "_width", 200)
+        # As a new process begins.
+        connecting.console.quiet = connecting.console.stderr = False
         return CliRunner().invoke(commands.app, list(arguments))
 
     return invoke
@@ -164,7 +169,7 @@ def test_the_classic_profile_has_no_results_to_show(
 ) -> None:
     classic = Settings(profile="classic", prefix="1225")
     monkeypatch.setattr(running, "settings", lambda: classic)
-    monkeypatch.setattr(everyday, "connect", lambda url=None: Connection(store, classic, "memory"))  # type: ignore[arg-type]
+    monkeypatch.setattr(everyday, "connect", lambda url=None, **_: Connection(store, classic, "memory"))  # type: ignore[arg-type]
     found = run(*command)
     assert (found.exit_code, found.stderr.count("\n")) == (2, 1)
     assert "the .txt objects of s3://1225-output" in found.stderr
@@ -187,7 +192,7 @@ def test_reconcile_and_redrive_show_before_they_do(
             return {}
 
     there = Connection(store, Settings(), "memory", lambda _: Client())  # type: ignore[arg-type]
-    monkeypatch.setattr(operations, "connect", lambda url=None: there)
+    monkeypatch.setattr(operations, "connect", lambda url=None, **_: there)
     shown = run("reconcile")  # nobody answers the question
     assert "video-splitting  week+1/a.mp4" in shown.output
     assert sent == []
@@ -291,11 +296,11 @@ def test_without_a_stack_and_credentials_the_way_out_is_named(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setattr(connecting, "settings", lambda: Settings(state_dir=tmp_path / "state"))
-    with pytest.raises(LocalStackError, match=r"no local stack is running \(castline up\)"):
+    with pytest.raises(LocalStackError, match="nothing is in the library"):
         connecting.connect()
     found = run("status", "--no-wait")
     assert found.exit_code == 2
-    assert "castline up" in found.stderr
+    assert "castline run FILE begins it" in found.stderr
 
 
 def test_a_given_endpoint_needs_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -385,3 +390,55 @@ def test_the_list_of_commands_is_what_they_say_and_imports_none_of_them() -> Non
         said = commands._said(name)
         assert said == str(commands._loaded(name).help).partition("\n\n")[0]
         assert any(f" {name} " in line and said.split()[0] in line for line in shown), name
+
+
+def test_json_is_all_that_is_on_stdout(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+    _finished(store, "week 1/ä.mp4")
+    store.put("castline-input", "b.mp4", b"x")
+    store.put("castline-input", "film.rmvb", b"x")
+    store.put("castline-gallery", "Ada/1.jpg", b"x")
+
+    def answer(*words: str) -> Any:
+        found = run(*words, "--json")
+        assert found.exit_code == 0, found.output
+        return json.loads(found.stdout)
+
+    states = {item["media"]: (item["state"], item["problem"]) for item in answer("status")}
+    assert states == {"b.mp4": ("waiting", ""), "week 1/ä.mp4": ("failed", "the file is empty")}
+    assert answer("results") == ["week 1/ä.mp4"]
+    (result,) = answer("results", "week 1/ä.mp4", "--output", str(tmp_path))
+    assert result["error"]["code"] == "not_media"
+    assert [(person["name"], len(person["photos"])) for person in answer("people", "list")] == [("Ada", 1)]
+    assert answer("cost", "--duration", "1h")["usd"] > 0
+    assert {"mtcnn", "facenet-casia"} <= {engine["engine"] for engine in answer("models", "list")["engines"]}
+    found = run("doctor", "--json")
+    assert all(set(check) == {"ok", "says"} for check in json.loads(found.stdout))
+    assert run("status").output.startswith("left out")
+
+
+def test_quiet_says_what_was_asked_for_and_errors(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+    _finished(store, "a.mp4")
+    store.put("castline-input", "film.rmvb", b"x")
+    for words in (("-q", "status"), ("status", "--quiet")):
+        assert run(*words).output.split()[:4] == ["media", "state", "frames", "audio"]
+    assert run("-q", "results").output == "  a.mp4\n"
+    assert run("upload", "/nonexistent", "-q").stderr == "error /nonexistent does not exist\n"
+
+
+def test_a_library_of_ones_own_is_named_before_or_after_the_command(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CASTLINE_STATE_DIR", "")  # restored afterwards
+    for words in (("--library", str(tmp_path / "one"), "cost"), ("cost", "--library", str(tmp_path / "one"))):
+        assert run(*words, "--duration", "1h").exit_code == 0
+        assert os.environ["CASTLINE_STATE_DIR"] == str(tmp_path / "one")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_library_is_the_users_unless_there_is_one_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CASTLINE_STATE_DIR", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    assert Settings().state_dir == tmp_path / "data" / "castline"
+    (tmp_path / ".castline").mkdir()
+    assert Settings().state_dir == Path(".castline")

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from castline.cli.render import clock, print_result, relative, watch, who
+from castline.cli.render import clock, print_result, print_summary, relative, watch, who
 from castline.operations.progress import MediaProgress
 from castline.records import (
     AudioStream,
@@ -149,7 +149,7 @@ def test_a_result_shows_who_and_what() -> None:
     assert "and 3 more" in text
     assert "0:01.0-0:02.5  hello [world]  Ada" in " ".join(text.split("\n")).replace("   ", "  ")
     assert "thanks for watching" not in text
-    assert "about $0.0004 (prices of 2025-06); split 1.2 s" in text
+    assert "split 1.2 s; on AWS about $0.0004 (prices of 2025-06)" in text
 
 
 def test_a_failure_shows_its_reason_and_nothing_else() -> None:
@@ -170,6 +170,43 @@ def test_an_empty_result_says_that_it_is_empty() -> None:
     silent = _printed(_result(probe=Probe(container="ogg", duration_s=1, video=None, audio=None)))
     assert "nobody" not in silent
     assert "nothing is said" not in silent
+
+
+def test_a_line_for_each_that_is_finished_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("castline.cli.render._POLL_S", 0.001)
+    result = _result()
+    looks = iter(
+        [
+            [MediaProgress("a[1].mp4", "analysing"), MediaProgress("b.mp4", "waiting")],
+            [MediaProgress("a[1].mp4", "complete", result=result), MediaProgress("b.mp4", "splitting")],
+            [MediaProgress("a[1].mp4", "complete", result=result), MediaProgress("b.mp4", "failed", result=result)],
+        ]
+    )
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    watch(console, lambda: next(looks))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line.partition(" after ")[0] for line in lines] == ["  a[1].mp4: complete", "  b.mp4: failed"]
+
+
+def test_a_run_ends_with_some_lines_and_where_the_rest_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    segments = tuple(
+        SpokenSegment(id=str(at), start_s=at, end_s=at + 1, text=f"line {at}.", visible=None) for at in range(75)
+    )
+    result = _result(
+        people=tuple(_person(f"Person {at}", "unknown") for at in range(9)),
+        transcript=Transcript(engine="e", language="en", text="", segments=segments, cues=()),
+    )
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    print_summary(console, result, tmp_path / "results" / "talk.mp4")
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "line 5." in text
+    assert "line 6." not in text
+    assert "… and 69 more lines: results/talk.mp4/transcript.txt" in text
+    assert "… and 3 more people" in text
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    print_summary(console, result, tmp_path, brief=True)
+    assert len(console.file.getvalue().splitlines()) == 3  # type: ignore[attr-defined]
 
 
 def test_watching_ends_when_everything_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:

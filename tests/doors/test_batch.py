@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+import urllib3
+from botocore.awsrequest import AWSResponse
 from botocore.stub import Stubber
 
 from castline import aws, keys
 from castline.cli.transfer import check_names
-from castline.doors.batch import BATCH, MOST_LOOKS, batch_event, look
+from castline.doors.announce import publication
+from castline.doors.batch import BATCH, batch_event
 from castline.errors import EventError, KeyLayoutError, OptionsError, ResourceError
 from castline.events import object_created, objects_created
 from castline.settings import Settings
@@ -144,38 +148,131 @@ def _items(*names: str) -> list[dict[str, Any]]:
     return [{"Etag": '"1"', "Key": name, "LastModified": 1, "Size": 16, "StorageClass": "STANDARD"} for name in names]
 
 
-def test_a_batch_says_what_was_started_and_what_became_of_it(
+class Machines:
+    """Step Functions, which is told of tokens; a token counts once, as there."""
+
+    def __init__(self) -> None:
+        self.client = aws.client("stepfunctions", endpoint="http://127.0.0.1:9")
+        self.told: dict[str, Any] = {}
+        self.refuses = ""
+        self.client.meta.events.register("before-send.stepfunctions.SendTaskSuccess", self._answer)
+
+    def _answer(self, request: Any, **_: Any) -> Any:
+        sent = json.loads(request.body)
+        refused = self.refuses or ("TaskTimedOut" if sent["taskToken"] in self.told else "")
+        if not refused:
+            self.told[sent["taskToken"]] = json.loads(sent["output"])
+        body = json.dumps({"__type": refused} if refused else {}).encode()
+        return _response(request.url, 400 if refused else 200, body)
+
+
+def _response(url: str, status: int, body: bytes) -> Any:
+    raw = urllib3.HTTPResponse(io.BytesIO(body), preload_content=False)
+    return AWSResponse(url, status, {"content-type": "application/x-amz-json-1.0"}, raw)
+
+
+def _published(media: str, store: MemoryStore, settings: Settings) -> dict[str, Any]:
+    """As EventBridge hands it over."""
+    found = publication(media, store, settings)
+    assert found
+    return {"source": "castline", "detail-type": "Result Published", "detail": json.loads(found.to_json())}
+
+
+def _start(names: list[str], task: str = "t", marker: str = "a" * 32) -> dict[str, Any]:
+    return {"step": "start", "marker": marker, "items": _items(*names), "token": task}
+
+
+def test_a_batch_ends_with_the_last_published_result_of_its_media(
     store: MemoryStore, settings: Settings, splitter: Splitter
 ) -> None:
     names = ["week1/lesson1/video1.mp4", "week1/lesson1/video1.mp4.json", "week1/lesson2/video1.mp4", "done.txt"]
-    event = {"step": "start", "marker": "m", "items": _items(*names, "gone.mp4")}
-    batch = batch_event(event, store, settings, splitter)
-    assert batch["media"] == splitter.started == [names[0], names[2]]
-    assert (batch["done"], batch["skipped"]) == (False, 0)
+    machines = Machines()
+    batch_event(_start([*names, "gone.mp4"]), store, settings, splitter, machines.client)
+    assert splitter.started == [names[0], names[2]]
     splitter.run(names[0])
-    batch = batch_event({"step": "look", "batch": batch}, store, settings)
-    assert (batch["media"], batch["done"]) == ([names[2]], False)
-    (failed,) = batch["failed"]
-    assert failed["media"] == names[0]
-    assert failed["error"].startswith("not_media: ")
-    store.delete(settings.input_bucket, [names[2]])
-    batch = batch_event({"step": "look", "batch": batch}, store, settings)
-    assert batch["done"]
-    assert batch["failed"][1] == {"media": names[2], "error": "deleted: the upload is gone"}
-    again = batch_event({"step": "start", "marker": "n", "items": _items(*names)}, store, settings, splitter)
-    assert (again["done"], again["skipped"]) == (True, 1)
+    batch_event(_published(names[0], store, settings), store, settings, machines=machines.client)
+    assert machines.told == {}, "one of two"
+    splitter.run(names[2])
+    for _ in range(2):  # announced twice
+        batch_event(_published(names[2], store, settings), store, settings, machines=machines.client)
+    assert [failed["media"] for failed in machines.told["t"]["failed"]] == splitter.started
+    assert all(failed["error"].startswith("not_media: ") for failed in machines.told["t"]["failed"])
+    # Another marker's batch: the one is as it was, the other is new.
+    store.put(settings.input_bucket, names[2], b"another letter")
+    batch_event(_start(names, "u", "b" * 32), store, settings, splitter, machines.client)
+    assert splitter.started == [names[0], names[2], names[2]]
+    splitter.run(names[2])
+    batch_event(_published(names[2], store, settings), store, settings, machines=machines.client)
+    assert (machines.told["u"]["skipped"], len(machines.told["u"]["failed"])) == (1, 1)
 
 
-def test_looking_ends_and_grows_rarer(store: MemoryStore, settings: Settings) -> None:
-    batch: dict[str, Any] = {"media": ["week1/lesson1/video1.mp4"], "looks": 0, "processed": 0, "failed": []}
-    waited = []
-    while not batch.get("done"):
-        batch = look(batch, store, settings)
-        waited.append(batch["wait_s"])
-    assert waited == sorted(waited)
-    assert len(waited) == MOST_LOOKS
-    assert batch["failed"] == [
-        {"media": "week1/lesson1/video1.mp4", "error": "unfinished: castline reconcile finds it"}
+def test_a_batch_of_nothing_new_ends_at_once(store: MemoryStore, settings: Settings, splitter: Splitter) -> None:
+    machines, name = Machines(), "week1/lesson1/video1.mp4"
+    splitter.run(name)
+    batch_event(_start([name, "done.txt"]), store, settings, splitter, machines.client)
+    assert splitter.started == []
+    assert machines.told == {"t": {"processed": 0, "skipped": 1, "failed": []}}
+
+
+def test_a_result_published_while_its_batch_starts_is_not_missed(
+    store: MemoryStore, settings: Settings, splitter: Splitter
+) -> None:
+    """Its media end, and are announced, before `start` has started the others."""
+    machines = Machines()
+
+    def ends_at_once(function: str, event: dict[str, Any]) -> None:
+        splitter(function, event)
+        splitter.run(splitter.started[-1])
+        told = _published(splitter.started[-1], store, settings)
+        batch_event(told, store, settings, machines=machines.client)
+
+    names = [f"week1/lesson{number}/video1.mp4" for number in range(3)]
+    batch_event(_start(names), store, settings, ends_at_once, machines.client)
+    assert [failed["media"] for failed in machines.told["t"]["failed"]] == names
+
+
+def test_a_start_that_is_repeated_waits_with_the_new_token(
+    store: MemoryStore, settings: Settings, splitter: Splitter
+) -> None:
+    machines, name = Machines(), "week1/lesson1/video1.mp4"
+    batch_event(_start([name], "first"), store, settings, splitter, machines.client)
+    batch_event(_start([name], "second"), store, settings, splitter, machines.client)
+    splitter.run(name)
+    batch_event(_published(name, store, settings), store, settings, machines=machines.client)
+    assert list(machines.told) == ["second"]
+
+
+def test_what_does_not_concern_a_batch_tells_nobody(store: MemoryStore, settings: Settings, splitter: Splitter) -> None:
+    machines, name = Machines(), "week1/lesson1/video1.mp4"
+    splitter.run(name)
+    assert batch_event(_published(name, store, settings), store, settings, machines=machines.client) == {}
+    assert machines.told == {}
+
+
+def test_a_step_functions_out_of_order_is_asked_again(
+    store: MemoryStore, settings: Settings, splitter: Splitter
+) -> None:
+    machines, name = Machines(), "week1/lesson1/video1.mp4"
+    batch_event(_start([name]), store, settings, splitter, machines.client)
+    splitter.run(name)
+    machines.refuses = "InvalidOutput"
+    with pytest.raises(ResourceError):
+        batch_event(_published(name, store, settings), store, settings, machines=machines.client)
+    machines.refuses = "TaskDoesNotExist"
+    batch_event(_published(name, store, settings), store, settings, machines=machines.client)
+
+
+def test_after_half_a_day_what_has_not_ended_is_named(
+    store: MemoryStore, settings: Settings, splitter: Splitter
+) -> None:
+    names = ["week1/lesson1/video1.mp4", "week1/lesson2/video1.mp4"]
+    batch_event(_start(names), store, settings, splitter, Machines().client)
+    splitter.run(names[0])
+    store.delete(settings.input_bucket, [names[0]])
+    look = {"step": "look", "marker": "a" * 32, "items": _items(*names)}
+    assert batch_event(look, store, settings)["failed"] == [
+        {"media": names[0], "error": "deleted: the upload is gone"},
+        {"media": names[1], "error": "unfinished: castline reconcile finds it"},
     ]
 
 
@@ -183,9 +280,11 @@ def test_looking_ends_and_grows_rarer(store: MemoryStore, settings: Settings) ->
     "event",
     [
         {"step": "start", "marker": "m"},
-        {"step": "start", "marker": "m", "items": [{"Etag": "1"}]},
-        {"step": "start", "marker": "m", "items": ["a.mp4"]},
-        {"step": "look", "batch": {"media": []}},
+        {"step": "start", "marker": "m", "items": []},
+        {"step": "start", "marker": "m", "items": [{"Etag": "1"}], "token": "t"},
+        {"step": "start", "marker": "m", "items": ["a.mp4"], "token": "t"},
+        {"step": "start", "marker": "m", "items": [], "token": "t"},
+        {"step": "look", "marker": "m"},
         {"step": ["start"]},
         {"Records": [{"body": "{}"}]},
     ],

@@ -45,7 +45,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory, demo: Path, ffmpeg: Callable[
 @pytest.fixture(scope="module")
 def batched(make_settings: Callable[..., Settings], attach: Any) -> Iterator[Any]:
     config = make_settings(prefix="course", batch_marker="done.txt", transcript_layout="flat")
-    with LocalStack(config, slots=2) as stack:
+    with LocalStack(config, slots=2, parameters={"ResultEvents": "eventbridge"}) as stack:
         yield attach(stack, config)
 
 
@@ -113,7 +113,7 @@ def test_sixty_media_a_bad_name_and_a_marker_twice(batched: Any, tree: Path, mon
 
 
 def test_what_the_machine_does_with_a_batch(batched: Any, tree: Path) -> None:
-    """Its inner part as a machine of its own: start, wait, look, and say what became of it."""
+    """Its inner part as a machine of its own: it starts media, and ends when their results have been published."""
     definition = json.loads((ROOT / "statemachine" / "batch.asl.json").read_text())
     inner = definition["States"]["Every five media"]["ItemProcessor"]
     del inner["ProcessorConfig"]
@@ -121,6 +121,10 @@ def test_what_the_machine_does_with_a_batch(batched: Any, tree: Path) -> None:
     arn = "arn:aws:lambda:us-east-1:000000000000:function:batch-marker"
     topic = "arn:aws:sns:us-east-1:000000000000:course-failed-invocations"
     text = text.replace("${BatchArn}", arn).replace("${FailedTopicArn}", topic)
+    events = batched.stack.deployer("events")
+    pattern = {"source": ["castline"], "detail-type": ["Result Published"], "detail": {"bucket": ["course-output"]}}
+    events.put_rule(Name="course-batch", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="course-batch", Targets=[{"Id": "batch", "Arn": arn}])
     machines = batched.stack.deployer("stepfunctions")
     machine = machines.create_state_machine(
         name="one-batch", definition=text, roleArn="arn:aws:iam::000000000000:role/any"
@@ -132,7 +136,7 @@ def test_what_the_machine_does_with_a_batch(batched: Any, tree: Path) -> None:
 
     def run(items: Any) -> Any:
         started = machines.start_execution(
-            stateMachineArn=machine, input=json.dumps({"Items": items, "BatchInput": {"marker": "m"}})
+            stateMachineArn=machine, input=json.dumps({"Items": items, "BatchInput": {"marker": "c" * 32}})
         )["executionArn"]
         deadline = time.monotonic() + 300
         while (found := machines.describe_execution(executionArn=started))["status"] == "RUNNING":

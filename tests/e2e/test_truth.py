@@ -24,6 +24,7 @@ def run(short_clips: list[Path], models_dir: Path, tmp_path: Path) -> Run:
 
     def run(*flags: str, **variables: str) -> list[str]:
         environment = {**os.environ, "CASTLINE_MODELS_DIR": str(models_dir), "CASTLINE_PORT": "0", "COLUMNS": "200"}
+        environment["CASTLINE_STATE_DIR"] = str(tmp_path / "library")
         done = subprocess.run(
             [sys.executable, "-m", "castline", "run", str(clip), *flags],
             cwd=tmp_path,

@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from castline.errors import LocalStackError
+from castline.errors import LocalStackError, SettingsError
 from castline.gate.credentials import Credentials, Keyring, ensure_credentials, read_credentials
 from castline.gate.private import open_private, private_folder
 
@@ -69,3 +69,16 @@ def test_files_and_folders_are_their_owner_s(tmp_path: Path) -> None:
     with open_private(file) as log:
         log.write(b"2")
     assert (mode(file), file.read_bytes()) == (0o600, b"12")
+
+
+def test_what_is_somebody_s_own_keeps_its_mode(tmp_path: Path) -> None:
+    """``--library /etc/passwd`` once closed that file, as root to everybody."""
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    videos.chmod(0o755)
+    (videos / "talk.mp4").write_bytes(b"x")
+    assert mode(private_folder(videos)) == 0o755
+    (videos / "talk.mp4").chmod(0o644)
+    with pytest.raises(SettingsError):
+        private_folder(videos / "talk.mp4")
+    assert mode(videos / "talk.mp4") == 0o644

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from castline.media.ffmpeg import Limits
 from castline.media.packets import extents, packets
-from castline.media.sampling import affordable, choose, scaled_size, select_filter
+from castline.media.sampling import Grid, affordable, choose, scaled_size, select_filter
 from castline.records import VideoStream
 
 _VIDEO = VideoStream(index=0, codec="h264", width=64, height=36)
@@ -72,7 +72,7 @@ def test_every_interval_gives_its_first_frame_without_drift(interval: float, nts
     for number in range(round(60 / interval)):
         first = next(n for n in range(1798) if n * frame + 0.0005 >= number * interval)
         expected.append(first * frame)
-    found = _times(limits.program, ntsc, select_filter(interval, 10_000))
+    found = _times(limits.program, ntsc, select_filter(Grid(interval, 60), 10_000))
     assert found == pytest.approx(expected[: len(found)], abs=1e-5)
     assert len(found) in (len(expected), len(expected) + 1)
     assert found[-1] > 59 - interval
@@ -90,7 +90,7 @@ def test_a_variable_frame_rate_gives_the_true_first_frame_of_every_interval(
     for at in every:
         first.setdefault(int(at + 0.0005), at)
     assert len(first) == 9
-    assert _times(limits.program, path, select_filter(1.0, 10_000)) == pytest.approx(sorted(first.values()))
+    assert _times(limits.program, path, select_filter(Grid(1.0, 60), 10_000)) == pytest.approx(sorted(first.values()))
 
 
 def test_keyframe_times_are_those_of_the_groups_of_pictures(ntsc: Path, limits: Limits) -> None:
@@ -175,4 +175,4 @@ def test_what_is_asked_for_is_taken_without_a_look(limits: Limits) -> None:
 
 
 def test_the_interval_is_a_plain_number_in_the_filter() -> None:
-    assert re.fullmatch(r"select='[a-z_0-9().+,/*]+'", select_filter(1e-5, 10))
+    assert re.fullmatch(r"select='[a-z_0-9().+,/*]+'", select_filter(Grid(1e-5, 60), 10))

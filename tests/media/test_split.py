@@ -21,7 +21,7 @@ from castline.media import AudioPiece, FramesPiece, SplitSummary, probe, split
 from castline.media.chunks import SAMPLE_RATE
 from castline.media.decode import Sampled
 from castline.media.ffmpeg import Limits
-from castline.media.split import stands_until
+from castline.media.summary import stands_until
 from castline.records import AudioUnit, FramesUnit, Options
 
 _X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")

@@ -26,3 +26,15 @@ def test_few_are_asked_and_the_finished_never_again(monkeypatch: pytest.MonkeyPa
     assert all(item.finished for item in look())
     look()
     assert asked == [source.key for source in sources]
+
+
+def test_the_two_stages_count_by_what_they_cost() -> None:
+    work = (10.0, 4.0, 1.0)  # splitting, a unit of frames, a unit of sound
+    assert MediaProgress("a.mp4", "waiting").fraction is None
+    some = MediaProgress("a.mp4", "splitting", frames=(1, 2), audio=(1, 3), expected=(5, 5), work=work)
+    assert some.fraction == pytest.approx((5 + 4 + 1) / (10 + 20 + 5))
+    more = MediaProgress("a.mp4", "analysing", frames=(5, 5), audio=(4, 5), expected=(5, 5), work=work)
+    assert more.fraction == pytest.approx(34 / 35)
+    odd = MediaProgress("a.mp4", "analysing", frames=(9, 9), audio=(9, 9), expected=(5, 5), work=work)
+    assert odd.fraction == 1.0, "more than was expected is no more than all"
+    assert MediaProgress("a.mp4", "failed").fraction == 1.0

@@ -8,6 +8,7 @@ from castline import keys
 from castline import people as api
 from castline.errors import UnreadableObject
 from castline.people import Mentions, Proof
+from castline.report import flat_transcript
 
 _MEDIA = "talk.mp4"
 _NAMES = [
@@ -119,6 +120,22 @@ def test_results_that_cannot_be_read_and_foreign_files_count(people) -> None:
         "its result cannot be read",
         "not written by Castline",
     ]
+
+
+def test_a_flat_transcript_and_a_message_may_speak_of_somebody(people) -> None:
+    """What was spoken stays; a flat transcript that is not what its result says may be about anybody."""
+    bucket = people.settings.output_bucket
+    people.publish("voice.ogg", said="then Ada said no")
+    people.store.put(bucket, "voice.txt", flat_transcript(people.result("voice.ogg")))
+    message = "2026-11-26/4f2a-10-11-12-0123456789abcdef.json"
+    people.store.put(bucket, message, b'{"text": {"body": "Ada, call me"}, "transcription": {"text": "for Ada"}}')
+    proof = _prove(people, "Ada")
+    assert proof.left == []
+    told = {trace.where.removeprefix(f"s3://{bucket}/"): trace.why for trace in proof.alone}
+    assert told["voice.txt"] == "spoken"
+    assert told[message] == "part of a message as received, or spoken in it"
+    people.store.put(bucket, "voice.txt", b"[00:00:00.000 --> 00:00:01.000]  Ada was here\n")
+    assert [trace.why for trace in _prove(people, "Ada").left] == ["not written by Castline"]
 
 
 def test_gallery_warnings_are_mentions(people) -> None:

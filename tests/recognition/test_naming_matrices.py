@@ -31,11 +31,21 @@ class _OneByOne:
 
     def _best(self, face: np.ndarray, name: str) -> float:
         return max(
-            float(face @ known.embedding.vector().astype(np.float64))
-            - (self.limits.of(known.grade).known - self.limits.known)
+            float(face @ known.embedding.vector().astype(np.float64)) - self._less(known)
             for known in self.gallery.faces
             if known.name == name
         )
+
+    def _less(self, photo: KnownFace) -> float:
+        own = photo.embedding.vector().astype(np.float64)
+        others = [
+            float(own @ other.embedding.vector().astype(np.float64))
+            for other in self.gallery.faces
+            if other.name != photo.name
+        ]
+        by_grade = self.limits.of(photo.grade).known - self.limits.known
+        most = self.limits.known - self.limits.ambiguous
+        return max([by_grade, *(min(each - self.limits.known, most) for each in others)])
 
     def nearest(self, similarities: np.ndarray, most: int = 0) -> list[Candidate]:
         return ranked(dict(zip(self.names, similarities, strict=True)))
@@ -165,3 +175,24 @@ def test_blocks_of_faces_are_one_matrix(make) -> None:
     faces = np.stack([make.look(at % 4) for at in range(2 * sightings._BLOCK + 1)]).astype(np.float64)
     expected = [[at % 4 in (0, 1), at % 4 == 2] for at in range(len(faces))]
     assert np.allclose(known.alike(faces), np.array(expected, float))
+
+
+def test_a_face_must_be_more_like_a_photo_than_other_people_s_photos_are(make) -> None:
+    """Photos taken alike, in the dark or compressed, are closer to each other than their people are."""
+    rng = np.random.default_rng(5)
+    dark, *own = (each / np.linalg.norm(each) for each in rng.normal(size=(4, _DIMENSIONS)))
+    limits = make.limits
+    share = np.sqrt(limits.known + 0.03)
+    ada, bob, stranger = (share * dark + np.sqrt(1 - share**2) * each for each in own)
+    ada, bob, stranger = ((each / np.linalg.norm(each)).astype(np.float32) for each in (ada, bob, stranger))
+    stranger_s, bob_s = float(stranger @ ada), float(bob @ ada)
+    assert limits.known < stranger_s < bob_s, "the light alone makes Ada of anybody"
+    assert _decided(make.gallery(Ada=[ada]), limits, stranger) == "known"
+    assert _decided(make.gallery(Ada=[ada], Bob=[bob]), limits, stranger) == "ambiguous"
+    assert _decided(make.gallery(Ada=[ada], Bob=[bob]), limits, ada) == "known"
+    assert _decided(make.gallery(Ada=[ada], Countess=[ada]), limits, ada) == "ambiguous", "enrolled twice"
+
+
+def _decided(gallery: Gallery, limits: Thresholds, face: np.ndarray) -> str:
+    known = Enrolled.of(gallery, limits)
+    return decide(known.nearest(known.alike(face[None].astype(np.float64))[0]), limits)

@@ -24,6 +24,7 @@ import pytest
 import uvicorn
 
 from castline.service.app import Service, create_app
+from castline.service.pages.shelf import Find
 from castline.service.settings import ServiceSettings
 from castline.settings import Settings
 from castline.weights.packages import packaged
@@ -131,6 +132,7 @@ class Running:
     url: str
     state: Service
     admin: str
+    app: Any = None
 
     def client(self, user: str = "ada", token: str | None = None) -> httpx.Client:
         """One of a user, who is made."""
@@ -139,8 +141,8 @@ class Running:
 
 
 @contextmanager
-def running(service: ServiceSettings, settings: Settings | None = None) -> Iterator[Running]:
-    app = create_app(service, settings or Settings())
+def running(service: ServiceSettings, settings: Settings | None = None, find: Find | None = None) -> Iterator[Running]:
+    app = create_app(service, settings or Settings(), find)
     server = uvicorn.Server(
         uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=2)
     )
@@ -151,7 +153,7 @@ def running(service: ServiceSettings, settings: Settings | None = None) -> Itera
         assert server.started
         port = server.servers[0].sockets[0].getsockname()[1]
         state: Service = app.state.service
-        yield Running(f"http://127.0.0.1:{port}", state, state.tokens.add("root", admin=True))
+        yield Running(f"http://127.0.0.1:{port}", state, state.tokens.add("root", admin=True), app)
     finally:
         server.should_exit = True
         thread.join()

@@ -10,6 +10,7 @@ from castline.events import object_created
 from castline.operations import delete_media
 from castline.records import Segment
 from castline.runs.complete import complete_run
+from castline.runs.removal import discard_run
 from castline.stages import split_event
 
 MEDIA, TEXT = "week1/lesson1/video1.mp4", "week1/lesson1/video1.txt"
@@ -56,9 +57,33 @@ def test_it_goes_with_its_media(flat: Any, how: str) -> None:
     if how == "deleted":
         assert delete_media(MEDIA, flat.store, flat.settings).left == ()
     else:
-        from castline.runs.removal import discard_run
-
         run = flat.run(MEDIA)
         flat.store.delete(flat.settings.input_bucket, [MEDIA])
         discard_run(MEDIA, run, flat.store, flat.settings)
     assert flat.keys_in(flat.settings.output_bucket, "week1/") == []
+
+
+@pytest.mark.parametrize("how", ["deleted", "failed", "gone"])
+def test_media_that_share_its_place_lose_nothing_by_each_other(flat: Any, how: str) -> None:
+    """``video1.mp4`` and ``video1.mov``: the later one has it, and gives it back."""
+    other = MEDIA.replace(".mp4", ".mov")
+    flat.engines.transcriber.script = (Segment(start_s=0.1, end_s=0.4, text="the first"),)
+    flat.analyse(*flat.split(MEDIA))
+    first = flat.store.get(flat.settings.output_bucket, TEXT)
+    flat.engines.transcriber.script = (Segment(start_s=0.1, end_s=0.4, text="the second"),)
+    flat.analyse(*flat.split(other))
+    assert b"the second" in (flat.store.get(flat.settings.output_bucket, TEXT) or b"")
+    match how:
+        case "deleted":
+            assert delete_media(other, flat.store, flat.settings).left == ()
+        case "failed":
+            flat.upload(other, b"this is a letter")
+            (run,) = split_event(object_created(flat.settings.input_bucket, other), flat.store, flat.settings)["runs"]
+            complete_run(other, run, flat.store, flat.settings)
+        case _:
+            run = flat.run(other)
+            flat.store.delete(flat.settings.input_bucket, [other])
+            discard_run(other, run, flat.store, flat.settings)
+    assert flat.store.get(flat.settings.output_bucket, TEXT) == first
+    assert delete_media(MEDIA, flat.store, flat.settings).left == ()
+    assert flat.store.head(flat.settings.output_bucket, TEXT) is None

@@ -41,8 +41,14 @@ def _identify(world: Any, event: dict[str, Any]) -> None:
 
 def _split_step(world: Any, event: dict[str, Any]) -> None:
     world.upload(_MEDIA, _LETTER)
-    answer = {"bucket": "castline-stage-1", "prefix": f"{_MEDIA}/{world.run(_MEDIA)}/", "units": []}
+    answer = {"bucket": "castline-stage-1", "prefix": f"{_MEDIA}/{world.run(_MEDIA)}/"}
+    answer |= {"units": [], "ranges": []}
     assert split_event(event, world.store, world.settings) == answer
+
+
+def _no_plan(world: Any, event: dict[str, Any]) -> None:
+    assert split_event(event, world.store, world.settings) == {"runs": []}
+    assert world.keys_in("castline-stage-1") == []
 
 
 def _frames(world: Any, event: dict[str, Any]) -> None:
@@ -111,6 +117,7 @@ _TAKES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "stage1_manifest": _manifest,
     "step_identify": _identify,
     "step_split": _split_step,
+    "stage1_range": _no_plan,
     "step_unit": _frames,
 }
 

@@ -15,8 +15,8 @@ from castline.media.ffmpeg import Limits
 from castline.operations import delete_media
 from castline.records import Manifest
 from castline.settings import Settings
+from castline.stages import plan, split_event
 from castline.stages import split as stage
-from castline.stages import split_event
 
 
 def _split(world, key: str, **changes: Any) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def test_what_may_work_next_time_is_raised_and_leaves_no_manifest(
     def slow(*_: object) -> None:
         raise DiskFull("no room")
 
-    monkeypatch.setattr(stage, "probe", slow)
+    monkeypatch.setattr(plan, "probe", slow)
     with pytest.raises(DiskFull):
         _split(world, "a.mp4")
     assert world.keys_in(world.settings.stage1_bucket) == []
@@ -250,15 +250,15 @@ def test_one_deadline_is_shared_by_all_that_ffmpeg_does(
     world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deadlines: list[float] = []
-    for name in ("probe", "split"):
-        real = getattr(stage, name)
+    for where, name in ((plan, "probe"), (stage, "split")):
+        real = getattr(where, name)
 
         def watched(*arguments: Any, real: Any = real, **more: Any) -> Any:
             (limits,) = [each for each in arguments if isinstance(each, Limits)]
             deadlines.append(limits.deadline)
             return real(*arguments, **more)
 
-        monkeypatch.setattr(stage, name, watched)
+        monkeypatch.setattr(where, name, watched)
     world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
     _split(world, "a.mp4", timeout_s=100)
     assert len(deadlines) == 2

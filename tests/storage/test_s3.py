@@ -307,3 +307,16 @@ def test_an_object_larger_than_asked_for_is_not_read(store: ObjectStore) -> None
     with pytest.raises(UnreadableObject, match="k has 8 bytes; 7 are the most it can have"):
         store.get(_BUCKET, "k", max_bytes=7)
     assert store.get(_BUCKET, "gone", max_bytes=7) is None
+
+
+def test_pieces_are_read_of_exactly_the_upload_that_was_looked_at(store: ObjectStore) -> None:
+    store.put(_BUCKET, "a.mp4", b"0123456789")
+    info = store.head(_BUCKET, "a.mp4")
+    assert info
+    assert store.read(_BUCKET, info, 2, 3) == b"234"
+    assert store.read(_BUCKET, info, 8, 50) == b"89"
+    assert store.read(_BUCKET, info, 10, 5) == store.read(_BUCKET, info, 3, 0) == b""
+    store.put(_BUCKET, "a.mp4", b"another one")
+    assert store.read(_BUCKET, info, 2, 3) is None
+    store.delete(_BUCKET, ["a.mp4"])
+    assert store.read(_BUCKET, info, 2, 3) is None

@@ -162,7 +162,7 @@ def test_who_may_write_where(source: dict[str, Any]) -> None:
     assert writes == {
         "VideoSplittingRole": {"stage-1/*"},
         "FaceRecognitionRole": {"output/*", "gallery/.embeddings/*"},
-        "FailureRecorderRole": {"stage-1/*/manifest.json", "output/*"},
+        "FailureRecorderRole": {"stage-1/*/manifest.json", "stage-1/*/ranges/*.json", "output/*"},
     }
 
 
@@ -175,6 +175,7 @@ def test_only_the_named_source_may_invoke(source: dict[str, Any]) -> None:
     topic = f"arn:aws:sns:us-east-1:{account}:castline-failed-invocations"
     assert found == {
         ("video-splitting", "s3.amazonaws.com", "arn:aws:s3:::castline-input", account),
+        ("video-splitting", "s3.amazonaws.com", "arn:aws:s3:::castline-stage-1", account),
         ("face-recognition", "s3.amazonaws.com", "arn:aws:s3:::castline-stage-1", account),
         ("failure-recorder", "sns.amazonaws.com", topic, account),
     }

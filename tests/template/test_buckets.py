@@ -13,6 +13,7 @@ from castline.local.template import parameter_values
 from tests.template.conftest import BUCKETS, resolver
 
 UNITS = {".zip", ".flac", "/manifest.json"}
+RANGES = ".range"
 
 
 def test_buckets_are_private_encrypted_and_tls_only(source: dict[str, Any]) -> None:
@@ -54,14 +55,14 @@ def test_uploads_reach_the_functions(source: dict[str, Any], profile: str, suffi
         "Filter": {"S3Key": {"Rules": [{"Name": "suffix", "Value": ".json"}]}},
     }
     units = buckets["Stage1Bucket"]["NotificationConfiguration"]["LambdaConfigurations"]
-    assert {unit["Filter"]["S3Key"]["Rules"][0]["Value"] for unit in units} == suffixes
-    assert {unit["Function"].rpartition(":")[2] for unit in units} == {"face-recognition"}
+    functions = {unit["Filter"]["S3Key"]["Rules"][0]["Value"]: unit["Function"].rpartition(":")[2] for unit in units}
+    assert functions == {**dict.fromkeys(suffixes, "face-recognition"), RANGES: "video-splitting"}
     assert all("NotificationConfiguration" not in buckets[name] for name in ("OutputBucket", "GalleryBucket"))
 
 
 def test_bucket_waits_for_the_permission_to_invoke(source: dict[str, Any]) -> None:
     assert source["Resources"]["InputBucket"]["DependsOn"] == "InputMayInvokeSplitter"
-    assert source["Resources"]["Stage1Bucket"]["DependsOn"] == "Stage1MayInvokeAnalyser"
+    assert source["Resources"]["Stage1Bucket"]["DependsOn"] == ["Stage1MayInvokeAnalyser", "Stage1MayInvokeSplitter"]
 
 
 def test_names_follow_the_prefixes(source: dict[str, Any]) -> None:

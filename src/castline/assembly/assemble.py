@@ -104,7 +104,7 @@ def assemble(
     status: Status = "failed" if manifest.error and not manifest.units else "complete"
     if failures or (manifest.error and manifest.units):
         status = "partial" if parts else "failed"
-    usages = [manifest.usage, *(part.usage for part in _in_order(manifest, parts))]
+    usages = [manifest.usage, *manifest.ranges, *(part.usage for part in _in_order(manifest, parts))]
     result = Result(
         media=manifest.media,
         run=manifest.run,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
+import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -22,9 +26,18 @@ from castline.errors import CastlineError, LocalStackError, OptionsError
 from castline.settings import Settings, settings
 from castline.storage import S3Store
 
+if TYPE_CHECKING:
+    from castline.local.session import Session
+
 #: Whether errors say their detail (``castline --verbose``).
 verbose = False
+#: What the command that runs has to give back when it ends.
+_held = contextlib.ExitStack()
+_INTERRUPTED = 130  # as shells say it: 128 + SIGINT
+#: What a command says while it works; not with ``--quiet``, and on stderr with ``--json``.
 console = Console(highlight=False)
+#: What a command was asked for.
+answer = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 _OF_THE_SERVICE = frozenset(
     {"alembic", "fastapi", "httpcore", "httpx", "prometheus_client", "sqlalchemy", "sqlmodel", "uvicorn"}
@@ -51,6 +64,21 @@ class Connection:
             return ""
 
 
+def hush() -> None:
+    """Say nothing but what was asked for, and errors (``castline --quiet``)."""
+    console.quiet = True
+
+
+def print_json(found: Any) -> None:
+    """An answer as JSON: the only thing on stdout."""
+    sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+
+
+def say_on_stderr() -> None:
+    """Everything but the answer goes to stderr, because the answer is JSON."""
+    console.stderr = True
+
+
 def tell(line: str) -> None:
     """One line about one object that could not be read; the others go on."""
     errors.print(f"[yellow]left aside[/] {escape(line)}", soft_wrap=True)
@@ -60,19 +88,34 @@ def tell(line: str) -> None:
 def friendly_errors() -> Iterator[None]:
     """One readable line instead of a traceback; the detail with ``--verbose`` or ``CASTLINE_DEBUG=1``."""
     try:
-        yield
-    except CastlineError as error:
-        errors.print(f"[red]error[/] {escape(error.message)}", soft_wrap=True)
-        if error.detail and (verbose or os.environ.get("CASTLINE_DEBUG")):
-            errors.print(visible(error.detail, lines=True), style="dim", markup=False)
-        raise typer.Exit(2) from error
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "castline":
-            raise
-        extras = "analyser,local,service" if error.name in _OF_THE_SERVICE else "analyser,local"
-        line = f"this command needs {error.name}, which is not installed: pip install 'castline[{extras}]'"
+        with _held:
+            yield
+    except BrokenPipeError:
+        raise  # whoever read our output has had enough; typer ends quietly
+    except (CastlineError, ModuleNotFoundError, OSError, ClientError, BotoCoreError) as error:
+        line, detail = _words(error)
         errors.print(f"[red]error[/] {escape(line)}", soft_wrap=True)
+        if detail and (verbose or os.environ.get("CASTLINE_DEBUG")):
+            errors.print(visible(detail, lines=True), style="dim", markup=False)
         raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        errors.print("stopped", style="yellow")
+        raise typer.Exit(_INTERRUPTED) from error
+
+
+def _words(error: Exception) -> tuple[str, str]:
+    """An error as one line, and what more there is to say."""
+    if isinstance(error, CastlineError):
+        return error.message, error.detail
+    if isinstance(error, ModuleNotFoundError):
+        if (error.name or "").partition(".")[0] == "castline":
+            raise error
+        extras = "analyser,local,service" if error.name in _OF_THE_SERVICE else "analyser,local"
+        return f"this command needs {error.name}, which is not installed: pip install 'castline[{extras}]'", ""
+    line = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror:
+        line = f"{os.fspath(error.filename)}: {error.strerror}" if error.filename else error.strerror
+    return line, "".join(traceback.format_exception(error))
 
 
 def check_installed(*modules: str) -> None:
@@ -92,9 +135,12 @@ def check_writable(folder: Path) -> None:
     Raises:
         OptionsError: it is a file, or nothing can be written there.
     """
-    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise OptionsError(f"{folder}: no results can be written there ({existing} is not a folder that takes files)")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OptionsError(f"{folder}: no results can be written there: {error.strerror}") from error
 
 
 def refuse_classic(config: Settings) -> None:
@@ -115,28 +161,68 @@ def say_left_out(paths: Iterable[Path]) -> None:
         console.print(f"  [yellow]left out[/]: {escape(str(path))}: {keys.UNREAD_PHOTO}", soft_wrap=True)
 
 
-def connect(endpoint_url: str | None = None) -> Connection:
-    """Find S3: the given endpoint, ``AWS_ENDPOINT_URL``, a running local stack, or AWS itself.
+def connect(endpoint_url: str | None = None, *, work: bool = False, make: bool = False) -> Connection:
+    """Find S3: the given endpoint, ``AWS_ENDPOINT_URL``, the local stack, or AWS itself.
+
+    A stack that does not run is started for the time of the command where the library has something of the prefix, and
+    no AWS credentials are in the environment.
+
+    Args:
+        work: what the command leaves to be done is done before such a stack stops.
+        make: begin a library where there is none, and no AWS either.
 
     Raises:
-        LocalStackError: no stack runs here, and there are no AWS credentials either.
+        LocalStackError: there is no library here, and there are no AWS credentials either.
+        OptionsError: the endpoint is no URL.
     """
     config = settings()
     endpoint = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
+        if not endpoint.startswith(("http://", "https://")):
+            raise OptionsError(f"{endpoint} is no endpoint: write http://HOST:PORT or https://HOST")
         at = partial(aws.client, endpoint=endpoint, keys=_local_keys(endpoint, config))
         return Connection(S3Store(at("s3")), config, endpoint, at)
     try:
-        from castline.local.stack import LocalStack
-
-        stack = LocalStack.attach(config)
-        return Connection(S3Store(stack.client("s3")), config, f"local stack at {stack.endpoint_url}", stack.client)
-    except (LocalStackError, ModuleNotFoundError) as none_here:  # without the requirements of a stack, none runs here
+        from castline.local.engine import has_bucket
+        from castline.local.stack import running_stack
+    except ModuleNotFoundError as error:  # without the requirements of a stack, none runs here
         if not aws.has_credentials():
-            raise LocalStackError(
-                "no local stack is running (castline up) and there are no AWS credentials"
-            ) from none_here
+            raise LocalStackError(f"no AWS credentials, and no local stack without {error.name}") from error
         return Connection(S3Store(), config, f"AWS, {aws.default_region()}")
+    named = "AWS_ACCESS_KEY_ID" in os.environ or "AWS_PROFILE" in os.environ
+    here = has_bucket(config.state_dir, config.input_bucket)
+    if not running_stack(config) and (named or not here):
+        if named or aws.has_credentials():
+            return Connection(S3Store(), config, f"AWS, {aws.default_region()}")
+        if not make:
+            raise LocalStackError(
+                f"nothing is in the library {config.state_dir} yet (castline run FILE begins it, --library names "
+                "another one), and there are no AWS credentials"
+            )
+    return local_session(config, work=work)[0]
+
+
+def local_session(
+    config: Settings, slots: int = 2, *, work: bool = False, prewarm: bool = False
+) -> tuple[Connection, Session]:
+    """Attach to the local stack or start it, until the command ends.
+
+    Args:
+        work: what is left to be done then is done before it stops.
+
+    Raises:
+        LocalStackError: it does not start.
+    """
+    from castline.local.session import Session
+    from castline.local.state import keep_for
+
+    session = Session.join(config, slots, prewarm=prewarm)
+    _held.callback(session.leave)
+    if work:
+        keep_for("busy", config.state_dir)
+    stack = session.stack
+    where = f"local stack at {stack.endpoint_url}"
+    return Connection(S3Store(stack.client("s3")), config, where, stack.client), session
 
 
 def _local_keys(endpoint: str, config: Settings) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -26,13 +27,14 @@ def examine(console: Console) -> bool:
         Whether nothing is broken.
     """
     healthy = True
-    for good, text in _checks():
+    for good, text in checks():
         healthy = healthy and good
         console.print(f"{'[green]ok[/]  ' if good else '[red]bad[/] '}{escape(text)}", soft_wrap=True)
     return healthy
 
 
-def _checks() -> Iterator[tuple[bool, str]]:
+def checks() -> Iterator[tuple[bool, str]]:
+    """Each check: whether it is well, and what there is to say."""
     config = settings()
     yield sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"
     yield _ffmpeg()
@@ -41,6 +43,8 @@ def _checks() -> Iterator[tuple[bool, str]]:
         yield True, line
     folder = config.state_dir.absolute()
     place = next(place for place in (folder, *folder.parents) if place.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        yield False, f"{config.state_dir} cannot be made: {place} is no folder that takes files"
     free = shutil.disk_usage(place).free / 1e9
     yield free > _MIN_FREE_GB, f"{free:.1f} GB free for {config.state_dir}"
     yield _stack()

@@ -28,6 +28,9 @@ def tracks(
     orders: Annotated[int, typer.Option(min=1, help="Orders of the photos; each is a sequence.")] = 20,
     enrol: Annotated[int, typer.Option(min=1, help="Photos enrolled of each known person; the others are shown.")] = 5,
     degraded: Annotated[bool, typer.Option(help="Small, blurred, compressed and dark photos, too.")] = True,
+    enrolled_as: Annotated[
+        str, typer.Option(help="Condition of the enrolled photos: clean, small, blur 3, jpeg 5, dark …")
+    ] = "clean",
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
 ) -> None:
     """Cut sequences of labelled photos: strangers named, wrong names, tracks that mix people."""
@@ -57,6 +60,7 @@ def tracks(
                 detector.info.id,
                 orders=orders,
                 enrol=enrol,
+                enrolled_as=enrolled_as,
                 clips=watched,
                 done=lambda: bar.advance(task),
             )

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 from castline import keys
 from castline.cli.asked import Flags, takes_options
-from castline.cli.connect import Connection, connect, console, friendly_errors, refuse_classic, tell
-from castline.cli.render import STATE_STYLE, print_result, relative, show_left_out, transfer_bar, watch
-from castline.cli.run import run_media
+from castline.cli.connect import (
+    Connection,
+    answer,
+    connect,
+    console,
+    friendly_errors,
+    local_session,
+    print_json,
+    refuse_classic,
+    say_on_stderr,
+    tell,
+)
+from castline.cli.index import write_index
+from castline.cli.inputs import inputs, refuse_others
+from castline.cli.render import (
+    print_result,
+    problem_of,
+    progress_table,
+    relative,
+    show_left_out,
+    transfer_bar,
+    watch,
+)
+from castline.cli.run import Asked, run_media
 from castline.cli.shown import escape
 from castline.cli.transfer import (
     check_names,
     download_media,
     download_result,
     download_results,
-    left_out,
-    media_files,
     place_of,
     upload,
     write_marker,
 )
 from castline.errors import KeyLayoutError, UnreadableObject
-from castline.operations.progress import Lookout, progress_of
+from castline.operations.progress import Lookout, MediaProgress, progress_of
 from castline.runs.common import read_result
 from castline.runs.request import uploaded_media, uploads_left_out
 from castline.settings import settings
@@ -38,54 +55,76 @@ Endpoint = Annotated[
 ]
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="The answer as JSON; messages go to stderr.")]
+As = Annotated[str, typer.Option("--as", help="Key instead of the file's name; of a folder, what its keys begin with.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Take the place of another recording of the same name.")]
+
+
 @takes_options
 def run(
-    path: Annotated[Path, typer.Argument(help="A video, a voice note, or a folder of them.")],
+    what: Annotated[
+        str, typer.Argument(metavar="PATH", help="A media file, a folder, an http(s):// or s3:// address.")
+    ],
     output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
     slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2,
     gallery: Annotated[Path | None, typer.Option(help="People to know: a folder of photos per name.")] = None,
+    name: As = "",
+    replace: Replace = False,
     again: Annotated[bool, typer.Option("--again", help="Process also what has a result already.")] = False,
+    as_json: AsJson = False,
     *,
     flags: Flags,
 ) -> None:
-    """Start the stack, process PATH, show the timeline, stop the stack."""
+    """Process media files on this machine and show who is on screen and what is said."""
     with friendly_errors():
-        raise typer.Exit(run_media(path, output, slots, gallery, flags, again=again))
+        if as_json:
+            say_on_stderr()
+        raise typer.Exit(run_media(Asked(what, output, slots, gallery, name, replace, again, as_json, flags)))
 
 
 def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2) -> None:
     """Start the local stack and leave it running; it finishes what a crash left undone."""
     with friendly_errors():
         from castline.local.stack import running_stack, start_detached
+        from castline.local.state import keep_for
 
         config = settings()
-        if running := running_stack(config):
-            console.print(f"[green]up[/]  {running.endpoint_url} already")
+        if running_stack(config):
+            there, _ = local_session(config, slots)  # so that it does not stop just now
+            keep_for("always", config.state_dir)
+            console.print(f"[green]up[/]  {there.where.rpartition(' ')[2]} already")
             return
         with console.status("starting the local stack"):
             stack = start_detached(config, slots)
         console.print(f"[green]up[/]  {stack.endpoint_url}  (upload to s3://{config.input_bucket})")
         console.print("its keys, for the AWS tools and the course's (castline's own commands find them):")
         for name, value in stack.environment.items():
-            console.print(f"export {name}={value}", markup=False, soft_wrap=True)
+            answer.print(f"export {name}={value}", markup=False, soft_wrap=True)
 
 
 def down() -> None:
-    """Stop the local stack; objects stay on disk."""
+    """Stop the local stack; objects stay on disk. One that a command is using stops when that ends."""
     with friendly_errors():
+        from castline.local.session import stop_unless_used
         from castline.local.stack import running_stack
 
-        if running := running_stack(settings()):
-            running.stop()
+        config = settings()
+        if not running_stack(config):
+            console.print(f"no stack is running in {config.state_dir}", soft_wrap=True)
+        elif stop_unless_used(config):
             console.print("[green]down[/]")
         else:
-            console.print(f"no stack is running in {settings().state_dir}", soft_wrap=True)
+            console.print("another command is at work on it; it goes down when that ends")
 
 
 @takes_options
 def upload_command(
-    path: Annotated[Path, typer.Argument(help="A media file, or a folder whose tree becomes the keys.")],
+    what: Annotated[
+        str, typer.Argument(metavar="PATH", help="A media file, a folder whose tree becomes the keys, or an address.")
+    ],
     endpoint_url: Endpoint = None,
+    name: As = "",
+    replace: Replace = False,
     batch: Annotated[bool, typer.Option("--batch", help="Write the marker last: it starts all (BatchMarker).")] = False,
     pattern: Annotated[
         str, typer.Option(help=r"What every key must match, as week\d+/lesson\d+/video\d+\.mp4, or nothing is sent.")
@@ -94,48 +133,60 @@ def upload_command(
     flags: Flags,
 ) -> None:
     """Upload media files to the input bucket. A <media>.json beside one goes with it: its options."""
-    with friendly_errors():
-        files = media_files(path)
-        check_names([key for _, key in files], pattern)
-        there = connect(endpoint_url)
+    with (
+        friendly_errors(),
+        transfer_bar(console, "fetching") as fetched,
+        inputs(what, name, None, settings(), fetched) as given,
+    ):
+        check_names([key for _, key in given.files], pattern)
+        there = connect(endpoint_url, work=True, make=True)
+        if not replace:
+            refuse_others(given.files, there.store, there.settings)
         console.print(f"to {there.where}", markup=False)
-        with transfer_bar(console, sum(file.stat().st_size for file, _ in files)) as (bar, task):
-            arrived = partial(bar.update, task)
+        with transfer_bar(console, "uploading", sum(file.stat().st_size for file, _ in given.files)) as arrived:
             sent = skipped = 0
-            for key, was_sent in upload(files, flags, there.store, there.settings, lambda size: arrived(advance=size)):
+            for key, was_sent in upload(given.files, flags, there.store, there.settings, arrived):
                 sent, skipped = sent + was_sent, skipped + (not was_sent)
                 already = "" if was_sent else "  (already there)"
-                bar.console.print(f"  s3://{there.settings.input_bucket}/{escape(key)}{already}", soft_wrap=True)
+                console.print(f"  s3://{there.settings.input_bucket}/{escape(key)}{already}", soft_wrap=True)
         console.print(f"{sent} uploaded, {skipped} already there")
-        show_left_out(console, left_out(path))
+        show_left_out(console, given.left_out)
         if batch:
             console.print(f"  {write_marker(there.store, there.settings)}  starts them", soft_wrap=True)
 
 
 def status(
     endpoint_url: Endpoint = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until everything is finished.")] = True,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until everything is finished.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Every media file and how far it is; progress bars while work goes on."""
+    """Every media file and how far it is; with --wait, progress bars until all is finished."""
     with friendly_errors():
+        if as_json:
+            say_on_stderr()
         there = connect(endpoint_url)
         refuse_classic(there.settings)
         sources = list(uploaded_media(there.store, there.settings))
         look = Lookout(sources, there.store, there.settings)
         shown = watch(console, look) if wait else [progress_of(each, there.store, there.settings) for each in sources]
         show_left_out(console, uploads_left_out(there.store, there.settings))
-        if not shown:
+        if as_json:
+            print_json([_as_json(item) for item in shown])
+        elif shown:
+            answer.print(progress_table(shown))
+        else:
             console.print(f"no media in s3://{there.settings.input_bucket}")
-            return
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for heading in ("media", "state", "frames", "audio", ""):
-            table.add_column(heading, overflow="fold")
-        for item in shown:
-            style = STATE_STYLE.get(item.state, "cyan")
-            why = item.result.error.message if item.result and item.result.error else item.problem
-            counts = [f"{done}/{made}" if made else "" for done, made in (item.frames, item.audio)]
-            table.add_row(escape(item.media), f"[{style}]{item.state}[/]", *counts, escape(why))
-        console.print(table)
+
+
+def _as_json(item: MediaProgress) -> dict[str, object]:
+    (frames, frames_made), (audio, audio_made) = item.frames, item.audio
+    return {
+        "media": item.media,
+        "state": item.state,
+        "frames": {"done": frames, "made": frames_made},
+        "audio": {"done": audio, "made": audio_made},
+        "problem": problem_of(item),
+    }
 
 
 def results(
@@ -146,39 +197,49 @@ def results(
     with_media: Annotated[
         bool, typer.Option("--media", help="Download the media file too: the report plays it.")
     ] = False,
+    as_json: AsJson = False,
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Show a result and download its files."""
+    """Show a result and download its files; without a key, say which results there are."""
     with friendly_errors():
+        if as_json:
+            say_on_stderr()
         there = connect(endpoint_url)
         refuse_classic(there.settings)
-        wanted = [media]
-        if tree:
+        if not (media or everything or tree):
+            _list_results(there, as_json=as_json)
+        elif tree:
             _download_tree(media, output, there)
-            return
-        if everything:
+        else:
             wanted = [each.key for each in uploaded_media(there.store, there.settings) if each.key.startswith(media)]
-        shown = 0
-        for key in wanted:
-            result = read_result(key, there.store, there.settings) if key else None
-            if result is None:
-                continue
-            shown += 1
-            print_result(console, result)
-            try:
-                download_result(key, output, there.store, there.settings)
-                if with_media:
-                    download_media(key, output, there.store, there.settings)
-            except (KeyLayoutError, UnreadableObject) as error:
-                tell(f"{key}: {error.message}")
-                continue
-            console.print(f"  report: {escape(relative(place_of(key, output) / keys.REPORT))}", soft_wrap=True)
-        if not shown:
-            if not (media or everything or tree):
-                _list_results(there)
-                return
-            console.print(f"no result for {escape(media) or 'anything'} yet; see: castline status")
-            raise typer.Exit(1)
+            _show_results(wanted if everything else [media], output, there, with_media=with_media, as_json=as_json)
+
+
+def _show_results(wanted: list[str], output: Path, there: Connection, *, with_media: bool, as_json: bool) -> None:
+    found = []
+    for key in wanted:
+        result = read_result(key, there.store, there.settings)
+        if result is None:
+            continue
+        found.append(result)
+        if not as_json:
+            print_result(answer, result)
+        try:
+            download_result(key, output, there.store, there.settings)
+            if with_media:
+                download_media(key, output, there.store, there.settings)
+        except (KeyLayoutError, UnreadableObject) as error:
+            tell(f"{key}: {error.message}")
+            continue
+        console.print(f"  report: {escape(relative(place_of(key, output) / keys.REPORT))}", soft_wrap=True)
+    if found:
+        write_index(output)
+    if as_json:
+        print_json([result.model_dump(mode="json") for result in found])
+    if not found:
+        name = wanted[0] if len(wanted) == 1 else "anything"
+        console.print(f"no result for {escape(name)} yet; see: castline status", soft_wrap=True)
+        raise typer.Exit(1)
 
 
 def _with_results(prefix: str, there: Connection) -> list[str]:
@@ -188,14 +249,17 @@ def _with_results(prefix: str, there: Connection) -> list[str]:
     return [info.key.removesuffix(suffix) for info in listed if info.key.endswith(suffix)]
 
 
-def _list_results(there: Connection) -> None:
+def _list_results(there: Connection, *, as_json: bool) -> None:
     """Which results there are, where none is named."""
     found = _with_results("", there)
+    if as_json:
+        print_json(found)
+        return
     if not found:
         console.print("no result for anything yet; see: castline status")
         raise typer.Exit(1)
     for key in found:
-        console.print(f"  {escape(key)}", soft_wrap=True)
+        answer.print(f"  {escape(key)}", soft_wrap=True)
     console.print(f"{len(found)} result(s); castline results KEY shows one, --all downloads all")
 
 
@@ -207,12 +271,17 @@ def _download_tree(prefix: str, output: Path, there: Connection) -> None:
     with Progress(TextColumn("results"), BarColumn(), MofNCompleteColumn(), console=console) as bar:
         task = bar.add_task("", total=len(keys_found))
         files = download_results(keys_found, output, there.store, there.settings, lambda: bar.advance(task), tell)
+    write_index(output)
     console.print(f"{len(files)} results, {sum(files.values())} files in {escape(relative(output))}", soft_wrap=True)
 
 
-def doctor() -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Check this machine: programs, models, disk, the local stack and its wiring."""
-    from castline.cli.doctor import examine
+    from castline.cli.doctor import checks, examine
 
     with friendly_errors():
-        raise typer.Exit(0 if examine(console) else 1)
+        if as_json:
+            found = list(checks())
+            print_json([{"ok": good, "says": text} for good, text in found])
+            raise typer.Exit(0 if all(good for good, _ in found) else 1)
+        raise typer.Exit(0 if examine(answer) else 1)

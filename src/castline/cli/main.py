@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import logging
+import os
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from castline import __version__
+from castline.cli.variables import remarks
 
 #: ``module:function``, or ``module:app`` for a group, in the order of a day's work.
 COMMANDS = {
@@ -25,6 +27,7 @@ COMMANDS = {
     "upload": "everyday:upload_command",
     "status": "everyday:status",
     "results": "everyday:results",
+    "search": "search:search_command",
     "people": "people:app",
     "down": "everyday:down",
     "doctor": "everyday:doctor",
@@ -46,6 +49,10 @@ COMMANDS = {
 
 
 class _Lazy(TyperGroup):
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        _give_everywhere(self)
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
@@ -72,7 +79,19 @@ def _loaded(name: str) -> Any:
         alone.command(name)(found)
         command = typer.main.get_command(alone)
     command.name = name
+    _give_everywhere(command)
     return command
+
+
+def _give_everywhere(command: Any) -> None:
+    alone = typer.Typer(add_completion=False)
+    alone.command()(_everywhere)
+    options = typer.main.get_command(alone).params
+    for option in options:
+        option.expose_value = False
+    command.params += options
+    for inner in getattr(command, "commands", {}).values():
+        _give_everywhere(inner)
 
 
 def _said(name: str) -> str:
@@ -109,16 +128,48 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _verbose(asked: bool) -> None:
+    if asked:
+        from castline.cli import connect
+
+        connect.verbose = True
+        logging.disable(logging.NOTSET)
+
+
+def _quiet(asked: bool) -> None:
+    if asked:
+        from castline.cli import connect
+
+        connect.hush()
+
+
+def _library(folder: Path | None) -> None:
+    if folder:
+        # As a variable, so that the stack, which is a process of its own, finds it too.
+        os.environ["CASTLINE_STATE_DIR"] = str(folder.expanduser().absolute())
+
+
+def _everywhere(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say more: logs, and the detail of errors.", callback=_verbose)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say only what was asked for, and errors.", callback=_quiet)
+    ] = False,
+    library: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where uploads, results and people are kept.", callback=_library),
+    ] = None,
+) -> None:
+    """Options of every command, before its name or after it."""
+
+
 @app.callback()
 def main(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more: logs, and the detail of errors.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    if verbose:
-        from castline.cli import connect
-
-        connect.verbose = True
-    else:
-        quiet_logs()
+    quiet_logs()
+    for remark in remarks(os.environ):
+        typer.secho(remark, err=True, fg="yellow")

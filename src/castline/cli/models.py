@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-from rich.table import Table
 
-from castline.cli.connect import console, friendly_errors
+from castline.cli.connect import answer, console, friendly_errors, print_json
 from castline.cli.shown import escape
 from castline.engines.plugins import ROLES, registered
 from castline.errors import ModelCorrupt, ModelNotFound
@@ -23,7 +24,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="List and fet
 
 
 @app.command("list")
-def list_() -> None:
+def list_(as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False) -> None:
     """Every engine: its size on disk, its licence, what it was trained on, and where it is from.
 
     Two faces are one person from the similarity "known" on, and may be from "maybe" on (cosine). Below are the
@@ -31,47 +32,75 @@ def list_() -> None:
     """
     with friendly_errors():
         config = settings()
-        console.print(_engines(config))
-        console.print()
-        console.print(_weights())
+        if as_json:
+            print_json({"engines": list(_described(config)), "weights": list(_weights_described())})
+            return
+        answer.print(_engines(config))
+        answer.print()
+        answer.print(_weights())
 
 
-def _engines(config: Settings) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("role", no_wrap=True)
-    table.add_column("engine", no_wrap=True)
-    table.add_column("", overflow="fold")
-    for heading in ("dim", "MB", "known", "maybe"):
-        table.add_column(heading, justify="right")
-    for heading in ("licence", "here"):
-        table.add_column(heading, overflow="fold")
+def _described(config: Settings) -> Iterator[dict[str, object]]:
     for engine in (engine for role in ROLES for engine in registered(role)):
-        info = engine.survey(config)
-        which = f" ({escape(info.reason)})" if info.role == "transcriber" else ""
-        here = f"[green]{escape(info.source)}[/]{which}" if info.source else f"[dim]{escape(info.reason)}[/]"
-        size = sum(file.stat().st_size for file in engine.files(config))
-        limits = engine.thresholds
-        table.add_row(
-            info.role,
-            info.id,
-            escape(info.title),
-            str(info.dimension or ""),
-            f"{size / 1e6:.1f}" if size else "",
-            f"{limits.known:.3f}" if limits else "",
-            f"{limits.ambiguous:.3f}" if limits else "",
-            escape("; ".join(filter(None, (info.licence, info.trained_on)))),
-            here,
-        )
-    return table
+        info, limits = engine.survey(config), engine.thresholds
+        yield {
+            "role": info.role,
+            "engine": info.id,
+            "title": info.title,
+            "dimension": info.dimension,
+            "bytes": sum(file.stat().st_size for file in engine.files(config)),
+            "known": limits.known if limits else None,
+            "maybe": limits.ambiguous if limits else None,
+            "licence": info.licence,
+            "trained_on": info.trained_on,
+            "here": info.source or None,
+            "reason": info.reason,
+        }
 
 
-def _weights() -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("weights", "licence", "from"):
-        table.add_column(heading, overflow="fold")
-    for row in (*_carried(), *_downloads()):
-        table.add_row(*map(escape, row))
-    return table
+def _weights_described() -> Iterator[dict[str, str]]:
+    for name, licence, where in (*_carried(), *_downloads()):
+        yield {"weights": name, "licence": licence, "from": where}
+
+
+def _engines(config: Settings) -> Group:
+    """One engine a block: its name and numbers in a row, and below it what is text, over the whole width."""
+    rows = [_row(found) for found in _described(config)]
+    widths = [max(len(row[index]) for row in (_HEADINGS, *rows)) for index in range(len(_HEADINGS))]
+    lines: list[RenderableType] = [f"[bold]{_aligned(_HEADINGS, widths)}[/]"]
+    for row, found in zip(rows, _described(config), strict=True):
+        lines.append(escape(_aligned(row, widths)))
+        lines += [Padding(text, (0, 0, 0, 4)) for text in _texts(found)]
+    return Group(*lines)
+
+
+_HEADINGS = ("role", "engine", "dim", "MB", "known", "maybe")
+
+
+def _row(found: Mapping[str, Any]) -> tuple[str, ...]:
+    size = f"{found['bytes'] / 1e6:.1f}" if found["bytes"] else ""
+    limits = (f"{found[name]:.3f}" if found[name] is not None else "" for name in ("known", "maybe"))
+    return found["role"], found["engine"], str(found["dimension"] or ""), size, *limits
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    """Names to the left, numbers to the right."""
+    cells = zip(row, widths, range(len(widths)), strict=True)
+    return "  ".join(cell.ljust(width) if index < 2 else cell.rjust(width) for cell, width, index in cells).rstrip()
+
+
+def _texts(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{escape(found['title'])}; {escape('; '.join(filter(None, (found['licence'], found['trained_on']))))}"
+    which = f" ({escape(found['reason'])})" if found["role"] == "transcriber" else ""
+    yield f"[green]{escape(found['here'])}[/]{which}" if found["here"] else f"[dim]{escape(found['reason'])}[/]"
+
+
+def _weights() -> Group:
+    lines: list[RenderableType] = ["[bold]weights[/]"]
+    for name, licence, where in (*_carried(), *_downloads()):
+        lines.append(escape(name))
+        lines.append(Padding(escape(f"{licence}; {where}"), (0, 0, 0, 4)))
+    return Group(*lines)
 
 
 def _carried() -> Iterator[tuple[str, str, str]]:

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from castline.cli.connect import connect, console, friendly_errors, refuse_classic, tell
+from castline.archive.place import media_left
+from castline.cli.connect import answer, connect, console, friendly_errors, print_json, refuse_classic, tell
 from castline.cli.shown import escape
 from castline.cost import PRICES_AS_OF, USUAL_FILM, Sizes, cost_of, estimate, standing
 from castline.errors import OptionsError
@@ -32,7 +33,7 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d
 def redrive_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
     """Show what is in the dead-letter queue and why, and run it again."""
     with friendly_errors():
-        there = connect(endpoint_url)
+        there = connect(endpoint_url, work=True)
         sqs = there.client("sqs")
         url = queue_url(sqs, there.settings)
         with console.status("reading the dead-letter queue"):
@@ -57,7 +58,7 @@ def redrive_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
 def reconcile_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
     """Find uploads without a result and run what is missing. It does no harm to what is still being worked on."""
     with friendly_errors():
-        there = connect(endpoint_url)
+        there = connect(endpoint_url, work=True)
         with console.status("comparing uploads with results"):
             missing = list(pending(there.store, there.settings))
         rows = [(function, event["Records"][0]["s3"]["object"]["key"]) for function, event in missing]
@@ -82,7 +83,10 @@ def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) 
             done = delete_media(media, there.store, there.settings, who=there.caller())
         for where in done.left[:_SHOWN]:
             console.print(f"  [red]still there[/]: {escape(where)}", soft_wrap=True)
-        if done.left:
+        indexed = media_left(media, there.where, there.store, there.settings)
+        if indexed:
+            console.print("  [red]still there[/]: in the search index")
+        if done.left or indexed:
             raise typer.Exit(1)
         if not done.removed:
             raise OptionsError(f"nothing belongs to {media}; see: castline status")
@@ -92,7 +96,7 @@ def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) 
 def rerun_command(media: str, endpoint_url: Endpoint = None) -> None:
     """Process a media file afresh; the present result stays until the new one replaces it."""
     with friendly_errors():
-        there = connect(endpoint_url)
+        there = connect(endpoint_url, work=True)
         refuse_classic(there.settings)
         rerun(media, there.client("lambda"), there.store, there.settings)
         console.print(f"[green]{escape(media)} is being processed again[/]; see: castline status")
@@ -102,6 +106,7 @@ def cost_command(
     path: Annotated[Path | None, typer.Argument(help="A media file, to take its length and streams from.")] = None,
     duration: Annotated[str, typer.Option(help="Length instead of a file: 90s, 45m, 1h, 1h30m.")] = "",
     audio_only: Annotated[bool, typer.Option("--audio-only", help="With --duration: there is no picture.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
     picture: Annotated[str, typer.Option(help="With --duration: WIDTHxHEIGHT, or WIDTHxHEIGHT@FPS.")] = "1280x720@30",
     codec: Annotated[str, typer.Option(help="With --duration: h264, hevc, vp9, av1, mpeg4, prores …")] = "h264",
     memory: Annotated[int, typer.Option(min=1024, max=10240, help="MB of the analyser.")] = Sizes.analyser_mb,
@@ -134,11 +139,17 @@ def cost_command(
             seconds, film = parse_duration(duration), None if audio_only else parse_film(picture, codec)
         usages, units = estimate(seconds, config.options(), film, audio=audio, sizes=sizes)
         cost = cost_of(usages, units, size, sizes)
+        if as_json:
+            print_json({"duration_s": seconds, **cost.model_dump(mode="json")})
+            return
         _priced(cost.items)
         per_hour = f", ${cost.usd / seconds * 3600:.4f} an hour of media" if seconds else ""
-        console.print(f"[bold]about ${cost.usd:.4f}[/]{per_hour} (prices of {PRICES_AS_OF}, within a factor of two)")
+        answer.print(
+            f"[bold]about ${cost.usd:.4f}[/]{per_hour} (prices of {PRICES_AS_OF}, within a factor of two)",
+            soft_wrap=True,
+        )
         monthly = sum(item.usd for item in standing(queues=2 if orchestration == "queue" else 0))
-        console.print(f"[dim]beside ${monthly:.2f} a month of alarms, metrics, dashboard and image[/]")
+        answer.print(f"[dim]beside ${monthly:.2f} a month of alarms, metrics, dashboard and image[/]")
 
 
 def _priced(items: Sequence[CostItem]) -> None:
@@ -147,7 +158,7 @@ def _priced(items: Sequence[CostItem]) -> None:
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for item in items:
         table.add_row(item.what, f"{item.quantity:g}", item.unit, f"{item.usd:.6f}")
-    console.print(table)
+    answer.print(table)
 
 
 def parse_film(picture: str, codec: str) -> VideoStream:

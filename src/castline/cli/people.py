@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -11,13 +12,24 @@ from rich.table import Table
 
 from castline import keys
 from castline import people as gallery
-from castline.cli.connect import Connection, connect, console, friendly_errors, say_left_out, tell
+from castline.archive.place import names_left
+from castline.cli.connect import (
+    Connection,
+    answer,
+    connect,
+    console,
+    friendly_errors,
+    print_json,
+    say_left_out,
+    say_on_stderr,
+    tell,
+)
 from castline.cli.render import clock
 from castline.cli.shown import escape
 from castline.engines.process import Engines
 from castline.errors import GalleryError, ModelError
 from castline.gallery.load import PhotoEmbedder, load_gallery
-from castline.operations.audit import Removed, digest, write_down
+from castline.operations.forget import forget_person
 from castline.recognition.photo import embed_photo
 from castline.runs.common import read_result
 
@@ -44,8 +56,8 @@ def add(
     video shows several, their pictures are written down, to choose one with --person.
     """
     with friendly_errors():
-        there = connect(endpoint_url)
         keys.check_person_name(name)
+        there = connect(endpoint_url, make=True)
         engines, embed = _models(there)
         files = gallery.photos_in(photos)
         if person and sum(path.suffix.lower() in keys.VIDEO_SUFFIXES for path in files) != 1:
@@ -112,17 +124,25 @@ def name_(
 
 
 @app.command("list")
-def list_(endpoint_url: Endpoint = None) -> None:
+def list_(
+    endpoint_url: Endpoint = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON; messages go to stderr.")] = False,
+) -> None:
     """Who is known, by how many photos, and since when the newest is there."""
     with friendly_errors():
+        if as_json:
+            say_on_stderr()
         there = connect(endpoint_url)
         known = gallery.known_people(there.store, there.settings)
         remarks = _remarks(there)
+        if as_json:
+            print_json([_as_json(person, remarks) for person in known])
+            return
         if not known and not remarks:
             console.print("nobody is known yet; see: castline people add --help")
             return
         table = Table(box=None, padding=(0, 2, 0, 0))
-        table.add_column("name")
+        table.add_column("name", overflow="fold")
         table.add_column("photos", justify="right")
         table.add_column("newest")
         if any(person.basis for person in known):
@@ -131,9 +151,18 @@ def list_(endpoint_url: Endpoint = None) -> None:
             newest = f"{person.newest:%Y-%m-%d}" if person.newest else "–"
             basis = [escape(keys.shown(person.basis))] if len(table.columns) > 3 else []
             table.add_row(escape(keys.shown(person.name)), str(len(person.photos)), newest, *basis)
-        console.print(table)
+        answer.print(table)
         for photo, remark in remarks.items():
             console.print(f"[yellow]{escape(keys.shown(photo))}[/]: {escape(remark)}", soft_wrap=True)
+
+
+def _as_json(person: gallery.KnownPerson, remarks: Mapping[str, str]) -> dict[str, object]:
+    return {
+        "name": person.name,
+        "photos": [{"key": photo, "remark": remarks.get(photo, "")} for photo in person.photos],
+        "newest": person.newest.isoformat() if person.newest else None,
+        "basis": person.basis,
+    }
 
 
 def _remarks(there: Connection) -> dict[str, str]:
@@ -213,28 +242,18 @@ def forget(
         name = gallery.called(name, there.store, there.settings)
         if not yes:
             typer.confirm(f"Forget {keys.shown(name)}: photos, embeddings and the name in every result?", abort=True)
-        with console.status("looking through the parts"):
-            erased = gallery.erase_faces(name, there.store, there.settings)
-        photos = tuple(gallery.list_people(there.store, there.settings).get(name, ()))
-        try:
-            count = gallery.forget(name, there.store, there.settings)
-        except GalleryError:
-            # Somebody was interrupted: the photos are gone, and results may still have the name.
-            if not gallery.prove_forgotten(name, there.store, there.settings).left:
-                raise
-            count = 0
-        console.print(f"  {count} photo(s) removed, and {erased.faces} face(s) in {len(erased.parts)} part(s)")
-        _tell_results(there, _models(there)[1], everything=True)
-        if unnamed := list(gallery.unname(name, there.store, there.settings)):
-            console.print(f"  {len(unnamed)} result(s) whose parts have expired lost the name")
-        with console.status("looking for the name"):
-            proof = gallery.prove_forgotten(name, there.store, there.settings)
-        removed = [(there.settings.gallery_bucket, key) for key in photos]
-        removed += [(there.settings.output_bucket, key) for key in erased.parts]
-        gone = tuple(Removed(bucket=bucket, key=digest(key)) for bucket, key in removed)
-        write_down("forget", name, gone, there.store, there.settings, who=there.caller(), proven=not proof.left)
+        with console.status("forgetting, and looking for the name"):
+            done = forget_person(name, there.store, there.settings, _models(there)[1], who=there.caller(), tell=tell)
+        console.print(f"  {done.photos} photo(s) removed, and {done.faces} face(s) in {done.parts} part(s)")
+        console.print(f"  {done.updated} result(s) brought up to date")
+        if done.unnamed:
+            console.print(f"  {done.unnamed} result(s) whose parts have expired lost the name")
+        proof = done.proof
         _print_proof(name, proof, there)
-        if proof.left:
+        found = names_left(name, there.where, there.store, there.settings)
+        if found:
+            console.print(f"  [red]still there[/]: the search index has the name in {found} recording(s)")
+        if proof.left or found:
             raise typer.Exit(1)
 
 

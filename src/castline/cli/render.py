@@ -11,10 +11,10 @@ from rich.console import Console, Group
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -24,7 +24,7 @@ from rich.table import Table
 
 from castline.cli.shown import escape
 from castline.operations.progress import MediaProgress
-from castline.records import Person, Result
+from castline.records import Person, Result, SpokenSegment
 
 STATE_STYLE = {"complete": "green", "partial": "yellow", "failed": "red"}
 IDENTITY_STYLE = {"known": "bold green", "ambiguous": "yellow", "unknown": "cyan"}
@@ -32,6 +32,8 @@ _POLL_S = 0.4
 _SHOWN_MEDIA = 6
 _SHOWN_RANGES = 6
 _SHOWN_LEFT_OUT = 8
+_SHOWN_LINES = 6
+_SHOWN_PEOPLE = 8
 
 
 def clock(seconds: float) -> str:
@@ -53,6 +55,26 @@ def who(person: Person) -> str:
 
 def print_result(console: Console, result: Result) -> None:
     """The timeline: people with their ranges, then what is said and who is seen meanwhile."""
+    _print_result(console, result, most=None, rest="")
+
+
+def print_summary(console: Console, result: Result, place: Path, *, brief: bool = False) -> None:
+    """A result in some lines, and where the rest of it is.
+
+    Args:
+        place: folder of its files.
+        brief: only who is on screen, for one of many.
+    """
+    if brief:
+        _print_heading(console, result)
+        if people := [who(person) for person in result.people]:
+            more = f" and {len(people) - _SHOWN_PEOPLE} more" if len(people) > _SHOWN_PEOPLE else ""
+            console.print(f"  {', '.join(people[:_SHOWN_PEOPLE])}{more}", soft_wrap=True)
+    else:
+        _print_result(console, result, most=_SHOWN_LINES, rest=relative(place / "transcript.txt"))
+
+
+def _print_heading(console: Console, result: Result) -> None:
     style = STATE_STYLE[result.status]
     length = f"  {clock(result.duration_s)}" if result.duration_s else ""
     console.print(f"\n[bold]{escape(result.media)}[/]{length}  [{style}]{result.status}[/]")
@@ -60,40 +82,85 @@ def print_result(console: Console, result: Result) -> None:
         console.print(f"  [{style}]{result.error.code}[/]: {escape(result.error.message)}", soft_wrap=True)
     for warning in result.warnings:
         console.print(f"  [yellow]warning[/]: {escape(warning.message)}", soft_wrap=True)
+
+
+def _print_result(console: Console, result: Result, most: int | None, rest: str) -> None:
+    _print_heading(console, result)
     if result.status == "failed":
         return
     # Of what was not analysed nobody knows whether anybody is in it.
     missing = {failure.unit.partition("-")[0] for failure in result.failures}
     if result.people:
-        table = Table(box=None, padding=(0, 2, 0, 0), title="who is on screen", title_justify="left", title_style="dim")
-        for heading in ("", "confidence", "on screen", "when"):
-            table.add_column(heading, style="dim" if heading == "confidence" else None)
-        for person in result.people:
-            ranges = [f"{clock(item.start_s)}-{clock(item.end_s)}" for item in person.ranges]
-            more = f" … and {len(ranges) - _SHOWN_RANGES} more" if len(ranges) > _SHOWN_RANGES else ""
-            when = ", ".join(ranges[:_SHOWN_RANGES]) + more
-            table.add_row(who(person), f"{person.confidence:.2f}", f"{person.on_screen_s:.1f} s", when)
-        console.print(table)
+        console.print(_people(result.people[:most] if most else result.people))
+        if most and len(result.people) > most:
+            console.print(f"[dim]… and {len(result.people) - most} more people[/]")
     elif result.probe and result.probe.video and "frames" not in missing:
         console.print("  [dim]nobody is on screen[/]")
     spoken = [segment for segment in result.transcript.segments if not segment.suspect]
     if spoken:
-        table = Table(box=None, padding=(0, 2, 0, 0), title="what is said", title_justify="left", title_style="dim")
-        table.add_column("", no_wrap=True, style="dim")
-        table.add_column("")
-        table.add_column("seen meanwhile", style="dim")
-        for segment in spoken:
-            times = f"{clock(segment.start_s)}-{clock(segment.end_s)}"
-            table.add_row(times, escape(segment.text), escape(segment.visible or ""))
-        console.print(table)
+        console.print(_words(spoken[:most] if most else spoken))
+        if most and len(spoken) > most:
+            console.print(f"[dim]… and {len(spoken) - most} more lines: {escape(rest)}[/]", soft_wrap=True)
     elif result.probe and result.probe.audio and "audio" not in missing:
         console.print("  [dim]nothing is said[/]")
+    _print_used(console, result)
+
+
+def _people(people: Sequence[Person]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), title="who is on screen", title_justify="left", title_style="dim")
+    table.add_column("", overflow="fold", min_width=8)
+    table.add_column("confidence", style="dim", no_wrap=True)
+    table.add_column("on screen", no_wrap=True)
+    table.add_column("when", overflow="fold")
+    for person in people:
+        ranges = [f"{clock(item.start_s)}-{clock(item.end_s)}" for item in person.ranges]
+        more = f" … and {len(ranges) - _SHOWN_RANGES} more" if len(ranges) > _SHOWN_RANGES else ""
+        when = ", ".join(ranges[:_SHOWN_RANGES]) + more
+        table.add_row(who(person), f"{person.confidence:.2f}", f"{person.on_screen_s:.1f} s", when)
+    return table
+
+
+def _words(spoken: Sequence[SpokenSegment]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), title="what is said", title_justify="left", title_style="dim")
+    table.add_column("", no_wrap=True, style="dim")
+    table.add_column("", overflow="fold", ratio=3)
+    table.add_column("seen meanwhile", style="dim", overflow="fold", min_width=14)
+    for segment in spoken:
+        times = f"{clock(segment.start_s)}-{clock(segment.end_s)}"
+        table.add_row(times, escape(segment.text), escape(segment.visible or ""))
+    return table
+
+
+def _print_used(console: Console, result: Result) -> None:
+    """By which engines it was made, and what it cost."""
+    used = ", ".join(f"{role} {name}" for role, name in result.engines.items())
+    timings = ", ".join(f"{item.stage} {item.seconds:.1f} s" for item in result.processing.timings)
     cost = result.processing.cost
+    if used:
+        console.print(f"  [dim]made by: {escape(used)}[/]", soft_wrap=True)
     console.print(
-        f"  [dim]run {result.run}; on AWS about ${cost.usd:.4f} (prices of {cost.prices_as_of}); "
-        + ", ".join(f"{item.stage} {item.seconds:.1f} s" for item in result.processing.timings)
-        + "[/]"
+        f"  [dim]run {result.run}; {timings}; on AWS about ${cost.usd:.4f} (prices of {cost.prices_as_of})[/]",
+        soft_wrap=True,
     )
+
+
+def progress_table(shown: Sequence[MediaProgress]) -> Table:
+    """How far each media file is."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("media", overflow="fold", min_width=16)
+    for heading in ("state", "frames", "audio"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("", overflow="fold")
+    for item in shown:
+        style = STATE_STYLE.get(item.state, "cyan")
+        counts = [f"{done}/{made}" if made else "" for done, made in (item.frames, item.audio)]
+        table.add_row(escape(item.media), f"[{style}]{item.state}[/]", *counts, escape(problem_of(item)))
+    return table
+
+
+def problem_of(item: MediaProgress) -> str:
+    """Why a media file failed, or what cannot be told of it; empty mostly."""
+    return item.result.error.message if item.result and item.result.error else item.problem
 
 
 def watch(
@@ -102,18 +169,24 @@ def watch(
     *,
     timeout_s: float | None = None,
 ) -> list[MediaProgress]:
-    """Progress bars until everything is finished.
+    """Progress bars until everything is finished; where nobody watches, a line for each media file that is.
 
     Returns:
         The last look; some files are unfinished if the time ran out.
     """
     overall = Progress(
-        TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]left"),
+        TimeRemainingColumn(),
+        console=console,
     )
     detail = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16),
         TextColumn("{task.fields[note]}"),
         console=console,
     )
@@ -121,30 +194,65 @@ def watch(
 
     started = time.monotonic()
     rows: dict[str, TaskID] = {}
-    with Live(Group(overall, detail), console=console, refresh_per_second=8, transient=True):
-        shown: list[MediaProgress] = []
-        total = overall.add_task("media", total=None)
+    told: set[str] = set()
+    with (
+        Live(Group(overall, detail), console=console, refresh_per_second=8, transient=True)
+        if console.is_terminal
+        else contextlib.nullcontext()
+    ):
+        total = overall.add_task("", total=None)
         while True:
             shown = list(look())
             finished = sum(item.finished for item in shown)
-            overall.update(total, completed=finished, total=len(shown))
+            known = [1.0 if item.finished else item.fraction or 0.0 for item in shown]
+            overall.update(
+                total,
+                completed=sum(known),
+                total=len(shown) if any(known) else None,
+                description=f"{finished} of {len(shown)} media",
+            )
             _show(detail, rows, [item for item in shown if not item.finished][:_SHOWN_MEDIA])
+            if not console.is_terminal:
+                _tell_finished(console, shown, told, time.monotonic() - started)
             if finished == len(shown) or (timeout_s is not None and time.monotonic() - started > timeout_s):
                 return shown
             time.sleep(_POLL_S)
 
 
+def _tell_finished(console: Console, shown: Sequence[MediaProgress], told: set[str], after_s: float) -> None:
+    for item in shown:
+        if item.finished and item.media not in told:
+            told.add(item.media)
+            state = item.state if item.result else "failed"
+            console.print(f"  {escape(item.media)}: {state} after {after_s:.1f} s", soft_wrap=True)
+
+
 @contextlib.contextmanager
-def transfer_bar(console: Console, total: int) -> Iterator[tuple[Progress, TaskID]]:
-    """A bar of bytes, speed and time left."""
+def transfer_bar(console: Console, what: str = "", total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar of bytes, speed and time left, shown from the first bytes on; yields what is to be told of bytes.
+
+    It takes how many came, and how many there will be in all, where that was not known before.
+    """
     columns = (
+        TextColumn(what),
         BarColumn(bar_width=24),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
-        yield bar, bar.add_task("", total=total)
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task(what, total=total)
+
+    def arrived(size: int, all_of_it: int | None = total) -> None:
+        if console.is_terminal:
+            bar.start()
+        bar.update(task, advance=size, total=all_of_it)
+
+    try:
+        yield arrived
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _show(detail: Progress, rows: dict[str, TaskID], active: Sequence[MediaProgress]) -> None:
@@ -152,11 +260,13 @@ def _show(detail: Progress, rows: dict[str, TaskID], active: Sequence[MediaProgr
         detail.remove_task(rows.pop(gone))
     for item in active:
         if item.media not in rows:
-            rows[item.media] = detail.add_task(escape(item.media[-48:]), total=None, note="")
-        note = f"{item.state}: frames {item.frames[0]}/{item.frames[1]}, audio {item.audio[0]}/{item.audio[1]}"
-        more = "+" if item.state == "splitting" else ""
-        total = item.units if item.state == "analysing" else None
-        detail.update(rows[item.media], completed=item.done, total=total, note=note + more)
+            rows[item.media] = detail.add_task(escape(item.media[-28:]), total=None, note="")
+        made = "+" if item.state == "splitting" else ""
+        note = (
+            f"{item.state}: frames {item.frames[0]}/{item.frames[1]}{made}, audio {item.audio[0]}/{item.audio[1]}{made}"
+        )
+        fraction = item.fraction
+        detail.update(rows[item.media], completed=fraction or 0, total=1 if fraction is not None else None, note=note)
 
 
 def show_left_out(console: Console, names: Sequence[str]) -> None:

@@ -2,50 +2,77 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from castline.cli import transfer
-from castline.cli.connect import check_installed, check_writable, console, refuse_classic, say_left_out, tell
-from castline.cli.render import print_result, relative, show_left_out, watch
+from castline.cli import connect
+from castline.cli.connect import (
+    Connection,
+    answer,
+    check_installed,
+    check_writable,
+    console,
+    local_session,
+    print_json,
+    refuse_classic,
+    tell,
+)
+from castline.cli.index import write_index
+from castline.cli.inputs import Inputs, inputs, refuse_others
+from castline.cli.render import print_summary, relative, show_left_out, transfer_bar, watch
 from castline.cli.shown import escape
-from castline.cli.transfer import download_result, media_files, place_media, place_of, upload
+from castline.cli.transfer import download_result, place_media, place_of, upload
+from castline.engines.base import check_request
 from castline.engines.process import Engines
 from castline.engines.report import prepare
-from castline.errors import GalleryError, LocalStackError
-from castline.keys import is_storable, result_key, sidecar_key
+from castline.errors import CastlineError, GalleryError, LocalStackError, NoSpeechEngine
+from castline.gallery.load import fingerprint_now, load_gallery
+from castline.keys import REPORT, RESULT, is_storable, result_key, sidecar_key
+from castline.media import probe
+from castline.media.ffmpeg import Limits
 from castline.operations.outdated import outdated
-from castline.operations.progress import Lookout
+from castline.operations.pending import missing, without_result
+from castline.operations.progress import Lookout, MediaProgress
+from castline.operations.reconcile import send
 from castline.operations.rerun import rerun
-from castline.people import enrol, left_out, photos_in, picture_of
+from castline.people import Picture, enrol, photos_in, picture_of, reassemble
 from castline.recognition.photo import embed_photo
-from castline.records import Result, Source
+from castline.records import PhotoEmbedding, Source
 from castline.runs.request import read_source
 from castline.runs.sets import finished
 from castline.settings import Settings, settings
-from castline.storage import S3Store
 
 DEMO_GALLERY = "gallery"  # beside the demo video
+_NAMED = 3  # media files of an earlier run that are named
 
 
 @dataclass(frozen=True, slots=True)
-class _Local:
-    store: S3Store
-    settings: Settings
-    client: Callable[[str], Any]
+class Asked:
+    """What flags of ``run`` say.
 
-
-def run_media(
-    path: Path, output: Path, slots: int, gallery: Path | None, flags: Mapping[str, Any], *, again: bool = False
-) -> int:
-    """Process a file or folder; print and download the results.
-
-    Args:
-        flags: options for all of them, as a sidecar names them.
+    Attributes:
+        name: key instead of the file's name; for a folder what keys begin with.
+        replace: whether another recording of the same name goes.
         again: process also what has a result already.
+        flags: options for all media files, as a sidecar names them.
+    """
+
+    what: str
+    output: Path
+    slots: int
+    gallery: Path | None
+    name: str
+    replace: bool
+    again: bool
+    as_json: bool
+    flags: Mapping[str, Any]
+
+
+def run_media(asked: Asked) -> int:
+    """Process a file, a folder or an address; print and download the results.
 
     Returns:
         Exit status: 0 when every file ended ``complete``, 1 otherwise.
@@ -53,61 +80,91 @@ def run_media(
     check_installed("onnxruntime", "cv2", "ministack", "hypercorn")
     config = settings()
     refuse_classic(config)
-    files = media_files(path)
-    check_writable(output)
-    show_left_out(console, transfer.left_out(path))
-    console.print(f"[bold]Castline[/]  {len(files)} file(s), engines on this machine:")
+    with (
+        transfer_bar(console, "fetching") as arrived,
+        inputs(asked.what, asked.name, asked.output, config, arrived) as given,
+    ):
+        check_writable(asked.output)
+        return _run(given, asked, config)
+
+
+def _run(given: Inputs, asked: Asked, config: Settings) -> int:
+    show_left_out(console, given.left_out)
+    people = _folders(asked.gallery or _demo_gallery(asked.what))
+    engines = Engines(config)
+    with ThreadPoolExecutor(2) as pool:
+        # The stack starts in a process of its own, and is waited for here only when it is needed.
+        stack = pool.submit(local_session, config, asked.slots, prewarm=True)
+        _say_engines(len(given.files), config)
+        _check_language(asked.flags, engines, config)
+        pictures = pool.submit(_pictures, people, engines) if people else None
+        with console.status("starting the local stack"):
+            local, session = stack.result()
+        how = f"{asked.slots} processes per function" if session.started else "already running"
+        if not session.started and (others := session.differences()):
+            raise LocalStackError(
+                f"the stack that runs in {config.state_dir} was started with {', '.join(others)}: end what uses it "
+                "(castline down), or give this run a --library of its own"
+            )
+        console.print(f"  stack: {local.where.rpartition(' ')[2]} ({how})", soft_wrap=True)
+        sources = _sent(given.files, asked, local)
+        if session.started:  # else somebody may be at it
+            _say_unfinished(sources, local)
+        if pictures:
+            _enrol(pictures.result(), engines, local)
+    durations = {key: _length(path, config) for path, key in given.files}
+    try:
+        processed = watch(console, Lookout(sources, local.store, config, durations))
+    except KeyboardInterrupt:
+        console.print("  the same command goes on from here")
+        raise
+    if any(item.result and item.result.gallery != _fingerprint(local) for item in processed):
+        processed = _named_anew(sources, engines, local)
+    return _show(given.files, processed, asked, local)
+
+
+def _say_engines(count: int, config: Settings) -> None:
+    console.print(f"[bold]Castline[/]  {count} file(s), engines on this machine:")
     with console.status("preparing models (the first time makes the face nets)") as status:
         lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"))
     for line in lines:
-        console.print(f"  {escape(line)}", soft_wrap=True)
-    with _stack(config, slots) as local:
-        _enrol(gallery or _demo_gallery(path), local)
-        with console.status(f"uploading {len(files)} file(s)"):
-            changed = _forget_flags(files, flags, local)
-            keys = [key for key, _ in upload(files, flags, local.store, config)]
-        sources = _uploaded(keys, local)
-        _make_afresh(sources, changed, local, again=again)
-        processed = watch(console, Lookout(sources, local.store, config))
-        for (source, key), item in zip(files, processed, strict=True):
-            if item.result is None:
-                tell(f"{key}: {item.problem}")
-                continue
-            download_result(key, output, local.store, config)
-            place_media(source, key, output)
-            _show(item.result, output)
-    complete = sum(item.state == "complete" for item in processed)
-    if len(processed) > 1:
-        console.print(f"\n{complete} of {len(processed)} complete")
-    return 0 if complete == len(processed) else 1
+        said = line if connect.verbose else line.partition("; ")[0]
+        console.print(f"  {escape(said)}", soft_wrap=True)
+    if any("; " in line for line in lines) and not connect.verbose:
+        console.print("  [dim]castline doctor says what would give you better ones[/]")
 
 
-@contextlib.contextmanager
-def _stack(config: Settings, slots: int) -> Iterator[_Local]:
-    """The stack that already runs here, or one for the time of this command."""
-    from castline.local.stack import LocalStack
-    from castline.operations import reconcile
+def _check_language(flags: Mapping[str, Any], engines: Engines, config: Settings) -> None:
+    """What the speech engine cannot do is said before anything is computed.
 
-    try:
-        running = LocalStack.attach(config)
-        console.print(f"  stack: {running.endpoint_url} (already running)")
-        yield _Local(S3Store(running.client("s3")), config, running.client)
-        return
-    except LocalStackError:
-        stack = LocalStack(config, slots, prewarm=True)
-    with console.status("starting the local stack"):
-        stack.start()
-    try:
-        console.print(f"  stack: {stack.endpoint_url}, {slots} processes per function")
-        store = S3Store(stack.client("s3"))
-        reconcile(stack.client("lambda"), store, config)
-        yield _Local(store, config, stack.client)
-    finally:
-        with console.status("stopping the local stack"):
-            stack.stop()
+    Raises:
+        ModelError: a language or a task that it does not know.
+    """
+    options = config.options().model_copy(update={name: flags[name] for name in ("language", "task") if name in flags})
+    if options.language or options.task == "translate":
+        try:
+            check_request(engines.transcriber.info, options)
+        except NoSpeechEngine:
+            return  # the result says that nobody listened
 
 
-def _forget_flags(files: list[tuple[Path, str]], flags: Mapping[str, Any], local: _Local) -> set[str]:
+def _sent(files: list[tuple[Path, str]], asked: Asked, local: Connection) -> list[Source]:
+    """Upload, and have everything processed that is not being so and has no result that would be made now."""
+    if not asked.replace:
+        refuse_others(files, local.store, local.settings)
+    changed = _forget_flags(files, asked.flags, local)
+    with transfer_bar(console, "uploading", sum(path.stat().st_size for path, _ in files)) as arrived:
+        sent = dict(upload(files, asked.flags, local.store, local.settings, arrived))
+    sources = [_source(key, local) for key in sent]
+    for source in sources:
+        if source.key in changed:  # nobody is told of a sidecar that went by the emulator
+            rerun(source.key, local.client("lambda"), local.store, local.settings)
+        elif not sent[source.key]:
+            _go_on(source, local, again=asked.again)
+    return sources
+
+
+def _forget_flags(files: list[tuple[Path, str]], flags: Mapping[str, Any], local: Connection) -> set[str]:
     """Take away the sidecars that the flags of an earlier run left, where now there are none; whose they were."""
     changed = set()
     for path, key in files:
@@ -121,64 +178,148 @@ def _forget_flags(files: list[tuple[Path, str]], flags: Mapping[str, Any], local
     return changed
 
 
-def _make_afresh(sources: list[Source], changed: set[str], local: _Local, *, again: bool) -> None:
-    """Have everything processed again whose result is not what would be made now.
-
-    Args:
-        changed: keys whose sidecar went: nobody is told of that by the emulator.
-    """
-    for source in sources:
-        if source.key in changed:
-            rerun(source.key, local.client("lambda"), local.store, local.settings)
-            continue
-        result = finished(source, local.store, local.settings)
-        if result is None:
-            continue
-        why = "as asked" if again else outdated(result, source, local.store, local.settings)
-        name = escape(source.key)
-        if why:
-            console.print(f"  {name}: processed again, {escape(why)}", soft_wrap=True)
-            local.store.delete(local.settings.output_bucket, [result_key(source.key)])
-            rerun(source.key, local.client("lambda"), local.store, local.settings)
-        else:
-            console.print(f"  {name}: has its result already; --again makes it anew", soft_wrap=True)
-
-
-def _uploaded(keys: list[str], local: _Local) -> list[Source]:
-    found = []
-    for key in keys:
-        source = read_source(local.settings.input_bucket, key, local.store)
-        if source is None:
-            raise LocalStackError(f"s3://{local.settings.input_bucket}/{key} vanished while it was processed")
-        found.append(source)
-    return found
-
-
-def _demo_gallery(path: Path) -> Path | None:
-    """The demo brings its people along."""
-    beside = path.parent / DEMO_GALLERY
-    return beside if path.name == "demo.mp4" and beside.is_dir() else None
-
-
-def _enrol(gallery: Path | None, local: _Local) -> None:
-    if gallery is None:
+def _go_on(source: Source, local: Connection, *, again: bool) -> None:
+    """A media file that was uploaded before: keep its result, make another one, or finish what was begun."""
+    store, config, name = local.store, local.settings, escape(source.key)
+    result = finished(source, store, config)
+    if result is None:
+        console.print(f"  {name}: an earlier run did not finish it; it goes on from there", soft_wrap=True)
+        for function, event in missing(source, store, config):
+            send(local.client("lambda"), function, event)
         return
+    why = "as asked" if again else outdated(result, source, store, config)
+    if not why:
+        console.print(f"  {name}: has its result already; --again makes it anew", soft_wrap=True)
+        return
+    console.print(f"  {name}: processed again, {escape(why)}", soft_wrap=True)
+    store.delete(config.output_bucket, [result_key(source.key)])
+    rerun(source.key, local.client("lambda"), store, config)
+
+
+def _say_unfinished(sources: Sequence[Source], local: Connection) -> None:
+    """What a run that was stopped left, beside what is asked for now."""
+    ours = {source.key for source in sources}
+    left = [key for key in without_result(local.store, local.settings) if key not in ours]
+    if left:
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        named = escape(", ".join(left[:_NAMED]))
+        console.print(f"  left unfinished earlier: {named}{more} (castline reconcile finishes it)", soft_wrap=True)
+
+
+def _length(path: Path, config: Settings) -> float:
+    """Seconds, for the progress bar alone; 0 where nobody can tell."""
+    try:
+        return probe(path, Limits.of(config)).duration_s or 0.0
+    except CastlineError:
+        return 0.0
+
+
+def _source(key: str, local: Connection) -> Source:
+    source = read_source(local.settings.input_bucket, key, local.store)
+    if source is None:
+        raise LocalStackError(f"s3://{local.settings.input_bucket}/{key} vanished while it was processed")
+    return source
+
+
+def _demo_gallery(what: str) -> Path | None:
+    """The demo brings its people along."""
+    beside = Path(what).parent / DEMO_GALLERY
+    return beside if Path(what).name == "demo.mp4" and beside.is_dir() else None
+
+
+def _folders(gallery: Path | None) -> list[Path]:
+    """A folder of photos per person.
+
+    Raises:
+        GalleryError: there is none.
+    """
+    if gallery is None:
+        return []
     if not gallery.is_dir():
         raise GalleryError(f"{gallery} is not a folder")
     people = sorted(folder for folder in gallery.iterdir() if folder.is_dir())
     if not people:
         raise GalleryError(f"no people in {gallery}: put one folder of photos per name there")
-    engines = Engines(local.settings)
-    with console.status("enrolling people"):
-        for folder in people:
-            pictures = [picture_of(path, lambda body: embed_photo(body, engines)) for path in photos_in([folder])]
-            enrol(folder.name, pictures, local.store, local.settings)
-            say_left_out(left_out([folder]))
-    console.print(f"  people known: {escape(', '.join(folder.name for folder in people))}")
+    return people
 
 
-def _show(result: Result, output: Path) -> None:
-    print_result(console, result)
-    console.print(
-        f"  [bold]report[/]: {escape(relative(place_of(result.media, output) / 'report.html'))}", soft_wrap=True
+@dataclass(frozen=True, slots=True)
+class _Enrolled:
+    """Attributes:
+    pictures: by name.
+    looks: what a photo's bytes were found to show.
+    """
+
+    pictures: dict[str, list[Picture]]
+    looks: dict[bytes, PhotoEmbedding]
+
+
+def _pictures(people: Sequence[Path], engines: Engines) -> _Enrolled:
+    """Look at everybody's photos; this needs no stack."""
+    looks: dict[bytes, PhotoEmbedding] = {}
+
+    def embed(body: bytes) -> PhotoEmbedding:
+        if body not in looks:
+            looks[body] = embed_photo(body, engines)
+        return looks[body]
+
+    found = {folder.name: [picture_of(path, embed) for path in photos_in([folder])] for folder in people}
+    return _Enrolled(found, looks)
+
+
+def _enrol(people: _Enrolled, engines: Engines, local: Connection) -> None:
+    for name, pictures in people.pictures.items():
+        enrol(name, pictures, local.store, local.settings)
+    # The index of the gallery is written here, so that no function has to look at the photos again.
+    load_gallery(
+        local.store,
+        local.settings.gallery_bucket,
+        engines.embedder.info.id,
+        lambda body: people.looks.get(body) or embed_photo(body, engines),
     )
+    console.print(f"  people known: {escape(', '.join(people.pictures))}", soft_wrap=True)
+
+
+def _fingerprint(local: Connection) -> str:
+    return fingerprint_now(local.store, local.settings.gallery_bucket)
+
+
+def _named_anew(sources: Sequence[Source], engines: Engines, local: Connection) -> list[MediaProgress]:
+    """Bind names in results that were made before somebody was enrolled."""
+    list(reassemble(local.store, local.settings, lambda body: embed_photo(body, engines), tell=tell))
+    return Lookout(sources, local.store, local.settings)()
+
+
+def _show(
+    files: Sequence[tuple[Path, str]], processed: Sequence[MediaProgress], asked: Asked, local: Connection
+) -> int:
+    found = []
+    for (source, key), item in zip(files, processed, strict=True):
+        place = place_of(key, asked.output)
+        if item.result is None:
+            tell(f"{key}: {item.problem}")
+        else:
+            download_result(key, asked.output, local.store, local.settings)
+            place_media(source, key, asked.output)
+            if not asked.as_json:
+                print_summary(console, item.result, place, brief=len(files) > 1)
+                answer.print(f"report: {escape(relative(place / REPORT))}", soft_wrap=True)
+        found.append(
+            {
+                "media": key,
+                "state": item.state if item.result else "failed",
+                "problem": item.result.error.message if item.result and item.result.error else item.problem,
+                "people": [person.name for person in item.result.people] if item.result else [],
+                "result": str(place / RESULT) if item.result else None,
+                "report": str(place / REPORT) if item.result else None,
+            }
+        )
+    complete = sum(item.state == "complete" for item in processed)
+    index = write_index(asked.output)
+    if len(processed) > 1:
+        console.print(f"{complete} of {len(processed)} complete")
+    if index and not asked.as_json:
+        console.print(f"all results: {escape(relative(index))}", soft_wrap=True)
+    if asked.as_json:
+        print_json(found)
+    return 0 if complete == len(processed) else 1

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from castline.cli.connect import console, friendly_errors
+from castline.cli.connect import connect, console, friendly_errors
 from castline.cli.shown import escape
 from castline.settings import settings
 
 if TYPE_CHECKING:
+    from castline.service.pages.shelf import Deployment
     from castline.service.settings import ServiceSettings
     from castline.service.tokens import Tokens
 
@@ -38,7 +39,7 @@ def serve(
 
         asked = {"host": host, "port": port, "workers": workers, "folder": folder, "database": database}
         service = ServiceSettings().model_copy(update={name: each for name, each in asked.items() if each is not None})
-        app = create_app(service, settings())
+        app = create_app(service, settings(), _deployment)
         tokens: Tokens = app.state.service.tokens
         if service.admin_token:
             tokens.add("admin", admin=True, secret=service.admin_token)
@@ -46,9 +47,22 @@ def serve(
             token = tokens.add(_FIRST_USER, admin=True)
             console.print("there was no token yet; here is one, shown only now and kept as a hash:")
             console.print(f"  [bold]{escape(token)}[/]", soft_wrap=True)
+        console.print(f"the library at http://{service.host}:{service.port}{service.root}/")
         console.print(f"transcription at http://{service.host}:{service.port}{service.root}, its API at /docs")
         logging.disable(logging.NOTSET)
         uvicorn.run(app, host=service.host, port=service.port, log_level="warning", timeout_graceful_shutdown=5)
+
+
+def _deployment() -> Deployment:
+    """The deployment of this machine, for the library's pages.
+
+    Raises:
+        LocalStackError: no local stack is running, and there are no AWS credentials either.
+    """
+    from castline.service.pages.shelf import Deployment
+
+    there = connect()
+    return Deployment(there.store, there.settings, there.where, there.client)
 
 
 def task() -> None:

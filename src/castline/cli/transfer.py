@@ -24,8 +24,13 @@ _AT_ONCE = 4
 DEFAULT_MARKER = "done.txt"
 
 
-def media_files(path: Path) -> list[tuple[Path, str]]:
+def media_files(path: Path, output: Path | None = None) -> list[tuple[Path, str]]:
     """(file, key) of one media file, or of all below a folder; keys keep the tree below it.
+
+    Hidden folders and results, with the copies of media in them, are passed over.
+
+    Args:
+        output: where results are put.
 
     Raises:
         NotMedia: no such path, a file with a foreign suffix, or a folder without media.
@@ -36,18 +41,28 @@ def media_files(path: Path) -> list[tuple[Path, str]]:
         return [(path, keys.check_media_key(path.name))]
     if not path.is_dir():
         raise NotMedia(f"{path} does not exist")
-    found = sorted(item for item in path.rglob("*") if item.is_file() and keys.is_media(item.name))
+    found = [item for item in _inside(path, output) if keys.is_media(item.name)]
     if not found:
         raise NotMedia(f"no media in {path}; suffixes are {_suffixes()}")
     return [(item, keys.check_media_key(item.relative_to(path).as_posix())) for item in found]
 
 
-def left_out(path: Path) -> list[str]:
+def left_out(path: Path, output: Path | None = None) -> list[str]:
     """Files below a folder that somebody may believe to be uploaded: no media by their suffix, nor photos or text."""
-    inside = path.rglob("*") if path.is_dir() else ()
-    return sorted(
-        item.relative_to(path).as_posix() for item in inside if item.is_file() and keys.is_left_out(item.name)
-    )
+    inside = _inside(path, output) if path.is_dir() else ()
+    return [item.relative_to(path).as_posix() for item in inside if keys.is_left_out(item.name)]
+
+
+def _inside(path: Path, output: Path | None) -> list[Path]:
+    """The files below a folder, sorted, without those of hidden folders and of results."""
+    found: list[Path] = []
+    results = output.resolve() if output else None
+    for folder, below, names in os.walk(path):
+        here = Path(folder)
+        below[:] = [name for name in below if not name.startswith(".") and (here / name).resolve() != results]
+        if not {keys.RESULT, keys.REPORT} <= set(names):
+            found += [item for name in names if (item := here / name).is_file()]
+    return sorted(found)
 
 
 def upload(

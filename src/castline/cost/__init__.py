@@ -1,6 +1,6 @@
 """What a run costs on AWS: from what it used, or estimated before; and what a deployment costs that does nothing."""
 
-from castline.cost.model import MB_PER_VCPU, USUAL_FILM, Sizes, estimate
+from castline.cost.model import MB_PER_VCPU, USUAL_FILM, Sizes, estimate, work
 from castline.cost.prices import (
     LAMBDA_GB_SECOND_USD,
     LAMBDA_REQUEST_USD,
@@ -25,4 +25,5 @@ __all__ = [
     "cost_of",
     "estimate",
     "standing",
+    "work",
 ]

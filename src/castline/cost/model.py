@@ -90,6 +90,15 @@ def decode_work(duration_s: float, options: Options, film: VideoStream | None) -
     return megapixels * _DECODE_PER_MEGAPIXEL * _CODECS.get(film.codec, 1.0) * share
 
 
+def work(duration_s: float, options: Options) -> tuple[float, float, float]:
+    """vCPU-seconds of splitting a film of the usual kind, of one full unit of its frames, and of one of its sound."""
+    return (
+        _INVOCATION_S["split"] + decode_work(duration_s, options, USUAL_FILM),
+        _INVOCATION_S["faces"] + options.frames_per_unit * _FRAME,
+        _INVOCATION_S["speech"] + options.chunk_s * _SPEECH_PER_S,
+    )
+
+
 def throttled_tries(usages: list[Usage], sizes: Sizes, at_once: int = 40, between_s: float = 60.0) -> int:
     """Tries of a state machine that find no free execution, each a transition that costs.
 

@@ -1,8 +1,10 @@
 """The batch marker: what was uploaded starts when ``done.txt`` arrives, five files at a time.
 
-A marker starts a state machine (``statemachine/batch.asl.json``), whose distributed Map lists the bucket and gives five
-objects to ``start`` and then ``look`` until all have ended. Without a machine the listener lists the bucket and starts
-the same batches itself. Whatever a marker starts goes through the usual stages, with their retries and dead letters.
+A marker starts a state machine (``statemachine/batch.asl.json``), whose distributed Map lists the bucket and gives
+five objects and a task token to ``start``. A batch waits without asking: each ``Result Published``
+(``doors.announce``) leads through the run's claim to its batch, and the one that ends the last of its media sends the
+token back. Without a machine the listener lists the bucket and starts the same media itself. Whatever a marker starts
+goes through the usual stages, with their retries and dead letters.
 """
 
 from __future__ import annotations
@@ -17,36 +19,52 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from castline import aws, keys
+from castline.doors.announce import Publication
 from castline.errors import EventError, ResourceError
-from castline.events import Event, ObjectCreated, object_created, objects_created
-from castline.records import Source
+from castline.events import MAX_EVENT_BYTES, Event, ObjectCreated, is_result_published, object_created, objects_created
+from castline.records import Record, Source
+from castline.records.reading import read_record
 from castline.runs.common import each
 from castline.runs.request import read_request, read_source
 from castline.runs.sets import finished
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 logger = Logger(child=True)
 
 BATCH = 5  # as the machine's ItemBatcher has it
-_FIRST_LOOK_S, _LONGEST_S = 10, 300
-#: After so many looks, half a day, a batch ends without those that have not.
-MOST_LOOKS = 160
+#: A token that nobody waits for any more: the execution was stopped, timed out, or has been told already.
+_NOBODY_WAITS = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 
 Invoke = Callable[[str, dict[str, Any]], None]
 """Invokes a function by name, asynchronously."""
 
 
+class Batch(Record):
+    """What a token stands for.
+
+    Attributes:
+        token: the machine's; empty without one.
+        media: keys that it started, or is about to.
+        skipped: how many media had a result, or were another batch's.
+    """
+
+    token: str
+    media: tuple[str, ...] = ()
+    skipped: int = 0
+
+
 def batch_event(
     event: Event, store: ObjectStore, settings: Settings, invoke: Invoke | None = None, machines: Any | None = None
 ) -> dict[str, Any]:
-    """A marker's event, or a step of the machine.
+    """A marker's event, a step of the machine, or a published result.
 
     Args:
         machines: a client of Step Functions; default: AWS's.
 
     Returns:
-        ``{"started": [execution names, or keys of media]}``; of a step: what ``start`` and ``look`` say.
+        ``{"started": [execution names, or keys of media]}``; of a step or a result: what became of its batch so far.
 
     Raises:
         EventError: a step that there is not, or an event of no S3 object.
@@ -54,12 +72,15 @@ def batch_event(
     """
     send = invoke or _invoke
     match event:
-        case {"step": "start", "marker": str(marker), "items": [*items]}:
-            return start(marker, list(_listed(items)), store, settings, send)
-        case {"step": "look", "batch": Mapping() as batch}:
-            return look(batch, store, settings)
+        case {"step": "start", "marker": str(marker), "items": [*items], "token": str(token)}:
+            return start(marker, list(_listed(items)), token, store, settings, send, machines)
+        case {"step": "look", "marker": str(marker), "items": [*items]}:
+            batch = read_object(Batch, store, settings.output_bucket, _batch_key(marker, list(_listed(items))))
+            return outcome(batch or Batch(token="", media=tuple(_listed(items))), store, settings)[0]
         case {"step": step}:
             raise EventError(f"there is no step {str(step)[:60]!r}, or it lacks something")
+    if is_result_published(event):
+        return _told(event["detail"], store, settings, machines)
     answers = each(objects_created(event), lambda item: _marked(item, store, settings, send, machines))
     return {"started": [name for names in answers for name in names]}
 
@@ -79,9 +100,7 @@ def _marked(
     if settings.batch_machine:
         return _start_machine(marker, settings, machines or _machines())
     listed = [info.key for info in store.find(settings.input_bucket)]
-    started: list[str] = []
-    for first in range(0, len(listed), BATCH):
-        started += start(marker, listed[first : first + BATCH], store, settings, invoke)["media"]
+    started = _start_media(marker, _unfinished(listed, store, settings), store, settings, invoke)
     logger.info("a marker started what had no result", marker=marker, media=len(started))
     return started
 
@@ -102,66 +121,109 @@ def _start_machine(marker: str, settings: Settings, machines: Any) -> list[str]:
     return [marker]
 
 
-def start(marker: str, listed: Sequence[str], store: ObjectStore, settings: Settings, invoke: Invoke) -> dict[str, Any]:
-    """Start those of some objects that are media without a result, and that no other marker has started.
+def start(
+    marker: str,
+    listed: Sequence[str],
+    token: str,
+    store: ObjectStore,
+    settings: Settings,
+    invoke: Invoke,
+    machines: Any | None = None,
+) -> dict[str, Any]:
+    """Start those of some objects that are media without a result, and that no other batch has started.
+
+    What is published before all have started finds the batch written down, and what is published before it was, is
+    seen at the end: one of the two sends the token.
 
     Args:
         listed: keys of the input bucket.
+        token: of the task that waits for them.
 
     Returns:
-        ``{"media": [keys started], "skipped": media that had a result or were another marker's}``, and what ``look``
-        wants to know next.
+        ``{"processed", "skipped", "failed"}`` so far.
     """
-    started, skipped = [], 0
-    for source in _sources(listed, store, settings):
-        if finished(source, store, settings) or not _claim(marker, source, store, settings):
-            skipped += 1
-            continue
-        invoke(settings.splitter_function, object_created(source.bucket, source.key, max(source.size, 1)))
-        started.append(source.key)
-    return _waiting(started, 0, {"media": started, "skipped": skipped, "processed": 0, "failed": []})
+    media = [key for key in listed if keys.is_media(key)]
+    waiting = _unfinished(media, store, settings)
+    key = _batch_key(marker, listed)
+    _write(key, Batch(token=token, media=tuple(source.key for source in waiting)), store, settings)
+    started = _start_media(key, waiting, store, settings, invoke)
+    batch = Batch(token=token, media=tuple(started), skipped=len(media) - len(started))
+    _write(key, batch, store, settings)
+    return _tell_if_ended(batch, store, settings, machines)
 
 
-def look(batch: Mapping[str, Any], store: ObjectStore, settings: Settings) -> dict[str, Any]:
-    """Which media of a batch have ended.
-
-    Args:
-        batch: what ``start`` or the look before answered.
+def outcome(batch: Batch, store: ObjectStore, settings: Settings) -> tuple[dict[str, Any], bool]:
+    """What became of the media of a batch, and whether all have ended.
 
     Returns:
-        The same with ``processed`` counted up and ``failed`` (``{"media", "error"}``) grown; ``done`` ends it.
-
-    Raises:
-        EventError: it is no such batch.
+        ``{"processed": how many, "skipped": how many, "failed": [{"media", "error"}]}``, with those that have not ended
+        among the failed; True if there are none of these.
     """
-    match batch:
-        case {"media": [*waiting], "looks": int(looks), "processed": int(processed), "failed": [*failed]}:
-            pass
-        case _:
-            raise EventError("a batch that lacks something")
-    left: list[str] = []
-    failed = list(failed)
-    for media in map(str, waiting):
+    processed, failed, left = 0, [], False
+    for media in batch.media:
         source = read_source(settings.input_bucket, media, store)
         result = finished(source, store, settings) if source else None
-        if source is None:
-            failed.append({"media": media, "error": "deleted: the upload is gone"})
-        elif result is None:
-            left.append(media)
-        elif result.status == "failed":
-            why = f"{result.error.code}: {result.error.message}" if result.error else "failed"
-            failed.append({"media": media, "error": why[:300]})
-        else:
+        if result is not None and result.status != "failed":
             processed += 1
-    if looks + 1 >= MOST_LOOKS:
-        failed += [{"media": media, "error": "unfinished: castline reconcile finds it"} for media in left]
-        left = []
-    return _waiting(left, looks + 1, {**batch, "processed": processed, "failed": failed})
+            continue
+        if source is None:
+            why = "deleted: the upload is gone"
+        elif result is None:
+            why, left = "unfinished: castline reconcile finds it", True
+        else:
+            why = f"{result.error.code}: {result.error.message}"[:300] if result.error else "failed"
+        failed.append({"media": media, "error": why})
+    return {"processed": processed, "skipped": batch.skipped, "failed": failed}, not left
 
 
-def _waiting(left: list[str], looks: int, batch: Mapping[str, Any]) -> dict[str, Any]:
-    wait_s = min(_FIRST_LOOK_S * 2 ** min(looks // 2, 8), _LONGEST_S)
-    return {**batch, "media": left, "looks": looks, "wait_s": wait_s, "done": not left}
+def _told(detail: Mapping[str, Any], store: ObjectStore, settings: Settings, machines: Any | None) -> dict[str, Any]:
+    """A result was published: the batch that started its run, if one did, may have ended."""
+    told = read_record(Publication, json.dumps(detail), "Result Published", max_bytes=MAX_EVENT_BYTES)
+    claim = store.get(settings.output_bucket, keys.batch_claim_key(told.run), max_bytes=1024) or b""
+    key = claim.decode(errors="replace")
+    batch = read_object(Batch, store, settings.output_bucket, key) if keys.is_batch(key) else None
+    return _tell_if_ended(batch, store, settings, machines) if batch else {}
+
+
+def _tell_if_ended(batch: Batch, store: ObjectStore, settings: Settings, machines: Any | None) -> dict[str, Any]:
+    answer, ended = outcome(batch, store, settings)
+    if ended:
+        try:
+            (machines or _machines()).send_task_success(taskToken=batch.token, output=json.dumps(answer))
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NOBODY_WAITS:
+                raise ResourceError(f"the batch could not be told to be done: {error}") from error
+            logger.info("nobody waits for this batch any more", reason=error.response["Error"]["Code"])
+        except BotoCoreError as error:
+            raise ResourceError(f"the batch could not be told to be done: {error}") from error
+    return answer
+
+
+def _start_media(
+    claimant: str, sources: Iterable[Source], store: ObjectStore, settings: Settings, invoke: Invoke
+) -> list[str]:
+    started = []
+    for source in sources:
+        if _claim(claimant, source, store, settings):
+            invoke(settings.splitter_function, object_created(source.bucket, source.key, max(source.size, 1)))
+            started.append(source.key)
+    return started
+
+
+def _unfinished(listed: Iterable[str], store: ObjectStore, settings: Settings) -> list[Source]:
+    """The media among some keys that are there and have no result."""
+    return [source for source in _sources(listed, store, settings) if not finished(source, store, settings)]
+
+
+def _batch_key(marker: str, listed: Sequence[str]) -> str:
+    key = keys.batch_key(marker, hashlib.sha256("\n".join(listed).encode()).hexdigest()[:16])
+    if not keys.is_batch(key):
+        raise EventError(f"{marker[:60]!r} is no marker's name")
+    return key
+
+
+def _write(key: str, batch: Batch, store: ObjectStore, settings: Settings) -> None:
+    store.put(settings.output_bucket, key, batch.to_json(), content_type="application/json")
 
 
 def _listed(items: Iterable[Any]) -> Iterator[str]:
@@ -178,12 +240,12 @@ def _sources(listed: Iterable[str], store: ObjectStore, settings: Settings) -> I
             yield source
 
 
-def _claim(marker: str, source: Source, store: ObjectStore, settings: Settings) -> bool:
-    """Whether the run is this marker's to start: the first one's. Whoever was interrupted starts his own again."""
+def _claim(claimant: str, source: Source, store: ObjectStore, settings: Settings) -> bool:
+    """Whether the run is this batch's to start: the first one's. Whoever was interrupted starts its own again."""
     key = keys.batch_claim_key(read_request(source, store, settings).run)
-    if store.put(settings.output_bucket, key, marker.encode(), if_absent=True):
+    if store.put(settings.output_bucket, key, claimant.encode(), if_absent=True):
         return True
-    return store.get(settings.output_bucket, key, max_bytes=1024) == marker.encode()
+    return store.get(settings.output_bucket, key, max_bytes=1024) == claimant.encode()
 
 
 def _invoke(function: str, event: dict[str, Any]) -> None:

@@ -81,7 +81,15 @@ class TracksCount(Record):
 
 
 def count(
-    shown: Conditions, limits: Thresholds, model: str, kind: Kind, condition: str, *, orders: int, enrol: int
+    shown: Conditions,
+    limits: Thresholds,
+    model: str,
+    kind: Kind,
+    condition: str,
+    *,
+    orders: int,
+    enrol: int,
+    enrolled_as: str = "clean",
 ) -> TracksCount:
     """Play all sequences of one kind and condition, and count.
 
@@ -91,13 +99,14 @@ def count(
         condition: one of ``shown``'s, or ``mixed``: another one for each photo.
         orders: sequences.
         enrol: photos enrolled of each known person; the others are shown.
+        enrolled_as: condition of the enrolled photos.
 
     Raises:
         EvaluationError: fewer than two people, or nobody has more photos than are enrolled.
     """
     total: Counter[str] = Counter()
     for order in range(orders):
-        frames, truth, gallery, stays = _sequence(shown, model, kind, condition, order, enrol)
+        frames, truth, gallery, stays = _sequence(shown, model, kind, condition, order, enrol, enrolled_as)
         groups = people_on(frames, gallery, limits)
         total.update(_judge(groups, truth, {face.name for face in gallery.faces}, stays))
     fields = [name for name in TracksCount.model_fields if name not in ("kind", "condition", "sequences")]
@@ -105,7 +114,7 @@ def count(
 
 
 def _sequence(
-    shown: Conditions, model: str, kind: Kind, condition: str, order: int, enrol: int
+    shown: Conditions, model: str, kind: Kind, condition: str, order: int, enrol: int, enrolled_as: str
 ) -> tuple[list[FrameFaces], dict[str, str], Gallery, list[list[str]]]:
     """Frames; who each face is; the people we know; and the faces of each photo that stays.
 
@@ -129,7 +138,7 @@ def _sequence(
     gallery = Gallery(
         model=model,
         fingerprint="",
-        faces=tuple(_photo(clean[at]) for at in enrolled),
+        faces=tuple(_photo(shown[enrolled_as][at]) for at in enrolled if at in shown[enrolled_as]),
     )
     truth: dict[str, str] = {}
 

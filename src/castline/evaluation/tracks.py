@@ -102,23 +102,29 @@ def measure_tracks(
     *,
     orders: int,
     enrol: int,
+    enrolled_as: str = "clean",
     clips: Sequence[ClipCount] = (),
     done: Callable[[], None] | None = None,
 ) -> TracksReport:
     """Play every kind of sequence under every condition.
 
     Args:
+        enrolled_as: condition of the enrolled photos, one of those shown.
         done: called after each kind and condition; there are ``len(KINDS) * len(shown)``.
 
     Raises:
-        EvaluationError: too few people or photos.
+        EvaluationError: too few people or photos, or no such condition.
         ModelError: no thresholds are known for the embedder.
     """
+    if enrolled_as not in shown:
+        raise EvaluationError(f"{enrolled_as!r} is no condition; there are {', '.join(shown)}")
     limits = thresholds_for(model)
     counts = []
     for kind in KINDS:
         for condition in (*(name for name in shown if name != "moved"), "mixed"):
-            counts.append(count(shown, limits, model, kind, condition, orders=orders, enrol=enrol))
+            counts.append(
+                count(shown, limits, model, kind, condition, orders=orders, enrol=enrol, enrolled_as=enrolled_as)
+            )
             if done:
                 done()
     sums = {

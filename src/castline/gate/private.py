@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import BinaryIO
+
+from castline.errors import SettingsError
 
 #: For processes that write files of their own: what they make is the owner's alone.
 UMASK = 0o077
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder, or take one that is there, and close it to everybody else (0700), as every parent it lacks."""
+    """Make a folder, and every parent it lacks, or take one that is there: closed to everybody else (0700).
+
+    One that is open and has things in it is somebody's own (a home, ``/tmp``, a folder of videos) and keeps its mode:
+    what we write there is closed by itself.
+
+    Raises:
+        SettingsError: it cannot be made, or is something else; said with its name. Nothing has been changed.
+    """
+    try:
+        return _made(path)
+    except OSError as error:
+        raise SettingsError(f"the folder {path} cannot be made or closed to others: {error.strerror}") from error
+
+
+def _made(path: Path) -> Path:
     for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
-    path.chmod(0o700)
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    if not any(path.iterdir()):
+        path.chmod(0o700)
     return path
 
 

@@ -7,9 +7,12 @@ import logging
 import signal
 import sys
 import threading
+from typing import get_args
 
 from castline.errors import CastlineError, LocalStackError
+from castline.local.session import Orphan
 from castline.local.stack import LocalStack
+from castline.local.state import Keep
 from castline.operations import reconcile
 from castline.settings import Settings, settings
 from castline.storage import S3Store
@@ -20,10 +23,11 @@ _WATCH_S = 1.0
 
 
 def main() -> int:
-    """Start, re-drive what is unfinished, wait for SIGTERM or SIGINT, stop."""
+    """Start, re-drive what is unfinished, wait for SIGTERM, SIGINT or the last user's end, stop."""
     parser = argparse.ArgumentParser(prog="python -m castline.local", description=__doc__)
     parser.add_argument("--slots", type=int, default=2, help="processes per function")
     parser.add_argument("--prewarm", action="store_true", help="start the processes now, not with their first event")
+    parser.add_argument("--keep", choices=get_args(Keep), default="always", help="for whom it runs")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     ended = threading.Event()
@@ -31,12 +35,16 @@ def main() -> int:
         signal.signal(number, lambda *_: ended.set())
     config = settings()
     try:
-        with LocalStack(config, arguments.slots, prewarm=arguments.prewarm) as stack:
+        with LocalStack(config, arguments.slots, prewarm=arguments.prewarm, keep=arguments.keep) as stack:
             logger.info("ready at %s", stack.endpoint_url)
-            _catch_up(stack, config)
+            if arguments.keep == "always":
+                _catch_up(stack, config)
+            orphan = Orphan(config.state_dir)
             while not ended.wait(_WATCH_S):
                 if not stack.alive:
                     raise LocalStackError("the AWS emulator died; its last words are in logs/ministack.log")
+                if orphan.look(busy=stack.host is not None and stack.host.busy):
+                    break
     except CastlineError as error:
         if error.detail:
             logger.error("%s", error.detail)

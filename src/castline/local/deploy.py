@@ -57,6 +57,7 @@ class Deployment:
             "PipelineProfile": settings.profile,
             "Orchestration": settings.orchestration,
             "UnknownName": settings.unknown_name,
+            "CutAboveSeconds": written(settings.cut_above_s),
             "BatchMarker": settings.batch_marker,
             "BatchBy": "invoke",  # the emulator's Map has no ItemReader
             "TranscriptLayout": settings.transcript_layout,

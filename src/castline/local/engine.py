@@ -35,6 +35,17 @@ def free_port() -> int:
         return port
 
 
+def has_bucket(state_dir: Path, bucket: str) -> bool:
+    """Whether a stack of this state folder ever had a bucket; it need not run."""
+    return (state_dir / "s3" / ACCOUNT / bucket).is_dir()
+
+
+def is_taken(port: int) -> bool:
+    """Whether somebody listens on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Engine:
     """One ministack.
 
@@ -68,9 +79,8 @@ class Engine:
         Raises:
             LocalStackError: the port is taken, or it did not answer in time; the log's end is in ``detail``.
         """
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                raise LocalStackError(f"port {self.port} is taken; set CASTLINE_PORT to another one, or to 0")
+        if is_taken(self.port):
+            raise LocalStackError(f"port {self.port} is taken; set CASTLINE_PORT to another one, or to 0")
         log_path = self._state_dir / "logs" / "ministack.log"
         tmp = self._state_dir / "tmp" / "ministack"
         for folder in (log_path.parent, tmp, self._state_dir / "s3"):

@@ -95,7 +95,7 @@ class LambdaHost:
         endpoint_url: str,
         credentials: Credentials,
         extra_environment: dict[str, str] | None = None,
-        prewarm: bool = False,
+        prewarm: bool | Mapping[str, int] = False,
     ) -> None:
         """Replace the functions. Those running are ended, and their events answered as failed, first.
 
@@ -105,9 +105,12 @@ class LambdaHost:
             endpoint_url: what the functions' AWS clients talk to.
             credentials: what they sign with.
             extra_environment: variables for every function; a function's own win.
+            prewarm: how many processes of a function start now, and not with their first event; True is all of them.
         """
         surroundings = {**(extra_environment or {}), **credentials.environment, "AWS_ENDPOINT_URL": endpoint_url}
-        self._call(self._configure(list(specs), surroundings, prewarm))
+        functions = list(specs)
+        warm = {spec.name: spec.slots for spec in functions} if prewarm is True else dict(prewarm or {})
+        self._call(self._configure(functions, surroundings, warm))
 
     def publish_metrics(self, cloudwatch: Any) -> None:
         """Send metrics to this boto3 client, in the background."""
@@ -158,7 +161,7 @@ class LambdaHost:
         port: int = self._runner.addresses[0][1]
         return port
 
-    async def _configure(self, specs: list[FunctionSpec], surroundings: dict[str, str], prewarm: bool) -> None:
+    async def _configure(self, specs: list[FunctionSpec], surroundings: dict[str, str], warm: dict[str, int]) -> None:
         self._configured.clear()
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
         self._pools = {
@@ -172,7 +175,7 @@ class LambdaHost:
             for spec in specs
         }
         for pool in self._pools.values():
-            pool.start(prewarm=prewarm)
+            pool.start(prewarm=warm.get(pool.spec.name, 0))
         self._configured.set()
 
     async def _shut_down(self) -> None:

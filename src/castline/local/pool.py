@@ -69,9 +69,10 @@ class FunctionPool:
         """Invocations that a process has."""
         return self._running
 
-    def start(self, *, prewarm: bool = False) -> None:
-        """Begin to serve. With ``prewarm`` the processes start now, otherwise with their first event."""
-        self._slots = [asyncio.create_task(self._serve(slot, prewarm=prewarm)) for slot in range(self.spec.slots)]
+    def start(self, *, prewarm: int = 0) -> None:
+        """Begin to serve. So many processes start now, the others with their first event."""
+        slots = range(self.spec.slots)
+        self._slots = [asyncio.create_task(self._serve(slot, prewarm=slot < prewarm)) for slot in slots]
 
     async def invoke(self, invocation: Invocation) -> Outcome:
         """Run one invocation, waiting for a free process first. Never raises for a function error."""

@@ -21,7 +21,7 @@ from castline.local.access import aws_client
 from castline.local.deploy import Deployment, deploy, function_specs
 from castline.local.engine import REGION, Engine, is_ready
 from castline.local.lambda_host import LambdaHost
-from castline.local.state import ProcessId, StackState, exclusive, read_state, state_path, write_state
+from castline.local.state import Keep, ProcessId, StackState, exclusive, read_state, state_path, write_state
 from castline.local.watchdog import Watchdog
 from castline.settings import Settings, variable, written
 
@@ -36,9 +36,10 @@ class LocalStack:
 
     Args:
         slots: processes per function.
-        prewarm: start the processes with the stack instead of with their first event.
+        prewarm: start the processes of the two stages with the stack instead of with their first event.
         template: another template than the project's.
         parameters: template parameters that win over the settings.
+        keep: for whom it runs (``StackState``); whoever runs it looks after that.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class LocalStack:
         prewarm: bool = False,
         template: Path | None = None,
         parameters: dict[str, str] | None = None,
+        keep: Keep = "always",
     ) -> None:
         self.settings = settings
         self.deployment = Deployment.of(settings, template=template, **(parameters or {}))
         self._slots = slots
         self._prewarm = prewarm
+        self._keep = keep
         self._state: StackState | None = None
         self._resources: contextlib.ExitStack | None = None
         self._clients: dict[tuple[str, Credentials], Any] = {}
@@ -152,6 +155,8 @@ class LocalStack:
                 controller=ProcessId.of(os.getpid()),
                 engine=ProcessId.of(engine.pid),
                 port=engine.port,
+                keep=self._keep,
+                settings=settings_environment(self.settings),
             )
             self._deploy()
             # Metrics must not hold up the end: the host goes before the emulator.
@@ -198,8 +203,12 @@ class LocalStack:
             endpoint_url=self.endpoint_url,
             credentials=self.credentials,
             extra_environment=settings_environment(self.settings),
-            prewarm=self._prewarm,
+            prewarm=self._stages() if self._prewarm else False,
         )
+
+    def _stages(self) -> dict[str, int]:
+        """Processes that the first media file needs: it is split by one."""
+        return {self.settings.splitter_function: 1, self.settings.analyser_function: self._slots}
 
     def _client(self, service: str, credentials: Credentials) -> Any:
         if (service, credentials) not in self._clients:
@@ -221,8 +230,11 @@ def running_stack(settings: Settings) -> LocalStack | None:
         return None
 
 
-def start_detached(settings: Settings, slots: int = 2) -> LocalStack:
+def start_detached(settings: Settings, slots: int = 2, *, keep: Keep = "always", prewarm: bool = False) -> LocalStack:
     """Start a stack in a process of its own, which outlives this one.
+
+    Args:
+        keep: for whom it runs (``StackState``).
 
     Raises:
         LocalStackError: it did not come up; the log's end is in ``detail``.
@@ -232,8 +244,12 @@ def start_detached(settings: Settings, slots: int = 2) -> LocalStack:
     private_folder(log_path.parent)
     with open_private(log_path, os.O_TRUNC) as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "castline.local", "--slots", str(slots)],
-            env={**os.environ, **settings_environment(settings)},
+            [sys.executable, "-m", "castline.local", "--slots", str(slots), "--keep", keep] + ["--prewarm"] * prewarm,
+            env={
+                **os.environ,
+                **settings_environment(settings),
+                "CASTLINE_STATE_DIR": str(settings.state_dir.resolve()),
+            },
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -247,7 +263,7 @@ def start_detached(settings: Settings, slots: int = 2) -> LocalStack:
             # It is on its own from here; without this, Popen would warn that nobody waits for it.
             process.returncode = 0
             return LocalStack.attach(settings)
-        time.sleep(0.05)
+        time.sleep(0.02)
     if process.poll() is None:
         process.terminate()
         process.wait(_STOP_S)

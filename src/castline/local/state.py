@@ -7,10 +7,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import Field
 
 from castline.errors import LocalStackError, UnreadableObject
 from castline.gate.private import open_private, private_folder
 from castline.records import Record
+
+Keep = Literal["used", "busy", "always"]
 
 
 class ProcessId(Record):
@@ -45,11 +50,16 @@ class StackState(Record):
     Attributes:
         controller: the process that holds the Lambda host and ends everything when told to.
         engine: the AWS emulator.
+        keep: for whom it runs: for the commands that use it, also until its functions have nothing to do, or until it
+            is told to end.
+        settings: variables of the settings that it was started with, where they are not the defaults.
     """
 
     controller: ProcessId
     engine: ProcessId
     port: int
+    keep: Keep = "always"
+    settings: dict[str, str] = Field(default_factory=dict)
 
     @property
     def endpoint_url(self) -> str:
@@ -64,7 +74,7 @@ def read_state(state_dir: Path) -> StackState | None:
     """The state of a live stack; None when there is none, or when its controller is gone."""
     try:
         state = StackState.from_json(state_path(state_dir).read_bytes())
-    except (FileNotFoundError, UnreadableObject):
+    except (OSError, UnreadableObject):
         return None
     return state if state.controller.alive else None
 
@@ -75,6 +85,14 @@ def write_state(state_dir: Path, state: StackState) -> None:
     with open_private(draft, os.O_TRUNC) as file:
         file.write(state.to_json())
     draft.replace(path)
+
+
+def keep_for(keep: Keep, state_dir: Path) -> None:
+    """Have the stack that runs stay for longer; one that stays for longer already stays so."""
+    state = read_state(state_dir)
+    order = get_args(Keep)
+    if state is not None and order.index(keep) > order.index(state.keep):
+        write_state(state_dir, state.model_copy(update={"keep": keep}))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from castline.media.pieces import AudioPiece, FramesPiece, Piece
 from castline.media.probe import probe
-from castline.media.split import SplitSummary, split
+from castline.media.split import split, split_part
+from castline.media.summary import SplitSummary
 
-__all__ = ["AudioPiece", "FramesPiece", "Piece", "SplitSummary", "probe", "split"]
+__all__ = ["AudioPiece", "FramesPiece", "Piece", "SplitSummary", "probe", "split", "split_part"]

@@ -1,10 +1,14 @@
-"""What a process that reads hostile input may do: no new privileges, so much memory, time and disk, and no more."""
+"""What a process that reads hostile input may do: no new privileges, no sockets, so much memory, time and disk, and no
+more."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import logging
 import os
+import platform
 import resource
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,11 +19,19 @@ from pathlib import Path
 _FILE_BYTES = 64 * 1024 * 1024  # of one file it writes: a JPEG of the largest frame is far below
 _PIPE_BYTES = 1 << 18
 _TASKS = 512  # threads and processes it may add to those the user has
-_PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
+_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 38, 22  # linux/prctl.h
+_SECCOMP_MODE_FILTER = 2  # linux/seccomp.h
+
+#: Of linux/audit.h and of the architecture's table of system calls: its mark, and ``socket``.
+_SOCKET = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+_IO_URING_SETUP = 425  # which opens sockets without that call
+_X32 = 0x40000000  # from here on the same calls under other numbers, on x86_64
+
+logger = logging.getLogger(__name__)
 
 
 def spawn(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a program that can gain no privileges, with pipes for its output and nothing to read.
+    """Start a program that can gain no privileges and open no sockets, with pipes for its output and nothing to read.
 
     A child inherits that from the thread that starts it, so it is started by a thread of its own:
     ``preexec_fn`` is not safe where there are threads.
@@ -27,7 +39,11 @@ def spawn(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Pop
 
     def start() -> subprocess.Popen[bytes]:
         with contextlib.suppress(OSError, AttributeError):  # not on Linux
-            ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            prctl = ctypes.CDLL(None, use_errno=True).prctl
+            prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            program = _no_sockets(platform.machine())
+            if program is None or prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0):
+                logger.debug("no seccomp filter here: a program that is started keeps the network")
         return subprocess.Popen(
             argv,
             env=environment,
@@ -39,6 +55,47 @@ def spawn(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Pop
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(start).result()
+
+
+class _Instruction(ctypes.Structure):
+    """``struct sock_filter`` of linux/filter.h."""
+
+    _fields_ = (
+        ("code", ctypes.c_uint16),
+        ("then", ctypes.c_uint8),
+        ("otherwise", ctypes.c_uint8),
+        ("k", ctypes.c_uint32),
+    )
+
+
+class _Program(ctypes.Structure):
+    """``struct sock_fprog``."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.POINTER(_Instruction)))
+
+
+def _no_sockets(machine: str) -> _Program | None:
+    """A filter of system calls (Linux, Documentation/userspace-api/seccomp_filter.rst) that refuses new sockets.
+
+    Returns:
+        None for an architecture whose numbers are not known here.
+    """
+    if machine not in _SOCKET:
+        return None
+    mark, socket = _SOCKET[machine]
+    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_RET|K
+    refuse, allow = 0x00050000 | errno.EACCES, 0x7FFF0000  # SECCOMP_RET_ERRNO, SECCOMP_RET_ALLOW
+    code = (
+        (load, 0, 0, 4),  # seccomp_data.arch
+        (equal, 0, 5, mark),
+        (load, 0, 0, 0),  # seccomp_data.nr
+        (at_least, 3, 0, _X32),
+        (equal, 2, 0, socket),
+        (equal, 1, 0, _IO_URING_SETUP),
+        (answer, 0, 0, allow),
+        (answer, 0, 0, refuse),
+    )
+    return _Program(len(code), (_Instruction * len(code))(*(_Instruction(*each) for each in code)))
 
 
 def confine(pid: int, memory_mb: int, seconds: float) -> None:

@@ -43,18 +43,39 @@ _ONWARD = "setpts='if(isnan(PREV_INPTS),PTS,PREV_OUTPTS+if(lt((PTS-PREV_INPTS)*T
 Size = tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A range of the pictures: whole stretches of the sampling grid.
+
+    Attributes:
+        begin, end: slots of the grid, the end exclusive; None is the end of the recording.
+        keyframes: which frames are looked at, as was decided for all of the recording.
+        seek_s: a time after a keyframe that lies before the range, seconds; None decodes from the beginning.
+    """
+
+    begin: int
+    end: int | None
+    keyframes: bool = False
+    seek_s: float | None = None
+
+
 @dataclass
 class Sampled:
     """The sampled frames, read off ffmpeg's log.
 
     Attributes:
+        grid: only one frame of an interval counts, also where ffmpeg began anew because the size changed.
+        part: what is before and after it is only noted.
         sizes: display (width, height) of each frame before it was scaled, by its time in ms.
-        interval_s: only one frame of an interval counts, also where ffmpeg began anew because the size changed.
+        before, after: whether a frame before the part, or after it, came out of the decoder.
     """
 
-    interval_s: float
+    grid: sampling.Grid
+    part: Part = Part(0, None)
     sizes: dict[int, Size] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
+    before: bool = False
+    after: bool = False
     _begins: bool = False
     _last_ms: int = -1
 
@@ -64,15 +85,29 @@ class Sampled:
         elif match := _SHOWN.match(line):
             # Halves go up, as in the names that ffmpeg gives the frames.
             time_ms = max(0, math.floor(int(match["ticks"]) * _TICK + Fraction(1, 2)))
-            if self._begins and self.sizes and self._slot(time_ms) <= self._slot(self._last_ms):
+            slot = self.grid.slot(time_ms)
+            if not self.takes(time_ms):
+                self.before, self.after = self.before or slot < self.part.begin, self.after or slot > self.part.begin
+            elif self._begins and self.sizes and slot <= self.grid.slot(self._last_ms):
                 self.dropped.add(time_ms)
             elif time_ms not in self.sizes:
                 self.sizes[time_ms] = _display(match)
                 self._last_ms = max(self._last_ms, time_ms)
             self._begins = False
 
-    def _slot(self, time_ms: int) -> int:
-        return math.floor((time_ms + 0.5) / 1000 / self.interval_s)
+    def takes(self, time_ms: int) -> bool:
+        """Whether a time is of the part."""
+        slot = self.grid.slot(time_ms)
+        return slot >= self.part.begin and (self.part.end is None or slot < self.part.end)
+
+    def inside(self) -> bool:
+        """Whether the decoder is in the part: what it complains of before, or after, is not of the part."""
+        return (bool(self.sizes) or not self.part.begin) and not self.after
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of the part can be missing: the decoder was there before it began, and after it ended."""
+        return (self.before or not self.part.begin) and (self.after or self.part.end is None)
 
 
 def _display(match: re.Match[str]) -> Size:
@@ -89,16 +124,18 @@ class Recipe:
         folder: where the JPEG files go.
         end_s: nothing is decoded after it.
         keyframes: decode keyframes alone.
+        part: only a range of the pictures.
     """
 
     path: Path
     probed: Probe
     limits: Limits
     folder: Path
-    interval_s: float
+    grid: sampling.Grid
     long_side: int
     end_s: float
     keyframes: bool = False
+    part: Part | None = None
 
     def arguments(self, kinds: Sequence[str]) -> list[str]:
         """argv that reads the media once for ``video``, ``audio`` or both."""
@@ -113,7 +150,7 @@ class Recipe:
         for size, times in sizes.items():
             # ffmpeg's names are rounded to a millisecond, and no two frames wanted are within two of them.
             wanted = "+".join(f"between(t,{(time - 0.6) / 1000:.4f},{(time + 0.6) / 1000:.4f})" for time in times)
-            outputs.append(self._jpegs(source, size, [f"select='{wanted}'"]))
+            outputs.append(self._jpegs(source, size, [*self._stop, f"select='{wanted}'"]))
         return arguments(ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0], self.limits)
 
     @property
@@ -125,20 +162,33 @@ class Recipe:
         return self.keyframes and "matroska" in self.probed.container
 
     def _source(self) -> Any:
-        return open_input(
-            self.path,
-            self.limits,
-            joined=self.probed.joined,
-            **({"skip_frame": "nokey"} if self.keyframes else {}),
-            **({"copyts": None} if self._own_clock else {}),
-        )
+        seek_s = self.part.seek_s if self.part else None
+        options: dict[str, Any] = {"skip_frame": "nokey"} if self.keyframes else {}
+        if self._own_clock:
+            options["copyts"] = None
+        elif seek_s is not None:  # else ffmpeg would begin to count where it lands
+            options |= {"copyts": None, "start_at_zero": None}
+        if seek_s is not None:
+            options |= {"ss": f"{seek_s:.3f}", "noaccurate_seek": None}
+        return open_input(self.path, self.limits, joined=self.probed.joined, **options)
 
     def _frames(self, source: Any) -> Any:
         """Output of the sampled frames, scaled as the size that was probed asks for."""
-        video = self._video
-        select = sampling.select_filter(self.interval_s, self.limits.max_frames)
-        chosen = [select, _SET_CLOCK, "showinfo=checksum=0"]
+        video, part = self._video, self.part
+        if part is None:
+            select = sampling.select_filter(self.grid, self.limits.max_frames)
+        else:
+            select = sampling.select_part(self.grid, part.begin, part.end)
+        # It stops behind the log, so that the frame which ends a part is seen.
+        chosen = [select, _SET_CLOCK, "showinfo=checksum=0", *self._stop]
         return self._jpegs(source, (video.width, video.height), chosen)
+
+    @property
+    def _stop(self) -> list[str]:
+        """The filter that ends the decode where the part ends."""
+        if self.part is None or self.part.end is None:
+            return []
+        return [f"trim=end={self.part.end * self.grid.interval_s - 0.0005:.4f}"]
 
     @property
     def _video(self) -> VideoStream:
@@ -155,8 +205,8 @@ class Recipe:
             f"scale={width}:{height}:out_range={'tv' if video.hdr else 'full'}",
             *([_TONE_MAP, "scale=out_range=full"] if video.hdr else []),
             "setsar=1",
-            "mpdecimate",
             "format=yuvj420p",
+            *self.grid.without_duplicates(width, height),
         ]
         return source[str(video.index)].output(
             str(self.folder / "%09d.jpg"),

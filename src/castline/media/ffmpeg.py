@@ -151,15 +151,24 @@ class Ffmpeg:
 
     Args:
         on_line: called in a background thread with every stderr line.
+        heeds: whether an error line that comes now is one of what is asked for.
     """
 
-    def __init__(self, argv: list[str], limits: Limits, *, on_line: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        argv: list[str],
+        limits: Limits,
+        *,
+        on_line: Callable[[str], None] | None = None,
+        heeds: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.limits = limits
         self.errors: list[str] = []
         self.error_count = 0
         self.timed_out = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._on_line = on_line
+        self._heeds = heeds
         program = shutil.which(argv[0])
         if program is None:
             raise ResourceError(f"ffmpeg is not installed: {argv[0]} is not a program on PATH")
@@ -227,7 +236,7 @@ class Ffmpeg:
             for line in _lines(stderr):
                 self._tail.append(line)
                 match = _LINE.match(line)
-                if match:
+                if match and self._heeds():
                     self.error_count += 1
                     if self.error_count <= _KEPT_ERRORS:
                         self.errors.append(match["text"])

@@ -9,6 +9,7 @@ import threading
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -46,31 +47,40 @@ Piece = FramesPiece | AudioPiece
 
 
 class FrameWatch:
-    """Collects finished JPEG files into zips of ``per_unit`` frames.
+    """Collects finished JPEG files into zips of ``per_unit`` frames, of one stretch each.
 
     Args:
+        stretch: the number of the stretch that a time (ms) is in.
         wanted: whether the frame of a time (ms) is one to keep; None while nobody knows.
     """
 
-    def __init__(self, folder: Path, per_unit: int, wanted: Callable[[int], bool | None]) -> None:
+    def __init__(
+        self, folder: Path, per_unit: int, stretch: Callable[[int], int], wanted: Callable[[int], bool | None]
+    ) -> None:
         self._folder = folder
         self._per_unit = per_unit
+        self._stretch = stretch
         self._wanted = wanted
         self._packed: set[int] = set()
         self._count = 0
 
     def ready(self) -> list[FramesPiece]:
-        files = self._files()
+        batches = self._batches(self._files())
         # The newest file may still be followed by an earlier one only if ffmpeg reordered output,
         # which it does not: presentation order is the order of writing.
-        return [
-            self._pack(files[at : at + self._per_unit])
-            for at in range(0, len(files) - self._per_unit + 1, self._per_unit)
-        ]
+        if batches and len(batches[-1]) < self._per_unit:
+            batches.pop()
+        return [self._pack(batch) for batch in batches]
 
     def rest(self) -> list[FramesPiece]:
-        files = self._files(at_last=True)
-        return [self._pack(files[at : at + self._per_unit]) for at in range(0, len(files), self._per_unit)]
+        return [self._pack(batch) for batch in self._batches(self._files(at_last=True))]
+
+    def _batches(self, files: list[Path]) -> list[list[Path]]:
+        batches: list[list[Path]] = []
+        for _, group in groupby(files, lambda file: self._stretch(int(file.stem))):
+            members = list(group)
+            batches += [members[at : at + self._per_unit] for at in range(0, len(members), self._per_unit)]
+        return batches
 
     def _files(self, *, at_last: bool = False) -> list[Path]:
         files = []

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from castline.errors import NoStreams, UndecodableMedia
 from castline.media.ffmpeg import Limits, arguments, run
 from castline.media.pieces import FramesPiece
-from castline.media.split import SplitSummary, split, stands_until
+from castline.media.split import split
+from castline.media.summary import SplitSummary, stands_until
 from castline.records import Options, Probe
+from castline.scratch import SCRATCH
 
 _SAMPLES = 48  # of a video whose length is known
 _KEPT = 2 * _SAMPLES  # at most, whatever the container says
@@ -104,7 +106,7 @@ def _sharpness(picture: NDArray[np.float32]) -> float:
 
 def _greys(jpegs: list[bytes], limits: Limits) -> NDArray[np.uint8]:
     """JPEGs of our own making as small grey pictures, shape (n, _HEIGHT, _WIDTH), uint8."""
-    with tempfile.TemporaryDirectory(prefix="greys-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}greys-") as folder:
         path = Path(folder) / "frames.mjpeg"
         path.write_bytes(b"".join(jpegs))
         node = ffmpeg.input(f"file:{path}", format="mjpeg", protocol_whitelist="file")

@@ -6,15 +6,79 @@ decoding only keyframes costs about a tenth of decoding everything.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from castline.media.ffmpeg import Limits
-from castline.media.packets import extents
+from castline.media.packets import Extent, extents
 from castline.records import Sampling, VideoStream
+
+Mode = Literal["interval", "keyframes"]
 
 _MIN_SIDE = 2
 _LOOK = 0.25  # of the time there is, for a look at the packets
 _LEAST_INTERVAL_S = 0.02  # no face changes faster
+_STRETCH_S, _LONG_STRETCH_S = 60, 600
+
+_ROWS, _BOX, _BITS = 16, 8, 12
+_LEFT = 16  # mpdecimate leaves out the first columns
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Slots of one interval from the recording's zero on, of which the first frame each is looked at, in stretches.
+
+    Near-duplicates are told within a stretch, and a batch of frames ends with it. So nothing that is made of a stretch
+    depends on what came before, and a range of whole stretches can be decoded alone.
+
+    Attributes:
+        interval_s: length of a slot, whole milliseconds.
+        slots: of a stretch: a minute of whole batches, or more where a batch takes longer, up to ten minutes.
+    """
+
+    interval_s: float
+    slots: int
+
+    @classmethod
+    def of(cls, interval_s: float, per_unit: int) -> Grid:
+        batch_s = interval_s * per_unit
+        if batch_s > _LONG_STRETCH_S:
+            return cls(interval_s, max(1, int(_LONG_STRETCH_S / interval_s)))
+        return cls(interval_s, per_unit * math.ceil(_STRETCH_S / batch_s))
+
+    @property
+    def stretch_s(self) -> float:
+        return self.slots * self.interval_s
+
+    def slot(self, time_ms: int) -> int:
+        return math.floor((time_ms + 0.5) / 1000 / self.interval_s)
+
+    def stretch(self, time_ms: int) -> int:
+        return self.slot(time_ms) // self.slots
+
+    def slot_of(self, time: str) -> str:
+        """ffmpeg's expression for the slot of a time in seconds.
+
+        Half a millisecond is added because 2.9999999 is the frame of second 3.
+        """
+        return f"floor(({time}+0.0005)/{self.interval_s:.6f})"
+
+    def without_duplicates(self, width: int, height: int) -> list[str]:
+        """Filters that drop frames (``width`` x ``height``) which look like the one before, but the first of a stretch.
+
+        ``mpdecimate`` compares with the last frame it kept and cannot be told to forget it. So the number of the
+        stretch is drawn below the picture, in black and white, while they are compared.
+        """
+        number = f"floor({self.slot_of('t')}/{self.slots})"
+        boxes = [
+            f"drawbox=x={_LEFT + bit * _BOX}:y={height}:w={_BOX}:h={_ROWS}:color=white:t=fill"
+            f":enable='mod(floor({number}/{1 << bit}),2)'"
+            for bit in range(_BITS)
+        ]
+        wide = max(width, _LEFT + _BOX * (_BITS + 1))
+        return [f"pad={wide}:{height + _ROWS}", *boxes, "mpdecimate", f"crop={width}:{height}:0:0:exact=1"]
 
 
 def scaled_size(width: int, height: int, long_side: int) -> tuple[int, int]:
@@ -24,20 +88,30 @@ def scaled_size(width: int, height: int, long_side: int) -> tuple[int, int]:
 
 
 def affordable(interval_s: float, duration_s: float | None, limits: Limits) -> float:
-    """The interval that is asked for, or a wider one: no frame twice within 20 ms, and so many in all."""
-    return max(interval_s, _LEAST_INTERVAL_S, (duration_s or 0.0) / limits.max_frames)
+    """The interval that is asked for in whole milliseconds, or a wider one: 20 ms at least, and so many in all."""
+    fewest_ms = math.ceil(round((duration_s or 0.0) / limits.max_frames * 1000, 6))
+    return max(round(max(interval_s, _LEAST_INTERVAL_S) * 1000), fewest_ms) / 1000
 
 
-def select_filter(interval_s: float, most: int) -> str:
+def select_filter(grid: Grid, most: int) -> str:
     """Keep the first frame of every interval, with its own presentation time, ``most`` in all.
 
     ``fps=1/n`` would hand out times of a grid instead, and comparing with the previously selected
-    frame would drift when n is no multiple of the frame duration. Half a millisecond is added
-    because 2.9999999 is the frame of second 3.
+    frame would drift when n is no multiple of the frame duration.
     """
-    step = f"{interval_s:.6f}"
-    this, last = (f"floor(({time}+0.0005)/{step})" for time in ("t", "prev_selected_t"))
+    this, last = grid.slot_of("t"), grid.slot_of("prev_selected_t")
     return f"select='lt(selected_n,{most})*(isnan(prev_selected_t)+gt({this},{last}))'"
+
+
+def select_part(grid: Grid, begin: int, end: int | None) -> str:
+    """As ``select_filter``, of slots from ``begin`` to before ``end`` alone, with a witness on either side.
+
+    The witnesses are the first frame that is decoded, and the first one at or after the end.
+    """
+    this, last = grid.slot_of("t"), grid.slot_of("prev_selected_t")
+    after_last = f"gt({this},max({last},{begin - 1}))" if begin else f"gt({this},{last})"
+    before_end = "" if end is None else f"*lt({last},{end})"
+    return f"select='isnan(prev_selected_t)+{after_last}{before_end}'"
 
 
 def choose(
@@ -52,7 +126,13 @@ def choose(
     if sampling != "auto":
         return sampling
     found = extents(path, [video.index], limits.share(_LOOK), joined=joined)
-    extent = found[video.index] if found else None
+    return decide(sampling, interval_s, found[video.index] if found else None)
+
+
+def decide(sampling: Sampling, interval_s: float, extent: Extent | None) -> Mode:
+    """As ``choose``, of what the packets say."""
+    if sampling != "auto":
+        return sampling
     if extent is None or not extent.count or extent.end_s is None:
         return "interval"
     return "keyframes" if extent.widest_s <= interval_s * 1.1 else "interval"

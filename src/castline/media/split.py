@@ -11,20 +11,19 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from castline.errors import CastlineError, FfmpegTimeout, MediaTooLarge, ResourceError, UndecodableMedia
 from castline.media import sampling
-from castline.media.decode import Recipe, Sampled, Size, kinds_of
+from castline.media.decode import Part, Recipe, Sampled, Size, kinds_of
 from castline.media.ffmpeg import Ffmpeg, Limits, explain
 from castline.media.mixing import output_channels
-from castline.media.notices import Told, notices
 from castline.media.pieces import AudioPiece, AudioReader, FramesPiece, FrameWatch, Piece
-from castline.media.probe import unreadable
-from castline.records import AudioUnit, Frame, FramesUnit, Notice, Options, Probe
+from castline.media.summary import SplitSummary, conclude
+from castline.records import Options, Probe
+from castline.scratch import SCRATCH
 
 _POLL_S = 0.05
 _OTHER_SIZES = 8  # a second decode may write; a picture that changes more often is scaled as it began
@@ -33,52 +32,6 @@ _OTHER_FRAMES = 3000  # of other sizes; each is a term of ffmpeg's expression
 
 #: Pieces of one process, and in the end what went wrong with it.
 Pieces = Generator[Piece, None, CastlineError | None]
-
-
-@dataclass
-class SplitSummary:
-    """What is only known at the end. Filled by ``split`` while it runs.
-
-    Attributes:
-        sampled_ms: presentation times of all sampled frames, also of the dropped near-duplicates.
-        error: why something of it is missing; frames and sound fail apart.
-    """
-
-    sampling: Literal["interval", "keyframes"] | None = None
-    sampled_ms: list[int] = field(default_factory=list)
-    frame_units: list[tuple[int, ...]] = field(default_factory=list)
-    audio_units: list[AudioUnit] = field(default_factory=list)
-    audio_s: float = 0.0
-    warnings: list[Notice] = field(default_factory=list)
-    error: CastlineError | None = None
-
-    def units(self) -> tuple[FramesUnit | AudioUnit, ...]:
-        """All units, frames first, with the time each kept frame stands for."""
-        kept = sorted(time for unit in self.frame_units for time in unit)
-        until = stands_until(kept, self.sampled_ms)
-        frames = tuple(
-            FramesUnit(index=index, frames=tuple(Frame(time_ms=time, until_ms=until[time]) for time in unit))
-            for index, unit in enumerate(self.frame_units)
-        )
-        return (*frames, *self.audio_units)
-
-    def duration_s(self, probed: Probe) -> float:
-        """Length of the timeline in seconds: the container's word, or what was decoded if that is longer."""
-        last_frame = self.sampled_ms[-1] / 1000 if self.sampled_ms else 0.0
-        return round(max(probed.duration_s or 0.0, last_frame, self.audio_s), 3)
-
-
-def stands_until(kept: list[int], sampled: list[int]) -> dict[int, int]:
-    """For each kept frame (ms) the last sampled time before the next kept one."""
-    until = {}
-    position = 0
-    for this, following in zip_longest(kept, kept[1:]):
-        last = this
-        while position < len(sampled) and (following is None or sampled[position] < following):
-            last = max(last, sampled[position])
-            position += 1
-        until[this] = last
-    return until
 
 
 def split(
@@ -94,11 +47,62 @@ def split(
         MediaTooLarge: longer than ``max_duration_s``.
         FfmpegTimeout, ResourceError: time, disk or memory ran out before anything was decoded.
     """
-    if probed.duration_s and probed.duration_s > max_duration_s:
-        raise MediaTooLarge(f"{probed.duration_s / 3600:.1f} h is longer than the limit of {max_duration_s / 3600:g} h")
-    with tempfile.TemporaryDirectory(prefix="frames-") as folder:
+    check_length(probed, max_duration_s)
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}frames-") as folder:
         decode = _Decode(path, probed, options, limits, summary, Path(folder), max_duration_s)
         yield from decode.run()
+    conclude(summary, probed, options, limits, max_duration_s)
+
+
+def split_part(
+    path: Path,
+    probed: Probe,
+    options: Options,
+    limits: Limits,
+    summary: SplitSummary,
+    part: Part | None,
+    *,
+    max_duration_s: float,
+) -> Iterator[Piece]:
+    """As ``split``, only a range of the pictures, or the sound alone; the caller concludes when it has all of them.
+
+    What is made of it is what ``split`` makes of the same stretches, byte for byte.
+
+    Args:
+        path: what is read of it (``media.mp4_index`` says what) has to be there; the rest may be holes.
+        part: None is the sound.
+
+    Raises:
+        UndecodableMedia: a range of pictures is not whole: a frame before it, or after it, was not reached.
+        CastlineError: as ``split``; what failed after something was had is in ``summary.failures``.
+    """
+    kind: Literal["video", "audio"] = "video" if part else "audio"
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}frames-") as folder:
+        decode = _Decode(path, probed, options, limits, summary, Path(folder), max_duration_s, part)
+        yield from decode.run((kind,))
+    if part and kind not in summary.failures and not decode.whole:
+        summary.failures[kind] = UndecodableMedia("its beginning or its end was not reached", detail=summary.told.log)
+
+
+def check_length(probed: Probe, max_duration_s: float) -> None:
+    """
+    Raises:
+        MediaTooLarge: longer than ``max_duration_s``.
+    """
+    if probed.duration_s and probed.duration_s > max_duration_s:
+        raise MediaTooLarge(
+            f"{probed.duration_s / 3600:.1f} h is longer than the limit of {max_duration_s / 3600:g} h; "
+            "cut it into shorter files, or raise CASTLINE_MAX_DURATION_S"
+        )
+
+
+def grid_of(probed: Probe, options: Options, limits: Limits) -> tuple[sampling.Grid, int]:
+    """The times at which frames are sampled, and the frames of one unit."""
+    interval_s = sampling.affordable(options.interval_s, probed.duration_s, limits)
+    length = probed.duration_s
+    expected = int(length / interval_s) + 1 if length else limits.max_frames
+    per_unit = max(options.frames_per_unit, -(-expected // limits.max_units))
+    return sampling.Grid.of(interval_s, per_unit), per_unit
 
 
 class _Decode:
@@ -113,50 +117,46 @@ class _Decode:
         summary: SplitSummary,
         folder: Path,
         end_s: float,
+        part: Part | None = None,
     ) -> None:
         self._probed, self._options, self._limits, self._summary = probed, options, limits, summary
-        self._told = Told()
-        self._interval_s = interval_s = sampling.affordable(options.interval_s, probed.duration_s, limits)
-        self._recipe = Recipe(path, probed, limits, folder, interval_s, options.long_side, end_s)
-        self._sampled = Sampled(interval_s)
+        self._told, self._part = summary.told, part
+        grid, per_unit = grid_of(probed, options, limits)
+        self._recipe = Recipe(path, probed, limits, folder, grid, options.long_side, end_s, part=part)
+        self._sampled = Sampled(grid, part or Part(0, None))
         self._other_size = False
-        per_unit = max(options.frames_per_unit, -(-self._expected() // limits.max_units))
-        self._watch = FrameWatch(folder, per_unit, self._wanted)
+        self._watch = FrameWatch(folder, per_unit, grid.stretch, self._wanted)
         self._audio: AudioReader | None = None
         if probed.audio:
             self._audio = AudioReader(output_channels(probed.audio), options.chunk_s, end_s, limits.max_units)
 
-    def _expected(self) -> int:
-        """Frames there may be."""
-        length = self._probed.duration_s
-        return int(length / self._interval_s) + 1 if length else self._limits.max_frames
+    @property
+    def whole(self) -> bool:
+        return self._sampled.whole
 
-    def run(self) -> Iterator[Piece]:
-        video = self._probed.video
-        if video:
-            mode = sampling.choose(
-                self._options.sampling,
-                self._interval_s,
-                self._recipe.path,
-                video,
-                self._limits,
-                joined=self._probed.joined,
-            )
-            self._recipe.keyframes = mode == "keyframes"
+    def run(self, kinds: tuple[str, ...] = ()) -> Iterator[Piece]:
+        kinds = kinds or kinds_of(self._probed)
+        if "video" in kinds:
+            self._recipe.keyframes = self._part.keyframes if self._part else self._choose() == "keyframes"
             self._summary.sampling = "keyframes" if self._recipe.keyframes else "interval"
-        kinds = kinds_of(self._probed)
-        failures: dict[str, CastlineError] = {}
+        failures = self._summary.failures
         failure = yield from self._through(kinds)
         if failure and len(kinds) > 1 and not isinstance(failure, FfmpegTimeout | ResourceError):
             for kind in kinds:
                 if alone := (yield from self._through((kind,))):
                     failures[kind] = alone
         elif failure:
-            failures = dict.fromkeys(kinds, failure)
+            failures.update(dict.fromkeys(kinds, failure))
         if "video" not in failures and (others := self._others()):
             yield from self._other_sizes(others)
         yield from self._take(self._watch.rest(), self._audio.rest() if self._audio else [])
-        self._conclude(failures)
+        self._count()
+
+    def _choose(self) -> str:
+        video, recipe = self._probed.video, self._recipe
+        assert video is not None  # noqa: S101 - for the type checker: the caller checked
+        wanted, interval_s = self._options.sampling, recipe.grid.interval_s
+        return sampling.choose(wanted, interval_s, recipe.path, video, self._limits, joined=self._probed.joined)
 
     def _through(self, kinds: tuple[str, ...]) -> Pieces:
         """One process for these kinds."""
@@ -166,7 +166,7 @@ class _Decode:
 
     def _process(self, argv: list[str], *, sound: bool) -> Pieces:
         audio = self._audio if sound else None
-        with Ffmpeg(argv, self._limits, on_line=self._sampled.note) as process:
+        with Ffmpeg(argv, self._limits, on_line=self._sampled.note, heeds=self._sampled.inside) as process:
             if audio:
                 audio.read(process)
             while process.running():
@@ -184,10 +184,13 @@ class _Decode:
             yield chunk
         for piece in frames:
             self._summary.frame_units.append(piece.names)
+            self._summary.numbers.append(piece.index)
             yield piece
 
     def _wanted(self, time_ms: int) -> bool | None:
         """Of a frame's file: it has the size that was probed, or is one of those made for its own size."""
+        if not self._sampled.takes(time_ms):
+            return False
         if time_ms in self._sampled.dropped and time_ms not in self._sampled.sizes:
             return False
         size = self._sampled.sizes.get(time_ms)
@@ -216,21 +219,15 @@ class _Decode:
         if failure:
             self._told.other_sizes = failure
 
-    def _conclude(self, failures: dict[str, CastlineError]) -> None:
-        """Turn the end of the decode into an error or warnings."""
-        summary, probed, told = self._summary, self._probed, self._told
+    def _count(self) -> None:
+        summary = self._summary
         # A line that another thread of ffmpeg broke into is lost; the frame is there all the same.
         kept = (time_ms for names in summary.frame_units for time_ms in names)
         summary.sampled_ms[:] = sorted({*self._sampled.sizes, *kept})
         if self._audio:
             summary.audio_s = self._audio.seconds
-            told.cancelled_s = self._audio.cancelled_s
-            told.sound_capped = self._audio.capped
-        told.interval_s = self._interval_s
-        if not (summary.frame_units or summary.audio_units):
-            raise next(iter(failures.values()), UndecodableMedia("nothing could be decoded", detail=told.log))
-        summary.error = _named(failures, probed)
-        summary.warnings += notices(probed, self._options, self._limits, told, summary, self._recipe.end_s)
+            self._told.cancelled_s = self._audio.cancelled_s
+            self._told.sound_capped = self._audio.capped
 
 
 def _nap() -> list[AudioPiece]:
@@ -244,18 +241,3 @@ def _outcome(process: Ffmpeg) -> CastlineError | None:
     except CastlineError as error:
         return error
     return explain(status, process.errors, process.log, opened=True) if status else None
-
-
-_WORDS = {"video": "pictures", "audio": "sound"}
-
-
-def _named(failures: dict[str, CastlineError], probed: Probe) -> CastlineError | None:
-    """The one error for what is missing; None when nothing is."""
-    for kind in _WORDS:
-        tracks = [stream for stream in probed.streams if stream.kind == kind and not stream.cover]
-        if tracks and not any(stream.decodable for stream in tracks):
-            return UndecodableMedia(unreadable(tracks[0]))
-    if len(failures) == 1 and probed.video and probed.audio:
-        ((kind, failure),) = failures.items()
-        return type(failure)(f"the {_WORDS[kind]} could not all be decoded: {failure.message}", detail=failure.detail)
-    return next(iter(failures.values()), None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from castline import keys
 from castline.operations.audit import Removed, digest, write_down
+from castline.runs.flat import withdraw_flat
 from castline.runs.removal import owner_of
 from castline.settings import Settings
 from castline.storage.base import ObjectStore, ObjectVersion
@@ -42,6 +43,8 @@ def delete_media(media: str, store: ObjectStore, settings: Settings, *, who: str
         for bucket, version in left:
             removed[bucket, version.key] = removed.get((bucket, version.key), 0) + 1
     left = list(_everything(media, store, settings))
+    if (settings.output_bucket, keys.flat_transcript_key(media)) in removed and settings.profile != "classic":
+        withdraw_flat(media, store, settings)
     gone = tuple(
         Removed(bucket=bucket, key=digest(key), versions=count) for (bucket, key), count in sorted(removed.items())
     )

@@ -28,12 +28,26 @@ def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[
     for source in uploaded_media(store, settings):
         result = finished(source, store, settings)
         if result is None or worth_another_try(result):
-            yield from _missing(source, result is not None, store, settings)
+            yield from missing(source, store, settings, ended=result is not None)
 
 
-def _missing(
-    source: Source, ended: bool, store: ObjectStore, settings: Settings
+def without_result(store: ObjectStore, settings: Settings) -> list[str]:
+    """Keys of uploads that have no result of any version, by two listings alone."""
+    suffix = f"/{keys.RESULT}"
+    listed = (info.key for info in store.find(settings.output_bucket))
+    told = {key.removesuffix(suffix) for key in listed if key.endswith(suffix)}
+    uploads = (info.key for info in store.find(settings.input_bucket))
+    return [key for key in uploads if keys.is_media(key) and keys.has_room(key) and key not in told]
+
+
+def missing(
+    source: Source, store: ObjectStore, settings: Settings, *, ended: bool = False
 ) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events that would finish one upload.
+
+    Args:
+        ended: whether it has a result, of which something is to be tried again.
+    """
     run, manifest = current_run(source, store, settings)
     if manifest is None or split_again(manifest, store, settings):
         if manifest or not ended:  # what ended and has no manifest any more is over

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from castline import keys
+from castline.cost import work
 from castline.errors import UnreadableObject
-from castline.records import Result, Source
+from castline.records import Options, Result, Source
 from castline.runs.sets import current_run, finished, written_parts
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
@@ -24,6 +27,8 @@ class MediaProgress:
     frames, audio: (parts written, units made so far). ``splitting`` means more units may come.
     result: set when the run has ended.
     problem: why it ended and the result cannot be told; empty mostly.
+    expected: units that there will be, of frames and of audio, where that can be told.
+    work: what splitting, a unit of frames and a unit of audio take in proportion (``cost.work``).
     """
 
     media: str
@@ -32,6 +37,20 @@ class MediaProgress:
     audio: tuple[int, int] = (0, 0)
     result: Result | None = None
     problem: str = ""
+    expected: tuple[int, int] | None = None
+    work: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the work is done, 0 to 1, weighted by what its parts take; None where nobody can tell yet."""
+        if self.finished:
+            return 1.0
+        if not self.expected:
+            return None
+        split, *units = self.work
+        made = min(1.0, (self.frames[1] + self.audio[1]) / max(sum(self.expected), 1))
+        done = split * made + self.frames[0] * units[0] + self.audio[0] * units[1]
+        return min(1.0, done / (split + self.expected[0] * units[0] + self.expected[1] * units[1]))
 
     @property
     def finished(self) -> bool:
@@ -54,12 +73,20 @@ class Lookout:
 
     Args:
         sources: the uploads, in their order.
+        durations: seconds by key, where they are known before the splitter tells.
     """
 
     _ASKED = 16
 
-    def __init__(self, sources: Sequence[Source], store: ObjectStore, settings: Settings) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        store: ObjectStore,
+        settings: Settings,
+        durations: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         self._sources = sources
+        self._durations = durations
         self._store = store
         self._settings = settings
         self._seen = {source.key: MediaProgress(source.key, "waiting") for source in sources}
@@ -67,12 +94,17 @@ class Lookout:
     def __call__(self) -> list[MediaProgress]:
         unfinished = [source for source in self._sources if not self._seen[source.key].finished]
         for source in unfinished[: self._ASKED]:
-            self._seen[source.key] = progress_of(source, self._store, self._settings)
+            length = self._durations.get(source.key, 0.0)
+            self._seen[source.key] = progress_of(source, self._store, self._settings, length)
         return list(self._seen.values())
 
 
-def progress_of(source: Source, store: ObjectStore, settings: Settings) -> MediaProgress:
-    """The state of the current upload of one media."""
+def progress_of(source: Source, store: ObjectStore, settings: Settings, duration_s: float = 0.0) -> MediaProgress:
+    """The state of the current upload of one media.
+
+    Args:
+        duration_s: its length, where it is known before the splitter tells.
+    """
     media = source.key
     result = finished(source, store, settings)
     if result:
@@ -95,4 +127,14 @@ def progress_of(source: Source, store: ObjectStore, settings: Settings) -> Media
             read_object(Result, store, settings.output_bucket, keys.result_key(media))
         except UnreadableObject as error:
             problem = f"{error.message}; castline reconcile makes it again"
-    return MediaProgress(media, state, *counts, problem=problem)
+    expected = (made["frames"], made["audio"]) if manifest else _expected(duration_s, settings.options())
+    options = manifest.options if manifest else settings.options()
+    duration_s = duration_s or (manifest.probe.duration_s or 0.0 if manifest and manifest.probe else 0.0)
+    return MediaProgress(media, state, *counts, problem=problem, expected=expected, work=work(duration_s, options))
+
+
+def _expected(duration_s: float, options: Options) -> tuple[int, int] | None:
+    if not duration_s:
+        return None
+    frames = math.ceil(duration_s / options.interval_s / options.frames_per_unit)
+    return frames, math.ceil(duration_s / options.chunk_s)

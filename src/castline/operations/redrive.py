@@ -98,6 +98,8 @@ def redrive(
                 for item in failed.objects():
                     if item.bucket == settings.input_bucket and (media := keys.media_of(item.key)):
                         forget_failed_split(media, store, settings)
+                    elif item.bucket == settings.stage1_bucket and (of_range := keys.parse_range(item.key)):
+                        store.delete(settings.stage1_bucket, [keys.range_done_key(*of_range)])
                 send(lambda_, failed.function or _function_for(failed, settings), dict(failed.event))
                 count += 1
         except CastlineError as error:
@@ -126,8 +128,8 @@ def forget_failed_split(media: str, store: ObjectStore, settings: Settings) -> N
 
 def _function_for(failed: InvocationFailed, settings: Settings) -> str:
     item = next(iter(failed.objects()), None)
-    of_input = item is not None and item.bucket == settings.input_bucket
-    return settings.splitter_function if of_input else settings.analyser_function
+    of_splitter = item is not None and (item.bucket == settings.input_bucket or keys.parse_range(item.key))
+    return settings.splitter_function if of_splitter else settings.analyser_function
 
 
 def _failed(body: str) -> list[InvocationFailed]:

@@ -26,7 +26,7 @@ from castline.errors import UnreadableObject
 from castline.gallery.changes import changes
 from castline.gallery.index import PREFIX, indexes
 from castline.records import Result
-from castline.report import may_hold_names, render_views
+from castline.report import flat_transcript, may_hold_names, render_views
 from castline.runs.common import read_result
 from castline.runs.removal import owner_of
 from castline.settings import Settings
@@ -87,6 +87,7 @@ def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
     _gallery(name, mentions, store, settings, proof)
     published: dict[str, list[str]] = {}
     in_keys: dict[str, None] = {}
+    unowned: dict[str, bytes] = {}
     for info in store.find(settings.output_bucket):
         proof.objects += 1
         owner = owner_of(info.key)
@@ -95,14 +96,29 @@ def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
             published.setdefault(media, []).append(owner.view)
         elif not owner.media and may_hold_names(info.key):  # somebody else put it there
             proof.files += 1
-            if mentions.within(_read(settings.output_bucket, info.key, store, proof).decode("utf-8", "replace")):
-                proof.left.append(_trace(settings.output_bucket, info.key, "not written by Castline"))
+            body = _read(settings.output_bucket, info.key, store, proof)
+            if mentions.within(body.decode("utf-8", "replace")):
+                unowned[info.key] = body
         if mentions.within(media):
             in_keys[media] = None
     proof.alone += [_trace(settings.output_bucket, media, "part of the key") for media in in_keys]
     for media, views in published.items():
         _views(media, views, name, mentions, store, settings, proof)
+    flat = {keys.flat_transcript_key(media): media for media in sorted(published)}
+    for key, body in unowned.items():
+        result = read_result(flat[key], store, settings) if key in flat else None
+        _unowned(key, result is not None and body == flat_transcript(result), settings, proof)
     return proof
+
+
+def _unowned(key: str, says_its_result: bool, settings: Settings, proof: Proof) -> None:
+    """A mention in what belongs to no media file. Messages hold what was written and spoken, and no names of ours."""
+    if keys.parse_message(key):
+        proof.alone.append(_trace(settings.output_bucket, key, "part of a message as received, or spoken in it"))
+    elif says_its_result:
+        proof.alone.append(_trace(settings.output_bucket, key, "spoken"))
+    else:
+        proof.left.append(_trace(settings.output_bucket, key, "not written by Castline"))
 
 
 def _gallery(name: str, mentions: Mentions, store: ObjectStore, settings: Settings, proof: Proof) -> None:

@@ -23,6 +23,7 @@ MARGIN = 0.02
 _DIGITS = 4  # of a candidate's similarity
 _ROUNDED = 10.0**-_DIGITS
 _BLOCK = 128  # faces
+_COHORT = 1000  # photos of others, at most, that a photo is held against
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,20 @@ class Enrolled:
         """A gallery whose embeddings are all of one model and length.
 
         A poor photo counts for less, by as much as a poor face must be more alike; one that tells nothing, not at all.
+        So does a photo that is like other people's: photos compressed or lit alike are closer than their people are,
+        and a face must be more like it than they are. By this alone nobody who was ``known`` is ``unknown``: who is
+        enrolled under two names stays ambiguous.
         """
         faces = sorted(gallery.faces, key=lambda face: face.name)
         photos = np.array([face.embedding.vector() for face in faces], np.float64)
-        less = {grade: limits.of(grade).known - limits.known for grade in get_args(Grade)}
-        names, first = np.unique(np.array([face.name for face in faces], object), return_index=True)
-        return cls(tuple(names), photos, np.array([less[face.grade] for face in faces]), first, limits)
+        by_grade = {grade: limits.of(grade).known - limits.known for grade in get_args(Grade)}
+        owners = np.array([face.name for face in faces], object)
+        names, first, owner = np.unique(owners, return_index=True, return_inverse=True)
+        less = np.array([by_grade[face.grade] for face in faces])
+        if len(names) > 1:
+            crowded = np.minimum(_most_alike_other(photos, owner), 2 * limits.known - limits.ambiguous)
+            less = np.maximum(less, crowded - limits.known)
+        return cls(tuple(names), photos, less, first, limits)
 
     def alike(self, faces: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of each face to each person: the highest similarity over the person's photos, shape (n, p).
@@ -78,6 +87,20 @@ class Enrolled:
             # Those that rounding makes equal with the last one are ordered by name.
             likely = np.flatnonzero(similarities >= np.partition(similarities, -most)[-most] - _ROUNDED)
         return ranked({self.names[at]: similarities[at] for at in likely})[:most]
+
+
+def _most_alike_other(photos: NDArray[np.float64], owner: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Of each photo to photos of other people: the highest similarity, shape (m,).
+
+    Args:
+        owner: whose each photo is, shape (m,).
+    """
+    step = -(-len(photos) // _COHORT)
+    others, theirs = photos[::step], owner[::step]
+    rows = (slice(at, at + _BLOCK) for at in range(0, len(photos), _BLOCK))
+    return np.concatenate(
+        [np.where(owner[row, None] == theirs, -1.0, photos[row] @ others.T).max(axis=1) for row in rows]
+    )
 
 
 def ranked(names: Mapping[str, float]) -> list[Candidate]:

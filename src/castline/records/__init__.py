@@ -35,6 +35,7 @@ from castline.records.parts import (
     SpokenLanguage,
     Word,
 )
+from castline.records.ranges import PlannedRange, RangeBytes, RangeDone, RangePlan
 from castline.records.result import (
     Candidate,
     Cost,
@@ -85,11 +86,15 @@ __all__ = [
     "Options",
     "Part",
     "Person",
+    "PlannedRange",
     "PhotoEmbedding",
     "Point",
     "Probe",
     "Processing",
     "Range",
+    "RangeBytes",
+    "RangeDone",
+    "RangePlan",
     "Record",
     "Result",
     "SCHEMA_VERSION",

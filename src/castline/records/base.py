@@ -30,6 +30,7 @@ NoticeCode = Literal[
     "damaged_input",  # decoded as far as possible
     "no_frames",  # a video stream that gave no picture
     "no_sound",  # an audio stream that gave no sound
+    "range_missing",  # of a recording that was cut into ranges, one is missing
     "short_decode",  # less could be decoded than the file says there is
     "streams_passed_over",  # of several pictures or sound tracks one was taken
     "stream_unreadable",  # pictures or sound that no decoder can read

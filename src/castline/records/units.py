@@ -81,6 +81,7 @@ class Manifest(Record):
 
     Attributes:
         attempt: how many times the upload was split; more than once after an error that may pass.
+        ranges: what each range took, where it was cut.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -96,6 +97,7 @@ class Manifest(Record):
     error: Failure | None = None
     attempt: Count = 1
     usage: Usage
+    ranges: tuple[Usage, ...] = ()
 
     @property
     def media(self) -> str:

@@ -177,6 +177,13 @@ def _looks(people: Sequence[Person]) -> list[str]:
     return looks
 
 
+def _poster(result: Result) -> float:
+    """A moment whose picture stands for the film: somebody is seen, or it has begun; 0 for the first."""
+    first = min((r for person in result.people for r in person.ranges), key=lambda r: r.start_s, default=None)
+    moment = (first.start_s + first.end_s) / 2 if first else _duration(result) / 10
+    return round(moment, 3) if _kind(result) == "video" else 0.0
+
+
 def _data(result: Result, media_sources: Sequence[str]) -> dict[str, Any]:
     """What the scripts need, and no more: hours of media are megabytes of sightings already."""
     return {
@@ -186,6 +193,7 @@ def _data(result: Result, media_sources: Sequence[str]) -> dict[str, Any]:
         if (video := result.probe and result.probe.video) and video.height
         else None,
         "sources": list(media_sources),
+        "poster": _poster(result),
         "people": [
             {
                 "label": visible(_label(person)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -12,7 +14,7 @@ from aws_lambda_powertools import Logger
 
 from castline import keys
 from castline.errors import DiskFull, EventError, MediaTooLarge, NotMedia, UnreadableObject
-from castline.records import Result, Source, Usage
+from castline.records import Manifest, Result, Source, Usage
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
@@ -23,6 +25,10 @@ _CLOSING_S = 45.0  # for the last uploads and the manifest
 _LEAST_S = 10.0
 
 
+_PIECE = 16 * 1024 * 1024  # of a span, in one request
+_REQUESTS = 16  # at once
+
+
 class Split(NamedTuple):
     """What stage 1 found or made of the current upload of a media file.
 
@@ -30,12 +36,28 @@ class Split(NamedTuple):
         run: its run; empty in the classic profile.
         prefix, units: keys of the stage-1 objects to analyse are the one and one of the others, put together.
         new: whether this call made them.
+        ranges: as ``units``: what asks for the ranges of a long recording, whose units are still to come.
     """
 
     run: str
     prefix: str
     units: tuple[str, ...]
     new: bool
+    ranges: tuple[str, ...] = ()
+
+
+def found_split(manifest: Manifest, *, new: bool) -> Split:
+    """The units that a manifest declares."""
+    media, run = manifest.source.key, manifest.run
+    prefix = keys.run_prefix(media, run)
+    names = (keys.UnitId(media, run, unit.kind, unit.index).stage1_key for unit in manifest.units)
+    return Split(run, prefix, tuple(name.removeprefix(prefix) for name in names), new)
+
+
+def found_ranges(media: str, run: str, asked: Iterable[str]) -> Split:
+    """Ranges that were asked for; their units are still to come."""
+    prefix = keys.run_prefix(media, run)
+    return Split(run, prefix, (), new=True, ranges=tuple(key.removeprefix(prefix) for key in asked))
 
 
 T = TypeVar("T")
@@ -78,6 +100,33 @@ def download(source: Source, path: Path, store: ObjectStore, settings: Settings)
         raise DiskFull(f"no room for {source.size / 1e6:.0f} MB on the temporary disk: {error}") from error
 
 
+def fetch(source: Source, spans: Sequence[tuple[int, int]], path: Path, store: ObjectStore) -> bool:
+    """Write pieces of exactly the upload that was looked at to a file as large as it, with holes between them.
+
+    Returns:
+        False when it is gone or replaced.
+
+    Raises:
+        DiskFull: the temporary disk has no room for them.
+    """
+    inside = [(begin, min(end, source.size)) for begin, end in spans]
+    pieces = [(at, min(at + _PIECE, end)) for begin, end in inside for at in range(begin, end, _PIECE)]
+
+    def take(piece: tuple[int, int]) -> bool:
+        body = store.read(source.bucket, source, piece[0], piece[1] - piece[0])
+        if body is not None:
+            os.pwrite(file.fileno(), body, piece[0])
+        return body is not None
+
+    try:
+        with path.open("wb") as file, ThreadPoolExecutor(_REQUESTS) as pool:
+            file.truncate(source.size)
+            return all(pool.map(take, pieces))
+    except OSError as error:
+        size = sum(end - begin for begin, end in spans)
+        raise DiskFull(f"no room for {size / 1e6:.0f} MB on the temporary disk: {error}") from error
+
+
 def check_upload(size: int, settings: Settings) -> None:
     """Whether so many bytes are worth reading.
 
@@ -90,7 +139,10 @@ def check_upload(size: int, settings: Settings) -> None:
     limit = settings.largest_upload
     if size > limit:
         what = "the limit of" if limit == settings.max_bytes else "SplitterStorage has room for:"
-        raise MediaTooLarge(f"{size / 1e9:.1f} GB is more than {what} {limit / 1e9:.1f} GB")
+        raise MediaTooLarge(
+            f"{size / 1e9:.1f} GB is more than {what} {limit / 1e9:.1f} GB; "
+            "of a long MP4 or MOV with its index, only pieces have to fit"
+        )
 
 
 def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:

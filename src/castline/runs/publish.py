@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from aws_lambda_powertools import Logger
 
 from castline import keys
 from castline.assembly import Assembly
-from castline.records import ObjectInfo, Result
-from castline.report import content_type, flat_transcript, render_views
+from castline.records import ObjectInfo
+from castline.report import content_type, render_views
+from castline.runs.flat import holds, publish_flat
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
@@ -36,31 +35,17 @@ def publish(assembly: Assembly, instead_of: ObjectInfo | None, store: ObjectStor
     ]
     for name, body in sorted(files.items()):
         key = keys.result_key(result.media, name)
-        if not _holds(store.head(bucket, key), body):
+        if not holds(store.head(bucket, key), body):
             store.put(bucket, key, body, content_type=content_type(name))
     if stale:
         store.delete(bucket, stale)
     if settings.transcript_layout == "flat":
-        _publish_flat(result, store, settings)
+        publish_flat(result, store, settings)
     key, body = keys.result_key(result.media), result.to_json()
-    if instead_of and _holds(instead_of, body):
+    if instead_of and holds(instead_of, body):
         now = store.head(bucket, key)
         return now is not None and now.etag == instead_of.etag
     if not store.put(bucket, key, body, if_absent=instead_of is None, if_match=instead_of.etag if instead_of else None):
         return False
     logger.info("assembled", media=result.media, run=result.run, status=result.status, people=len(result.people))
     return True
-
-
-def _publish_flat(result: Result, store: ObjectStore, settings: Settings) -> None:
-    """What failed has no transcript, and keeps none of an upload before."""
-    bucket, key = settings.output_bucket, keys.flat_transcript_key(result.media)
-    if result.status == "failed":
-        store.delete(bucket, [key])
-    elif not _holds(store.head(bucket, key), body := flat_transcript(result)):
-        store.put(bucket, key, body, content_type=content_type("transcript.txt"))
-
-
-def _holds(there: ObjectInfo | None, body: bytes) -> bool:
-    # S3's ETag of a small object is its MD5 (not under KMS; then this only saves nothing).
-    return there is not None and there.etag == hashlib.md5(body, usedforsecurity=False).hexdigest()

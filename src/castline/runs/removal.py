@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from castline import keys
 from castline.runs.common import read_result
+from castline.runs.flat import withdraw_flat
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
@@ -30,7 +31,7 @@ def owner_of(key: str) -> Owner:
         return Owner(found.media, found.run)
     if part := keys.parse_part(key):
         return Owner(part[0].media, part[0].run)
-    if run := keys.parse_manifest(key) or keys.parse_options(key):
+    if run := keys.parse_manifest(key) or keys.parse_options(key) or keys.parse_of_ranges(key):
         return Owner(*run)
     media, _, view = key.rpartition("/")
     if media.endswith("/people"):
@@ -54,8 +55,9 @@ def discard_run(media: str, run: str, store: ObjectStore, settings: Settings) ->
     shows_nothing = store.head(settings.output_bucket, keys.result_key(media)) is None
     if shows_nothing or (published and published.run == run):
         views = (info.key for info in store.find(settings.output_bucket, f"{media}/"))
-        flat = [keys.flat_transcript_key(media)] if settings.transcript_layout == "flat" else []
-        store.delete(settings.output_bucket, [*flat, *(key for key in views if owner_of(key)[:2] == (media, ""))])
+        store.delete(settings.output_bucket, [key for key in views if owner_of(key)[:2] == (media, "")])
+        if settings.transcript_layout == "flat":
+            withdraw_flat(media, store, settings)
     for bucket in (settings.stage1_bucket, settings.output_bucket):
         found = list(keys_of_run(bucket, media, run, store))
         manifest = keys.manifest_key(media, run)

@@ -119,14 +119,14 @@ def units_to_analyse(manifest: Manifest, store: ObjectStore, settings: Settings)
     for item in manifest.units:
         unit = keys.UnitId(manifest.media, manifest.run, item.kind, item.index)
         given_up = read_error(unit, store, settings) if unit.name in failed else None
-        if unit.name not in done and (given_up is None or _once_more(given_up.error.code, given_up.attempt)):
+        if unit.name not in done and (given_up is None or once_more(given_up.error.code, given_up.attempt)):
             wanted.append(unit)
     return wanted
 
 
 def split_again(manifest: Manifest, store: ObjectStore, settings: Settings) -> bool:
     """Whether only splitting again helps: it ended with what may pass, or units went before they had a part."""
-    if manifest.error and _once_more(manifest.error.code, manifest.attempt):
+    if manifest.error and once_more(manifest.error.code, manifest.attempt):
         return True
     media, run = manifest.media, manifest.run
     units = {keys.UnitId(media, run, unit.kind, unit.index) for unit in manifest.units}
@@ -143,7 +143,7 @@ def worth_another_try(result: Result) -> bool:
     return any(may_pass(error.code) for error in errors)
 
 
-def _once_more(code: str, attempt: int) -> bool:
+def once_more(code: str, attempt: int) -> bool:
     return may_pass(code) and attempt < MOST_ATTEMPTS
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +17,22 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from castline import __version__
-from castline.errors import ServiceError
+from castline.errors import CastlineError, ServiceError
 from castline.service import queue, voice
 from castline.service.border import Border, refusal
 from castline.service.caretaker import Caretaker
 from castline.service.database import open_database
 from castline.service.jobs import Jobs
+from castline.service.pages import actions, views
+from castline.service.pages.doorkeeper import Doorkeeper
+from castline.service.pages.render import page
+from castline.service.pages.shelf import Find, Shelf
 from castline.service.pool import Pool
 from castline.service.settings import ServiceSettings
 from castline.service.tokens import Tokens, User
 from castline.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +46,11 @@ class Service:
     pool: Pool
 
 
-def create_app(service: ServiceSettings, settings: Settings) -> FastAPI:
+def create_app(service: ServiceSettings, settings: Settings, find: Find | None = None) -> FastAPI:
     """The application, its database opened; its workers live as long as its lifespan.
+
+    Args:
+        find: finds the deployment whose library is shown in the browser; without, there are no such pages.
 
     Raises:
         ServiceError: the database cannot be used.
@@ -49,6 +59,9 @@ def create_app(service: ServiceSettings, settings: Settings) -> FastAPI:
     jobs = Jobs(engine, lease_s=service.lease_s, unclaimed_s=service.unclaimed_s)
     state = Service(service, settings, jobs, Tokens(engine), Pool(service, settings, jobs))
 
+    shelf = Shelf(find, service.pages_refresh_s) if find else None
+    doorkeeper = Doorkeeper(service, state.tokens) if find else None
+
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         with _alone(service):
@@ -56,9 +69,13 @@ def create_app(service: ServiceSettings, settings: Settings) -> FastAPI:
             caretaker = Caretaker(service, jobs, state.pool)
             state.pool.start()
             caretaker.start()
+            if shelf:
+                shelf.start()
             try:
                 yield
             finally:
+                if shelf:
+                    shelf.stop()
                 caretaker.stop()
                 state.pool.stop()
                 engine.dispose()
@@ -72,11 +89,16 @@ def create_app(service: ServiceSettings, settings: Settings) -> FastAPI:
         description="A queue of transcription jobs, OpenAI's audio API, and whisper-asr-webservice's.",
     )
     app.state.service = state
-    app.add_middleware(Border, service=service, tokens=state.tokens)
+    app.state.shelf, app.state.doorkeeper = shelf, doorkeeper
+    app.add_middleware(Border, service=service, tokens=state.tokens, doorkeeper=doorkeeper)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(CastlineError, _failed)
     app.include_router(queue.router)
     app.include_router(voice.router)
+    if shelf:
+        app.include_router(actions.router)
+        app.include_router(views.router)
     registry = CollectorRegistry()
     registry.register(_Numbers(state))
 
@@ -118,6 +140,13 @@ async def _http_error(request: Request, error: Exception) -> Response:
     code = getattr(error, "code", "")
     return refusal(request.url.path.removeprefix(request.scope.get("root_path", "")), error.status_code,
                    str(error.detail), error.headers, code)  # fmt: skip
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """The library cannot be shown: no stack runs, or S3 does not answer."""
+    assert isinstance(error, CastlineError)  # noqa: S101 - what it is registered for
+    logger.warning("%s", error.message)
+    return page(request, "nothing.html.j2", 503, q="", reason=error.message)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

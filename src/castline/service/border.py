@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from castline.errors import RequestRefused
 from castline.gate.origins import refuse_pages
+from castline.service.pages.doorkeeper import UPLOADS, Doorkeeper, is_open, is_page
 from castline.service.settings import ServiceSettings
 from castline.service.tokens import Tokens, User
 
@@ -27,8 +28,11 @@ _FORM_BYTES = 1 << 20  # what a form has around its file
 class Border:
     """ASGI middleware. What passes has its ``User`` in ``scope["state"]["user"]``."""
 
-    def __init__(self, app: ASGIApp, *, service: ServiceSettings, tokens: Tokens) -> None:
+    def __init__(
+        self, app: ASGIApp, *, service: ServiceSettings, tokens: Tokens, doorkeeper: Doorkeeper | None = None
+    ) -> None:
         self._app, self._service, self._tokens = app, service, tokens
+        self._doorkeeper = doorkeeper
         self._meter = _Meter(service.requests_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,6 +42,12 @@ class Border:
             return
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
         user = await self._user(headers)
+        if self._doorkeeper and is_page(path):
+            answer = await self._at_the_door(self._doorkeeper, scope, headers, path, user)
+            if answer is not None:
+                await answer(scope, receive, send)
+                return
+            user = scope["state"]["user"]
         if user is None:
             await refusal(path, 401, UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
             return
@@ -46,11 +56,33 @@ class Border:
             await refusal(path, 429, "Too many requests", {"Retry-After": str(wait_s)})(scope, receive, send)
             return
         scope.setdefault("state", {})["user"] = user
-        limit = self._service.max_bytes + _FORM_BYTES if path.startswith(_MEDIA) else _JSON_BYTES
+        limit = self._service.max_bytes + _FORM_BYTES if path.startswith((*_MEDIA, UPLOADS)) else _JSON_BYTES
         if int(_digits(headers.get("content-length", ""))) > limit:
             await refusal(path, 413, too_large(limit), {"Connection": "close"})(scope, receive, send)
             return
         await self._app(scope, _bounded(receive, limit), send)
+
+    async def _at_the_door(
+        self, doorkeeper: Doorkeeper, scope: Scope, headers: Mapping[str, str], path: str, user: User | None
+    ) -> Response | None:
+        """Who looks at a page, into the scope's state; an answer for those who may not."""
+        if user in (None, ANONYMOUS):
+            found = await run_sync(doorkeeper.user_of, headers, scope["method"])
+        else:
+            found = (user, f"token {user.name}") if user else None
+        state = scope.setdefault("state", {})
+        if found is None:
+            state["user"], state["session"] = ANONYMOUS, ""
+            if is_open(path):
+                return None
+            if scope["method"] == "GET" and "text/html" in headers.get("accept", "") and self._service.pages_need_login:
+                return RedirectResponse(f"{scope.get('root_path', '')}/login", 303)
+            return refusal(path, 401, UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
+        state["user"], state["session"] = found
+        state["csrf"] = doorkeeper.csrf_of(found[1])
+        if not (doorkeeper.may_see(found[0]) or is_open(path) or path == "/logout"):
+            return refusal(path, 403, "the library is for administrators here")
+        return None
 
     async def _user(self, headers: Mapping[str, str]) -> User | None:
         kind, _, token = headers.get("authorization", "").partition(" ")

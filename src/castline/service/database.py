@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from castline.errors import ServiceError
+from castline.gate.private import open_private, private_folder
 from castline.service.settings import ServiceSettings
 
 _BUSY_MS = 30_000
@@ -25,8 +26,9 @@ def open_database(settings: ServiceSettings) -> Engine:
         ServiceError: it cannot be reached, or is of a later version.
     """
     if settings.embedded:
-        settings.folder.mkdir(parents=True, exist_ok=True)
-        settings.folder.chmod(0o700)
+        private_folder(settings.folder)
+        if settings.database_url == f"sqlite:///{settings.folder.resolve() / 'service.db'}":
+            open_private(settings.folder / "service.db").close()  # what SQLite writes beside it has its mode
     try:
         # Requests are served by threads; each may hold a connection.
         engine = create_engine(

@@ -70,6 +70,13 @@ class ServiceSettings(BaseSettings):
     anonymous: bool = False
     """Whether requests without a token are served, as those of the user ``anonymous``: for machines of one person."""
 
+    pages_login: Literal["auto", "always"] = "auto"
+    """Whether the library's pages want a login: ``auto`` is not where ``host`` is this machine alone."""
+    pages_for: Literal["admins", "everybody"] = "admins"
+    """Who of those with a token sees the library's pages; only administrators change something there."""
+    pages_refresh_s: float = Field(1, ge=0.05)
+    """Seconds between two looks at what is published, at least; each lists the output bucket."""
+
     ecs_agent: str = Field("", validation_alias="ECS_AGENT_URI")
     """Where a task on ECS protects itself from being scaled in; set by ECS."""
     metrics_namespace: str = ""
@@ -94,6 +101,10 @@ class ServiceSettings(BaseSettings):
         if self.database_password:
             url = url.set(password=self.database_password)
         return url.render_as_string(hide_password=False)
+
+    @property
+    def pages_need_login(self) -> bool:
+        return self.pages_login == "always" or self.host not in ("127.0.0.1", "localhost", "::1")
 
     @property
     def embedded(self) -> bool:

@@ -89,6 +89,12 @@ class Tokens:
             self.add(user, admin=admin_, secret=secret)
         return len(found)
 
+    def known(self, user: str) -> tuple[User | None, str]:
+        """A user who has a token, and a mark that changes with it; nobody, and no mark."""
+        with Session(self._engine) as session:
+            row = session.get(Token, user) if _USER.fullmatch(user) else None
+        return (User(row.user, row.admin), _hash(row.salt, row.hash)[:16]) if row else (None, "")
+
     def user_of(self, token: str) -> User | None:
         """Whose token it is; an unknown user takes as long as a wrong secret."""
         name, _, secret = token.partition(":")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from castline import keys
 from castline.aws import invoke_later
 from castline.events import object_created
 from castline.settings import Settings
@@ -28,7 +29,7 @@ def announcer(settings: Settings) -> Announce:
         return nobody
 
     def invoke(key: str) -> None:
-        event = object_created(settings.stage1_bucket, key)
-        invoke_later(settings.analyser_function, json.dumps(event).encode())
+        function = settings.splitter_function if keys.parse_range(key) else settings.analyser_function
+        invoke_later(function, json.dumps(object_created(settings.stage1_bucket, key)).encode())
 
     return invoke

@@ -25,6 +25,7 @@ from castline.media.representative import representative_frame
 from castline.records import ObjectInfo, Source
 from castline.runs.common import Split, download, time_to_decode
 from castline.runs.request import read_request, read_source, source_of, uploaded_media
+from castline.scratch import SCRATCH
 from castline.settings import Settings
 from castline.stages.announce import Announce
 from castline.storage.base import ObjectStore
@@ -53,7 +54,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
         raise request.error
     keys.check_media_key(source.key)
     limits = Limits.of(settings, time_to_decode(settings))
-    with tempfile.TemporaryDirectory(prefix="media-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}media-") as folder:
         path = Path(folder) / f"media{PurePosixPath(source.key).suffix.lower()}"
         if not download(source, path, store, settings):
             logger.info("replaced or deleted while being read, ignored", key=source.key)

@@ -6,14 +6,16 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from castline import keys
 from castline.engines.process import EngineSet, process_engines
 from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed, objects_created
-from castline.runs.common import each
+from castline.runs.common import Split, each
 from castline.settings import Settings
 from castline.stages import classic
 from castline.stages.analyse import analyse_object
 from castline.stages.announce import Announce, announcer
 from castline.stages.failure import give_up
+from castline.stages.ranges import split_range
 from castline.stages.split import split_media
 from castline.stages.steps import run_step
 from castline.storage.base import ObjectStore
@@ -37,7 +39,7 @@ def split_event(
         ``{"runs": [run ids]}``, without those that were already split; ``{"frames": [keys]}`` in the
         classic profile. Of a step: what ``stages.steps`` says.
     """
-    split = classic.split_media if _classic(settings) else split_media
+    split = classic.split_media if _classic(settings) else _split_object
     if "step" in event:
         return run_step(event, store, settings, split)
     tell = announce or announcer(settings)
@@ -46,6 +48,12 @@ def split_event(
     if _classic(settings):
         return {"frames": [one.prefix + unit for one in new for unit in one.units]}
     return {"runs": [one.run for one in new]}
+
+
+def _split_object(item: ObjectCreated, store: ObjectStore, settings: Settings, announce: Announce) -> Split | None:
+    """A media file, or one range of a long one."""
+    of_range = item.bucket == settings.stage1_bucket and keys.parse_range(item.key)
+    return (split_range if of_range else split_media)(item, store, settings, announce)
 
 
 def analyse_event(

@@ -7,8 +7,9 @@ from aws_lambda_powertools import Logger
 from castline import keys, metrics
 from castline.errors import OUT_OF_RETRIES, UnreadableObject
 from castline.events import InvocationFailed, ObjectCreated
-from castline.records import ErrorPart, Failure, Source
+from castline.records import ErrorPart, Failure, RangeDone, Source, Usage
 from castline.runs.complete import complete_run
+from castline.runs.ranges import finish, read_done, read_plan, write_done
 from castline.runs.removal import discard_units
 from castline.runs.request import read_request, read_source, source_of
 from castline.runs.sets import failed_manifest, read_error, split_again, split_manifest
@@ -53,6 +54,8 @@ def _record(item: ObjectCreated, failure: Failure, store: ObjectStore, settings:
         if source is None or not keys.has_room(source.key):  # the key says it all
             return None
         return _record_media(source, failure, store, settings)
+    if item.bucket == settings.stage1_bucket and (of_range := keys.parse_range(item.key)):
+        return _record_range(*of_range, failure, store, settings)
     unit = keys.parse_unit(item.key)
     if item.bucket != settings.stage1_bucket or unit is None:
         return keys.parse_manifest(item.key)
@@ -61,6 +64,25 @@ def _record(item: ObjectCreated, failure: Failure, store: ObjectStore, settings:
     part = ErrorPart(unit=unit.name, error=failure, attempt=before.attempt + 1 if before else 1)
     store.put(settings.output_bucket, unit.error_key, part.to_json())
     return unit.media, unit.run
+
+
+def _record_range(
+    media: str, run: str, number: int, failure: Failure, store: ObjectStore, settings: Settings
+) -> tuple[str, str] | None:
+    """Write down that a range could not be split; with the last one, the manifest."""
+    plan = read_plan(media, run, store, settings)
+    if plan is None or number >= len(plan.ranges):
+        return None
+    metrics.record("Failures")
+    before = read_done(plan, number, store, settings)
+    done = RangeDone(
+        error=failure,
+        attempt=before.attempt + 1 if before else 1,
+        usage=Usage(stage="split", seconds=0.0, memory_mb=settings.memory_mb),
+    )
+    write_done(plan, number, done, store, settings)
+    finish(plan, store, settings)
+    return media, run
 
 
 def _record_media(source: Source, failure: Failure, store: ObjectStore, settings: Settings) -> tuple[str, str]:

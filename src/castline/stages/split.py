@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from aws_lambda_powertools import Logger
@@ -12,21 +10,23 @@ from aws_lambda_powertools import Logger
 from castline import keys, metrics
 from castline.errors import CastlineError
 from castline.events import ObjectCreated
-from castline.media import AudioPiece, SplitSummary, probe, split
+from castline.media import AudioPiece, SplitSummary, split
 from castline.media.ffmpeg import Limits
 from castline.records import Failure, Manifest, Probe
-from castline.runs.common import Split, Stopwatch, download, read_result, time_to_decode
+from castline.runs.common import Split, Stopwatch, found_ranges, found_split, read_result, time_to_decode
+from castline.runs.ranges import forget_ranges, read_plan
 from castline.runs.removal import discard_units
 from castline.runs.request import Request, read_request, source_of
 from castline.runs.sets import split_again, split_manifest
+from castline.scratch import SCRATCH
 from castline.settings import Settings
 from castline.stages.announce import Announce
+from castline.stages.plan import Cutting, ask
+from castline.stages.ranges import conclude_run
+from castline.stages.uploads import Units, put_all
 from castline.storage.base import ObjectStore
 
 logger = Logger(service="video-splitting")
-
-_UPLOADS = 4  # at once; decoding is the bottleneck, uploads must only not hold it up
-_BACKLOG = 16  # units waiting for upload before decoding waits; bounds memory
 
 
 def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, announce: Announce) -> Split | None:
@@ -61,7 +61,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     if done and not split_again(done, store, settings):
         if _publish_again(done.to_json(), media, run, manifest_key, store, settings):
             announce(manifest_key)
-        return _found(done, new=False)
+        return found_split(done, new=False)
     watch = Stopwatch("split", settings)
     limits = Limits.of(settings, time_to_decode(settings))
     summary = SplitSummary()
@@ -71,14 +71,25 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
         keys.check_media_key(media)
         if request.error:
             raise request.error
-        with tempfile.TemporaryDirectory(prefix="media-") as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}media-") as folder:
             path = Path(folder) / f"media{PurePosixPath(media).suffix.lower()}"
-            with watch.step("download"):
-                if not download(source, path, store, settings):
-                    logger.info("replaced or deleted while being read, ignored")
-                    return None
-            with watch.step("probe"):
-                probed = probe(path, limits, request.options)
+            cutting = Cutting(request, path, store, settings, limits)
+            if not cutting.open(watch):
+                logger.info("replaced or deleted while being read, ignored")
+                return None
+            probed = cutting.probed
+            before = read_plan(media, run, store, settings)
+            if before and done and not done.error:  # its units went before they had a part
+                forget_ranges(before, store, settings)
+            if planned := cutting.plan(before, watch):
+                plan, needed = planned
+                asked = ask(plan, needed, store, settings, announce)
+                logger.info("cut into ranges", ranges=len(plan.ranges), asked=len(asked))
+                whole = None if asked else conclude_run(plan, store, settings, announce)
+                return whole or found_ranges(media, run, asked)
+            if not cutting.whole(watch):
+                logger.info("replaced or deleted while being read, ignored")
+                return None
             with watch.step("decode"):
                 _upload_units(path, probed, request, store, settings, summary, announce, limits)
         failure = summary.error
@@ -110,14 +121,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     announce(manifest_key)
     metrics.record("SplitSeconds", manifest.usage.seconds)
     logger.info("split", units=len(manifest.units), seconds=manifest.usage.seconds)
-    return _found(manifest, new=True)
-
-
-def _found(manifest: Manifest, *, new: bool) -> Split:
-    media, run = manifest.source.key, manifest.run
-    prefix = keys.run_prefix(media, run)
-    names = (keys.UnitId(media, run, unit.kind, unit.index).stage1_key for unit in manifest.units)
-    return Split(run, prefix, tuple(name.removeprefix(prefix) for name in names), new)
+    return found_split(manifest, new=True)
 
 
 def _publish_again(
@@ -146,15 +150,7 @@ def _upload_units(
     announce: Announce,
     limits: Limits,
 ) -> None:
-    def put(key: str, body: bytes) -> None:
-        store.put(settings.stage1_bucket, key, body)
-        announce(key)
-
-    # Units are analysed before the manifest is written, so what they need to know comes first.
-    options_key = keys.options_key(request.source.key, request.run)
-    store.put(settings.stage1_bucket, options_key, request.options.to_json())
-    with ThreadPoolExecutor(_UPLOADS) as pool:
-        waiting: deque[Future[None]] = deque()
+    def units() -> Units:
         for piece in split(path, probed, request.options, limits, summary, max_duration_s=settings.max_duration_s):
             audio = isinstance(piece, AudioPiece)
             unit = keys.UnitId(
@@ -163,8 +159,9 @@ def _upload_units(
                 "audio" if audio else "frames",
                 piece.unit.index if isinstance(piece, AudioPiece) else piece.index,
             )
-            waiting.append(pool.submit(put, unit.stage1_key, piece.body))
-            while len(waiting) > _BACKLOG or (waiting and waiting[0].done()):
-                waiting.popleft().result()
-        for upload in waiting:
-            upload.result()
+            yield unit.stage1_key, piece.body
+
+    # Units are analysed before the manifest is written, so what they need to know comes first.
+    options_key = keys.options_key(request.source.key, request.run)
+    store.put(settings.stage1_bucket, options_key, request.options.to_json())
+    put_all(units(), store, settings, announce)

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from castline import keys
-from castline.errors import EventError
+from castline.errors import EventError, StorageError
 from castline.events import Event, ObjectCreated, objects_created
 from castline.records import Source
-from castline.runs.common import Split, read_result
+from castline.runs.common import Split, found_split, read_result
 from castline.runs.request import read_request, source_of
+from castline.runs.sets import read_manifest
 from castline.settings import Settings
 from castline.stages.announce import nobody
 from castline.storage.base import ObjectStore
@@ -58,24 +59,46 @@ def split(
         split_media: as the profile has it.
 
     Returns:
-        ``{"bucket": stage-1 bucket, "prefix": …, "units": [keys below the prefix]}``; no units for a
-        media file that is gone, or that nothing could be decoded of.
+        ``{"bucket": stage-1 bucket, "prefix": …, "units": [keys below the prefix], "ranges": [keys below the
+        prefix]}``; no units for a media file that is gone, that nothing could be decoded of, or that has ranges.
 
     Raises:
         CastlineError: a retryable one; in the classic profile any.
     """
     found = split_media(ObjectCreated(bucket, media, 1), store, settings, nobody)
-    prefix, units = (found.prefix, list(found.units)) if found else ("", [])
-    return {"bucket": settings.stage1_bucket, "prefix": prefix, "units": units}
+    prefix, units, ranges = (found.prefix, found.units, found.ranges) if found else ("", (), ())
+    return {"bucket": settings.stage1_bucket, "prefix": prefix, "units": list(units), "ranges": list(ranges)}
+
+
+def collect(bucket: str, prefix: str, store: ObjectStore, settings: Settings) -> dict[str, Any]:
+    """The units of a run whose ranges have been split.
+
+    Raises:
+        StorageError: the manifest is not there yet: a range that failed is still being written down.
+    """
+    run = keys.parse_manifest(f"{prefix}manifest.json")
+    manifest = read_manifest(*run, store, settings) if run else None
+    if manifest is None:
+        raise StorageError(f"s3://{bucket}/{prefix}manifest.json is not there yet")
+    return {"bucket": bucket, "prefix": prefix, "units": list(found_split(manifest, new=True).units)}
 
 
 def run_step(
     event: Event, store: ObjectStore, settings: Settings, split_media: Callable[..., Split | None]
 ) -> dict[str, Any]:
-    """``{"step": "identify", "event": …}`` or ``{"step": "split", "bucket": …, "media": …}``."""
+    """A step of the state machine.
+
+    ``{"step": "identify", "event": …}``, ``{"step": "split", "bucket": …, "media": …}``, ``{"step": "range",
+    "bucket": …, "key": …}`` or ``{"step": "collect", "bucket": …, "prefix": …}``.
+    """
     match event:
         case {"step": "identify", "event": Mapping() as inner}:
             return identify(inner, store, settings)
         case {"step": "split", "bucket": str(bucket), "media": str(media)}:
             return split(bucket, media, store, settings, split_media)
+        case {"step": "range", "bucket": str(bucket), "key": str(key)}:
+            split_media(ObjectCreated(bucket, key, 1), store, settings, nobody)
+            return {}
+        case {"step": "collect", "bucket": str(bucket), "prefix": str(prefix)}:
+            return collect(bucket, prefix, store, settings)
     raise EventError(f"there is no step {str(event.get('step'))[:60]!r}, or it lacks something")

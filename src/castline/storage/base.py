@@ -54,6 +54,14 @@ class ObjectStore(Protocol):
         """Write exactly the object that ``head`` saw to a file; False when it is gone or replaced."""
         ...
 
+    def read(self, bucket: str, info: ObjectInfo | Source, offset: int, length: int) -> bytes | None:
+        """Bytes of exactly the object that ``head`` saw; fewer at its end, None when it is gone or replaced."""
+        ...
+
+    def stream(self, bucket: str, info: ObjectInfo, first: int, last: int) -> Iterator[bytes]:
+        """Bytes ``first`` to ``last``, both included, of exactly the object that ``head`` saw, in blocks."""
+        ...
+
     def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
         """Store a file, unless the same bytes are there: their SHA-256 is kept beside the object.
 

@@ -68,10 +68,9 @@ class S3Store:
         return body
 
     def download(self, bucket: str, info: ObjectInfo | Source, path: Path) -> bool:
-        exact: dict[str, Any] = {"VersionId": info.version} if info.version else {"IfMatch": f'"{info.etag}"'}
         with _storage_errors(bucket, info.key):
             try:
-                found = self._s3.get_object(Bucket=bucket, Key=info.key, **exact)
+                found = self._s3.get_object(Bucket=bucket, Key=info.key, **_exactly(info))
             except ClientError as error:
                 if _code(error) in _GONE | _REPLACED:
                     return False
@@ -80,6 +79,30 @@ class S3Store:
                 for block in found["Body"].iter_chunks(_READ_CHUNK):
                     file.write(block)
         return True
+
+    def read(self, bucket: str, info: ObjectInfo | Source, offset: int, length: int) -> bytes | None:
+        length = min(length, info.size - offset)
+        if length <= 0:  # S3 refuses an empty range
+            return b""
+        wanted = f"bytes={offset}-{offset + length - 1}"
+        with _storage_errors(bucket, info.key):
+            try:
+                found = self._s3.get_object(Bucket=bucket, Key=info.key, Range=wanted, **_exactly(info))
+                with closing(found["Body"]) as stream:
+                    body: bytes = stream.read()
+            except ClientError as error:
+                if _code(error) in _GONE | _REPLACED:
+                    return None
+                raise
+        return body
+
+    def stream(self, bucket: str, info: ObjectInfo, first: int, last: int) -> Iterator[bytes]:
+        with _storage_errors(bucket, info.key):
+            found = self._s3.get_object(
+                Bucket=bucket, Key=info.key, IfMatch=f'"{info.etag}"', Range=f"bytes={first}-{last}"
+            )
+            with closing(found["Body"]) as body:
+                yield from body.iter_chunks(_READ_CHUNK)
 
     def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
         digest, size = sha256_of(path), path.stat().st_size
@@ -180,6 +203,10 @@ class S3Store:
                 answer = self._s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
                 for refused in answer.get("Errors", ()):  # the call as a whole succeeds all the same
                     raise StorageError(f"S3 refused to delete s3://{bucket}/{refused['Key']}: {refused['Code']}")
+
+
+def _exactly(info: ObjectInfo | Source) -> dict[str, Any]:
+    return {"VersionId": info.version} if info.version else {"IfMatch": f'"{info.etag}"'}
 
 
 def _code(error: ClientError) -> str:

@@ -218,3 +218,28 @@ def test_a_long_unread_stretch_is_heard_in_windows(speaks) -> None:
     found = listen(speaks([(1.0, 100.0)]), hear, "en")
     assert max(lengths) <= whisper.WINDOW_S
     assert [(notice.start_s, notice.end_s) for notice in found.warnings] == [(1.0, 100.0)]
+
+
+_HEAP: list[Spoken] = [(" to be able", 4.2 + 0.01 * at, 4.2 + 0.01 * (at + 1)) for at in range(60)]
+
+
+@pytest.mark.parametrize("recovers", [True, False])
+def test_a_second_hearing_that_is_a_heap_of_words_is_none(speaks, recovers: bool) -> None:
+    """It once passed for what was said: suspect, so not in the transcript, and with nobody told of the loss."""
+    calls: list[tuple[float, float]] = []
+
+    def hear(wanted: Sequence[Pack], language: str | None) -> list[Hearing]:
+        calls.extend(each.span for each in wanted)
+        said = [[*_SENTENCE, *_LAST], _HEAP, _NEXT if recovers else _HEAP][min(len(calls), 3) - 1]
+        return [_heard(each, said, language or "en") for each in wanted]
+
+    found = listen(speaks(_STRETCHES), hear, "en")
+    (begin, end), (closer_begin, closer_end) = calls[1:]
+    assert begin < closer_begin < closer_end < end
+    assert not any(segment.suspect for segment in found.segments)
+    if recovers:
+        assert _text(found) == "Here it begins. Then it goes on. And ends."
+        assert found.warnings == ()
+    else:
+        assert _text(found) == "Here it begins. And ends."
+        assert [(notice.code, notice.start_s) for notice in found.warnings] == [("speech_not_read", 4.0)]

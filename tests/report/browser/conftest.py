@@ -192,6 +192,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture
+def page_of(browser: Browser) -> Callable[..., Page]:
+    """Opens an empty tab."""
+
+    def page(**how: Any) -> Page:
+        return Page(browser, **how)
+
+    return page
+
+
+@pytest.fixture
 def open_report(browser: Browser, tmp_path: Path) -> Callable[..., Page]:
     """Writes a report into a folder of its own and opens it."""
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from castline.records import AudioStream, Failure, Probe
-from castline.report import render_report, writer_for
+from castline.report import WRITERS, render_report, writer_for
+from castline.report.index import Entry, render_index
 
 Open = Callable[..., Any]
 
@@ -284,3 +285,108 @@ def test_text_has_contrast(result: Any, open_report: Open, dark: bool) -> None:
         })()"""
     )
     assert {pair: round(ratio, 2) for pair, ratio in ratios.items() if ratio < 4.5} == {}
+
+
+def test_a_moment_is_copied_as_a_link_and_opened_by_one(result: Any, open_report: Open) -> None:
+    page = open_report(render_report(result), "#t=8.5")
+    page.js("navigator.clipboard.writeText = async (text) => { window.copied = text; }; undefined")
+    page.click("#copy-link")
+    page.wait("window.copied?.endsWith('report.html#t=8.5')")
+    assert page.js("document.getElementById('copy-link').textContent") == "Copied"
+    page.js("location.hash = '#t=41'")
+    page.wait("document.getElementById('now-time').textContent === '0:41'")
+    page.click("#copy-text")
+    page.wait("window.copied.startsWith('0:01  Good evening')")
+    # Pages without the clipboard's permission still copy.
+    page.js(
+        "navigator.clipboard.writeText = async () => { throw new Error(); };"
+        "document.execCommand = () => { window.copied = document.activeElement.value; return true; }; undefined"
+    )
+    page.click("#copy-link")
+    page.wait("window.copied.endsWith('#t=41')")
+    assert page.problems() == []
+
+
+def test_words_and_people_are_found_and_gone_through(result: Any, open_report: Open) -> None:
+    page = open_report(render_report(result))
+
+    def search(text: str) -> None:
+        page.js(
+            f"document.getElementById('search').value = {json.dumps(text)};"
+            "document.getElementById('search').dispatchEvent(new Event('input'))"
+        )
+
+    search("grace")  # nobody says it; she is on screen, maybe, from 0:08 on
+    page.wait("document.getElementById('found').textContent === '1 of 3'")
+    page.click("#hit-next")
+    assert (now(page), current(page)) == ("0:06", "Thank you for the invitation.")
+    search("e")
+    page.wait("document.getElementById('found').textContent === '3 of 3'")
+    page.click("#hit-next")
+    assert now(page) == "0:40"
+    page.click("#hit-next")
+    assert now(page) == "0:01"
+    page.click("#hit-previous")
+    assert now(page) == "0:40"
+    assert page.js("document.getElementById('found').textContent") == "3 of 3"
+    page.js(
+        "document.getElementById('search').dispatchEvent("
+        "new KeyboardEvent('keydown', {key: 'Enter', shiftKey: true, bubbles: true, cancelable: true}))"
+    )
+    assert now(page) == "0:06"
+    search("")
+    page.wait("document.getElementById('hit-next').disabled")
+
+
+def test_arrow_keys_move_and_speed_is_chosen(result: Any, open_report: Open) -> None:
+    page = open_report(render_report(result))
+    press = "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '%s', bubbles: true, cancelable: true}))"
+    page.js(press % "ArrowRight")
+    page.js(press % "ArrowRight")
+    assert now(page) == "0:10"
+    page.js(press % "ArrowLeft")
+    assert now(page) == "0:05"
+    page.js("(s => { s.value = '1.5'; s.dispatchEvent(new Event('change')); })(document.getElementById('speed'))")
+    assert page.js("document.getElementById('media').playbackRate") == 1.5
+
+
+def test_a_picture_stands_for_the_film_until_it_is_played(
+    result: Any, open_report: Open, tmp_path: Path, ffmpeg: str
+) -> None:
+    record(ffmpeg, tmp_path / "film.webm", "-c:v", "libvpx", "-c:a", "libopus")
+    page = open_report(render_report(result.model_copy(update={"media": "film.webm"})))
+    page.wait("!document.getElementById('play').hidden")
+    page.wait("document.getElementById('media').currentTime > 1")
+    assert now(page) == "0:00"
+    assert not page.js("document.getElementById('media').controls"), "they would tell another time"
+    page.js("document.getElementById('media').muted = true")
+    page.click("#play")
+    page.wait("document.getElementById('media').controls && !document.getElementById('media').paused")
+    assert page.js("document.getElementById('media').currentTime < 3")
+    assert page.js("document.getElementById('play').hidden")
+    assert page.problems() == []
+
+
+def test_what_is_taken_along_is_seen_before_the_transcript_on_a_phone(result: Any, open_report: Open) -> None:
+    page = open_report(render_report(result), size=(390, 844))
+    assert page.js("document.documentElement.scrollWidth") <= 390
+    top = "document.querySelector('%s').getBoundingClientRect().top"
+    assert page.js(top % ".take") < page.js(top % "#segments")
+    assert page.js("[...document.querySelectorAll('.take a')].map((a) => a.getAttribute('href'))") == [
+        f"transcript.{extension}" for extension in WRITERS
+    ]
+
+
+def test_the_list_of_results_leads_to_them_and_runs_nothing(tmp_path: Path, page_of: Any) -> None:
+    hostile = Entry(media=f"{PAYLOAD}.mp4", status="complete", duration_s=12.0, people=(PAYLOAD,), words=PAYLOAD)
+    (tmp_path / "week 1#").mkdir()
+    (tmp_path / "week 1#" / "report.html").write_text("<title>the report</title>")
+    path = tmp_path / "index.html"
+    path.write_text(render_index([("week 1#", hostile)]), encoding="utf-8")
+    page = page_of(size=(390, 844))
+    page.call("Page.navigate", url=path.as_uri())
+    page.wait("document.querySelector('.result a') !== null")
+    assert page.js("document.documentElement.scrollWidth") <= 390
+    assert page.js("document.documentElement.dataset.owned ?? null") is None
+    page.click(".result a", fraction=0.1)
+    page.wait("document.title === 'the report'")

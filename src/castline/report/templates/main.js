@@ -47,6 +47,23 @@ function createFaces(data) {
   return { show };
 }
 
+/* Puts a text on the clipboard; pages from a disk or without TLS have only the old way. */
+async function copy(text, button) {
+  const label = button.dataset.label ||= button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = label; }, 1500);
+}
+
 function main() {
   const data = JSON.parse(byId("data").textContent);
   if (data.kind === "none") return;
@@ -76,14 +93,24 @@ function main() {
 
   player.onChange(() => { if (!looping) loop(); });
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, button, video, audio")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, video, audio, [role=slider]")) return;
+    const step = { ArrowLeft: -5, ArrowRight: 5 }[event.key];
+    if (step) { event.preventDefault(); player.seek(player.time + step); }
+    if (event.target.closest("button, a, summary")) return;
     if (event.key === "/" && byId("search")) { event.preventDefault(); byId("search").focus(); }
     if (event.key === " ") { event.preventDefault(); player.toggle(); }
   });
   if (data.aspect) document.documentElement.style.setProperty("--aspect", data.aspect);
-  player.start();
+  byId("speed").addEventListener("change", (event) => { player.speed = Number(event.target.value); });
+  byId("copy-link").addEventListener("click", (event) => {
+    copy(`${location.href.split("#")[0]}#t=${Math.round(player.time * 10) / 10}`, event.currentTarget);
+  });
   // "report.html#t=83.5" opens the report at a moment.
-  player.seek(Number(/^#t=(\d+(?:\.\d+)?)$/.exec(location.hash)?.[1] ?? 0));
+  const asked = () => /^#t=(\d+(?:\.\d+)?)$/.exec(location.hash)?.[1];
+  addEventListener("hashchange", () => { if (asked()) player.seek(Number(asked())); });
+  player.start();
+  if (asked()) player.seek(Number(asked()));
+  show();
 }
 
 main();

@@ -20,22 +20,36 @@ function timeIndex(spans, duration) {
 
 function createPlayer(data) {
   const media = byId("media"), pick = byId("pick"), why = byId("pick-why"), input = byId("pick-file"), listeners = [];
+  const play = byId("play");
   let position = 0; // where the playhead stands while there is no media to ask
+  let poster = null; // the moment whose picture stands for the film until somebody plays or seeks
   let candidate = 0, chosen = null;
   const usable = () => media.readyState > 0 && !media.error;
 
   const player = {
-    get time() { return usable() ? media.currentTime : position; },
+    get time() { return poster !== null ? 0 : usable() ? media.currentTime : position; },
     get playing() { return usable() && !media.paused && !media.ended; },
     onChange(listener) { listeners.push(listener); },
     seek(seconds) {
+      showPoster(null);
       position = Math.min(Math.max(0, seconds), data.duration);
       if (usable()) media.currentTime = position;
       changed();
     },
     start: tryNext,
+    set speed(rate) { media.playbackRate = media.defaultPlaybackRate = rate; },
     toggle() { if (usable()) (media.paused ? media.play().catch(() => {}) : media.pause()); },
   };
+  /* The browser's own controls would tell the poster's time: a button of ours stands for them meanwhile. */
+  function showPoster(moment) {
+    poster = moment;
+    if (!play) return;
+    media.controls = moment === null;
+    play.hidden = moment === null;
+    if (moment !== null) media.currentTime = moment;
+  }
+  play?.addEventListener("click", () => player.toggle());
+
   const changed = () => listeners.forEach((listener) => listener());
 
   function unplayable(message) {
@@ -70,7 +84,13 @@ function createPlayer(data) {
       document.documentElement.style.setProperty("--aspect", media.videoWidth / media.videoHeight);
     }
     if (position > 0) media.currentTime = position;
+    else if (data.poster && media.videoWidth && media.paused) showPoster(Math.min(data.poster, media.duration));
     changed();
+  });
+  media.addEventListener("play", () => {
+    if (poster === null) return;
+    showPoster(null);
+    media.currentTime = 0;
   });
   for (const name of ["play", "pause", "seeking", "seeked", "timeupdate", "ended"]) media.addEventListener(name, changed);
 

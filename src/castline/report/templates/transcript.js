@@ -8,7 +8,13 @@ function createTranscript(data, player) {
   const search = byId("search"), found = byId("found"), nothing = byId("nothing-found");
   const items = [...list.children];
   const texts = items.map((item) => item.querySelector(".words").textContent);
+  /* Who is seen while a segment is said: a name is found, too. */
+  const names = data.segments.map(({ span }) => data.people
+    .filter((person) => person.ranges.some(([start, end]) => start < span[1] && end > span[0]))
+    .map((person) => person.label).join("\n"));
   const find = timeIndex(data.segments.map((segment) => segment.span), data.duration);
+  const previous = byId("hit-previous"), next = byId("hit-next");
+  let hit = -1;
   let current = -1, currentPiece = -1, pieceNodes = [], pattern = null, scrolledByHand = -Infinity;
 
   /* Text nodes and <mark>s of a stretch of text; `matches` are the found places in the whole text. */
@@ -47,13 +53,13 @@ function createTranscript(data, player) {
   }
 
   function show(t) {
-    const next = find(t + 0.005).at(-1) ?? -1; // players land a hair before the time asked for
-    if (next !== current) {
-      const previous = current;
-      current = next;
+    const now = find(t + 0.005).at(-1) ?? -1; // players land a hair before the time asked for
+    if (now !== current) {
+      const before = current;
+      current = now;
       currentPiece = -1;
       pieceNodes = [];
-      for (const i of [previous, current]) if (i >= 0) { items[i].classList.toggle("current", i === current); paint(i); }
+      for (const i of [before, current]) if (i >= 0) { items[i].classList.toggle("current", i === current); paint(i); }
       if (current >= 0) scrollTo(current);
     }
     if (!pieceNodes.length) return;
@@ -79,17 +85,43 @@ function createTranscript(data, player) {
     pattern = query ? new RegExp(query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/\s+/g, "\\s+"), "giu") : null;
     let count = 0;
     items.forEach((item, i) => {
-      const match = !pattern || texts[i].search(pattern) >= 0;
+      const match = !pattern || texts[i].search(pattern) >= 0 || names[i].search(pattern) >= 0;
       if (match && (pattern || item.querySelector("mark"))) paint(i);
       item.hidden = !match;
       count += match;
     });
     found.textContent = pattern ? `${count} of ${items.length}` : "";
     nothing.hidden = count > 0;
+    previous.disabled = next.disabled = !(pattern && count);
+    hit = -1;
     currentPiece = -1;
     show(player.time);
     if (!pattern && current >= 0) scrollTo(current);
   }
+
+  /* The next or previous segment that is shown, from the last one gone to, else from the playhead. */
+  function go(step) {
+    const hits = items.flatMap((item, i) => (item.hidden ? [] : [i]));
+    if (!hits.length || !pattern) return;
+    const after = hits.findIndex((i) => data.segments[i].span[0] > player.time + 0.005);
+    const first = step > 0 ? (after < 0 ? 0 : after) : (after < 0 ? hits.length : after) - 1;
+    hit = hit < 0 ? first : hit + step;
+    hit = (hit + hits.length) % hits.length;
+    found.textContent = `${hit + 1} of ${hits.length}`;
+    scrolledByHand = -Infinity;
+    player.seek(data.segments[hits[hit]].span[0]);
+    scrollTo(hits[hit]);
+  }
+  previous.addEventListener("click", () => go(-1));
+  next.addEventListener("click", () => go(1));
+  search.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    go(event.shiftKey ? -1 : 1);
+  });
+  byId("copy-text").addEventListener("click", (event) => {
+    copy(texts.map((text, i) => `${formatTime(data.segments[i].span[0])}  ${text.trim()}`).join("\n"), event.currentTarget);
+  });
 
   let timer = 0; // the browser itself empties a search field on Escape, as input
   search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(filter, 80); });

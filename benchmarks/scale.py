@@ -1,0 +1,233 @@
+"""One hour of 1080p30 at one to a thousand invocations at once: measured stages, simulated in one deployment.
+
+Measured here: what planning, each range, the sound, each batch of frames, each chunk of speech and the assembly cost in
+processor-seconds, on some minutes of film. Simulated, with a seed: an hour of it on Lambda. Assumed, and said in
+docs/BENCHMARKS.md: a vCPU of Lambda is as fast as a core here, S3's events, starts of new environments, the network.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from benchmarks.common import FFMPEG, ROOT, film
+from castline import keys
+from castline.cost import MB_PER_VCPU, S3_GET_USD, cost_of
+from castline.engines.process import process_engines
+from castline.events import object_created
+from castline.records import Manifest, Usage
+from castline.runs.complete import complete_run
+from castline.settings import Settings
+from castline.stages import split_event
+from castline.stages.analyse import analyse_unit
+from castline.storage import MemoryStore
+
+MINUTES = 5
+HOUR_S = 3600.0
+RANGES = 60
+WAYS = (1, 10, 60, 1000)
+_CURVE = (1, 2, 5, 10, 20, 40, 60, 100, 200, 500, 1000)
+_SEED = 16
+_SPLITTER_MB, _ANALYSER_MB = 2048, 3008
+_BASE_PER_S = 0.16  # vCPU-seconds of Whisper base a second of sound (castline/cost.py, docs/BENCHMARKS.md)
+
+# Assumptions.
+_EVENT_S = (0.2, 1.0)  # from the object in S3 to the function
+_START_S = {"split": 1.0, "analyse": 4.0}  # a new environment: the zip; the image, with its models
+_BYTES = HOUR_S * 8e6 / 8  # of the file: 8 Mbit/s
+_BYTES_A_S = 75e6  # of one function's network
+_PIECES = HOUR_S * 2  # of the sound, which lies between the pictures
+_REQUESTS_A_S = 500  # of one function that reads small pieces side by side
+_JITTER = 0.15  # standard deviation of the logarithm of how long something takes
+
+#: US dollars an hour of video, as published; sources in docs/BENCHMARKS.md.
+OTHERS = {"Media2Cloud": 121.0, "Content Localization": 30.0, "hosted transcription": 0.36}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Processor-seconds: of a range, of an hour of sound, of a batch, of a second of speech, of an hour's assembly.
+
+    Attributes:
+        whole: decoding an hour in one piece.
+        batches: how many a range gives.
+    """
+
+    plan: float
+    range: float
+    sound: float
+    whole: float
+    batch: float
+    batches: float
+    speech_per_s: float
+    assembly: float
+
+
+def run(folder: Path, repeats: int = 1) -> dict[str, object]:
+    """Measurements, and seconds and dollars by how many invocations may run at once."""
+    measured = measure(folder)
+    models = {"tiny.en": measured.speech_per_s, "base": _BASE_PER_S}
+    found: dict[str, object] = {"measured": {name: getattr(measured, name) for name in Measured.__slots__}}
+    curves = {}
+    for model, speech in models.items():
+        curves[model] = {way: simulate(measured, way, speech) for way in _CURVE}
+        found[model] = {way: curves[model][way] for way in WAYS}
+        found[f"{model}, one function decodes"] = {way: simulate(measured, way, speech, ranges=1) for way in WAYS}
+    plot(curves, ROOT / "docs" / "scale.png")
+    return found
+
+
+def measure(folder: Path) -> Measured:
+    """Every stage on some minutes of film, in this process."""
+    path = film(folder / "film-1080p.mp4", MINUTES, "1920x1080")
+    config = Settings(ffmpeg=FFMPEG, cut_above_s=60, threads=1, transcriber="faster-whisper:tiny.en")
+    key, store = "film.mp4", MemoryStore()
+    store.put(config.input_bucket, key, path)
+    plan = _spent(lambda: split_event(object_created(config.input_bucket, key), store, config))
+    asked = [info.key for info in store.find(config.stage1_bucket) if keys.parse_range(info.key)]
+    sound, *ranges = [
+        _spent(lambda key=each: split_event(object_created(config.stage1_bucket, key), store, config)) for each in asked
+    ]
+    (name,) = [info.key for info in store.find(config.stage1_bucket) if keys.parse_manifest(info.key)]
+    manifest = Manifest.from_json(store.get(config.stage1_bucket, name) or b"")
+    if manifest.error or len(ranges) < MINUTES - 1:
+        raise RuntimeError(f"the film was not cut well: {manifest.error}")
+    engines = process_engines(config, store)
+    _ = engines.detector, engines.embedder, engines.transcriber
+    batches, speech = [], []
+    for unit in manifest.units:
+        one = keys.UnitId(key, manifest.run, unit.kind, unit.index)
+        spent = _spent(lambda one=one: analyse_unit(one, store, config, engines))
+        if unit.kind == "frames":
+            batches.append(spent)
+        else:
+            speech.append(spent / (unit.end_s - unit.start_s))
+    assembly = _spent(lambda: complete_run(key, manifest.run, store, config))
+    whole = Settings(**{**config.model_dump(), "cut_above_s": 0, "sampling": "interval"})
+    store.put(config.input_bucket, "whole.mp4", path)
+    uncut = _spent(lambda: split_event(object_created(config.input_bucket, "whole.mp4"), store, whole))
+    hours = HOUR_S / (MINUTES * 60)
+    return Measured(
+        plan=plan,
+        range=statistics.median(ranges),
+        sound=sound * hours,
+        whole=uncut * hours,
+        batch=statistics.mean(batches),
+        batches=len(batches) * hours / RANGES,
+        speech_per_s=statistics.mean(speech),
+        assembly=assembly * hours,
+    )
+
+
+def _spent(work: Callable[[], object]) -> float:
+    """Processor-seconds of this process and of those it waited for: a busy machine changes them little."""
+    before = _processor()
+    work()
+    return _processor() - before
+
+
+def _processor() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+@dataclass(order=True)
+class Task:
+    """One invocation: when it may begin, and what follows at which share of its work."""
+
+    ready_s: float
+    number: int
+    stage: str = field(compare=False)
+    work_s: float = field(compare=False)
+    fetch_s: float = field(compare=False, default=0.0)
+    parallel: float = field(compare=False, default=2.0)
+    gives: tuple[tuple[float, str], ...] = field(compare=False, default=())
+
+
+def simulate(measured: Measured, way: int, speech_per_s: float, ranges: int = RANGES) -> dict[str, float]:
+    """Seconds from upload to result, and dollars, with so many invocations at once in one deployment."""
+    dice, numbers = random.Random(_SEED), count()
+    memory = {"split": _SPLITTER_MB, "analyse": _ANALYSER_MB}
+    waiting: list[Task] = []
+    running: list[tuple[float, str]] = []
+    idle = {"split": 0, "analyse": 0}
+    usages: list[Usage] = []
+    now, last, parts = 0.0, 0.0, 0
+
+    def push(at_s: float, stage: str, work_s: float, **more: object) -> None:
+        ready = at_s + dice.uniform(*_EVENT_S)
+        heapq.heappush(waiting, Task(ready, next(numbers), stage, work_s, **more))  # type: ignore[arg-type]
+
+    chunks = round(HOUR_S / 60)
+    per_range = max(1, round(measured.batches))
+    batches = per_range * RANGES
+    heard = tuple(((at + 1) / chunks, "speech") for at in range(chunks))
+    if ranges > 1:
+        push(0.0, "split", measured.plan, gives=((1.0, "ranges"),))
+    else:
+        seen = tuple(((at + 1) / batches, "faces") for at in range(batches))
+        push(0.0, "split", measured.whole, fetch_s=_BYTES / _BYTES_A_S, gives=(*heard, *seen))
+    while waiting or running:
+        while waiting and len(running) < way and waiting[0].ready_s <= now:
+            task = heapq.heappop(waiting)
+            start = 0.0 if idle[task.stage] else _START_S[task.stage]
+            idle[task.stage] -= bool(idle[task.stage])
+            vcpus = min(memory[task.stage] / MB_PER_VCPU, task.parallel)
+            before = start + task.fetch_s
+            took = before + task.work_s / vcpus * dice.lognormvariate(0.0, _JITTER)
+            usages.append(Usage(stage=task.stage, seconds=round(took, 3), memory_mb=memory[task.stage]))
+            heapq.heappush(running, (now + took, task.stage))
+            last = max(last, now + took)
+            for share, what in task.gives:
+                at_s = now + before + share * (took - before)
+                if what == "ranges":
+                    requests = _PIECES / _REQUESTS_A_S
+                    push(at_s, "split", measured.sound, fetch_s=requests, gives=heard)
+                    seen = tuple(((batch + 1) / per_range, "faces") for batch in range(per_range))
+                    for _ in range(ranges):
+                        push(at_s, "split", measured.range, fetch_s=_BYTES / ranges / _BYTES_A_S, gives=seen)
+                elif what == "faces":
+                    push(at_s, "analyse", measured.batch)
+                    parts += 1
+                else:
+                    push(at_s, "analyse", HOUR_S / chunks * speech_per_s, parallel=1.0)
+                    parts += 1
+        upcoming = [task.ready_s for task in waiting[:1]] if len(running) < way else []
+        now = min([*upcoming, *(ends for ends, _ in running[:1])], default=now)
+        while running and running[0][0] <= now:
+            idle[heapq.heappop(running)[1]] += 1
+    assembly = measured.assembly / (_ANALYSER_MB / MB_PER_VCPU)
+    usages.append(Usage(stage="analyse", seconds=round(assembly, 3), memory_mb=_ANALYSER_MB))
+    pieces = _PIECES + 10 * ranges if ranges > 1 else 0
+    usd = cost_of(usages, parts, 0).usd + pieces * S3_GET_USD
+    return {"seconds": round(last + assembly, 1), "usd": round(usd, 4)}
+
+
+def plot(curves: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
+    """Seconds over invocations at once, and dollars beside others'."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6))
+    for model, curve in curves.items():
+        left.plot(list(curve), [point["seconds"] for point in curve.values()], marker="o", label=f"Whisper {model}")
+    left.axhline(45, color="grey", linewidth=0.8, linestyle="--")
+    left.set(xscale="log", yscale="log", xlabel="invocations at once", ylabel="seconds", title="One hour of 1080p30")
+    left.legend()
+    prices = {f"Castline, {model}": curve[60]["usd"] for model, curve in curves.items()} | OTHERS
+    right.barh(list(prices), list(prices.values()), color=["C0", "C1", *["grey"] * len(OTHERS)])
+    for at, price in enumerate(prices.values()):
+        right.text(price, at, f" ${price:.2f}", va="center")
+    right.set(xscale="log", xlim=(0.01, 1000), xlabel="US dollars an hour of video", title="Cost")
+    right.invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)

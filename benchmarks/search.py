@@ -1,0 +1,209 @@
+"""Searching ten thousand recordings: pages of hits, the index's size, and how soon a new result is found.
+
+    python -m benchmarks.search [--results 10000] [--minutes 30]
+
+The results are made from a seed when they are asked for, so nothing but the index is on the disk. Words follow Zipf's
+law (a vocabulary of 20 000), sentences have 13 words, faces are sighted once a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import md5
+from itertools import accumulate
+from pathlib import Path
+
+from castline import keys
+from castline.archive.index import Index
+from castline.archive.refresh import refresh, refresh_one
+from castline.archive.search import search
+from castline.records import ObjectInfo, Options
+from castline.records.reading import MAX_BYTES
+from castline.settings import Settings
+from castline.storage import MemoryStore
+
+_BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
+_VOCABULARY = 20_000
+_PEOPLE = 500
+_QUERIES = (
+    "{0}",
+    "{1000}",
+    "{15000}",
+    '"{3} {7}"',
+    "{20} {4000}",
+    '{2} person:"Person Name7"',
+    '{900} person:"Person Name7" with:"Person Name8"',
+    "person:Name7 with:Name9",
+    "{0} after:2026-02",
+    "{0} before:2025-02",
+    "{5} file:number-77",
+    "{50} language:de",
+    "file:number-1234",
+    "{12}*",
+)
+
+
+class Made(MemoryStore):
+    """A store whose results are made when they are read."""
+
+    def __init__(self, count: int, minutes: int) -> None:
+        super().__init__()
+        self.count, self.minutes, self.read_bytes, self.made_s = count, minutes, 0, 0.0
+        chance = random.Random(1)
+        letters = "abcdefghijklmnopqrstuvwxyz"
+        self.words = ["".join(chance.choices(letters, k=2 + n % 9)) for n in range(_VOCABULARY)]
+        self._weights = list(accumulate(1 / (n + 2.7) for n in range(_VOCABULARY)))
+
+    def find(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+        if bucket == Settings().output_bucket:
+            yield from (self._info(n, keys.result_key(media(n))) for n in range(self.count))
+
+    def head(self, bucket: str, key: str) -> ObjectInfo | None:
+        return self._info(_number(key), key)
+
+    def get(self, bucket: str, key: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
+        start = time.perf_counter()
+        body = self._result(_number(key))
+        self.read_bytes += len(body)
+        self.made_s += time.perf_counter() - start
+        return body
+
+    def _info(self, number: int, key: str) -> ObjectInfo:
+        etag = md5(str(number).encode(), usedforsecurity=False).hexdigest()
+        return ObjectInfo(key=key, size=1, etag=etag, last_modified=_BEGIN + timedelta(hours=number))
+
+    def _result(self, number: int) -> bytes:
+        chance = random.Random(number)
+        length = self.minutes * 60
+        said = chance.choices(self.words, cum_weights=self._weights, k=length * 5 // 2)
+        segments, at = [], 0.0
+        for first in range(0, len(said), 13):
+            times = [round(at + 0.4 * n, 2) for n in range(len(said[first : first + 13]))]
+            words = [
+                {"start_s": t, "end_s": round(t + 0.35, 2), "text": word, "probability": 0.9}
+                for t, word in zip(times, said[first : first + 13], strict=True)
+            ]
+            end = words[-1]["end_s"]
+            text = " ".join(said[first : first + 13])
+            segments.append(
+                {
+                    "id": f"speech-{len(segments) + 1}", "start_s": at, "end_s": end, "text": text, "words": words,
+                    "avg_logprob": -0.2345, "no_speech_prob": 0.0123, "compression_ratio": 1.345, "suspect": False,
+                    "language": None, "visible": None,
+                }
+            )  # fmt: skip
+            at = round(at + 0.4 * 13, 2)
+        people = [self._person(n, chance, length) for n in range(1, 5)]
+        result = {
+            "media": media(number), "run": "0" * 16, "status": "complete", "error": None, "failures": [],
+            "warnings": [], "sampling": "interval", "probe": None, "duration_s": length, "engines": {}, "gallery": "g",
+            "source": {"bucket": "b", "key": media(number), "etag": "e", "version": None, "size": 1},
+            "options": _OPTIONS, "people": people,
+            "transcript": {
+                "engine": "none", "language": chance.choice(["en", "en", "de"]), "text": " ".join(said),
+                "segments": segments,
+                "cues": [{"start_s": s["start_s"], "end_s": s["end_s"], "lines": [s["text"]]} for s in segments],
+            },
+            "timeline": [
+                {"start_s": s["start_s"], "end_s": s["end_s"], "kind": "speech", "ref": s["id"], "label": s["text"]}
+                for s in segments
+            ],
+            "processing": {"timings": [], "cost": {"usd": 0, "items": [], "prices_as_of": "2026"}},
+        }  # fmt: skip
+        return json.dumps(result, separators=(",", ":")).encode()
+
+    def _person(self, number: int, chance: random.Random, length: int) -> dict[str, object]:
+        starts = sorted(chance.sample(range(length - 20), k=min(25, length // 40)))
+        ranges = [{"start_s": start, "end_s": start + chance.randint(2, 19)} for start in starts]
+        tracks = [
+            {
+                "id": f"track-{number}-{n}", **span,
+                "sightings": [
+                    {"time_s": t, "box": [0.1234, 0.2345, 0.3456, 0.4567], "score": 0.999}
+                    for t in range(span["start_s"], span["end_s"])
+                ],
+            }
+            for n, span in enumerate(ranges)
+        ]  # fmt: skip
+        known = chance.random() < 0.7
+        name = f"Person Name{chance.randrange(_PEOPLE)}" if known else f"Person {number}"
+        return {
+            "id": f"person-{number}", "name": name, "identity": "known" if known else "unknown", "confidence": 0.9,
+            "on_screen_s": 100, "ranges": ranges, "tracks": tracks,
+        }  # fmt: skip
+
+
+_OPTIONS = Options().model_dump(mode="json")
+
+
+def media(number: int) -> str:
+    return f"year-{number % 7}/number-{number}.mp4"
+
+
+def _number(key: str) -> int:
+    return int(key.partition("number-")[2].partition(".")[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=int, default=10_000)
+    parser.add_argument("--minutes", type=int, default=30)
+    asked = parser.parse_args()
+    settings, store = Settings(), Made(asked.results, asked.minutes)
+    with tempfile.TemporaryDirectory() as folder:
+        index = Index(Path(folder) / "index.db")
+        start = time.perf_counter()
+        refresh(index, store, settings)
+        took = time.perf_counter() - start - store.made_s
+        size = index.path.stat().st_size
+        hours = asked.results * asked.minutes / 60
+        print(f"{asked.results} results, {hours:.0f} hours, {store.read_bytes / 1e9:.2f} GB")
+        print(f"built in {took:.0f} s ({took / asked.results * 1e3:.1f} ms a result, making them not counted)")
+        print(f"index {size / 1e6:.0f} MB, {size / store.read_bytes:.1%} of the results")
+        _pages(index, store)
+        _new(index, store, settings)
+
+
+def _pages(index: Index, store: Made) -> None:
+    for pattern in _QUERIES:
+        text = pattern
+        for number in sorted({int(n) for n in re.findall(r"\{(\d+)\}", pattern)}, reverse=True):
+            text = text.replace(f"{{{number}}}", store.words[number])
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            found = search(index, text)
+            times.append((time.perf_counter() - start) * 1e3)
+        print(
+            f"{pattern:52} {len(found.hits):3} hits  median {statistics.median(times):7.1f}  worst {max(times):7.1f} ms"
+        )
+
+
+def _new(index: Index, store: Made, settings: Settings) -> None:
+    times, listed = [], []
+    for _ in range(5):
+        store.count += 1
+        new = media(store.count - 1)
+        start, made = time.perf_counter(), store.made_s
+        refresh_one(new, index, store, settings)
+        assert search(index, f"file:number-{store.count - 1}").hits[0].media == new
+        times.append(time.perf_counter() - start - store.made_s + made)
+        store.count += 1
+        start, made = time.perf_counter(), store.made_s
+        refresh(index, store, settings)
+        assert search(index, f"file:number-{store.count - 1}").hits
+        listed.append(time.perf_counter() - start - store.made_s + made)
+    by_event, by_listing = statistics.median(times), statistics.median(listed)
+    print(f"a new result is found after {by_event:.2f} s by its event, {by_listing:.2f} s by listing")
+
+
+if __name__ == "__main__":
+    main()

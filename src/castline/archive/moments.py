@@ -1,0 +1,69 @@
+"""What is found: moments of recordings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from urllib.parse import quote
+
+from pydantic import computed_field
+
+from castline.records import Record
+from castline.records.base import Identity, Seconds
+
+
+class OnScreen(Record):
+    """Attributes:
+    name: as the result shows it, ``Person 2`` of a stranger.
+    image: file name of the picture, relative to the result.
+    """
+
+    name: str
+    identity: Identity
+    image: str | None = None
+
+
+class Moment(Record):
+    """A hit.
+
+    Attributes:
+        media: key of the recording.
+        start_s, end_s: of the line, or of the time that somebody is on screen, where no words were asked for.
+        text: the line; empty where nothing is said then.
+        marks: where in the text the words are that were asked for: (start, end), characters.
+        people: who is on screen between start and end.
+        uploaded: when the recording was.
+    """
+
+    media: str
+    start_s: Seconds
+    end_s: Seconds
+    text: str
+    marks: tuple[tuple[int, int], ...] = ()
+    people: tuple[OnScreen, ...] = ()
+    uploaded: datetime
+    language: str | None = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def path(self) -> str:
+        """Where ``castline serve`` opens the recording at this moment."""
+        return f"{recording_path(self.media)}#t={self.start_s:.3f}"
+
+
+class Answer(Record):
+    """A page of hits, the newest recordings first, each in the order of its time.
+
+    Attributes:
+        notes: lines for people, as that nobody has a name that was asked for.
+        next: asks for the page behind this one; None on the last.
+    """
+
+    query: str
+    hits: tuple[Moment, ...]
+    notes: tuple[str, ...] = ()
+    next: str | None = None
+
+
+def recording_path(media: str) -> str:
+    """The page of a recording below the service's root. Slashes are written out: a key may begin or end with them."""
+    return f"/recordings/{quote(media, safe='')}/report.html"

@@ -1,0 +1,90 @@
+"""Results into the index: by listing what is published, or one that somebody says is new."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from castline import keys
+from castline.archive.index import Entry, Index, entry_of
+from castline.errors import UnreadableObject
+from castline.records import ObjectInfo, Result
+from castline.runs.removal import owner_of
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
+
+logger = logging.getLogger(__name__)
+
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """Attributes:
+    written, dropped: media files.
+    """
+
+    written: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+def refresh(index: Index, store: ObjectStore, settings: Settings, told: Told | None = None) -> Refreshed:
+    """Bring an index to what is published now; only what has changed is read.
+
+    Args:
+        told: called with how many of how many changed results are in the index.
+    """
+    there = published(store, settings)
+    known = index.etags()
+    gone = tuple(media for media in known if media not in there)
+    index.drop(gone)
+    changed = [media for media, info in there.items() if known.get(media) != info.etag]
+    written = []
+    for number, media in enumerate(changed, 1):
+        if _write(media, there[media], index, store, settings):
+            written.append(media)
+        if told:
+            told(number, len(changed))
+    if written:  # a name may have been taken out of them
+        index.settle()
+    return Refreshed(tuple(written), gone)
+
+
+def refresh_one(media: str, index: Index, store: ObjectStore, settings: Settings) -> bool:
+    """Look at one media file's result: what an event tells is where to look, and nothing else of it is believed.
+
+    Returns:
+        Whether there is one.
+    """
+    info = store.head(settings.output_bucket, keys.result_key(media))
+    if info is None or not _write(media, info, index, store, settings):
+        if media in index.etags():
+            index.drop([media])
+        return False
+    index.settle()
+    return True
+
+
+def published(store: ObjectStore, settings: Settings) -> dict[str, ObjectInfo]:
+    """Every published ``result.json``, by media file."""
+    owners = ((info, owner_of(info.key)) for info in store.find(settings.output_bucket))
+    return {owner.media: info for info, owner in owners if owner.view == keys.RESULT}
+
+
+def _write(media: str, info: ObjectInfo, index: Index, store: ObjectStore, settings: Settings) -> bool:
+    """Whether the result was there to be written. One that cannot be read is known by its name, and by that."""
+    upload = store.head(settings.input_bucket, media)
+    dated = (upload and upload.last_modified) or info.last_modified
+    uploaded_s = int(dated.timestamp()) if dated else 0
+    try:
+        result = read_object(Result, store, settings.output_bucket, keys.result_key(media))
+    except UnreadableObject as error:
+        logger.warning("%s", error.message)
+        index.put(Entry(media, info.etag, uploaded_s, error="its result cannot be read; see: castline reconcile"))
+        return True
+    if result is None:
+        return False
+    index.put(entry_of(media, result, info.etag, uploaded_s))
+    return True

@@ -1,0 +1,114 @@
+"""What there is, for those who look without searching: recordings, and the people in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from castline.archive.index import Index
+from castline.archive.moments import OnScreen
+
+Sort = Literal["new", "old", "name", "length"]
+Only = Literal["all", "failed"]
+
+_ORDER: dict[Sort, str] = {
+    "new": "id DESC",
+    "old": "id",
+    "name": "media COLLATE NOCASE, media",
+    "length": "duration_ms DESC, id DESC",
+}
+_ID_BITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Attributes:
+    status: as the result has it; ``failed`` also where the result cannot be read.
+    error: why it failed; empty otherwise.
+    people: everybody who is seen in it, in order of first appearance.
+    """
+
+    media: str
+    status: str
+    error: str
+    language: str
+    duration_s: float
+    words: int
+    uploaded: datetime
+    people: tuple[OnScreen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """Somebody, in one recording.
+
+    Attributes:
+        label: id of the person in that result.
+        image: file name of the picture there; empty where there is none.
+        recordings: in how many the person is, where known; else 1.
+    """
+
+    name: str
+    media: str
+    label: str
+    image: str
+    identity: str
+    on_screen_s: float
+    recordings: int = 1
+
+
+def recordings(
+    index: Index, sort: Sort = "new", only: Only = "all", offset: int = 0, limit: int = 48
+) -> list[Recording]:
+    """A page of recordings."""
+    where = "WHERE status = 'failed'" if only == "failed" else ""
+    with index.reading() as connection:
+        rows = connection.execute(
+            f"SELECT id, media, status, error, language, duration_ms, words FROM recording {where}"  # noqa: S608 - ours
+            f" ORDER BY {_ORDER[sort]} LIMIT ? OFFSET ?",
+            (limit, offset),
+        ).fetchall()
+        found = []
+        for id_, media, status, error, language, duration_ms, words in rows:
+            seen = connection.execute(
+                "SELECT name, identity, image FROM seen WHERE recording = ? ORDER BY number", (id_,)
+            )
+            people = tuple(OnScreen(name=name, identity=known, image=image or None) for name, known, image in seen)
+            uploaded = datetime.fromtimestamp(id_ >> _ID_BITS, UTC)
+            found.append(Recording(media, status, error, language, duration_ms / 1000, words, uploaded, people))
+    return found
+
+
+def counts(index: Index) -> tuple[int, int, float]:
+    """How many recordings there are, how many of them failed, and how many seconds they last."""
+    with index.reading() as connection:
+        row = connection.execute(
+            "SELECT count(*), coalesce(sum(status = 'failed'), 0), coalesce(sum(duration_ms), 0) FROM recording"
+        ).fetchone()
+    return int(row[0]), int(row[1]), row[2] / 1000
+
+
+def known_people(index: Index) -> list[Face]:
+    """Everybody who is known by name in a recording, by name; each with the picture of the longest appearance."""
+    with index.reading() as connection:
+        rows = connection.execute(
+            "SELECT name, media, label, image, sum(on_screen_ms), count(*), max((image != '') * (on_screen_ms + 1))"
+            " FROM seen JOIN recording ON recording.id = seen.recording WHERE identity = 'known'"
+            " GROUP BY name ORDER BY name COLLATE NOCASE, name"
+        ).fetchall()
+    return [
+        Face(name, media, label, image, "known", ms / 1000, count) for name, media, label, image, ms, count, _ in rows
+    ]
+
+
+def strangers(index: Index, limit: int = 60) -> list[Face]:
+    """Who is known by no name, and has a picture; those longest on screen first."""
+    with index.reading() as connection:
+        rows = connection.execute(
+            "SELECT name, media, label, image, identity, on_screen_ms FROM seen"
+            " JOIN recording ON recording.id = seen.recording WHERE identity != 'known' AND image != ''"
+            " ORDER BY on_screen_ms DESC, media, number LIMIT ?",
+            (limit,),
+        ).fetchall()
+    return [Face(name, media, label, image, identity, ms / 1000) for name, media, label, image, identity, ms in rows]

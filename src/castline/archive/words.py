@@ -1,0 +1,56 @@
+"""How text becomes words: of lines that are indexed, and of what is looked for in them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
+
+#: Scripts that put no spaces between words: every character is a word, and a search for several a phrase.
+_SOLO = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_DIACRITICS = re.compile("[\u0300-\u036f]")
+
+
+class Word(NamedTuple):
+    """Attributes:
+    folded: as it is compared: without case and accents.
+    start, end: where it is in the text, characters.
+    """
+
+    folded: str
+    start: int
+    end: int
+
+
+def words_of(text: str) -> Iterator[Word]:
+    """The words of a text, in order."""
+    for found in _pattern().finditer(text):
+        folded = fold(found[0])
+        if folded:
+            yield Word(folded, found.start(), found.end())
+
+
+def fold(text: str) -> str:
+    """Without case, accents and compatibility forms: what looks alike to a person is alike."""
+    plain = _DIACRITICS.sub("", unicodedata.normalize("NFKD", text.casefold()))
+    return unicodedata.normalize("NFC", plain)
+
+
+def folded(text: str) -> tuple[str, ...]:
+    return tuple(word.folded for word in words_of(text))
+
+
+def holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
+    """Whether words follow each other somewhere as a phrase has them."""
+    size = len(phrase)
+    return any(tuple(words[at : at + size]) == tuple(phrase) for at in range(len(words) - size + 1))
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    marks = "".join(char for code in range(0x10000) if unicodedata.category(char := chr(code)).startswith("M"))
+    return re.compile(f"[{_SOLO}]|(?:(?![{_SOLO}])(?:[^\\W_]|[{marks}]))+")

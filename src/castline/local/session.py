@@ -1,0 +1,141 @@
+"""Who uses a stack: commands attach to the one that runs or start it, and the last one out stops it.
+
+A user holds a shared lock on ``<state_dir>/users`` for as long as it lives. The lock goes with the process, however
+that ends, so nobody has to be counted. Who can take it alone is the last.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from castline.gate.private import open_private, private_folder
+from castline.local.engine import is_taken
+from castline.local.stack import LocalStack, running_stack, settings_environment, start_detached
+from castline.local.state import StackState, read_state, write_state
+from castline.settings import Settings
+
+#: Where the stack and its owner are is no matter of what it does.
+_OF_THE_PLACE = frozenset({"CASTLINE_STATE_DIR", "CASTLINE_PORT"})
+
+
+class Session:
+    """One user of a stack.
+
+    Attributes:
+        started: whether it was started for this user.
+    """
+
+    def __init__(self, stack: LocalStack, users: BinaryIO, *, started: bool) -> None:
+        self.stack = stack
+        self.started = started
+        self._users = users
+
+    @classmethod
+    def join(cls, settings: Settings, slots: int = 2, *, prewarm: bool = False) -> Self:
+        """Attach to the stack of the settings' state folder, or start it in a process of its own.
+
+        Where the port is taken by somebody else's stack, another one is used: commands find it by the state folder.
+
+        Args:
+            slots: processes per function, of a stack that is started.
+
+        Raises:
+            LocalStackError: it did not come up.
+            SettingsError: the state folder cannot be made.
+        """
+        folder = private_folder(settings.state_dir)
+        users = open_private(folder / "users")
+        try:
+            fcntl.flock(users, fcntl.LOCK_SH)  # waits while somebody stops the stack
+            with open_private(folder / "starting") as door:
+                fcntl.flock(door, fcntl.LOCK_EX)
+                running = running_stack(settings)
+                stack = running or start_detached(_with_free_port(settings), slots, keep="used", prewarm=prewarm)
+        except BaseException:
+            users.close()
+            raise
+        return cls(stack, users, started=running is None)
+
+    def differences(self) -> list[str]:
+        """Where this process's settings are not those that the stack was started with, a few words each."""
+        state = read_state(self.stack.settings.state_dir)
+        then = dict(state.settings) if state else {}
+        now = settings_environment(self.stack.settings)
+        names = sorted((then.keys() | now.keys()) - _OF_THE_PLACE)
+        return [
+            f"{name} {then.get(name) or 'unset'} (here {now.get(name) or 'unset'})"
+            for name in names
+            if then.get(name) != now.get(name)
+        ]
+
+    def leave(self) -> None:
+        """Stop using it; it is stopped where nobody else uses it and nobody wanted it to stay. Safe to call again."""
+        if self._users.closed:
+            return
+        with self._users:
+            state = read_state(self.stack.settings.state_dir)
+            if state is not None and state.keep == "used" and alone(self._users):
+                self.stack.stop()
+
+
+def alone(users: BinaryIO) -> bool:
+    """Take a lock on the list of users for oneself; False where somebody else has one, and then it is let go."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        fcntl.flock(users, fcntl.LOCK_UN)
+        return False
+    return True
+
+
+def stop_unless_used(settings: Settings) -> bool:
+    """Stop the stack that runs; where a command uses it, it will stop when the last one ends.
+
+    Returns:
+        Whether it is stopped.
+
+    Raises:
+        LocalStackError: there is none.
+    """
+    running = LocalStack.attach(settings)
+    with open_private(settings.state_dir / "users") as users:
+        if alone(users):
+            running.stop()
+            return True
+    state = read_state(settings.state_dir)
+    if state is not None:
+        write_state(settings.state_dir, state.model_copy(update={"keep": "used"}))
+    return False
+
+
+class Orphan:
+    """Whether a stack has nobody left who needs it; asked by its controller again and again.
+
+    Args:
+        idle_looks: how many looks in a row have to find it without work, where it stays for the work.
+    """
+
+    def __init__(self, state_dir: Path, *, idle_looks: int = 3) -> None:
+        self._state_dir = state_dir
+        self._idle_looks = idle_looks
+        self._idle = 0
+        self._users = open_private(state_dir / "users")
+
+    def look(self, *, busy: bool) -> bool:
+        """Whether it is time to end. The list of users is held from then on, so that nobody comes in."""
+        self._idle = 0 if busy else self._idle + 1
+        state = self._state()
+        if state is None or state.keep == "always" or (state.keep == "busy" and self._idle < self._idle_looks):
+            return False
+        return alone(self._users)
+
+    def _state(self) -> StackState | None:
+        state = read_state(self._state_dir)
+        return state if state and state.controller.pid == os.getpid() else None
+
+
+def _with_free_port(settings: Settings) -> Settings:
+    return settings.model_copy(update={"port": 0}) if settings.port and is_taken(settings.port) else settings

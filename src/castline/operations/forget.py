@@ -1,0 +1,67 @@
+"""Forgetting somebody, whole: photos, embeddings, names in results; the proof, and what is written down of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from castline import people
+from castline.errors import GalleryError
+from castline.gallery.load import PhotoEmbedder
+from castline.operations.audit import Removed, digest, write_down
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Attributes:
+    photos, faces, parts: how many photos were removed, and faces in how many parts.
+    updated: results that were bound anew.
+    unnamed: results whose parts have expired, and that lost the name.
+    """
+
+    photos: int
+    faces: int
+    parts: int
+    updated: int
+    unnamed: int
+    proof: people.Proof
+
+
+def forget_person(
+    name: str,
+    store: ObjectStore,
+    settings: Settings,
+    embed: PhotoEmbedder,
+    *,
+    who: str = "",
+    tell: Callable[[str], None],
+) -> Forgotten:
+    """Remove a person's photos and embeddings, and the name from all results; then look for the name everywhere.
+
+    Args:
+        name: as `people.called` has it.
+        who: is written down as the one who did it.
+        tell: see `people.reassemble`.
+
+    Raises:
+        GalleryError: nobody is called so, and the name is nowhere.
+    """
+    erased = people.erase_faces(name, store, settings)
+    photos = tuple(people.list_people(store, settings).get(name, ()))
+    try:
+        count = people.forget(name, store, settings)
+    except GalleryError:
+        # Somebody was interrupted: the photos are gone, and results may still have the name.
+        if not people.prove_forgotten(name, store, settings).left:
+            raise
+        count = 0
+    updated = len(list(people.reassemble(store, settings, embed, everything=True, tell=tell)))
+    unnamed = len(list(people.unname(name, store, settings)))
+    proof = people.prove_forgotten(name, store, settings)
+    removed = [(settings.gallery_bucket, key) for key in photos]
+    removed += [(settings.output_bucket, key) for key in erased.parts]
+    gone = tuple(Removed(bucket=bucket, key=digest(key)) for bucket, key in removed)
+    write_down("forget", name, gone, store, settings, who=who, proven=not proof.left)
+    return Forgotten(count, erased.faces, len(erased.parts), updated, unnamed, proof)

@@ -1,0 +1,81 @@
+"""``index.html`` of a folder of results: what is in it, as one page that leads to the reports."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from castline import keys
+from castline.display import visible
+from castline.records import Record, Result
+from castline.report.text import clock
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_WORDS = 160
+
+
+class Entry(Record):
+    """One result in a list of them.
+
+    Attributes:
+        people: names, as the report shows them.
+        words: the beginning of what is said.
+    """
+
+    media: str
+    status: str
+    duration_s: float | None
+    people: tuple[str, ...]
+    words: str
+
+    @classmethod
+    def of(cls, result: Result) -> Entry:
+        said = " ".join(segment.text for segment in result.transcript.segments if not segment.suspect)
+        words = f"{said[:_WORDS].rsplit(' ', 1)[0]} …" if len(said) > _WORDS else said
+        return cls(
+            media=result.media,
+            status=result.status,
+            duration_s=result.duration_s,
+            people=tuple(person.name for person in result.people),
+            words=words or (result.error.message if result.error else ""),
+        )
+
+
+def render_index(entries: Sequence[tuple[str, Entry]]) -> str:
+    """The page. Names and words are hostile: they are escaped, and a policy lets no script run.
+
+    Args:
+        entries: path of a result's folder relative to the page, with slashes, and what it says.
+    """
+    style = (_TEMPLATES / "report.css").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template("index.html.j2")
+        .render(
+            csp=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+            style=Markup(style),  # noqa: S704 - our own file
+            entries=[(f"{quote(place)}/{keys.REPORT}", entry) for place, entry in entries],
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["clock"] = clock
+    return environment

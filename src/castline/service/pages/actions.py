@@ -1,0 +1,199 @@
+"""What is changed in the pages: names, uploads, runs, sessions. Forms carry their session's token."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, RedirectResponse
+
+from castline import keys, people
+from castline.engines.process import Engines
+from castline.errors import CastlineError
+from castline.gallery.load import PhotoEmbedder
+from castline.operations import rerun
+from castline.operations.forget import forget_person
+from castline.recognition.photo import embed_photo
+from castline.service.pages.doorkeeper import COOKIE, SESSION_S, Doorkeeper
+from castline.service.pages.render import page
+from castline.service.pages.shelf import Deployment
+from castline.service.pages.views import people_page, shelf_of
+from castline.service.settings import ServiceSettings
+
+router = APIRouter(include_in_schema=False)
+_CSRF_HEADER = "x-castline-form"
+_gallery = threading.Lock()  # one change of the gallery at a time
+
+
+def own_form(request: Request, csrf: str) -> None:
+    """
+    Raises:
+        HTTPException: 403, the form is of another session or of another site, or its user may only look.
+    """
+    doorkeeper: Doorkeeper = request.app.state.doorkeeper
+    if not doorkeeper.is_own_form(request.state.session, csrf):
+        raise HTTPException(403, "this form is of another session; open the page again")
+    if not request.state.user.admin:
+        raise HTTPException(403, "only administrators change something here")
+
+
+def _checked(request: Request, csrf: Annotated[str, Form()] = "") -> None:
+    own_form(request, csrf)
+
+
+Checked = Depends(_checked)
+Text = Annotated[str, Form(max_length=2000)]
+
+
+@router.post("/people/name", dependencies=[Checked])
+def name(request: Request, media: Text, label: Text, name: Text) -> Response:
+    """Somebody of a recording gets a name, there and in all others."""
+    there = shelf_of(request).deployment
+
+    def do(embed: PhotoEmbedder) -> str:
+        photos = people.name_person(media, label, name, there.store, there.settings, embed)
+        return f"{len(photos)} picture(s) are now of {name}; {_bound(there, embed)} recording(s) brought up to date"
+
+    return _change(request, do)
+
+
+@router.post("/people/merge", dependencies=[Checked])
+def merge(request: Request, into: Text, other: Text) -> Response:
+    there = shelf_of(request).deployment
+
+    def do(embed: PhotoEmbedder) -> str:
+        count = people.merge(into, [other], there.store, there.settings)
+        return f"{count} photo(s) of {other} are now of {into}; {_bound(there, embed)} recording(s) brought up to date"
+
+    return _change(request, do)
+
+
+@router.post("/people/undo", dependencies=[Checked])
+def undo(request: Request) -> Response:
+    there = shelf_of(request).deployment
+
+    def do(embed: PhotoEmbedder) -> str:
+        change = people.undo(there.store, there.settings)
+        return f"taken back: {change}; {_bound(there, embed)} recording(s) brought up to date"
+
+    return _change(request, do)
+
+
+@router.post("/people/forget", dependencies=[Checked])
+def forget(request: Request, name: Text) -> Response:
+    """Forget somebody, and show the proof."""
+    shelf = shelf_of(request)
+    there = shelf.deployment
+    with _gallery:
+        try:
+            called = people.called(name, there.store, there.settings)
+            done = forget_person(
+                called, there.store, there.settings, _embedder(there), who=request.state.user.name, tell=_ignore
+            )
+        except CastlineError as error:
+            return people_page(request, problem=error.message, status=400)
+        shelf.look()
+    return people_page(request, forgotten=(called, done))
+
+
+@router.post("/recordings/again", dependencies=[Checked])
+def again(request: Request, media: Text) -> Response:
+    """Run a recording again; its present result stays until then."""
+    there = shelf_of(request).deployment
+    try:
+        rerun(media, there.client("lambda"), there.store, there.settings)
+    except CastlineError as error:
+        raise HTTPException(400, error.message) from error
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/", 303)
+
+
+@router.put("/uploads/{key:path}")
+async def upload(request: Request, key: str) -> Response:
+    """A media file straight into the input bucket, as its body; never over one that is there."""
+    await run_in_threadpool(own_form, request, request.headers.get(_CSRF_HEADER, ""))
+    there = shelf_of(request).deployment
+    try:
+        keys.check_media_key(key)
+    except CastlineError as error:
+        raise HTTPException(400, error.message) from error
+    if not keys.is_media(key):
+        raise HTTPException(400, f"{key} is no video or sound recording by its name")
+    if await run_in_threadpool(there.store.head, there.settings.input_bucket, key):
+        raise HTTPException(409, f"there is a recording called {key} already")
+    service: ServiceSettings = request.app.state.service.service
+    place = service.folder / "uploads"
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = place / secrets.token_hex(16)
+    try:
+        with path.open("wb") as file:
+            async for block in request.stream():
+                await run_in_threadpool(file.write, block)
+        await run_in_threadpool(there.store.put, there.settings.input_bucket, key, path)
+    finally:
+        path.unlink(missing_ok=True)
+    shelf_of(request).wake()
+    return JSONResponse({"media": key}, 201)
+
+
+@router.get("/login")
+def login_page(request: Request) -> Response:
+    return page(request, "login.html.j2", problem="")
+
+
+@router.post("/login")
+def login(request: Request, token: Text) -> Response:
+    """A token for a cookie that no script can read and no other site sends."""
+    doorkeeper: Doorkeeper = request.app.state.doorkeeper
+    session = doorkeeper.session_of(token.strip())
+    if session is None:
+        return page(request, "login.html.j2", 403, problem="this token is not valid")
+    root = request.scope.get("root_path", "")
+    answer = RedirectResponse(f"{root}/", 303)
+    answer.set_cookie(
+        COOKIE, session, max_age=SESSION_S, path=f"{root}/", httponly=True, samesite="strict",
+        secure=request.headers.get("x-forwarded-proto", request.url.scheme) == "https",
+    )  # fmt: skip
+    return answer
+
+
+@router.post("/logout")
+def logout(request: Request, csrf: Text = "") -> Response:
+    doorkeeper: Doorkeeper = request.app.state.doorkeeper
+    if not doorkeeper.is_own_form(request.state.session, csrf):
+        raise HTTPException(403, "this form is of another session; open the page again")
+    root = request.scope.get("root_path", "")
+    answer = RedirectResponse(f"{root}/login", 303)
+    answer.delete_cookie(COOKIE, path=f"{root}/")
+    return answer
+
+
+def _change(request: Request, do: Callable[[PhotoEmbedder], str]) -> Response:
+    """Change the gallery, and show the people as they are then."""
+    shelf = shelf_of(request)
+    with _gallery:
+        try:
+            said = do(_embedder(shelf.deployment))
+        except CastlineError as error:
+            return people_page(request, problem=error.message, status=400)
+        shelf.look()
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/people?said={quote(said)}", 303)
+
+
+def _embedder(there: Deployment) -> PhotoEmbedder:
+    engines = Engines(there.settings)
+    return cache(lambda body: embed_photo(body, engines))
+
+
+def _bound(there: Deployment, embed: PhotoEmbedder) -> int:
+    return len(list(people.reassemble(there.store, there.settings, embed, tell=_ignore)))
+
+
+def _ignore(_line: str) -> None:
+    """What is left aside is in the log."""

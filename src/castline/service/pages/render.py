@@ -1,0 +1,89 @@
+"""Pages out of templates. Names, words and keys are hostile: everything is escaped, and nothing but our files runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from castline.archive.moments import Moment, recording_path
+from castline.display import visible
+from castline.report.text import clock, initials, length_of
+from castline.service.pages.doorkeeper import LOCAL
+
+STATIC = Path(__file__).parent / "static"
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page as HTML, with who looks at it and what a form needs."""
+    state = request.state
+    user = getattr(state, "user", None)
+    body = _environment().get_template(template).render(
+        root=request.scope.get("root_path", ""),
+        user=user,
+        local=user is LOCAL,
+        csrf=getattr(state, "csrf", ""),
+        here=request.url.path,
+        **values,
+    )  # fmt: skip
+    return HTMLResponse(body, status, headers=HEADERS)
+
+
+def pieces(moment: Moment) -> Iterator[tuple[str, bool]]:
+    """The text of a hit, and whether each piece is what was asked for."""
+    at = 0
+    for start, end in moment.marks:
+        if start >= at:
+            yield moment.text[at:start], False
+            yield moment.text[start:end], True
+            at = end
+    yield moment.text[at:], False
+
+
+def file_path(media: str, name: str) -> str:
+    """Where a published file of a recording is, below the root."""
+    return f"/recordings/{quote(media, safe='')}/{quote(name)}"
+
+
+def _shown(value: Any) -> Any:
+    return visible(value, lines=True) if type(value) is str else value
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update({"clock": clock, "initials": initials, "length_of": length_of, "pieces": pieces})
+    environment.globals.update({"file_path": file_path, "recording_path": recording_path})
+    return environment

@@ -1,0 +1,122 @@
+"""What the pages show: a deployment, its index, and what is under way; looked after by one thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from castline.archive.index import Index
+from castline.archive.place import index_path
+from castline.archive.refresh import refresh
+from castline.errors import CastlineError, LocalStackError
+from castline.operations.progress import MediaProgress, progress_of
+from castline.runs.request import uploaded_media
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+logger = logging.getLogger(__name__)
+
+_REST = 10  # times as long as looking took, at least
+_ASKED = 8  # unfinished media that are asked how far they are; each takes a few requests
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Attributes:
+    where: what tells its S3 from others; for people, too.
+    client: makes a boto3 client of a service there.
+    """
+
+    store: ObjectStore
+    settings: Settings
+    where: str
+    client: Callable[[str], Any]
+
+
+Find = Callable[[], Deployment]
+
+
+class Shelf:
+    """Args:
+    find: finds the deployment, or raises LocalStackError where there is none now.
+    refresh_s: seconds between two looks at what is published, at least.
+    """
+
+    def __init__(self, find: Find, refresh_s: float = 1.0) -> None:
+        self._find, self._refresh_s = find, refresh_s
+        self._deployment: Deployment | None = None
+        self._index: Index | None = None
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="library", daemon=True)
+        self.under_way: tuple[MediaProgress, ...] = ()
+        self.waiting = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._wake.set()
+        self._thread.join()
+
+    @property
+    def deployment(self) -> Deployment:
+        """
+        Raises:
+            LocalStackError: there is none now.
+        """
+        if self._deployment is None:
+            raise LocalStackError("no deployment is there: no local stack is running (castline up)")
+        return self._deployment
+
+    @property
+    def index(self) -> Index:
+        """
+        Raises:
+            LocalStackError: there is no deployment now.
+        """
+        there = self.deployment
+        if self._index is None:
+            self._index = Index(index_path(there.where, there.settings))
+        return self._index
+
+    def look(self) -> None:
+        """Bring the index to what is published now.
+
+        Raises:
+            LocalStackError: there is no deployment now.
+        """
+        with self._lock:
+            there = self._deployment = self._deployment or self._find()
+            refresh(self.index, there.store, there.settings)
+            self._look_under_way(there)
+
+    def wake(self) -> None:
+        """Something has happened: look at once."""
+        self._wake.set()
+
+    def _look_under_way(self, there: Deployment) -> None:
+        indexed = self.index.etags()
+        unfinished = [source for source in uploaded_media(there.store, there.settings) if source.key not in indexed]
+        self.waiting = len(unfinished)
+        found = [progress_of(source, there.store, there.settings) for source in unfinished[:_ASKED]]
+        self.under_way = tuple(item for item in found if not item.finished or item.problem)
+
+    def _keep(self) -> None:
+        while not self._ended.is_set():
+            start = time.monotonic()
+            try:
+                self.look()
+            except CastlineError as error:
+                logger.info("the library was not refreshed: %s", error.message)
+                self._deployment, self._index = None, None
+            except Exception:
+                logger.exception("the library was not refreshed")
+            self._wake.wait(max(self._refresh_s, _REST * (time.monotonic() - start)))
+            self._wake.clear()

@@ -1,0 +1,217 @@
+"""Whether a recording is cut into ranges, and asking for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aws_lambda_powertools import Logger
+
+from castline import keys
+from castline.media import probe, sampling
+from castline.media.decode import Part
+from castline.media.ffmpeg import Limits
+from castline.media.mp4 import Index, NotIndexed, read_index
+from castline.media.packets import packets
+from castline.media.ranges import Pictures, bytes_of, bytes_of_track, cut, opening
+from castline.media.sampling import Grid
+from castline.media.split import check_length, grid_of
+from castline.records import PlannedRange, Probe, RangeBytes, RangePlan, Source
+from castline.runs.common import Stopwatch, check_upload, download, fetch
+from castline.runs.ranges import ended, read_done, read_plan
+from castline.runs.request import Request
+from castline.settings import Settings
+from castline.stages.announce import Announce
+from castline.storage.base import ObjectStore
+
+logger = Logger(child=True)
+
+_SMALL_BYTES = 1_000_000  # not worth a look into the index first
+_FULL_HD = 1920 * 1080
+_LEAST_WEIGHT, _MOST_WEIGHT = 0.25, 16.0  # of a second: fewer pixels are not faster without end
+_MOST_RANGES = 240
+
+
+class Cutting:
+    """The current upload of a media file, opened: as little of it as its kind allows.
+
+    Attributes:
+        path: the file; with holes where there is an ``index``.
+        index: where its samples lie; None means that all of it is there.
+        probed: what the container says.
+    """
+
+    def __init__(self, request: Request, path: Path, store: ObjectStore, settings: Settings, limits: Limits) -> None:
+        self.request, self.path, self.limits = request, path, limits
+        self._store, self._settings = store, settings
+        self.index: Index | None = None
+        self.probed: Probe
+
+    def open(self, watch: Stopwatch) -> bool:
+        """Fetch and probe; False when the upload is gone or replaced.
+
+        Raises:
+            CastlineError: as ``download`` and ``probe``.
+        """
+        source = self.request.source
+        with watch.step("download"):
+            self.index = self._index(source)
+            if self.index is None:
+                there = download(source, self.path, self._store, self._settings)
+            else:
+                there = fetch(source, self._first_bytes(self.index), self.path, self._store)
+        if there:
+            with watch.step("probe"):
+                self.probed = probe(self.path, self.limits, self.request.options)
+        return there
+
+    def whole(self, watch: Stopwatch) -> bool:
+        """Fetch what is still missing; False when the upload is gone or replaced."""
+        if self.index is None:
+            return True
+        with watch.step("download"):
+            return download(self.request.source, self.path, self._store, self._settings)
+
+    def _index(self, source: Source) -> Index | None:
+        if source.size < _SMALL_BYTES or not self._settings.cut_above_s:
+            return None
+
+        def read(offset: int, length: int) -> bytes:
+            body = self._store.read(source.bucket, source, offset, length)
+            if body is None or len(body) < min(length, source.size - offset):
+                raise NotIndexed("it was replaced meanwhile")
+            return body
+
+        try:
+            index = read_index(read, source.size)
+        except NotIndexed as reason:
+            logger.info("read as a whole", reason=str(reason))
+            return None
+        films = [track for track in index.tracks if track.kind == "vide" and len(track.start_s) > 1]
+        longest_s = max((float(track.start_s.max() - track.start_s.min()) for track in films), default=0.0)
+        return index if longest_s * _MOST_WEIGHT > self._settings.cut_above_s else None
+
+    def _first_bytes(self, index: Index) -> list[tuple[int, int]]:
+        """What probing reads: of several sound tracks, all, because a silent one gives way."""
+        sounds = [number for number, track in enumerate(index.tracks) if track.kind == "soun"]
+        return bytes_of_track(index, *sounds) if len(sounds) > 1 else opening(index)
+
+    def plan(self, before: RangePlan | None, watch: Stopwatch) -> tuple[RangePlan, list[RangeBytes]] | None:
+        """How it is cut; None where it is decoded as a whole.
+
+        Args:
+            before: how it was cut when it was tried before.
+
+        Raises:
+            MediaTooLarge: longer, or larger, than may be.
+        """
+        check_length(self.probed, self._settings.max_duration_s)
+        if before is None and not self._is_long():
+            return None
+        with watch.step("plan"):
+            pictures = self._pictures()
+            if pictures is None or not pictures.in_order:
+                return None
+            options = self.request.options
+            grid, _ = grid_of(self.probed, options, self.limits)
+            mode = sampling.decide(options.sampling, grid.interval_s, pictures.extent)
+            length_s = float((pictures.start_s + pictures.duration_s).max(initial=0.0))
+            if before is None:
+                wanted_s = max(grid.stretch_s, length_s / _MOST_RANGES)
+                parts = cut(pictures, grid, mode == "keyframes", wanted_s)
+                if len(parts) < 2 or length_s > self._settings.max_duration_s:
+                    return None
+                plan = self._planned(parts, grid, mode, length_s, watch)
+            else:
+                plan = before
+            needed = [RangeBytes(spans=tuple(self._spans(planned, plan, grid))) for planned in plan.ranges]
+        for one in needed:
+            self._check_size(one)
+        return plan, needed
+
+    def _is_long(self) -> bool:
+        """Whether it takes long, and is of a kind that can be cut."""
+        video, above_s = self.probed.video, self._settings.cut_above_s
+        films = [each for each in self.probed.streams if each.kind == "video" and each.decodable and not each.cover]
+        known = "mov" in self.probed.container or "matroska" in self.probed.container
+        if not above_s or not video or len(films) != 1 or self.probed.joined or not known:
+            return False
+        weight = min(max(video.width * video.height / _FULL_HD, _LEAST_WEIGHT), _MOST_WEIGHT)
+        return (self.probed.duration_s or 0.0) * weight > above_s
+
+    def _pictures(self) -> Pictures | None:
+        video, audio = self.probed.video, self.probed.audio
+        if video is None:
+            return None
+        found = packets(self.path, [video.index], self.limits)
+        if self.index is None:
+            return Pictures.of_packets(found)
+        kinds = [track.kind for track in self.index.tracks]
+        if len(kinds) <= max(video.index, audio.index if audio else 0) or kinds[video.index] != "vide":
+            return None
+        pictures = Pictures.of_track(self.index.tracks[video.index], self.probed.start_s)
+        if (audio and kinds[audio.index] != "soun") or not pictures.agree(found):
+            logger.info("the index is not read as ffmpeg reads it")
+            return None
+        return pictures
+
+    def _planned(
+        self, parts: Sequence[Part], grid: Grid, mode: sampling.Mode, length_s: float, watch: Stopwatch
+    ) -> RangePlan:
+        ranges = [
+            PlannedRange(
+                kind="frames",
+                begin=part.begin,
+                end=part.end,
+                seek_s=part.seek_s,
+                start_s=round(part.begin * grid.interval_s, 3),
+                end_s=round(length_s if part.end is None else part.end * grid.interval_s, 3),
+            )
+            for part in parts
+        ]
+        if self.probed.audio:  # first: it takes longest, and what is said is what is analysed longest
+            ranges.insert(0, PlannedRange(kind="audio", end_s=self.probed.duration_s or round(length_s, 3)))
+        return RangePlan(
+            run=self.request.run,
+            source=self.request.source,
+            options=self.request.options,
+            probe=self.probed,
+            sampling=mode,
+            ranges=tuple(ranges),
+            usage=watch.usage(),
+        )
+
+    def _spans(self, planned: PlannedRange, plan: RangePlan, grid: Grid) -> list[tuple[int, int]]:
+        video, audio = self.probed.video, self.probed.audio
+        if self.index is None or video is None:
+            return []
+        if planned.kind == "audio":
+            return bytes_of_track(self.index, audio.index) if audio else []
+        return bytes_of(part_of(planned, plan), self.index, video.index, grid, self.probed.start_s)
+
+    def _check_size(self, needed: RangeBytes) -> None:
+        size = sum(end - begin for begin, end in needed.spans) if needed.spans else self.request.source.size
+        check_upload(size, self._settings)
+
+
+def part_of(planned: PlannedRange, plan: RangePlan) -> Part:
+    """A range of pictures as the decoder knows it."""
+    return Part(planned.begin, planned.end, plan.sampling == "keyframes", planned.seek_s)
+
+
+def ask(
+    plan: RangePlan, needed: Sequence[RangeBytes], store: ObjectStore, settings: Settings, announce: Announce
+) -> tuple[str, ...]:
+    """Ask for all ranges that have not ended; their keys."""
+    media, run, bucket = plan.source.key, plan.run, settings.stage1_bucket
+    store.put(bucket, keys.options_key(media, run), plan.options.to_json())
+    if read_plan(media, run, store, settings) is None:  # it is made once; ranges are numbered by it
+        store.put(bucket, keys.plan_key(media, run), plan.to_json())
+    asked = []
+    for number, one in enumerate(needed):
+        if not ended(read_done(plan, number, store, settings)):
+            key = keys.range_key(media, run, number)
+            store.put(bucket, key, one.to_json())
+            announce(key)
+            asked.append(key)
+    return tuple(asked)

@@ -1,0 +1,36 @@
+"""Units go to stage 1 while the next ones are decoded."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+
+from castline.settings import Settings
+from castline.stages.announce import Announce
+from castline.storage.base import ObjectStore
+
+_UPLOADS = 4  # at once; decoding is the bottleneck, uploads must only not hold it up
+_BACKLOG = 16  # units waiting for upload before decoding waits; bounds memory
+
+
+#: Units as (key, body), made while they are taken.
+Units = Generator[tuple[str, bytes], None, None]
+
+
+def put_all(units: Units, store: ObjectStore, settings: Settings, announce: Announce) -> None:
+    """Write units and tell of each; who makes them is ended, whatever happens."""
+
+    def put(key: str, body: bytes) -> None:
+        store.put(settings.stage1_bucket, key, body)
+        announce(key)
+
+    with closing(units), ThreadPoolExecutor(_UPLOADS) as pool:
+        waiting: deque[Future[None]] = deque()
+        for key, body in units:
+            waiting.append(pool.submit(put, key, body))
+            while len(waiting) > _BACKLOG or (waiting and waiting[0].done()):
+                waiting.popleft().result()
+        for upload in waiting:
+            upload.result()

@@ -1,0 +1,47 @@
+"""The library's pages over HTTP, on a store in memory with a few results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from castline.service.pages.shelf import Deployment
+from tests.archive.conftest import Shelf, make, shelf
+from tests.service.conftest import Running, running, service_settings
+
+__all__ = ["Pages", "make", "shelf"]
+
+
+class Pages:
+    """A service that shows a shelf's recordings. ``calls``: what was asked of Lambda."""
+
+    def __init__(self, shelf: Shelf, folder: Path) -> None:
+        self.shelf, self._folder = shelf, folder
+        self.calls: list[dict[str, Any]] = []
+
+    @contextmanager
+    def open(self, **changed: Any) -> Iterator[Running]:
+        there = Deployment(self.shelf.store, self.shelf.settings, "memory", lambda service: self)
+        service = service_settings(self._folder, **{"pages_refresh_s": 600, **changed})
+        with running(service, self.shelf.settings, lambda: there) as up:
+            up.app.state.shelf.look()
+            yield up
+
+    def invoke(self, **call: Any) -> None:
+        self.calls.append(call)
+
+
+def browser(up: Running, **headers: str) -> httpx.Client:
+    """As a browser asks that shows a page of this service."""
+    own = {"Accept": "text/html", "Origin": up.url, "Sec-Fetch-Site": "same-origin", **headers}
+    return httpx.Client(base_url=up.url, headers=own, timeout=60)
+
+
+@pytest.fixture
+def pages(shelf: Shelf, tmp_path: Path) -> Pages:
+    return Pages(shelf, tmp_path / "service")

@@ -1,0 +1,24 @@
+"""What a killed process has left in /tmp is gone when the next one begins, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_FUNCTION = "from castline.handler import handler_for; handler_for(lambda *_: {})"
+
+
+@pytest.mark.parametrize("on_lambda", [True, False])
+def test_a_function_s_first_act(tmp_path: Path, on_lambda: bool) -> None:
+    (left := tmp_path / "castline-media-x1").mkdir()
+    (left / "media.mp4").write_bytes(b"x" * 1000)
+    (tmp_path / "models").mkdir()
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "AWS_DEFAULT_REGION": "eu-west-1"}
+    if on_lambda:
+        environment["AWS_LAMBDA_RUNTIME_API"] = "127.0.0.1:9"
+    subprocess.run([sys.executable, "-c", _FUNCTION], env=environment, check=True, timeout=120)
+    assert {path.name for path in tmp_path.iterdir()} == {"models"} | (set() if on_lambda else {left.name})
