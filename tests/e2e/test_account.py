@@ -20,6 +20,11 @@ def typed(pipeline, monkeypatch: pytest.MonkeyPatch):
     return lambda *arguments: CliRunner().invoke(main.app, [*arguments, "--local"])
 
 
+def _names(pipeline) -> list[str]:
+    """The local stack's: it gives both prefixes."""
+    return ["--parameter", f"Prefix={pipeline.settings.prefix}", "--parameter", "FunctionPrefix="]
+
+
 def test_the_demo_goes_through_and_is_gone_again(typed, pipeline) -> None:
     done = typed("smoke", "--timeout", "600")
     assert done.exit_code == 0, done.output
@@ -33,13 +38,13 @@ def test_the_demo_goes_through_and_is_gone_again(typed, pipeline) -> None:
 
 def test_preflight_of_what_is_deployed_finds_no_problem(typed, pipeline) -> None:
     prefix = pipeline.settings.prefix
-    done = typed("preflight", "--stack", prefix, "--parameter", f"Prefix={prefix}")
+    done = typed("preflight", "--stack", prefix, *_names(pipeline))
     assert done.exit_code == 0, done.output
     assert f"{prefix} is CREATE_COMPLETE and will be updated" in done.output
 
 
 def test_preflight_of_another_stack_meets_what_is_there(typed, pipeline) -> None:
-    done = typed("preflight", "--stack", "second", "--parameter", f"Prefix={pipeline.settings.prefix}")
+    done = typed("preflight", "--stack", "second", *_names(pipeline))
     assert done.exit_code == 1, done.output
     assert "choose another FunctionPrefix" in done.output
     assert "choose another Prefix" in done.output
