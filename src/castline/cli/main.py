@@ -28,6 +28,7 @@ COMMANDS = {
     "status": "everyday:status",
     "results": "everyday:results",
     "search": "search:search_command",
+    "mcp": "mcp:mcp_command",
     "people": "people:app",
     "down": "everyday:down",
     "doctor": "everyday:doctor",

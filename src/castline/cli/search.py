@@ -11,7 +11,7 @@ from castline.archive.moments import Answer, Moment
 from castline.archive.place import index_path
 from castline.archive.refresh import refresh
 from castline.archive.search import MAX_PAGE, PAGE, search
-from castline.cli.connect import Connection, connect, console, friendly_errors, refuse_classic
+from castline.cli.connect import Connection, connect, console, errors, friendly_errors, refuse_classic
 from castline.cli.render import clock
 from castline.cli.shown import escape
 
@@ -38,7 +38,7 @@ def search_command(
 def fresh_index(there: Connection) -> Index:
     """This machine's index of a deployment, brought to what is published."""
     index = Index(index_path(there.where, there.settings))
-    with console.status("looking for new results") as status:
+    with errors.status("looking for new results") as status:
         refresh(
             index,
             there.store,

@@ -75,7 +75,10 @@ def home(
 @router.get("/running")
 def running(request: Request) -> Response:
     """The part of the home page that changes by itself."""
-    return page(request, "running.html.j2", **_running(shelf_of(request)))
+    shelf = shelf_of(request)
+    answer = page(request, "running.html.j2", **_running(shelf))
+    answer.headers["X-Castline-Recordings"] = str(counts(shelf.index)[0])
+    return answer
 
 
 @router.get("/recordings/{rest:path}")

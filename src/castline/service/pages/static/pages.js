@@ -73,10 +73,9 @@ async function look() {
   if (!document.hidden) {
     const answer = await fetch(`${root}/running`).catch(() => null);
     if (answer && answer.ok) {
-      const was = running.querySelectorAll("li").length;
       running.innerHTML = await answer.text(); // escaped by the server, as the page itself
-      const ended = running.querySelectorAll("li").length < was;
-      if (ended && !sending && !waiting.length && !location.search) { location.reload(); return; }
+      const more = answer.headers.get("X-Castline-Recordings") !== running.dataset.recordings;
+      if (more && !sending && !waiting.length && !location.search) { location.reload(); return; }
     }
   }
   setTimeout(look, 2000);
