@@ -289,6 +289,8 @@ def test_text_has_contrast(result: Any, open_report: Open, dark: bool) -> None:
 
 def test_a_moment_is_copied_as_a_link_and_opened_by_one(result: Any, open_report: Open) -> None:
     page = open_report(render_report(result), "#t=8.5")
+    page.wait("!document.getElementById('pick').hidden")  # it moves the buttons
+    page.js("window.setTimeout = () => 0; undefined")  # "Copied" stays
     page.js("navigator.clipboard.writeText = async (text) => { window.copied = text; }; undefined")
     page.click("#copy-link")
     page.wait("window.copied?.endsWith('report.html#t=8.5')")
@@ -309,6 +311,7 @@ def test_a_moment_is_copied_as_a_link_and_opened_by_one(result: Any, open_report
 
 def test_words_and_people_are_found_and_gone_through(result: Any, open_report: Open) -> None:
     page = open_report(render_report(result))
+    page.wait("!document.getElementById('pick').hidden")
 
     def search(text: str) -> None:
         page.js(
@@ -340,6 +343,7 @@ def test_words_and_people_are_found_and_gone_through(result: Any, open_report: O
 
 def test_arrow_keys_move_and_speed_is_chosen(result: Any, open_report: Open) -> None:
     page = open_report(render_report(result))
+    page.wait("!document.getElementById('pick').hidden")
     press = "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '%s', bubbles: true, cancelable: true}))"
     page.js(press % "ArrowRight")
     page.js(press % "ArrowRight")
