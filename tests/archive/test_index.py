@@ -15,6 +15,7 @@ from castline import keys
 from castline.archive.index import Index
 from castline.archive.refresh import refresh, refresh_one
 from castline.archive.search import search
+from castline.errors import SearchError
 from castline.operations import delete_media
 from castline.settings import Settings
 from castline.storage import MemoryStore
@@ -120,6 +121,15 @@ def test_a_damaged_file_is_built_anew(shelf: Shelf, damage: bytes) -> None:
     shelf.index = Index(shelf.index.path)
     shelf.refresh()
     assert _dump(shelf.index) == before
+
+
+def test_damage_that_is_met_while_searching_is_said(shelf: Shelf) -> None:
+    shelf.publish("a.mp4", ["a budget"])
+    shelf.refresh()
+    with shelf.index.writing() as connection:
+        connection.execute("DELETE FROM said_data WHERE id > 10")
+    with pytest.raises(SearchError, match="is damaged; remove"):
+        search(shelf.index, "budget")
 
 
 def test_an_index_of_another_version_is_built_anew(shelf: Shelf) -> None:

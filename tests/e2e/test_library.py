@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,21 +113,3 @@ def test_from_a_dropped_file_to_a_forgotten_name(
     assert tab.js("document.querySelectorAll('.moment').length") == 0
     index = index_path(_WHERE, pipeline.settings)
     assert not [file for file in index.parent.iterdir() if _HOSTILE.encode() in file.read_bytes()]
-
-
-def test_keys_alone_lead_from_home_to_a_moment(tab: Visitor, library: Running, pipeline: Any, demo: Path) -> None:
-    pipeline.upload(demo, "keys.mp4")
-    pipeline.results(["keys.mp4"])
-    deadline = time.monotonic() + 60
-    while "keys.mp4" not in library.app.state.shelf.index.etags():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    _go(tab, library, "/")
-    tab.key("/")
-    assert tab.js("document.activeElement.id") == "q"
-    tab.js("document.activeElement.value = 'officer file:keys'; document.documentElement.dataset.ready = 'old'")
-    tab.key("Enter")
-    tab.wait("document.documentElement?.dataset.ready === 'true' && document.querySelector('.moment')")
-    tab.js("document.querySelector('.moment').focus()")
-    tab.key("Enter")
-    tab.wait("location.pathname.startsWith('/recordings/') && document.getElementById('media')?.readyState > 0")

@@ -36,7 +36,7 @@ def search(index: Index, text: str, *, limit: int = PAGE, after: str | None = No
         after: ``Answer.next`` of the page before.
 
     Raises:
-        SearchError: the query cannot be read, or takes longer than five seconds.
+        SearchError: the query cannot be read, or takes longer than five seconds; or the file is damaged.
     """
     query = parse(text)
     limit = min(max(limit, 1), MAX_PAGE)
@@ -50,6 +50,8 @@ def search(index: Index, text: str, *, limit: int = PAGE, after: str | None = No
             if "interrupted" not in str(error):
                 raise
             raise SearchError("this takes too long; say more of what is looked for") from error
+        except sqlite3.DatabaseError as error:
+            raise SearchError(f"the index is damaged; remove {index.path}, it is built again") from error
     more = len(found) > limit
     hits = found[:limit]
     return Answer(

@@ -21,6 +21,7 @@ router = APIRouter(
     tags=["queue"],
     dependencies=[Depends(bearer)],
     responses={
+        400: {"description": "A body that is no text"},
         401: {"description": "Invalid authorization token"},
         403: {"description": "Unauthorized"},
         404: {"description": "Job not found"},
