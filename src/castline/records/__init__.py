@@ -33,6 +33,7 @@ from castline.records.parts import (
     PhotoEmbedding,
     Segment,
     SpokenLanguage,
+    Voices,
     Word,
 )
 from castline.records.result import (
@@ -45,6 +46,7 @@ from castline.records.result import (
     Range,
     Result,
     Sighting,
+    Speaker,
     SpokenSegment,
     StageTiming,
     TimelineEntry,
@@ -98,6 +100,7 @@ __all__ = [
     "Sighting",
     "Source",
     "SpeechOptions",
+    "Speaker",
     "SpokenLanguage",
     "SpokenSegment",
     "StageTiming",
@@ -110,6 +113,7 @@ __all__ = [
     "UnitFailure",
     "Usage",
     "VideoStream",
+    "Voices",
     "Word",
     "json_schema",
     "merge_ranges",
