@@ -105,7 +105,6 @@ def test_a_stream_tells_what_is_heard_while_it_goes_on(
     [
         ({"model": "gpt-9"}, openai.NotFoundError, "there is no model 'gpt-9' here"),
         ({"model": "faster-whisper:../../x"}, openai.NotFoundError, "there is no model"),
-        ({"model": "whisper-1", "response_format": "diarized_json"}, openai.BadRequestError, "not told apart"),
         ({"model": "whisper-1", "include": ["logprobs"]}, openai.BadRequestError, "include"),
         ({"model": "whisper-1", "response_format": "yaml"}, openai.BadRequestError, "response_format"),
         (

@@ -87,9 +87,11 @@ def _split(segment: Segment, heard: Heard) -> list[tuple[Segment, int | None]]:
     ]
     if len(runs) == 1:
         return [(segment, runs[0][0])]
-    pieces = []
+    pieces: list[tuple[Segment, int | None]] = []
     for voice, places in runs:
         text = excerpt(segment.text, words, places[0], places[-1])
+        if not text:
+            continue
         own = words[places[0] : places[-1] + 1]
         changed = {
             "start_s": own[0].start_s if pieces else segment.start_s,
@@ -102,7 +104,7 @@ def _split(segment: Segment, heard: Heard) -> list[tuple[Segment, int | None]]:
 
 
 def _voices(words: Sequence[Word], heard: Heard) -> list[tuple[int, int | None]]:
-    """The voice of each word, by its place. Words outside of what was measured go with the nearest word before or after."""
+    """The voice of each word, by its place. Words outside of what was measured go with the nearest one inside."""
     middles = [(word.start_s + word.end_s) / 2 for word in words]
     known = [at for at, moment in enumerate(middles) if heard.within(moment)]
     if not known:
@@ -144,7 +146,7 @@ def _speaker(name: str, identifier: str, voice_s: float, lines: Sequence[Line], 
     against = _against(own, others, share, second, _share(best, others))
     if best.identity != "known":
         against = [*against, "the face is not known"]
-    during = f"{best.name} is on screen during {share:.0%} of what the voice says"
+    during = f"the face is on screen during {share:.0%} of what the voice says"
     elsewhere = f"and {_share(best, others):.0%} of what others say"
     if against:
         return speaker.model_copy(update={"reasons": tuple(against)})

@@ -1,4 +1,7 @@
-"""Makes the ONNX files of MTCNN, dlib's ResNet and the voice encoder where they are not there yet (``facenet.py`` does FaceNet's)."""
+"""Makes the ONNX files of nets where they are not there yet: MTCNN, dlib's ResNet, the voice encoder.
+
+``facenet.py`` does FaceNet's.
+"""
 
 from __future__ import annotations
 
