@@ -56,17 +56,15 @@ def mix(
 
     Args:
         people: utterances by who says them: mono 16 kHz.
-        overlap: share of turns that begin up to half a second before the last has ended; others come 0.1 to 1.2 s later.
+        overlap: share of turns that begin up to half a second before the last has ended; others come 0.1 to 1.2 s
+            later.
         noise_db: distance of white noise from the speech; None for silence.
     """
     chance = np.random.default_rng(seed)
     names = sorted(people)
-    order = [names[at % len(names)] for at in range(turns)]
     placed: list[tuple[int, Samples, str]] = []
     at = 0
-    for who in (
-        name for start in range(0, turns, len(names)) for name in _shuffled(order[start:], names, placed, chance)
-    ):
+    for who in _order(names, turns, chance):
         said = people[who][int(chance.integers(len(people[who])))]
         level = float(np.sqrt(np.mean(np.square(said)))) or 1.0
         loud = said * np.float32(10 ** (chance.uniform(-26, -20) / 20) / level)
@@ -85,14 +83,13 @@ def mix(
     return Mix(samples, tuple(spoken))
 
 
-def _shuffled(
-    left: Sequence[str], names: Sequence[str], placed: Sequence[tuple[int, Samples, str]], chance: np.random.Generator
-) -> list[str]:
-    """Everybody once, not beginning with who spoke last."""
-    found = [str(name) for name in chance.permutation(names)][: len(left)]
-    if placed and len(found) > 1 and found[0] == placed[-1][2]:
-        found = [*found[1:], found[0]]
-    return found
+def _order(names: Sequence[str], turns: int, chance: np.random.Generator) -> list[str]:
+    """Rounds in which everybody speaks once."""
+    found: list[str] = []
+    while len(found) < turns:
+        row = [str(name) for name in chance.permutation(names)]
+        found += [*row[1:], row[0]] if found and row[0] == found[-1] else row
+    return found[:turns]
 
 
 def answer(samples: Samples, encoder: VoiceEncoder, same_voice: float) -> list[Turn]:

@@ -1,9 +1,9 @@
 """Voices of a recording: windows of speech, which of them are one voice, and who is heard at a moment.
 
 Windows are put together by average linkage (R. Sokal and C. Michener, 1958): the two groups whose windows are most
-alike on average become one, until no two are alike enough. The mean of all cosine similarities between two groups of unit
-vectors is the product of their means, so groups are kept as sums; a chunk's windows first become a few groups, and the
-groups of all chunks the recording's voices.
+alike on average become one, until no two are alike enough. The mean of all cosine similarities between two groups of
+unit vectors is the product of their means, so means and sizes are all that is kept of a group; a chunk's windows first
+become a few groups, and the groups of all chunks the recording's voices.
 """
 
 from __future__ import annotations

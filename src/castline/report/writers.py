@@ -81,8 +81,9 @@ class WriteSrt:
 class WriteVtt:
     """WebVTT. Character references keep every character of the text.
 
-    Who is on screen is in one comment before the cues, by their numbers. ``<v Name>`` claims that this
-    is the voice, so it has the names of voices alone; a comment before each cue is what some readers take for a line of the cue above.
+    Who is on screen is in one comment before the cues, by their numbers. ``<v Name>`` claims that this is the
+    voice, so it has the names of voices alone; a comment before each cue is what some readers take for a line of the
+    cue above.
     """
 
     extension: ClassVar[str] = "vtt"
