@@ -126,8 +126,8 @@ def rates(conversation: Mix, turns: Sequence[Turn]) -> Rates:
         ModelNotFound: pyannote.metrics is not installed.
     """
     try:
-        from pyannote.core import Timeline
         from pyannote.core import Segment as Span
+        from pyannote.core import Timeline
         from pyannote.metrics.diarization import DiarizationErrorRate, JaccardErrorRate
     except ImportError as error:
         raise ModelNotFound("measuring voices needs pyannote.metrics: pip install 'castline[eval]'") from error
