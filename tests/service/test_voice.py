@@ -18,6 +18,7 @@ import webvtt
 
 from castline import library
 from castline.settings import Settings
+from castline.weights.prepare import can_make_voice
 from tests.service.conftest import CHECKOUT, Running, running, service_settings, until
 
 pytestmark = pytest.mark.usefixtures("needs_whisper")
@@ -98,6 +99,17 @@ def test_a_stream_tells_what_is_heard_while_it_goes_on(
     assert "".join(deltas) == done.text
     plain = client.audio.transcriptions.with_raw_response.create(file=clip, model="whisper-1", stream=True)
     assert plain.headers["content-type"] == "application/json"  # whisper-1 ignores it
+
+
+def test_diarized_json(client: openai.OpenAI, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+    clip = tmp_path / "longer.flac"
+    ffmpeg("-ss", 1, "-i", CHECKOUT / "examples" / "demo.mp4", "-t", 9, "-vn", "-ar", 16000, "-ac", 1, clip)
+    found = client.audio.transcriptions.create(file=clip, model="whisper-1", response_format="diarized_json")
+    assert [segment.type for segment in found.segments] == ["transcript.text.segment"] * len(found.segments)
+    assert " ".join(segment.text.strip() for segment in found.segments) == found.text
+    speakers = {segment.speaker for segment in found.segments}
+    assert speakers <= {"Speaker 1", "Speaker 2", "Speaker 3", "Unknown"}
+    assert ("Speaker 1" in speakers) == can_make_voice()
 
 
 @pytest.mark.parametrize(
