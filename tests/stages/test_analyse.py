@@ -105,6 +105,32 @@ def test_a_model_that_knows_only_english_says_so(world, monkeypatch, language, s
     assert [warning.code for warning in world.result().warnings] == codes
 
 
+class _SaysLess:
+    """Engines of a machine without a voice encoder."""
+
+    def __init__(self, world) -> None:
+        self.detector, self.embedder = world.engines.detector, world.engines.embedder
+        self.transcriber = world.engines.transcriber
+
+    @property
+    def voice_encoder(self):
+        raise ModelNotFound("resemblyzer is not installed")
+
+
+def test_words_are_read_where_voices_cannot_be_told_apart_and_it_is_said(world) -> None:
+    world.settings = world.settings.model_copy(update={"speakers": "voices"})
+    units = world.split(chunks=2)
+    world.engines = _SaysLess(world)
+    world.analyse(*units)
+    result = world.result()
+    assert result.status == "complete"
+    assert result.transcript.text.startswith("hello")
+    assert result.transcript.speakers == ()
+    assert {str(notice) for notice in result.warnings if notice.code == "no_voices"} == {
+        "voices are not told apart: resemblyzer is not installed"
+    }
+
+
 def test_a_repeated_event_writes_nothing_and_runs_no_model(world) -> None:
     frames, audio = world.split()
     world.analyse(frames)

@@ -65,6 +65,8 @@ def test_every_variable_of_a_function_is_one_the_code_reads(source: dict[str, An
     # What changes the result can be chosen at deployment; for these the default is right.
     assert {f"CASTLINE_{name.upper()}" for name in Options.model_fields} - ours == {
         "CASTLINE_AUDIO_TRACK",  # a sidecar's alone
+        "CASTLINE_SPEAKERS",  # a sidecar's, too, until it is on by default
+        "CASTLINE_VOICE_ENCODER",
         "CASTLINE_FRAMES_PER_UNIT",
         "CASTLINE_LONG_SIDE",
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from castline import keys
+from castline.assembly.speakers import Line, said_by
 from castline.assembly.stitch import stitch
 from castline.cost import Sizes, cost_of, estimate
 from castline.cues import cues_of
@@ -94,7 +95,8 @@ def assemble(
     ]
     clock = _Clock(manifest)
     people, images = _people(frame_parts, gallery, clock)
-    segments = _spoken(stitch(audio), people)
+    said = said_by(stitch(audio), audio, people if manifest.options.speakers == "auto" else ())
+    segments = _spoken(said.lines, people)
     language = main_language(audio)
     cues = cues_of(segments, language)
     if not manifest.options.word_times:  # stitching and the cues needed them
@@ -111,13 +113,13 @@ def assemble(
         status=status,
         error=manifest.error or (failures[0].error if failures else None),
         failures=failures,
-        warnings=(*manifest.warnings, *heard, *_nothing_heard(audio, list(heard)), *warnings),
+        warnings=(*manifest.warnings, *heard, *_nothing_heard(audio, list(heard)), *said.warnings, *warnings),
         source=manifest.source,
         options=manifest.options,
         sampling=manifest.sampling,
         probe=manifest.probe,
         duration_s=manifest.duration_s,
-        engines=_engines(frame_parts, [part for _, part in audio]),
+        engines=_engines(frame_parts, [part for _, part in audio], said.model),
         gallery=gallery.fingerprint if gallery else None,
         people=people,
         transcript=Transcript(
@@ -127,6 +129,7 @@ def assemble(
             text=" ".join(segment.text.strip() for segment in segments if not segment.suspect),
             segments=segments,
             cues=cues,
+            speakers=said.speakers,
         ),
         timeline=_timeline(people, segments),
         processing=Processing(timings=_timings(usages), cost=_cost(manifest, usages)),
@@ -298,10 +301,15 @@ def _track(identifier: str, track: FaceTrack, clock: _Clock) -> Track:
     )
 
 
-def _spoken(segments: list[Segment], people: tuple[Person, ...]) -> tuple[SpokenSegment, ...]:
+def _spoken(lines: Sequence[Line], people: tuple[Person, ...]) -> tuple[SpokenSegment, ...]:
     return tuple(
-        SpokenSegment(**segment.model_dump(), id=f"speech-{number}", visible=_visible(segment, people))
-        for number, segment in enumerate(segments, start=1)
+        SpokenSegment(
+            **line.segment.model_dump(),
+            id=f"speech-{number}",
+            visible=_visible(line.segment, people),
+            speaker=line.speaker,
+        )
+        for number, line in enumerate(lines, start=1)
     )
 
 
@@ -329,12 +337,14 @@ def _timeline(people: tuple[Person, ...], segments: tuple[SpokenSegment, ...]) -
     return tuple(sorted(entries, key=lambda entry: (entry.start_s, entry.kind, entry.end_s, entry.ref)))
 
 
-def _engines(frames: list[FramesPart], audio: list[AudioPart]) -> dict[str, str]:
+def _engines(frames: list[FramesPart], audio: list[AudioPart], voices: str | None) -> dict[str, str]:
     engines: dict[str, str] = {}
     if frames:
         engines |= {"detector": frames[0].detector, "embedder": frames[0].embedder}
     if transcriber := _transcriber(audio):
         engines["transcriber"] = transcriber
+    if voices:
+        engines["voice_encoder"] = voices
     return engines
 
 

@@ -74,7 +74,7 @@ def _join_overlap(before: list[Segment], after: list[Segment], start_s: float, e
     middle = (start_s + end_s) / 2
     sources = [*before, *after]
     heard = [
-        [_Heard(word, number, place) for place, word in enumerate(_words(segment))]
+        [_Heard(word, number, place) for place, word in enumerate(words_of(segment))]
         for number, segment in enumerate(sources)
     ]
     old = [item for items in heard[: len(before)] for item in items]
@@ -149,7 +149,7 @@ def _piece(sources: Sequence[Segment], heard: Sequence[Sequence[_Heard]], run: S
     if len(run) == len(whole):
         return [segment]
     words = tuple(item.word for item in run)
-    text = _excerpt(segment.text, [item.word for item in whole], run[0].place, run[-1].place)
+    text = excerpt(segment.text, [item.word for item in whole], run[0].place, run[-1].place)
     changed = {
         "words": words if segment.words else (),
         "text": text,
@@ -228,7 +228,7 @@ def _pause(words: Sequence[Word], middle: float) -> float:
     )
 
 
-def _words(segment: Segment) -> tuple[Word, ...]:
+def words_of(segment: Segment) -> tuple[Word, ...]:
     """A segment's words; where the engine has no word times, estimates: its text spread by length."""
     if segment.words:
         return segment.words
@@ -246,7 +246,7 @@ def _words(segment: Segment) -> tuple[Word, ...]:
     )
 
 
-def _excerpt(text: str, words: Sequence[Word], first: int, last: int) -> str:
+def excerpt(text: str, words: Sequence[Word], first: int, last: int) -> str:
     """What stands of the words from ``first`` to ``last`` in the text, with its own spaces and punctuation."""
     starts, at = [], 0
     for word in words:

@@ -66,12 +66,22 @@ def cues_of(segments: Iterable[SpokenSegment], language: str | None = None) -> t
         next_ms = round(found[done].start_s * 1000) if done < len(found) else None
         drafts += (
             Timed(
-                round(group[0].start_s * 1000), round(group[-1].end_s * 1000), _lines(group), visible=group[0].visible
+                round(group[0].start_s * 1000),
+                round(group[-1].end_s * 1000),
+                _lines(group),
+                visible=group[0].visible,
+                speaker=group[0].speaker,
             )
             for group in _groups(run, next_ms)
         )
     return tuple(
-        Cue(start_s=cue.start_ms / 1000, end_s=cue.end_ms / 1000, lines=cue.lines, visible=cue.visible)
+        Cue(
+            start_s=cue.start_ms / 1000,
+            end_s=cue.end_ms / 1000,
+            lines=cue.lines,
+            visible=cue.visible,
+            speaker=cue.speaker,
+        )
         for cue in lay_out(drafts)
     )
 

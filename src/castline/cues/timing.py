@@ -32,12 +32,14 @@ class Timed:
 
     Attributes:
         visible: the one known person on screen during its segment; a hint, not a claim of who speaks.
+        speaker: name of the voice, where voices were told apart.
     """
 
     start_ms: int
     end_ms: int
     lines: tuple[str, ...]
     visible: str | None = None
+    speaker: str | None = None
 
 
 def lay_out(drafts: Iterable[Timed]) -> list[Timed]:

@@ -29,13 +29,14 @@ class Unit(Piece):
         at least: many transcripts have no punctuation.
     segment: number of its segment in the transcript.
     timed: its segment's words have times; otherwise times inside the segment are guesses.
-    visible: the one known person on screen during its segment.
+        visible, speaker: of its segment.
     """
 
     ends: str = ""
     segment: int = 0
     timed: bool = True
     visible: str | None = None
+    speaker: str | None = None
 
     def pause_before(self, following: Unit) -> float:
         """Seconds of silence between this unit and the next; a guess is none."""
@@ -85,6 +86,7 @@ def _pieces(segments: Iterable[SpokenSegment]) -> Iterator[Unit]:
                 segment=number,
                 timed=bool(segment.words),
                 visible=clean(segment.visible or "") or None,
+                speaker=segment.speaker,
             )
 
 
@@ -126,10 +128,11 @@ def _hard_split(unit: Unit) -> list[Unit]:
 
 
 def runs(found: Sequence[Unit], pause_s: float) -> Iterator[Sequence[Unit]]:
-    """The units between places where every cue ends: a silence that long, or somebody else on screen."""
+    """The units between places where every cue ends: a silence that long, or somebody else on screen or speaking."""
     begin = 0
     for at, (unit, following) in enumerate(pairwise(found), start=1):
-        if unit.visible != following.visible or unit.pause_before(following) >= pause_s:
+        who = (unit.visible, unit.speaker) != (following.visible, following.speaker)
+        if who or unit.pause_before(following) >= pause_s:
             yield found[begin:at]
             begin = at
     if found:

@@ -27,7 +27,7 @@ class EngineInfo:
     Attributes:
         id: stable id that is written into parts (``dlib-resnet-v1``); embeddings with different ids
             are never compared.
-        role: ``detector``, ``embedder`` or ``transcriber``.
+        role: ``detector``, ``embedder``, ``transcriber`` or ``voice_encoder``.
         trained_on: the data it learned from and their terms, for people.
         source: where its weights were found, for people (``bundled``, or a path).
         reason: one readable line: why this engine and not a better one.
@@ -81,6 +81,19 @@ class Embedder(Protocol):
 
     def embed(self, image: Image, faces: Sequence[DetectedFace]) -> NDArray[np.float32]:
         """One unit-norm embedding per face, shape (len(faces), dimension), float32."""
+        ...
+
+
+class VoiceEncoder(Protocol):
+    info: EngineInfo
+
+    def embed_voices(self, samples: NDArray[np.float32], windows: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
+        """One unit-norm embedding per window, zeros for a silent one: shape (len(windows), dimension), float32.
+
+        Args:
+            samples: mono 16 kHz, shape (n,), float32 in -1..1.
+            windows: ``(start_s, end_s)``, seconds of the samples.
+        """
         ...
 
 

@@ -6,11 +6,12 @@ A name in the settings is ``auto``, an engine's id, or ``id:argument`` (a file, 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from castline.engines.base import Detector, Embedder, EngineInfo, Transcriber
-from castline.engines.plugins import ROLES, Engine, find_engine, registered
+from castline.engines.base import Detector, Embedder, EngineInfo, Transcriber, VoiceEncoder
+from castline.engines.plugins import OPTIONAL, ROLES, Engine, Loaded, find_engine, registered
 from castline.errors import ModelError, ModelNotFound
 
 if TYPE_CHECKING:
@@ -61,6 +62,16 @@ def load_transcriber(settings: Settings) -> Transcriber:
     return cast(Transcriber, _load("transcriber", settings.transcriber, settings))
 
 
+def load_voice_encoder(settings: Settings) -> VoiceEncoder:
+    """The voice encoder the settings name; ``auto`` is the first with a rank that is to be had.
+
+    Raises:
+        ModelNotFound: unknown name, or its file is not to be had.
+        ModelCorrupt: the file is there and is not what it should be.
+    """
+    return cast(VoiceEncoder, _load("voice_encoder", settings.voice_encoder, settings))
+
+
 def named_engine(role: str, settings: Settings) -> EngineInfo | None:
     """The engine that the settings name, with where its weights are here; None for ``auto``.
 
@@ -75,12 +86,15 @@ def prepare(role: str, settings: Settings) -> None:
     """Make ready what ``load_…`` will load, so that no two processes do it at a time.
 
     Raises:
-        ModelNotFound, ModelCorrupt: as loading it.
+        ModelNotFound, ModelCorrupt: as loading it; not for a role that most do without, left to ``auto``.
     """
     name: str = getattr(settings, role)
     if name != "auto":
         engine, argument = _asked(role, name)
         engine.prepare(argument, settings)
+    elif role in OPTIONAL:
+        with suppress(ModelNotFound):
+            _best(role, settings)
     elif role != "transcriber":
         _best(role, settings)
 
@@ -100,7 +114,7 @@ def names_pattern(role: str) -> str:
     return f"^(?:auto|(?:{ids})(?::.+)?)$"
 
 
-def _load(role: str, name: str, settings: Settings) -> Detector | Embedder | Transcriber:
+def _load(role: str, name: str, settings: Settings) -> Loaded:
     if name != "auto":
         engine, argument = _asked(role, name)
         return engine.load(argument, settings)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aws_lambda_powertools import Logger
 
-from castline.engines.base import Detector, Embedder, EngineInfo, Transcriber
+from castline.engines.base import Detector, Embedder, EngineInfo, Transcriber, VoiceEncoder
 from castline.errors import ModelNotFound
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ logger = Logger(child=True)
 
 GROUP = "castline.engines"
 #: What an engine can be, in the order in which a recording meets them.
-ROLES = ("detector", "embedder", "transcriber")
+ROLES = ("detector", "embedder", "transcriber", "voice_encoder")
+#: Those that nothing is missing without, unless somebody asks for what they do.
+OPTIONAL = ("voice_encoder",)
+
+
+Loaded = Detector | Embedder | Transcriber | VoiceEncoder
 
 
 class Engine(ABC):
@@ -36,11 +41,14 @@ class Engine(ABC):
         info: the declaration; its id is the name people write in the settings (``id`` or ``id:argument``).
         rank: place among the engines of its role that ``auto`` tries, lowest first; None: by name only.
         thresholds: of an embedder, at which cosine similarities its embeddings are believed.
+        same_voice: of a voice encoder: from this mean cosine similarity of their windows on, two stretches of speech
+            are one voice.
     """
 
     info: EngineInfo
     rank: int | None = None
     thresholds: Thresholds | None = None
+    same_voice: float | None = None
     #: What the settings may say behind the id and a colon, for people: ``MODEL``, ``FILE``; empty for nothing.
     argument: ClassVar[str] = "FILE"
 
@@ -56,7 +64,7 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def load(self, argument: str, settings: Settings, *, asked: bool = True) -> Detector | Embedder | Transcriber:
+    def load(self, argument: str, settings: Settings, *, asked: bool = True) -> Loaded:
         """The engine, ready to work; its ``info`` says where it came from.
 
         Args:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aws_lambda_powertools import Logger
 
-from castline.engines.base import Detector, Embedder, Transcriber
+from castline.engines.base import Detector, Embedder, Transcriber, VoiceEncoder
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 from castline.weights.from_s3 import copy_models
@@ -27,6 +27,8 @@ class EngineSet(Protocol):
     def embedder(self) -> Embedder: ...
     @property
     def transcriber(self) -> Transcriber: ...
+    @property
+    def voice_encoder(self) -> VoiceEncoder: ...
 
 
 class Engines:
@@ -52,6 +54,12 @@ class Engines:
         from castline.engines.choose import load_transcriber
 
         return load_transcriber(self._settings)
+
+    @cached_property
+    def voice_encoder(self) -> VoiceEncoder:
+        from castline.engines.choose import load_voice_encoder
+
+        return load_voice_encoder(self._settings)
 
 
 _engines: dict[Settings, Engines] = {}

@@ -16,7 +16,12 @@ from castline.settings import Settings
 from castline.weights.download import Progress, fetch
 from castline.weights.downloads import DOWNLOADS, WHISPER
 
-_TITLES = {"detector": "faces found by", "embedder": "faces known by", "transcriber": "speech"}
+_TITLES = {
+    "detector": "faces found by",
+    "embedder": "faces known by",
+    "transcriber": "speech",
+    "voice_encoder": "voices told apart by",
+}
 _BETTER = "`castline models fetch {name}` or CASTLINE_MODELS_DIR gives you {title}"
 #: In the state folder: what the hub said when it gave us none. It is not asked again before its file is so old.
 _REFUSAL, _ASK_AGAIN_S = "hub-refused", 24 * 3600.0

@@ -141,6 +141,11 @@ def without(result: Result, name: str) -> Result:
             ),
         }
     )
+    speakers = tuple(
+        item.model_copy(update={"maybe": None, "confidence": 0.0, "reasons": ()}) if item.maybe == name else item
+        for item in result.transcript.speakers
+    )
+    transcript = transcript.model_copy(update={"speakers": speakers})
     warnings = tuple(
         item for item in result.warnings if item.code != "gallery_photo" or keys.gallery_name(item.about) != name
     )

@@ -197,6 +197,7 @@ def _bound_names(result: Result) -> Iterator[str]:
     yield from (entry.label for entry in result.timeline if entry.kind == "person" and entry.label not in own)
     yield from (segment.visible for segment in result.transcript.segments if segment.visible)
     yield from (cue.visible for cue in result.transcript.cues if cue.visible)
+    yield from (speaker.maybe for speaker in result.transcript.speakers if speaker.maybe)
     for warning in result.warnings:
         if warning.code == "gallery_photo":
             yield keys.gallery_name(warning.about)

@@ -33,6 +33,7 @@ from castline.records.parts import (
     PhotoEmbedding,
     Segment,
     SpokenLanguage,
+    Voices,
     Word,
 )
 from castline.records.ranges import PlannedRange, RangeBytes, RangeDone, RangePlan
@@ -46,6 +47,7 @@ from castline.records.result import (
     Range,
     Result,
     Sighting,
+    Speaker,
     SpokenSegment,
     StageTiming,
     TimelineEntry,
@@ -103,6 +105,7 @@ __all__ = [
     "Sighting",
     "Source",
     "SpeechOptions",
+    "Speaker",
     "SpokenLanguage",
     "SpokenSegment",
     "StageTiming",
@@ -115,6 +118,7 @@ __all__ = [
     "UnitFailure",
     "Usage",
     "VideoStream",
+    "Voices",
     "Word",
     "json_schema",
     "merge_ranges",

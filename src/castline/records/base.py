@@ -41,6 +41,7 @@ NoticeCode = Literal[
     "no_speech_engine",  # nobody listened
     "option_ignored",  # the engine cannot do what was asked, and its words are only worse for it
     "words_cut",  # a prompt or hot words that did not fit
+    "no_voices",  # voices are not told apart
     "language_guessed",  # more is spoken than the language the engine knows
     "speech_not_read",  # somebody speaks, and no engine could tell what
     "mixed_models",  # parts of another model than most were left out

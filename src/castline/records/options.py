@@ -18,6 +18,7 @@ from castline.records.base import Record
 Sampling = Literal["auto", "interval", "keyframes"]
 MAX_FRAMES_PER_UNIT = 1000
 _MAX_WORDS = 100
+Speakers = Literal["auto", "voices", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,17 @@ class Options(SpeechOptions):
     )
     word_times: Annotated[bool, Doors(sidecar=True, parameter="WordTimes", flag="--word-times/--no-word-times")] = (
         Field(True, description="Whether results have every word with its times, or segments only.")
+    )
+    # What follows is written only where it differs, so that runs and results of before are what they were.
+    speakers: Annotated[Speakers, Doors(sidecar=True, flag="--speakers", sets="auto")] = Field(
+        "off",
+        exclude_if=lambda value: value == "off",
+        description="Tell voices apart (voices), also beside the faces on screen (auto), or not at all (off).",
+    )
+    voice_encoder: Annotated[str, Doors()] = Field(
+        "auto",
+        exclude_if=lambda value: value == "auto",
+        description="What knows voices apart; auto takes the best one whose weights are present.",
     )
 
 

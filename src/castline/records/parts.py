@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -128,6 +129,43 @@ class SpokenLanguage(Record):
     seconds: Seconds
 
 
+class Voices(Record):
+    """What voices sound like in the windows of a chunk.
+
+    Attributes:
+        model: id of the encoder.
+        windows: ``(start_s, end_s)`` in seconds of the chunk, in order of time.
+        data: base64 of little-endian float16, a row of unit L2 norm per window.
+    """
+
+    model: str
+    windows: tuple[tuple[Seconds, Seconds], ...]
+    data: str = Field(max_length=8 * 1024 * 1024)
+
+    @model_validator(mode="after")
+    def _has_rows(self) -> Self:
+        flat = np.frombuffer(base64.b64decode(self.data, validate=True), dtype="<f2")
+        rows = len(self.windows)
+        if not np.isfinite(flat).all() or (len(flat) % rows if rows else len(flat)):
+            raise ValueError("there is a finite row for every window")
+        return self
+
+    @classmethod
+    def of(cls, model: str, windows: Sequence[tuple[float, float]], vectors: NDArray[np.float32]) -> Self:
+        data = base64.b64encode(vectors.astype("<f2").tobytes()).decode()
+        return cls(model=model, windows=tuple((round(start, 3), round(end, 3)) for start, end in windows), data=data)
+
+    @property
+    def space(self) -> tuple[str, int]:
+        """Rows of one space can be compared: those of one model and one length."""
+        return self.model, len(base64.b64decode(self.data)) // (2 * len(self.windows) or 1)
+
+    def vectors(self) -> NDArray[np.float32]:
+        """Shape (len(windows), d), float32."""
+        flat = np.frombuffer(base64.b64decode(self.data), dtype="<f2").astype(np.float32)
+        return flat.reshape(len(self.windows), -1) if self.windows else flat.reshape(0, 0)
+
+
 class FramesPart(Record):
     kind: Literal["frames"] = "frames"
     unit: str
@@ -152,6 +190,7 @@ class FramesPart(Record):
 class AudioPart(Record):
     """Attributes:
     transcriber: id of the engine with its model; None where there was none, and nobody listened.
+    voices: where telling voices apart was asked for, and could be done.
     """
 
     kind: Literal["audio"] = "audio"
@@ -161,6 +200,7 @@ class AudioPart(Record):
     languages: tuple[SpokenLanguage, ...] = ()
     segments: tuple[Segment, ...]
     warnings: tuple[Notice, ...] = ()
+    voices: Voices | None = Field(None, exclude_if=lambda voices: voices is None)
     usage: Usage
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from pydantic import Field
+
 from castline.records.base import Box, Count, Failure, Identity, Notice, Number, Record, Seconds, Status
 from castline.records.options import Options
 from castline.records.parts import Segment, SpokenLanguage
@@ -60,14 +62,37 @@ class Person(Record):
     image: str | None = None
 
 
+class Speaker(Record):
+    """A voice of the recording.
+
+    Attributes:
+        id: ``speaker-1`` …, in order of first words.
+        name: ``Speaker 1`` …
+        voice_s: seconds it is heard.
+        maybe: the known person whose face goes with the voice; a guess, never shown as the name.
+        confidence: 0..1, the share of the voice's lines that ``maybe`` is on screen for; 0 without.
+        reasons: why there is a ``maybe``, or why not, for people.
+    """
+
+    id: str
+    name: str
+    voice_s: Seconds
+    maybe: str | None = None
+    confidence: Number = 0.0
+    reasons: tuple[str, ...] = ()
+
+
 class SpokenSegment(Segment):
     """Attributes:
     id: ``speech-1`` …
     visible: the one known person on screen during the segment; a hint, not a claim of who speaks.
+    speaker: name of the voice that says it (``Speaker 1``); None where voices were not told apart, or where it is
+        heard too shortly to be told.
     """
 
     id: str
     visible: str | None = None
+    speaker: str | None = Field(None, exclude_if=lambda speaker: speaker is None)
 
 
 class Cue(Record):
@@ -77,12 +102,14 @@ class Cue(Record):
         start_s, end_s: when it is shown, in whole milliseconds; ``start_s < end_s``, and no two overlap.
         lines: one or two lines of plain text.
         visible: the one known person on screen while it is spoken; a hint, not a claim of who speaks.
+        speaker: name of the voice, as in segments.
     """
 
     start_s: Seconds
     end_s: Seconds
     lines: tuple[str, ...]
     visible: str | None = None
+    speaker: str | None = Field(None, exclude_if=lambda speaker: speaker is None)
 
     @property
     def start_ms(self) -> int:
@@ -99,6 +126,7 @@ class Transcript(Record):
     languages: all that were found out, the main one first; empty where the language was asked for.
     segments: with or without words, as asked for.
     cues: the text of all segments but suspects, laid out as subtitles by the times of the words.
+    speakers: the voices, where they were told apart.
     """
 
     engine: str | None
@@ -107,6 +135,7 @@ class Transcript(Record):
     text: str
     segments: tuple[SpokenSegment, ...]
     cues: tuple[Cue, ...]
+    speakers: tuple[Speaker, ...] = Field((), exclude_if=lambda speakers: not speakers)
 
 
 class TimelineEntry(Record):

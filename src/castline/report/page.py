@@ -245,6 +245,7 @@ def _view(result: Result, images: Mapping[str, bytes]) -> dict[str, Any]:
                 "start_s": segment.start_s,
                 "text": "".join((" " if p.space else "") + p.text for p in pieces(segment)).strip(),
                 "visible": segment.visible,
+                "speaker": segment.speaker,
                 "look": look_of.get(segment.visible or "", "unknown"),
                 "suspect": segment.suspect,
             }

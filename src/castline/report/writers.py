@@ -1,7 +1,8 @@
 """The transcript as files: one writer per format, found by extension.
 
 A segment may carry the name of the one known person on screen. That is a hint and no claim of who speaks,
-so it goes only where a format has a place for it that nobody shows as speech or as the speaker.
+so it goes only where a format has a place for it that nobody shows as speech or as the speaker. Where voices were told
+apart, it also has the name of its voice.
 """
 
 from __future__ import annotations
@@ -36,19 +37,24 @@ class ResultWriter(Protocol):
 
 
 class WriteTxt:
-    """Plain text, one segment per line; what is suspected to be a hallucination is left out."""
+    """Plain text, one segment per line; what is suspected to be a hallucination is left out.
+
+    Where the voice changes, a line begins with its name: ``Speaker 1: ``.
+    """
 
     extension: ClassVar[str] = "txt"
     content_type: ClassVar[str] = "text/plain; charset=utf-8"
 
     def write(self, result: Result) -> bytes:
-        return "".join(f"{clean(segment.text)}\n" for segment in _said(result)).encode()
+        said = _said(result)
+        heads = _heads([segment.speaker for segment in said])
+        return "".join(f"{head}{clean(segment.text)}\n" for head, segment in zip(heads, said, strict=True)).encode()
 
 
 class WriteSrt:
     """SubRip. It has no escapes, so what players take for markup is written with a look-alike.
 
-    It has no place for the hint of who is on screen either.
+    It has no place for the hint of who is on screen either. Where the voice changes, a cue begins with its name.
     """
 
     extension: ClassVar[str] = "srt"
@@ -62,7 +68,9 @@ class WriteSrt:
     _LOOKALIKES = str.maketrans({"<": "‹", "{": "(", "}": ")", "\\": "＼"})
 
     def write(self, result: Result) -> bytes:
-        return _subtitles(result.transcript.cues, "srt", self._escape)
+        cues = result.transcript.cues
+        heads = [(self._escape(head), "") for head in _heads([cue.speaker for cue in cues])]
+        return _subtitles(cues, "srt", self._escape, heads)
 
     def _escape(self, line: str) -> str:
         line = self._TIME.sub("\\1‚", line.replace("-->", "--›"))
@@ -73,8 +81,9 @@ class WriteSrt:
 class WriteVtt:
     """WebVTT. Character references keep every character of the text.
 
-    Who is on screen is in one comment before the cues, by their numbers. ``<v Name>`` would claim that this
-    is the voice; a comment before each cue is what some readers take for a line of the cue above.
+    Who is on screen is in one comment before the cues, by their numbers. ``<v Name>`` claims that this is the
+    voice, so it has the names of voices alone; a comment before each cue is what some readers take for a line of the
+    cue above.
     """
 
     extension: ClassVar[str] = "vtt"
@@ -86,10 +95,14 @@ class WriteVtt:
     def write(self, result: Result) -> bytes:
         entries = result.transcript.cues
         signature, note = b"WEBVTT\n\n", self._note(entries).encode()
-        return _subtitles(entries, "vtt", self._escape).replace(signature, signature + note, 1)
+        voices = [self._voice(cue.speaker) for cue in entries]
+        return _subtitles(entries, "vtt", self._escape, voices).replace(signature, signature + note, 1)
 
     def _escape(self, line: str) -> str:
         return line.translate(self._REFERENCES)
+
+    def _voice(self, speaker: str | None) -> tuple[str, str]:
+        return (f"<v {self._escape(clean(speaker))}>", "</v>") if speaker else ("", "")
 
     def _note(self, entries: Sequence[Cue]) -> str:
         """``1-3: Ada Lovelace`` for cues in a row; empty when nobody is on screen alone."""
@@ -115,8 +128,9 @@ class WriteJson:
 class WriteTsv:
     """Tab-separated values, a row per segment: ``start`` and ``end`` in whole milliseconds, ``text``, ``visible``.
 
-    The first three columns are those of Whisper's own ``tsv``. The last has the hint of who is on screen, or
-    nothing. A field with a double quote in it is quoted as in CSV, which is how spreadsheets and data
+    The first three columns are those of Whisper's own ``tsv``. The fourth has the hint of who is on screen, or
+    nothing; a fifth, ``speaker``, is there where voices were told apart.
+    A field with a double quote in it is quoted as in CSV, which is how spreadsheets and data
     libraries read it; a field that a spreadsheet would run (``=1+1``, ``- no``) begins with an apostrophe; what is
     suspected to be a hallucination is left out.
     """
@@ -127,10 +141,12 @@ class WriteTsv:
     def write(self, result: Result) -> bytes:
         file = io.StringIO()
         table = csv.writer(file, csv.excel_tab, lineterminator="\n")
-        table.writerow(("start", "end", "text", "visible"))
+        voices = bool(result.transcript.speakers)
+        table.writerow(("start", "end", "text", "visible", *(("speaker",) if voices else ())))
         for segment in _said(result):
             start, end = (round(time * 1000) for time in (segment.start_s, max(segment.start_s, segment.end_s)))
-            table.writerow((start, end, cell(clean(segment.text)), cell(clean(segment.visible or ""))))
+            who = (segment.visible, *((segment.speaker,) if voices else ()))
+            table.writerow((start, end, cell(clean(segment.text)), *(cell(clean(name or "")) for name in who)))
         return file.getvalue().encode()
 
 
@@ -138,7 +154,8 @@ class WriteTtml:
     """TTML 1 for the IMSC 1 text profile, as broadcasters take it: the cues of the other subtitles.
 
     Who is on screen is the attribute ``hint:visible`` of a cue, in a namespace of our own, which readers
-    pass over. ``ttm:agent`` would claim the speaker, and ``ttm:desc`` inside a cue is shown by some.
+    pass over. ``ttm:agent`` claims the speaker: it has the voices that were told apart.
+    ``ttm:desc`` inside a cue is shown by some.
     """
 
     extension: ClassVar[str] = "ttml"
@@ -146,10 +163,12 @@ class WriteTtml:
 
     def write(self, result: Result) -> bytes:
         root = self._document(result.transcript.language)
+        agents = {speaker.name: speaker.id for speaker in result.transcript.speakers}
+        self._introduce(root, agents)
         body = ElementTree.SubElement(root, "body", style="text", region="bottom")
         block = ElementTree.SubElement(body, "div")
         for cue in result.transcript.cues:
-            self._append(block, cue)
+            self._append(block, cue, agents.get(cue.speaker or ""))
         ElementTree.indent(root)  # inside a cue it changes nothing: there is text around each of its elements
         return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
@@ -189,10 +208,23 @@ class WriteTtml:
         )
         return root
 
-    def _append(self, block: ElementTree.Element, cue: Cue) -> None:
+    def _introduce(self, root: ElementTree.Element, agents: Mapping[str, str]) -> None:
+        """Say in the head who speaks; nothing where voices were not told apart."""
+        if not agents:
+            return
+        root.set("xmlns:ttm", "http://www.w3.org/ns/ttml#metadata")
+        metadata = ElementTree.Element("metadata")
+        root[0].insert(0, metadata)
+        for name, identifier in agents.items():
+            agent = ElementTree.SubElement(metadata, "ttm:agent", {"xml:id": identifier, "type": "other"})
+            ElementTree.SubElement(agent, "ttm:name", type="full").text = clean(name)
+
+    def _append(self, block: ElementTree.Element, cue: Cue, agent: str | None) -> None:
         paragraph = ElementTree.SubElement(block, "p", begin=self._time(cue.start_ms), end=self._time(cue.end_ms))
         if self._is_right_to_left("".join(cue.lines)):
             paragraph.set("tts:direction", "rtl")
+        if agent:
+            paragraph.set("ttm:agent", agent)
         if cue.visible:
             paragraph.set("hint:visible", clean(cue.visible))
         paragraph.text, *later = map(clean, cue.lines)
@@ -233,10 +265,18 @@ class _Escape(Protocol):
     def __call__(self, line: str) -> str: ...
 
 
-def _subtitles(entries: Sequence[Cue], format_: str, escape: _Escape) -> bytes:
+def _heads(speakers: Sequence[str | None]) -> list[str]:
+    """What stands before each text: the name of the voice where another one begins, else nothing."""
+    befores = [None, *speakers[:-1]]
+    changes = zip(befores, speakers, strict=False)
+    return [f"{clean(now)}: " if now and now != before else "" for before, now in changes]
+
+
+def _subtitles(entries: Sequence[Cue], format_: str, escape: _Escape, around: Sequence[tuple[str, str]]) -> bytes:
+    """The file; ``around`` has what stands before and behind each text, escaped."""
     file = pysubs2.SSAFile()
-    for cue in entries:
-        text = "\\N".join(escape(clean(line)) for line in cue.lines)
+    for cue, (before, behind) in zip(entries, around, strict=True):
+        text = before + "\\N".join(escape(clean(line)) for line in cue.lines) + behind
         file.append(pysubs2.SSAEvent(start=cue.start_ms, end=cue.end_ms, text=text))
     # The library would otherwise look for style tags in our text; there are none to convert.
     return file.to_string(format_, keep_ssa_tags=True).encode()

@@ -17,7 +17,12 @@ Render = Callable[[Result], bytes]
 
 _QUOTE = '"'
 _FRAMES_PER_S = 100  # Whisper's unit of ``seek``
-_CONTENT_TYPES = {"json": "application/json", "verbose_json": "application/json", "vtt": "text/vtt; charset=utf-8"}
+_CONTENT_TYPES = {
+    "json": "application/json",
+    "verbose_json": "application/json",
+    "diarized_json": "application/json",
+    "vtt": "text/vtt; charset=utf-8",
+}
 
 
 def content_type(format_: str) -> str:
@@ -207,6 +212,27 @@ def openai_verbose(result: Result) -> dict[str, Any]:
     }
 
 
+def openai_diarized(result: Result) -> dict[str, Any]:
+    """OpenAI's ``diarized_json``; what nobody can be told to have said is said by ``Unknown``."""
+    return {
+        "task": "transcribe",
+        "duration": result.duration_s or 0.0,
+        "text": result.transcript.text,
+        "segments": [
+            {
+                "type": "transcript.text.segment",
+                "id": each.id,
+                "start": each.start_s,
+                "end": each.end_s,
+                "text": f" {each.text.strip()}",
+                "speaker": each.speaker or "Unknown",
+            }
+            for each in result.transcript.segments
+        ],
+        "usage": _usage(result),
+    }
+
+
 def _usage(result: Result) -> dict[str, Any]:
     return {"type": "duration", "seconds": round(result.duration_s or 0.0)}
 
@@ -227,6 +253,7 @@ _STYLES: Mapping[str, Mapping[str, Render]] = {
     "openai-api": {
         "json": lambda result: json.dumps(openai_json(result)).encode(),
         "verbose_json": lambda result: json.dumps(openai_verbose(result)).encode(),
+        "diarized_json": lambda result: json.dumps(openai_diarized(result)).encode(),
         "text": _api_text,
     },
 }

@@ -93,8 +93,6 @@ async def transcriptions(
     include: Annotated[list[str], Form(alias="include[]", max_length=10)] = [],  # noqa: B006
 ) -> Response:
     """OpenAI's ``audio.transcriptions.create``. ``temperature`` changes nothing: nothing is left to chance here."""
-    if response_format == "diarized_json":
-        raise HTTPException(400, "diarized_json: voices are not told apart here")
     if include:
         raise HTTPException(400, "include: log probabilities of tokens are not kept here")
     options: dict[str, object] = {
@@ -102,6 +100,8 @@ async def transcriptions(
         "prompt": prompt or None,
         "hotwords": [word for each in (*keywords, *hotwords.split(",")) if (word := each.strip())],
     }
+    if response_format == "diarized_json":
+        options["speakers"] = "voices"
     streamed = stream and model != "whisper-1"  # which ignores it
     wanted = "json" if streamed else response_format
     task = _task(request, model, options, style="openai-api", answer=wanted)

@@ -12,12 +12,14 @@ import zlib
 from time import perf_counter
 from typing import NamedTuple
 
+import numpy as np
 from aws_lambda_powertools import Logger
+from numpy.typing import NDArray
 
 from castline import keys, metrics
 from castline.engines.base import Speech, check_request
 from castline.engines.process import EngineSet
-from castline.errors import CastlineError, NoSpeechEngine, UnitError
+from castline.errors import CastlineError, ModelNotFound, NoSpeechEngine, UnitError
 from castline.events import ObjectCreated
 from castline.media.chunks import SAMPLE_RATE
 from castline.recognition.photo import embed_photo
@@ -28,7 +30,7 @@ from castline.records import (
     FramesPart,
     Notice,
     Options,
-    SpeechOptions,
+    Voices,
 )
 from castline.records.options import MAX_FRAMES_PER_UNIT
 from castline.records.reading import MAX_BYTES
@@ -161,7 +163,7 @@ def _options(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> Optio
     return options
 
 
-def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch, options: SpeechOptions) -> AudioPart:
+def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch, options: Options) -> AudioPart:
     from castline.media.flac import decode_flac
 
     try:
@@ -182,6 +184,7 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
         heard = transcriber.transcribe(Speech(samples, options))
         if len(samples):
             metrics.record("SpeechRTF", (perf_counter() - start) * SAMPLE_RATE / len(samples))
+    voices, unheard = _voices(samples, engines, watch) if options.speakers != "off" and heard.segments else (None, ())
     if not heard.segments:  # whichever language nobody spoke
         warnings = tuple(warning for warning in warnings if warning.code != "language_guessed")
     return AudioPart(
@@ -190,6 +193,25 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
         language=heard.language,
         languages=heard.languages,
         segments=heard.segments,
-        warnings=(*warnings, *heard.warnings),
+        warnings=(*warnings, *heard.warnings, *unheard),
+        voices=voices,
         usage=watch.usage(),
     )
+
+
+def _voices(
+    samples: NDArray[np.float32], engines: EngineSet, watch: Stopwatch
+) -> tuple[Voices | None, tuple[Notice, ...]]:
+    """What voices sound like; or that they cannot be told apart: words without them are better than none."""
+    from castline.engines.speech.voice import stretches
+    from castline.recognition.voices import windows_of
+
+    try:
+        with watch.step("load"):
+            encoder = engines.voice_encoder
+        with watch.step("voices"):
+            windows = windows_of(stretches(samples))
+            return Voices.of(encoder.info.id, windows, encoder.embed_voices(samples, windows)), ()
+    except ModelNotFound as error:
+        logger.warning("voices are not told apart", reason=error.message)
+        return None, (Notice(code="no_voices", message=f"voices are not told apart: {error.message}"),)

@@ -14,6 +14,8 @@ YUNET_FILE = "yunet_n_dynamic.onnx"
 DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 #: The same net as ONNX, as ``castline.weights.dlib_net`` writes it.
 DLIB_ONNX_FILE = "dlib-resnet-v1.onnx"
+#: The voice encoder as ONNX, as ``castline.weights.voice_net`` writes it.
+VOICE_FILE = "ge2e.onnx"
 
 
 def bundled(distribution: str, relative: str) -> Path | None:
@@ -62,3 +64,8 @@ def explicit(path: str) -> Path:
     if not found.is_file():
         raise ModelNotFound(f"model file {found} does not exist")
     return found
+
+
+def find_voice_weights() -> Path | None:
+    """The voice encoder in PyTorch's format, inside the package that carries it, or None."""
+    return bundled("resemblyzer", "resemblyzer/pretrained.pt")

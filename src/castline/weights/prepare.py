@@ -1,4 +1,7 @@
-"""Makes the ONNX files of MTCNN and dlib's ResNet where they are not there yet (``facenet.py`` does FaceNet's)."""
+"""Makes the ONNX files of nets where they are not there yet: MTCNN, dlib's ResNet, the voice encoder.
+
+``facenet.py`` does FaceNet's.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,15 @@ import importlib.util
 from pathlib import Path
 
 from castline.errors import ModelNotFound
-from castline.weights.locate import DLIB_FILE, DLIB_ONNX_FILE, find_dlib, find_mtcnn, find_mtcnn_weights
+from castline.weights.locate import (
+    DLIB_FILE,
+    DLIB_ONNX_FILE,
+    VOICE_FILE,
+    find_dlib,
+    find_mtcnn,
+    find_mtcnn_weights,
+    find_voice_weights,
+)
 
 
 def can_make_mtcnn() -> bool:
@@ -55,5 +66,30 @@ def ensure_dlib(models_dir: Path) -> Path:
     if importlib.util.find_spec("onnx") is None:
         raise ModelNotFound(f"{weights} must be converted to ONNX first: that needs onnx installed")
     from castline.weights.dlib_net import convert
+
+    return convert(weights, target)
+
+
+def can_make_voice() -> bool:
+    """Whether the voice encoder's weights and onnx are installed (neither is imported to know)."""
+    return find_voice_weights() is not None and importlib.util.find_spec("onnx") is not None
+
+
+def ensure_voice(models_dir: Path) -> Path:
+    """Path of the voice encoder as ONNX; converted first when its weights are here (0.2 s, once).
+
+    Raises:
+        ModelNotFound: neither the ONNX file nor the weights are here, or onnx is not installed to convert them.
+        ModelCorrupt: the weights are not the voice encoder's.
+    """
+    target = models_dir / VOICE_FILE
+    if target.is_file():
+        return target
+    weights = find_voice_weights()
+    if weights is None:
+        raise ModelNotFound(f"{VOICE_FILE} is not in {models_dir}, and the package resemblyzer is not installed")
+    if importlib.util.find_spec("onnx") is None:
+        raise ModelNotFound(f"{weights} must be converted to ONNX first: that needs onnx installed")
+    from castline.weights.voice_net import convert
 
     return convert(weights, target)

@@ -1,0 +1,161 @@
+"""Voices of a recording: windows of speech, which of them are one voice, and who is heard at a moment.
+
+Windows are put together by average linkage (R. Sokal and C. Michener, 1958): the two groups whose windows are most
+alike on average become one, until no two are alike enough. The mean of all cosine similarities between two groups of
+unit vectors is the product of their means, so means and sizes are all that is kept of a group; a chunk's windows first
+become a few groups, and the groups of all chunks the recording's voices.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castline.records import merge_ranges
+
+#: A window is what the encoder learned from; the next begins half of it later.
+WINDOW_S, STEP_S = 1.6, 0.8
+_SHORTEST_S = 0.4  # of less speech no encoder says much
+_BLOCK = 400  # groups that are compared with each other at a time: 0.1 s
+#: A voice heard for less is not forced into anybody.
+LEAST_S = 2.0
+_NEAR_S = 0.25  # a moment this near to a window is in it: the ends of words are quiet
+
+Window = tuple[float, float]
+
+
+def windows_of(stretches: Sequence[Window]) -> list[Window]:
+    """Windows of at most 1.6 s over stretches of speech (``(start_s, end_s)``, in order), evenly spread."""
+    found: list[Window] = []
+    for start, end in stretches:
+        if end - start < _SHORTEST_S:
+            continue
+        if end - start <= WINDOW_S:
+            found.append((start, end))
+            continue
+        count = int(np.ceil((end - start - WINDOW_S) / STEP_S)) + 1
+        found += [(float(at), float(at) + WINDOW_S) for at in np.linspace(start, end - WINDOW_S, count)]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What was heard in a piece of the recording.
+
+    Attributes:
+        windows: seconds of the recording, in order.
+        vectors: shape (len(windows), d), float32, unit norm.
+    """
+
+    windows: Sequence[Window]
+    vectors: NDArray[np.float32]
+
+
+class Heard:
+    """Which voice is heard when; voices are numbers, from 0."""
+
+    def __init__(self, windows: Sequence[Window], labels: Sequence[int | None]) -> None:
+        placed = sorted(zip(windows, labels, strict=True), key=lambda each: sum(each[0]))
+        self._windows = [window for window, _ in placed]
+        self._labels = [label for _, label in placed]
+        self._middles = [sum(window) / 2 for window in self._windows]
+
+    def within(self, moment_s: float) -> bool:
+        """Whether there is a window around a moment."""
+        return self._nearest(moment_s) is not None
+
+    def at(self, moment_s: float) -> int | None:
+        """The voice at a moment; None where there is none, or one that is heard for too short a time."""
+        nearest = self._nearest(moment_s)
+        return None if nearest is None else self._labels[nearest]
+
+    def seconds(self, voice: int) -> float:
+        """How long a voice is heard."""
+        spans = [window for window, label in zip(self._windows, self._labels, strict=True) if label == voice]
+        return sum(end - start for start, end in merge_ranges(spans))
+
+    def _nearest(self, moment_s: float) -> int | None:
+        """The window around a moment whose middle is nearest."""
+        place = bisect_left(self._middles, moment_s)
+        around = range(max(0, place - 2), min(len(self._windows), place + 2))
+        inside = [at for at in around if self._windows[at][0] - _NEAR_S <= moment_s <= self._windows[at][1] + _NEAR_S]
+        return min(inside, key=lambda at: (abs(self._middles[at] - moment_s), at), default=None)
+
+
+def tell_apart(chunks: Sequence[Chunk], same_voice: float) -> Heard:
+    """The voices of a recording, as many as there are.
+
+    Args:
+        same_voice: mean cosine similarity of windows from which on two groups are one voice.
+    """
+    windows = [window for chunk in chunks for window in chunk.windows]
+    if not windows:
+        return Heard([], [])
+    vectors = np.concatenate([chunk.vectors for chunk in chunks if len(chunk.windows)])
+    firsts = np.cumsum([0, *(len(chunk.windows) for chunk in chunks)])
+    groups = [
+        [int(first) + at for at in group]
+        for chunk, first in zip(chunks, firsts, strict=False)
+        for group in _linked(chunk.vectors, np.ones(len(chunk.windows)), same_voice)
+    ]
+    groups = _together(groups, vectors, same_voice)
+    kept = [group for group in groups if _length(group, windows) >= LEAST_S]
+    return Heard(windows, _labels(kept, vectors, same_voice))
+
+
+def _together(groups: list[list[int]], vectors: NDArray[np.float32], same_voice: float) -> list[list[int]]:
+    """Groups of windows linked over the whole recording; in blocks, where there are many."""
+    while True:
+        blocks = [groups[at : at + _BLOCK] for at in range(0, len(groups), _BLOCK)]
+        found = [
+            [index for member in linked for index in block[member]]
+            for block in blocks
+            for linked in _linked(_means(block, vectors), np.array([len(group) for group in block]), same_voice)
+        ]
+        if len(blocks) == 1 or len(found) == len(groups):
+            return found
+        groups = found
+
+
+def _means(groups: Sequence[Sequence[int]], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.stack([vectors[list(group)].mean(axis=0) for group in groups])
+
+
+def _length(group: Sequence[int], windows: Sequence[Window]) -> float:
+    return sum(end - start for start, end in merge_ranges([windows[at] for at in group]))
+
+
+def _labels(groups: Sequence[Sequence[int]], vectors: NDArray[np.float32], same_voice: float) -> list[int | None]:
+    """For every window the group it is most like on average; None where it is like none."""
+    if not groups:
+        return [None] * len(vectors)
+    alike = vectors @ _means(groups, vectors).T
+    nearest = alike.argmax(axis=1)
+    own = {index: number for number, group in enumerate(groups) for index in group}
+    return [int(nearest[at]) if alike[at, nearest[at]] >= same_voice else own.get(at) for at in range(len(vectors))]
+
+
+def _linked(means: NDArray[np.float32], sizes: NDArray[np.number], same_voice: float) -> list[list[int]]:
+    """Average linkage of groups, given as means of unit vectors with their sizes; members in order."""
+    members: list[list[int]] = [[at] for at in range(len(means))]
+    if len(members) < 2:
+        return members
+    sizes = np.array(sizes, np.float64)
+    alike = np.asarray(means @ means.T, np.float64)
+    np.fill_diagonal(alike, -np.inf)
+    while True:
+        one, other = sorted(divmod(int(alike.argmax()), len(alike)))
+        if alike[one, other] < same_voice:
+            return [sorted(group) for group in members if group]
+        total = sizes[one] + sizes[other]
+        row = (alike[one] * sizes[one] + alike[other] * sizes[other]) / total
+        row[[one, other]] = -np.inf
+        alike[one], alike[:, one] = row, row
+        alike[other], alike[:, other] = -np.inf, -np.inf
+        sizes[one] = total
+        members[one] += members[other]
+        members[other] = []

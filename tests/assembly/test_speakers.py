@@ -1,0 +1,155 @@
+"""Lines and their voices, in assembled results."""
+
+import json
+
+import numpy as np
+import pytest
+
+from castline.assembly.assemble import assemble
+from castline.records import Options, Result, Voices
+from castline.report import render_views
+
+VOICES = Options(speakers="voices")
+AUTO = Options(speakers="auto")
+
+
+def voices(*spans, model="ge2e"):
+    """``(start_s, end_s, who)``: windows of 1.5 s whose vectors are one direction per person."""
+    windows, vectors = [], []
+    for start, end, who in spans:
+        for at in np.arange(start, end - 1.4, 1.5):
+            windows.append((float(at), float(at) + 1.5))
+            vectors.append(np.eye(256, dtype=np.float32)[who])
+    return Voices.of(model, windows, np.array(vectors).reshape(len(windows), 256))
+
+
+def heard(make, *segments, spans, index=0, model="ge2e"):
+    return make.audio_part(index, *segments).model_copy(update={"voices": voices(*spans, model=model)})
+
+
+def words(*texts, start=0.0, each=1.0):
+    return [(start + at * each, start + (at + 0.8) * each, text) for at, text in enumerate(texts)]
+
+
+def said(result):
+    return [(line.speaker, line.text) for line in result.transcript.segments]
+
+
+@pytest.fixture
+def dialogue(make):
+    """Ada is on screen while the first voice speaks, Bob while the second does: 6 s each, twice."""
+    texts = ["one two three four five six", "seven eight nine ten eleven twelve"]
+    segments = [make.segment(*words(*texts[turn % 2].split(), start=6.0 * turn)) for turn in range(4)]
+    spans = [(6.0 * turn, 6.0 * turn + 6, turn % 2) for turn in range(4)]
+    rows = [[make.face(make.look(second // 6 % 2))] for second in range(24)]
+    parts = {
+        "frames-0000": make.frames_part(0, make.frames(*rows)),
+        "audio-0000": heard(make, *segments, spans=spans),
+    }
+    units = (make.frames_unit(0, *(1000 * second for second in range(24))), make.audio_unit(0, 0, 24))
+    return units, parts, make.gallery(Ada=[make.look(0)], Bob=[make.look(1)])
+
+
+def test_a_segment_is_split_where_the_voice_changes(make):
+    segment = make.segment(*words("are", "you", "there", "yes,", "I", "am."))
+    parts = {"audio-0000": heard(make, segment, spans=[(0, 3, 0), (3, 6, 1)])}
+    result = assemble(make.manifest(make.audio_unit(0, 0, 6), options=VOICES), parts, {}, None).result
+    assert said(result) == [("Speaker 1", "are you there"), ("Speaker 2", "yes, I am.")]
+    assert [line.id for line in result.transcript.segments] == ["speech-1", "speech-2"]
+    assert [word.text for word in result.transcript.segments[1].words] == ["yes,", "I", "am."]
+    assert [(each.id, each.name, each.voice_s) for each in result.transcript.speakers] == [
+        ("speaker-1", "Speaker 1", 3.0), ("speaker-2", "Speaker 2", 3.0),
+    ]  # fmt: skip
+    assert {cue.speaker for cue in result.transcript.cues} == {"Speaker 1", "Speaker 2"}
+    assert result.transcript.text == "are you there yes, I am."
+    assert result.engines["voice_encoder"] == "ge2e"
+    assert Result.from_json(result.to_json()) == result
+
+
+def test_voices_keep_their_numbers_from_chunk_to_chunk(make):
+    parts = {
+        "audio-0000": heard(make, make.segment(*words("a", "b", "c")), spans=[(0, 3, 4)]),
+        "audio-0001": heard(make, make.segment(*words("d", "e", "f")), spans=[(0, 3, 7)], index=1),
+        "audio-0002": heard(make, make.segment(*words("g", "h", "i")), spans=[(0, 3, 4)], index=2),
+    }
+    units = [make.audio_unit(at, 10.0 * at, 10.0 * at + 10) for at in range(3)]
+    result = assemble(make.manifest(*units, options=VOICES), parts, {}, None).result
+    assert [name for name, _ in said(result)] == ["Speaker 1", "Speaker 2", "Speaker 1"]
+
+
+def test_a_voice_that_says_too_little_has_no_name(make):
+    segment = make.segment(*words("a", "b", "c", "d", "e", "f"), (6.2, 6.9, "hey"))
+    parts = {"audio-0000": heard(make, segment, spans=[(0, 6, 0), (6, 7.5, 1)])}
+    result = assemble(make.manifest(make.audio_unit(0, 0, 8), options=VOICES), parts, {}, None).result
+    assert said(result) == [("Speaker 1", "a b c d e f"), (None, "hey")]
+
+
+def test_without_voices_results_have_the_bytes_they_had(make):
+    parts = {"audio-0000": make.audio_part(0, make.segment(*words("a", "b")))}
+    result = assemble(make.manifest(make.audio_unit(0, 0, 6)), parts, {}, None).result
+    written = json.loads(result.to_json())
+    assert b"speaker" not in result.to_json() and b"voice" not in result.to_json()
+    assert "voices" not in json.loads(parts["audio-0000"].to_json())
+    assert "speakers" not in written["options"]
+
+
+def test_chunks_of_another_encoder_are_left_out_and_said(make):
+    parts = {
+        "audio-0000": heard(make, make.segment(*words("a", "b", "c")), spans=[(0, 3, 0)]),
+        "audio-0001": heard(make, make.segment(*words("d", "e", "f")), spans=[(0, 3, 0)], index=1),
+        "audio-0002": heard(make, make.segment(*words("g", "h")), spans=[(0, 3, 0)], index=2, model="other"),
+    }
+    units = [make.audio_unit(at, 10.0 * at, 10.0 * at + 10) for at in range(3)]
+    result = assemble(make.manifest(*units, options=VOICES), parts, {}, None).result
+    assert [name for name, _ in said(result)] == ["Speaker 1", "Speaker 1", None]
+    assert [warning.code for warning in result.warnings] == ["mixed_models"]
+
+
+def test_a_face_that_goes_with_a_voice_is_a_guess_and_no_name(make, dialogue):
+    units, parts, gallery = dialogue
+    result = assemble(make.manifest(*units, options=AUTO, duration_s=24.0), parts, {}, gallery).result
+    assert [(each.name, each.maybe) for each in result.transcript.speakers] == [
+        ("Speaker 1", "Ada"), ("Speaker 2", "Bob"),
+    ]  # fmt: skip
+    assert all(each.confidence >= 0.9 and each.reasons for each in result.transcript.speakers)
+    assert {line.speaker for line in result.transcript.segments} == {"Speaker 1", "Speaker 2"}
+    alone = assemble(make.manifest(*units, options=VOICES, duration_s=24.0), parts, {}, gallery).result
+    assert [each.maybe for each in alone.transcript.speakers] == [None, None]
+
+
+def test_a_face_that_is_there_whoever_speaks_is_nobody_s(make, dialogue):
+    units, parts, gallery = dialogue
+    always = [[make.face(make.look(0))] for _ in range(24)]
+    parts = {**parts, "frames-0000": make.frames_part(0, make.frames(*always))}
+    result = assemble(make.manifest(*units, options=AUTO, duration_s=24.0), parts, {}, gallery).result
+    assert [each.maybe for each in result.transcript.speakers] == [None, None]
+    assert "the face is on screen when others speak, too" in result.transcript.speakers[0].reasons
+
+
+def test_a_stranger_s_face_gives_no_name(make, dialogue):
+    units, parts, _ = dialogue
+    result = assemble(make.manifest(*units, options=AUTO, duration_s=24.0), parts, {}, make.gallery()).result
+    assert [each.maybe for each in result.transcript.speakers] == [None, None]
+
+
+def test_two_faces_with_a_voice_are_no_guess(make, dialogue):
+    units, parts, gallery = dialogue
+    both = [[make.face(make.look(0)), make.face(make.look(1), make.right)] for _ in range(24)]
+    parts = {**parts, "frames-0000": make.frames_part(0, make.frames(*both))}
+    result = assemble(make.manifest(*units, options=AUTO, duration_s=24.0), parts, {}, gallery).result
+    assert [each.maybe for each in result.transcript.speakers] == [None, None]
+
+
+def test_every_view_says_who_speaks(make, dialogue):
+    units, parts, gallery = dialogue
+    found = assemble(make.manifest(*units, options=VOICES, duration_s=24.0), parts, {}, gallery)
+    views = {name: body.decode() for name, body in render_views(found.result, found.images).items()}
+    assert views["transcript.txt"].splitlines()[:2] == [
+        "Speaker 1: one two three four five six", "Speaker 2: seven eight nine ten eleven twelve",
+    ]  # fmt: skip
+    assert "<v Speaker 2>seven" in views["transcript.vtt"]
+    assert "\nSpeaker 2: seven" in views["transcript.srt"]
+    assert '<ttm:agent xml:id="speaker-1" type="other">' in views["transcript.ttml"]
+    assert 'ttm:agent="speaker-2"' in views["transcript.ttml"]
+    assert views["transcript.tsv"].splitlines()[0].endswith("\tvisible\tspeaker")
+    assert 'Speaker 2 <span class="hint-what">says' in views["report.html"]

@@ -1,0 +1,57 @@
+"""The voice encoder that is written without torch, against torch."""
+
+import numpy as np
+import pytest
+
+from castline.engines.session import open_session
+from castline.errors import ModelCorrupt, ModelNotFound
+from castline.weights import locate, prepare, voice_net
+from castline.weights.torch_weights import read_tensors
+
+pytest.importorskip("onnx")
+
+
+@pytest.fixture(scope="module")
+def weights():
+    found = locate.find_voice_weights()
+    if found is None:
+        pytest.skip("resemblyzer is not installed")
+    return found
+
+
+def test_it_gives_what_torch_gives(weights, tmp_path):
+    torch = pytest.importorskip("torch")
+    state = torch.load(weights, map_location="cpu", weights_only=True)["model_state"]
+    lstm, dense = torch.nn.LSTM(40, 256, 3, batch_first=True), torch.nn.Linear(256, 256)
+    for name, module in (("lstm.", lstm), ("linear.", dense)):
+        own = {key.removeprefix(name): value for key, value in state.items() if key.startswith(name)}
+        module.load_state_dict(own)
+    session = open_session(voice_net.convert(weights, tmp_path / "voices.onnx"))
+    chance = np.random.default_rng(0)
+    for count, frames in ((1, 160), (5, 160), (2, 37)):
+        mels = np.abs(chance.normal(size=(count, frames, 40))).astype(np.float32)
+        with torch.no_grad():
+            theirs = torch.relu(dense(lstm(torch.from_numpy(mels))[1][0][-1])).numpy()
+        (ours,) = session.run(None, {"mels": mels})
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_other_bytes_are_refused_before_they_are_read(weights, tmp_path):
+    other = tmp_path / "pretrained.pt"
+    other.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(ModelCorrupt, match="not the voice encoder it should be"):
+        voice_net.convert(other, tmp_path / "voices.onnx")
+    assert not (tmp_path / "voices.onnx").exists()
+
+
+def test_a_member_that_is_not_there_is_refused(weights):
+    with pytest.raises(ModelCorrupt):
+        read_tensors(weights, "another_state")
+    with pytest.raises(ModelCorrupt):  # the checkpoint itself is no state dict
+        read_tensors(weights)
+
+
+def test_what_is_missing_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare, "find_voice_weights", lambda: None)
+    with pytest.raises(ModelNotFound, match="resemblyzer is not installed"):
+        prepare.ensure_voice(tmp_path)
