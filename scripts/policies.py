@@ -261,7 +261,7 @@ def _where(service: str, user: bool) -> list[str]:
     if user and service == "s3":
         return ["arn:PARTITION:s3:::PREFIX-*"]
     if user and service == "sqs":
-        return [_ARN("sqs", "PREFIX-failed-invocations")]
+        return [_ARN("sqs", f"PREFIX-{name}") for name in ("failed-invocations", "uploads", "units")]
     if user and service == "lambda":
         return [_ARN("lambda", f"function:*{name}") for name in ("video-splitting", "face-recognition")]
     return _RESOURCES[service]

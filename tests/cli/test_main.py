@@ -185,8 +185,11 @@ def test_reconcile_and_redrive_show_before_they_do(
         def invoke(self, **call: str) -> None:
             sent.append(call["FunctionName"])
 
-        def get_queue_url(self, **_: str) -> dict[str, str]:
-            return {"QueueUrl": "queue"}
+        def send_message(self, **call: str) -> None:
+            sent.append(call["QueueUrl"])
+
+        def get_queue_url(self, **call: str) -> dict[str, str]:
+            return {"QueueUrl": call["QueueName"]}
 
         def receive_message(self, **_: object) -> dict[str, object]:
             return {}
@@ -197,7 +200,7 @@ def test_reconcile_and_redrive_show_before_they_do(
     assert "video-splitting  week+1/a.mp4" in shown.output
     assert sent == []
     assert "1 sent" in run("reconcile", "--yes").output
-    assert sent == ["video-splitting"]
+    assert sent == ["castline-uploads"], "where the deployment has queues, they keep it"
     assert "0 dead letter(s)" in run("redrive").output
 
 

@@ -309,7 +309,7 @@ def test_the_machine_is_amazon_states_language() -> None:
 
 def test_the_machine_lists_the_bucket_in_batches_of_five_twenty_at_once() -> None:
     (map_,) = MACHINE["States"].values()
-    assert map_["ItemReader"]["Resource"] == "arn:aws:states:::s3:listObjectsV2"
+    assert map_["ItemReader"]["Resource"] == "arn:${Partition}:states:::s3:listObjectsV2"
     assert (map_["ItemBatcher"]["MaxItemsPerBatch"], map_["MaxConcurrency"]) == (BATCH, 20)
     assert map_["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
     states = map_["ItemProcessor"]["States"]

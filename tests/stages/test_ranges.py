@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from castline import keys
 from castline.errors import StorageError
@@ -322,8 +323,11 @@ def test_a_dead_letter_of_a_range_goes_to_the_splitter(
         def delete_message(self, **_: Any) -> None:
             return None
 
+        def get_queue_url(self, **_: Any) -> None:
+            raise EndpointConnectionError(endpoint_url="none")
+
     letters = [DeadLetter((failed,), "", "receipt")]
-    assert redrive(letters, Fake(), "url", Fake(), cut_world.store, cut_world.settings) == 1
+    assert redrive(letters, lambda _: Fake(), "url", cut_world.store, cut_world.settings) == 1
     assert sent[0]["FunctionName"] == cut_world.settings.splitter_function
     plan = read_plan(MEDIA, cut_world.run(MEDIA), cut_world.store, cut_world.settings)
     assert plan

@@ -42,7 +42,7 @@ class Sizes:
     splitter_disk_mb: int = 10240
     analyser_disk_mb: int = 1024
     architecture: Literal["x86_64", "arm64"] = "x86_64"
-    orchestration: str = "events"
+    orchestration: str = "queue"
     executions: int = 10
 
     def disk_mb(self, stage: str) -> int:
