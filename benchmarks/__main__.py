@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import (
+    bursts,
     cli,
     every_word,
     faces,
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "every_word": every_word.run,
     "same_weights": same_weights.run,
     "scale": scale.run,
+    "bursts": bursts.run,
     "service": service_load.run,
     "whisper": whisper_engines.run,
     "cli": cli.run,

@@ -91,6 +91,7 @@ def test_however_it_is_deployed_nobody_may_more_than_he_must(transformed: dict[s
             "ModelLoaderRole",
             "BudgetRole",
             "RunMachineRole",
+            "StartMachineRole",
             *DOOR_ROLES,
         }
         keyed = [item for item in found if any(action.startswith("kms:") for action in as_list(item["Action"]))]

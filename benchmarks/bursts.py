@@ -1,0 +1,135 @@
+"""Ten thousand uploads at once, by simulation: what each orchestration gives up, when all is done, what waiting costs.
+
+Nothing is deployed. How long stages take is `castline.cost`'s model of a ten-minute 720p upload (docs/BENCHMARKS.md);
+how services behave under throttling is their documentation's, as of 2025-06:
+
+- Lambda, asynchronous invocation: a throttled event is tried again after one second, then later and later up to five
+  minutes, for six hours at most (docs.aws.amazon.com/lambda, "Error handling for asynchronous invocation").
+- Step Functions: ``Retry`` with full jitter as in statemachine/*.asl.json; a standard execution lives for a year.
+- SQS: a message lives for 14 days; an event source mapping takes no more at a time than its MaximumConcurrency, so
+  nothing is throttled (docs.aws.amazon.com/lambda, "Using Lambda with Amazon SQS").
+
+Free executions are given to whoever asks first. Waiting with jitter is drawn from a fixed seed.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from castline.cost import USUAL_FILM, Sizes, estimate
+from castline.records import Options
+
+UPLOADS, LENGTH_S = 10_000, 600.0
+CONCURRENCY = (10, 60, 1000)
+_SEED = 12
+_SIX_HOURS = 6 * 3600.0
+_FORTNIGHT = 14 * 24 * 3600.0
+_LONGEST_ASYNC_S, _LONGEST_STEP_S = 300.0, 600.0
+_TRANSITION_USD = 0.000025
+_SQS_REQUEST_USD = 0.0000004
+
+Mode = Literal["queue", "events", "invoke", "stepfunctions"]
+MODES: tuple[Mode, ...] = ("queue", "events", "invoke", "stepfunctions")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Seconds of the invocations that one upload takes: its split, and each of its units."""
+
+    split_s: float
+    units_s: tuple[float, ...]
+
+    @classmethod
+    def of(cls, length_s: float) -> Work:
+        usages, _ = estimate(length_s, Options(), USUAL_FILM, audio=True, sizes=Sizes())
+        split = sum(one.seconds for one in usages if one.stage == "split")
+        return cls(split, tuple(one.seconds for one in usages if one.stage in ("faces", "speech")))
+
+
+def run(_folder: Path) -> dict[str, Any]:
+    """By mode and concurrency: uploads given up, hours until the last has ended, dollars for waiting."""
+    work = Work.of(LENGTH_S)
+    found: dict[str, Any] = {"split_s": work.split_s, "units": len(work.units_s), "units_s": sum(work.units_s)}
+    for mode in MODES:
+        for concurrency in CONCURRENCY:
+            found[f"{mode}, {concurrency}"] = burst(mode, concurrency, UPLOADS, work)
+    return found
+
+
+def burst(mode: Mode, concurrency: int, uploads: int, work: Work) -> dict[str, float]:
+    """One burst. An upload is given up if its split or any of its units is."""
+    if mode == "queue":
+        return _queued(concurrency, uploads, work)
+    return _asked(mode, concurrency, uploads, work)
+
+
+def _queued(concurrency: int, uploads: int, work: Work) -> dict[str, float]:
+    """Both stages take from their queue at their own limit; the last upload's units are done last."""
+    splitters = max(2, concurrency * 2 // 10)
+    analysers = concurrency - splitters - 2
+    per_upload = sum(work.units_s)
+    split_done = [(number // splitters + 1) * work.split_s for number in range(uploads)]
+    free_s, given_up = 0.0, 0
+    for arrived in split_done:
+        free_s = max(free_s, arrived) + per_upload / analysers
+        given_up += free_s > _FORTNIGHT
+    polls = 2 * free_s / 20 * 5  # five pollers a queue, 20 s each
+    requests = uploads * (1 + len(work.units_s)) * 3 + polls
+    return {
+        "given_up": given_up,
+        "hours": round(free_s / 3600, 1),
+        "usd_waiting": round(requests * _SQS_REQUEST_USD, 2),
+    }
+
+
+def _asked(mode: Mode, concurrency: int, uploads: int, work: Work) -> dict[str, float]:
+    """Whoever finds no free execution comes again, later and later, until his time is over."""
+    chance = random.Random(_SEED)
+    steps = mode == "stepfunctions"
+    patience = _FORTNIGHT * 26 if steps else _SIX_HOURS  # a standard execution lives for a year
+    waits: Callable[[int], float] = (
+        (lambda tries: chance.uniform(0, min(5 * 1.5 ** min(tries, 40), _LONGEST_STEP_S)))
+        if steps
+        else (lambda tries: min(2.0 ** min(tries, 20), _LONGEST_ASYNC_S) * chance.uniform(0.5, 1))
+    )
+    order = 0
+    asking: list[tuple[float, int, int, float, float, int]] = []  # when, order, upload, takes, first asked, tries
+    for upload in range(uploads):
+        order += 1
+        asking.append((chance.uniform(0, 1), order, upload, -1.0, 0.0, 0))
+    heapq.heapify(asking)
+    ends: list[float] = []
+    lost: set[int] = set()
+    left = Counter(dict.fromkeys(range(uploads), len(work.units_s)))
+    last, tries_made = 0.0, 0
+    while asking:
+        now, _, upload, takes, first, tries = heapq.heappop(asking)
+        while ends and ends[0] <= now:
+            heapq.heappop(ends)
+        if len(ends) >= concurrency:
+            tries_made += 1
+            again = now + waits(tries)
+            if again - first > patience:
+                lost.add(upload)
+                continue
+            order += 1
+            heapq.heappush(asking, (again, order, upload, takes, first, tries + 1))
+            continue
+        done = now + (work.split_s if takes < 0 else takes)
+        heapq.heappush(ends, done)
+        last = max(last, done)
+        if takes >= 0:
+            left[upload] -= 1
+            continue
+        for unit in work.units_s:
+            order += 1
+            heapq.heappush(asking, (done, order, upload, unit, done, 0))
+    given_up = sum(1 for upload in range(uploads) if upload in lost or left[upload])
+    usd = tries_made * _TRANSITION_USD if steps else 0.0
+    return {"given_up": given_up, "hours": round(last / 3600, 1), "usd_waiting": round(usd, 2)}
