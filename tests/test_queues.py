@@ -123,7 +123,8 @@ def test_others_of_a_batch_are_done_although_one_fails(queues: Queues) -> None:
 
     answer = stage_messages({"Records": records}, do, SETTINGS, queues.client)
     (failed,) = answer["batchItemFailures"]
-    assert [one["body"] for one in records if one["messageId"] == failed["itemIdentifier"]][0].count("a.mp4") == 1
+    (left,) = [one["body"] for one in records if one["messageId"] == failed["itemIdentifier"]]
+    assert "a.mp4" in left
 
 
 @pytest.mark.parametrize(

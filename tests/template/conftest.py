@@ -37,7 +37,7 @@ WAYS = [
         },
         id=f"{orchestration}-{'key' if key else 'no key'}-{models}{'-doors' if doors else ''}",
     )
-    for orchestration in ("events", "invoke", "stepfunctions")
+    for orchestration in ("queue", "events", "invoke", "stepfunctions")
     for key in ("", KEY)
     for models in ("image", "efs", "s3")
     for doors in (False, True)

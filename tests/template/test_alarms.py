@@ -10,9 +10,12 @@ from tests.template.conftest import ROOT, resolver
 
 
 def test_every_alarm_tells_the_topic_and_has_a_paragraph(source: dict[str, Any]) -> None:
-    found = resolver(source, Orchestration="stepfunctions").resources("AWS::CloudWatch::Alarm")
+    found = {
+        **resolver(source, Orchestration="stepfunctions").resources("AWS::CloudWatch::Alarm"),
+        **resolver(source, Orchestration="queue").resources("AWS::CloudWatch::Alarm"),
+    }
     runbook = (ROOT / "docs" / "OPERATIONS.md").read_text()
-    assert len(found) == 13
+    assert len(found) == 16
     for name, alarm in found.items():
         assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:castline-alarms"], name
         # The emulator takes no metric math, and nobody needs it.
@@ -34,11 +37,11 @@ def test_alarms_watch_metrics_that_there_are(source: dict[str, Any]) -> None:
         if alarm["Namespace"] == "AWS/Lambda":
             assert dimension["Value"] in known.function_names().values(), name
         if alarm["Namespace"] == "AWS/SQS":
-            assert dimension["Value"] == "prod-failed-invocations"
+            assert dimension["Value"] in {item["QueueName"] for item in known.resources("AWS::SQS::Queue").values()}
 
 
 def test_the_dashboard_shows_metrics_that_there_are(source: dict[str, Any]) -> None:
-    known = resolver(source, Prefix="prod", FunctionPrefix="x-")
+    known = resolver(source, Prefix="prod", FunctionPrefix="x-", Orchestration="events")
     (dashboard,) = known.resources("AWS::CloudWatch::Dashboard").values()
     assert dashboard["DashboardName"] == "prod"
     widgets = json.loads(dashboard["DashboardBody"])["widgets"]

@@ -13,10 +13,12 @@ _OURS = {"ResultAnnouncerFunction", "ResultWebhookFunction", "BatchMarkerFunctio
 def test_they_are_off_by_default(source: dict[str, Any]) -> None:
     known = resolver(source)
     assert not _OURS & known.function_names().keys()
-    for kind in ("AWS::Lambda::EventSourceMapping", "AWS::SecretsManager::Secret", "AWS::Events::Rule"):
+    for kind in ("AWS::SecretsManager::Secret", "AWS::Events::Rule"):
         assert known.resources(kind) == {}
+    assert resolver(source, Orchestration="events").resources("AWS::Lambda::EventSourceMapping") == {}
     assert "NotificationConfiguration" not in known.resources("AWS::S3::Bucket")["OutputBucket"]
-    assert all("Tags" not in bucket for bucket in known.resources("AWS::S3::Bucket").values())
+    buckets = resolver(source, Orchestration="events").resources("AWS::S3::Bucket").values()
+    assert all("Tags" not in bucket for bucket in buckets)
 
 
 def test_each_way_to_need_announcements_turns_them_on(source: dict[str, Any]) -> None:
@@ -35,7 +37,7 @@ def test_each_way_to_need_announcements_turns_them_on(source: dict[str, Any]) ->
 
 
 def test_with_a_marker_uploads_start_nothing_by_themselves(source: dict[str, Any]) -> None:
-    for orchestration in ("events", "invoke", "stepfunctions"):
+    for orchestration in ("queue", "events", "invoke", "stepfunctions"):
         known = resolver(source, BatchMarker="done.txt", Orchestration=orchestration)
         bucket = known.resources("AWS::S3::Bucket")["InputBucket"]
         assert bucket["NotificationConfiguration"] == {

@@ -101,7 +101,7 @@ def test_reserved_concurrency_is_optional(source: dict[str, Any]) -> None:
 
 def test_queue_and_topic_are_encrypted(source: dict[str, Any]) -> None:
     known = resolver(source)
-    [queue] = known.resources("AWS::SQS::Queue").values()
-    assert queue["SqsManagedSseEnabled"] is True
-    assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
+    for queue in known.resources("AWS::SQS::Queue").values():
+        assert queue["SqsManagedSseEnabled"] is True
+        assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
     assert known.resources("AWS::SNS::Topic")["FailedInvocations"]["KmsMasterKeyId"] == "alias/aws/sns"

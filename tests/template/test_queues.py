@@ -1,0 +1,97 @@
+"""Queues of the stages: what the template says of them, and what the code takes for granted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from castline.queues import HIDDEN_S, STAGE
+from tests.template.conftest import resolver
+
+_LONGEST_S = 900  # a Lambda invocation
+_RETAINED_S = 14 * 24 * 3600
+STAGES = {"UploadsQueue": ("VideoSplittingFunction", "input"), "UnitsQueue": ("FaceRecognitionFunction", "stage-1")}
+
+
+def test_queues_are_the_default_and_keep_messages_as_long_as_sqs_does(source: dict[str, Any]) -> None:
+    assert source["Parameters"]["Orchestration"]["Default"] == "queue"
+    queues = resolver(source).resources("AWS::SQS::Queue")
+    assert set(queues) == {*STAGES, "GivenUpQueue", "FailedInvocationsQueue"}
+    for name in (*STAGES, "GivenUpQueue"):
+        assert queues[name]["MessageRetentionPeriod"] == _RETAINED_S
+        assert queues[name]["VisibilityTimeout"] == HIDDEN_S >= 6 * _LONGEST_S
+    assert _LONGEST_S < STAGE.held_s < HIDDEN_S
+
+
+def test_what_is_never_answered_is_given_up_before_it_is_gone(source: dict[str, Any]) -> None:
+    queues = resolver(source).resources("AWS::SQS::Queue")
+    for name in STAGES:
+        policy = queues[name]["RedrivePolicy"]
+        assert policy["deadLetterTargetArn"].endswith(":castline-given-up")
+        assert STAGE.attempts < policy["maxReceiveCount"]
+        assert policy["maxReceiveCount"] * HIDDEN_S < _RETAINED_S - 24 * 3600
+    assert queues["GivenUpQueue"]["RedrivePolicy"]["deadLetterTargetArn"].endswith(":castline-failed-invocations")
+
+
+def test_each_stage_reads_its_own_queue_with_its_own_limit(source: dict[str, Any]) -> None:
+    known = resolver(source, SplitterAtOnce="3", AnalyserAtOnce="40")
+    found = {
+        item["FunctionName"]: (item["EventSourceArn"].rpartition(":")[2], item["ScalingConfig"]["MaximumConcurrency"])
+        for item in known.resources("AWS::Lambda::EventSourceMapping").values()
+    }
+    assert found == {
+        "video-splitting": ("castline-uploads", "3"),
+        "face-recognition": ("castline-units", "40"),
+        "failure-recorder": ("castline-given-up", 2),
+    }
+    for item in known.resources("AWS::Lambda::EventSourceMapping").values():
+        assert (item["BatchSize"], item["FunctionResponseTypes"]) == (1, ["ReportBatchItemFailures"])
+    defaults = [source["Parameters"][name]["Default"] for name in ("SplitterAtOnce", "AnalyserAtOnce")]
+    assert defaults[0] < defaults[1], "units are favoured"
+    assert sum(defaults) < 10, "a new account's concurrency"
+
+
+@pytest.mark.parametrize("queue", STAGES)
+def test_only_its_bucket_in_this_account_may_send_and_only_by_tls(source: dict[str, Any], queue: str) -> None:
+    policies = resolver(source).resources("AWS::SQS::QueuePolicy")
+    allow, deny = policies[f"{queue}Policy"]["PolicyDocument"]["Statement"]
+    assert (allow["Principal"], allow["Action"]) == ({"Service": "s3.amazonaws.com"}, "sqs:SendMessage")
+    assert allow["Condition"] == {
+        "ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::castline-{STAGES[queue][1]}"},
+        "StringEquals": {"aws:SourceAccount": "000000000000"},
+    }
+    assert deny["Effect"] == "Deny"
+    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize("profile", ["full", "classic"])
+def test_queues_hear_of_what_functions_would_hear_of(source: dict[str, Any], profile: str) -> None:
+    def told(orchestration: str, kind: str) -> list[tuple[str, str, str]]:
+        known = resolver(source, Orchestration=orchestration, PipelineProfile=profile)
+        return [
+            (name, item["Event"], str(item.get("Filter")))
+            for name, bucket in known.resources("AWS::S3::Bucket").items()
+            for item in bucket.get("NotificationConfiguration", {}).get(kind, [])
+        ]
+
+    assert told("queue", "QueueConfigurations") == told("events", "LambdaConfigurations") != []
+    buckets = resolver(source).resources("AWS::S3::Bucket")
+    for name, policy in (("InputBucket", "UploadsQueuePolicy"), ("Stage1Bucket", "UnitsQueuePolicy")):
+        assert buckets[name]["Tags"] == [{"Key": "waits-for", "Value": policy}], "S3 asks whether it may send"
+
+
+def test_whoever_reads_a_queue_may_read_that_one_alone(source: dict[str, Any]) -> None:
+    roles = resolver(source).resources("AWS::IAM::Role")
+    found = {}
+    for name, role in roles.items():
+        for statement in role["Policies"][0]["PolicyDocument"]["Statement"]:
+            if statement["Sid"] in ("TakeMessages", "GiveUp"):
+                found[name, statement["Sid"]] = statement["Resource"].rpartition(":")[2]
+    assert found == {
+        ("VideoSplittingRole", "TakeMessages"): "castline-uploads",
+        ("VideoSplittingRole", "GiveUp"): "castline-given-up",
+        ("FaceRecognitionRole", "TakeMessages"): "castline-units",
+        ("FaceRecognitionRole", "GiveUp"): "castline-given-up",
+        ("FailureRecorderRole", "TakeMessages"): "castline-given-up",
+    }
