@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from castline.service.pages.shelf import Deployment
 from tests.archive.conftest import Shelf, make, shelf
@@ -34,6 +35,10 @@ class Pages:
 
     def invoke(self, **call: Any) -> None:
         self.calls.append(call)
+
+    def get_queue_url(self, **_: Any) -> None:
+        """There are no queues here."""
+        raise EndpointConnectionError(endpoint_url="none")
 
 
 def browser(up: Running, **headers: str) -> httpx.Client:
