@@ -47,6 +47,8 @@ def sqs(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     with mock_aws():
         client = boto3.client("sqs", region_name="us-east-1")
+        for left in client.list_queues().get("QueueUrls", ()):  # of another test's server in this process
+            client.delete_queue(QueueUrl=left)
         client.create_queue(QueueName="castline-failed-invocations")
         yield client
 
