@@ -177,11 +177,11 @@ def test_reconcile_and_redrive_show_before_they_do(
     sent: list[str] = []
 
     class Client:
-        def invoke(self, **call: str) -> None:
-            sent.append(call["FunctionName"])
+        def send_message(self, **call: str) -> None:
+            sent.append(call["QueueUrl"])
 
-        def get_queue_url(self, **_: str) -> dict[str, str]:
-            return {"QueueUrl": "queue"}
+        def get_queue_url(self, **call: str) -> dict[str, str]:
+            return {"QueueUrl": call["QueueName"]}
 
         def receive_message(self, **_: object) -> dict[str, object]:
             return {}
@@ -192,7 +192,7 @@ def test_reconcile_and_redrive_show_before_they_do(
     assert "video-splitting  week+1/a.mp4" in shown.output
     assert sent == []
     assert "1 sent" in run("reconcile", "--yes").output
-    assert sent == ["video-splitting"]
+    assert sent == ["castline-uploads"]
     assert "0 dead letter(s)" in run("redrive").output
 
 
