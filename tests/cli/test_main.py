@@ -182,8 +182,8 @@ def test_reconcile_and_redrive_show_before_they_do(
     sent: list[str] = []
 
     class Client:
-        def invoke(self, **call: str) -> None:
-            sent.append(call["FunctionName"])
+        def send_message(self, **call: str) -> None:
+            sent.append(call["QueueUrl"])
 
         def send_message(self, **call: str) -> None:
             sent.append(call["QueueUrl"])
