@@ -185,9 +185,6 @@ def test_reconcile_and_redrive_show_before_they_do(
         def send_message(self, **call: str) -> None:
             sent.append(call["QueueUrl"])
 
-        def send_message(self, **call: str) -> None:
-            sent.append(call["QueueUrl"])
-
         def get_queue_url(self, **call: str) -> dict[str, str]:
             return {"QueueUrl": call["QueueName"]}
 
