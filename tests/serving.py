@@ -1,4 +1,4 @@
-"""A server of a test, in a thread of its own."""
+"""A server of a test, in a thread of its own; and queues that no other test sees."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import HTTPServer
 from typing import TypeVar
+
+import boto3
 
 Server = TypeVar("Server", bound=HTTPServer)
 
@@ -22,3 +24,17 @@ def serving(server: Server) -> Iterator[Server]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def own_queues() -> Iterator[None]:
+    """No queues but those that are made in the block: another module's mock of AWS may be open around this one's."""
+    client = boto3.client("sqs", region_name="us-east-1")
+
+    def clear() -> None:
+        for url in client.list_queues().get("QueueUrls", ()):
+            client.delete_queue(QueueUrl=url)
+
+    clear()
+    yield
+    clear()

@@ -17,6 +17,7 @@ from castline.queues import HIDDEN_S, STAGE, attempt_of, delay_s, each_message, 
 from castline.settings import Settings
 from castline.stages import analyse_event, failure_event, split_event
 from castline.storage import MemoryStore
+from tests.serving import own_queues
 
 MEDIA = "week 1/a+b.mp4"
 SETTINGS = Settings(prefix="castline")
@@ -68,7 +69,7 @@ class Queues:
 def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
+    with mock_aws(), own_queues():
         made = Queues()
         made.asked = []
         hide = made.client.change_message_visibility

@@ -168,7 +168,7 @@ def sample(target: Target, media: str, **fields: Any) -> Result:
     return Result(**(values | fields))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def clients() -> Iterator[tuple[Any, Any]]:
     """S3 and CloudWatch of moto; made once, because making one takes half a second."""
     with pytest.MonkeyPatch.context() as environment, mock_aws():

@@ -261,3 +261,17 @@ def _jpegs(pieces: Iterator[FramesPiece | AudioPiece]) -> dict[str, bytes]:
             with zipfile.ZipFile(io.BytesIO(piece.body)) as archive:
                 found |= {name: archive.read(name) for name in archive.namelist()}
     return found
+
+
+@pytest.mark.parametrize("size", ["853x480", "854x481", "853x481", "201x151"])
+def test_pictures_of_odd_sizes_are_sampled(
+    tmp_path: Path, ffmpeg: Callable[..., None], limits: Limits, size: str
+) -> None:
+    """The filters that tell duplicates apart pad the picture, in whole pixels of colour."""
+    path = tmp_path / "odd.mkv"
+    ffmpeg("-f", "lavfi", "-i", f"testsrc=s={size}:r=5:d=3", "-c:v", "ffv1", path)
+    summary = SplitSummary()
+    probed = probe(path, limits)
+    pieces = list(split(path, probed, Options(), limits, summary, max_duration_s=3600))
+    assert summary.error is None
+    assert [len(piece.names) for piece in pieces if isinstance(piece, FramesPiece)] == [3]

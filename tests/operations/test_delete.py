@@ -15,6 +15,7 @@ from castline.operations import delete_media, rerun
 from castline.operations.audit import PREFIX, AuditEntry, digest
 from castline.settings import Settings
 from castline.storage import S3Store
+from tests.serving import own_queues
 
 MEDIA = "week 1/a+b.mp4"
 _BUCKETS = ("castline-input", "castline-stage-1", "castline-output", "castline-gallery")
@@ -25,7 +26,7 @@ NEIGHBOUR = f"{MEDIA}/people/b.mp4"  # S3 has no folders
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
+    with mock_aws(), own_queues():
         client = boto3.client("s3", region_name="us-east-1")
         for bucket in _BUCKETS:
             client.create_bucket(Bucket=bucket)

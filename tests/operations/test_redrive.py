@@ -18,6 +18,7 @@ from castline.runs.request import read_request, read_source
 from castline.settings import Settings
 from castline.stages import failure_event
 from castline.storage import MemoryStore
+from tests.serving import own_queues
 
 MEDIA = "week 1/a+b.mp4"
 
@@ -45,10 +46,8 @@ def _envelope(event: dict[str, Any], function: str) -> dict[str, Any]:
 def sqs(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
+    with mock_aws(), own_queues():
         client = boto3.client("sqs", region_name="us-east-1")
-        for left in client.list_queues().get("QueueUrls", ()):  # of another test's server in this process
-            client.delete_queue(QueueUrl=left)
         client.create_queue(QueueName="castline-failed-invocations")
         yield client
 

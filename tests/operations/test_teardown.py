@@ -14,6 +14,7 @@ from castline.aws import Account
 from castline.errors import OptionsError, ResourceError
 from castline.operations.account import require_stack
 from castline.operations.teardown import empty, leftovers, staying, teardown
+from tests.serving import own_queues
 
 BUCKETS = {"InputBucket": "acme-input", "GalleryBucket": "acme-gallery"}
 
@@ -67,7 +68,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Account, CloudFormat
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
+    with mock_aws(), own_queues():
         s3 = boto3.client("s3", region_name="us-east-1")
         for bucket in (*BUCKETS.values(), "acme-others"):
             s3.create_bucket(Bucket=bucket)

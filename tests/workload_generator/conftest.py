@@ -91,7 +91,7 @@ def fake_pipeline() -> type[FakePipeline]:
     return FakePipeline
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """A boto3 client whose S3 is moto's."""
     with pytest.MonkeyPatch.context() as environment, mock_aws():

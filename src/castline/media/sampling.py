@@ -77,8 +77,9 @@ class Grid:
             f":enable='mod(floor({number}/{1 << bit}),2)'"
             for bit in range(_BITS)
         ]
-        wide = max(width, _LEFT + _BOX * (_BITS + 1))
-        return [f"pad={wide}:{height + _ROWS}", *boxes, "mpdecimate", f"crop={width}:{height}:0:0:exact=1"]
+        # Even ones: the filter rounds down to whole pixels of colour, and must not go below the picture.
+        wide, high = (-(-size // 2) * 2 for size in (max(width, _LEFT + _BOX * (_BITS + 1)), height + _ROWS))
+        return [f"pad={wide}:{high}", *boxes, "mpdecimate", f"crop={width}:{height}:0:0:exact=1"]
 
 
 def scaled_size(width: int, height: int, long_side: int) -> tuple[int, int]:
