@@ -25,7 +25,7 @@ __all__ = ["make", "shelf"]
 def run(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     there = Connection(shelf.store, shelf.settings, "memory", lambda service: None)  # type: ignore[arg-type]
     for module in (searching, operations, people):
-        monkeypatch.setattr(module, "connect", lambda url=None: there)
+        monkeypatch.setattr(module, "connect", lambda url=None, **_: there)
     monkeypatch.setattr(commands, "quiet_logs", lambda: None)
     monkeypatch.setattr(Connection, "caller", lambda self: "")
 

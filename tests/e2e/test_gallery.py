@@ -63,7 +63,7 @@ def run(pipeline, strangers: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """Runs ``castline people …`` and gives what it printed; nobody is known before and after a test."""
     monkeypatch.setattr(commands, "quiet_logs", lambda: None)  # it would silence the other tests too
     connection = Connection(pipeline.store, pipeline.settings, "the stack of the tests")
-    monkeypatch.setattr(people_commands, "connect", lambda url=None: connection)
+    monkeypatch.setattr(people_commands, "connect", lambda url=None, **_: connection)
 
     def invoke(*arguments: str, status: int = 0) -> str:
         for console in (connecting.console, connecting.errors):
