@@ -98,10 +98,13 @@ def test_from_a_dropped_file_to_a_forgotten_name(
     assert tab.js("document.querySelectorAll('.moment').length") > 0
 
     # On a phone nothing is wider than the screen.
+    long = f"{'Wolfeschlegelsteinhausen' * 4}/1.jpg"  # enrolled, and in no recording
+    pipeline.store.put(pipeline.settings.gallery_bucket, long, b"no picture")
     phone = Visitor(browser, size=(390, 844), dark=True)
     for path in ("/", "/?q=navy", "/people", "/?q=colour:red"):
         _go(phone, library, path)
         assert _overflow(phone) <= 0, path
+    pipeline.store.delete(pipeline.settings.gallery_bucket, [long])
     assert phone.js("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 26)"
 
     # Forgotten: the proof is shown, nothing is found, and no byte of the index has the name.
