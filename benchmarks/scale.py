@@ -47,7 +47,7 @@ _PIECES = HOUR_S * 2  # of the sound, which lies between the pictures
 _REQUESTS_A_S = 500  # of one function that reads small pieces side by side
 _JITTER = 0.15  # standard deviation of the logarithm of how long something takes
 
-#: US dollars an hour of video, as published; sources in docs/BENCHMARKS.md.
+#: US dollars an hour of video, as docs/BENCHMARKS.md has them.
 OTHERS = {"Media2Cloud": 121.0, "Content Localization": 30.0, "hosted transcription": 0.36}
 
 
