@@ -1,7 +1,7 @@
 """What AWS asks, in one place: US dollars, us-east-1, list prices without free tier or volume discounts.
 
-Each with its page on aws.amazon.com; as of June 2025, those of Lambda looked up, the others from memory (that INIT is
-billed for every kind of function: AWS's compute blog, "AWS Lambda standardizes billing for INIT Phase", from 2025-08-01).
+Each with its page on aws.amazon.com; as of June 2025, those of Lambda looked up, the others from memory. INIT is billed
+for every kind of function from 2025-08-01 (AWS's compute blog, "AWS Lambda standardizes billing for INIT Phase").
 """
 
 PRICES_AS_OF = "2025-06"
