@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from castline.archive.place import index_path
+from castline.local.stack import LocalStack
 from castline.service.pages.shelf import Deployment
+from castline.settings import Settings
 from tests.local.browser.conftest import Browser, Visitor, browser
 from tests.service.conftest import Running, running, service_settings
 
@@ -18,6 +20,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 __all__ = ["browser"]
 _HOSTILE = '<b>O"Neil & Söhne'
 _WHERE = "test"
+
+
+@pytest.fixture(scope="module")
+def pipeline(make_settings: Callable[..., Settings], attach: Any) -> Iterator[Any]:
+    """A stack of its own: in the one that tests share, others' recordings are found first."""
+    config = make_settings(prefix="shelf")
+    with LocalStack(config, slots=2) as stack:
+        yield attach(stack, config)
 
 
 @pytest.fixture(scope="module")
