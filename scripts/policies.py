@@ -36,7 +36,14 @@ SOURCE = ROOT / "src" / "castline"
 #: Modules of the commands preflight, smoke and teardown; smoke stores and removes like every other command.
 DEPLOYER = ("operations/account.py", "operations/preflight.py", "operations/teardown.py", "cli/plan.py")
 #: Modules through which all other commands reach AWS.
-USER = ("storage/s3.py", "storage/multipart.py", "operations/redrive.py", "operations/reconcile.py", "cli/connect.py")
+USER = (
+    "queues.py",
+    "storage/s3.py",
+    "storage/multipart.py",
+    "operations/redrive.py",
+    "operations/reconcile.py",
+    "cli/connect.py",
+)
 
 SERVICES = ("cloudformation", "ecr", "iam", "kms", "lambda", "s3", "secretsmanager", "service-quotas", "sqs", "sts")
 #: Actions that are not called as the operation is (docs.aws.amazon.com/service-authorization, 2025-06).

@@ -154,8 +154,19 @@ def send(body: Mapping[str, Any], queue: str, settings: Settings, queues: Any | 
         ClientError, BotoCoreError: it could not be.
     """
     client = queues or sqs()
-    url = client.get_queue_url(QueueName=f"{settings.prefix}-{queue}")["QueueUrl"]
-    client.send_message(QueueUrl=url, MessageBody=json.dumps(body))
+    client.send_message(QueueUrl=queue_url(queue, settings, client), MessageBody=json.dumps(body))
+
+
+def queue_url(queue: str, settings: Settings, queues: Any) -> str:
+    """URL of one of the deployment's queues.
+
+    Args:
+        queue: its name without the prefix.
+
+    Raises:
+        ClientError, BotoCoreError: there is none, or who asks may not use it.
+    """
+    return str(queues.get_queue_url(QueueName=f"{settings.prefix}-{queue}")["QueueUrl"])
 
 
 def queue_of(function: str, settings: Settings) -> str | None:

@@ -62,9 +62,7 @@ def test_every_module_that_speaks_to_aws_is_looked_at() -> None:
         for path in derived.SOURCE.rglob("*.py")
         if derived.calls([str(path.relative_to(derived.SOURCE))])
     }
-    elsewhere = {
-        name for name in speaking if name.startswith(("local/", "doors/", "service/", "gate/", "aws.py", "queues.py"))
-    }
+    elsewhere = {name for name in speaking if name.startswith(("local/", "doors/", "service/", "gate/", "aws.py"))}
     not_aws = {name for name in speaking if name.startswith("report/")}  # jinja's get_template
     also = {"cli/account.py"}  # asks what cli/plan.py asks
     assert speaking - elsewhere - not_aws - also == {*derived.DEPLOYER, *derived.USER}

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from castline.errors import ResourceError
 from castline.events import opened
 from castline.operations.pending import pending
-from castline.queues import queue_of
+from castline.queues import queue_of, queue_url
 from castline.settings import Settings
 from castline.storage import ObjectStore
 
@@ -77,8 +77,7 @@ class Sender:
             return None
         if name not in self._urls:
             try:
-                answer = self._client("sqs").get_queue_url(QueueName=f"{self._settings.prefix}-{name}")
-                self._urls[name] = str(answer["QueueUrl"])
+                self._urls[name] = queue_url(name, self._settings, self._client("sqs"))
             except (ClientError, BotoCoreError) as error:
                 logger.debug("no queue of %s: %s", function, error)
                 self._urls[name] = None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from castline import keys
+from castline import keys, queues
 from castline.errors import OUT_OF_RETRIES, CastlineError, EventError, UnreadableObject
 from castline.events import MAX_EVENT_BYTES, InvocationFailed, invocations_failed
 from castline.operations.reconcile import Sender
@@ -47,7 +47,8 @@ class DeadLetter:
 
 
 def queue_url(sqs: Any, settings: Settings) -> str:
-    return str(sqs.get_queue_url(QueueName=f"{settings.prefix}-failed-invocations")["QueueUrl"])
+    """URL of the dead-letter queue."""
+    return queues.queue_url(queues.DEAD, settings, sqs)
 
 
 def read_dead_letters(sqs: Any, url: str) -> list[DeadLetter]:

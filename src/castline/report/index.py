@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from castline import keys
-from castline.display import visible
 from castline.records import Record, Result
+from castline.report.html import environment
 from castline.report.text import clock
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -69,13 +69,6 @@ def render_index(entries: Sequence[tuple[str, Entry]]) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["clock"] = clock
-    return environment
+    made = environment(_TEMPLATES, lines=False)
+    made.filters["clock"] = clock
+    return made

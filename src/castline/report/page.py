@@ -17,13 +17,14 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from castline.cues import pieces
 from castline.display import visible
 from castline.keys import AUDIO_SUFFIXES, disk_name
 from castline.records import Person, Result
+from castline.report.html import environment
 from castline.report.text import clock, file_size, initials, length_of, money, seconds, similarity
 from castline.report.writers import WRITERS
 
@@ -74,22 +75,10 @@ def render_report(
     )
 
 
-def _shown(value: Any) -> Any:
-    """Names, keys and words may turn the reading direction of what follows them; on the page they do not."""
-    return visible(value, lines=True) if type(value) is str else value
-
-
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    made = environment(_TEMPLATES)
+    made.filters.update(
         {
             "clock": clock,
             "seconds": seconds,
@@ -99,7 +88,7 @@ def _environment() -> Environment:
             "file_size": file_size,
         }
     )
-    return environment
+    return made
 
 
 @cache

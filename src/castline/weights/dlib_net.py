@@ -10,7 +10,6 @@ only: needs the package onnx, not dlib.
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castline.errors import ModelCorrupt
+from castline.weights.command import convert_command
 from castline.weights.onnx_file import Graph
 
 #: What dlib's input layer subtracts from red, green and blue before it divides by 256.
@@ -146,11 +146,7 @@ def convert(source: Path, target: Path) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``python -m castline.weights.dlib_net``."""
-    parser = argparse.ArgumentParser(prog="python -m castline.weights.dlib_net", description=__doc__)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("target", type=Path)
-    options = parser.parse_args(arguments)
-    convert(options.source, options.target)
+    convert_command("castline.weights.dlib_net", __doc__, convert, arguments)
 
 
 if __name__ == "__main__":

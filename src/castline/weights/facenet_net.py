@@ -10,7 +10,6 @@ TensorFlow nor torch.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castline.errors import ModelCorrupt
+from castline.weights.command import convert_command
 from castline.weights.frozen_graph import read_constants
 from castline.weights.onnx_file import Graph
 
@@ -165,11 +165,7 @@ def convert(source: Path, target: Path) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``python -m castline.weights.facenet_net``."""
-    parser = argparse.ArgumentParser(prog="python -m castline.weights.facenet_net", description=__doc__)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("target", type=Path)
-    options = parser.parse_args(arguments)
-    convert(options.source, options.target)
+    convert_command("castline.weights.facenet_net", __doc__, convert, arguments)
 
 
 if __name__ == "__main__":

@@ -63,8 +63,7 @@ def ensure_dlib(models_dir: Path) -> Path:
             f"dlib's ResNet ({DLIB_ONNX_FILE} or {DLIB_FILE}) is not in {models_dir}, "
             "and the package face_recognition_models is not installed"
         )
-    if importlib.util.find_spec("onnx") is None:
-        raise ModelNotFound(f"{weights} must be converted to ONNX first: that needs onnx installed")
+    _check_onnx(weights)
     from castline.weights.dlib_net import convert
 
     return convert(weights, target)
@@ -88,8 +87,15 @@ def ensure_voice(models_dir: Path) -> Path:
     weights = find_voice_weights()
     if weights is None:
         raise ModelNotFound(f"{VOICE_FILE} is not in {models_dir}, and the package resemblyzer is not installed")
-    if importlib.util.find_spec("onnx") is None:
-        raise ModelNotFound(f"{weights} must be converted to ONNX first: that needs onnx installed")
+    _check_onnx(weights)
     from castline.weights.voice_net import convert
 
     return convert(weights, target)
+
+
+def _check_onnx(weights: Path) -> None:
+    """Raises:
+    ModelNotFound: onnx is not installed to convert weights with.
+    """
+    if importlib.util.find_spec("onnx") is None:
+        raise ModelNotFound(f"{weights} must be converted to ONNX first: that needs onnx installed")

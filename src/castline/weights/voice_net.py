@@ -9,7 +9,6 @@ third, and ReLU. Build time only: needs the package onnx, neither torch nor rese
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castline.errors import ModelCorrupt
+from castline.weights.command import convert_command
 from castline.weights.download import digest
 from castline.weights.onnx_file import Graph
 from castline.weights.torch_weights import read_tensors
@@ -80,11 +80,7 @@ def _tensor(tensors: _Tensors, name: str, *shape: int) -> NDArray[np.float32]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``python -m castline.weights.voice_net``."""
-    parser = argparse.ArgumentParser(prog="python -m castline.weights.voice_net", description=__doc__)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("target", type=Path)
-    options = parser.parse_args(arguments)
-    convert(options.source, options.target)
+    convert_command("castline.weights.voice_net", __doc__, convert, arguments)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from castline.archive.moments import Moment, recording_path
-from castline.display import visible
+from castline.report.html import environment
 from castline.report.text import clock, initials, length_of
 from castline.service.pages.doorkeeper import LOCAL
 
@@ -70,20 +70,9 @@ def file_path(media: str, name: str) -> str:
     return f"/recordings/{quote(media, safe='')}/{quote(name)}"
 
 
-def _shown(value: Any) -> Any:
-    return visible(value, lines=True) if type(value) is str else value
-
-
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update({"clock": clock, "initials": initials, "length_of": length_of, "pieces": pieces})
-    environment.globals.update({"file_path": file_path, "recording_path": recording_path})
-    return environment
+    made = environment(Path(__file__).parent / "templates")
+    made.filters.update({"clock": clock, "initials": initials, "length_of": length_of, "pieces": pieces})
+    made.globals.update({"file_path": file_path, "recording_path": recording_path})
+    return made
