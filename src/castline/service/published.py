@@ -56,8 +56,8 @@ def read_published(path: Path, service: ServiceSettings, settings: Settings) -> 
 
     Relative paths start at ``root``, or else at the current folder. The jobs' database is one of our own in the
     folder of ``database``, whose file is left alone; nothing is written to ``log_dir`` (what is to be said goes to
-    standard error). A file without ``host`` has this machine alone, not every address. Models are found below ``models_dir`` as the published server keeps them; where it has none,
-    those of this machine are used.
+    standard error). A file without ``host`` has this machine alone, not every address. Models are found below
+    ``models_dir`` as the published server keeps them; where it has none, those of this machine are used.
 
     Raises:
         ServiceError: the file cannot be read, or says something else.

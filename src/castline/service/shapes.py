@@ -38,8 +38,10 @@ def content_type(format_: str) -> str:
 
 
 def renderer(style: str, format_: str) -> Render:
-    """How a format is written in a style: ``openai-whisper``, ``whisper.cpp``, ``asr-diarized``, ``openai-api``; any other
-    is ours."""
+    """How a format is written in a style (``openai-whisper``, ``whisper.cpp``, ``asr-diarized``, ``openai-api``).
+
+    What a style does not have, and any other style, is ours.
+    """
     own = _STYLES.get(style, {}).get(format_)
     return own or writer_for(format_).write
 
