@@ -100,6 +100,7 @@ demo: $(VENV)/.dev
 
 schema: $(VENV)/.dev
 	$(BIN)/python -c "import json; from castline.records import json_schema; print(json.dumps(json_schema(), indent=2))" > docs/result.schema.json
+	$(BIN)/python -c "import json; from castline.records import corrections_schema; print(json.dumps(corrections_schema(), indent=2))" > docs/corrections.schema.json
 	$(BIN)/python -c "import json; from castline.records.options import sidecar_schema; print(json.dumps(sidecar_schema(), indent=2))" > docs/sidecar.schema.json
 
 lock:
