@@ -33,7 +33,7 @@ from castline.storage import S3Store
 from tests.chaos.faults import FaultyProxy
 
 _FUNCTIONS = ("video-splitting", "face-recognition", "failure-recorder")
-_ENDS_S = 900.0  # waits are for events; this only ends a run that hangs
+_ENDS_S = 1500.0  # waits are for events; this only ends a run that hangs. A message is hidden for 930 s at most
 
 
 def content(result: Result) -> dict[str, Any]:
@@ -216,6 +216,9 @@ class Storm:
             endpoint_url=self._proxy.url,
             credentials=self._stack.credentials,
             extra_environment=settings_environment(self.settings),
+            mappings=self._stack.deployment.mappings,
+            sqs=self._sqs,
+            retry_s=self.settings.retry_s,
         )
 
     def _look_undisturbed(self) -> None:
