@@ -35,6 +35,7 @@ from castline.records.parts import (
     SpokenLanguage,
     Voices,
     Word,
+    spell,
 )
 from castline.records.ranges import PlannedRange, RangeBytes, RangeDone, RangePlan
 from castline.records.result import (
@@ -122,4 +123,5 @@ __all__ = [
     "Word",
     "json_schema",
     "merge_ranges",
+    "spell",
 ]
