@@ -109,7 +109,10 @@ def publication(media: str, store: ObjectStore, settings: Settings) -> Publicati
     views = [
         found
         for found, owner in owners
-        if owner[:2] == (media, "") and found != key and not owner.view.startswith("people/")
+        if owner[:2] == (media, "")
+        and found != key
+        and keys.is_view(owner.view)
+        and not owner.view.startswith("people/")
     ]
     return Publication(
         id=f"{result.run}-{writing}",
