@@ -7,9 +7,12 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from castline.records import AudioPart, AudioUnit, Segment, Word, spell
 from castline.sentences import ends
+
+S = TypeVar("S", bound=Segment)
 
 _NOT_WORD = re.compile(r"[^\w']+")
 # Thai, Lao, Burmese, Khmer, kana and Chinese characters are written without spaces: each counts as a word.
@@ -244,7 +247,7 @@ def words_of(segment: Segment) -> tuple[Word, ...]:
     )
 
 
-def excerpt(segment: Segment, words: Sequence[Word]) -> Segment:
+def excerpt(segment: S, words: Sequence[Word]) -> S:
     """A segment that says no more than some of its `words_of`."""
     return segment.model_copy(update={"text": spell(words), "words": tuple(words) if segment.words else ()})
 

@@ -46,6 +46,7 @@ from castline.records.parts import (
     SpokenLanguage,
     Voices,
     Word,
+    spaced,
     spell,
 )
 from castline.records.ranges import PlannedRange, RangeBytes, RangeDone, RangePlan
@@ -134,6 +135,7 @@ __all__ = [
     "Word",
     "json_schema",
     "merge_ranges",
+    "spaced",
     "spell",
     "Change",
     "Correction",

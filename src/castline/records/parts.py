@@ -135,7 +135,7 @@ class Segment(Record):
     @classmethod
     def _spaced(cls, words: tuple[Word, ...], info: ValidationInfo) -> tuple[Word, ...]:
         text = str(info.data.get("text", ""))
-        return words if _spells(words, text) else _read_off(text, words)
+        return words if _spells(words, text) else spaced(text, words)
 
     @property
     def spelled(self) -> bool:
@@ -150,8 +150,8 @@ def _spells(words: Sequence[Word], text: str) -> bool:
     return spell(words) == text.strip()
 
 
-def _read_off(text: str, words: tuple[Word, ...]) -> tuple[Word, ...]:
-    """Words that do not say what is between them, with the spaces and the punctuation of the text."""
+def spaced(text: str, words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """Words that do not say what is between them, with the spaces and the punctuation of the text they are of."""
     found: list[Word] = []
     at = 0
     for word in words:
