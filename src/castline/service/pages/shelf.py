@@ -11,7 +11,7 @@ from typing import Any
 
 from castline.archive.feed import Feed
 from castline.archive.index import Index
-from castline.archive.place import index_path
+from castline.archive.place import open_index
 from castline.archive.refresh import refresh
 from castline.errors import CastlineError, LocalStackError
 from castline.operations.progress import MediaProgress, progress_of
@@ -91,7 +91,7 @@ class Shelf:
         """
         there = self.deployment
         if self._index is None:
-            self._index = Index(index_path(there.where, there.settings))
+            self._index = open_index(there.where, there.settings)
         return self._index
 
     def look(self) -> None:
