@@ -29,10 +29,9 @@ _WORDS = "budget film year river stone light paper house money garden".split()
 
 def _dump(index: Index) -> list[tuple[object, ...]]:
     with index.reading() as connection:
-        tables = ("recording", "seen")
-        found = [
-            row for table in tables for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
-        ]  # noqa: S608
+        found = []
+        for table in ("recording", "seen"):
+            found += connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()  # noqa: S608
     with index.asking(60) as connection:
         for word in _WORDS:
             found += [(word, id_) for id_ in index.matching(connection, [Phrase((word,))], 0, (1 << 63) - 1)]
