@@ -36,6 +36,8 @@ def _every_record() -> list[type[Record]]:
 
 def test_the_committed_schema_is_the_one_of_the_code() -> None:
     assert json.loads(_SCHEMA.read_text()) == records.json_schema()
+    beside = _SCHEMA.with_name("corrections.schema.json")
+    assert json.loads(beside.read_text()) == records.corrections_schema()
 
 
 def test_the_schema_forbids_what_it_does_not_know() -> None:

@@ -15,6 +15,8 @@
     ├── SettingsError                 an environment variable that cannot be what it says; never retryable
     ├── UnitError                     a stage-1 object that cannot be read; never retryable
     ├── GalleryError                  a photo or a name that cannot be enrolled; never retryable
+    ├── CorrectionError               a correction that cannot be made; never retryable
+    │   └── CorrectionConflict        somebody else changed it meanwhile
     ├── EvaluationError               data that cannot be evaluated; never retryable
     ├── SearchError                   a search that cannot be understood, or takes too long; never retryable
     ├── ModelError                    weights or engines
@@ -133,6 +135,15 @@ class UnitError(CastlineError):
 class GalleryError(CastlineError):
     code = "gallery"
     retryable = False
+
+
+class CorrectionError(CastlineError):
+    code = "correction"
+    retryable = False
+
+
+class CorrectionConflict(CorrectionError):
+    code = "correction_conflict"
 
 
 class EvaluationError(CastlineError):

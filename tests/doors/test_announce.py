@@ -10,7 +10,7 @@ from botocore.stub import ANY, Stubber
 
 from castline import aws
 from castline.doors import announce
-from castline.doors.announce import Publication, Removal, announce_event, publication
+from castline.doors.announce import Announced, Correction, Publication, Removal, announce_event, publication
 from castline.errors import EventError, ResourceError, UnreadableObject
 from castline.events import object_created, results_changed, results_published
 from castline.settings import Settings
@@ -38,7 +38,7 @@ def _event(settings: Settings) -> dict[str, Any]:
 
 
 def test_it_names_media_run_state_and_keys(published: MemoryStore, settings: Settings) -> None:
-    told: list[Publication | Removal] = []
+    told: list[Announced] = []
     answer = announce_event(_event(settings), published, settings, lambda found, _: told.append(found))
     (found,) = told
     assert isinstance(found, Publication)
@@ -82,10 +82,21 @@ def test_what_is_no_result_is_not_announced(published: MemoryStore, settings: Se
 def test_a_result_that_is_gone_is_announced_as_removed(published: MemoryStore, settings: Settings) -> None:
     key = "week 1/talk.mp4/result.json"
     published.delete(settings.output_bucket, [key])
-    told: list[Publication | Removal] = []
+    told: list[Announced] = []
     answer = announce_event(_event(settings), published, settings, lambda found, _: told.append(found))
     assert answer == {"announced": []}
     assert told == [Removal(media="week 1/talk.mp4", bucket="castline-output", result=key)]
+
+
+def test_what_people_put_right_is_announced_while_there_is_a_result(published: MemoryStore, settings: Settings) -> None:
+    key = "week 1/talk.mp4/result.json"
+    event = object_created(settings.output_bucket, "week 1/talk.mp4/corrections.json")
+    told: list[Announced] = []
+    announce_event(event, published, settings, lambda found, _: told.append(found))
+    published.delete(settings.output_bucket, [key])
+    announce_event(event, published, settings, lambda found, _: told.append(found))
+    where = {"media": "week 1/talk.mp4", "bucket": "castline-output", "result": key}
+    assert told == [Correction(**where), Removal(**where)]
 
 
 def test_a_result_that_is_replaced_while_it_is_read_is_read_again(published: MemoryStore, settings: Settings) -> None:

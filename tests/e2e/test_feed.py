@@ -13,13 +13,18 @@ import pytest
 
 from castline import keys
 from castline.archive.search import search
+from castline.corrections import change_lines
 from castline.local.stack import LocalStack
 from castline.operations import delete_media
+from castline.records.corrections import SaidLine
+from castline.runs.corrections import correct
 from castline.service.pages.shelf import Deployment
 from castline.settings import Settings
+from tests.report.conftest import Make, make
 from tests.service.conftest import Running, running, service_settings, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+__all__ = ["make"]
 _SOON_S = 2.0
 
 
@@ -46,7 +51,7 @@ def _seconds_until(condition: Callable[[], Any]) -> float:
 
 
 def test_published_corrected_and_deleted_within_two_seconds(
-    pipeline: Any, library: Running, odd_media: dict[str, Path]
+    pipeline: Any, library: Running, odd_media: dict[str, Path], make: Make
 ) -> None:
     index = library.app.state.shelf.index
     store, settings = pipeline.store, pipeline.settings
@@ -63,6 +68,14 @@ def test_published_corrected_and_deleted_within_two_seconds(
         store.put(settings.output_bucket, key, re.sub(rb'"run": ?"[^"]*"', f'"run":"{run}"'.encode(), body, count=1))
         took.append(_seconds_until(lambda run=run: _run(index, media) == run))
     assert statistics.median(took) < _SOON_S, took
+
+    # What people put right lies beside the result.
+    spoken = make.result(media=media, segments=[make.segment(1, "The budgit is small.", 0, 5)])
+    store.put(settings.output_bucket, key, spoken.to_json())
+    until(lambda: search(index, "budgit").hits)
+    put_right = [SaidLine(text="The budget is small.")]
+    correct(media, "Ada", lambda shown: change_lines(shown.view, shown.corrections, 0, 0, put_right), store, settings)
+    assert _seconds_until(lambda: search(index, "budget").hits) < _SOON_S
 
     # DeleteObjects, as every command deletes; and S3's own DeleteObject.
     delete_media(media, store, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from castline.events import RESULT_PUBLISHED, RESULT_REMOVED, SOURCE
+from castline.events import RESULT_CORRECTED, RESULT_PUBLISHED, RESULT_REMOVED, SOURCE
 from castline.queues import LIBRARY
 from tests.template.conftest import DOORS, NETWORK, as_list, resolver
 
@@ -32,10 +32,12 @@ def test_each_way_to_need_announcements_turns_them_on(source: dict[str, Any]) ->
     ):
         bucket = resolver(source, **asked).resources("AWS::S3::Bucket")["OutputBucket"]
         told = bucket["NotificationConfiguration"]["LambdaConfigurations"]
-        assert [item["Event"] for item in told] == ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
-        for item in told:
-            assert item["Function"] == f"{_ARN}result-announcer"
-            assert item["Filter"]["S3Key"]["Rules"] == [{"Name": "suffix", "Value": "/result.json"}]
+        assert {item["Function"] for item in told} == {f"{_ARN}result-announcer"}
+        assert {(item["Event"], item["Filter"]["S3Key"]["Rules"][0]["Value"]) for item in told} == {
+            (f"s3:Object{how}:*", f"/{what}.json")
+            for how in ("Created", "Removed")
+            for what in ("result", "corrections")
+        }
         # S3 asks whether it may invoke: the permission comes first.
         assert bucket["Tags"] == [{"Key": "waits-for", "Value": "OutputMayInvokeAnnouncer"}]
         assert "PublishedResults" not in resolver(source, **asked).resources("AWS::SNS::Topic")
@@ -46,7 +48,7 @@ def test_the_library_is_told_of_what_is_published_and_of_what_goes(source: dict[
     (rule,) = known.resources("AWS::Events::Rule").values()
     assert rule["EventPattern"] == {
         "source": [SOURCE],
-        "detail-type": [RESULT_PUBLISHED, RESULT_REMOVED],
+        "detail-type": [RESULT_PUBLISHED, RESULT_CORRECTED, RESULT_REMOVED],
         "detail": {"bucket": ["castline-output"]},
     }
     queue = known.resources("AWS::SQS::Queue")["ResultsForLibrary"]

@@ -30,6 +30,7 @@ COMMANDS = {
     "search": "search:search_command",
     "mcp": "mcp:mcp_command",
     "people": "people:app",
+    "correct": "correct:app",
     "down": "everyday:down",
     "doctor": "everyday:doctor",
     "models": "models:app",

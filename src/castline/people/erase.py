@@ -24,6 +24,7 @@ from castline.records import AudioPart, Box, Candidate, Face, FramesPart, Identi
 from castline.records.reading import read_record
 from castline.runs.common import read_result
 from castline.runs.publish import publish
+from castline.runs.written import as_shown
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
@@ -55,7 +56,8 @@ def erase_faces(name: str, store: ObjectStore, settings: Settings) -> Erased:
         result = read_result(media, store, settings)
         if result is None or result.run != run:
             return frozenset()
-        tracks = [track for person in result.people if _is(person, name) for track in person.tracks]
+        people = (*result.people, *as_shown(result, store, settings).people)
+        tracks = [track for person in people if _is(person, name) for track in person.tracks]
         return frozenset((round(1000 * seen.time_s), seen.box) for track in tracks for seen in track.sightings)
 
     faces, parts = 0, []

@@ -19,6 +19,17 @@ from castline.records.base import (
     Record,
     Status,
 )
+from castline.records.corrections import (
+    Change,
+    Correction,
+    Corrections,
+    FacesCorrection,
+    HeardLine,
+    LinesCorrection,
+    SaidLine,
+    VoiceCorrection,
+    corrections_schema,
+)
 from castline.records.options import Options, Sampling, SpeechOptions
 from castline.records.parts import (
     AudioPart,
@@ -122,4 +133,13 @@ __all__ = [
     "Word",
     "json_schema",
     "merge_ranges",
+    "Change",
+    "Correction",
+    "Corrections",
+    "FacesCorrection",
+    "HeardLine",
+    "LinesCorrection",
+    "SaidLine",
+    "VoiceCorrection",
+    "corrections_schema",
 ]

@@ -54,7 +54,7 @@ def serve_file(rest: str, request: Request, there: Deployment) -> Response:
 def _published(key: str) -> str:
     """The content type of a published file; empty for what is none."""
     view = owner_of(key).view
-    return (content_type(view) or "image/jpeg") if view else ""
+    return (content_type(view) or "image/jpeg") if keys.is_view(view) else ""
 
 
 def _ranged(info: ObjectInfo, bucket: str, kind: str, asked: Mapping[str, str], there: Deployment) -> Response:
