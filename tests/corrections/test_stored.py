@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from castline import keys
-from castline.archive.index import Index
 from castline.archive.refresh import refresh, refresh_one
 from castline.archive.search import search
+from castline.archive.sqlite import SqliteIndex
 from castline.corrections import Draft, change_lines, name_faces, name_voice, take_back
 from castline.errors import CorrectionError
 from castline.operations.delete import delete_media
@@ -115,7 +115,7 @@ def test_two_who_write_at_once_both_count(people: People, monkeypatch: pytest.Mo
 
 def test_the_index_has_what_was_put_right_within_its_next_look(people: People, tmp_path: Path) -> None:
     _board(people)
-    index = Index(tmp_path / "index.db")
+    index = SqliteIndex(tmp_path / "index.db")
     refresh(index, people.store, people.settings)
     assert len(search(index, "buget").hits) == 1
     _say(people, "The budget is too small.")

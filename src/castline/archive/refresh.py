@@ -37,8 +37,8 @@ def refresh(index: Index, store: ObjectStore, settings: Settings, told: Told | N
     Args:
         told: called with how many of how many changed results are in the index.
     """
+    known = index.etags()  # before listing: what the feed writes meanwhile is then nothing that has gone
     there, put_right = _listed(store, settings)
-    known = index.etags()
     gone = tuple(media for media in known if media not in there)
     index.drop(gone)
     changed = [media for media, info in there.items() if known.get(media) != _mark(info.etag, put_right.get(media, ""))]

@@ -8,7 +8,7 @@ import typer
 
 from castline.archive.index import Index
 from castline.archive.moments import Answer, Moment
-from castline.archive.place import index_path
+from castline.archive.place import open_index
 from castline.archive.refresh import refresh
 from castline.archive.search import MAX_PAGE, PAGE, search
 from castline.cli.connect import Connection, connect, console, errors, friendly_errors, refuse_classic
@@ -17,7 +17,9 @@ from castline.cli.shown import escape
 
 
 def search_command(
-    query: Annotated[list[str], typer.Argument(help='Words, "phrases", person: with: before: after: file: language:')],
+    query: Annotated[
+        list[str], typer.Argument(help='Words, "phrases", person: with: said-by: before: after: file: language:')
+    ],
     limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, help="How many moments are shown.")] = PAGE,
     after: Annotated[str | None, typer.Option(help="Go on behind this: `next` of the page before.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, like GET /search of castline serve.")] = False,
@@ -36,8 +38,8 @@ def search_command(
 
 
 def fresh_index(there: Connection) -> Index:
-    """This machine's index of a deployment, brought to what is published."""
-    index = Index(index_path(there.where, there.settings))
+    """The index of a deployment, brought to what is published."""
+    index = open_index(there.where, there.settings)
     with errors.status("looking for new results") as status:
         refresh(
             index,
