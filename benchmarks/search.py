@@ -71,7 +71,7 @@ class Made(MemoryStore):
             yield from (self._info(n, keys.result_key(media(n))) for n in range(self.count))
 
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
-        return self._info(_number(key), key)
+        return None if key.endswith(keys.CORRECTIONS) else self._info(_number(key), key)
 
     def get(self, bucket: str, key: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
         start = time.perf_counter()
