@@ -89,17 +89,14 @@ def _split(segment: Segment, heard: Heard) -> list[tuple[Segment, int | None]]:
         return [(segment, runs[0][0])]
     pieces: list[tuple[Segment, int | None]] = []
     for voice, places in runs:
-        text = excerpt(segment.text, words, places[0], places[-1])
-        if not text:
-            continue
         own = words[places[0] : places[-1] + 1]
-        changed = {
+        piece = excerpt(segment, own)
+        times = {
             "start_s": own[0].start_s if pieces else segment.start_s,
             "end_s": segment.end_s if places[-1] == len(words) - 1 else own[-1].end_s,
-            "text": text,
-            "words": own if segment.words else (),
         }
-        pieces.append((segment.model_copy(update=changed), voice))
+        if piece.text:
+            pieces.append((piece.model_copy(update=times), voice))
     return pieces
 
 

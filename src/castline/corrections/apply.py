@@ -34,6 +34,7 @@ from castline.records import (
     VoiceCorrection,
     Word,
     merge_ranges,
+    spaced,
 )
 
 
@@ -146,23 +147,17 @@ def _pieces(run: Sequence[Spoken], words: Sequence[Spoken], segments: Sequence[S
     for number in dict.fromkeys(each.segment for each in run):
         segment = segments[number]
         own = [each for each in run if each.segment == number]
-        whole = [each.word for each in words if each.segment == number]
-        if len(own) == len(whole):
+        total = sum(each.segment == number for each in words)
+        if len(own) == total:
             pieces.append(segment)
             continue
-        text = excerpt(segment.text, whole, own[0].place, own[-1].place)
-        if not text:
-            continue
-        pieces.append(
-            segment.model_copy(
-                update={
-                    "start_s": own[0].word.start_s if own[0].place else segment.start_s,
-                    "end_s": own[-1].word.end_s if own[-1].place < len(whole) - 1 else segment.end_s,
-                    "text": text,
-                    "words": tuple(each.word for each in own) if segment.words else (),
-                }
-            )
-        )
+        times = {
+            "start_s": own[0].word.start_s if own[0].place else segment.start_s,
+            "end_s": own[-1].word.end_s if own[-1].place < total - 1 else segment.end_s,
+        }
+        piece = excerpt(segment, [each.word for each in own])
+        if piece.text:
+            pieces.append(piece.model_copy(update=times))
     return pieces
 
 
@@ -184,7 +179,7 @@ def _said(correction: LinesCorrection, heard: Sequence[SpokenSegment]) -> list[S
                     "start_s": start,
                     "end_s": end,
                     "text": said.text,
-                    "words": tuple(own) if timed else (),
+                    "words": spaced(said.text, tuple(own)) if timed else (),
                     "suspect": False,
                     "speaker": said.speaker or base.speaker,
                 }
@@ -212,7 +207,7 @@ def _retimed(lines: Sequence[Sequence[str]], heard: Sequence[SpokenSegment]) -> 
     at = 0
     while at < len(new):
         if at in times:
-            words.append(times[at].model_copy(update={"text": f" {new[at]}"}))
+            words.append(times[at].model_copy(update={"text": new[at]}))
             at += 1
             continue
         until = next((place for place in range(at, len(new)) if place in times), len(new))
@@ -222,7 +217,7 @@ def _retimed(lines: Sequence[Sequence[str]], heard: Sequence[SpokenSegment]) -> 
         for token in new[at:until]:
             share = (end - begin) * len(token) / letters_ if at < until - 1 else end - begin
             stop = min(begin + share, end)
-            words.append(Word(start_s=round(begin, 3), end_s=round(stop, 3), text=f" {token}"))
+            words.append(Word(start_s=round(begin, 3), end_s=round(stop, 3), text=token))
             letters_ -= len(token)
             begin, at = stop, at + 1
     queue = iter(words)

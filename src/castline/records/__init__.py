@@ -46,6 +46,8 @@ from castline.records.parts import (
     SpokenLanguage,
     Voices,
     Word,
+    spaced,
+    spell,
 )
 from castline.records.ranges import PlannedRange, RangeBytes, RangeDone, RangePlan
 from castline.records.result import (
@@ -133,6 +135,8 @@ __all__ = [
     "Word",
     "json_schema",
     "merge_ranges",
+    "spaced",
+    "spell",
     "Change",
     "Correction",
     "Corrections",

@@ -85,15 +85,9 @@ def _openai_segment(number: int, segment: Segment) -> dict[str, Any]:
 
 def written_words(segment: Segment) -> Iterator[tuple[str, Word]]:
     """Words as they stand in the text, each with the space before it; a segment without words is one word."""
-    text = f" {segment.text.strip()}"
-    at = 0
-    for word in segment.words:
-        found = text.find(word.text.strip(), at)
-        end = found + len(word.text.strip()) if found >= 0 else at
-        yield (text[at:end] if found >= 0 else f" {word.text.strip()}"), word
-        at = end
-    if not segment.words:
-        yield text, Word(start_s=segment.start_s, end_s=segment.end_s, text=segment.text)
+    words = segment.words or (Word(start_s=segment.start_s, end_s=segment.end_s, text=segment.text),)
+    yield f" {words[0].text}", words[0]
+    yield from ((word.written, word) for word in words[1:])
 
 
 def _whisper_json(result: Result) -> bytes:
