@@ -419,7 +419,7 @@ def test_a_voice_is_enrolled_by_a_recording_of_it_and_not_by_too_little(
     recording = tmp_path / "ada.wav"
     soundfile.write(recording, 0.1 * np.sin(np.arange(16000 * 8) / 20), 16000)
     answer = run("add-voice", "Ada", str(recording), "--basis", "consent of 2026-11-26")
-    assert answer.exit_code == 1
+    assert answer.exit_code != 0
     assert "4.0 s of speech in ada.wav are too little" in answer.output
     assert not list(store.find(Settings().gallery_bucket))
     spoken[:] = [(0.0, 7.0)]
