@@ -141,7 +141,7 @@ _SIZES = (((1280, 800), False), ((390, 844), False), ((1280, 800), True))
 def test_what_was_put_right_outlives_a_second_run(
     browser: Browser, tab: Visitor, library: Running, pipeline: Any, demo: Path
 ) -> None:
-    """A line is corrected, somebody named in all recordings and denied in one; both run again; the name is forgotten."""
+    """A line is corrected, somebody named everywhere and denied in one; both run again; the name is forgotten."""
     before = pipeline.results([pipeline.upload(demo, key) for key in _AGAIN])
     one, two = _AGAIN
 
@@ -152,7 +152,7 @@ def test_what_was_put_right_outlives_a_second_run(
     tab.wait("fetch('/search?q=navy+file:story').then((each) => each.json()).then((found) => found.hits.length >= 2)")
     _go(tab, library, "/?q=navy+file:story/one")
     tab.js("document.querySelector('.moment').click()")
-    tab.wait("document.getElementById('correct')?.offsetParent")
+    tab.wait("document.getElementById('correct')?.offsetParent != null")
     tab.wait("document.documentElement.dataset.ready === 'true'")
     tab.js("document.getElementById('correct').click()")
     tab.wait("location.pathname.endsWith('/edit') && document.activeElement?.tagName === 'TEXTAREA'")
@@ -197,10 +197,8 @@ def test_what_was_put_right_outlives_a_second_run(
     tab.wait("fetch('/search?q=fleet').then((each) => each.json()).then((found) => found.hits.length === 1)")
     _go(tab, library, "/?q=fleet")
     assert tab.js("document.querySelector('mark').textContent") == "Fleet"
-    found = (
-        "fetch('/search?q=navy+file:story').then((each) => each.json()).then((all) => all.hits.map((hit) => hit.media))"
-    )
-    assert set(tab.js(found)) == {two}
+    found = tab.js("fetch('/search?q=navy+file:story').then((each) => each.json())")
+    assert {hit["media"] for hit in found["hits"]} == {two}
     shown = read_shown(two, pipeline.store, pipeline.settings)
     assert shown and _HOSTILE not in {person.name for person in shown.view.result.people}
     assert _HOSTILE in {person.name for person in shown.machine.people}
