@@ -1,8 +1,8 @@
 """The library in the browser while media run: fifty people look around, first alone, then while four recordings run.
 
 A stack of its own, and `castline serve` as a process of its own, on this machine. Each of the fifty has a token, looks
-at a page, thinks for a second or two, and looks at the next: home, search, a report, people, a piece of a recording, the
-lines to correct; each page comes with what a browser asks for beside it. Everything is bounded by the seconds given.
+at a page, thinks for a second or two, and looks at the next: home, search, a report, people, subtitles, the lines to
+correct, some with what a browser asks for beside them. Everything is bounded by the seconds given.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class _Service:
             "CASTLINE_SERVICE_FOLDER": str(folder),
             "CASTLINE_SERVICE_PAGES_LOGIN": "always",
             "CASTLINE_SERVICE_PAGES_FOR": "everybody",
-            "AWS_ENDPOINT_URL": stack.url,
+            "AWS_ENDPOINT_URL": stack.endpoint_url,
         }
 
     def __enter__(self) -> _Service:
@@ -185,10 +185,8 @@ async def _client(url: str, number: int, end: float, media: list[str], seen: lis
 
 def _numbers(seen: list[Seen]) -> dict[str, Any]:
     times = [ms for _, _, ms in seen]
-    slowest = {
-        kind: round(_p95([each for each in seen if each[0] == kind]), 1)
-        for kind in sorted({kind for kind, _, _ in seen})
-    }
+    kinds = sorted({kind for kind, _, _ in seen})
+    slowest = {kind: round(_p95([each for each in seen if each[0] == kind]), 1) for kind in kinds}
     return {
         "answers": dict(sorted(Counter(str(status) for _, status, _ in seen).items())),
         "median_ms": round(statistics.median(times), 1),
