@@ -22,7 +22,7 @@ SESSION_S = 30 * 24 * 3600
 LOCAL = User("this machine", admin=True)
 UPLOADS = "/uploads/"
 PHOTOS = "/people/photos/"
-_PAGES = ("/recordings/", "/people", UPLOADS, "/static/", "/running")
+_PAGES = ("/search.", "/recordings/", "/people", UPLOADS, "/static/", "/running")
 _OPEN = ("/login", "/static/")
 
 
