@@ -46,7 +46,8 @@ def browse(
 ) -> dict[str, Any]:
     """
     Returns:
-        Milliseconds (median, 95th percentile) and answers by status, before, under and after load; the ratio of the percentiles.
+        Milliseconds (median, 95th percentile) and answers by status, before, under and after load; the ratio of the
+        95th percentiles.
     """
     settings = Settings(
         state_dir=folder / "state", port=0, embedder="facenet-casia", transcriber="faster-whisper:tiny.en",
