@@ -15,6 +15,9 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from castline.cues import cues_of
+from castline.grader.base import Check, Context, perform
+from castline.grader.checks import CHECKS
+from castline.grader.report import CheckResult
 from castline.records import (
     Cost,
     Options,
@@ -29,11 +32,8 @@ from castline.records import (
     Transcript,
 )
 from castline.report import render_views
-from grader.base import Check, Context, perform
-from grader.checks import CHECKS
-from grader.report import CheckResult
-from workload_generator.load import plan
-from workload_generator.target import Profile, Target
+from castline.workload_generator.load import plan
+from castline.workload_generator.target import Profile, Target
 
 #: Who is in the four clips.
 NAMES = {"test_00.mp4": "Ada Lovelace", "test_01.mp4": "Grace Hopper", "test_02.mp4": "Ada Lovelace",

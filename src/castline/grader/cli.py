@@ -13,17 +13,17 @@ from rich.console import Console
 from rich.text import Text
 
 from castline.errors import CastlineError
-from grader.base import Context, reason
-from grader.checks import CHECKS
-from grader.menu import run_menu
-from grader.objects import CannotCheck
-from grader.report import show, to_json, to_junit
-from grader.session import Session
-from grader.truth import read_truth
-from workload_generator.clear import clear, survey
-from workload_generator.load import plan
-from workload_generator.patterns import Name, Pattern
-from workload_generator.target import Target, connect
+from castline.grader.base import Context, reason
+from castline.grader.checks import CHECKS
+from castline.grader.menu import run_menu
+from castline.grader.objects import CannotCheck
+from castline.grader.report import show, to_json, to_junit
+from castline.grader.session import Session
+from castline.grader.truth import read_truth
+from castline.workload_generator.clear import clear, survey
+from castline.workload_generator.load import plan
+from castline.workload_generator.patterns import Name, Pattern
+from castline.workload_generator.target import Target, connect
 
 # Tracebacks with local variables would show the keys.
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader
 
-from workload_generator.report import LoadReport, Row
-from workload_generator.show import count, facts, numbers
-from workload_generator.target import UsageError
+from castline.workload_generator.report import LoadReport, Row
+from castline.workload_generator.show import count, facts, numbers
+from castline.workload_generator.target import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
