@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -198,6 +199,9 @@ def deploy(clients: tuple[Any, Any], tmp_path: Path) -> Iterator[Callable[[Profi
         return Deployment(Target(s3, functions, cloudwatch, *buckets, *names, profile, "moto"), functions, folder)
 
     yield make
+    for thread in threading.enumerate():
+        if thread.name.startswith("sender-"):
+            thread.join(60)
     for bucket in s3.list_buckets()["Buckets"]:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket["Name"]):
             for item in page.get("Contents", ()):

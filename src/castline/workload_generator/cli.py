@@ -5,52 +5,41 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from castline.errors import CastlineError
-from castline.workload_generator import show
+from castline.workload_generator import flags, show
 from castline.workload_generator.clear import clear, survey
 from castline.workload_generator.drawing import check_report, write_report
 from castline.workload_generator.load import plan, run_load
-from castline.workload_generator.patterns import Name, Pattern
-from castline.workload_generator.target import Target, UsageError, check, connect
+from castline.workload_generator.patterns import Pattern, UsageError
+from castline.workload_generator.target import Target, check, connect
 
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)  # locals hold the secret key
 
 
 @app.command()
 def main(
-    testcase_folder: Annotated[Path | None, typer.Option("--testcase_folder", help="Media to upload.")] = None,
-    access_key: Annotated[str | None, typer.Option("--access_key", help="Default: boto3's own search.")] = None,
-    secret_key: Annotated[
-        str | None,
-        typer.Option("--secret_key", help="Better: AWS_SECRET_ACCESS_KEY, which no process list shows."),
-    ] = None,
-    asu_id: Annotated[
-        str | None, typer.Option("--asu_id", help="Buckets are <id>-input …; the course's contract.")
-    ] = None,
-    prefix: Annotated[str | None, typer.Option(help="Buckets are <prefix>-input …; default: the settings'.")] = None,
-    profile: Annotated[
-        Literal["auto", "classic", "full"], typer.Option(help="What is a result; auto: classic with --asu_id.")
-    ] = "auto",
-    endpoint_url: Annotated[
-        str | None, typer.Option(help="Default: AWS_ENDPOINT_URL, a running local stack, AWS.")
-    ] = None,
-    pattern: Annotated[Name, typer.Option(help="When uploads begin.")] = "burst",
-    rate: Annotated[float, typer.Option(help="Uploads per second; of a ramp, at its end.")] = 1.0,
+    testcase_folder: flags.Folder = None,
+    access_key: flags.AccessKey = None,
+    secret_key: flags.SecretKey = None,
+    asu_id: flags.AsuId = None,
+    prefix: flags.Prefix = None,
+    profile: flags.Contract = "auto",
+    endpoint_url: flags.Endpoint = None,
+    pattern: flags.When = "burst",
+    rate: flags.Rate = 1.0,
     seed: Annotated[int, typer.Option(help="Of poisson's gaps.")] = 0,
-    count: Annotated[
-        int | None, typer.Option(min=1, help="Uploads; goes round the folder. Default: each file once.")
-    ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Uploads under way at a time.")] = 8,
+    count: flags.Count = None,
+    concurrency: flags.Concurrency = 8,
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds from the upload of a media file to its result.")
     ] = 600.0,
-    clear_first: Annotated[bool, typer.Option("--clear", help="Empty input, stage-1 and output first; asks.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --clear: do not ask.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The report as JSON.")] = None,
+    clear_first: flags.Clear = False,
+    yes: flags.Yes = False,
+    json_file: flags.Json = None,
     report_file: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="The report as .html or .png.")
     ] = None,
@@ -67,10 +56,7 @@ def main(
             raise UsageError("give a folder of media with --testcase_folder")
         if report_file:
             check_report(report_file)
-        try:
-            shape = Pattern(pattern, rate, seed)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+        shape = Pattern(pattern, rate, seed)
         target = connect(
             endpoint_url=endpoint_url,
             access_key=access_key,

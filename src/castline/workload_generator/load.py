@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from castline import keys
-from castline.workload_generator.patterns import Pattern
+from castline.workload_generator.patterns import Pattern, UsageError
 from castline.workload_generator.report import LoadReport
 from castline.workload_generator.running import Load, Progress
 from castline.workload_generator.sending import Job
-from castline.workload_generator.target import Profile, Target, UsageError, check
+from castline.workload_generator.target import Profile, Target, check
 from castline.workload_generator.watching import result_key
 
 __all__ = ["Job", "Progress", "plan", "run_load"]

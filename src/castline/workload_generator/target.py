@@ -11,22 +11,16 @@ from botocore.exceptions import BotoCoreError
 
 from castline import aws
 from castline.cli.connect import local_keys
-from castline.errors import CastlineError, NoBucket, StorageError
+from castline.errors import NoBucket, StorageError
 from castline.settings import Settings, settings
 from castline.storage import S3Store
+from castline.workload_generator.patterns import UsageError
 
 Profile = Literal["classic", "full"]
 
 #: The course's contract names the functions, whatever the settings say.
 _CLASSIC_SPLITTER, _CLASSIC_ANALYSER = "video-splitting", "face-recognition"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-class UsageError(CastlineError):
-    """What was asked for cannot be done: one line for the person who asked."""
-
-    code = "usage"
-    retryable = False
 
 
 @dataclass(frozen=True)
