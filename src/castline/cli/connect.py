@@ -40,7 +40,17 @@ console = Console(highlight=False)
 answer = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 _OF_THE_SERVICE = frozenset(
-    {"alembic", "fastapi", "httpcore", "httpx", "prometheus_client", "sqlalchemy", "sqlmodel", "uvicorn"}
+    {
+        "alembic",
+        "fastapi",
+        "httpcore",
+        "httpx",
+        "opentimelineio",
+        "prometheus_client",
+        "sqlalchemy",
+        "sqlmodel",
+        "uvicorn",
+    }
 )
 
 

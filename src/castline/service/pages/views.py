@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
 from castline import keys
+from castline.archive.exports import DEFAULT_RATE, EXPORTS, RATES, export
 from castline.archive.search import PAGE, search
 from castline.archive.shelves import Only, Sort, counts, known_people, recordings, strangers
 from castline.errors import LocalStackError, SearchError
@@ -46,6 +47,17 @@ def search_json(request: Request, q: str, limit: int = PAGE, after: str | None =
     except LocalStackError as error:
         raise HTTPException(503, error.message) from error
     return Response(answer.to_json(), media_type="application/json", headers=HEADERS)
+
+
+@router.get("/search.{kind}", include_in_schema=True, tags=["library"])
+def search_export(request: Request, kind: str, q: str, rate: str = DEFAULT_RATE) -> Response:
+    """All moments of a query as a file: csv, or edl or otio for an editor's program."""
+    try:
+        body = export(shelf_of(request).index, q, kind, rate)
+    except SearchError as error:
+        raise HTTPException(400, error.message) from error
+    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="moments.{kind}"'}
+    return Response(body, media_type=EXPORTS[kind].content_type, headers=headers)
 
 
 @router.get("/")
@@ -129,4 +141,7 @@ def _found(request: Request, shelf: Shelf, q: str, after: str) -> Response:
     except SearchError as error:
         return page(request, "found.html.j2", 400, q=q, answer=None, problem=error.message, more="", examples=_EXAMPLES)
     more = urlencode({"q": q, "after": answer.next}) if answer.next else ""
-    return page(request, "found.html.j2", q=q, answer=answer, problem="", more=more, examples=_EXAMPLES)
+    return page(
+        request, "found.html.j2", q=q, answer=answer, problem="", more=more, examples=_EXAMPLES, formats=EXPORTS,
+        rates=RATES, rate=DEFAULT_RATE,
+    )  # fmt: skip
