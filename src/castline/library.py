@@ -37,7 +37,8 @@ from castline.errors import (
     OptionsError,
     UnitError,
 )
-from castline.gallery.load import LoadedGallery, RememberedGalleries
+from castline.gallery.load import LoadedGallery, RememberedGalleries, fingerprint_now
+from castline.gallery.voices import load_voices
 from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
 from castline.recognition.photo import embed_photo
@@ -47,6 +48,7 @@ from castline.records import (
     ErrorPart,
     Failure,
     FramesPart,
+    Gallery,
     Manifest,
     ObjectInfo,
     Options,
@@ -207,7 +209,10 @@ def _run(
         )
         seen = any(frame.faces for part in done.values() if isinstance(part, FramesPart) for frame in part.frames)
         known = photos.embedded(engines) if photos and seen else None
-        assembly = assemble(manifest, done, failed, known.gallery if known else None, known.warnings if known else ())
+        named = known.gallery if known else None
+        if photos and any(isinstance(part, AudioPart) and part.voices for part in done.values()):
+            named = photos.heard(named)
+        assembly = assemble(manifest, done, failed, named, known.warnings if known else ())
     return assembly.result, summary.error
 
 
@@ -287,15 +292,20 @@ class _Photos(MemoryStore):
     def check(self) -> None:
         """
         Raises:
-            GalleryError: no such folder, or no photo in it.
+            GalleryError: no such folder, or no photo and no voice in it.
         """
         if not self._folder.is_dir():
             raise GalleryError(f"{self._folder} is not a folder")
-        if not any(keys.parse_photo(info.key) for info in self.find(self._bucket)):
+        if not any(keys.parse_photo(info.key) or keys.parse_voice(info.key) for info in self.find(self._bucket)):
             raise GalleryError(f"no photos of people in {self._folder}: put one folder of photos per name there")
 
     def embedded(self, engines: Engines) -> LoadedGallery:
         return self._galleries(self, self._bucket, engines.embedder.info.id, lambda body: embed_photo(body, engines))
+
+    def heard(self, gallery: Gallery | None) -> Gallery:
+        """A gallery with the voices."""
+        gallery = gallery or Gallery(model="", fingerprint=fingerprint_now(self, self._bucket))
+        return gallery.model_copy(update={"voices": load_voices(self, self._bucket)})
 
     def find(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         for path in sorted(path for path in self._folder.glob("*/*") if path.is_file()):

@@ -235,10 +235,20 @@ def _view(result: Result, images: Mapping[str, bytes]) -> dict[str, Any]:
                 "text": "".join((" " if p.space else "") + p.text for p in pieces(segment)).strip(),
                 "visible": segment.visible,
                 "speaker": segment.speaker,
+                "said_by": segment.said_by,
+                "voice": look_of.get(segment.speaker or "", ""),
                 "look": look_of.get(segment.visible or "", "unknown"),
                 "suspect": segment.suspect,
             }
             for segment in result.transcript.segments
+        ],
+        "voices": [
+            {
+                "record": speaker,
+                "look": look_of.get(speaker.name, "unknown"),
+                "path": _path([(s.start_s, s.end_s) for s in result.transcript.segments if s.speaker == speaker.name]),
+            }
+            for speaker in result.transcript.speakers
         ],
         "people": [
             {
