@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from os import PathLike
@@ -49,6 +49,7 @@ from castline.records import (
     Failure,
     FramesPart,
     Gallery,
+    KnownVoice,
     Manifest,
     ObjectInfo,
     Options,
@@ -103,16 +104,24 @@ def transcribe(path: StrPath, *, settings: Settings | None = None, **options: ob
 Heard = Callable[[AudioUnit, AudioPart], None]
 
 
-def listen(path: StrPath, *, settings: Settings | None = None, heard: Heard | None = None, **options: object) -> Result:
+def listen(
+    path: StrPath,
+    *,
+    settings: Settings | None = None,
+    heard: Heard | None = None,
+    voices: Sequence[KnownVoice] = (),
+    **options: object,
+) -> Result:
     """The whole result of a file's sound alone: ``transcribe`` with its length, its warnings and its cues' views.
 
     Args:
         heard: is told of every chunk, in order of time, while the next ones are still to be read.
+        voices: of people who may be named, where ``speakers`` is ``"auto"``.
 
     Raises:
         CastlineError: as ``transcribe``.
     """
-    return _whole(_run(path, settings, options, only="audio", heard=heard))
+    return _whole(_run(path, settings, options, only="audio", heard=heard, voices=voices))
 
 
 def recognise(
@@ -173,6 +182,7 @@ def _run(
     gallery: StrPath | None = None,
     only: _Only | None = None,
     heard: Heard | None = None,
+    voices: Sequence[KnownVoice] = (),
 ) -> tuple[Result, CastlineError | None]:
     """The result, and why decoding broke off."""
     settings = settings or Settings()
@@ -212,6 +222,8 @@ def _run(
         named = known.gallery if known else None
         if photos and any(isinstance(part, AudioPart) and part.voices for part in done.values()):
             named = photos.heard(named)
+        if voices:
+            named = (named or Gallery(model="", fingerprint="")).model_copy(update={"voices": tuple(voices)})
         assembly = assemble(manifest, done, failed, named, known.warnings if known else ())
     return assembly.result, summary.error
 
