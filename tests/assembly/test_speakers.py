@@ -164,3 +164,12 @@ def test_a_moment_at_the_edge_of_a_segment_is_not_given_to_the_voice_that_follow
     }
     result = assemble(make.manifest(make.audio_unit(0, 0, 9), options=VOICES), parts, {}, None).result
     assert said(result) == [("Speaker 1", "a b c d"), (None, "free."), ("Speaker 2", "e f g")]
+
+
+def test_the_report_has_a_lane_for_each_voice_and_the_guess_beside_the_line(make, dialogue):
+    units, parts, gallery = dialogue
+    found = assemble(make.manifest(*units, options=AUTO, duration_s=24.0), parts, {}, gallery)
+    page = render_views(found.result, found.images)["report.html"].decode()
+    assert page.count("maybe Ada · 12 s") == 1
+    assert page.count('<span class="hint-what">maybe</span> Ada') == 2
+    assert "the face is on screen during" in page

@@ -124,7 +124,7 @@ def test_known_speakers_are_named_and_others_are_not(
     clip, own, noise = tmp_path / "longer.flac", tmp_path / "own.flac", tmp_path / "noise.flac"
     film = CHECKOUT / "examples" / "demo.mp4"
     ffmpeg("-ss", 1, "-i", film, "-t", 9, "-vn", "-ar", 16000, "-ac", 1, clip)
-    ffmpeg("-ss", 1, "-i", film, "-t", 4, "-vn", "-ar", 16000, "-ac", 1, own)
+    ffmpeg("-ss", 1, "-i", film, "-t", 6, "-vn", "-ar", 16000, "-ac", 1, own)
     ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=3:a=0.1", "-ar", 16000, "-ac", 1, noise)
     asked = {"file": clip, "model": "whisper-1", "response_format": "diarized_json"}
     found = client.audio.transcriptions.create(
