@@ -16,19 +16,17 @@ from castline.gallery.photos import (
     last_change,
     left_out,
     list_people,
-    merge,
     photo_remarks,
     photos_in,
-    rename,
     set_basis,
     split,
-    undo,
 )
 from castline.gallery.pictures import Picture, picture_from, picture_of
 from castline.people.binding import reassemble
 from castline.people.erase import Erased, erase_faces, unname
 from castline.people.naming import name_person
 from castline.people.proof import Mentions, Proof, Trace, prove_forgotten
+from castline.people.renaming import merge, rename, undo
 from castline.people.video import SeenPerson, SeveralPeople, pictures_in_video
 
 __all__ = [
