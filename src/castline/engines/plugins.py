@@ -21,7 +21,7 @@ from castline.errors import ModelNotFound
 from castline.weights.downloads import DOWNLOADS, Download
 
 if TYPE_CHECKING:
-    from castline.engines.thresholds import Thresholds
+    from castline.engines.thresholds import Thresholds, VoiceThresholds
     from castline.settings import Settings
 
 logger = Logger(child=True)
@@ -47,6 +47,8 @@ class Engine(ABC):
             (``parrot:small``). They are put into the models folder, whole and with their digest checked.
         same_voice: of a voice encoder: from this mean cosine similarity of their windows on, two stretches of speech
             are one voice.
+        voice_thresholds: of a voice encoder, at which cosine similarities a voice is an enrolled person's; without any,
+            it names nobody.
     """
 
     info: EngineInfo
@@ -54,6 +56,7 @@ class Engine(ABC):
     thresholds: Thresholds | None = None
     same_voice: float | None = None
     downloads: Mapping[str, tuple[Download, ...]] = {}
+    voice_thresholds: VoiceThresholds | None = None
     #: What the settings may say behind the id and a colon, for people: ``MODEL``, ``FILE``; empty for nothing.
     argument: ClassVar[str] = "FILE"
 
