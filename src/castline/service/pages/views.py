@@ -81,7 +81,8 @@ def home(
     direct = _direct(shelf)
     return page(
         request, "home.html.j2", also=direct, direct=direct, q="", sort=order, show=only,
-        recordings=shown[:_SHOWN], whole=whole, failed=failed, length_s=length_s, more=more and urlencode(more), examples=_EXAMPLES, **_running(shelf),
+        recordings=shown[:_SHOWN], whole=whole, failed=failed, length_s=length_s,
+        more=more and urlencode(more), examples=_EXAMPLES, **_running(shelf),
     )  # fmt: skip
 
 

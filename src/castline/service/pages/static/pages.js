@@ -180,7 +180,8 @@ async function look() {
     if (answer && answer.ok) {
       running.innerHTML = await answer.text(); // escaped by the server, as the page itself
       const more = answer.headers.get("X-Castline-Recordings") !== running.dataset.recordings;
-      if (more && !location.search && !atWork()) { location.reload(); return; }
+      const refused = document.querySelector("#uploads .why"); // its reason is read first
+      if (more && !location.search && !refused && !atWork()) { location.reload(); return; }
     }
   }
   setTimeout(look, 2000);
