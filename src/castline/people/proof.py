@@ -130,7 +130,8 @@ def _gallery(name: str, mentions: Mentions, store: ObjectStore, settings: Settin
     for info in store.find(bucket):
         proof.objects += 1
         if "/" in info.key and keys.gallery_name(info.key) == name:
-            proof.left.append(_trace(bucket, info.key, "a photo"))
+            kind = "a voice" if keys.parse_voice(info.key) else "a photo"
+            proof.left.append(_trace(bucket, info.key, kind))
         elif not info.key.startswith(PREFIX) and mentions.within(info.key):
             proof.alone.append(_trace(bucket, info.key, "part of another name"))
     for key, change in changes(store, settings):
@@ -221,6 +222,7 @@ def _bound_names(result: Result) -> Iterator[str]:
     yield from (cue.visible for cue in result.transcript.cues if cue.visible)
     yield from (speaker.name for speaker in result.transcript.speakers if not _VOICE.fullmatch(speaker.name))
     yield from (speaker.maybe for speaker in result.transcript.speakers if speaker.maybe)
+    yield from (line.said_by.name for line in result.transcript.segments if line.said_by and line.said_by.name)
     for warning in result.warnings:
         if warning.code == "gallery_photo":
             yield keys.gallery_name(warning.about)

@@ -34,15 +34,19 @@ from castline.records.options import Options, Sampling, SpeechOptions
 from castline.records.parts import (
     AudioPart,
     Embedding,
+    EnrolledVoice,
     ErrorPart,
     Face,
     FrameFaces,
     FramesPart,
     Gallery,
     KnownFace,
+    KnownVoice,
     Part,
     PhotoEmbedding,
     Segment,
+    Speaking,
+    SpeakingFace,
     SpokenLanguage,
     Voices,
     Word,
@@ -51,6 +55,7 @@ from castline.records.parts import (
 )
 from castline.records.ranges import PlannedRange, RangeBytes, RangeDone, RangePlan
 from castline.records.result import (
+    Attribution,
     Candidate,
     Cost,
     CostItem,
@@ -74,6 +79,7 @@ from castline.records.source import AudioStream, ObjectInfo, Probe, Source, Stre
 from castline.records.units import AudioUnit, Frame, FramesUnit, Manifest, Unit, Usage
 
 __all__ = [
+    "Attribution",
     "AudioPart",
     "AudioStream",
     "AudioUnit",
@@ -83,6 +89,7 @@ __all__ = [
     "CostItem",
     "Cue",
     "Embedding",
+    "EnrolledVoice",
     "ErrorPart",
     "Face",
     "Failure",
@@ -94,6 +101,7 @@ __all__ = [
     "Grade",
     "Identity",
     "KnownFace",
+    "KnownVoice",
     "Manifest",
     "Notice",
     "NoticeCode",
@@ -119,6 +127,8 @@ __all__ = [
     "Source",
     "SpeechOptions",
     "Speaker",
+    "Speaking",
+    "SpeakingFace",
     "SpokenLanguage",
     "SpokenSegment",
     "StageTiming",

@@ -220,12 +220,42 @@ class Voices(Record):
         return flat.reshape(len(self.windows), -1) if self.windows else flat.reshape(0, 0)
 
 
+class Speaking(Record):
+    """Whether a face makes the sound that is heard, as an engine saw it.
+
+    Attributes:
+        start_s, end_s: the moment or the stretch that was looked at, seconds of the recording, also in parts.
+        score: logits; above 0 it is likelier that the face speaks than that it does not.
+        engine: id of who says so.
+    """
+
+    start_s: Seconds
+    end_s: Seconds
+    score: Number
+    engine: str
+
+
+class SpeakingFace(Speaking):
+    """As parts have it, which know no tracks.
+
+    Attributes:
+        box: where the face is in the middle of the stretch, fractions of the frame.
+    """
+
+    box: Box
+
+
 class FramesPart(Record):
+    """Attributes:
+    mouths: faces that were watched, where somebody watched them.
+    """
+
     kind: Literal["frames"] = "frames"
     unit: str
     detector: str
     embedder: str
     frames: tuple[FrameFaces, ...]
+    mouths: tuple[SpeakingFace, ...] = Field((), exclude_if=lambda mouths: not mouths)
     usage: Usage
 
     @model_validator(mode="after")
@@ -288,13 +318,35 @@ class KnownFace(Record):
     grade: Grade = "clear"
 
 
-class Gallery(Record):
-    """The people we know, as embeddings of one model.
+class EnrolledVoice(Record):
+    """What somebody's voice sounds like.
 
     Attributes:
-        fingerprint: changes whenever a photo is added, removed or renamed.
+        embedding: mean of the windows it was heard in, unit L2 norm; its model is the encoder.
+        voice_s: how long it was heard.
+    """
+
+    embedding: Embedding
+    voice_s: Seconds
+
+
+class KnownVoice(Record):
+    """One enrolled voice, and whose it is."""
+
+    name: str
+    key: str
+    voice: EnrolledVoice
+
+
+class Gallery(Record):
+    """The people we know, as embeddings of one model of faces, and of any models of voices.
+
+    Attributes:
+        fingerprint: changes whenever a photo or a voice is added, removed or renamed.
+        voices: where voices were to be named.
     """
 
     model: str
     fingerprint: str
     faces: tuple[KnownFace, ...] = ()
+    voices: tuple[KnownVoice, ...] = ()
