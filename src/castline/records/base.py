@@ -24,7 +24,7 @@ Box = tuple[Fraction, Fraction, Fraction, Fraction]
 Point = tuple[Fraction, Fraction]
 Status = Literal["complete", "partial", "failed"]
 #: How far a face's looks can be trusted (``recognition/grade.py``).
-Grade = Literal["clear", "poor", "useless"]
+Grade = Literal["clear", "degraded", "poor", "useless"]
 Identity = Literal["known", "ambiguous", "unknown"]
 NoticeCode = Literal[
     "damaged_input",  # decoded as far as possible

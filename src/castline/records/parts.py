@@ -51,6 +51,9 @@ class Face(Record):
         score: detector's probability, 0..1.
         size_px: shorter side of the box in pixels of the analysed frame.
         sharpness: variance of the Laplacian of the aligned grey crop; below ~50 is blurred.
+        detail: variance of the second derivative of the same crop, in the direction in which it is least; below ~12
+            it is smeared, dark or soft.
+        blocking: how much the borders of a codec's blocks stand out; 1 is not at all, from 2 on they are plain to see.
         quality: 0..1, weight of this face's vote (size, sharpness, pose, score).
         crop: base64 JPEG of the face with margin, kept for the best face of each person of a unit.
     """
@@ -60,6 +63,8 @@ class Face(Record):
     score: Number
     size_px: Number
     sharpness: Number
+    detail: Number = 100.0
+    blocking: Number = 1.0
     quality: Number
     embedding: Embedding
     crop: str | None = None
