@@ -6,7 +6,6 @@ Results are re-assembled from their parts, which hold embeddings: seconds, and n
 from castline.gallery.changes import Change
 from castline.gallery.photos import (
     NOT_SEEN,
-    POOR,
     KnownPerson,
     add_photo,
     called,
@@ -32,7 +31,6 @@ from castline.people.video import SeenPerson, SeveralPeople, pictures_in_video
 
 __all__ = [
     "NOT_SEEN",
-    "POOR",
     "Change",
     "Erased",
     "KnownPerson",

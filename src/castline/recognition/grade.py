@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from castline.records import Face, Grade
 
+#: Rises when faces are graded anew: what was graded before is looked at again where it is kept.
+GRADING = 2
 #: A person needs a sighting the detector is this sure of; weaker ones alone are mostly patterns.
 #: Measured: docs/FACES.md, "When a detection is a person".
 PERSON_MIN_SCORE = 0.95

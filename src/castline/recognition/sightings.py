@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self, get_args
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.engines.thresholds import Thresholds
+from castline.engines.thresholds import NEVER, Thresholds
 from castline.recognition.grade import SHARP
 from castline.recognition.tracks import FaceTrack
 from castline.records import Candidate, Gallery, Grade, Identity
@@ -51,14 +51,15 @@ class Enrolled:
     def of(cls, gallery: Gallery, limits: Thresholds) -> Self:
         """A gallery whose embeddings are all of one model and length.
 
-        A poor photo counts for less, by as much as a poor face must be more alike; one that tells nothing, not at all.
+        A degraded or poor photo counts for less, by as much as a poor face must be more alike; one that tells nothing,
+        not at all.
         So does a photo that is like other people's: photos compressed or lit alike are closer than their people are,
         and a face must be more like it than they are. By this alone nobody who was ``known`` is ``unknown``: who is
         enrolled under two names stays ambiguous.
         """
         faces = sorted(gallery.faces, key=lambda face: face.name)
         photos = np.array([face.embedding.vector() for face in faces], np.float64)
-        by_grade = {grade: limits.of(grade).known - limits.known for grade in get_args(Grade)}
+        by_grade: dict[Grade, float] = {"clear": 0.0, "degraded": limits.poor, "poor": limits.poor, "useless": NEVER}
         owners = np.array([face.name for face in faces], object)
         names, first, owner = np.unique(owners, return_index=True, return_inverse=True)
         less = np.array([by_grade[face.grade] for face in faces])
