@@ -73,6 +73,7 @@ class Make:
         sharpness: float = 200,
         detail: float = 50,
         blocking: float = 1,
+        noise: float = 0,
     ) -> Face:
         return Face(
             box=box,
@@ -82,6 +83,7 @@ class Make:
             sharpness=sharpness,
             detail=detail,
             blocking=blocking,
+            noise=noise,
             quality=quality,
             embedding=Embedding.of(MODEL, look),
             crop=base64.b64encode(crop.encode()).decode() if crop else None,

@@ -51,7 +51,7 @@ def test_what_was_done_to_both_pictures_names_nobody(make) -> None:
     """Smeared, darkened or compressed alike, strangers are as alike as one person."""
     clear = make.gallery(Ada=[make.look(0)], Bob=[make.look(1, 0.97, 2)])
     limits = make.limits
-    faulty = ({"detail": 5}, {"blocking": 3}, {"sharpness": 20}, {"size_px": 25})
+    faulty = ({"detail": 5}, {"blocking": 3}, {"noise": 0.1}, {"sharpness": 20}, {"size_px": 25})
     for photo in ("degraded", "poor"):
         faces = tuple(face.model_copy(update={"grade": photo}) for face in clear.faces)
         gallery = clear.model_copy(update={"faces": faces})

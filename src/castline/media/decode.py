@@ -31,9 +31,10 @@ _SHOWN = re.compile(
     + r"n:\s*\d+ pts:\s*(?P<ticks>-?\d+) .*? sar:(?P<wide>\d+)/(?P<high>\d+) s:(?P<width>\d+)x(?P<height>\d+) "
 )
 _JPEG_QUALITY = 3  # ffmpeg's -q:v; 2 is best, 31 worst. 3 costs the detector nothing measurable.
-#: PQ and HLG to what a screen of 100 cd/m² shows (BT.709), by the curve that keeps faces' contrast (Hable's).
+#: PQ and HLG to BT.709: reference white (203 cd/m², ITU-R BT.2408) is SDR's white, and what is darker than 80 % of it,
+#: all but lights and glints, stays as it is. A film curve (Hable's) flattens faces (docs/FACES.md, "HDR").
 _TONE_MAP = (
-    "zscale=transfer=linear:npl=100,format=gbrpf32le,zscale=primaries=bt709,tonemap=hable:desat=0,"
+    "zscale=transfer=linear:npl=203,format=gbrpf32le,zscale=primaries=bt709,tonemap=mobius:param=0.8:peak=2:desat=0,"
     "zscale=transfer=bt709:matrix=bt709:range=tv,format=yuv420p"
 )
 

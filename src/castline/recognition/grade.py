@@ -2,8 +2,8 @@
 
 A quality between 0 and 1 (``recognition/quality.py``) weighs votes. It cannot say where a similarity stops to
 mean what the thresholds say: blur and few pixels take away what tells people apart, so that strangers
-come closer to each other. Smear, darkness and compression do so where *both* pictures have them: what was done to one
-face was done to the other. Measured in docs/FACES.md, "Poor faces".
+come closer to each other. Smear, darkness, noise and compression do so where *both* pictures have them: what was
+done to one face was done to the other. Measured in docs/FACES.md, "Poor faces".
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ LONE_MIN_SCORE = 0.99
 #: Grades of faces that are large and sharp enough to be followed and told apart, whatever else is wrong with them.
 SHARP: tuple[Grade, ...] = ("clear", "degraded")
 
-_CLEAR_PX, _CLEAR_SHARPNESS, _CLEAR_DETAIL, _CLEAR_BLOCKING = 32.0, 40.0, 12.0, 2.0
+_CLEAR_PX, _CLEAR_SHARPNESS = 32.0, 40.0
+_CLEAR_DETAIL, _CLEAR_BLOCKING, _CLEAR_NOISE = 12.0, 2.0, 0.055
 _USELESS_PX, _USELESS_SHARPNESS, _USELESS_QUALITY = 20.0, 8.0, 0.05
 
 
@@ -34,7 +35,8 @@ def grade_of(face: Face) -> Grade:
         return "useless"
     if face.size_px < _CLEAR_PX or face.sharpness < _CLEAR_SHARPNESS or face.score < PERSON_MIN_SCORE:
         return "poor"
-    return "degraded" if face.detail < _CLEAR_DETAIL or face.blocking >= _CLEAR_BLOCKING else "clear"
+    faulty = face.detail < _CLEAR_DETAIL or face.blocking >= _CLEAR_BLOCKING or face.noise >= _CLEAR_NOISE
+    return "degraded" if faulty else "clear"
 
 
 def may_share_faults(a: Grade, b: Grade) -> bool:
