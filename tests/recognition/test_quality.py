@@ -17,7 +17,9 @@ def test_blur_lowers_sharpness_step_by_step(detector, astronaut):
 
 
 def test_a_flat_picture_has_no_sharpness():
-    assert quality.sharpness(np.full((80, 80, 3), 128, np.uint8), np.float32([0, 0, 80, 80])) == pytest.approx(0, abs=1e-3)
+    assert quality.sharpness(np.full((80, 80, 3), 128, np.uint8), np.float32([0, 0, 80, 80])) == pytest.approx(
+        0, abs=1e-3
+    )
 
 
 def test_smear_in_any_direction_darkness_and_blur_take_detail(detector, astronaut):
