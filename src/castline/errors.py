@@ -15,6 +15,8 @@
     ├── SettingsError                 an environment variable that cannot be what it says; never retryable
     ├── UnitError                     a stage-1 object that cannot be read; never retryable
     ├── GalleryError                  a photo or a name that cannot be enrolled; never retryable
+    ├── CorrectionError               a correction that cannot be made; never retryable
+    │   └── CorrectionConflict        somebody else changed it meanwhile
     ├── EvaluationError               data that cannot be evaluated; never retryable
     ├── SearchError                   a search that cannot be understood, or takes too long; never retryable
     ├── ModelError                    weights or engines
@@ -25,6 +27,7 @@
     ├── ResourceError                 memory or disk ran out; retryable
     │   └── DiskFull
     ├── StorageError                  S3 refused; retryable
+    │   └── NoBucket                  a bucket that does not exist
     ├── ServiceError                  the transcription service (castline serve); never retryable
     │   ├── AddressRefused            a URL that leads to where the service may not go
     │   ├── TransferFailed            an input that could not be fetched, or an output that could not be sent
@@ -135,6 +138,15 @@ class GalleryError(CastlineError):
     retryable = False
 
 
+class CorrectionError(CastlineError):
+    code = "correction"
+    retryable = False
+
+
+class CorrectionConflict(CorrectionError):
+    code = "correction_conflict"
+
+
 class EvaluationError(CastlineError):
     code = "evaluation"
     retryable = False
@@ -177,6 +189,14 @@ class DiskFull(ResourceError):
 
 class StorageError(CastlineError):
     code = "storage"
+
+
+class NoBucket(StorageError):
+    code = "no_bucket"
+
+    def __init__(self, message: str, *, bucket: str) -> None:
+        super().__init__(message)
+        self.bucket = bucket
 
 
 class ServiceError(CastlineError):

@@ -22,7 +22,10 @@ Event = Mapping[str, Any]
 #: Of the events that we send ourselves.
 SOURCE = "castline"
 RESULT_PUBLISHED = "Result Published"
+RESULT_CORRECTED = "Result Corrected"
+RESULT_REMOVED = "Result Removed"
 
+_OF_RESULTS = (RESULT_PUBLISHED, RESULT_CORRECTED, RESULT_REMOVED)
 _ENVELOPES = 4  # one in another
 MAX_EVENT_BYTES = 1024 * 1024  # SQS's and EventBridge's largest message; Lambda's own is no larger
 
@@ -136,6 +139,25 @@ def results_published(event: Event) -> Iterator[Mapping[str, Any]]:
             yield content["detail"]
         else:
             problem = EventError(f"an event that tells of no published result: {_start_of(content)}")
+    if problem:
+        raise problem
+
+
+def results_changed(event: Event) -> Iterator[tuple[str, str]]:
+    """(bucket, media) of each published, corrected or removed result that an event tells of, in whatever envelopes.
+
+    Raises:
+        EventError: there is something in it that is none; what is understood has been yielded before.
+    """
+    problem: EventError | None = None
+    for content in opened(event):
+        detail = content.get("detail")
+        told = content.get("source") == SOURCE and content.get("detail-type") in _OF_RESULTS
+        found = (detail.get("bucket"), detail.get("media")) if told and isinstance(detail, Mapping) else ()
+        if found and all(isinstance(each, str) and each for each in found):
+            yield str(found[0]), str(found[1])
+        else:
+            problem = EventError(f"an event that tells of no result: {_start_of(content)}")
     if problem:
         raise problem
 

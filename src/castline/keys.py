@@ -12,6 +12,7 @@
               .batches/<run>                                which marker or batch started it, where they do
               .batches/<marker>/<batch>                     its media, and the task that waits for them
               <media>/result.json, transcript.*, report.html, people/<slug>.jpg
+              <media>/corrections.json                      what people put right in it
     gallery   <name>/<photo>                                photos; .embeddings/<model>.json is derived from them
               .changes/0000.json                            who was enrolled, renamed or merged, to take it back
 
@@ -92,6 +93,8 @@ _FRAME = ".jpg"  # of the classic profile
 #: Names of the views of a result, beside ``result.json``.
 RESULT = "result.json"
 REPORT = "report.html"
+#: What people put right; it belongs to the media file as its result does, and is no view of it.
+CORRECTIONS = "corrections.json"
 
 # S3 limits a key to 1024 bytes of UTF-8; the longest thing we append is
 # "/<16 hex>/parts/frames-0000.error.json".

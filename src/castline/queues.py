@@ -25,12 +25,13 @@ logger = Logger(child=True)
 
 #: Attempts at a message; the queues' own maxReceiveCount is larger, for messages that nobody ever answers.
 MOST_ATTEMPTS = 8
-#: Queues by the ends of their names: those of the stages, that of what the failure recorder has to write down, and
-#: the dead-letter queue.
+#: Queues by the ends of their names: those of the stages, that of what the failure recorder has to write down, the
+#: dead-letter queue, and what tells the library's index of results.
 UPLOADS = "uploads"
 UNITS = "units"
 GIVEN_UP = "given-up"
 DEAD = "failed-invocations"
+LIBRARY = "library"
 #: Seconds a message of a stage is hidden: six times Lambda's longest invocation, as AWS advises. The template's too.
 HIDDEN_S = 5400
 _LONGEST_S = 3600

@@ -131,6 +131,8 @@ class Settings(BaseSettings, Options):
 
     state_dir: Path = Field(default_factory=lambda: default_library())
     """The library: where the local stack keeps its objects and logs; unset is one for each user (``--library``)."""
+    archive: str = ""
+    """Where the index over all recordings is: a URL of PostgreSQL (docs/ARCHIVE.md); unset is a file of the library."""
     port: int = Field(4566, ge=0, le=65535)
     """Port of the local AWS endpoint."""
 

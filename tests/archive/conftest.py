@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from castline import keys
 from castline.archive.index import Index
+from castline.archive.postgresql import PostgresqlIndex
 from castline.archive.refresh import refresh
+from castline.archive.sqlite import SqliteIndex
 from castline.records import Person, Result, SpokenSegment
 from castline.settings import Settings
 from castline.storage import MemoryStore
 from tests.report.conftest import Make, make
+from tests.service.conftest import postgresql, postgresql_database
 
-__all__ = ["Shelf", "make"]
+__all__ = ["Shelf", "make", "postgresql", "postgresql_database"]
 
 
 class Shelf:
     """A store with results, and the index of it."""
 
-    def __init__(self, make: Make, folder: Path) -> None:
+    def __init__(self, make: Make, folder: Path, new: Callable[[str], Index]) -> None:
         self.make = make
         self.store = MemoryStore()
         self.settings = Settings(state_dir=folder)
-        self.index = Index(folder / "index.db")
+        #: An index of a name; the same one again for the same name.
+        self.new = new
+        self.index = new("index")
 
     def publish(
         self, media: str, lines: Sequence[str | SpokenSegment] = (), people: Sequence[Person] = (), **fields: object
@@ -48,5 +53,17 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(make: Make, tmp_path: Path) -> Shelf:
-    return Shelf(make, tmp_path)
+def sqlite_shelf(make: Make, tmp_path: Path) -> Shelf:
+    return Shelf(make, tmp_path, lambda name: SqliteIndex(tmp_path / f"{name}.db"))
+
+
+@pytest.fixture
+def postgresql_shelf(make: Make, tmp_path: Path, postgresql_database: str) -> Shelf:
+    return Shelf(make, tmp_path, lambda name: PostgresqlIndex(postgresql_database, name))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shelf(request: pytest.FixtureRequest) -> Shelf:
+    """One with either index."""
+    found: Shelf = request.getfixturevalue(f"{request.param}_shelf")
+    return found

@@ -6,19 +6,21 @@ import multiprocessing
 import os
 import random
 import signal
-import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from castline import keys
-from castline.archive.index import Index
+from castline.archive.index import Connection, Entry, Index
+from castline.archive.place import open_index
+from castline.archive.query import Phrase
 from castline.archive.refresh import refresh, refresh_one
 from castline.archive.search import search
-from castline.errors import SearchError
+from castline.archive.sqlite import SqliteIndex
+from castline.errors import OptionsError, ResourceError, SearchError
 from castline.operations import delete_media
 from castline.settings import Settings
-from castline.storage import MemoryStore
 from tests.archive.conftest import Shelf
 
 _NAMES = ["Ada King", "Grace Hopper", "<b>Zoë</b>"]
@@ -27,10 +29,12 @@ _WORDS = "budget film year river stone light paper house money garden".split()
 
 def _dump(index: Index) -> list[tuple[object, ...]]:
     with index.reading() as connection:
-        tables = ("recording", "seen", "presence")
-        found = [row for table in tables for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3")]  # noqa: S608
+        found = []
+        for table in ("recording", "seen"):
+            found += connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()  # noqa: S608
+    with index.asking(60) as connection:
         for word in _WORDS:
-            found += connection.execute("SELECT ?, rowid FROM said WHERE said MATCH ? ORDER BY rowid", (word, word))
+            found += [(word, id_) for id_ in index.matching(connection, [Phrase((word,))], 0, (1 << 63) - 1)]
     return found
 
 
@@ -51,13 +55,13 @@ def test_only_what_changed_is_read(shelf: Shelf) -> None:
     assert [hit.media for hit in search(shelf.index, '"something new"').hits] == ["talk 3.mp4"]
 
 
-def test_changed_again_and_again_it_is_as_if_built_at_once(shelf: Shelf, tmp_path: Path) -> None:
+def test_changed_again_and_again_it_is_as_if_built_at_once(shelf: Shelf) -> None:
     for round_ in range(3):
         _fill(shelf, 4 + round_)
         shelf.publish("talk 1.mp4", [f"round {round_} of the budget"])
         shelf.remove("talk 2.mp4")
         shelf.refresh()
-    rebuilt = Index(tmp_path / "rebuilt.db")
+    rebuilt = shelf.new("rebuilt")
     refresh(rebuilt, shelf.store, shelf.settings)
     assert _dump(rebuilt) == _dump(shelf.index)
 
@@ -72,7 +76,8 @@ def test_an_event_only_says_where_to_look(shelf: Shelf) -> None:
     assert shelf.index.etags() == {}
 
 
-def test_what_is_deleted_is_in_no_byte_of_the_file(shelf: Shelf) -> None:
+def test_what_is_deleted_is_in_no_byte_of_the_file(sqlite_shelf: Shelf) -> None:
+    shelf = sqlite_shelf
     _fill(shelf, 3)
     shelf.publish("secret.mp4", ["The word is xylophonist."], [shelf.make.person(1, "Mallory Quux", (0, 9))])
     shelf.refresh()
@@ -85,7 +90,8 @@ def test_what_is_deleted_is_in_no_byte_of_the_file(shelf: Shelf) -> None:
         assert not _holds(shelf.index, gone)
 
 
-def test_a_name_that_left_its_results_is_in_no_byte_of_the_file(shelf: Shelf) -> None:
+def test_a_name_that_left_its_results_is_in_no_byte_of_the_file(sqlite_shelf: Shelf) -> None:
+    shelf = sqlite_shelf
     people = [shelf.make.person(1, "Mallory Quux", (0, 9))]
     shelf.publish("a.mp4", ["Hello."], people)
     shelf.refresh()
@@ -97,6 +103,7 @@ def test_a_name_that_left_its_results_is_in_no_byte_of_the_file(shelf: Shelf) ->
 
 
 def _holds(index: Index, text: bytes) -> bool:
+    assert isinstance(index, SqliteIndex)
     files = index.path.parent.glob(f"{index.path.name}*")
     return any(text in path.read_bytes() for path in files)
 
@@ -113,17 +120,20 @@ def test_a_result_that_cannot_be_read_is_named_and_keeps_nobody_from_the_others(
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database at all, but long enough to be taken for one" * 40])
-def test_a_damaged_file_is_built_anew(shelf: Shelf, damage: bytes) -> None:
+def test_a_damaged_file_is_built_anew(sqlite_shelf: Shelf, damage: bytes) -> None:
+    shelf = sqlite_shelf
     _fill(shelf, 2)
     shelf.refresh()
     before = _dump(shelf.index)
+    assert isinstance(shelf.index, SqliteIndex)
     shelf.index.path.write_bytes(damage)
-    shelf.index = Index(shelf.index.path)
+    shelf.index = shelf.new("index")
     shelf.refresh()
     assert _dump(shelf.index) == before
 
 
-def test_damage_that_is_met_while_searching_is_said(shelf: Shelf) -> None:
+def test_damage_that_is_met_while_searching_is_said(sqlite_shelf: Shelf) -> None:
+    shelf = sqlite_shelf
     shelf.publish("a.mp4", ["a budget"])
     shelf.refresh()
     with shelf.index.writing() as connection:
@@ -135,10 +145,12 @@ def test_damage_that_is_met_while_searching_is_said(shelf: Shelf) -> None:
 def test_an_index_of_another_version_is_built_anew(shelf: Shelf) -> None:
     _fill(shelf, 2)
     shelf.refresh()
-    connection = sqlite3.connect(shelf.index.path)
-    connection.execute("PRAGMA user_version = 999")
-    connection.close()
-    shelf.index = Index(shelf.index.path)
+    with shelf.index.reading() as connection:
+        if isinstance(shelf.index, SqliteIndex):
+            connection.execute("PRAGMA user_version = 999")
+        else:
+            connection.execute("COMMENT ON SCHEMA index IS 'castline index 999'")
+    shelf.index = shelf.new("index")
     assert shelf.index.etags() == {}
 
 
@@ -148,30 +160,27 @@ def test_ids_are_unique_where_everything_came_at_once(shelf: Shelf) -> None:
     assert len(search(shelf.index, "file:talk", limit=200).hits) == 40
 
 
-def _write_slowly(store: MemoryStore, settings: Settings, path: Path, pipe: int) -> None:
-    """Tells of each recording through the pipe, before its transaction ends; and stands still at the fifth."""
+def _write_slowly(shelf: Shelf, pipe: int) -> None:
+    """Tells of each recording through the pipe, before its transaction ends; and stands still at the sixth."""
+    index = shelf.new("killed")
+    insert, written = index.insert, 0
 
-    class Slow(Index):
-        def put(self, entry):  # type: ignore[no-untyped-def]
-            from castline.archive.index import _insert, _remove
+    def slow(connection: Connection, entry: Entry) -> None:
+        nonlocal written
+        insert(connection, entry)
+        written += 1
+        os.write(pipe, b".")
+        if written == 6:
+            signal.pause()
 
-            with self.writing() as connection:
-                _remove(connection, entry.media)
-                _insert(connection, entry)
-                os.write(pipe, b".")
-                if len(self.etags()) == 5:
-                    signal.pause()
-
-    refresh(Slow(path), store, settings)
+    index.insert = slow  # type: ignore[method-assign]
+    refresh(index, shelf.store, shelf.settings)
 
 
-def test_killed_while_writing_and_gone_on_it_is_the_same(shelf: Shelf, tmp_path: Path) -> None:
+def test_killed_while_writing_and_gone_on_it_is_the_same(shelf: Shelf) -> None:
     _fill(shelf, 12)
-    path = tmp_path / "killed.db"
     ours, theirs = os.pipe()
-    process = multiprocessing.get_context("fork").Process(
-        target=_write_slowly, args=(shelf.store, shelf.settings, path, theirs)
-    )
+    process = multiprocessing.get_context("fork").Process(target=_write_slowly, args=(shelf, theirs))
     process.start()
     os.close(theirs)
     for _ in range(6):  # the sixth has been written, and is not committed
@@ -180,8 +189,47 @@ def test_killed_while_writing_and_gone_on_it_is_the_same(shelf: Shelf, tmp_path:
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     os.close(ours)
-    killed = Index(path)
+    killed = shelf.new("killed")
     assert len(killed.etags()) == 5
     refresh(killed, shelf.store, shelf.settings)
     shelf.refresh()
     assert _dump(killed) == _dump(shelf.index)
+
+
+def test_two_write_at_once_and_neither_is_lost(shelf: Shelf) -> None:
+    """As two services do that share an index: all recordings are of one second, so they want the same ids."""
+    _fill(shelf, 16)
+    with ThreadPoolExecutor(2) as pool:
+        for found in [pool.submit(refresh, shelf.new("index"), shelf.store, shelf.settings) for _ in range(2)]:
+            found.result()
+    assert len(shelf.index.etags()) == 16
+    assert len(search(shelf.index, "file:talk", limit=200).hits) == 16
+
+
+def test_what_is_taken_out_of_postgresql_is_in_no_row(postgresql_shelf: Shelf) -> None:
+    shelf = postgresql_shelf
+    shelf.publish("secret.mp4", ["The word is xylophonist."], [shelf.make.person(1, "Mallory Quux", (0, 9))])
+    shelf.refresh()
+    assert search(shelf.index, "xylophonist person:quux").hits
+    shelf.remove("secret.mp4")
+    shelf.refresh()
+    with shelf.index.reading() as connection:
+        for table in ("recording", "seen", "said"):
+            assert connection.execute(f"SELECT * FROM {table}").fetchall() == []  # noqa: S608
+
+
+def test_a_database_that_is_not_there_is_said(postgresql_shelf: Shelf, tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, archive="postgresql://nobody@127.0.0.1:9/none")
+    with pytest.raises(ResourceError, match="cannot be reached"):
+        open_index("here", settings)
+    for wrong in ("mysql://here", "postgresql://[", "x"):
+        with pytest.raises(OptionsError, match="CASTLINE_ARCHIVE"):
+            open_index("here", settings.model_copy(update={"archive": wrong}))
+
+
+def test_words_of_any_length_and_lines_of_any_size_are_indexed(shelf: Shelf) -> None:
+    shelf.publish("a.mp4", ["x" * 60_000, "ha " * 40_000 + "end", "nul \x00 here", "budget " * 300 + "year"])
+    shelf.refresh()
+    assert [hit.start_s for hit in search(shelf.index, '"budget year"').hits] == [30.0]
+    assert [hit.start_s for hit in search(shelf.index, "end ha").hits] == [10.0]
+    assert [hit.start_s for hit in search(shelf.index, "nul here").hits] == [20.0]

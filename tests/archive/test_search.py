@@ -125,9 +125,42 @@ def test_a_page_that_nobody_named_is_refused(filled: Shelf, after: str) -> None:
 
 
 def test_uploads_of_now_have_pages_too(shelf: Shelf) -> None:
-    shelf.index.put(Entry("a.mp4", "e", 1_790_000_000, lines=((0, 9, "one"), (10, 19, "one"))))
+    shelf.index.put(Entry("a.mp4", "e", 1_790_000_000, lines=((0, 9, "one", ""), (10, 19, "one", ""))))
     first = search(shelf.index, "one", limit=1)
     assert _found(search(shelf.index, "one", after=first.next)) == [("a.mp4", 0.01)]
+
+
+def test_who_says_it(shelf: Shelf) -> None:
+    make = shelf.make
+    lines = [
+        make.segment(1, "The budget is small.", 0, 5, speaker="Speaker 1"),
+        make.segment(2, "The budget is large.", 10, 15, speaker="Speaker 2"),
+        make.segment(3, "Is it?", 20, 25, speaker="Speaker 1"),
+    ]
+    shelf.publish("a.mp4", lines)
+    shelf.publish("b.mp4", ["Nobody is told apart; the budget is."])
+    shelf.refresh()
+    assert _found(search(shelf.index, 'budget said-by:"speaker 2"')) == [("a.mp4", 10.0)]
+    found = search(shelf.index, 'said-by:"Speaker 1"')
+    assert _found(found) == [("a.mp4", 0.0), ("a.mp4", 20.0)]
+    assert {hit.speaker for hit in found.hits} == {"Speaker 1"}
+    assert _found(search(shelf.index, "said-by:1", after=search(shelf.index, "said-by:1", limit=1).next)) == [
+        ("a.mp4", 20.0)
+    ]
+    assert search(shelf.index, "budget said-by:Ada").hits == ()
+
+
+def test_where_voices_were_not_told_apart_that_is_said(filled: Shelf) -> None:
+    answer = search(filled.index, 'budget said-by:"Speaker 1"')
+    assert (answer.hits, answer.notes[0].partition(":")[0]) == ((), "no recording says who speaks")
+
+
+def test_a_phrase_does_not_go_over_the_end_of_a_line(shelf: Shelf) -> None:
+    shelf.publish("a.mp4", ["about the next", "year and film", "film, and the next year"])
+    shelf.refresh()
+    assert _found(search(shelf.index, '"next year"')) == [("a.mp4", 20.0)]
+    assert _found(search(shelf.index, "next film")) == [("a.mp4", 20.0)]
+    assert _found(search(shelf.index, '"the next ye"*')) == [("a.mp4", 20.0)]
 
 
 def test_suspects_are_not_what_was_said(shelf: Shelf) -> None:

@@ -126,11 +126,17 @@ def test_where_nothing_agrees_no_word_is_cut_in_two(make) -> None:
 
 
 def test_a_cut_segment_keeps_its_punctuation(make) -> None:
-    old = make.segment((8, 8.4, "Well"), (9, 9.4, "yes"), (11, 11.4, "no")).model_copy(
-        update={"text": "Well, yes! – no"}
+    old = Segment(
+        start_s=8,
+        end_s=11.4,
+        text="Well, yes! – no",
+        words=make.words((8, 8.4, "Well"), (9, 9.4, "yes"), (11, 11.4, "no")),
     )
-    new = make.segment((2, 2.4, "Yes"), (4, 4.4, "no"), (5.5, 6, "wait")).model_copy(
-        update={"text": "Yes! – no… wait."}
+    new = Segment(
+        start_s=2,
+        end_s=6,
+        text="Yes! – no… wait.",
+        words=make.words((2, 2.4, "Yes"), (4, 4.4, "no"), (5.5, 6, "wait")),
     )
     chunks = [
         (make.audio_unit(0, 0, 13, hard_cut=True), make.audio_part(0, old)),
@@ -140,7 +146,7 @@ def test_a_cut_segment_keeps_its_punctuation(make) -> None:
     # A text that is not made of the words cannot be divided, only written anew.
     odd = [(unit, part.model_copy(update={"segments": (part.segments[0].model_copy(update={"text": "?"}),)}))
            for unit, part in chunks]  # fmt: skip
-    assert [segment.text for segment in stitch(odd)] == ["Well yes", "no wait"]
+    assert [segment.text for segment in stitch(odd)] == ["Well, yes! –", "no… wait."]
 
 
 def test_engines_without_word_times_switch_by_segment(make) -> None:

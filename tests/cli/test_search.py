@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from castline.archive.index import Index
 from castline.archive.place import index_path
 from castline.archive.search import search
+from castline.archive.sqlite import SqliteIndex
 from castline.cli import connect as connecting
 from castline.cli import main as commands
 from castline.cli import operations, people
 from castline.cli import search as searching
 from castline.cli.connect import Connection
-from tests.archive.conftest import Shelf, make, shelf
+from tests.archive.conftest import Shelf, make
+from tests.archive.conftest import sqlite_shelf as shelf
 
 __all__ = ["make", "shelf"]
 
@@ -37,8 +38,8 @@ def run(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyp
     return invoke
 
 
-def _index(shelf: Shelf) -> Index:
-    return Index(index_path("memory", shelf.settings))
+def _index(shelf: Shelf) -> SqliteIndex:
+    return SqliteIndex(index_path("memory", shelf.settings))
 
 
 def test_moments_are_shown_with_who_is_on_screen(shelf: Shelf, run) -> None:  # type: ignore[no-untyped-def]
@@ -79,7 +80,7 @@ def test_an_index_that_keeps_a_deleted_recording_is_told(
 ) -> None:
     shelf.publish("board.mp4", ["A budget."])
     run("search", "budget")
-    monkeypatch.setattr(Index, "drop", lambda self, media: None)
+    monkeypatch.setattr(SqliteIndex, "drop", lambda self, media: None)
     done = run("delete", "board.mp4", "--yes")
     assert done.exit_code == 1
     assert "in the search index" in done.output
@@ -89,3 +90,12 @@ def test_no_index_is_made_by_deleting(shelf: Shelf, run) -> None:  # type: ignor
     shelf.publish("board.mp4", ["A budget."])
     run("delete", "board.mp4", "--yes")
     assert not Path(index_path("memory", shelf.settings)).exists()
+
+
+def test_moments_as_a_file_for_other_programs(shelf: Shelf, run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    shelf.publish("board.mp4", ["A budget."] * 3)
+    assert run("search", "budget", "--format", "csv").stdout.count("board.mp4,") == 3
+    path = tmp_path / "moments.edl"
+    assert run("search", "budget", "--format", "edl", "--rate", "29.97df", "-o", str(path)).exit_code == 0
+    assert "FCM: DROP FRAME" in path.read_text()
+    assert "is no format" in run("search", "budget", "--format", "avi").output

@@ -17,14 +17,14 @@ def test_without_words_time_is_in_proportion_to_characters(make: Any) -> None:
     assert [(p.text, p.start_s, p.end_s) for p in found] == [("aaaa", 0, 4), ("bbbb", 5, 9)]
 
 
-def test_a_word_that_is_not_in_the_text_moves_nothing(make: Any) -> None:
+def test_words_that_do_not_spell_the_text_time_nothing(make: Any) -> None:
     words = (
         Word(start_s=0, end_s=1, text="hello"),
         Word(start_s=1, end_s=8, text="<noise>"),
         Word(start_s=8, end_s=9, text="world"),
     )
-    found = pieces(make.segment(1, "hello world", 0, 10, words=words))
-    assert [(p.text, p.start_s, p.end_s) for p in found] == [("hello", 0, 1), ("world", 8, 10 - 1)]
+    found = pieces(make.segment(1, "hello world", 0, 11, words=words))
+    assert [(p.text, p.start_s, p.end_s) for p in found] == [("hello", 0, 5), ("world", 6, 11)]
 
 
 def test_words_outside_the_segment_are_held_inside(make: Any) -> None:

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 
 from castline import aws
 from castline.doors import announce
-from castline.doors.announce import Publication, announce_event, publication
+from castline.doors.announce import Announced, Correction, Publication, Removal, announce_event, publication
 from castline.errors import EventError, ResourceError, UnreadableObject
-from castline.events import object_created, results_published
+from castline.events import object_created, results_changed, results_published
 from castline.settings import Settings
 from castline.stages import analyse_event, split_event
 from castline.storage import MemoryStore
@@ -38,9 +38,10 @@ def _event(settings: Settings) -> dict[str, Any]:
 
 
 def test_it_names_media_run_state_and_keys(published: MemoryStore, settings: Settings) -> None:
-    told: list[Publication] = []
+    told: list[Announced] = []
     answer = announce_event(_event(settings), published, settings, lambda found, _: told.append(found))
     (found,) = told
+    assert isinstance(found, Publication)
     assert answer == {"announced": [found.id]}
     assert (found.media, found.status) == ("week 1/talk.mp4", "failed")
     assert found.error.startswith("not_media: ")
@@ -69,7 +70,6 @@ def test_what_is_no_result_is_not_announced(published: MemoryStore, settings: Se
         raise AssertionError
 
     for bucket, key in (
-        (settings.output_bucket, "gone.mp4/result.json"),
         (settings.output_bucket, "week 1/talk.mp4/report.html"),
         (settings.input_bucket, "week 1/talk.mp4/result.json"),
     ):
@@ -77,6 +77,26 @@ def test_what_is_no_result_is_not_announced(published: MemoryStore, settings: Se
     published.put(settings.output_bucket, "bad.mp4/result.json", b"{")
     with pytest.raises(UnreadableObject):
         announce_event(object_created(settings.output_bucket, "bad.mp4/result.json"), published, settings, never)
+
+
+def test_a_result_that_is_gone_is_announced_as_removed(published: MemoryStore, settings: Settings) -> None:
+    key = "week 1/talk.mp4/result.json"
+    published.delete(settings.output_bucket, [key])
+    told: list[Announced] = []
+    answer = announce_event(_event(settings), published, settings, lambda found, _: told.append(found))
+    assert answer == {"announced": []}
+    assert told == [Removal(media="week 1/talk.mp4", bucket="castline-output", result=key)]
+
+
+def test_what_people_put_right_is_announced_while_there_is_a_result(published: MemoryStore, settings: Settings) -> None:
+    key = "week 1/talk.mp4/result.json"
+    event = object_created(settings.output_bucket, "week 1/talk.mp4/corrections.json")
+    told: list[Announced] = []
+    announce_event(event, published, settings, lambda found, _: told.append(found))
+    published.delete(settings.output_bucket, [key])
+    announce_event(event, published, settings, lambda found, _: told.append(found))
+    where = {"media": "week 1/talk.mp4", "bucket": "castline-output", "result": key}
+    assert told == [Correction(**where), Removal(**where)]
 
 
 def test_a_result_that_is_replaced_while_it_is_read_is_read_again(published: MemoryStore, settings: Settings) -> None:
@@ -124,6 +144,25 @@ def test_what_is_sent_is_what_consumers_read(
     for envelope in ({"Records": [{"Sns": {"Message": message}}]}, {"Records": [{"body": message}]}):
         (read,) = results_published(envelope)
         assert Publication.model_validate_json(json.dumps(read)) == found
+
+
+def test_what_is_sent_of_a_removed_result_is_what_the_library_reads(
+    published: MemoryStore, settings: Settings, stubs: dict[str, Stubber]
+) -> None:
+    published.delete(settings.output_bucket, ["week 1/talk.mp4/result.json"])
+    detail = {"media": "week 1/talk.mp4", "bucket": "castline-output", "result": "week 1/talk.mp4/result.json"}
+    sent = {"Source": "castline", "DetailType": "Result Removed", "Detail": ANY}
+    stubs["events"].add_response("put_events", {"FailedEntryCount": 0, "Entries": []}, {"Entries": ANY})
+    calls: list[Any] = []
+    announce._client("events").meta.events.register(
+        "provide-client-params.events.PutEvents", lambda params, **_: calls.append(params)
+    )
+    with stubs["events"]:
+        announce_event(_event(settings), published, settings)
+    ((entry,),) = (call["Entries"] for call in calls)
+    assert entry == sent and json.loads(entry["Detail"]) == detail
+    body = json.dumps({"source": entry["Source"], "detail-type": entry["DetailType"], "detail": detail})
+    assert list(results_changed({"body": body})) == [("castline-output", "week 1/talk.mp4")]
 
 
 @pytest.mark.parametrize("how", ["refused", "failed"])

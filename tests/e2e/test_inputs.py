@@ -95,7 +95,7 @@ def test_a_sidecar_is_followed_after_its_media_and_until_it_goes(pipeline, odd_m
     assert wrong.error.message.startswith(f"{sidecar}: unknown key 'langauge', did you mean 'language'?")
     pipeline.store.put(bucket, sidecar, b'{"interval_s": 0.5, "word_times": false}')
     assert pipeline.results([key])[key].run == first.run
-    pipeline.stack.client("s3").delete_object(Bucket=bucket, Key=sidecar)  # the emulator is silent on DeleteObjects
+    pipeline.stack.client("s3").delete_object(Bucket=bucket, Key=sidecar)
     assert pipeline.results([key])[key].options == pipeline.settings.options()
 
 

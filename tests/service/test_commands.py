@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from castline.cli import app
-from castline.service.settings import service_settings
+from castline.errors import ServiceError
+from castline.service.published import read_published
+from castline.service.settings import ServiceSettings, service_settings
+from castline.settings import Settings
 from tests.service.conftest import free_port, until
 
 
@@ -37,7 +41,7 @@ def test_tokens_are_added_listed_imported_and_revoked(tmp_path: Path, folder: Pa
     (tmp_path / "users.txt").write_text("n:bob:word\n")
     assert "1 tokens" in run("tokens", "import", str(tmp_path / "users.txt")).stdout
     listed = run("tokens", "list").stdout
-    assert re.search(r"ada\s+yes", listed) and "bob" in listed
+    assert re.search(r"ada\s+admin", listed) and "bob" in listed
     secret = added.partition(":")[2]
     assert secret not in listed
     assert all(secret.encode() not in path.read_bytes() for path in folder.iterdir())
@@ -69,6 +73,60 @@ def test_the_first_start_makes_a_token() -> None:
     assert f"http://127.0.0.1:{port}" in said
     assert "Traceback" not in said
     assert "me" in run("tokens", "list").stdout and token.partition(":")[2] not in run("tokens", "list").stdout
+
+
+def test_the_published_servers_file_is_taken(tmp_path: Path) -> None:
+    """Its address, its users and its models; the database it names is another program's, and stays as it is."""
+    port = free_port()
+    for folder in ("var", "etc", "models/whisper.cpp", "models/openai-whisper"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "var/transcription.db").write_bytes(b"another program's")
+    (tmp_path / "etc/users.txt").write_text("y:ada:word\n")
+    (tmp_path / "models/whisper.cpp/ggml-small.en.bin").write_bytes(b"ggml")
+    (tmp_path / "models/openai-whisper/tiny.pt").write_bytes(b"torch")
+    config = tmp_path / "etc/server.conf"
+    config.write_text(
+        f"---\nserver:\n  port: {port}\n  host: 127.0.0.1\n\nfiles:\n  database: var/transcription.db\n  log_dir: var\n"
+        "  models_dir: models\n  users: etc/users.txt\n"
+    )
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "castline.cli", "serve", "--config", str(config)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        until(lambda: _answers(port) or serving.poll() is not None)
+        found = httpx.get(f"http://127.0.0.1:{port}/v1/models", headers={"Authorization": "Bearer ada:word"})
+    finally:
+        serving.send_signal(signal.SIGTERM)
+        said, _ = serving.communicate(timeout=60)
+    assert "1 tokens from" in said and "there was no token" not in said
+    names = {each["id"] for each in found.json()["data"]}
+    assert {f"{engine}:{model}" for engine, model, package in
+            (("whisper.cpp", "small.en", "_pywhispercpp"), ("openai-whisper", "tiny", "whisper")) if find_spec(package)
+            } <= names  # fmt: skip
+    assert (tmp_path / "var/transcription.db").read_bytes() == b"another program's"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("server: {port: 99999}", "server.port: Input should be less than or equal to 65535"),
+        ("servers: {}", "servers: Extra inputs are not permitted"),
+        ("[" * 5000, "is no YAML"),
+        ("a: b: c", "is no YAML"),
+        ("- 1", "Input should be"),
+        ("!!python/object/apply:os.system [id]", "is no YAML"),
+        ("#" * 70_000, "is larger than 64 KiB"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_that_says_something_else_is_refused(tmp_path: Path, body: str | None, message: str) -> None:
+    config = tmp_path / "server.conf"
+    if body is not None:
+        config.write_text(body)
+    with pytest.raises(ServiceError) as caught:
+        read_published(config, ServiceSettings(), Settings())
+    assert message in caught.value.message
 
 
 def _answers(port: int) -> bool:

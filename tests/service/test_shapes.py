@@ -5,16 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import webvtt
 
+from benchmarks.random_whisper import write_ggml
+from benchmarks.same_weights import read_ctranslate2
 from castline.assembly import assemble
 from castline.records import AudioPart, AudioUnit, Manifest, Options, Result, Segment, Source, Usage, Word
 from castline.service.languages import NAMES
 from castline.service.shapes import renderer, whisper_dict, written_words
+from castline.weights.packages import packaged
+from tests.service.conftest import CHECKOUT
 
 
 def _words(*spoken: tuple[str, float, float]) -> tuple[Word, ...]:
@@ -42,11 +50,13 @@ _LATE = Segment(
 @pytest.fixture
 def result() -> Result:
     """Two segments: one that quotes, one beyond the first hour."""
+    return _result((_QUOTED, _LATE), transcriber="whisper.cpp:tiny.en")
+
+
+def _result(segments: tuple[Segment, ...], *, transcriber: str) -> Result:
     unit = AudioUnit(index=0, start_s=0.0, end_s=3800.0)
     usage = Usage(stage="speech", seconds=1.0, memory_mb=1)
-    part = AudioPart(
-        unit=unit.name, transcriber="whisper.cpp:tiny.en", language="en", segments=(_QUOTED, _LATE), usage=usage
-    )
+    part = AudioPart(unit=unit.name, transcriber=transcriber, language="en", segments=segments, usage=usage)
     manifest = Manifest(
         run="0" * 16,
         source=Source(bucket="", key="a.wav", etag="0" * 32, version=None, size=1),
@@ -102,6 +112,59 @@ def test_whisper_cpps_files(result: Result) -> None:
     cues = renderer("whisper.cpp", "vtt")(result).decode().split("\n\n")
     assert cues[:3] == ["WEBVTT", f"00:00:00.500 --> 00:00:02.000\n {_QUOTED.text}",
                         f"01:02:03.040 --> 01:02:04.000\n {_LATE.text}"]  # fmt: skip
+
+
+def test_whisper_cpps_files_are_those_of_the_program(ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+    """What the program heard, in our records, comes out as the program wrote it: the same bytes, or the same shape."""
+    program, weights = Path(sys.executable).with_name("whisper-cpp"), packaged("faster-whisper:tiny.en")
+    if not program.exists() or weights is None:
+        pytest.skip("whisper.cpp's program or the package with Whisper's weights is not installed")
+    model = write_ggml(tmp_path / "ggml-tiny.en.bin", read_ctranslate2(weights))
+    ffmpeg(
+        "-ss", 1, "-i", CHECKOUT / "examples" / "demo.mp4", "-t", 9, "-vn", "-ar", 16000, "-ac", 1, tmp_path / "a.wav"
+    )
+    asked = ("-ojf", "-otxt", "-ovtt", "-ocsv", "-l", "en", "-t", "2", "-bs", "1", "-bo", "1", "-of", tmp_path / "a")
+    subprocess.run([program, "-m", model, "-f", tmp_path / "a.wav", *asked], check=True, capture_output=True)
+    its = json.loads((tmp_path / "a.json").read_text())
+    result = _result(tuple(_heard(each) for each in its["transcription"]), transcriber="whisper.cpp:tiny.en")
+    assert len(result.transcript.segments) > 1
+    for format_ in ("txt", "vtt", "csv"):
+        assert renderer("whisper.cpp", format_)(result) == (tmp_path / f"a.{format_}").read_bytes(), format_
+    ours = json.loads(renderer("whisper.cpp", "json")(result))
+    assert ours["model"] == its["model"] and ours["result"] == its["result"]
+    assert _shape(ours) == _shape(its)
+    for mine, other in zip(ours["transcription"], its["transcription"], strict=True):
+        assert [mine[name] for name in ("text", "offsets", "timestamps")] == [
+            other[name] for name in ("text", "offsets", "timestamps")
+        ]
+
+
+def _heard(segment: dict[str, Any]) -> Segment:
+    times = {"start_s": segment["offsets"]["from"] / 1000, "end_s": segment["offsets"]["to"] / 1000}
+    return Segment(**times, text=segment["text"].strip())
+
+
+def _shape(value: Any) -> Any:
+    """Names and types; of a list, those of its first item."""
+    if isinstance(value, dict):
+        return {name: _shape(each) for name, each in value.items()}
+    return [_shape(value[0])] if isinstance(value, list) else "number" if type(value) in (int, float) else type(value)
+
+
+@pytest.mark.parametrize(
+    ("format_", "expected"),
+    [("txt", "[Speaker 2]: He said"), ("srt", "[Speaker 2]: He said"), ("vtt", "[Speaker 2]: He said"),
+     ("tsv", "500\t2000\t[Speaker 2]: He said"), ("json", '"speaker": "Speaker 2"')],
+)  # fmt: skip
+def test_who_speaks_stands_in_front_where_voices_were_asked_for(result: Result, format_: str, expected: str) -> None:
+    lines = tuple(
+        each.model_copy(update={"speaker": name})
+        for each, name in zip(result.transcript.segments, ("Speaker 2", None), strict=True)
+    )
+    told = result.model_copy(update={"transcript": result.transcript.model_copy(update={"segments": lines})})
+    body = renderer("asr-diarized", format_)(told).decode()
+    assert expected in body
+    assert body.count("Speaker") == (1 if format_ != "json" else 1 + len(_QUOTED.words))
 
 
 def test_ours_are_the_pipelines(result: Result) -> None:

@@ -213,7 +213,8 @@ def test_asr(service: Running, clip: Path, text: str) -> None:
             whole = asr(clip.read_bytes(), output=output, language="en", task="transcribe", vad_filter="true").text
             plain = asr(samples.tobytes(), output=output, language="en", encode="false").text
             assert whole == plain and whole
-        assert asr(clip.read_bytes(), diarize="true").status_code == 400
+        told = asr(clip.read_bytes(), diarize="true", min_speakers=1, max_speakers=2, output="txt").text
+        assert re.sub(r"\[Speaker \d\]: ", "", told).replace("\n", " ").strip() == text
         assert asr(b"This is a letter.\n" * 50).json()["detail"] == "the content is no audio or video format we know"
         for content, encode in ((clip.read_bytes(), "true"), (samples.tobytes(), "false")):
             said = ada.post("/detect-language", params={"encode": encode}, files={"audio_file": io.BytesIO(content)})

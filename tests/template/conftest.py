@@ -19,6 +19,7 @@ KEY = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-5555555555
 NETWORK = {"VpcSubnetIds": "subnet-0aaaaaaa,subnet-0bbbbbbb", "VpcSecurityGroupIds": "sg-0aaaaaaa"}
 DOORS = {
     "ResultEvents": "sns",
+    "LibraryQueue": "true",
     "WebhookUrl": "https://example.org/hook",
     "BatchMarker": "done.txt",
     "EnableWhatsApp": "true",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from castline.events import RESULT_CORRECTED, RESULT_PUBLISHED, RESULT_REMOVED, SOURCE
+from castline.queues import LIBRARY
 from tests.template.conftest import DOORS, NETWORK, as_list, resolver
 
 _ARN = "arn:aws:lambda:us-east-1:000000000000:function:"
@@ -25,15 +27,39 @@ def test_each_way_to_need_announcements_turns_them_on(source: dict[str, Any]) ->
     for asked in (
         {"ResultEvents": "eventbridge"},
         {"WebhookUrl": "https://example.org"},
+        {"LibraryQueue": "true"},
         {"EnableWhatsApp": "true", "WhatsAppPhoneNumberIds": "1"},
     ):
         bucket = resolver(source, **asked).resources("AWS::S3::Bucket")["OutputBucket"]
-        (told,) = bucket["NotificationConfiguration"]["LambdaConfigurations"]
-        assert told["Function"] == f"{_ARN}result-announcer"
-        assert told["Filter"]["S3Key"]["Rules"] == [{"Name": "suffix", "Value": "/result.json"}]
+        told = bucket["NotificationConfiguration"]["LambdaConfigurations"]
+        assert {item["Function"] for item in told} == {f"{_ARN}result-announcer"}
+        assert {(item["Event"], item["Filter"]["S3Key"]["Rules"][0]["Value"]) for item in told} == {
+            (f"s3:Object{how}:*", f"/{what}.json")
+            for how in ("Created", "Removed")
+            for what in ("result", "corrections")
+        }
         # S3 asks whether it may invoke: the permission comes first.
         assert bucket["Tags"] == [{"Key": "waits-for", "Value": "OutputMayInvokeAnnouncer"}]
         assert "PublishedResults" not in resolver(source, **asked).resources("AWS::SNS::Topic")
+
+
+def test_the_library_is_told_of_what_is_published_and_of_what_goes(source: dict[str, Any]) -> None:
+    known = resolver(source, LibraryQueue="true")
+    (rule,) = known.resources("AWS::Events::Rule").values()
+    assert rule["EventPattern"] == {
+        "source": [SOURCE],
+        "detail-type": [RESULT_PUBLISHED, RESULT_CORRECTED, RESULT_REMOVED],
+        "detail": {"bucket": ["castline-output"]},
+    }
+    queue = known.resources("AWS::SQS::Queue")["ResultsForLibrary"]
+    assert queue["QueueName"] == f"castline-{LIBRARY}"
+    (target,) = rule["Targets"]
+    assert target["Arn"].endswith(f":{queue['QueueName']}")
+    policy = known.resources("AWS::SQS::QueuePolicy")["ResultsForLibraryPolicy"]
+    allow, deny = policy["PolicyDocument"]["Statement"]
+    assert (allow["Principal"], allow["Action"]) == ({"Service": "events.amazonaws.com"}, "sqs:SendMessage")
+    assert allow["Condition"]["ArnEquals"]["aws:SourceArn"].endswith(f":rule/{rule['Name']}")
+    assert deny["Effect"] == "Deny"
 
 
 def test_with_a_marker_uploads_start_nothing_by_themselves(source: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """What all recordings say and show, in one index: who, what and when (docs/ARCHIVE.md).
 
 query     what somebody asks, parsed        words     how text becomes words
-index     the SQLite file                   refresh   results into the index
+index     what is kept of a recording       refresh   results into the index
+sqlite, postgresql  where it is kept        feed      what tells of new ones
 search    an index asked                    moments   what is found
 """

@@ -1,4 +1,4 @@
-"""The index: one SQLite file that can be thrown away at any time, as it is built from results alone.
+"""The index: made of results alone, so it can be thrown away at any time. In SQLite or in PostgreSQL.
 
 What one recording gives is written in one transaction, so an index whose writer was killed has each recording whole or
 not at all, and the next refresh goes on. Ids are made of the time of upload, so the newest are found first without
@@ -6,48 +6,35 @@ sorting, and a rebuilt index gives the same order:
 
     recording   seconds since 1970 << 12 | a slot     line   recording << 19 | (last - number of the line)
 
-The lines of a recording are one compressed value: a page of hits unpacks a few of them.
+The lines of a recording are one compressed value, and so are the times of a person: a page of hits unpacks a few.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
+from castline.archive.query import Phrase
 from castline.archive.words import folded
-from castline.gate.private import private_folder
+from castline.errors import ResourceError
 from castline.records import Result
 
-#: start and end in milliseconds, text
-Line = tuple[int, int, str]
+#: start and end in milliseconds, text, speaker
+Line = tuple[int, int, str, str]
+Span = tuple[int, int]
 
-_VERSION = 1
-_BUSY_S = 30.0
-_SLOTS = 1 << 12
+VERSION = 2
+ID_BITS = 12
 LINE_BITS = 19
 LAST_LINE = (1 << LINE_BITS) - 1
-_TABLES = """
-CREATE TABLE recording (
-    id INTEGER PRIMARY KEY, media TEXT NOT NULL UNIQUE, etag TEXT NOT NULL, run TEXT NOT NULL, status TEXT NOT NULL,
-    error TEXT NOT NULL, language TEXT NOT NULL, duration_ms INTEGER NOT NULL, words INTEGER NOT NULL,
-    lines BLOB NOT NULL);
-CREATE TABLE seen (
-    recording INTEGER NOT NULL, number INTEGER NOT NULL, label TEXT NOT NULL, name TEXT NOT NULL,
-    identity TEXT NOT NULL, image TEXT NOT NULL, on_screen_ms INTEGER NOT NULL,
-    PRIMARY KEY (recording, number)) WITHOUT ROWID;
-CREATE INDEX seen_name ON seen (name, recording) WHERE identity = 'known';
-CREATE TABLE presence (
-    recording INTEGER NOT NULL, number INTEGER NOT NULL, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,
-    PRIMARY KEY (recording, number, start_ms)) WITHOUT ROWID;
-CREATE VIRTUAL TABLE said USING fts5 (
-    text, content='', columnsize=0, tokenize="unicode61 remove_diacritics 0 categories 'L* N* M* Co'");
-"""
+_SLOTS = 1 << ID_BITS
+LONGEST_WORD = 500  # characters; PostgreSQL takes words of 2046 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +61,7 @@ class Entry:
     Attributes:
         etag: of the ``result.json`` it was made of.
         uploaded_s: seconds since 1970.
-        lines: (start, end, text), milliseconds, in the order of time.
+        lines: (start, end, text, speaker), milliseconds, in the order of time; no speaker is an empty one.
         words: how many are said.
     """
 
@@ -94,7 +81,7 @@ class Entry:
 def entry_of(media: str, result: Result, etag: str, uploaded_s: int) -> Entry:
     """What is kept of a result: sentences that are no suspects, and when people are on screen."""
     lines = tuple(
-        (_ms(segment.start_s), _ms(segment.end_s), segment.text.strip())
+        (_ms(segment.start_s), _ms(segment.end_s), segment.text.strip(), segment.speaker or "")
         for segment in sorted(result.transcript.segments, key=lambda each: each.start_s)
         if segment.text.strip() and not segment.suspect
     )
@@ -120,158 +107,136 @@ def entry_of(media: str, result: Result, etag: str, uploaded_s: int) -> Entry:
         duration_ms=_ms(result.duration_s or 0.0),
         lines=lines[:LAST_LINE],
         people=people,
-        words=sum(len(text.split()) for _, _, text in lines),
+        words=sum(len(text.split()) for _, _, text, _ in lines),
     )
 
 
-class Index:
-    """The file; every call opens it anew, so that any thread and any process may.
+class Rows(Protocol):
+    """What a statement found."""
 
-    Args:
-        path: a file that does not fit, or is damaged, is replaced by an empty index.
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """A connection to either database; values are written ``?``."""
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows: ...
+    def executemany(self, statement: str, values: Iterable[Sequence[Any]], /) -> object: ...
+
+
+class Index(ABC):
+    """An index; every call connects anew, so that any thread and any process may.
+
+    Attributes:
+        where: for people.
+        name_order: orders names and keys by letters, in this database's SQL.
+        one_of: whether a value is one of a JSON array, likewise.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        private_folder(path.parent)
-        try:
-            self._prepare()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):  # locked, or a full disk: no damage
-                raise
-            self._throw_away()
-            self._prepare()
+    name_order: ClassVar[str]
+    one_of: ClassVar[str]
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        with contextlib.closing(self._connect()) as connection:
-            yield connection
+    @property
+    @abstractmethod
+    def where(self) -> str: ...
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it, or nothing."""
-        with contextlib.closing(self._connect()) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            with connection:
-                yield connection
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Connection]: ...
+
+    @abstractmethod
+    def writing(self) -> AbstractContextManager[Connection]:
+        """One transaction, and the only one of its kind: all of it, or nothing."""
+
+    @abstractmethod
+    def asking(self, seconds: float) -> AbstractContextManager[Connection]:
+        """As ``reading``, for a search.
+
+        Raises:
+            SearchError: it took longer than that; or the index is damaged.
+        """
+
+    @abstractmethod
+    def matching(self, connection: Connection, phrases: Sequence[Phrase], first: int, last: int) -> Iterator[int]:
+        """Ids from ``first`` to ``last`` of lines that may have all phrases in them, the highest first."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Leave nothing of what was taken out where it is only kept for the database's own sake."""
+
+    @abstractmethod
+    def _add_lines(self, connection: Connection, recording: int, lines: Sequence[Line]) -> None: ...
+
+    @abstractmethod
+    def _take_lines(self, connection: Connection, recording: int, lines: Sequence[Line]) -> None: ...
+
+    def scrub(self) -> None:
+        """As ``settle``, after recordings were taken out."""
+        self.settle()
 
     def etags(self) -> dict[str, str]:
         """ETag of each result that is in it, by media file."""
         with self.reading() as connection:
-            return dict(connection.execute("SELECT media, etag FROM recording"))
+            return dict(connection.execute("SELECT media, etag FROM recording").fetchall())
 
     def put(self, entry: Entry) -> None:
         """Write one recording, instead of what was there of it."""
         with self.writing() as connection:
-            _remove(connection, entry.media)
-            _insert(connection, entry)
+            self.remove(connection, entry.media)
+            self.insert(connection, entry)
 
     def drop(self, media: Sequence[str]) -> None:
-        """Take recordings out, and what was written of them out of the file, too."""
+        """Take recordings out."""
         if not media:
             return
         with self.writing() as connection:
             for each in media:
-                _remove(connection, each)
+                self.remove(connection, each)
         self.scrub()
 
-    def scrub(self) -> None:
-        """Write over words that were taken out, and give their room back: no file has them any more."""
-        if sqlite3.sqlite_version_info < (3, 42):  # later ones write over words at once
-            with self.writing() as connection:
-                connection.execute("INSERT INTO said (said) VALUES ('optimize')")
-        with self.reading() as connection:
-            connection.execute("PRAGMA incremental_vacuum").fetchall()
-        self.settle()
-
-    def settle(self) -> None:
-        """Empty the journal, which has pages as they were before. Names are nowhere else once they are taken out."""
-        with self.reading() as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None)
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return connection
-
-    def _prepare(self) -> None:
-        with contextlib.closing(self._connect()) as connection:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA journal_mode = WAL")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == _VERSION:
-                connection.execute("SELECT 1 FROM recording LIMIT 1").fetchone()
-                return
-            if version:
-                raise sqlite3.DatabaseError(f"an index of version {version}")
-            _make(connection)
-
-    def _throw_away(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-
-
-def _make(connection: sqlite3.Connection) -> None:
-    """The tables, in one transaction; somebody else may be making them."""
-    connection.execute("BEGIN IMMEDIATE")
-    with connection:
-        if connection.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
+    def remove(self, connection: Connection, media: str) -> None:
+        """Part of a transaction: take a recording out, if it is there."""
+        row = connection.execute("SELECT id, lines FROM recording WHERE media = ?", (media,)).fetchone()
+        if row is None:
             return
-        for statement in _TABLES.split(";\n"):
-            if statement.strip():
-                connection.execute(statement)
-        if sqlite3.sqlite_version_info >= (3, 42):
-            connection.execute("INSERT INTO said (said, rank) VALUES ('secure-delete', 1)")
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
+        self._take_lines(connection, row[0], unpacked(row[1]))
+        connection.execute("DELETE FROM seen WHERE recording = ?", (row[0],))
+        connection.execute("DELETE FROM recording WHERE id = ?", (row[0],))
 
-
-def _remove(connection: sqlite3.Connection, media: str) -> None:
-    row = connection.execute("SELECT id, lines FROM recording WHERE media = ?", (media,)).fetchone()
-    if row is None:
-        return
-    lines = unpacked(row[1])
-    connection.executemany(
-        "INSERT INTO said (said, rowid, text) VALUES ('delete', ?, ?)",
-        [(line_id(row[0], number), _indexed(text)) for number, (_, _, text) in enumerate(lines)],
-    )
-    row = row[:1]
-    connection.execute("DELETE FROM presence WHERE recording = ?", row)
-    connection.execute("DELETE FROM seen WHERE recording = ?", row)
-    connection.execute("DELETE FROM recording WHERE id = ?", row)
-
-
-def _insert(connection: sqlite3.Connection, entry: Entry) -> None:
-    recording = _free_id(connection, entry)
-    connection.execute(
-        "INSERT INTO recording VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (recording, entry.media, entry.etag, entry.run, entry.status, entry.error, entry.language, entry.duration_ms,
-         entry.words, _packed(entry.lines)),
-    )  # fmt: skip
-    ids = [(line_id(recording, number), _indexed(line[2])) for number, line in enumerate(entry.lines)]
-    connection.executemany("INSERT INTO said (rowid, text) VALUES (?, ?)", reversed(ids))
-    for number, seen in enumerate(entry.people):
+    def insert(self, connection: Connection, entry: Entry) -> None:
+        """Part of a transaction: write a recording that is not there."""
+        recording = _free_id(connection, entry)
+        speakers = json.dumps(sorted({speaker for *_, speaker in entry.lines if speaker}))
         connection.execute(
-            "INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (recording, number, seen.label, seen.name, seen.identity, seen.image, seen.on_screen_ms),
-        )
-        spans: dict[int, int] = {}
-        for start, end in seen.ranges:
-            spans[start] = max(end, spans.get(start, end))
+            "INSERT INTO recording VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (recording, entry.media, entry.etag, entry.run, entry.status, entry.error, entry.language, speakers,
+             entry.duration_ms, entry.words, packed(entry.lines)),
+        )  # fmt: skip
+        self._add_lines(connection, recording, entry.lines)
         connection.executemany(
-            "INSERT INTO presence VALUES (?, ?, ?, ?)", [(recording, number, *span) for span in spans.items()]
-        )
+            "INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (recording, number, seen.label, seen.name, seen.identity, seen.image, seen.on_screen_ms,
+                 packed(seen.ranges))
+                for number, seen in enumerate(entry.people)
+            ],
+        )  # fmt: skip
 
 
-def _free_id(connection: sqlite3.Connection, entry: Entry) -> int:
-    """The id that the time and a hash of the key give, or the next free one."""
+def _free_id(connection: Connection, entry: Entry) -> int:
+    """The id that the time and a hash of the key give, or the next free one.
+
+    Raises:
+        ResourceError: there is none.
+    """
     second = min(max(entry.uploaded_s, 0), (1 << 32) - 1)
     slot = int.from_bytes(hashlib.sha256(entry.media.encode(errors="replace")).digest()[:4], "big") % _SLOTS
     for step in range(_SLOTS):
         candidate = second * _SLOTS + (slot + step) % _SLOTS
         if not connection.execute("SELECT 1 FROM recording WHERE id = ?", (candidate,)).fetchone():
             return candidate
-    raise sqlite3.IntegrityError(f"more than {_SLOTS} recordings of one second")
+    raise ResourceError(f"more than {_SLOTS} recordings of one second")
 
 
 def line_id(recording: int, number: int) -> int:
@@ -279,17 +244,19 @@ def line_id(recording: int, number: int) -> int:
     return (recording << LINE_BITS | LAST_LINE) - number
 
 
-def _packed(lines: Sequence[Line]) -> bytes:
-    return zlib.compress(json.dumps(lines, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+def packed(values: Sequence[Sequence[Any]]) -> bytes:
+    """Lines, or times."""
+    return zlib.compress(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
 
 
-def unpacked(lines: bytes) -> list[Line]:
-    """The lines of a recording."""
-    return [(start, end, text) for start, end, text in json.loads(zlib.decompress(lines))]
+def unpacked(value: bytes) -> list[Any]:
+    """What ``packed`` was given, each as a tuple."""
+    return [tuple(each) for each in json.loads(zlib.decompress(value))]
 
 
-def _indexed(text: str) -> str:
-    return " ".join(folded(text))
+def words_in(text: str) -> list[str]:
+    """The words of a line as both databases have them: no longer than what can be asked for."""
+    return [word[:LONGEST_WORD] for word in folded(text)]
 
 
 def _ms(seconds: float) -> int:

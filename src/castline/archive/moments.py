@@ -31,6 +31,7 @@ class Moment(Record):
         text: the line; empty where nothing is said then.
         marks: where in the text the words are that were asked for: (start, end), characters.
         people: who is on screen between start and end.
+        speaker: the voice that says the line (``Speaker 1``); None where voices were not told apart.
         uploaded: when the recording was.
     """
 
@@ -40,6 +41,7 @@ class Moment(Record):
     text: str
     marks: tuple[tuple[int, int], ...] = ()
     people: tuple[OnScreen, ...] = ()
+    speaker: str | None = None
     uploaded: datetime
     language: str | None = None
 

@@ -7,22 +7,42 @@ from pathlib import Path
 
 from castline.archive.index import Index
 from castline.archive.refresh import refresh
+from castline.archive.sqlite import SqliteIndex
+from castline.errors import OptionsError
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
 
-def index_path(where: str, settings: Settings) -> Path:
-    """One file for each deployment that is asked from this machine.
+def open_index(where: str, settings: Settings) -> Index:
+    """The index of a deployment: of this machine, or in the database that ``CASTLINE_ARCHIVE`` names.
 
     Args:
         where: what tells its S3 from others.
+
+    Raises:
+        ResourceError: the database cannot be reached.
+        OptionsError: what is named is no URL of PostgreSQL.
     """
-    name = hashlib.sha256(f"{where}\n{settings.output_bucket}".encode()).hexdigest()[:16]
-    return settings.state_dir / "archive" / f"{name}.db"
+    if not settings.archive:
+        return SqliteIndex(index_path(where, settings))
+    if not settings.archive.startswith(("postgresql://", "postgresql+psycopg://")):
+        raise OptionsError("CASTLINE_ARCHIVE is no URL of PostgreSQL: postgresql://user@host/database")
+    from castline.archive.postgresql import PostgresqlIndex
+
+    return PostgresqlIndex(settings.archive, f"castline_{_name(where, settings)}")
+
+
+def index_path(where: str, settings: Settings) -> Path:
+    """One file for each deployment that is asked from this machine."""
+    return settings.state_dir / "archive" / f"{_name(where, settings)}.db"
+
+
+def _name(where: str, settings: Settings) -> str:
+    return hashlib.sha256(f"{where}\n{settings.output_bucket}".encode()).hexdigest()[:16]
 
 
 def names_left(name: str, where: str, store: ObjectStore, settings: Settings) -> int:
-    """Bring the index of this machine up to date, where there is one, and look for somebody who was forgotten.
+    """Bring the index up to date, where there is one, and look for somebody who was forgotten.
 
     Returns:
         In how many recordings the index still has the name; 0 where there is no index.
@@ -36,10 +56,9 @@ def media_left(media: str, where: str, store: ObjectStore, settings: Settings) -
 
 
 def _left(question: str, value: str, where: str, store: ObjectStore, settings: Settings) -> int:
-    path = index_path(where, settings)
-    if not path.exists():
+    if not settings.archive and not index_path(where, settings).exists():
         return 0
-    index = Index(path)
+    index = open_index(where, settings)
     refresh(index, store, settings)
     with index.reading() as connection:
         return int(connection.execute(question, (value,)).fetchone()[0])

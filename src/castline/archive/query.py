@@ -7,7 +7,7 @@ marks are left, and everything else is a value.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -41,12 +41,14 @@ class Query:
         people: words of names; each is of somebody on screen during the line.
         together: likewise, and all of them and of ``people`` are on screen at the same instant.
         before, after: seconds since 1970; the recording was uploaded before, or at or after them.
+        speakers: words of the names of voices; each is of who says the line.
         files: folded text that the key contains.
     """
 
     phrases: list[Phrase] = field(default_factory=list)
     people: list[tuple[str, ...]] = field(default_factory=list)
     together: list[tuple[str, ...]] = field(default_factory=list)
+    speakers: list[tuple[str, ...]] = field(default_factory=list)
     before: int | None = None
     after: int | None = None
     files: list[str] = field(default_factory=list)
@@ -111,8 +113,8 @@ def _name(key: str, value: str) -> tuple[str, ...]:
     return words
 
 
-def _said_by(_query: Query, _value: str) -> None:
-    raise SearchError("said-by: cannot be asked yet: results do not say who speaks (person: is who is on screen)")
+def _said_by(query: Query, value: str) -> None:
+    query.speakers.append(_name("said-by", value))
 
 
 def _before(query: Query, value: str) -> None:
@@ -151,3 +153,19 @@ _FIELDS: dict[str, Callable[[Query, str], None]] = {
     "file": _file,
     "language": _language,
 }
+
+
+def all_in(words: Sequence[str], phrases: Sequence[Phrase]) -> bool:
+    """Whether a line has all phrases in it."""
+    return all(next(places(words, phrase), None) is not None for phrase in phrases)
+
+
+def places(words: Sequence[str], phrase: Phrase) -> Iterator[int]:
+    """Where in the words of a line a phrase begins."""
+    size = len(phrase.words)
+    for at in range(len(words) - size + 1):
+        here = tuple(words[at : at + size])
+        if here == phrase.words or (
+            phrase.prefix and here[:-1] == phrase.words[:-1] and here[-1].startswith(phrase.words[-1])
+        ):
+            yield at

@@ -11,6 +11,7 @@ from castline.archive.index import Entry, Index, entry_of
 from castline.errors import UnreadableObject
 from castline.records import ObjectInfo, Result
 from castline.runs.removal import owner_of
+from castline.runs.written import as_shown, etag_now
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
@@ -36,14 +37,14 @@ def refresh(index: Index, store: ObjectStore, settings: Settings, told: Told | N
     Args:
         told: called with how many of how many changed results are in the index.
     """
-    there = published(store, settings)
-    known = index.etags()
+    known = index.etags()  # before listing: what the feed writes meanwhile is then nothing that has gone
+    there, put_right = _listed(store, settings)
     gone = tuple(media for media in known if media not in there)
     index.drop(gone)
-    changed = [media for media, info in there.items() if known.get(media) != info.etag]
+    changed = [media for media, info in there.items() if known.get(media) != _mark(info.etag, put_right.get(media, ""))]
     written = []
     for number, media in enumerate(changed, 1):
-        if _write(media, there[media], index, store, settings):
+        if _write(media, there[media], put_right.get(media, ""), index, store, settings):
             written.append(media)
         if told:
             told(number, len(changed))
@@ -59,7 +60,7 @@ def refresh_one(media: str, index: Index, store: ObjectStore, settings: Settings
         Whether there is one.
     """
     info = store.head(settings.output_bucket, keys.result_key(media))
-    if info is None or not _write(media, info, index, store, settings):
+    if info is None or not _write(media, info, etag_now(media, store, settings), index, store, settings):
         if media in index.etags():
             index.drop([media])
         return False
@@ -69,22 +70,39 @@ def refresh_one(media: str, index: Index, store: ObjectStore, settings: Settings
 
 def published(store: ObjectStore, settings: Settings) -> dict[str, ObjectInfo]:
     """Every published ``result.json``, by media file."""
-    owners = ((info, owner_of(info.key)) for info in store.find(settings.output_bucket))
-    return {owner.media: info for info, owner in owners if owner.view == keys.RESULT}
+    return _listed(store, settings)[0]
 
 
-def _write(media: str, info: ObjectInfo, index: Index, store: ObjectStore, settings: Settings) -> bool:
+def _listed(store: ObjectStore, settings: Settings) -> tuple[dict[str, ObjectInfo], dict[str, str]]:
+    """Every result, and the ETag of what people put right in it, by media file."""
+    results, put_right = {}, {}
+    for info in store.find(settings.output_bucket):
+        owner = owner_of(info.key)
+        if owner.view == keys.RESULT:
+            results[owner.media] = info
+        elif owner.view == keys.CORRECTIONS:
+            put_right[owner.media] = info.etag
+    return results, put_right
+
+
+def _mark(result: str, put_right: str) -> str:
+    """What changes with a result and with what people put right in it, of their ETags."""
+    return f"{result} {put_right}" if put_right else result
+
+
+def _write(media: str, info: ObjectInfo, put_right: str, index: Index, store: ObjectStore, settings: Settings) -> bool:
     """Whether the result was there to be written. One that cannot be read is known by its name, and by that."""
     upload = store.head(settings.input_bucket, media)
     dated = (upload and upload.last_modified) or info.last_modified
+    mark = _mark(info.etag, put_right)
     uploaded_s = int(dated.timestamp()) if dated else 0
     try:
         result = read_object(Result, store, settings.output_bucket, keys.result_key(media))
     except UnreadableObject as error:
         logger.warning("%s", error.message)
-        index.put(Entry(media, info.etag, uploaded_s, error="its result cannot be read; see: castline reconcile"))
+        index.put(Entry(media, mark, uploaded_s, error="its result cannot be read; see: castline reconcile"))
         return True
     if result is None:
         return False
-    index.put(entry_of(media, result, info.etag, uploaded_s))
+    index.put(entry_of(media, as_shown(result, store, settings), mark, uploaded_s))
     return True

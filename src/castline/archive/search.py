@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 
-from castline.archive.index import LAST_LINE, LINE_BITS, Index, line_id, unpacked
+from castline.archive.index import ID_BITS, LAST_LINE, LINE_BITS, Connection, Index, Span, line_id, unpacked
 from castline.archive.moments import Answer, Moment, OnScreen
-from castline.archive.query import Phrase, Query, parse
+from castline.archive.query import Phrase, Query, parse, places
 from castline.archive.words import fold, folded, holds, words_of
 from castline.errors import SearchError
 
@@ -19,12 +17,8 @@ PAGE = 20
 MAX_PAGE = 200
 _SECONDS = 5.0
 _FEW = 300  # recordings that are asked one by one; of more, all hits are gone through
-_STEPS = 10_000  # of SQLite's machine, between two looks at the clock
-_ID_BITS = 12
 _HIGHEST = (1 << 63) - 1
 _DIGITS = 20
-
-Span = tuple[int, int]
 
 
 def search(index: Index, text: str, *, limit: int = PAGE, after: str | None = None) -> Answer:
@@ -40,18 +34,9 @@ def search(index: Index, text: str, *, limit: int = PAGE, after: str | None = No
     """
     query = parse(text)
     limit = min(max(limit, 1), MAX_PAGE)
-    with index.reading() as connection:
-        deadline = time.monotonic() + _SECONDS
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
-        try:
-            asked = _Asked(connection, query, after)
-            found = list(islice(asked.hits(), limit + 1))
-        except sqlite3.OperationalError as error:
-            if "interrupted" not in str(error):
-                raise
-            raise SearchError("this takes too long; say more of what is looked for") from error
-        except sqlite3.DatabaseError as error:
-            raise SearchError(f"the index is damaged; remove {index.path}, it is built again") from error
+    with index.asking(_SECONDS) as connection:
+        asked = _Asked(index, connection, query, after)
+        found = list(islice(asked.hits(), limit + 1))
     more = len(found) > limit
     hits = found[:limit]
     return Answer(
@@ -65,17 +50,15 @@ def search(index: Index, text: str, *, limit: int = PAGE, after: str | None = No
 class _Recording:
     """One recording, read once for all of its hits."""
 
-    def __init__(self, connection: sqlite3.Connection, id_: int) -> None:
+    def __init__(self, connection: Connection, id_: int) -> None:
         row = connection.execute("SELECT media, language, lines FROM recording WHERE id = ?", (id_,)).fetchone()
         self.media, self.language = row[:2]
         self.lines = unpacked(row[2])
-        self.uploaded = datetime.fromtimestamp(id_ >> _ID_BITS, UTC)
+        self.uploaded = datetime.fromtimestamp(id_ >> ID_BITS, UTC)
         self.people: list[tuple[OnScreen, list[Span]]] = []
-        shown = "SELECT number, name, identity, image FROM seen WHERE recording = ? ORDER BY number"
-        for number, name, identity, image in connection.execute(shown, (id_,)).fetchall():
-            ranges = "SELECT start_ms, end_ms FROM presence WHERE recording = ? AND number = ? ORDER BY start_ms"
-            spans = connection.execute(ranges, (id_, number)).fetchall()
-            self.people.append((OnScreen(name=name, identity=identity, image=image or None), spans))
+        shown = "SELECT name, identity, image, ranges FROM seen WHERE recording = ? ORDER BY number"
+        for name, identity, image, ranges in connection.execute(shown, (id_,)).fetchall():
+            self.people.append((OnScreen(name=name, identity=identity, image=image or None), unpacked(ranges)))
 
     def spans_of(self, names: frozenset[str]) -> list[Span]:
         return [
@@ -87,9 +70,9 @@ class _Recording:
 
     def said(self, meanwhile: Span) -> str:
         """The first line that is said meanwhile."""
-        return next((text for start, end, text in self.lines if end > meanwhile[0] and start <= meanwhile[1]), "")
+        return next((text for start, end, text, _ in self.lines if end > meanwhile[0] and start <= meanwhile[1]), "")
 
-    def moment(self, span: Span, text: str, phrases: Sequence[Phrase]) -> Moment:
+    def moment(self, span: Span, text: str, phrases: Sequence[Phrase], speaker: str = "") -> Moment:
         shown = [person for person, spans in self.people if any(_meet(each, span) for each in spans)]
         return Moment(
             media=self.media,
@@ -98,14 +81,15 @@ class _Recording:
             text=text,
             marks=tuple(_marks(text, phrases)),
             people=tuple(shown),
+            speaker=speaker or None,
             uploaded=self.uploaded,
             language=self.language or None,
         )
 
 
 class _Asked:
-    def __init__(self, connection: sqlite3.Connection, query: Query, after: str | None) -> None:
-        self._connection, self._query = connection, query
+    def __init__(self, index: Index, connection: Connection, query: Query, after: str | None) -> None:
+        self._index, self._connection, self._query = index, connection, query
         self._below = _cursor(after)
         self._recordings: dict[int, _Recording] = {}
         known = _known(connection) if query.names else ()
@@ -116,6 +100,8 @@ class _Asked:
             for words, names in zip(query.names, self._names, strict=True)
             if not names
         )
+        if query.speakers and not _voices(connection):
+            self.notes += ("no recording says who speaks: voices are told apart where speakers are asked for",)
 
     @property
     def _names(self) -> list[frozenset[str]]:
@@ -124,7 +110,7 @@ class _Asked:
     def hits(self) -> Iterator[tuple[int, Moment]]:
         if self.notes:
             return iter(())
-        if self._query.phrases:
+        if self._query.phrases or self._query.speakers:
             return self._lines()
         return self._appearances() if self._names else self._whole()
 
@@ -141,65 +127,83 @@ class _Asked:
         more: list[object] = list(values)
         if self._query.before is not None:
             conditions.append("id < ?")
-            more.append(self._query.before << _ID_BITS)
+            more.append(self._query.before << ID_BITS)
         if self._query.after is not None:
             conditions.append("id >= ?")
-            more.append(self._query.after << _ID_BITS)
+            more.append(self._query.after << ID_BITS)
         for names in self._names:
+            named = self._index.one_of.format("name")
             conditions.append(
-                "id IN (SELECT recording FROM seen WHERE identity = 'known'"
-                " AND name IN (SELECT value FROM json_each(?)))"
+                f"id IN (SELECT recording FROM seen WHERE identity = 'known' AND {named})"  # noqa: S608 - ours
             )
             more.append(json.dumps(sorted(names)))
         rows = self._connection.execute(
-            f"SELECT id, media, language FROM recording WHERE {' AND '.join(conditions)} ORDER BY id DESC",  # noqa: S608 - no value is in it
+            "SELECT id, media, language, speakers FROM recording"  # noqa: S608 - no value is in it
+            f" WHERE {' AND '.join(conditions)} ORDER BY id DESC",
             more,
         )
-        return [id_ for id_, media, language in rows if self._fits(media, language)]
+        return [row[0] for row in rows if self._fits(*row[1:])]
 
-    def _fits(self, media: str, language: str) -> bool:
-        return all(part in fold(media) for part in self._query.files) and all(
-            language.lower() == wanted or language.lower().startswith(f"{wanted}-") for wanted in self._query.languages
+    def _fits(self, media: str, language: str, speakers: str) -> bool:
+        return (
+            all(part in fold(media) for part in self._query.files)
+            and all(
+                language.lower() == wanted or language.lower().startswith(f"{wanted}-")
+                for wanted in self._query.languages
+            )
+            and (not self._query.speakers or any(map(self._says, json.loads(speakers))))
         )
+
+    def _says(self, speaker: str) -> bool:
+        """Whether a voice is the one that is asked for."""
+        words = folded(speaker)
+        return all(holds(words, name) for name in self._query.speakers)
 
     @property
     def _filtered(self) -> bool:
         query = self._query
         return bool(
-            self._names or query.files or query.languages or query.before is not None or query.after is not None
+            self._names
+            or query.speakers
+            or query.files
+            or query.languages
+            or query.before is not None
+            or query.after is not None
         )
 
     def _lines(self) -> Iterator[tuple[int, Moment]]:
-        wanted = _match(self._query.phrases)
-        if not self._filtered:
-            ids: Iterable[int] = self._matching(wanted, 0, self._below - 1)
+        if not self._query.phrases:
+            ids: Iterable[int] = self._all_lines()
+        elif not self._filtered:
+            ids = self._matching(0, self._below - 1)
         else:
             candidates = self._candidates()
-            few = len(candidates) <= _FEW
-            ids = self._one_by_one(wanted, candidates) if few else self._among(wanted, candidates)
+            ids = self._one_by_one(candidates) if len(candidates) <= _FEW else self._among(candidates)
         for id_ in ids:
             recording = self._recording(id_ >> LINE_BITS)
-            start, end, text = recording.lines[LAST_LINE - (id_ & LAST_LINE)]
+            start, end, text, speaker = recording.lines[LAST_LINE - (id_ & LAST_LINE)]
             span = start, end
-            if self._shows(recording, span):
-                yield id_, recording.moment(span, text, self._query.phrases)
+            if self._says(speaker) and self._shows(recording, span):
+                yield id_, recording.moment(span, text, self._query.phrases, speaker)
 
-    def _matching(self, wanted: str, first: int, last: int) -> Iterator[int]:
-        rows = self._connection.execute(
-            "SELECT rowid FROM said WHERE said MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC",
-            (wanted, first, last),
-        )
-        return (row[0] for row in rows)
+    def _matching(self, first: int, last: int) -> Iterator[int]:
+        return self._index.matching(self._connection, self._query.phrases, first, last)
 
-    def _one_by_one(self, wanted: str, candidates: Sequence[int]) -> Iterator[int]:
+    def _all_lines(self) -> Iterator[int]:
+        for id_ in self._candidates():
+            for number in range(len(self._recording(id_).lines)):
+                if line_id(id_, number) < self._below:
+                    yield line_id(id_, number)
+
+    def _one_by_one(self, candidates: Sequence[int]) -> Iterator[int]:
         for id_ in candidates:
             first = id_ << LINE_BITS
-            yield from self._matching(wanted, first, min(first | LAST_LINE, self._below - 1))
+            yield from self._matching(first, min(first | LAST_LINE, self._below - 1))
 
-    def _among(self, wanted: str, candidates: Sequence[int]) -> Iterator[int]:
+    def _among(self, candidates: Sequence[int]) -> Iterator[int]:
         inside = set(candidates)
         bounds = candidates[-1] << LINE_BITS, min(candidates[0] << LINE_BITS | LAST_LINE, self._below - 1)
-        return (id_ for id_ in self._matching(wanted, *bounds) if id_ >> LINE_BITS in inside)
+        return (id_ for id_ in self._matching(*bounds) if id_ >> LINE_BITS in inside)
 
     def _shows(self, recording: _Recording, line: Span) -> bool:
         apart = all(any(_meet(span, line) for span in recording.spans_of(names)) for names in self._people)
@@ -234,18 +238,18 @@ def _cursor(text: str | None) -> int:
     return min(int(text), _HIGHEST)
 
 
-def _known(connection: sqlite3.Connection) -> tuple[str, ...]:
+def _voices(connection: Connection) -> bool:
+    """Whether any recording says who speaks."""
+    return connection.execute("SELECT 1 FROM recording WHERE speakers != '[]' LIMIT 1").fetchone() is not None
+
+
+def _known(connection: Connection) -> tuple[str, ...]:
     rows = connection.execute("SELECT DISTINCT name FROM seen WHERE identity = 'known'")
     return tuple(row[0] for row in rows)
 
 
 def _called(words: tuple[str, ...], known: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in known if holds(folded(name), words))
-
-
-def _match(phrases: Sequence[Phrase]) -> str:
-    """FTS5's syntax, made of nothing but letters, digits and marks between our own quotes."""
-    return " AND ".join(f'"{" ".join(phrase.words)}"{" *" if phrase.prefix else ""}' for phrase in phrases)
 
 
 def _meet(one: Span, other: Span) -> bool:
@@ -264,12 +268,7 @@ def _common(groups: Sequence[Sequence[Span]], within: Span | None) -> list[Span]
 
 def _marks(text: str, phrases: Sequence[Phrase]) -> Iterator[Span]:
     words = list(words_of(text))
-    found = set()
-    for phrase in phrases:
-        size = len(phrase.words)
-        for at in range(len(words) - size + 1):
-            here = tuple(word.folded for word in words[at : at + size])
-            starts = here[:-1] == phrase.words[:-1] and here[-1].startswith(phrase.words[-1])
-            if here == phrase.words or (phrase.prefix and starts):
-                found.add((words[at].start, words[at + size - 1].end))
-    yield from sorted(found)
+    known = [word.folded for word in words]
+    yield from sorted(
+        {(words[at].start, words[at + len(phrase.words) - 1].end) for phrase in phrases for at in places(known, phrase)}
+    )

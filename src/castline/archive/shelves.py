@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from castline.archive.index import Index
+from castline.archive.index import ID_BITS, Index
 from castline.archive.moments import OnScreen
 
 Sort = Literal["new", "old", "name", "length"]
@@ -15,10 +15,9 @@ Only = Literal["all", "failed"]
 _ORDER: dict[Sort, str] = {
     "new": "id DESC",
     "old": "id",
-    "name": "media COLLATE NOCASE, media",
+    "name": "{name}, media",
     "length": "duration_ms DESC, id DESC",
 }
-_ID_BITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def recordings(
     with index.reading() as connection:
         rows = connection.execute(
             f"SELECT id, media, status, error, language, duration_ms, words FROM recording {where}"  # noqa: S608 - ours
-            f" ORDER BY {_ORDER[sort]} LIMIT ? OFFSET ?",
+            f" ORDER BY {_ORDER[sort].format(name=index.name_order.format('media'))} LIMIT ? OFFSET ?",
             (limit, offset),
         ).fetchall()
         found = []
@@ -75,7 +74,7 @@ def recordings(
                 "SELECT name, identity, image FROM seen WHERE recording = ? ORDER BY number", (id_,)
             )
             people = tuple(OnScreen(name=name, identity=known, image=image or None) for name, known, image in seen)
-            uploaded = datetime.fromtimestamp(id_ >> _ID_BITS, UTC)
+            uploaded = datetime.fromtimestamp(id_ >> ID_BITS, UTC)
             found.append(Recording(media, status, error, language, duration_ms / 1000, words, uploaded, people))
     return found
 
@@ -84,22 +83,38 @@ def counts(index: Index) -> tuple[int, int, float]:
     """How many recordings there are, how many of them failed, and how many seconds they last."""
     with index.reading() as connection:
         row = connection.execute(
-            "SELECT count(*), coalesce(sum(status = 'failed'), 0), coalesce(sum(duration_ms), 0) FROM recording"
+            "SELECT count(*), coalesce(sum(CASE status WHEN 'failed' THEN 1 ELSE 0 END), 0),"
+            " coalesce(sum(duration_ms), 0) FROM recording"
         ).fetchone()
-    return int(row[0]), int(row[1]), row[2] / 1000
+    return int(row[0]), int(row[1]), int(row[2]) / 1000
 
 
 def known_people(index: Index) -> list[Face]:
     """Everybody who is known by name in a recording, by name; each with the picture of the longest appearance."""
     with index.reading() as connection:
         rows = connection.execute(
-            "SELECT name, media, label, image, sum(on_screen_ms), count(*), max((image != '') * (on_screen_ms + 1))"
+            "SELECT name, media, label, image, ms, count FROM (SELECT name, media, label, image,"  # noqa: S608 - ours
+            " sum(on_screen_ms) OVER one AS ms, count(*) OVER one AS count, row_number() OVER (PARTITION BY name"
+            " ORDER BY CASE image WHEN '' THEN 1 ELSE 0 END, on_screen_ms DESC, recording DESC, number) AS place"
             " FROM seen JOIN recording ON recording.id = seen.recording WHERE identity = 'known'"
-            " GROUP BY name ORDER BY name COLLATE NOCASE, name"
+            " WINDOW one AS (PARTITION BY name)) AS faces WHERE place = 1"
+            f" ORDER BY {index.name_order.format('name')}, name"
         ).fetchall()
     return [
-        Face(name, media, label, image, "known", ms / 1000, count) for name, media, label, image, ms, count, _ in rows
+        Face(name, media, label, image, "known", int(ms) / 1000, count) for name, media, label, image, ms, count in rows
     ]
+
+
+def seen_as(index: Index, name: str, limit: int = 60) -> list[Face]:
+    """Where somebody is known by a name, the longest appearance first."""
+    with index.reading() as connection:
+        rows = connection.execute(
+            "SELECT name, media, label, image, identity, on_screen_ms FROM seen"
+            " JOIN recording ON recording.id = seen.recording WHERE identity = 'known' AND name = ?"
+            " ORDER BY on_screen_ms DESC, media, number LIMIT ?",
+            (name, limit),
+        ).fetchall()
+    return [Face(name, media, label, image, identity, ms / 1000) for name, media, label, image, identity, ms in rows]
 
 
 def strangers(index: Index, limit: int = 60) -> list[Face]:

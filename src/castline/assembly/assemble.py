@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from castline import keys
+from castline.assembly.attribution import watched
 from castline.assembly.speakers import Line, said_by
 from castline.assembly.stitch import stitch
 from castline.cost import Sizes, cost_of, estimate
@@ -95,7 +96,9 @@ def assemble(
     ]
     clock = _Clock(manifest)
     people, images = _people(frame_parts, gallery, clock)
-    said = said_by(stitch(audio), audio, people if manifest.options.speakers == "auto" else ())
+    people = watched(people, (face for part in frame_parts for face in part.mouths))
+    compared = people if manifest.options.speakers == "auto" else None
+    said = said_by(stitch(audio), audio, compared, pictures=bool(frame_parts))
     segments = _spoken(said.lines, people)
     language = main_language(audio)
     cues = cues_of(segments, language)
@@ -131,7 +134,7 @@ def assemble(
             cues=cues,
             speakers=said.speakers,
         ),
-        timeline=_timeline(people, segments),
+        timeline=timeline_of(people, segments),
         processing=Processing(timings=_timings(usages), cost=_cost(manifest, usages)),
     )
     return Assembly(result, images)
@@ -306,14 +309,15 @@ def _spoken(lines: Sequence[Line], people: tuple[Person, ...]) -> tuple[SpokenSe
         SpokenSegment(
             **line.segment.model_dump(),
             id=f"speech-{number}",
-            visible=_visible(line.segment, people),
+            visible=visible_during(line.segment, people),
             speaker=line.speaker,
+            said_by=line.said_by,
         )
         for number, line in enumerate(lines, start=1)
     )
 
 
-def _visible(segment: Segment, people: tuple[Person, ...]) -> str | None:
+def visible_during(segment: Segment, people: tuple[Person, ...]) -> str | None:
     """The one known person on screen while a segment is spoken, when nobody else is."""
     seen = [
         person
@@ -323,7 +327,7 @@ def _visible(segment: Segment, people: tuple[Person, ...]) -> str | None:
     return seen[0].name if len(seen) == 1 and seen[0].identity == "known" else None
 
 
-def _timeline(people: tuple[Person, ...], segments: tuple[SpokenSegment, ...]) -> tuple[TimelineEntry, ...]:
+def timeline_of(people: tuple[Person, ...], segments: tuple[SpokenSegment, ...]) -> tuple[TimelineEntry, ...]:
     entries = [
         TimelineEntry(start_s=item.start_s, end_s=item.end_s, kind="person", ref=person.id, label=person.name)
         for person in people

@@ -7,9 +7,12 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from castline.records import AudioPart, AudioUnit, Segment, Word
+from castline.records import AudioPart, AudioUnit, Segment, Word, spell
 from castline.sentences import ends
+
+S = TypeVar("S", bound=Segment)
 
 _NOT_WORD = re.compile(r"[^\w']+")
 # Thai, Lao, Burmese, Khmer, kana and Chinese characters are written without spaces: each counts as a word.
@@ -145,18 +148,13 @@ def _runs(said: Sequence[_Heard]) -> list[list[_Heard]]:
 
 def _piece(sources: Sequence[Segment], heard: Sequence[Sequence[_Heard]], run: Sequence[_Heard]) -> list[Segment]:
     """The part of a segment that a run of its words is."""
-    segment, whole = sources[run[0].segment], heard[run[0].segment]
-    if len(run) == len(whole):
+    segment = sources[run[0].segment]
+    if len(run) == len(heard[run[0].segment]):
         return [segment]
     words = tuple(item.word for item in run)
-    text = excerpt(segment.text, [item.word for item in whole], run[0].place, run[-1].place)
-    changed = {
-        "words": words if segment.words else (),
-        "text": text,
-        "start_s": words[0].start_s,
-        "end_s": words[-1].end_s,
-    }
-    return [segment.model_copy(update=changed)] if text else []
+    piece = excerpt(segment, words)
+    times = {"start_s": words[0].start_s, "end_s": words[-1].end_s}
+    return [piece.model_copy(update=times)] if piece.text else []
 
 
 def _joined(pieces: Sequence[Segment]) -> list[Segment]:
@@ -177,7 +175,8 @@ def _goes_on(one: Segment, other: Segment) -> bool:
 
 
 def _together(one: Segment, other: Segment) -> Segment:
-    spaced = "" if _SPACED.search(one.text[-1:] + other.text[:1]) else " "
+    space = "" if _SPACED.search(one.text[-1:] + other.text[:1]) else " "
+    following = [word.model_copy(update={"space": space}) for word in other.words[:1]]
     weights = (max(1, len(one.words)), max(1, len(other.words)))
 
     def mean(mine: float | None, theirs: float | None) -> float | None:
@@ -188,8 +187,8 @@ def _together(one: Segment, other: Segment) -> Segment:
     return one.model_copy(
         update={
             "end_s": max(one.end_s, other.end_s),
-            "text": f"{one.text}{spaced}{other.text}",
-            "words": (*one.words, *other.words),
+            "text": f"{one.text}{space}{other.text}",
+            "words": (*one.words, *following, *other.words[1:]),
             "avg_logprob": mean(one.avg_logprob, other.avg_logprob),
             "no_speech_prob": mean(one.no_speech_prob, other.no_speech_prob),
             "compression_ratio": mean(one.compression_ratio, other.compression_ratio),
@@ -233,6 +232,7 @@ def words_of(segment: Segment) -> tuple[Word, ...]:
     if segment.words:
         return segment.words
     found = list(_TOKEN.finditer(segment.text))
+    ends_at = (0, *(match.end() for match in found))
     if not found:
         return (Word(start_s=segment.start_s, end_s=segment.end_s, text=segment.text),)
     second = (segment.end_s - segment.start_s) / len(segment.text)
@@ -241,21 +241,15 @@ def words_of(segment: Segment) -> tuple[Word, ...]:
             start_s=round(segment.start_s + match.start() * second, 3),
             end_s=round(segment.start_s + match.end() * second, 3),
             text=match[0],
+            space=segment.text[before : match.start()],
         )
-        for match in found
+        for before, match in zip(ends_at, found, strict=False)
     )
 
 
-def excerpt(text: str, words: Sequence[Word], first: int, last: int) -> str:
-    """What stands of the words from ``first`` to ``last`` in the text, with its own spaces and punctuation."""
-    starts, at = [], 0
-    for word in words:
-        at = text.find(word.text.strip(), at)
-        if at < 0:  # the text is not made of the words
-            return " ".join(word.text.strip() for word in words[first : last + 1])
-        starts.append(at)
-        at += len(word.text.strip())
-    return text[starts[first] : starts[last + 1] if last + 1 < len(words) else None].strip()
+def excerpt(segment: S, words: Sequence[Word]) -> S:
+    """A segment that says no more than some of its `words_of`."""
+    return segment.model_copy(update={"text": spell(words), "words": tuple(words) if segment.words else ()})
 
 
 def _mid(word: Word) -> float:

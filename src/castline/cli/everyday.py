@@ -48,6 +48,7 @@ from castline.errors import KeyLayoutError, UnreadableObject
 from castline.operations.progress import Lookout, MediaProgress, progress_of
 from castline.runs.common import read_result
 from castline.runs.request import uploaded_media, uploads_left_out
+from castline.runs.written import as_shown
 from castline.settings import settings
 
 Endpoint = Annotated[
@@ -223,7 +224,7 @@ def _show_results(wanted: list[str], output: Path, there: Connection, *, with_me
             continue
         found.append(result)
         if not as_json:
-            print_result(answer, result)
+            print_result(answer, as_shown(result, there.store, there.settings))
         try:
             download_result(key, output, there.store, there.settings)
             if with_media:

@@ -16,6 +16,7 @@ from castline.errors import CastlineError, OptionsError
 from castline.records import Record
 from castline.report.text import clock
 from castline.runs.common import read_result
+from castline.runs.written import as_shown
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -81,6 +82,7 @@ def server_of(there: Connection) -> MCPServer:
         result = read_result(media, there.store, there.settings)
         if result is None:
             raise OptionsError(f"there is no result for {media}")
+        result = as_shown(result, there.store, there.settings)
         lines = (
             f"[{clock(line.start_s)}] {f'({line.visible}) ' if line.visible else ''}{line.text.strip()}"
             for line in result.transcript.segments

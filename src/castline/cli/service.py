@@ -29,18 +29,26 @@ def serve(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that transcribe; one per core.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where its database and files under way are.")] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; SQLite in the folder by default.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of the published queue; options win over it.")] = None,
 ) -> None:
     """Transcribe for others over HTTP: a queue of jobs, OpenAI's audio API, and whisper-asr-webservice's."""
     with friendly_errors():
         import uvicorn
 
         from castline.service.app import create_app
+        from castline.service.published import read_published
         from castline.service.settings import ServiceSettings
 
         asked = {"host": host, "port": port, "workers": workers, "folder": folder, "database": database}
-        service = ServiceSettings().model_copy(update={name: each for name, each in asked.items() if each is not None})
-        app = create_app(service, settings(), _deployment)
+        service, engines = ServiceSettings(), settings()
+        published = read_published(config, service, engines) if config else None
+        if published:
+            service, engines = published.service, published.settings
+        service = service.model_copy(update={name: each for name, each in asked.items() if each is not None})
+        app = create_app(service, engines, _deployment)
         tokens: Tokens = app.state.service.tokens
+        if published and published.users.exists():
+            console.print(f"{tokens.import_file(published.users)} tokens from {escape(str(published.users))}")
         if service.admin_token:
             tokens.add("admin", admin=True, secret=service.admin_token)
         if not tokens.list():
@@ -86,11 +94,12 @@ def task() -> None:
 @tokens_app.command("add")
 def add(
     user: Annotated[str, typer.Argument(help="Letters, digits and ._@-")],
-    admin: Annotated[bool, typer.Option("--admin", help="Sees all jobs, and may lock the queue.")] = False,
+    admin: Annotated[bool, typer.Option("--admin", help="Sees all jobs, locks the queue, forgets people.")] = False,
+    edits: Annotated[bool, typer.Option("--edit", help="May put right and add to what the library shows.")] = False,
 ) -> None:
     """Make a token for USER and print it; an old one is no longer valid."""
     with friendly_errors():
-        typer.echo(_tokens().add(user, admin=admin))
+        typer.echo(_tokens().add(user, admin=admin, edits=edits))
 
 
 @tokens_app.command("revoke")
@@ -106,10 +115,10 @@ def revoke(user: Annotated[str, typer.Argument(help="Whose token is no longer va
 def list_() -> None:
     """Users that have a token."""
     with friendly_errors():
-        table = Table("user", "administrator", "since", box=None)
+        table = Table("user", "role", "since", box=None)
         for token in _tokens().list():
             since = datetime.fromtimestamp(token.created, UTC).strftime("%Y-%m-%d %H:%M")
-            table.add_row(escape(token.user), "yes" if token.admin else "", since)
+            table.add_row(escape(token.user), "admin" if token.admin else "edit" if token.edits else "read", since)
         console.print(table)
 
 

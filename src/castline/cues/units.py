@@ -84,7 +84,7 @@ def _pieces(segments: Iterable[SpokenSegment]) -> Iterator[Unit]:
                 space=piece.space or at == 1,
                 ends="clause" if at == len(cut) else "",
                 segment=number,
-                timed=bool(segment.words),
+                timed=segment.spelled,
                 visible=clean(segment.visible or "") or None,
                 speaker=segment.speaker,
             )

@@ -1,8 +1,8 @@
 """Telling the world of a published result, so that nobody has to poll.
 
-The output bucket tells of every ``result.json`` that is written, whoever wrote it (a stage, or somebody who gave a
-person another name). An event only says where to look: what is announced is what is published now. Sent at least once;
-consumers tell repetitions by the id.
+The output bucket tells of every ``result.json`` and ``corrections.json`` that is written or removed, whoever did it
+(a stage, or somebody who gave a person another name). An event only says where to look: what is announced is what is
+published now, or that nothing is. Sent at least once; consumers tell repetitions by the id.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from castline import aws, keys
 from castline.errors import ResourceError, StorageError
-from castline.events import RESULT_PUBLISHED, SOURCE, Event, ObjectCreated, objects_created
+from castline.events import (
+    RESULT_CORRECTED,
+    RESULT_PUBLISHED,
+    RESULT_REMOVED,
+    SOURCE,
+    Event,
+    ObjectCreated,
+    objects_created,
+)
 from castline.records import Record, Result
 from castline.records.base import Message, Status
 from castline.runs.common import each
@@ -54,14 +62,40 @@ class Publication(Record):
     views: tuple[str, ...] = ()
 
 
-Send = Callable[[Publication, Settings], None]
+class Removal(Record):
+    """The detail of a ``Result Removed`` event: nothing is published of this media file any more.
+
+    Attributes:
+        result: key that ``result.json`` had in ``bucket``.
+    """
+
+    media: str
+    bucket: str
+    result: str
+
+
+class Correction(Record):
+    """The detail of a ``Result Corrected`` event: what people put right in a result has changed, and its views will.
+
+    Attributes:
+        result: key of ``result.json`` in ``bucket``.
+    """
+
+    media: str
+    bucket: str
+    result: str
+
+
+Announced = Publication | Correction | Removal
+_KINDS = {Publication: RESULT_PUBLISHED, Correction: RESULT_CORRECTED, Removal: RESULT_REMOVED}
+Send = Callable[[Announced, Settings], None]
 
 
 def announce_event(event: Event, store: ObjectStore, settings: Settings, send: Send | None = None) -> dict[str, Any]:
     """Announce every result that an S3 event of the output bucket is about.
 
     Returns:
-        ``{"announced": [ids]}``.
+        ``{"announced": [ids]}``, without what was corrected and removed, which has none.
 
     Raises:
         EventError: there is something in the event that is no S3 object; the others are announced.
@@ -71,13 +105,19 @@ def announce_event(event: Event, store: ObjectStore, settings: Settings, send: S
     tell = send or _send
 
     def announce(item: ObjectCreated) -> str | None:
-        suffix = f"/{keys.RESULT}"
-        if item.bucket != settings.output_bucket or not item.key.endswith(suffix):
+        media, _, name = item.key.rpartition("/")
+        if item.bucket != settings.output_bucket or not media or name not in (keys.RESULT, keys.CORRECTIONS):
             logger.info("not a result; ignored", key=item.key)
             return None
-        found = publication(item.key.removesuffix(suffix), store, settings)
+        result = keys.result_key(media)
+        if name == keys.CORRECTIONS and store.head(item.bucket, result):
+            tell(Correction(media=media, bucket=item.bucket, result=result), settings)
+            logger.info("announced as corrected", media=media)
+            return None
+        found = publication(media, store, settings)
         if found is None:
-            logger.info("deleted before it was announced", key=item.key)
+            tell(Removal(media=media, bucket=item.bucket, result=result), settings)
+            logger.info("announced as removed", media=media)
             return None
         tell(found, settings)
         logger.info("announced", media=found.media, run=found.run, id=found.id)
@@ -109,7 +149,10 @@ def publication(media: str, store: ObjectStore, settings: Settings) -> Publicati
     views = [
         found
         for found, owner in owners
-        if owner[:2] == (media, "") and found != key and not owner.view.startswith("people/")
+        if owner[:2] == (media, "")
+        and found != key
+        and keys.is_view(owner.view)
+        and not owner.view.startswith("people/")
     ]
     return Publication(
         id=f"{result.run}-{writing}",
@@ -129,20 +172,21 @@ def _client(service: str) -> Any:
     return aws.client(service)
 
 
-def _send(found: Publication, settings: Settings) -> None:
+def _send(found: Announced, settings: Settings) -> None:
     """To EventBridge, and to the topic where there is one.
 
     Raises:
         ResourceError: one of them did not take it.
     """
+    kind = _KINDS[type(found)]
     detail = found.to_json().decode()
-    entry = {"Source": SOURCE, "DetailType": RESULT_PUBLISHED, "Detail": detail}
+    entry = {"Source": SOURCE, "DetailType": kind, "Detail": detail}
     try:
         answer = _client("events").put_events(Entries=[entry])
         if answer.get("FailedEntryCount"):
-            raise ResourceError(f"EventBridge did not take {found.id}: {answer['Entries'][0].get('ErrorCode')}")
+            raise ResourceError(f"EventBridge did not take {found.result}: {answer['Entries'][0].get('ErrorCode')}")
         if settings.results_topic:
-            message = {"source": SOURCE, "detail-type": RESULT_PUBLISHED, "detail": json.loads(detail)}
+            message = {"source": SOURCE, "detail-type": kind, "detail": json.loads(detail)}
             _client("sns").publish(TopicArn=settings.results_topic, Message=json.dumps(message))
     except (ClientError, BotoCoreError) as error:
-        raise ResourceError(f"{found.id} could not be announced: {error}") from error
+        raise ResourceError(f"{found.result} could not be announced: {error}") from error

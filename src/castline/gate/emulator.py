@@ -48,9 +48,10 @@ async def _serve(keyring: Keyring) -> None:
     from ministack.core.router import detect_service
 
     from castline.gate.gate import Gate
-    from castline.gate.persistence import keep_deletes
+    from castline.gate.persistence import keep_deletes, tell_of_deletes
 
     keep_deletes()
+    tell_of_deletes()
     config = Config()
     config.bind = [f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"]
     config.keep_alive_timeout = 75

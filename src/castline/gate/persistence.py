@@ -1,8 +1,9 @@
-"""Deletes that outlive a restart.
+"""Deletes that outlive a restart, and are told of.
 
 ministack 1.4.21 keeps each bucket's current objects on disk. In a versioned bucket it notes a delete in memory only,
 as a marker, and leaves the file, so that after a restart what was deleted is there again. The same happens where the
-newest version is deleted by its id. Both are put right here, where the emulator makes the change.
+newest version is deleted by its id. And ``DeleteObjects`` tells nobody. All are put right here, where the emulator
+makes the change.
 """
 
 from __future__ import annotations
@@ -36,3 +37,28 @@ def keep_deletes() -> None:
 
     s3._record_delete_marker = mark_and_remove
     s3._delete_object_version = delete_and_follow
+
+
+def tell_of_deletes() -> None:
+    """Make the emulator's ``DeleteObjects`` send the events that its ``DeleteObject`` sends. Call once."""
+    delete = s3._delete_objects
+
+    def delete_and_tell(bucket_name: str, body: bytes, headers: dict[str, Any] | None = None) -> Any:
+        bucket = s3._ensure_bucket(bucket_name)
+        told = bucket is not None and bucket_name in s3._bucket_notifications
+        there = [key for key in _keys_in(body) if key in bucket["objects"]] if told else []
+        answer = delete(bucket_name, body, headers)
+        for key in there:
+            if key not in bucket["objects"]:
+                s3._fire_s3_event_async(bucket_name, key, "s3:ObjectRemoved:Delete")
+        return answer
+
+    s3._delete_objects = delete_and_tell
+
+
+def _keys_in(body: bytes) -> list[str]:
+    """The keys that a request to delete names; none of one that cannot be read, which the emulator refuses."""
+    try:
+        return [str(key.text) for key in s3.fromstring(body).iter(f"{{{s3.S3_NS}}}Key")]
+    except Exception:
+        return []

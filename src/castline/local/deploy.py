@@ -62,6 +62,7 @@ class Deployment:
             "BatchMarker": settings.batch_marker,
             "BatchBy": "invoke",  # the emulator's Map has no ItemReader
             "TranscriptLayout": settings.transcript_layout,
+            "LibraryQueue": written(settings.profile == "full"),
             **{door.parameter: written(getattr(settings, name)) for name, door in doors() if door.parameter},
         }
         known = {key: value for key, value in from_settings.items() if key in parsed.get("Parameters", {})}

@@ -9,6 +9,7 @@ from castline import people
 from castline.errors import GalleryError
 from castline.gallery.load import PhotoEmbedder
 from castline.operations.audit import Removed, digest, write_down
+from castline.runs.corrections import forget_in_corrections
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
@@ -57,6 +58,7 @@ def forget_person(
         if not people.prove_forgotten(name, store, settings).left:
             raise
         count = 0
+    forget_in_corrections(name, store, settings)
     updated = len(list(people.reassemble(store, settings, embed, everything=True, tell=tell)))
     unnamed = len(list(people.unname(name, store, settings)))
     proof = people.prove_forgotten(name, store, settings)

@@ -15,6 +15,7 @@ from castline.gallery.pictures import MOST, Picture, problem_of
 from castline.records import Face, FramesPart, Person, Result
 from castline.runs.common import read_result
 from castline.runs.sets import read_part, written_parts
+from castline.runs.written import as_shown
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
@@ -43,6 +44,7 @@ def name_person(
     result = read_result(media, store, settings)
     if result is None:
         raise GalleryError(f"there is no result for {media!r}; see: castline status")
+    result = as_shown(result, store, settings)
     person = _find(label, result)
     if person.identity == "known" and person.name != name:
         raise GalleryError(f"{person.name!r} is known already; see: castline people rename --help")

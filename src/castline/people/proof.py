@@ -22,6 +22,7 @@ from urllib.parse import quote
 from markupsafe import escape
 
 from castline import keys
+from castline.corrections import names_in
 from castline.errors import UnreadableObject
 from castline.gallery.changes import changes
 from castline.gallery.index import PREFIX, indexes
@@ -29,9 +30,11 @@ from castline.records import Result
 from castline.report import flat_transcript, may_hold_names, render_views
 from castline.runs.common import read_result
 from castline.runs.removal import owner_of
+from castline.runs.written import as_shown, read_written
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
+_VOICE = re.compile(r"Speaker \d+")
 _GENERATED = re.compile(r"Person \d+")
 
 
@@ -107,7 +110,8 @@ def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
     flat = {keys.flat_transcript_key(media): media for media in sorted(published)}
     for key, body in unowned.items():
         result = read_result(flat[key], store, settings) if key in flat else None
-        _unowned(key, result is not None and body == flat_transcript(result), settings, proof)
+        says_it = result is not None and body == flat_transcript(as_shown(result, store, settings))
+        _unowned(key, says_it, settings, proof)
     return proof
 
 
@@ -148,18 +152,21 @@ def _views(
     bucket = settings.output_bucket
     bodies = {view: _read(bucket, keys.result_key(media, view), store, proof) for view in views}
     proof.files += len(bodies)
+    if keys.CORRECTIONS in bodies:
+        _put_right(media, bodies.pop(keys.CORRECTIONS), name, mentions, store, settings, proof)
     result = read_result(media, store, settings)
+    shown = as_shown(result, store, settings) if result else None
     found = [
         view
         for view, body in bodies.items()
         if may_hold_names(view) and mentions.within(body.decode("utf-8", "replace"))
     ]
-    named = result is not None and name in set(_bound_names(result))
+    named = any(name in set(_bound_names(each)) for each in (result, shown) if each)
     picture = f"people/{keys.slug(name)}.jpg"
     # A picture may have this file name because of "Person 1", who is nobody.
     if picture in views and (named or not result or all(person.image != picture for person in result.people)):
         proof.left.append(_trace(bucket, keys.result_key(media, picture), "a picture of the person"))
-    says = _rendered(result, bodies) if result and found else {}
+    says = _rendered(result, shown, bodies) if result and shown and found else {}
     for view in found:
         where = keys.result_key(media, view)
         if result is None:
@@ -183,10 +190,25 @@ def _read(bucket: str, key: str, store: ObjectStore, proof: Proof) -> bytes:
         return b""
 
 
-def _rendered(result: Result, bodies: dict[str, bytes]) -> dict[str, bytes]:
-    """Every text file as the result of now would have it."""
+def _put_right(
+    media: str, body: bytes, name: str, mentions: Mentions, store: ObjectStore, settings: Settings, proof: Proof
+) -> None:
+    """What people put right in one media file."""
+    where = keys.result_key(media, keys.CORRECTIONS)
+    written = read_written(media, store, settings)
+    given = {each for change in written.corrections.changes for added in change.added for each in names_in(added)}
+    if written.problem and mentions.within(body.decode("utf-8", "replace")):
+        proof.left.append(_trace(settings.output_bucket, where, "it cannot be read"))
+    elif name in given:
+        proof.left.append(_trace(settings.output_bucket, where, "named by somebody who put something right"))
+    elif mentions.within(body.decode("utf-8", "replace")):
+        proof.alone.append(_trace(settings.output_bucket, where, "spoken, part of another name, or who put it right"))
+
+
+def _rendered(result: Result, shown: Result, bodies: dict[str, bytes]) -> dict[str, bytes]:
+    """Every text file as the result of now, and what people put right in it, would have it."""
     images = {person.image: bodies[person.image] for person in result.people if person.image in bodies}
-    return {keys.RESULT: result.to_json(), **render_views(result, images)}
+    return {keys.RESULT: result.to_json(), **render_views(shown, images)}
 
 
 def _bound_names(result: Result) -> Iterator[str]:
@@ -197,7 +219,9 @@ def _bound_names(result: Result) -> Iterator[str]:
     yield from (entry.label for entry in result.timeline if entry.kind == "person" and entry.label not in own)
     yield from (segment.visible for segment in result.transcript.segments if segment.visible)
     yield from (cue.visible for cue in result.transcript.cues if cue.visible)
+    yield from (speaker.name for speaker in result.transcript.speakers if not _VOICE.fullmatch(speaker.name))
     yield from (speaker.maybe for speaker in result.transcript.speakers if speaker.maybe)
+    yield from (line.said_by.name for line in result.transcript.segments if line.said_by and line.said_by.name)
     for warning in result.warnings:
         if warning.code == "gallery_photo":
             yield keys.gallery_name(warning.about)

@@ -19,6 +19,17 @@ from castline.records.base import (
     Record,
     Status,
 )
+from castline.records.corrections import (
+    Change,
+    Correction,
+    Corrections,
+    FacesCorrection,
+    HeardLine,
+    LinesCorrection,
+    SaidLine,
+    VoiceCorrection,
+    corrections_schema,
+)
 from castline.records.options import Options, Sampling, SpeechOptions
 from castline.records.parts import (
     AudioPart,
@@ -32,12 +43,17 @@ from castline.records.parts import (
     Part,
     PhotoEmbedding,
     Segment,
+    Speaking,
+    SpeakingFace,
     SpokenLanguage,
     Voices,
     Word,
+    spaced,
+    spell,
 )
 from castline.records.ranges import PlannedRange, RangeBytes, RangeDone, RangePlan
 from castline.records.result import (
+    Attribution,
     Candidate,
     Cost,
     CostItem,
@@ -61,6 +77,7 @@ from castline.records.source import AudioStream, ObjectInfo, Probe, Source, Stre
 from castline.records.units import AudioUnit, Frame, FramesUnit, Manifest, Unit, Usage
 
 __all__ = [
+    "Attribution",
     "AudioPart",
     "AudioStream",
     "AudioUnit",
@@ -106,6 +123,8 @@ __all__ = [
     "Source",
     "SpeechOptions",
     "Speaker",
+    "Speaking",
+    "SpeakingFace",
     "SpokenLanguage",
     "SpokenSegment",
     "StageTiming",
@@ -122,4 +141,15 @@ __all__ = [
     "Word",
     "json_schema",
     "merge_ranges",
+    "spaced",
+    "spell",
+    "Change",
+    "Correction",
+    "Corrections",
+    "FacesCorrection",
+    "HeardLine",
+    "LinesCorrection",
+    "SaidLine",
+    "VoiceCorrection",
+    "corrections_schema",
 ]

@@ -46,6 +46,7 @@ NoticeCode = Literal[
     "speech_not_read",  # somebody speaks, and no engine could tell what
     "mixed_models",  # parts of another model than most were left out
     "gallery_photo",  # a photo nobody can be known by
+    "correction_left",  # of views alone: what somebody corrected fits nothing any more
 ]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from castline.records.base import Box, Count, Failure, Grade, Milliseconds, Notice, Number, Point, Record, Seconds
 from castline.records.units import Usage
@@ -92,18 +93,34 @@ class FrameFaces(Record):
 
 
 class Word(Record):
-    """Times in seconds; relative to the chunk inside a part, to the media in a result."""
+    """Times in seconds; relative to the chunk inside a part, to the media in a result.
+
+    Attributes:
+        text: without the white space around it.
+        space: the white space before it in the text, or none.
+    """
 
     start_s: Seconds
     end_s: Seconds
-    text: str
+    text: Annotated[str, StringConstraints(strip_whitespace=True)]
     probability: Number | None = None
+    space: str = Field(" ", exclude_if=lambda space: space == " ")
+
+    @property
+    def written(self) -> str:
+        return self.space + self.text
+
+
+def spell(words: Iterable[Word]) -> str:
+    """The text that words make."""
+    return "".join(word.written for word in words).strip()
 
 
 class Segment(Record):
     """A sentence, or as much of one as is said without a long pause.
 
     Attributes:
+        words: in order; they spell the text. Others are kept as they are, and nothing is timed by them (``spelled``).
         avg_logprob: mean of the logarithms of the words' probabilities.
         no_speech_prob: of the window the segment was heard in.
         compression_ratio: bytes of the text over bytes of it compressed; above 2.4 it repeats itself.
@@ -120,6 +137,43 @@ class Segment(Record):
     compression_ratio: Number | None = None
     suspect: bool = False
     language: str | None = None
+
+    @field_validator("words")
+    @classmethod
+    def _spaced(cls, words: tuple[Word, ...], info: ValidationInfo) -> tuple[Word, ...]:
+        text = str(info.data.get("text", ""))
+        return words if _spells(words, text) else spaced(text, words)
+
+    @property
+    def spelled(self) -> bool:
+        """Whether there are words, and the text is made of them."""
+        return bool(self.words) and _spells(self.words, self.text)
+
+
+_APART = "{0,48}"  # characters; a text of a million spaces is not gone through for every word
+
+
+def _spells(words: Sequence[Word], text: str) -> bool:
+    return spell(words) == text.strip()
+
+
+def spaced(text: str, words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """Words that do not say what is between them, with the spaces and the punctuation of the text they are of."""
+    found: list[Word] = []
+    at = 0
+    for word in words:
+        between = re.compile(rf"(\W{_APART}?)(\s{_APART}){re.escape(word.text)}").match(text, at)
+        if between is None:
+            return words
+        at = between.end()
+        if found:
+            found[-1] = found[-1].model_copy(update={"text": found[-1].text + between[1]})
+            found.append(word.model_copy(update={"space": between[2]}))
+        else:
+            found.append(word.model_copy(update={"text": between[0].strip()}))
+    if found and not re.search(r"\w", text[at:]):
+        found[-1] = found[-1].model_copy(update={"text": (found[-1].text + text[at:]).strip()})
+    return tuple(found)
 
 
 class SpokenLanguage(Record):
@@ -173,12 +227,42 @@ class Voices(Record):
         return flat.reshape(len(self.windows), -1) if self.windows else flat.reshape(0, 0)
 
 
+class Speaking(Record):
+    """Whether a face makes the sound that is heard, as an engine saw it.
+
+    Attributes:
+        start_s, end_s: the moment or the stretch that was looked at, seconds of the recording, also in parts.
+        score: logits; above 0 it is likelier that the face speaks than that it does not.
+        engine: id of who says so.
+    """
+
+    start_s: Seconds
+    end_s: Seconds
+    score: Number
+    engine: str
+
+
+class SpeakingFace(Speaking):
+    """As parts have it, which know no tracks.
+
+    Attributes:
+        box: where the face is in the middle of the stretch, fractions of the frame.
+    """
+
+    box: Box
+
+
 class FramesPart(Record):
+    """Attributes:
+    mouths: faces that were watched, where somebody watched them.
+    """
+
     kind: Literal["frames"] = "frames"
     unit: str
     detector: str
     embedder: str
     frames: tuple[FrameFaces, ...]
+    mouths: tuple[SpeakingFace, ...] = Field((), exclude_if=lambda mouths: not mouths)
     usage: Usage
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from castline import keys
 from castline.records import ObjectInfo, Result
 from castline.report import content_type, flat_transcript
 from castline.runs.common import read_result
+from castline.runs.written import as_shown
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
@@ -44,7 +45,7 @@ def _others(media: str, store: ObjectStore, settings: Settings) -> Iterator[Resu
             continue
         result = read_result(owner, store, settings)
         if result is not None and result.status != "failed":
-            yield result
+            yield as_shown(result, store, settings)
 
 
 def holds(there: ObjectInfo | None, body: bytes) -> bool:

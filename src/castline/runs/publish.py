@@ -6,9 +6,11 @@ from aws_lambda_powertools import Logger
 
 from castline import keys
 from castline.assembly import Assembly
+from castline.corrections import corrected
 from castline.records import ObjectInfo
 from castline.report import content_type, render_views
 from castline.runs.flat import holds, publish_flat
+from castline.runs.written import etag_now, read_written
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
@@ -18,15 +20,19 @@ logger = Logger(child=True)
 def publish(assembly: Assembly, instead_of: ObjectInfo | None, store: ObjectStore, settings: Settings) -> bool:
     """Write the views, and the result last, because it is what people wait for.
 
+    Here, and nowhere else, views get what people put right; the result stays the machine's.
+
     Args:
         instead_of: ``result.json`` as it was before anything was read that the assembly is made of.
 
     Returns:
-        False if somebody else published meanwhile. Views are then of this assembly and the result is the other's:
-        the caller reads everything again and publishes once more.
+        False if somebody else published or corrected meanwhile. Views are then of this assembly and the result is the
+        other's: the caller reads everything again and publishes once more.
     """
     result, bucket = assembly.result, settings.output_bucket
-    files = {**assembly.images, **render_views(result, assembly.images)}
+    written = read_written(result.media, store, settings)
+    shown = corrected(result, written.corrections.now()).result
+    files = {**assembly.images, **render_views(shown, assembly.images)}
     crops = keys.result_key(result.media, "people/")
     stale = [
         info.key
@@ -40,12 +46,15 @@ def publish(assembly: Assembly, instead_of: ObjectInfo | None, store: ObjectStor
     if stale:
         store.delete(bucket, stale)
     if settings.transcript_layout == "flat":
-        publish_flat(result, store, settings)
+        publish_flat(shown, store, settings)
     key, body = keys.result_key(result.media), result.to_json()
     if instead_of and holds(instead_of, body):
         now = store.head(bucket, key)
-        return now is not None and now.etag == instead_of.etag
+        unchanged = now is not None and now.etag == instead_of.etag
+        return unchanged and etag_now(result.media, store, settings) == written.etag
     if not store.put(bucket, key, body, if_absent=instead_of is None, if_match=instead_of.etag if instead_of else None):
+        return False
+    if etag_now(result.media, store, settings) != written.etag:
         return False
     logger.info("assembled", media=result.media, run=result.run, status=result.status, people=len(result.people))
     return True

@@ -17,7 +17,7 @@ class Owner(NamedTuple):
 
     Attributes:
         run: empty for what is published, which belongs to a media file and to no run.
-        view: name of the published file.
+        view: name of the published file, or of what people put right in it.
     """
 
     media: str = ""
@@ -36,7 +36,8 @@ def owner_of(key: str) -> Owner:
     media, _, view = key.rpartition("/")
     if media.endswith("/people"):
         media, view = media.removesuffix("/people"), f"people/{view}"
-    return Owner(media, "", view) if keys.is_media(media) and keys.is_view(view) else Owner()
+    published = keys.is_view(view) or view == keys.CORRECTIONS
+    return Owner(media, "", view) if keys.is_media(media) and published else Owner()
 
 
 def keys_of_run(bucket: str, media: str, run: str, store: ObjectStore) -> Iterator[str]:

@@ -16,6 +16,14 @@ from castline.report import writer_for
 Render = Callable[[Result], bytes]
 
 _QUOTE = '"'
+#: Width, attention heads and layers of Whisper's nets, from its paper (table 1).
+_SIZES = {
+    "tiny": (384, 6, 4),
+    "base": (512, 8, 6),
+    "small": (768, 12, 12),
+    "medium": (1024, 16, 24),
+    "large": (1280, 20, 32),
+}
 _FRAMES_PER_S = 100  # Whisper's unit of ``seek``
 _CONTENT_TYPES = {
     "json": "application/json",
@@ -30,7 +38,10 @@ def content_type(format_: str) -> str:
 
 
 def renderer(style: str, format_: str) -> Render:
-    """How a format is written in a style: ``openai-whisper``, ``whisper.cpp``, ``openai-api``; any other is ours."""
+    """How a format is written in a style (``openai-whisper``, ``whisper.cpp``, ``asr-diarized``, ``openai-api``).
+
+    What a style does not have, and any other style, is ours.
+    """
     own = _STYLES.get(style, {}).get(format_)
     return own or writer_for(format_).write
 
@@ -74,15 +85,9 @@ def _openai_segment(number: int, segment: Segment) -> dict[str, Any]:
 
 def written_words(segment: Segment) -> Iterator[tuple[str, Word]]:
     """Words as they stand in the text, each with the space before it; a segment without words is one word."""
-    text = f" {segment.text.strip()}"
-    at = 0
-    for word in segment.words:
-        found = text.find(word.text.strip(), at)
-        end = found + len(word.text.strip()) if found >= 0 else at
-        yield (text[at:end] if found >= 0 else f" {word.text.strip()}"), word
-        at = end
-    if not segment.words:
-        yield text, Word(start_s=segment.start_s, end_s=segment.end_s, text=segment.text)
+    words = segment.words or (Word(start_s=segment.start_s, end_s=segment.end_s, text=segment.text),)
+    yield f" {words[0].text}", words[0]
+    yield from ((word.written, word) for word in words[1:])
 
 
 def _whisper_json(result: Result) -> bytes:
@@ -119,6 +124,35 @@ def _whisper_tsv(result: Result) -> bytes:
     return ("start\tend\ttext\n" + "".join(rows)).encode()
 
 
+# --- whisper-asr-webservice with diarize: openai-whisper's files, and who speaks ------------------------
+
+
+def _asr_json(result: Result) -> bytes:
+    """A segment, and each of its words, has ``speaker`` where it is known."""
+    found = whisper_dict(result)
+    for written, segment in zip(found["segments"], result.transcript.segments, strict=True):
+        if segment.speaker:
+            for each in (written, *written["words"]):
+                each["speaker"] = segment.speaker
+    return json.dumps(found).encode()
+
+
+def _spoken(render: Render) -> Render:
+    """Each line with its speaker in front: ``[Speaker 1]: Good morning.``"""
+
+    def write(result: Result) -> bytes:
+        lines = tuple(
+            each.model_copy(update={"text": f"[{each.speaker}]: {each.text.strip()}", "words": ()})
+            if each.speaker
+            else each
+            for each in result.transcript.segments
+        )
+        transcript = result.transcript.model_copy(update={"segments": lines})
+        return render(result.model_copy(update={"transcript": transcript}))
+
+    return write
+
+
 # --- whisper.cpp: -ojf -otxt -ovtt -ocsv ----------------------------------------------------------------
 
 
@@ -127,7 +161,7 @@ def _cpp_json(result: Result) -> bytes:
     model = (transcript.engine or "").partition(":")[2]
     document = {
         "systeminfo": "",
-        "model": {"type": model.removesuffix(".en"), "multilingual": not model.endswith(".en")},
+        "model": _cpp_model(model),
         "params": {
             "model": f"models/ggml-{model}.bin",
             "language": result.options.language or "auto",
@@ -148,6 +182,23 @@ def _cpp_json(result: Result) -> bytes:
         ],
     }  # fmt: skip
     return json.dumps(document, indent="\t", ensure_ascii=False).encode() + b"\n"
+
+
+def _cpp_model(model: str) -> dict[str, Any]:
+    """What the program tells of a model. Models of unknown names (fine-tuned ones) have zeros for what is not known."""
+    kind, english = model.removesuffix(".en"), model.endswith(".en")
+    state, heads, layers = _SIZES.get(kind.partition("-")[0], (0, 0, 0))
+    third = kind.startswith("large-v3")
+    net = {"state": state, "head": heads, "layer": layers}
+    return {
+        "type": kind.partition("-")[0],
+        "multilingual": not english,
+        "vocab": 51864 if english else 51866 if third else 51865,
+        "audio": {"ctx": 1500, **net},
+        "text": {"ctx": 448, **net, "layer": 4 if kind == "large-v3-turbo" else layers},
+        "mels": 128 if third else 80,
+        "ftype": 1,
+    }
 
 
 def _cpp_times(start_s: float, end_s: float) -> dict[str, Any]:
@@ -248,6 +299,13 @@ _STYLES: Mapping[str, Mapping[str, Render]] = {
         "vtt": _whisper_vtt,
         "srt": _whisper_srt,
         "tsv": _whisper_tsv,
+    },
+    "asr-diarized": {
+        "json": _asr_json,
+        "txt": _spoken(_whisper_txt),
+        "vtt": _spoken(_whisper_vtt),
+        "srt": _spoken(_whisper_srt),
+        "tsv": _spoken(_whisper_tsv),
     },
     "whisper.cpp": {"json": _cpp_json, "txt": _cpp_txt, "vtt": _cpp_vtt, "csv": _cpp_csv},
     "openai-api": {

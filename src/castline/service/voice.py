@@ -141,14 +141,18 @@ async def asr(
     vad_filter: bool = False,
     word_timestamps: bool = False,
     diarize: bool = False,
+    min_speakers: Annotated[int | None, Query(ge=1, le=100)] = None,
+    max_speakers: Annotated[int | None, Query(ge=1, le=100)] = None,
     output: Literal["txt", "vtt", "srt", "tsv", "json"] = "txt",
 ) -> Response:
     """whisper-asr-webservice's. Without ``encode``, the file is 16-bit samples, mono, 16 kHz. Silence is always left
-    out, and words always have times."""
-    if diarize:
-        raise HTTPException(400, "diarize: voices are not told apart here")
+    out, and words always have times. How many speak is found, so ``min_speakers`` and ``max_speakers`` change nothing.
+    """
     options: dict[str, object] = {"task": task, "language": language or None, "prompt": initial_prompt or None}
-    wanted = _task(request, "", options, style="openai-whisper", answer=output)
+    if diarize:
+        options["speakers"] = "voices"
+    style = "asr-diarized" if diarize else "openai-whisper"
+    wanted = _task(request, "", options, style=style, answer=output)
     ended = await _answer(request, audio_file, wanted, samples=not encode)
     name = re.sub(r"[^A-Za-z0-9._ -]", "", audio_file.filename or "")[-100:] or "audio"
     headers = {"Asr-Engine": ended.engine, "Content-Disposition": f'attachment; filename="{name}.{output}"'}

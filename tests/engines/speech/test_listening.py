@@ -22,8 +22,8 @@ _ALL = [*_SENTENCE, *_NEXT, *_LAST]
 _STRETCHES = [(1.0, 2.2), (4.0, 5.5), (8.0, 9.0)]
 
 
-def _word(text: str, start: float, end: float, probability: float = 0.9) -> tuple[str, Word]:
-    return text, whisper.word(text, start, end, probability)
+def _word(text: str, start: float, end: float, probability: float = 0.9) -> Word:
+    return whisper.word(text, start, end, probability)
 
 
 def _heard(each: Pack, words: Sequence[Spoken], language: str = "en", sure: float | None = None) -> Hearing:

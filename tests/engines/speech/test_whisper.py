@@ -8,11 +8,11 @@ import pytest
 from castline.engines.speech import packing, whisper
 from castline.engines.speech.packing import Pack, halves, packs
 from castline.media.chunks import SAMPLE_RATE
-from castline.records import SpeechOptions, Word
+from castline.records import SpeechOptions, Word, spell
 
 
-def _words(*spoken: tuple[str, float, float]) -> list[tuple[str, Word]]:
-    return [(text, whisper.word(text, start, end, 1.0)) for text, start, end in spoken]
+def _words(*spoken: tuple[str, float, float]) -> list[Word]:
+    return [whisper.word(text, start, end, 1.0) for text, start, end in spoken]
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ _DRILL = "It is five. " * 7
 )
 def test_what_is_likely_invented(text, probability, no_speech_prob, seconds, suspect) -> None:
     parts = text.split()
-    words = [whisper.word(part, seconds * at / len(parts), seconds * (at + 1) / len(parts), probability)
+    words = [whisper.word(f" {part}", seconds * at / len(parts), seconds * (at + 1) / len(parts), probability)
              for at, part in enumerate(parts)]  # fmt: skip
-    found = whisper.segment(text, words, no_speech_prob=no_speech_prob)
+    found = whisper.segment(words, no_speech_prob=no_speech_prob)
     assert found.suspect is suspect
     assert found.avg_logprob == pytest.approx(np.log(probability), abs=1e-3)
     assert (found.start_s, found.end_s) == (0, pytest.approx(seconds, abs=1e-3))
@@ -93,9 +93,9 @@ def test_words_are_split_at_sentences_pauses_and_length() -> None:
         *((f" {number}", 3.0 + number, 3.9 + number) for number in range(20)),
     )  # fmt: skip
     found = list(whisper.sentences(spoken))
-    assert [text for text, _ in found[:2]] == [" One two.", " Three"]
-    assert [word for _, words in found for word in words] == [word for _, word in spoken]
-    assert all(words[-1].end_s - words[0].start_s <= 12 for _, words in found)
+    assert [spell(words) for words in found[:2]] == ["One two.", "Three"]
+    assert [word for words in found for word in words] == spoken
+    assert all(words[-1].end_s - words[0].start_s <= 12 for words in found)
     assert len(found) == 4
     assert list(whisper.sentences([])) == []
 
@@ -113,7 +113,7 @@ def test_an_abbreviation_ends_no_segment_and_a_quotation_does(language, text, se
     spoken = _words(*((f" {word}", i / 4, i / 4 + 0.2) for i, word in enumerate(text.split())))
     found = list(whisper.sentences(spoken, language=language))
     assert len(found) == sentences
-    assert "".join(text for text, _ in found) == text
+    assert spell(word for words in found for word in words) == text.strip()
 
 
 def test_a_word_does_not_end_before_it_begins() -> None:

@@ -12,10 +12,10 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from castline.service.pages.shelf import Deployment
-from tests.archive.conftest import Shelf, make, shelf
+from tests.archive.conftest import Shelf, make, postgresql_shelf, shelf, sqlite_shelf
 from tests.service.conftest import Running, running, service_settings
 
-__all__ = ["Pages", "make", "shelf"]
+__all__ = ["Pages", "make", "postgresql_shelf", "shelf", "sqlite_shelf"]
 
 
 class Pages:
@@ -30,6 +30,7 @@ class Pages:
         there = Deployment(self.shelf.store, self.shelf.settings, "memory", lambda service: self)
         service = service_settings(self._folder, **{"pages_refresh_s": 600, **changed})
         with running(service, self.shelf.settings, lambda: there) as up:
+            up.app.state.shelf._index = self.shelf.index
             up.app.state.shelf.look()
             yield up
 

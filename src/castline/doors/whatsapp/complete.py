@@ -16,6 +16,7 @@ from castline.errors import MessageError, ResourceError, UnreadableObject
 from castline.records import Result
 from castline.records.reading import read_json, read_record
 from castline.runs.common import read_result
+from castline.runs.written import as_shown
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
@@ -38,6 +39,7 @@ def complete(detail: Mapping[str, Any], client: Social, store: ObjectStore, sett
     result = read_result(publication.media, store, settings) if note else None
     if note is None or result is None:
         return []
+    result = as_shown(result, store, settings)
     date, media_id = note
     prefix = keys.note_prefix(date, media_id)
     written = []

@@ -127,7 +127,7 @@ class FasterWhisperTranscriber:
 
     def _decode(
         self, encoded: Any, batch: Sequence[Pack], language: str, options: SpeechOptions
-    ) -> Iterator[tuple[list[tuple[str, Word]], float]]:
+    ) -> Iterator[tuple[list[Word], float]]:
         from faster_whisper.transcribe import get_suppressed_tokens
 
         tokenizer = self._tokenizer(language, options.task)
@@ -154,12 +154,7 @@ class FasterWhisperTranscriber:
         self._model.add_word_timestamps(windows, tokenizer, encoded, frames, _PREPENDED, _APPENDED, 0.0)
         for [window], result, length in zip(windows, results, lengths, strict=True):
             spoken = [
-                (
-                    each["word"],
-                    whisper.word(
-                        each["word"], min(each["start"], length), min(each["end"], length), each["probability"]
-                    ),
-                )
+                whisper.word(each["word"], min(each["start"], length), min(each["end"], length), each["probability"])
                 for each in window["words"]
                 if each["word"].strip()
             ]

@@ -25,7 +25,7 @@ from castline.engines.speech.packing import Pack, halves, pack, packs
 from castline.engines.speech.voice import Stretch
 from castline.errors import CastlineError, ModelError, ResourceError
 from castline.media.chunks import SAMPLE_RATE
-from castline.records import Notice, Segment, SpokenLanguage, Word
+from castline.records import Notice, Segment, SpokenLanguage, Word, spell
 
 _MARGIN_S = 0.3
 #: Surer than this, a window's language is its own; less sure, the recording's decides.
@@ -39,19 +39,19 @@ class Hearing:
     """What an engine heard in a pack.
 
     Attributes:
-        spoken: words in order of time, each with its text as written, spaces included; times in the pack.
+        spoken: words in order of time; times in the pack.
         language: Whisper's code.
         language_probability: 0..1, where the engine found the language out; None where it was told.
     """
 
-    spoken: tuple[tuple[str, Word], ...]
+    spoken: tuple[Word, ...]
     language: str
     language_probability: float | None = None
     no_speech_prob: float | None = None
 
     @property
     def text(self) -> str:
-        return "".join(written for written, _ in self.spoken).strip()
+        return spell(self.spoken)
 
 
 #: Packs and a language (None to find it out, pack by pack) -> what is heard in each.
@@ -68,7 +68,6 @@ class _Heard:
 class _Said:
     """A word in the audio."""
 
-    written: str
     word: Word
     hearing: Hearing
 
@@ -101,7 +100,7 @@ def listen(
         said = _in_time(heard)
         unread = uncovered(spoken, [item.word for item in said])
     words = within_speech([item.word for item in said], spoken, len(samples) / SAMPLE_RATE)
-    said = [_Said(item.written, word, item.hearing) for item, word in zip(said, words, strict=True)]
+    said = [_Said(word, item.hearing) for item, word in zip(said, words, strict=True)]
     runs = joined(spoken)
     segments = tuple(
         chain.from_iterable(
@@ -193,7 +192,7 @@ def _unrepeated(
 
 def _heaped(heard: _Heard) -> bool:
     """Whether many words of a window come in no time."""
-    words = [word for _, word in heard.hearing.spoken]
+    words = heard.hearing.spoken
     return any(whisper.too_fast(words[at : at + _HEAP], heard.hearing.language) for at in range(len(words) - _HEAP + 1))
 
 
@@ -251,7 +250,7 @@ def _main_language(heard: Iterable[_Heard]) -> str | None:
     """The language most is said in, each window's speech weighted with how sure it is of its language."""
     weights: dict[str, float] = {}
     for each in heard:
-        seconds = sum(word.end_s - word.start_s for _, word in each.hearing.spoken)
+        seconds = sum(word.end_s - word.start_s for word in each.hearing.spoken)
         sure = 1.0 if each.hearing.language_probability is None else each.hearing.language_probability
         weights[each.hearing.language] = weights.get(each.hearing.language, 0.0) + seconds * sure
     return min(weights, key=lambda code: (-weights[code], code), default=None)
@@ -263,7 +262,7 @@ def _languages(heard: Iterable[_Heard]) -> tuple[SpokenLanguage, ...]:
     weighted: dict[str, float] = {}
     for each in heard:
         code, sure = each.hearing.language, each.hearing.language_probability
-        said = sum(word.end_s - word.start_s for _, word in each.hearing.spoken)
+        said = sum(word.end_s - word.start_s for word in each.hearing.spoken)
         if said and sure is not None:
             seconds[code] = seconds.get(code, 0.0) + said
             weighted[code] = weighted.get(code, 0.0) + said * sure
@@ -276,9 +275,9 @@ def _languages(heard: Iterable[_Heard]) -> tuple[SpokenLanguage, ...]:
 def _in_time(heard: Iterable[_Heard]) -> list[_Said]:
     """All words, in order of time in the audio."""
     said = [
-        _Said(written, moved(word, *each.pack.in_audio(word.start_s, word.end_s)), each.hearing)
+        _Said(moved(word, *each.pack.in_audio(word.start_s, word.end_s)), each.hearing)
         for each in heard
-        for written, word in each.hearing.spoken
+        for word in each.hearing.spoken
     ]
     return sorted(said, key=lambda item: (item.word.start_s, item.word.end_s))
 
@@ -295,13 +294,10 @@ def _with_margin(stretch: Stretch, said: Sequence[_Said], samples: NDArray[np.fl
 def _segments(group: Iterable[_Said], runs: Sequence[Stretch], found: bool) -> Iterator[Segment]:
     said = list(group)
     at = 0
-    for text, words in whisper.sentences(
-        ((item.written, item.word) for item in said), language=said[0].hearing.language
-    ):
+    for words in whisper.sentences([item.word for item in said], language=said[0].hearing.language):
         hearing = said[at].hearing
         at += len(words)
         yield whisper.segment(
-            text,
             words,
             no_speech_prob=hearing.no_speech_prob,
             language=hearing.language if found else None,

@@ -83,7 +83,7 @@ class OpenAIWhisperTranscriber:
                 fp16=False,
             )
         spoken = tuple(
-            (each["word"], whisper.word(each["word"], each["start"], each["end"], each["probability"]))
+            whisper.word(each["word"], each["start"], each["end"], each["probability"])
             for item in found["segments"]
             for each in item["words"]
             if each["word"].strip()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from castline.engines.base import EngineInfo, language_code
 from castline.engines.speech.declared import Family
-from castline.records import Notice, Segment, SpeechOptions, Word
+from castline.records import Notice, Segment, SpeechOptions, Word, spell
 from castline.sentences import ends
 
 #: Whisper hears this much at a time.
@@ -152,7 +152,6 @@ def too_fast(words: Sequence[Word], code: str | None) -> bool:
 
 
 def segment(
-    text: str,
     words: Sequence[Word],
     *,
     no_speech_prob: float | None,
@@ -168,7 +167,7 @@ def segment(
         language: where it was found out.
         code: Whisper's code of the language, found out or asked for.
     """
-    text = text.strip()
+    text = spell(words)
     logs = [math.log(max(each.probability or 0.0, 1e-6)) for each in words]
     found = Segment(
         start_s=words[0].start_s,
@@ -184,32 +183,32 @@ def segment(
 
 
 def word(text: str, start_s: float, end_s: float, probability: float) -> Word:
+    """A word of the decoder's, which writes the space before it."""
     start = round(float(start_s), 3)
     return Word(
         start_s=start,
         end_s=max(start, round(float(end_s), 3)),
-        text=text.strip(),
+        text=text,
         probability=round(min(1.0, float(probability)), 4),
+        space=text[: len(text) - len(text.lstrip())],
     )
 
 
-def sentences(spoken: Iterable[tuple[str, Word]], *, language: str | None = None) -> Iterator[tuple[str, list[Word]]]:
+def sentences(spoken: Sequence[Word], *, language: str | None = None) -> Iterator[list[Word]]:
     """Split the words of a window where a sentence ends, the speaker pauses, or it gets too long to read.
 
     Args:
-        spoken: words in order of time, each with its text as written, spaces included.
+        spoken: in order of time.
         language: Whisper's code of what they are in, whose abbreviations end no sentence; None takes English's.
     """
-    heard = list(spoken)
-    text, current, ended = "", list[Word](), False
-    for (written, each), ends_here in zip(heard, ends([written for written, _ in heard], language), strict=True):
+    current, ended = list[Word](), False
+    for each, ends_here in zip(spoken, ends([word.written for word in spoken], language), strict=True):
         if current and (
             ended or each.start_s - current[-1].end_s > _PAUSE_S or each.end_s - current[0].start_s > _LONGEST_S
         ):
-            yield text, current
-            text, current = "", []
-        text += written
+            yield current
+            current = []
         current.append(each)
         ended = ends_here
     if current:
-        yield text, current
+        yield current

@@ -130,7 +130,7 @@ class WhisperCppTranscriber:
         wanted.no_speech_thold = 1.0  # what is likely invented is marked, not dropped
         return wanted
 
-    def _words(self, index: int, language: str) -> Iterator[tuple[str, Word]]:
+    def _words(self, index: int, language: str) -> Iterator[Word]:
         """Tokens put together: a word begins with a space, or where there are none, with a whole letter."""
         current: list[Any] = []
         body = b""
@@ -148,11 +148,11 @@ class WhisperCppTranscriber:
         yield from _word(body, current)
 
 
-def _word(body: bytes, tokens: list[Any]) -> Iterator[tuple[str, Word]]:
+def _word(body: bytes, tokens: list[Any]) -> Iterator[Word]:
     written = body.decode(errors="replace")
     if written.strip():
         start, end = tokens[0].t0 * _TICK_S, tokens[-1].t1 * _TICK_S
-        yield written, whisper.word(written, start, end, sum(token.p for token in tokens) / len(tokens))
+        yield whisper.word(written, start, end, sum(token.p for token in tokens) / len(tokens))
 
 
 def _about_tokens(text: str) -> int:

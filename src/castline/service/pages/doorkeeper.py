@@ -21,7 +21,8 @@ COOKIE = "castline_session"
 SESSION_S = 30 * 24 * 3600
 LOCAL = User("this machine", admin=True)
 UPLOADS = "/uploads/"
-_PAGES = ("/recordings/", "/people", UPLOADS, "/static/", "/running")
+PHOTOS = "/people/photos/"
+_PAGES = ("/search.", "/recordings/", "/people", UPLOADS, "/static/", "/running")
 _OPEN = ("/login", "/static/")
 
 
@@ -58,7 +59,7 @@ class Doorkeeper:
         return (user, session) if user and hmac.compare_digest(now, str(mark)) else None
 
     def may_see(self, user: User) -> bool:
-        return user.admin or self._service.pages_for == "everybody"
+        return user.editor or self._service.pages_for == "everybody"
 
     def session_of(self, token: str) -> str | None:
         """The cookie of whoever has a token; None where it is nobody's. It ends when the token does."""

@@ -23,6 +23,9 @@ _TYPES = {
     ".ogv": "video/ogg", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".wav": "audio/wav", ".ogg": "audio/ogg",
     ".oga": "audio/ogg", ".opus": "audio/ogg", ".flac": "audio/flac", ".aac": "audio/aac",
 }  # fmt: skip
+_PHOTO_TYPES = {
+    ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".avif": "image/avif",
+}  # fmt: skip
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -51,10 +54,23 @@ def serve_file(rest: str, request: Request, there: Deployment) -> Response:
     return _ranged(info, bucket, kind, request.headers, there)
 
 
+def serve_photo(key: str, request: Request, there: Deployment) -> Response:
+    """A photo of the gallery.
+
+    Raises:
+        HTTPException: 404, there is no such photo.
+    """
+    info = there.store.head(there.settings.gallery_bucket, key) if keys.parse_photo(key) else None
+    if info is None:
+        raise HTTPException(404, "there is no such photo")
+    kind = _PHOTO_TYPES[PurePosixPath(key.lower()).suffix]
+    return _ranged(info, there.settings.gallery_bucket, kind, request.headers, there)
+
+
 def _published(key: str) -> str:
     """The content type of a published file; empty for what is none."""
     view = owner_of(key).view
-    return (content_type(view) or "image/jpeg") if view else ""
+    return (content_type(view) or "image/jpeg") if keys.is_view(view) else ""
 
 
 def _ranged(info: ObjectInfo, bucket: str, kind: str, asked: Mapping[str, str], there: Deployment) -> Response:

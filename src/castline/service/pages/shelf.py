@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from castline.archive.feed import Feed
 from castline.archive.index import Index
-from castline.archive.place import index_path
+from castline.archive.place import open_index
 from castline.archive.refresh import refresh
 from castline.errors import CastlineError, LocalStackError
 from castline.operations.progress import MediaProgress, progress_of
@@ -21,6 +22,7 @@ from castline.storage.base import ObjectStore
 logger = logging.getLogger(__name__)
 
 _REST = 10  # times as long as looking took, at least
+_FEEDLESS_S = 60.0  # between two looks whether a queue tells of results
 _ASKED = 8  # unfinished media that are asked how far they are; each takes a few requests
 
 
@@ -53,17 +55,23 @@ class Shelf:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="library", daemon=True)
+        self._threads = [
+            threading.Thread(target=work, name=name, daemon=True)
+            for name, work in (("library", self._keep), ("library-feed", self._follow))
+        ]
         self.under_way: tuple[MediaProgress, ...] = ()
         self.waiting = 0
+        self.looked = False  # at least once
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         self._ended.set()
         self._wake.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     @property
     def deployment(self) -> Deployment:
@@ -83,7 +91,7 @@ class Shelf:
         """
         there = self.deployment
         if self._index is None:
-            self._index = Index(index_path(there.where, there.settings))
+            self._index = open_index(there.where, there.settings)
         return self._index
 
     def look(self) -> None:
@@ -96,6 +104,7 @@ class Shelf:
             there = self._deployment = self._deployment or self._find()
             refresh(self.index, there.store, there.settings)
             self._look_under_way(there)
+            self.looked = True
 
     def wake(self) -> None:
         """Something has happened: look at once."""
@@ -107,6 +116,25 @@ class Shelf:
         self.waiting = len(unfinished)
         found = [progress_of(source, there.store, there.settings) for source in unfinished[:_ASKED]]
         self.under_way = tuple(item for item in found if not item.finished or item.problem)
+
+    def _follow(self) -> None:
+        """Do as the deployment's queue tells, where it has one; looking is for what was missed."""
+        there, feed = None, None
+        while not self._ended.is_set():
+            try:
+                if there is None or there is not self._deployment:
+                    there, feed = self.deployment, None
+                feed = feed or Feed(there.client("sqs"), there.settings)
+                told = feed.follow(self.index, there.store)
+                self.under_way = tuple(item for item in self.under_way if item.media not in told)
+            except CastlineError as error:
+                logger.info("the library follows by listing alone: %s", error.message)
+                feed = None
+                self._ended.wait(1.0 if self._deployment is None else _FEEDLESS_S)
+            except Exception:
+                logger.exception("the library was not told")
+                feed = None
+                self._ended.wait(_FEEDLESS_S)
 
     def _keep(self) -> None:
         while not self._ended.is_set():

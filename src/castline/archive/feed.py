@@ -1,0 +1,84 @@
+"""What is published and removed, as the deployment's queue tells it: the index follows without listing.
+
+A message only says where to look (``refresh_one``), so one that comes twice, late or never does no harm: the next
+listing (``refresh``) finds what was missed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from castline.archive.index import Index
+from castline.archive.refresh import refresh_one
+from castline.errors import EventError, ResourceError, StorageError
+from castline.events import results_changed
+from castline.queues import LIBRARY, queue_url
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+logger = logging.getLogger(__name__)
+
+WAIT_S = 3  # of a long poll: 0.9 million requests a month, and the service's end waits for it
+_MOST = 10  # messages that SQS hands out at once
+
+
+class Feed:
+    """The queue ``<prefix>-library`` of a deployment.
+
+    Args:
+        queues: a client of SQS.
+
+    Raises:
+        ResourceError: there is none, or who asks may not use it.
+    """
+
+    def __init__(self, queues: Any, settings: Settings) -> None:
+        self._queues, self._settings = queues, settings
+        try:
+            self._url = queue_url(LIBRARY, settings, queues)
+        except (ClientError, BotoCoreError) as error:
+            raise ResourceError(f"no queue tells of results: {error}") from error
+
+    def follow(self, index: Index, store: ObjectStore, wait_s: int = WAIT_S) -> tuple[str, ...]:
+        """Wait for messages, and bring the index to what is published of their media now.
+
+        What could not be looked at comes again when its message is no longer hidden.
+
+        Returns:
+            Media files that were looked at.
+
+        Raises:
+            ResourceError: the queue does not answer.
+        """
+        try:
+            answer = self._queues.receive_message(QueueUrl=self._url, MaxNumberOfMessages=_MOST, WaitTimeSeconds=wait_s)
+            messages = answer.get("Messages", [])
+            asked = {message["ReceiptHandle"]: tuple(self._media_of(message)) for message in messages}
+            left: set[str] = set()
+            looked = []
+            for media in dict.fromkeys(each for found in asked.values() for each in found):
+                try:
+                    refresh_one(media, index, store, self._settings)
+                    looked.append(media)
+                except StorageError as error:
+                    logger.warning("the index has not followed: %s", error.message)
+                    left.add(media)
+            for handle, found in asked.items():
+                if left.isdisjoint(found):
+                    self._queues.delete_message(QueueUrl=self._url, ReceiptHandle=handle)
+        except (ClientError, BotoCoreError) as error:
+            raise ResourceError(f"the queue of results does not answer: {error}") from error
+        return tuple(looked)
+
+    def _media_of(self, message: Mapping[str, Any]) -> Iterator[str]:
+        """Media of this deployment that a message tells of; of anything else, a line in the log."""
+        try:
+            for bucket, media in results_changed({"body": message.get("Body")}):
+                if bucket == self._settings.output_bucket:
+                    yield media
+        except EventError as error:
+            logger.warning("%s", error.message)

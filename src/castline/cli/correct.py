@@ -1,0 +1,169 @@
+"""``castline correct``: put right what was misheard or taken for somebody else."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from castline.cli.connect import Connection, answer, connect, console, friendly_errors, print_json, refuse_classic
+from castline.cli.render import clock
+from castline.cli.shown import escape
+from castline.corrections import Draft, change_lines, name_faces, name_voice, take_back, what, withdraw
+from castline.errors import CorrectionError
+from castline.records import SaidLine
+from castline.runs.corrections import Shown, correct, read_shown
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Correct lines, cuts, voices and names of one recording; undo, and the history.",
+)
+
+Media = Annotated[str, typer.Argument(help="Key of the recording.")]
+Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
+
+
+@app.command("list")
+def list_lines(media: Media, as_json: AsJson = False, endpoint_url: Endpoint = None) -> None:
+    """The lines with their numbers, who is on screen, and what is put right."""
+    with friendly_errors():
+        shown = _shown(media, connect(endpoint_url))
+        if as_json:
+            print_json(shown.view.result.transcript.model_dump(mode="json"))
+            return
+        for number, line in enumerate(shown.view.lines, 1):
+            segment = line.segment
+            mark = "[yellow]*[/]" if line.correction else " "
+            voice = f"[dim]{escape(segment.speaker)}[/] " if segment.speaker else ""
+            said = f"{voice}{escape(segment.text.strip())}"
+            answer.print(f"{number:>5}{mark} {clock(segment.start_s)}  {said}", soft_wrap=True)
+        for person in shown.view.result.people:
+            answer.print(f"  {escape(person.id)}  {escape(person.name)}", soft_wrap=True)
+        for each in shown.view.left:
+            answer.print(f"[yellow]kept, fits nothing now[/] {each.id}: {escape(what(each))}", soft_wrap=True)
+
+
+@app.command("set")
+def set_lines(
+    media: Media,
+    line: Annotated[str, typer.Argument(help="Number of a line, a time in it (0:09.7), or several lines as 3-4.")],
+    text: Annotated[list[str], typer.Argument(help="What is said: as many lines as there are texts; '' for none.")],
+    speaker: Annotated[str | None, typer.Option(help="Name of whose voice it is.")] = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Correct one line or several; other numbers of texts than lines cut them otherwise."""
+
+    def edit(shown: Shown) -> Draft:
+        first, last = _lines(line, shown)
+        said = [SaidLine(text=each, speaker=speaker) for each in text if each]
+        return change_lines(shown.view, shown.corrections, first, last, said)
+
+    _correct(media, endpoint_url, edit)
+
+
+@app.command()
+def voice(media: Media, shown: str, name: str, endpoint_url: Endpoint = None) -> None:
+    """Give a voice its name, in all lines that it says: castline correct voice KEY "Speaker 1" "Ada King"."""
+    _correct(media, endpoint_url, lambda it: name_voice(it.view, it.corrections, shown, name))
+
+
+@app.command()
+def person(
+    media: Media,
+    who: Annotated[str, typer.Argument(help="Name or id of somebody in it.")],
+    name: Annotated[str, typer.Argument(help="Who it is, in this recording.")],
+    is_not: Annotated[bool, typer.Option("--is-not", help="It is not NAME.")] = False,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Say whose face it is, or is not, in this recording alone (everywhere: castline people name)."""
+
+    def edit(shown: Shown) -> Draft:
+        people = shown.view.result.people
+        found = next((each.id for each in people if who in (each.id, each.name)), who)
+        return name_faces(shown.view, found, name, holds=not is_not)
+
+    _correct(media, endpoint_url, edit)
+
+
+@app.command()
+def undo(
+    media: Media,
+    correction: Annotated[str, typer.Argument(help="Which, as the history has it; the last change by default.")] = "",
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Take the last change back, and once more the one before; or one correction."""
+    _correct(
+        media,
+        endpoint_url,
+        lambda shown: withdraw(shown.corrections, correction) if correction else take_back(shown.corrections),
+    )
+
+
+@app.command()
+def history(media: Media, as_json: AsJson = False, endpoint_url: Endpoint = None) -> None:
+    """Who changed what, and when."""
+    with friendly_errors():
+        corrections = _shown(media, connect(endpoint_url)).corrections
+        if as_json:
+            print_json(corrections.model_dump(mode="json"))
+            return
+        held = {each.id for each in corrections.now()}
+        for change in corrections.changes:
+            head = f"{change.number:>4}  {change.when:%Y-%m-%d %H:%M}  {escape(change.who)}"
+            verb = f"took back {change.undoes}" if change.undoes is not None else "" if change.added else "took away"
+            answer.print(f"{head}  {verb or ' '.join(change.removed)}".rstrip(), soft_wrap=True)
+            for each in change.added:
+                style = "" if each.id in held else "[dim]"
+                answer.print(f"        {style}{each.id}  {escape(what(each))}{'[/]' if style else ''}", soft_wrap=True)
+        if not corrections.changes:
+            console.print("nothing was corrected")
+
+
+def _shown(media: str, there: Connection) -> Shown:
+    refuse_classic(there.settings)
+    shown = read_shown(media, there.store, there.settings)
+    if shown is None:
+        raise CorrectionError(f"there is no result for {media}; see: castline status")
+    return shown
+
+
+def _correct(media: str, endpoint_url: str | None, edit: Callable[[Shown], Draft]) -> None:
+    with friendly_errors():
+        there = connect(endpoint_url)
+        refuse_classic(there.settings)
+        shown = correct(media, _who(there), edit, there.store, there.settings)
+        last = shown.corrections.changes[-1] if shown.corrections.changes else None
+        said = "; ".join(map(what, last.added)) if last else ""
+        console.print(escape(said or "as it was heard"), soft_wrap=True)
+
+
+def _who(there: Connection) -> str:
+    """The user of AWS or of this machine."""
+    with suppress(OSError, KeyError):
+        return there.caller() or getpass.getuser()
+    return "somebody"
+
+
+def _lines(asked: str, shown: Shown) -> tuple[int, int]:
+    lines = shown.view.lines
+    if asked.replace("-", "").isdecimal():
+        one, _, other = asked.partition("-")
+        first, last = int(one or 0) - 1, int(other or one or 0) - 1
+        if not 0 <= first <= last < len(lines):
+            raise CorrectionError(f"there are lines 1 to {len(lines)}")
+        return first, last
+    found = _TIME.fullmatch(asked)
+    if not found:
+        raise CorrectionError(f"{asked!r} is no number of a line and no time (0:09.7)")
+    at = int(found[1] or 0) * 3600 + int(found[2] or 0) * 60 + float(found[3])
+    near = [n for n, line in enumerate(lines) if line.segment.start_s - 0.05 <= at <= line.segment.end_s]
+    if not near:
+        raise CorrectionError(f"nothing is said at {asked}")
+    return near[-1], near[-1]

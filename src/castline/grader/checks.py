@@ -1,0 +1,125 @@
+"""The checks of both profiles, and the three that they begin with."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from castline.errors import NoBucket
+from castline.grader import answers, classic, full
+from castline.grader.base import Check, Context, Finding
+from castline.grader.objects import CannotCheck, listing, readable, some
+from castline.workload_generator.load import Progress, run_load
+from castline.workload_generator.report import Row
+
+
+def check_functions(context: Context) -> Finding:
+    """Both functions are deployed under their names, and ready to be invoked."""
+    wanted = (context.target.splitter, context.target.analyser)
+    wrong = {name: why for name in wanted if (why := _function_trouble(context.target.lambda_, name))}
+    return Finding.of(len(wanted) - len(wrong), len(wanted), (f"{name}: {wrong.get(name, 'there')}" for name in wanted))
+
+
+def _function_trouble(lambda_: Any, name: str) -> str:
+    """Why a function cannot be invoked; empty when it can."""
+    try:
+        found = lambda_.get_function(FunctionName=name)["Configuration"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ResourceNotFoundException":
+            return "does not exist"
+        raise
+    state = found.get("State") or "Active"  # emulators leave it out
+    if state in ("Active", "Inactive"):  # the latter has not been used for long, and wakes up
+        return ""
+    why = f"{state}: {found['StateReason']}" if found.get("StateReason") else state
+    return f"is there, but its state is {readable(why, 200)}"
+
+
+def check_buckets(context: Context) -> Finding:
+    """The three buckets are there, and nothing is in them: half of the points for either."""
+    target, lines, good = context.target, [], 0
+    for bucket in target.buckets:
+        try:
+            there = list(listing(target.store, bucket, limit=1))
+        except NoBucket:
+            lines.append(f"{bucket}: does not exist")
+            continue
+        good += 1 if there else 2
+        lines.append(f"{bucket}: not empty, it has {some(there)}" if there else f"{bucket}: there, empty")
+    return Finding.of(good, 2 * len(target.buckets), lines)
+
+
+def check_end_to_end(context: Context) -> Finding:
+    """Upload everything and wait: the share of media with a good answer before the time is over.
+
+    Raises:
+        CannotCheck: there is nothing to upload.
+        NoBucket: a bucket is not there.
+        StorageError: one is not ours, or the store does not answer.
+        KeyboardInterrupt: somebody ended it.
+    """
+    if not context.jobs:
+        raise CannotCheck("nothing to upload: give --testcase_folder")
+    target, limit = context.target, context.time_limit_s
+    for bucket in (target.input_bucket, target.output_bucket):
+        listing(target.store, bucket, limit=1)  # so that a missing bucket is said as such
+    over = False
+
+    def watch(progress: Progress) -> None:
+        nonlocal over
+        context.on_progress(progress)
+        if over := progress.elapsed_s >= limit:
+            # A load gives each media file its own time, and ends early, with a report, in this way only.
+            raise KeyboardInterrupt
+
+    start = datetime.now(UTC)
+    context.load = (start, start, 0)  # from here on media may be there, even if this is interrupted
+    load = run_load(target, context.jobs, context.pattern, context.concurrency, limit, watch)
+    if load.interrupted and not over:
+        raise KeyboardInterrupt
+    good = [row for row in load.rows if row.status == "ok" and row.seen_s is not None and row.seen_s <= limit]
+    context.load = (start, datetime.now(UTC), len(good))
+    lines = [f"{len(good)} of {load.total} answered within {limit:g} s; {load.duration_s:.1f} s in all"]
+    if load.local:
+        lines.append(f"from upload to answer: median {load.local.p50:.1f} s, longest {load.local.max:.1f} s")
+    lines += [readable(warning, 200) for warning in load.warnings]
+    answered = {row.key for row in good}
+    others: dict[str, list[str]] = defaultdict(list)
+    for row in load.rows:
+        if row.key not in answered:
+            others[_why_not(row, limit)].append(row.key)
+    lines += [f"{len(medias)}: {readable(why, 160)}: {some(medias)}" for why, medias in others.items()]
+    return Finding.of(len(good), len(context.jobs), lines)
+
+
+def _why_not(row: Row, limit_s: float) -> str:
+    """Why an upload has no good answer in time, in the same words for all of a kind."""
+    if row.stored_s is None or (row.seen_s is not None and row.seen_s <= limit_s):
+        return row.why or row.status
+    how_far = (row.why or "").partition("; ")[2]
+    return f"no answer in time; {how_far}" if how_far else "no answer in time"
+
+
+#: What a deployment is graded by; points add up to 100. Check 2 comes before check 3, which uploads.
+CHECKS = {
+    "classic": (
+        Check(1, "both functions exist", 10, check_functions),
+        Check(2, "the three buckets exist and start empty", 10, check_buckets),
+        Check(3, "every video is answered within the time limit", 20, check_end_to_end),
+        Check(4, "stage-1 holds exactly one JPEG per video", 20, classic.check_stage1),
+        Check(5, "output holds exactly one short text per video", 20, classic.check_output),
+        Check(6, "the names are right", 20, classic.check_names),
+    ),
+    "full": (
+        Check(1, "both functions exist", 10, check_functions),
+        Check(2, "the three buckets exist and start empty", 10, check_buckets),
+        Check(3, "every media file is answered within the time limit", 20, check_end_to_end),
+        Check(4, "every media file has a valid result of its current upload", 20, full.check_results),
+        Check(5, "every subtitle file parses and no cues overlap", 10, full.check_subtitles),
+        Check(6, "the people and the words are right", 20, answers.check_people_and_words),
+        Check(7, "people, words and timeline agree with each other", 10, full.check_timelines),
+    ),
+}
