@@ -27,7 +27,7 @@ class Thresholds:
         poor: how much higher ``known``, ``ambiguous``, ``moved`` and ``cluster`` are for a poor face
             (``recognition/grade.py``): blur and few pixels bring strangers closer.
         both: how much higher still ``cluster`` is for two tracks neither of which is clear: what was done to one
-            picture may have been done to the other.
+            picture may have been done to the other. Measured with FaceNet (docs/FACES.md).
     """
 
     known: float
