@@ -90,6 +90,11 @@ def decode_work(duration_s: float, options: Options, film: VideoStream | None) -
     return megapixels * _DECODE_PER_MEGAPIXEL * _CODECS.get(film.codec, 1.0) * share
 
 
+def decode_seconds(duration_s: float, options: Options, film: VideoStream | None, memory_mb: int) -> float:
+    """Seconds of a splitter of this size for decoding in one piece."""
+    return decode_work(duration_s, options, film) / min(memory_mb / MB_PER_VCPU, _PARALLEL["split"])
+
+
 def work(duration_s: float, options: Options) -> tuple[float, float, float]:
     """vCPU-seconds of splitting a film of the usual kind, of one full unit of its frames, and of one of its sound."""
     return (
