@@ -82,6 +82,10 @@ class Grid:
         return [f"pad={wide}:{high}", *boxes, "mpdecimate", f"crop={width}:{height}:0:0:exact=1"]
 
 
+#: Pictures a second that mouths are watched in, and their longer side: a face of a sixth of the height has 60 pixels.
+MOTION_RATE, MOTION_SIDE = 25, 640
+
+
 def scaled_size(width: int, height: int, long_side: int) -> tuple[int, int]:
     """(width, height) in square pixels, long side at most ``long_side``; never enlarged."""
     factor = min(1.0, long_side / max(width, height))
