@@ -58,7 +58,7 @@ test: $(VENV)/.dev .venv-sam/.done
 # Storms over the whole stack (tests/chaos), as long as you like; the figures go to chaos.log.
 SEEDS ?= 1 2 3
 DEEDS ?= 200
-ORCHESTRATIONS ?= events invoke stepfunctions
+ORCHESTRATIONS ?= events invoke stepfunctions queue
 chaos: $(VENV)/.dev
 	SEEDS="$(SEEDS)" DEEDS=$(DEEDS) ORCHESTRATIONS="$(ORCHESTRATIONS)" CHAOS_LOG=chaos.log $(BIN)/pytest tests/chaos
 

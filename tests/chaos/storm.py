@@ -22,6 +22,7 @@ from castline.local.stack import ffmpeg_layer, settings_environment
 from castline.operations import delete_media, reconcile
 from castline.operations.audit import PREFIX as AUDIT
 from castline.operations.pending import pending
+from castline.queues import GIVEN_UP, UNITS, UPLOADS, queue_of, queue_url, send
 from castline.records import Result
 from castline.report import render_views
 from castline.runs.removal import owner_of
@@ -32,7 +33,7 @@ from castline.storage import S3Store
 from tests.chaos.faults import FaultyProxy
 
 _FUNCTIONS = ("video-splitting", "face-recognition", "failure-recorder")
-_ENDS_S = 900.0  # waits are for events; this only ends a run that hangs
+_ENDS_S = 1500.0  # waits are for events; this only ends a run that hangs. A message is hidden for 930 s at most
 
 
 def content(result: Result) -> dict[str, Any]:
@@ -95,6 +96,8 @@ class Storm:
         yield ("lose a unit", self._lose_unit), 2
         yield ("damage an object", self._damage), 2
         yield ("kill a process", self._kill), 4
+        if self._queued:
+            yield ("drop a message", self._drop), 3
         if self.done["kill the emulator"] < 1:
             yield ("kill the emulator", self._restart), 1
 
@@ -131,8 +134,19 @@ class Storm:
         if not found:
             return False
         event = object_created(bucket, self._dice.choice(found))
-        self._lambda.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode())
+        queue = queue_of(function, self.settings) if self._queued else None
+        if queue:
+            send(event, queue, self.settings, self._sqs)
+        else:
+            self._lambda.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode())
         return True
+
+    def _drop(self) -> bool:
+        """Take a message as a poller does that dies with it: it is seen again a second later, and was received once
+        more."""
+        queue = self._dice.choice((UPLOADS, UNITS, GIVEN_UP))
+        url = queue_url(queue, self.settings, self._sqs)
+        return bool(self._sqs.receive_message(QueueUrl=url, VisibilityTimeout=1).get("Messages"))
 
     def _lose_unit(self) -> bool:
         found = [info.key for info in self._store.find(self.settings.stage1_bucket) if keys.parse_unit(info.key)]
@@ -202,6 +216,9 @@ class Storm:
             endpoint_url=self._proxy.url,
             credentials=self._stack.credentials,
             extra_environment=settings_environment(self.settings),
+            mappings=self._stack.deployment.mappings,
+            sqs=self._sqs,
+            retry_s=self.settings.retry_s,
         )
 
     def _look_undisturbed(self) -> None:
@@ -239,7 +256,22 @@ class Storm:
     def _busy(self) -> bool:
         host = self._stack.host
         assert host is not None
-        return host.busy
+        return host.busy or (self._queued and self._messages() > 0)
+
+    @property
+    def _queued(self) -> bool:
+        return self.settings.orchestration == "queue"
+
+    @property
+    def _sqs(self) -> Any:
+        return self._stack.client("sqs")
+
+    def _messages(self) -> int:
+        """In the stages' queues, hidden ones included."""
+        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        urls = [queue_url(queue, self.settings, self._sqs) for queue in (UPLOADS, UNITS, GIVEN_UP)]
+        found = [self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))["Attributes"] for url in urls]
+        return sum(int(each[name]) for each in found for name in names)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _ENDS_S

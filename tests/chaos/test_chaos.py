@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 _SEEDS = [int(seed) for seed in os.environ.get("SEEDS", "1").split()]
 _DEEDS = int(os.environ.get("DEEDS", "30"))
-_ORCHESTRATIONS = os.environ.get("ORCHESTRATIONS", "events").split()
+_ORCHESTRATIONS = os.environ.get("ORCHESTRATIONS", "events queue").split()
 
 
 @pytest.mark.parametrize("orchestration", _ORCHESTRATIONS)
@@ -34,6 +34,7 @@ def test_a_storm(seed: int, orchestration: str, models_dir: Path, tmp_path: Path
         transcriber="faster-whisper:tiny.en",
         threads=1,
         orchestration=orchestration,
+        retry_s=1,
     )
     storm = Storm(settings, short_clips, seed, slots=1 + seed % 2)
     storm.run(_DEEDS)

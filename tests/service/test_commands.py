@@ -41,7 +41,7 @@ def test_tokens_are_added_listed_imported_and_revoked(tmp_path: Path, folder: Pa
     (tmp_path / "users.txt").write_text("n:bob:word\n")
     assert "1 tokens" in run("tokens", "import", str(tmp_path / "users.txt")).stdout
     listed = run("tokens", "list").stdout
-    assert re.search(r"ada\s+yes", listed) and "bob" in listed
+    assert re.search(r"ada\s+admin", listed) and "bob" in listed
     secret = added.partition(":")[2]
     assert secret not in listed
     assert all(secret.encode() not in path.read_bytes() for path in folder.iterdir())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from castline import keys
+from castline.assembly.attribution import watched
 from castline.assembly.speakers import Line, said_by
 from castline.assembly.stitch import stitch
 from castline.cost import Sizes, cost_of, estimate
@@ -95,7 +96,9 @@ def assemble(
     ]
     clock = _Clock(manifest)
     people, images = _people(frame_parts, gallery, clock)
-    said = said_by(stitch(audio), audio, people if manifest.options.speakers == "auto" else ())
+    people = watched(people, (face for part in frame_parts for face in part.mouths))
+    compared = people if manifest.options.speakers == "auto" else None
+    said = said_by(stitch(audio), audio, compared, pictures=bool(frame_parts))
     segments = _spoken(said.lines, people)
     language = main_language(audio)
     cues = cues_of(segments, language)
@@ -308,6 +311,7 @@ def _spoken(lines: Sequence[Line], people: tuple[Person, ...]) -> tuple[SpokenSe
             id=f"speech-{number}",
             visible=visible_during(line.segment, people),
             speaker=line.speaker,
+            said_by=line.said_by,
         )
         for number, line in enumerate(lines, start=1)
     )

@@ -1,32 +1,31 @@
-"""Who says a line: words go to voices by time, segments are split where the voice changes, faces are compared."""
+"""Whose voice says a line: words go to voices by time, and segments are split where the voice changes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
+from castline.assembly.attribution import HeardAs, Named, Turn, join
 from castline.assembly.stitch import excerpt, words_of
 from castline.engines.plugins import find_engine
 from castline.recognition.voices import Chunk, Heard, tell_apart
-from castline.records import AudioPart, AudioUnit, Notice, Person, Segment, Speaker, Voices, Word, merge_ranges
+from castline.records import Attribution, AudioPart, AudioUnit, Notice, Person, Segment, Speaker, Voices, Word
 
 _ISLAND_S = 0.5  # of another voice amid one voice's words: a word the windows cannot place
-# When a face may go with a voice: heard so long in so many lines, on screen for so much of it, anybody else for no more
-# than that, and while others speak for no more than that.
-_HEARD_S, _LINES = 5.0, 2
-_WITH, _ANOTHER, _WITHOUT = 0.9, 0.5, 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """Attributes:
     speaker: name of the voice, or None.
+    said_by: where faces were compared.
     """
 
     segment: Segment
     speaker: str | None = None
+    said_by: Attribution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +37,18 @@ class Lines:
 
 
 def said_by(
-    segments: Sequence[Segment], audio: Sequence[tuple[AudioUnit, AudioPart]], people: Sequence[Person]
+    segments: Sequence[Segment],
+    audio: Sequence[tuple[AudioUnit, AudioPart]],
+    people: Sequence[Person] | None,
+    *,
+    pictures: bool = False,
 ) -> Lines:
     """Segments with their voices; as they are, where no part has any.
 
     Args:
         segments: in seconds of the recording.
-        people: those on screen who may be compared with the voices; empty to leave faces out.
+        people: those on screen, to be compared with the voices; None to leave faces out.
+        pictures: whether there was anything to be seen.
     """
     found = [(unit, part.voices) for unit, part in audio if part.voices]
     spaces = Counter(voices.space for _, voices in found if voices.windows)
@@ -58,10 +62,64 @@ def said_by(
     numbers = {voice: at for at, voice in enumerate(dict.fromkeys(v for _, v in placed if v is not None), 1)}
     lines = tuple(Line(segment, None if voice is None else f"Speaker {numbers[voice]}") for segment, voice in placed)
     speakers = tuple(
-        _speaker(f"Speaker {number}", f"speaker-{number}", heard.seconds(voice), lines, people)
+        Speaker(id=f"speaker-{number}", name=f"Speaker {number}", voice_s=round(heard.seconds(voice), 3))
         for voice, number in numbers.items()
     )
+    if people is not None:
+        lines, speakers = _with_names(lines, speakers, people, {}, pictures=pictures)
     return Lines(lines, speakers, _left_out(len(found) - len(comparable), len(found)), space[0])
+
+
+def _with_names(
+    lines: tuple[Line, ...],
+    speakers: tuple[Speaker, ...],
+    people: Sequence[Person],
+    heard_as: Mapping[str, HeardAs],
+    *,
+    pictures: bool,
+) -> tuple[tuple[Line, ...], tuple[Speaker, ...]]:
+    """Voices that are somebody's have that name from here on; two that are the same person's are one."""
+    turns = [Turn(line.segment.start_s, line.segment.end_s, line.speaker) for line in lines]
+    joined = join(turns, people, heard_as, pictures=pictures)
+    found: dict[str, Speaker] = {}
+    for speaker in speakers:
+        named = _introduced(speaker, joined.voices.get(speaker.name, Named()))
+        before = found.get(named.name)
+        if before:
+            named = before.model_copy(
+                update={
+                    "voice_s": round(before.voice_s + named.voice_s, 3),
+                    "confidence": min(before.confidence, named.confidence),
+                    "reasons": tuple(dict.fromkeys((*before.reasons, *named.reasons))),
+                }
+            )
+        found[named.name] = named
+    names = {voice: named.name for voice, named in joined.voices.items() if named.identity == "known"}
+    return (
+        tuple(
+            # A line of somebody's voice in which somebody else's mouth moves is nobody's.
+            replace(
+                line,
+                said_by=by,
+                speaker=None if line.speaker in names and not by.name else names.get(line.speaker or "", line.speaker),
+            )
+            for line, by in zip(lines, joined.lines, strict=True)
+        ),
+        tuple(found.values()),
+    )
+
+
+def _introduced(speaker: Speaker, named: Named) -> Speaker:
+    known = named.identity == "known"
+    return speaker.model_copy(
+        update={
+            "name": named.name if known else speaker.name,
+            "identity": named.identity,
+            "maybe": None if known else named.name,
+            "confidence": named.confidence,
+            "reasons": named.reasons,
+        }
+    )
 
 
 def _left_out(count: int, of: int) -> tuple[Notice, ...]:
@@ -119,62 +177,3 @@ def _without_islands(voices: list[int | None], words: Sequence[Word]) -> list[in
         if brief and voices[before[0]] == voices[after[0]]:
             smooth[run[0] : run[-1] + 1] = [voices[before[0]]] * len(run)
     return smooth
-
-
-# --- voices and faces ---------------------------------------------------------------------------
-
-
-def _speaker(name: str, identifier: str, voice_s: float, lines: Sequence[Line], people: Sequence[Person]) -> Speaker:
-    """A voice with the known face that goes with it, if exactly one does.
-
-    Faces alone cannot tell a speaker from a listener whom the camera stays with, nor from one who is talked about: what
-    is found here is no more than a guess.
-    """
-    own = [line.segment for line in lines if line.speaker == name]
-    others = [line.segment for line in lines if line.speaker not in (name, None)]
-    shares = sorted(
-        ((_share(person, own), person.id, person) for person in people), key=lambda each: (-each[0], each[1])
-    )
-    best = shares[0][2] if shares else None
-    speaker = Speaker(id=identifier, name=name, voice_s=round(voice_s, 3))
-    if best is None:
-        return speaker
-    share, second = shares[0][0], shares[1][0] if len(shares) > 1 else 0.0
-    against = _against(own, others, share, second, _share(best, others))
-    if best.identity != "known":
-        against = [*against, "the face is not known"]
-    during = f"the face is on screen during {share:.0%} of what the voice says"
-    elsewhere = f"and {_share(best, others):.0%} of what others say"
-    if against:
-        return speaker.model_copy(update={"reasons": tuple(against)})
-    return speaker.model_copy(
-        update={"maybe": best.name, "confidence": round(share, 3), "reasons": (f"{during} {elsewhere}",)}
-    )
-
-
-def _against(
-    own: Sequence[Segment], others: Sequence[Segment], share: float, second: float, elsewhere: float
-) -> list[str]:
-    """Why the face that is most on screen with a voice may not be taken for it."""
-    checks = (
-        (_seconds(own) < _HEARD_S or len(own) < _LINES, "the voice says too little"),
-        (_seconds(others) < _HEARD_S or len(others) < _LINES, "nobody else says enough to compare with"),
-        (share < _WITH, "no face is on screen whenever the voice is heard"),
-        (second > _ANOTHER, "more than one face is on screen with the voice"),
-        (elsewhere > _WITHOUT, "the face is on screen when others speak, too"),
-    )
-    return [reason for applies, reason in checks if applies]
-
-
-def _seconds(segments: Sequence[Segment]) -> float:
-    return sum(end - start for start, end in merge_ranges([(each.start_s, each.end_s) for each in segments]))
-
-
-def _share(person: Person, segments: Sequence[Segment]) -> float:
-    """The share of what is said for which a person is on screen."""
-    spans = merge_ranges([(each.start_s, each.end_s) for each in segments])
-    total = sum(end - start for start, end in spans)
-    seen = sum(
-        max(0.0, min(end, item.end_s) - max(start, item.start_s)) for start, end in spans for item in person.ranges
-    )
-    return seen / total if total else 0.0

@@ -94,11 +94,12 @@ def task() -> None:
 @tokens_app.command("add")
 def add(
     user: Annotated[str, typer.Argument(help="Letters, digits and ._@-")],
-    admin: Annotated[bool, typer.Option("--admin", help="Sees all jobs, and may lock the queue.")] = False,
+    admin: Annotated[bool, typer.Option("--admin", help="Sees all jobs, locks the queue, forgets people.")] = False,
+    edits: Annotated[bool, typer.Option("--edit", help="May put right and add to what the library shows.")] = False,
 ) -> None:
     """Make a token for USER and print it; an old one is no longer valid."""
     with friendly_errors():
-        typer.echo(_tokens().add(user, admin=admin))
+        typer.echo(_tokens().add(user, admin=admin, edits=edits))
 
 
 @tokens_app.command("revoke")
@@ -114,10 +115,10 @@ def revoke(user: Annotated[str, typer.Argument(help="Whose token is no longer va
 def list_() -> None:
     """Users that have a token."""
     with friendly_errors():
-        table = Table("user", "administrator", "since", box=None)
+        table = Table("user", "role", "since", box=None)
         for token in _tokens().list():
             since = datetime.fromtimestamp(token.created, UTC).strftime("%Y-%m-%d %H:%M")
-            table.add_row(escape(token.user), "yes" if token.admin else "", since)
+            table.add_row(escape(token.user), "admin" if token.admin else "edit" if token.edits else "read", since)
         console.print(table)
 
 

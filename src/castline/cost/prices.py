@@ -1,7 +1,9 @@
 """What AWS asks, in one place: US dollars, us-east-1, list prices without free tier or volume discounts.
 
-Each with its page on aws.amazon.com; as of June 2025, those of Lambda looked up, the others from memory. INIT is billed
-for every kind of function from 2025-08-01 (AWS's compute blog, "AWS Lambda standardizes billing for INIT Phase").
+Each with its page on aws.amazon.com. Looked up: Lambda and Step Functions in stored copies of these pages, S3,
+CloudWatch's alarms and dashboards in others' tables of 2024 to June 2026; from memory, as of June 2025: SQS, ECR,
+KMS, Secrets Manager, and a metric's month. INIT is billed for every kind of function from 2025-08-01 (AWS's compute
+blog, "AWS Lambda standardizes billing for INIT Phase").
 """
 
 PRICES_AS_OF = "2025-06"

@@ -6,7 +6,7 @@ them, too: where a result named them, and wherever a face alone would be known a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -20,7 +20,19 @@ from castline.gallery.load import load_gallery
 from castline.recognition.grade import grade_of
 from castline.recognition.identity import identify_each
 from castline.recognition.sightings import Enrolled
-from castline.records import AudioPart, Box, Candidate, Face, FramesPart, Identity, Part, Person, Result
+from castline.records import (
+    Attribution,
+    AudioPart,
+    Box,
+    Candidate,
+    Face,
+    FramesPart,
+    Identity,
+    Part,
+    Person,
+    Result,
+    SpokenSegment,
+)
 from castline.records.reading import read_record
 from castline.runs.common import read_result
 from castline.runs.publish import publish
@@ -28,6 +40,7 @@ from castline.runs.written import as_shown
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
+_NOBODY_S = {"identity": "unknown", "maybe": None, "confidence": 0.0, "reasons": ()}
 _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
 
 
@@ -131,29 +144,48 @@ def without(result: Result, name: str) -> Result:
         entry.model_copy(update={"label": labels[entry.ref]}) if entry.ref in labels else entry
         for entry in result.timeline
     )
+    voices = {item.name: f"Speaker {item.id.rpartition('-')[2]}" for item in result.transcript.speakers}
+    voices = {voice: number for voice, number in voices.items() if voice == name}
     transcript = result.transcript.model_copy(
         update={
-            "segments": tuple(
-                item.model_copy(update={"visible": None}) if item.visible == name else item
-                for item in result.transcript.segments
-            ),
+            "segments": tuple(_said(item, name, voices) for item in result.transcript.segments),
             "cues": tuple(
-                item.model_copy(update={"visible": None}) if item.visible == name else item
+                item.model_copy(
+                    update={
+                        "visible": None if item.visible == name else item.visible,
+                        "speaker": voices.get(item.speaker or "", item.speaker),
+                    }
+                )
                 for item in result.transcript.cues
+            ),
+            "speakers": tuple(
+                item.model_copy(update={"name": voices.get(item.name, item.name), **_NOBODY_S})
+                if name in (item.name, item.maybe) or _told_of(item.reasons, name)
+                else item
+                for item in result.transcript.speakers
             ),
         }
     )
-    speakers = tuple(
-        item.model_copy(update={"maybe": None, "confidence": 0.0, "reasons": ()}) if item.maybe == name else item
-        for item in result.transcript.speakers
-    )
-    transcript = transcript.model_copy(update={"speakers": speakers})
     warnings = tuple(
         item for item in result.warnings if item.code != "gallery_photo" or keys.gallery_name(item.about) != name
     )
     return result.model_copy(
         update={"people": tuple(people), "timeline": timeline, "transcript": transcript, "warnings": warnings}
     )
+
+
+def _said(line: SpokenSegment, name: str, voices: Mapping[str, str]) -> SpokenSegment:
+    """A line as it would be without the name."""
+    said_by = line.said_by
+    if said_by and (said_by.name == name or _told_of(said_by.reasons, name)):
+        said_by = Attribution(outcome="unknown")
+    visible = None if line.visible == name else line.visible
+    speaker = voices.get(line.speaker or "", line.speaker)
+    return line.model_copy(update={"visible": visible, "speaker": speaker, "said_by": said_by})
+
+
+def _told_of(reasons: Sequence[str], name: str) -> bool:
+    return any(name in reason for reason in reasons)
 
 
 def _anonymous(person: Person, label: str) -> Person:

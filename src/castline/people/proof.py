@@ -221,6 +221,7 @@ def _bound_names(result: Result) -> Iterator[str]:
     yield from (cue.visible for cue in result.transcript.cues if cue.visible)
     yield from (speaker.name for speaker in result.transcript.speakers if not _VOICE.fullmatch(speaker.name))
     yield from (speaker.maybe for speaker in result.transcript.speakers if speaker.maybe)
+    yield from (line.said_by.name for line in result.transcript.segments if line.said_by and line.said_by.name)
     for warning in result.warnings:
         if warning.code == "gallery_photo":
             yield keys.gallery_name(warning.about)

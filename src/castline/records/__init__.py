@@ -43,6 +43,8 @@ from castline.records.parts import (
     Part,
     PhotoEmbedding,
     Segment,
+    Speaking,
+    SpeakingFace,
     SpokenLanguage,
     Voices,
     Word,
@@ -51,6 +53,7 @@ from castline.records.parts import (
 )
 from castline.records.ranges import PlannedRange, RangeBytes, RangeDone, RangePlan
 from castline.records.result import (
+    Attribution,
     Candidate,
     Cost,
     CostItem,
@@ -74,6 +77,7 @@ from castline.records.source import AudioStream, ObjectInfo, Probe, Source, Stre
 from castline.records.units import AudioUnit, Frame, FramesUnit, Manifest, Unit, Usage
 
 __all__ = [
+    "Attribution",
     "AudioPart",
     "AudioStream",
     "AudioUnit",
@@ -119,6 +123,8 @@ __all__ = [
     "Source",
     "SpeechOptions",
     "Speaker",
+    "Speaking",
+    "SpeakingFace",
     "SpokenLanguage",
     "SpokenSegment",
     "StageTiming",

@@ -220,12 +220,42 @@ class Voices(Record):
         return flat.reshape(len(self.windows), -1) if self.windows else flat.reshape(0, 0)
 
 
+class Speaking(Record):
+    """Whether a face makes the sound that is heard, as an engine saw it.
+
+    Attributes:
+        start_s, end_s: the moment or the stretch that was looked at, seconds of the recording, also in parts.
+        score: logits; above 0 it is likelier that the face speaks than that it does not.
+        engine: id of who says so.
+    """
+
+    start_s: Seconds
+    end_s: Seconds
+    score: Number
+    engine: str
+
+
+class SpeakingFace(Speaking):
+    """As parts have it, which know no tracks.
+
+    Attributes:
+        box: where the face is in the middle of the stretch, fractions of the frame.
+    """
+
+    box: Box
+
+
 class FramesPart(Record):
+    """Attributes:
+    mouths: faces that were watched, where somebody watched them.
+    """
+
     kind: Literal["frames"] = "frames"
     unit: str
     detector: str
     embedder: str
     frames: tuple[FrameFaces, ...]
+    mouths: tuple[SpeakingFace, ...] = Field((), exclude_if=lambda mouths: not mouths)
     usage: Usage
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from castline.records.base import Box, Count, Failure, Identity, Notice, Number, Record, Seconds, Status
 from castline.records.options import Options
-from castline.records.parts import Segment, SpokenLanguage
+from castline.records.parts import Segment, Speaking, SpokenLanguage
 from castline.records.source import Probe, Source
 
 
@@ -32,12 +32,17 @@ class Sighting(Record):
 
 
 class Track(Record):
-    """One uninterrupted appearance of one face."""
+    """One uninterrupted appearance of one face.
+
+    Attributes:
+        speaking: when its mouth was watched, and what was seen; in order of time.
+    """
 
     id: str
     start_s: Seconds
     end_s: Seconds
     sightings: tuple[Sighting, ...]
+    speaking: tuple[Speaking, ...] = Field((), exclude_if=lambda speaking: not speaking)
 
 
 class Person(Record):
@@ -67,17 +72,36 @@ class Speaker(Record):
 
     Attributes:
         id: ``speaker-1`` …, in order of first words.
-        name: ``Speaker 1`` …
+        name: a person's name where it is sure whose voice it is, otherwise ``Speaker 1`` …
         voice_s: seconds it is heard.
-        maybe: the known person whose face goes with the voice; a guess, never shown as the name.
-        confidence: 0..1, the share of the voice's lines that ``maybe`` is on screen for; 0 without.
-        reasons: why there is a ``maybe``, or why not, for people.
+        identity: ``known`` where ``name`` is a person's, ``ambiguous`` where there is a ``maybe``.
+        maybe: the known person whose voice it may be; a guess, never shown as the name.
+        confidence: 0..1, that the name or ``maybe`` is right, as far as what was seen and heard says so; 0 without.
+        reasons: why there is a name or a ``maybe``, or why not, for people.
     """
 
     id: str
     name: str
     voice_s: Seconds
+    identity: Identity = Field("unknown", exclude_if=lambda identity: identity == "unknown")
     maybe: str | None = None
+    confidence: Number = 0.0
+    reasons: tuple[str, ...] = ()
+
+
+class Attribution(Record):
+    """Who says a line.
+
+    Attributes:
+        outcome: ``says``: it is ``name``. ``maybe``: it may be. ``off_screen``: none of the faces on screen, and nobody
+            knows the voice. ``unknown``: somebody.
+        name: of a known person; None for ``off_screen`` and ``unknown``.
+        confidence: 0..1; 0 without a name.
+        reasons: for people.
+    """
+
+    outcome: Literal["says", "maybe", "off_screen", "unknown"]
+    name: str | None = None
     confidence: Number = 0.0
     reasons: tuple[str, ...] = ()
 
@@ -86,13 +110,15 @@ class SpokenSegment(Segment):
     """Attributes:
     id: ``speech-1`` …
     visible: the one known person on screen during the segment; a hint, not a claim of who speaks.
-    speaker: name of the voice that says it (``Speaker 1``); None where voices were not told apart, or where it is
-        heard too shortly to be told.
+    speaker: name of the voice that says it (``Ada``, ``Speaker 1``); None where voices were not told apart, or where it
+        is heard too shortly to be told.
+    said_by: who says it, and why; None where voices and faces were not compared.
     """
 
     id: str
     visible: str | None = None
     speaker: str | None = Field(None, exclude_if=lambda speaker: speaker is None)
+    said_by: Attribution | None = Field(None, exclude_if=lambda said_by: said_by is None)
 
 
 class Cue(Record):

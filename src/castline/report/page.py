@@ -202,8 +202,8 @@ def _data(result: Result, media_sources: Sequence[str]) -> dict[str, Any]:
             {
                 "span": [round(segment.start_s, 3), round(max(segment.end_s, segment.start_s), 3)],
                 "pieces": [
-                    [(" " if piece.space else "") + piece.text, round(piece.start_s, 3), round(piece.end_s, 3)]
-                    for piece in pieces(segment)
+                    [(" " if piece.space and at else "") + piece.text, round(piece.start_s, 3), round(piece.end_s, 3)]
+                    for at, piece in enumerate(pieces(segment))
                 ],
                 "timed": bool(segment.words),
             }

@@ -23,7 +23,7 @@ from castline.service.border import Border, refusal
 from castline.service.caretaker import Caretaker
 from castline.service.database import open_database
 from castline.service.jobs import Jobs
-from castline.service.pages import actions, views
+from castline.service.pages import actions, corrections, views
 from castline.service.pages.doorkeeper import Doorkeeper
 from castline.service.pages.render import page
 from castline.service.pages.shelf import Find, Shelf
@@ -98,6 +98,7 @@ def create_app(service: ServiceSettings, settings: Settings, find: Find | None =
     app.include_router(voice.router)
     if shelf:
         app.include_router(actions.router)
+        app.include_router(corrections.router)
         app.include_router(views.router)
     registry = CollectorRegistry()
     registry.register(_Numbers(state))

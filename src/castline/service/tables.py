@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlalchemy import false
 from sqlmodel import Field, Index, SQLModel
 
 
@@ -52,6 +53,7 @@ class Token(SQLModel, table=True):
     salt: str = Field(max_length=64)
     hash: str = Field(max_length=64)
     admin: bool = False
+    edits: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     created: float
 
 

@@ -21,8 +21,18 @@ _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class User:
+    """Attributes:
+    admin: sees everybody's jobs, and forgets people.
+    edits: may put right what the library shows; administrators may, too.
+    """
+
     name: str
     admin: bool = False
+    edits: bool = False
+
+    @property
+    def editor(self) -> bool:
+        return self.admin or self.edits
 
 
 class Tokens:
@@ -34,7 +44,7 @@ class Tokens:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, user: str, *, admin: bool = False, secret: str | None = None) -> str:
+    def add(self, user: str, *, admin: bool = False, edits: bool = False, secret: str | None = None) -> str:
         """A new token for a user, who loses the old one.
 
         Returns:
@@ -47,7 +57,7 @@ class Tokens:
             raise ServiceError(f"{user[:60]!r} is no name of a user: letters, digits and ._@- only")
         secret = secret or secrets.token_urlsafe(32)
         salt = secrets.token_hex(16)
-        row = Token(user=user, salt=salt, hash=_hash(salt, secret), admin=admin, created=time.time())
+        row = Token(user=user, salt=salt, hash=_hash(salt, secret), admin=admin, edits=edits, created=time.time())
         with Session(self._engine) as session:
             session.merge(row)
             session.commit()
@@ -93,7 +103,7 @@ class Tokens:
         """A user who has a token, and a mark that changes with it; nobody, and no mark."""
         with Session(self._engine) as session:
             row = session.get(Token, user) if _USER.fullmatch(user) else None
-        return (User(row.user, row.admin), _hash(row.salt, row.hash)[:16]) if row else (None, "")
+        return (User(row.user, row.admin, row.edits), _hash(row.salt, row.hash)[:16]) if row else (None, "")
 
     def user_of(self, token: str) -> User | None:
         """Whose token it is; an unknown user takes as long as a wrong secret."""
@@ -102,7 +112,7 @@ class Tokens:
             row = session.get(Token, name) if _USER.fullmatch(name) else None
         salt, expected = (row.salt, row.hash) if row else ("0" * 32, "0" * 64)
         same = hmac.compare_digest(_hash(salt, secret), expected)
-        return User(row.user, row.admin) if row and same else None
+        return User(row.user, row.admin, row.edits) if row and same else None
 
 
 def _hash(salt: str, secret: str) -> str:

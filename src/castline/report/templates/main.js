@@ -105,6 +105,11 @@ function main() {
   byId("copy-link").addEventListener("click", (event) => {
     copy(`${location.href.split("#")[0]}#t=${Math.round(player.time * 10) / 10}`, event.currentTarget);
   });
+  const correct = byId("correct"); // castline serve has a page for it beside the report; a file or a bucket has not
+  if (correct && /\/recordings\/[^/]+\/report\.html$/.test(location.pathname)) {
+    correct.hidden = false;
+    correct.addEventListener("click", () => { correct.href = `edit#t=${Math.round(player.time * 10) / 10}`; });
+  }
   // "report.html#t=83.5" opens the report at a moment.
   const asked = () => /^#t=(\d+(?:\.\d+)?)$/.exec(location.hash)?.[1];
   addEventListener("hashchange", () => { if (asked()) player.seek(Number(asked())); });

@@ -58,7 +58,7 @@ class Doorkeeper:
         return (user, session) if user and hmac.compare_digest(now, str(mark)) else None
 
     def may_see(self, user: User) -> bool:
-        return user.admin or self._service.pages_for == "everybody"
+        return user.editor or self._service.pages_for == "everybody"
 
     def session_of(self, token: str) -> str | None:
         """The cookie of whoever has a token; None where it is nobody's. It ends when the token does."""

@@ -68,6 +68,15 @@ if (drop) {
 /* --- what is under way: asked for while the page is looked at; a new result shows itself --- */
 
 const running = byId("running");
+let leaving = false;
+addEventListener("beforeunload", () => { leaving = true; });
+addEventListener("pageshow", () => { leaving = false; });
+
+/** Whether somebody is in the middle of something: a page that is made anew loses it, and a form that is being sent. */
+function atWork() {
+  const fields = [...document.querySelectorAll("main input[type=text], input[type=search], main input:not([type])")];
+  return leaving || sending || waiting.length > 0 || fields.some((field) => field.value !== field.defaultValue);
+}
 
 async function look() {
   if (!document.hidden) {
@@ -75,7 +84,7 @@ async function look() {
     if (answer && answer.ok) {
       running.innerHTML = await answer.text(); // escaped by the server, as the page itself
       const more = answer.headers.get("X-Castline-Recordings") !== running.dataset.recordings;
-      if (more && !sending && !waiting.length && !location.search) { location.reload(); return; }
+      if (more && !location.search && !atWork()) { location.reload(); return; }
     }
   }
   setTimeout(look, 2000);

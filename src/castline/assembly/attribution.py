@@ -1,0 +1,283 @@
+"""Who says a line: voices, the faces on screen while they are heard, and whose mouth moves. Pure.
+
+A name is given to a voice, not to a line: to one that is enrolled, or whose mouth moves with it and rests while others
+are heard, if nothing contradicts. A face that is merely there is a ``maybe``: the camera stays with listeners, too, and
+over a silent face anybody may narrate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from castline.records import Attribution, Box, Identity, Person, Range, Speaking, SpeakingFace, Track, merge_ranges
+
+Spans = list[tuple[float, float]]
+
+# Logits. LR-ASD on GRID's clips: who speaks +2.0 to +2.8, who does not -0.9 to -1.5 (docs/VOICES.md).
+_MOVES, _RESTS = 0.5, -0.5
+_SAME_PLACE = 0.3  # intersection over union of the box that was watched and the face of the track
+# A mouth names a voice: watched so long in so many lines of it, moving for so much of that, anybody else's for no more
+# than that, and, watched so long while others are heard, moving for no more than that.
+_WATCHED_S, _LINES, _WITH, _ANOTHER = 3.0, 2, 0.8, 0.1
+_COMPARED_S, _WITHOUT = 2.0, 0.2
+_WHOSE = 0.5  # of the line, that a mouth moves in it or rests
+# A face may go with a voice: heard so long in so many lines, on screen for so much of it, anybody else for no more than
+# that, and while others speak for no more than that.
+_HEARD_S, _ON, _TWO, _ELSEWHERE = 5.0, 0.9, 0.5, 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A line as it is heard.
+
+    Attributes:
+        voice: ``Speaker 1`` …; None for a voice that could not be told.
+    """
+
+    start_s: float
+    end_s: float
+    voice: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeardAs:
+    """What the gallery says of a voice.
+
+    Attributes:
+        name: the person it is most like; None for nobody enrolled.
+        confidence: 0..1 that it is right; 0 where unknown.
+        against: people who are enrolled with a voice that this one is not like.
+    """
+
+    identity: Identity = "unknown"
+    name: str | None = None
+    confidence: float = 0.0
+    against: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Whose voice it is.
+
+    Attributes:
+        identity: ``known`` for a name, ``ambiguous`` for a ``maybe``.
+    """
+
+    identity: Identity = "unknown"
+    name: str | None = None
+    confidence: float = 0.0
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Attributes:
+    voices: by the name of the voice.
+    lines: one for each turn.
+    """
+
+    voices: Mapping[str, Named] = field(default_factory=dict)
+    lines: tuple[Attribution, ...] = ()
+
+
+def join(
+    turns: Sequence[Turn], people: Sequence[Person], heard_as: Mapping[str, HeardAs], *, pictures: bool = True
+) -> Joined:
+    """Whose voices are heard, and who says each line.
+
+    Args:
+        turns: all lines in order of time.
+        people: all who are on screen, with what was seen of their mouths in their tracks; nothing may have been.
+        heard_as: what the gallery says of voices; those that are left out are unknown to it.
+        pictures: whether there is anything to be seen; without, nobody is off screen.
+    """
+    seen = [_Seen(person) for person in people]
+    names = dict.fromkeys(turn.voice for turn in turns if turn.voice)
+    voices = {voice: _named(voice, turns, seen, heard_as.get(voice, HeardAs())) for voice in names}
+    return Joined(voices, tuple(_line(turn, voices, seen, pictures=pictures) for turn in turns))
+
+
+def watched(people: Sequence[Person], faces: Iterable[SpeakingFace]) -> tuple[Person, ...]:
+    """People with what was seen of their mouths: by time and place, the track whose face it is.
+
+    A face that belongs to no track, or as well to two, is left out.
+    """
+    tracks = [track for person in people for track in person.tracks]
+    found: dict[str, list[Speaking]] = {}
+    for face in sorted(faces, key=lambda each: (each.start_s, each.end_s, each.box)):
+        middle = (face.start_s + face.end_s) / 2
+        there = [
+            track.id
+            for track in tracks
+            if track.start_s <= middle <= track.end_s and _overlap(_box_at(track, middle), face.box) >= _SAME_PLACE
+        ]
+        if len(there) == 1:
+            seen = Speaking(start_s=face.start_s, end_s=face.end_s, score=face.score, engine=face.engine)
+            found.setdefault(there[0], []).append(seen)
+    if not found:
+        return tuple(people)
+    return tuple(
+        person.model_copy(
+            update={
+                "tracks": tuple(
+                    track.model_copy(update={"speaking": tuple(found[track.id])}) if track.id in found else track
+                    for track in person.tracks
+                )
+            }
+        )
+        for person in people
+    )
+
+
+def _box_at(track: Track, time_s: float) -> Box:
+    return min(track.sightings, key=lambda each: (abs(each.time_s - time_s), each.time_s)).box
+
+
+def _overlap(one: Box, other: Box) -> float:
+    width = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
+    height = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
+    both = (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1]) - width * height
+    return width * height / both if both > 0 else 0.0
+
+
+class _Seen:
+    """When somebody is on screen, when the mouth is watched, moves and rests."""
+
+    def __init__(self, person: Person) -> None:
+        self.id, self.name, self.known = person.id, person.name, person.identity == "known"
+        self.on = _spans(person.ranges)
+        looks = [look for track in person.tracks for look in track.speaking]
+        self.watched = _spans(looks)
+        self.moves = _spans(look for look in looks if look.score >= _MOVES)
+        self.rests = _spans(look for look in looks if look.score <= _RESTS)
+
+
+def _spans(items: Iterable[Range | Speaking | Turn]) -> Spans:
+    return merge_ranges([(item.start_s, item.end_s) for item in items])
+
+
+def _length(spans: Spans) -> float:
+    return sum(end - start for start, end in spans)
+
+
+def _both(one: Spans, other: Spans) -> Spans:
+    """What is in both; each sorted and without overlaps."""
+    found: Spans = []
+    at = 0
+    for start, end in one:
+        while at < len(other) and other[at][1] <= start:
+            at += 1
+        for first, last in other[at:]:
+            if first >= end:
+                break
+            found.append((max(start, first), min(end, last)))
+    return found
+
+
+def _share(spans: Spans, of: Spans) -> float:
+    total = _length(of)
+    return _length(_both(spans, of)) / total if total else 0.0
+
+
+# --- a voice ------------------------------------------------------------------------------------
+
+
+def _named(voice: str, turns: Sequence[Turn], seen: Sequence[_Seen], heard: HeardAs) -> Named:
+    own = [turn for turn in turns if turn.voice == voice]
+    others = [turn for turn in turns if turn.voice not in (voice, None)]
+    mouth = _by_mouth(own, others, seen)
+    if mouth.name in heard.against:
+        return Named(reasons=(*mouth.reasons, f"the voice is not like that of {mouth.name}"))
+    if heard.identity == "known":
+        if mouth.name not in (None, heard.name):
+            return Named(reasons=(*mouth.reasons, f"the voice is like that of {heard.name}"))
+        why = (f"the voice is that of {heard.name}", *(mouth.reasons if mouth.name else ()))
+        return Named("known", heard.name, max(heard.confidence, mouth.confidence if mouth.name else 0.0), why)
+    if mouth.identity == "known":
+        return mouth
+    if heard.identity == "ambiguous":
+        if mouth.name in (None, heard.name):
+            return Named("ambiguous", heard.name, heard.confidence, (f"the voice is like that of {heard.name}",))
+        return Named(reasons=(*mouth.reasons, f"the voice is like that of {heard.name}"))
+    if mouth.name or mouth.reasons:
+        return mouth
+    face = _by_face(own, others, seen)
+    if face.name in heard.against:
+        return Named(reasons=(f"the voice is not like that of {face.name}, who is on screen",))
+    return face
+
+
+def _by_mouth(own: Sequence[Turn], others: Sequence[Turn], seen: Sequence[_Seen]) -> Named:
+    """Who moves the mouth while a voice is heard; without a reason where nobody was watched for long enough."""
+    voice, rest = _spans(own), _spans(others)
+    looked = [each for each in seen if _length(_both(each.watched, voice)) >= _WATCHED_S]
+    if not looked:
+        return Named()
+    best = max(looked, key=lambda each: (_length(_both(each.moves, voice)), each.id))
+    moves = _share(best.moves, _both(best.watched, voice))
+    if moves < _WITH:
+        return Named(reasons=("no mouth on screen moves with the voice",))
+    another = max((_share(each.moves, voice) for each in seen if each is not best), default=0.0)
+    if another > _ANOTHER:
+        return Named(reasons=("more than one mouth moves with the voice",))
+    if not best.known:
+        return Named(reasons=("the face whose mouth moves with the voice is not known",))
+    found = Named("ambiguous", best.name, round(moves, 3), (f"the mouth moves for {moves:.0%} of what the voice says",))
+    compared = _both(best.watched, rest)
+    if sum(_length(_both(best.moves, _spans([turn]))) > 0 for turn in own) < _LINES:
+        return replace(found, reasons=(*found.reasons, "in one line only"))
+    if _length(compared) < _COMPARED_S:
+        return replace(found, reasons=(*found.reasons, "nobody else is heard while the face is on screen"))
+    elsewhere = _share(best.moves, compared)
+    if elsewhere > _WITHOUT:
+        return Named(reasons=(f"the mouth moves for {elsewhere:.0%} of what others say, too",))
+    return replace(found, identity="known", reasons=(*found.reasons, f"and for {elsewhere:.0%} of what others say"))
+
+
+def _by_face(own: Sequence[Turn], others: Sequence[Turn], seen: Sequence[_Seen]) -> Named:
+    """The known face that goes with a voice, if exactly one does; a guess."""
+    if not seen:
+        return Named()
+    voice, rest = _spans(own), _spans(others)
+    shares = sorted(((_share(each.on, voice), each.id, each) for each in seen), key=lambda item: (-item[0], item[1]))
+    share, best = shares[0][0], shares[0][2]
+    second = shares[1][0] if len(shares) > 1 else 0.0
+    elsewhere = _share(best.on, rest)
+    checks = (
+        (_length(voice) < _HEARD_S or len(own) < _LINES, "the voice says too little"),
+        (_length(rest) < _HEARD_S or len(others) < _LINES, "nobody else says enough to compare with"),
+        (share < _ON, "no face is on screen whenever the voice is heard"),
+        (second > _TWO, "more than one face is on screen with the voice"),
+        (elsewhere > _ELSEWHERE, "the face is on screen when others speak, too"),
+        (not best.known, "the face is not known"),
+    )
+    if against := tuple(reason for applies, reason in checks if applies):
+        return Named(reasons=against)
+    during = f"the face is on screen during {share:.0%} of what the voice says and {elsewhere:.0%} of what others say"
+    return Named("ambiguous", best.name, round(share, 3), (during,))
+
+
+# --- a line -------------------------------------------------------------------------------------
+
+
+def _line(turn: Turn, voices: Mapping[str, Named], seen: Sequence[_Seen], *, pictures: bool) -> Attribution:
+    line = _spans([turn])
+    named = voices.get(turn.voice or "", Named())
+    there = [each for each in seen if _both(each.on, line)]
+    movers = [each for each in there if _share(each.moves, line) >= _WHOSE]
+    if named.name:
+        other = [each for each in movers if each.name != named.name]
+        if other and not any(each.name == named.name for each in movers):
+            return Attribution(outcome="unknown", reasons=(*named.reasons, "in this line, another mouth moves"))
+        outcome = "says" if named.identity == "known" else "maybe"
+        return Attribution(outcome=outcome, name=named.name, confidence=named.confidence, reasons=named.reasons)
+    if turn.voice is None and len(movers) == 1 and movers[0].known:
+        moves = round(_share(movers[0].moves, line), 3)
+        why = ("the voice is heard too shortly to be told", f"the mouth moves for {moves:.0%} of the line")
+        return Attribution(outcome="maybe", name=movers[0].name, confidence=moves, reasons=why)
+    if pictures and not there:
+        return Attribution(outcome="off_screen", reasons=("no face is on screen",))
+    if there and all(_share(each.rests, line) >= _WHOSE for each in there):
+        return Attribution(outcome="off_screen", reasons=("no mouth on screen moves",))
+    return Attribution(outcome="unknown", reasons=named.reasons)

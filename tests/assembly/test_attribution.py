@@ -1,0 +1,156 @@
+"""Voices, faces and mouths: who says a line, and who must not be said to."""
+
+import numpy as np
+import pytest
+
+from castline.assembly.assemble import assemble
+from castline.assembly.attribution import HeardAs, Turn, join, watched
+from castline.records import Options, Person, Range, Result, Sighting, Speaking, SpeakingFace, Track, Voices
+
+LEFT, RIGHT = (0.1, 0.2, 0.3, 0.6), (0.6, 0.2, 0.8, 0.6)
+MOVES, RESTS = 2.4, -1.2
+
+
+def somebody(number, name, *spans, speaking=(), box=LEFT, identity="known"):
+    """On screen in ``spans``; ``speaking``: (start, end, logit)."""
+    ranges = tuple(Range(start_s=start, end_s=end) for start, end in spans)
+    track = Track(
+        id=f"person-{number}-track-1",
+        start_s=spans[0][0],
+        end_s=spans[-1][1],
+        sightings=tuple(Sighting(time_s=start, box=box, score=1.0) for start, _ in spans),
+        speaking=tuple(Speaking(start_s=a, end_s=b, score=score, engine="test") for a, b, score in speaking),
+    )
+    on_screen = sum(end - start for start, end in spans)
+    return Person(
+        id=f"person-{number}", name=name, identity=identity, confidence=0.9, on_screen_s=on_screen, ranges=ranges,
+        tracks=(track,),
+    )  # fmt: skip
+
+
+DIALOGUE = [Turn(6.0 * at, 6.0 * at + 6, f"Speaker {at % 2 + 1}") for at in range(4)]
+
+
+def mouth(*scores):
+    """Of each line of the dialogue."""
+    return [(6.0 * at, 6.0 * at + 6, score) for at, score in enumerate(scores) if score is not None]
+
+
+def names(joined):
+    return [(line.outcome, line.name) for line in joined.lines]
+
+
+def test_mouths_that_take_turns_name_both_voices():
+    ada = somebody(1, "Ada", (0, 24), speaking=mouth(MOVES, RESTS, MOVES, RESTS))
+    bob = somebody(2, "Bob", (0, 24), speaking=mouth(RESTS, MOVES, RESTS, MOVES), box=RIGHT)
+    joined = join(DIALOGUE, (ada, bob), {})
+    assert names(joined) == [("says", "Ada"), ("says", "Bob")] * 2
+    assert all(line.confidence > 0.9 and line.reasons for line in joined.lines)
+
+
+def test_without_mouths_two_faces_are_nobody_s():
+    joined = join(DIALOGUE, (somebody(1, "Ada", (0, 24)), somebody(2, "Bob", (0, 24), box=RIGHT)), {})
+    assert names(joined) == [("unknown", None)] * 4
+
+
+def test_a_cut_to_whoever_speaks_is_a_guess():
+    joined = join(DIALOGUE, (somebody(1, "Ada", (0, 6), (12, 18)), somebody(2, "Bob", (6, 12), (18, 24))), {})
+    assert names(joined) == [("maybe", "Ada"), ("maybe", "Bob")] * 2
+
+
+def test_a_cut_to_whoever_listens_is_no_guess_once_mouths_are_watched():
+    ada = somebody(1, "Ada", (0, 6), (12, 18), speaking=mouth(RESTS, None, RESTS, None))
+    bob = somebody(2, "Bob", (6, 12), (18, 24), speaking=mouth(None, RESTS, None, RESTS))
+    assert names(join(DIALOGUE, (ada, bob), {})) == [("off_screen", None)] * 4
+
+
+def test_narration_over_a_silent_face_is_off_screen():
+    ada = somebody(1, "Ada", (0, 24), speaking=mouth(RESTS, RESTS, RESTS, RESTS))
+    alone = [Turn(turn.start_s, turn.end_s, "Speaker 1") for turn in DIALOGUE]
+    assert names(join(alone, (ada,), {})) == [("off_screen", None)] * 4
+
+
+def test_a_moving_mouth_that_is_alone_with_its_voice_may_be_dubbed():
+    ada = somebody(1, "Ada", (0, 24), speaking=mouth(MOVES, MOVES, MOVES, MOVES))
+    alone = [Turn(turn.start_s, turn.end_s, "Speaker 1") for turn in DIALOGUE]
+    assert names(join(alone, (ada,), {})) == [("maybe", "Ada")] * 4
+    # Her own voice is enrolled, and this is none of it.
+    assert names(join(alone, (ada,), {"Speaker 1": HeardAs(against=frozenset({"Ada"}))})) == [("unknown", None)] * 4
+    hers = HeardAs("known", "Ada", 0.97)
+    assert names(join(alone, (ada,), {"Speaker 1": hers})) == [("says", "Ada")] * 4
+
+
+def test_a_mouth_that_moves_whoever_speaks_names_nobody():
+    ada = somebody(1, "Ada", (0, 24), speaking=mouth(MOVES, MOVES, MOVES, MOVES))
+    assert names(join(DIALOGUE, (ada,), {})) == [("unknown", None)] * 4
+
+
+def test_a_voice_of_one_and_the_mouth_of_another_contradict():
+    ada = somebody(1, "Ada", (0, 24), speaking=mouth(MOVES, RESTS, MOVES, RESTS))
+    joined = join(DIALOGUE, (ada,), {"Speaker 1": HeardAs("known", "Bob", 0.97)})
+    assert names(joined)[::2] == [("unknown", None)] * 2
+    assert "the voice is like that of Bob" in joined.lines[0].reasons
+
+
+def test_a_known_voice_needs_no_picture():
+    heard = {"Speaker 1": HeardAs("known", "Ada", 0.97), "Speaker 2": HeardAs("ambiguous", "Bob", 0.4)}
+    joined = join(DIALOGUE, (), heard, pictures=False)
+    assert names(joined) == [("says", "Ada"), ("maybe", "Bob")] * 2
+
+
+def test_without_pictures_nobody_is_off_screen():
+    assert {line.outcome for line in join(DIALOGUE, (), {}, pictures=False).lines} == {"unknown"}
+    assert {line.outcome for line in join(DIALOGUE, (), {}).lines} == {"off_screen"}
+
+
+def test_a_line_in_which_another_mouth_moves_is_not_said_by_the_voice_s_owner():
+    ada = somebody(1, "Ada", (0, 24), speaking=[*mouth(MOVES, RESTS, MOVES, RESTS), (24, 36, MOVES), (36, 38, RESTS)])
+    bob = somebody(2, "Bob", (0, 40), speaking=[(0, 36, RESTS), (36, 38, MOVES)], box=RIGHT)
+    turns = [*DIALOGUE, Turn(24, 36, "Speaker 1"), Turn(36, 38, "Speaker 1")]
+    assert names(join(turns, (ada, bob), {}))[-2:] == [("says", "Ada"), ("unknown", None)]
+
+
+def test_a_stranger_s_mouth_gives_no_name():
+    ada = somebody(1, "Person 1", (0, 24), speaking=mouth(MOVES, RESTS, MOVES, RESTS), identity="unknown")
+    assert names(join(DIALOGUE, (ada,), {}))[::2] == [("unknown", None)] * 2
+
+
+@pytest.mark.parametrize(("box", "expected"), [(LEFT, [1, 0]), (RIGHT, [0, 1]), ((0.4, 0.7, 0.5, 0.9), [0, 0])])
+def test_what_was_watched_goes_to_the_face_at_that_place(box, expected):
+    people = (somebody(1, "Ada", (0, 9)), somebody(2, "Bob", (0, 9), box=RIGHT))
+    face = SpeakingFace(start_s=2, end_s=3, score=1.5, engine="test", box=box)
+    assert [len(person.tracks[0].speaking) for person in watched(people, [face])] == expected
+
+
+def test_mouths_in_parts_name_the_lines_of_a_result(make):
+    texts = ["one two three four five six", "seven eight nine ten eleven twelve"]
+    timed = [
+        [(6.0 * turn + at, 6.0 * turn + at + 0.8, text) for at, text in enumerate(texts[turn % 2].split())]
+        for turn in range(4)
+    ]
+    spans = [(6.0 * turn + 1.5 * step, turn % 2) for turn in range(4) for step in range(4)]
+    vectors = np.eye(256, dtype=np.float32)[[who for _, who in spans]]
+    voices = Voices.of("ge2e", [(start, start + 1.5) for start, _ in spans], vectors)
+    rows = [[make.face(make.look(0)), make.face(make.look(1), make.right)] for _ in range(24)]
+    mouths = tuple(
+        SpeakingFace(start_s=6.0 * turn, end_s=6.0 * turn + 6, score=MOVES if turn % 2 == who else RESTS, engine="test",
+                     box=(make.left, make.right)[who])
+        for turn in range(4) for who in (0, 1)
+    )  # fmt: skip
+    parts = {
+        "frames-0000": make.frames_part(0, make.frames(*rows)).model_copy(update={"mouths": mouths}),
+        "audio-0000": make.audio_part(0, *(make.segment(*words) for words in timed)).model_copy(
+            update={"voices": voices}
+        ),
+    }
+    units = (make.frames_unit(0, *(1000 * second for second in range(24))), make.audio_unit(0, 0, 24))
+    manifest = make.manifest(*units, options=Options(speakers="auto"), duration_s=24.0)
+    gallery = make.gallery(Ada=[make.look(0)], Bob=[make.look(1)])
+    result = assemble(manifest, parts, {}, gallery).result
+    assert [line.speaker for line in result.transcript.segments] == ["Ada", "Bob", "Ada", "Bob"]
+    assert {cue.speaker for cue in result.transcript.cues} == {"Ada", "Bob"}
+    assert [(each.id, each.name, each.identity) for each in result.transcript.speakers] == [
+        ("speaker-1", "Ada", "known"), ("speaker-2", "Bob", "known"),
+    ]  # fmt: skip
+    assert all(len(track.speaking) == 4 for person in result.people for track in person.tracks)
+    assert Result.from_json(result.to_json()) == result
