@@ -227,14 +227,14 @@ class Recipe:
         )
 
     def _motion(self, source: Any) -> Any:
-        """Output of the pictures that mouths are watched in: on a grid of 40 ms, whatever the film's own rate."""
+        """Output of the pictures that mouths are watched in: the first of every 40 ms, with its own time."""
         assert self.motion is not None  # noqa: S101 - for the type checker: the caller checked
         video = self._video
         width, height = sampling.scaled_size(video.width, video.height, min(self.long_side, sampling.MOTION_SIDE))
         chain = [
             *([f"setpts='PTS-({self.probed.start_s:.6f})/TB'"] if self._own_clock and not self.keyframes else []),
             _ONWARD,
-            f"fps={sampling.MOTION_RATE}",
+            sampling.select_motion(),
             *self._stop,
             f"scale={width}:{height}:out_range={'tv' if video.hdr else 'full'}",
             *([_TONE_MAP, "scale=out_range=full"] if video.hdr else []),

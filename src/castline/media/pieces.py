@@ -23,7 +23,7 @@ from castline.media.mixing import Mixer
 from castline.media.timeline import Placed, Timeline, read_packets
 from castline.records import AudioUnit
 
-_ANY = 1 << 20  # pictures of a stretch
+_MOTION_BATCH = 1500  # a minute; about 25 MB
 _PIPE_BYTES = 1 << 18
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first date: equal frames give equal bytes
 
@@ -47,7 +47,7 @@ class AudioPiece:
 
 @dataclass(frozen=True, slots=True)
 class MotionPiece:
-    """Small grey pictures of a stretch, 25 a second, ready to store: a zip of JPEGs named by time in ms."""
+    """A minute of small grey pictures, 25 a second at most, ready to store: a zip of JPEGs named by time in ms."""
 
     start_ms: int
     body: bytes
@@ -212,7 +212,7 @@ class MotionWatch:
     """As ``FrameWatch``, of the small pictures: there are so many that they are looked for once in a second."""
 
     def __init__(self, folder: Path, stretch: Callable[[int], int], takes: Callable[[int], bool]) -> None:
-        self._watch = FrameWatch(folder, _ANY, stretch, takes)
+        self._watch = FrameWatch(folder, _MOTION_BATCH, stretch, takes)
         self._next = 0.0
 
     def ready(self) -> list[MotionPiece]:

@@ -119,6 +119,12 @@ def select_part(grid: Grid, begin: int, end: int | None) -> str:
     return f"select='isnan(prev_selected_t)+{after_last}{before_end}'"
 
 
+def select_motion() -> str:
+    """Keep the first frame of every slot of 40 ms; ``fps`` would fill an hour's gap with ninety thousand pictures."""
+    grid = Grid(1 / MOTION_RATE, 1)
+    return f"select='isnan(prev_selected_t)+gt({grid.slot_of('t')},{grid.slot_of('prev_selected_t')})'"
+
+
 def choose(
     sampling: Sampling, interval_s: float, path: Path, video: VideoStream, limits: Limits, *, joined: bool = False
 ) -> Sampling:

@@ -20,6 +20,7 @@ from castline.errors import OUT_OF_RETRIES, StorageError, UnreadableObject
 from castline.gallery.load import GalleryLoader, PhotoEmbedder, fingerprint_now, load_gallery
 from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Manifest, Result
 from castline.runs.common import read_result
+from castline.runs.mouths import Watch, mouths_of
 from castline.runs.publish import publish
 from castline.runs.removal import discard_run
 from castline.runs.request import read_source
@@ -41,6 +42,7 @@ Remake = Callable[[keys.UnitId], object]
 class Assembler:
     """Attributes:
     embed_photo: how to embed gallery photos that have no embedding yet; None where no model is.
+    watch: how to look at mouths; None where no model is: what was seen before is taken then.
     remake: what to do about a part that cannot be read; with None the run ends without it, and `reconcile` makes it.
     """
 
@@ -49,6 +51,7 @@ class Assembler:
     embed_photo: PhotoEmbedder | None = None
     remake: Remake | None = None
     load: GalleryLoader = load_gallery
+    watch: Watch | None = None
 
     def complete(self, media: str, run: str) -> bool:
         """Publish a run if its set of parts is complete, it is the one to be shown, and nobody else did.
@@ -146,7 +149,9 @@ class Assembler:
         with_faces = [part for part in parts.values() if isinstance(part, FramesPart)]
         model = main_embedder(with_faces) if any(frame.faces for part in with_faces for frame in part.frames) else None
         loaded = self.load(store, settings.gallery_bucket, model, self.embed_photo) if model else None
-        return assemble(manifest, parts, errors, loaded.gallery if loaded else None, loaded.warnings if loaded else ())
+        mouths = mouths_of(manifest, parts, store, settings, self.watch)
+        gallery, said = (loaded.gallery, loaded.warnings) if loaded else (None, ())
+        return assemble(manifest, parts, errors, gallery, said, mouths)
 
     def _read(self, unit: keys.UnitId, failed: bool) -> FramesPart | AudioPart | ErrorPart | UnreadableObject:
         try:
@@ -163,9 +168,10 @@ def complete_run(
     settings: Settings,
     embed_photo: PhotoEmbedder | None = None,
     remake: Remake | None = None,
+    watch: Watch | None = None,
 ) -> bool:
     """`Assembler.complete`, for whoever has one run only."""
-    return Assembler(store, settings, embed_photo, remake).complete(media, run)
+    return Assembler(store, settings, embed_photo, remake, watch=watch).complete(media, run)
 
 
 def _keep_manifest(manifest: Manifest, store: ObjectStore, settings: Settings) -> bool:

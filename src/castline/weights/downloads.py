@@ -212,8 +212,7 @@ DOWNLOADS: dict[str, tuple[Download, ...]] = {
     "lr-asd": (
         Download(
             title="LR-ASD, finetuned on TalkSet",
-            url="https://raw.githubusercontent.com/Junhua-Liao/LR-ASD/"
-            f"{_LR_ASD_COMMIT}/weight/{MOUTH_WEIGHTS_FILE}",
+            url=f"https://raw.githubusercontent.com/Junhua-Liao/LR-ASD/{_LR_ASD_COMMIT}/weight/{MOUTH_WEIGHTS_FILE}",
             file=MOUTH_WEIGHTS_FILE,
             max_bytes=4 * _MB,
             sha256="6b4ef53694e874e96cf630198dc479c78aebb3993bbf166aee3d926dfe7d9342",
