@@ -99,9 +99,8 @@ def assemble(
     ]
     clock = _Clock(manifest)
     people, images = _people(frame_parts, gallery, clock)
-    people = watched(
-        people, (*(face for part in frame_parts for face in part.mouths), *(mouths.faces if mouths else ()))
-    )
+    looked_at = [face for part in frame_parts for face in part.mouths]
+    people = watched(people, [*looked_at, *(mouths.faces if mouths else ())])
     compared = people if manifest.options.speakers == "auto" else None
     said = said_by(stitch(audio), audio, compared, pictures=bool(frame_parts))
     segments = _spoken(said.lines, people)

@@ -1,7 +1,7 @@
 """Which face's mouth moves while somebody speaks: what is looked at, and where its face is between two sightings.
 
 Faces are looked for once in a second or so. In between, a face goes straight from one place to the next (what looks at
-it takes a running median); only within a track, which ends at cuts, and not before its first sighting or after its last.
+it takes a running median); only within a track, which ends at cuts, not before its first sighting or after its last.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from castline.records import Box, SpeakingFace, merge_ranges
 MOST_S = 2400.0
 _PAUSE_S = 0.5  # a shorter pause does not end what is looked at
 _LEAST_S = 0.4  # the net sees ten pictures at least
+_AROUND_S = 0.5
 _PIECE_S = 1.0  # what one score is for
 _STEP_S = 0.04
 _OLD_S = 0.25  # a picture is shown for so long if none follows
@@ -40,17 +41,23 @@ class Film(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A face that is to be looked at, from one time to another in seconds."""
+    """A face that is to be looked at, from one time to another in seconds.
+
+    Attributes:
+        from_s, until_s: with what is before and after it, for the net tells little of a second alone.
+    """
 
     track: FaceTrack
     start_s: float
     end_s: float
+    from_s: float
+    until_s: float
 
 
 def looks(
     tracks: Sequence[FaceTrack], until_ms: dict[int, int], speech: Sequence[tuple[float, float]], most_s: float = MOST_S
 ) -> tuple[list[Look], bool]:
-    """Where a face is on screen while somebody speaks, in order of time, and whether there is more than may be looked at.
+    """Faces on screen while somebody speaks, in order of time, and whether there is more than may be looked at.
 
     Args:
         until_ms: how long a frame stayed as it was, by its time.
@@ -65,7 +72,7 @@ def looks(
         for start, end in spoken:
             begin, stop = max(start, first_s), min(end, last_s)
             if stop - begin >= _LEAST_S:
-                found.append(Look(track, begin, stop))
+                found.append(Look(track, begin, stop, max(begin - _AROUND_S, first_s), min(stop + _AROUND_S, last_s)))
     found.sort(key=lambda look: (look.start_s, look.end_s, look.track.faces[0].box))
     total = sum(look.end_s - look.start_s for look in found)
     if total <= most_s:
@@ -82,15 +89,16 @@ def looks(
 def score(found: Sequence[Look], film: Film, engine: ActiveSpeaker) -> Iterator[SpeakingFace]:
     """One score for about each second of each look."""
     for look in found:
-        for start, pictures in _runs(film.pictures(look.start_s, look.end_s), look.start_s, look.end_s):
+        for start, pictures in _runs(film.pictures(look.from_s, look.until_s), look.from_s, look.until_s):
             height, width = pictures[0].shape
-            times = start + _STEP_S * np.arange(len(pictures))
+            times = np.array([start + _STEP_S * at for at in range(len(pictures))])
             boxes = _boxes(look.track, times)
             sound = film.sound(start, start + len(pictures) * _STEP_S)
             pixels = boxes * np.array([width, height, width, height])
             scores = engine.score_speaking(pictures, pixels.astype(np.float32), sound)
-            count = max(1, round(len(pictures) * _STEP_S / _PIECE_S))
-            for part in np.array_split(np.arange(len(pictures)), count):
+            wanted = np.flatnonzero((times > look.start_s - _STEP_S / 2) & (times < look.end_s - _STEP_S / 2))
+            count = max(1, round(len(wanted) * _STEP_S / _PIECE_S))
+            for part in np.array_split(wanted, count) if len(wanted) else ():
                 yield SpeakingFace(
                     start_s=round(float(times[part[0]]), 3),
                     end_s=round(float(times[part[-1]]) + _STEP_S, 3),

@@ -1,13 +1,14 @@
 """Whether a face says what is heard: the net that ``castline.weights.mouth_net`` writes, and what it looks at.
 
-Crops are those of the demonstration in Junhua-Liao/LR-ASD (``Columbia_test.py`` at 1b6dcd2): around the box's middle, of
-1.4 times its longer side, reaching further down than up; middles and sides are the medians of 13 pictures; beyond the
-picture it is grey. Of that the middle half is looked at, which is the face from the eyes to below the chin.
+Crops are those of the demonstration in Junhua-Liao/LR-ASD (``Columbia_test.py`` at 1b6dcd2): around the box's middle,
+of 1.4 times its longer side, reaching further down than up; middles and sides are the medians of 13 pictures; beyond
+the picture it is grey. Of that the middle half is looked at, which is the face from the eyes to below the chin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -72,8 +73,7 @@ class LRASD:
 def _pieces(count: int) -> list[tuple[int, int]]:
     """Equal pieces of at most ten seconds."""
     number = -(-count // _LONGEST)
-    edges = [count * each // number for each in range(number + 1)] if number else []
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise([count * each // number for each in range(number + 1)])) if number else []
 
 
 def crops(pictures: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32]) -> NDArray[np.uint8]:

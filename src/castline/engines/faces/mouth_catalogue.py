@@ -42,10 +42,7 @@ class LrAsd(Engine):
     def load(self, argument: str, settings: Settings, *, asked: bool = True) -> ActiveSpeaker:
         from castline.engines.faces.lr_asd import LRASD
 
-        if argument:
-            file = locate.explicit(argument)
-        else:
-            file = prepare.ensure_mouth(settings.models_dir, download=asked)
+        file = locate.explicit(argument) if argument else prepare.ensure_mouth(settings.models_dir, download=asked)
         info = replace(self.info, source=str(file), reason=f"{self.info.title} ({file})")
         try:
             return LRASD(file, threads=settings.threads, info=info)

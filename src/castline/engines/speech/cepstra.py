@@ -22,8 +22,8 @@ _LEAST = np.finfo(np.float64).eps
 def cepstra(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """13 coefficients every 10 ms, the first of them the logarithm of the energy.
 
-    Equal to ``python_speech_features.mfcc`` (MIT) as it is by default: windows of 25 ms without a taper, 26 triangles on
-    the mel scale of HTK up to 8 kHz over 512 points, an orthonormal cosine transform.
+    Equal to ``python_speech_features.mfcc`` (MIT) as it is by default: windows of 25 ms without a taper, 26 triangles
+    on the mel scale of HTK up to 8 kHz over 512 points, an orthonormal cosine transform.
 
     Args:
         samples: mono 16 kHz, shape (n,), float32 in -1..1.
