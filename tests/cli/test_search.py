@@ -90,3 +90,12 @@ def test_no_index_is_made_by_deleting(shelf: Shelf, run) -> None:  # type: ignor
     shelf.publish("board.mp4", ["A budget."])
     run("delete", "board.mp4", "--yes")
     assert not Path(index_path("memory", shelf.settings)).exists()
+
+
+def test_moments_as_a_file_for_other_programs(shelf: Shelf, run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    shelf.publish("board.mp4", ["A budget."] * 3)
+    assert run("search", "budget", "--format", "csv").stdout.count("board.mp4,") == 3
+    path = tmp_path / "moments.edl"
+    assert run("search", "budget", "--format", "edl", "--rate", "29.97df", "-o", str(path)).exit_code == 0
+    assert "FCM: DROP FRAME" in path.read_text()
+    assert "is no format" in run("search", "budget", "--format", "avi").output

@@ -47,6 +47,15 @@ def test_nothing_is_allowed_by_wildcard(stack: dict[str, Any]) -> None:
     assert found["JobRole.Write"]["Resource"]["Fn::Sub"].endswith("${DataBucket}/decoded/*")
 
 
+def test_the_library_s_policy_is_one_deployment_s(stack: dict[str, Any]) -> None:
+    [policy] = of_type(stack, "AWS::IAM::Policy").values()
+    assert stack["Resources"]["LibraryPolicy"]["Condition"] == "WithLibrary"
+    for statement in policy["PolicyDocument"]["Statement"]:
+        assert all("*" not in action for action in as_list(statement["Action"]))
+        for resource in as_list(statement["Resource"]):
+            assert "${LibraryPrefix}-" in resource["Fn::Sub"] and "*" not in resource["Fn::Sub"].partition("/")[0]
+
+
 def test_the_service_and_its_start_have_roles_apart(stack: dict[str, Any]) -> None:
     definitions = of_type(stack, "AWS::ECS::TaskDefinition")
     assert set(definitions) == {"ServiceDefinition", "JobDefinition"}

@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "everyday:run",
     "up": "everyday:up",
     "upload": "everyday:upload_command",
+    "watch": "watch:watch_command",
     "status": "everyday:status",
     "results": "everyday:results",
     "search": "search:search_command",

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from castline.archive.exports import DEFAULT_RATE, export, gather
 from castline.archive.index import Index
 from castline.archive.moments import Answer, Moment
 from castline.archive.place import open_index
 from castline.archive.refresh import refresh
-from castline.archive.search import MAX_PAGE, PAGE, search
+from castline.archive.search import PAGE
 from castline.cli.connect import Connection, connect, console, errors, friendly_errors, refuse_classic
 from castline.cli.render import clock
 from castline.cli.shown import escape
+
+_MOST = 10_000
 
 
 def search_command(
     query: Annotated[
         list[str], typer.Argument(help='Words, "phrases", person: with: said-by: before: after: file: language:')
     ],
-    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE, help="How many moments are shown.")] = PAGE,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=_MOST, help=f"How many moments; {PAGE}, or all that a --format takes.")
+    ] = None,
     after: Annotated[str | None, typer.Option(help="Go on behind this: `next` of the page before.")] = None,
+    form: Annotated[str, typer.Option("--format", help="csv, or edl or otio for an editor's program.")] = "",
+    rate: Annotated[str, typer.Option(help="Frames a second of edl and otio: 24, 25, 29.97df, ….")] = DEFAULT_RATE,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write there; else to standard output.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, like GET /search of castline serve.")] = False,
     endpoint_url: Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")] = None,
 ) -> None:
@@ -30,11 +39,21 @@ def search_command(
         there = connect(endpoint_url)
         refuse_classic(there.settings)
         index = fresh_index(there)
-        answer = search(index, " ".join(query), limit=limit, after=after)
+        if form:
+            _write(export(index, " ".join(query), form, rate, limit), output)
+            return
+        answer = gather(index, " ".join(query), limit or PAGE, after)
         if as_json:
             typer.echo(answer.to_json())
             return
         _print(answer)
+
+
+def _write(body: bytes, output: Path | None) -> None:
+    if output:
+        output.write_bytes(body)
+    else:
+        typer.echo(body, nl=False)
 
 
 def fresh_index(there: Connection) -> Index:

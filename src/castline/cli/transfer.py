@@ -41,7 +41,7 @@ def media_files(path: Path, output: Path | None = None) -> list[tuple[Path, str]
         return [(path, keys.check_media_key(path.name))]
     if not path.is_dir():
         raise NotMedia(f"{path} does not exist")
-    found = [item for item in _inside(path, output) if keys.is_media(item.name)]
+    found = [item for item in inside(path, output) if keys.is_media(item.name)]
     if not found:
         raise NotMedia(f"no media in {path}; suffixes are {_suffixes()}")
     return [(item, keys.check_media_key(item.relative_to(path).as_posix())) for item in found]
@@ -49,11 +49,11 @@ def media_files(path: Path, output: Path | None = None) -> list[tuple[Path, str]
 
 def left_out(path: Path, output: Path | None = None) -> list[str]:
     """Files below a folder that somebody may believe to be uploaded: no media by their suffix, nor photos or text."""
-    inside = _inside(path, output) if path.is_dir() else ()
-    return [item.relative_to(path).as_posix() for item in inside if keys.is_left_out(item.name)]
+    found = inside(path, output) if path.is_dir() else ()
+    return [item.relative_to(path).as_posix() for item in found if keys.is_left_out(item.name)]
 
 
-def _inside(path: Path, output: Path | None) -> list[Path]:
+def inside(path: Path, output: Path | None) -> list[Path]:
     """The files below a folder, sorted, without those of hidden folders and of results."""
     found: list[Path] = []
     results = output.resolve() if output else None

@@ -200,6 +200,30 @@ def merge(into: str, others: Sequence[str], store: ObjectStore, settings: Settin
     return len(photos)
 
 
+def split(name: str, photos: Sequence[str], into: str, store: ObjectStore, settings: Settings) -> int:
+    """Give some photos of a person to somebody else: a wrong merge is parted. Can be taken back (``undo``).
+
+    Args:
+        photos: keys.
+        into: a new name, or somebody's.
+
+    Returns:
+        How many photos changed their name.
+
+    Raises:
+        GalleryError: nobody has the name, none of the photos is theirs, or ``into`` is the same name.
+        KeyLayoutError: a name that cannot be a prefix.
+    """
+    target = keys.gallery_prefix(into)
+    chosen = [key for key in _photos_of(name, store, settings) if key in photos]
+    if not chosen:
+        raise GalleryError(f"none of these photos is of {name!r} any more")
+    if keys.gallery_name(target) == keys.gallery_name(chosen[0]):
+        raise GalleryError(f"they are of {into!r} already")
+    _move("split", chosen, target, store, settings)
+    return len(chosen)
+
+
 def forget(name: str, store: ObjectStore, settings: Settings) -> int:
     """Remove a person's photos and the embeddings derived from them; `reassemble` then updates the results.
 

@@ -21,9 +21,10 @@ from castline.gallery.photos import (
     photos_in,
     rename,
     set_basis,
+    split,
     undo,
 )
-from castline.gallery.pictures import Picture, picture_of
+from castline.gallery.pictures import Picture, picture_from, picture_of
 from castline.people.binding import reassemble
 from castline.people.erase import Erased, erase_faces, unname
 from castline.people.naming import name_person
@@ -55,12 +56,14 @@ __all__ = [
     "name_person",
     "photo_remarks",
     "photos_in",
+    "picture_from",
     "picture_of",
     "pictures_in_video",
     "prove_forgotten",
     "reassemble",
     "rename",
     "set_basis",
+    "split",
     "undo",
     "unname",
 ]

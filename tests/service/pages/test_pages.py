@@ -247,3 +247,18 @@ def test_a_new_result_shows_itself(pages: Pages) -> None:
         until(lambda: client.get("/search?q=budget").json()["hits"])
         pages.shelf.remove("new.mp4")
         until(lambda: not client.get("/search?q=budget").json()["hits"])
+
+
+def test_what_was_found_as_a_file(pages: Pages) -> None:
+    pages.shelf.publish("=1+1.mp4", ["A budget."])
+    with pages.open() as up, browser(up) as client:
+        assert 'formaction="/search.edl"' in client.get("/?q=budget").text
+        answer = client.get("/search.csv?q=budget")
+        assert answer.headers["content-disposition"] == 'attachment; filename="moments.csv"'
+        assert "'=1+1.mp4,0.000" in answer.text
+        assert "FCM: DROP FRAME" in client.get("/search.edl?q=budget&rate=29.97df").text
+        assert client.get("/search.otio?q=budget").json()["OTIO_SCHEMA"].startswith("Timeline")
+        for wrong in ("/search.exe?q=a", "/search.edl?q=a&rate=x", "/search.csv?q=colour:red"):
+            assert client.get(wrong).status_code == 400
+    with pages.open(pages_login="always") as up, browser(up, Accept="application/json") as client:
+        assert client.get("/search.csv?q=budget").status_code in (303, 401)

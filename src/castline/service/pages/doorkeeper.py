@@ -21,7 +21,8 @@ COOKIE = "castline_session"
 SESSION_S = 30 * 24 * 3600
 LOCAL = User("this machine", admin=True)
 UPLOADS = "/uploads/"
-_PAGES = ("/recordings/", "/people", UPLOADS, "/static/", "/running")
+PHOTOS = "/people/photos/"
+_PAGES = ("/search.", "/recordings/", "/people", UPLOADS, "/static/", "/running")
 _OPEN = ("/login", "/static/")
 
 

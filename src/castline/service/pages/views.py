@@ -10,12 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
 from castline import keys
+from castline.archive.exports import DEFAULT_RATE, EXPORTS, RATES, export
 from castline.archive.search import PAGE, search
-from castline.archive.shelves import Only, Sort, counts, known_people, recordings, strangers
+from castline.archive.shelves import Only, Sort, counts, known_people, recordings, seen_as, strangers
 from castline.errors import LocalStackError, SearchError
 from castline.gallery.changes import Change
-from castline.people import last_change, list_people
-from castline.service.pages.files import serve_file
+from castline.people import last_change, list_people, photo_remarks
+from castline.service.pages.files import serve_file, serve_photo
 from castline.service.pages.render import HEADERS, STATIC, page
 from castline.service.pages.shelf import Shelf
 
@@ -46,6 +47,17 @@ def search_json(request: Request, q: str, limit: int = PAGE, after: str | None =
     except LocalStackError as error:
         raise HTTPException(503, error.message) from error
     return Response(answer.to_json(), media_type="application/json", headers=HEADERS)
+
+
+@router.get("/search.{kind}", include_in_schema=True, tags=["library"])
+def search_export(request: Request, kind: str, q: str, rate: str = DEFAULT_RATE) -> Response:
+    """All moments of a query as a file: csv, or edl or otio for an editor's program."""
+    try:
+        body = export(shelf_of(request).index, q, kind, rate)
+    except SearchError as error:
+        raise HTTPException(400, error.message) from error
+    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="moments.{kind}"'}
+    return Response(body, media_type=EXPORTS[kind].content_type, headers=headers)
 
 
 @router.get("/")
@@ -92,6 +104,17 @@ def people(request: Request, said: str = "") -> Response:
     return people_page(request, said)
 
 
+@router.get("/people/of")
+def person(request: Request, name: str, said: str = "") -> Response:
+    """Somebody who is known: the photos, and where they are seen."""
+    return person_page(request, name, said)
+
+
+@router.get("/people/photo")
+def photo(request: Request, key: str) -> Response:
+    return serve_photo(key, request, shelf_of(request).deployment)
+
+
 @router.get("/static/{name}")
 def static(name: str) -> Response:
     path = STATIC / name
@@ -115,6 +138,23 @@ def people_page(request: Request, said: str = "", problem: str = "", status: int
     )  # fmt: skip
 
 
+def person_page(request: Request, name: str, said: str = "", problem: str = "", status: int = 200) -> Response:
+    """Somebody who is known, and what has just been done or not."""
+    shelf = shelf_of(request)
+    there = shelf.deployment
+    photos = list_people(there.store, there.settings).get(name, [])
+    seen = seen_as(shelf.index, name)
+    if not photos and not seen:
+        return people_page(request, problem=f"nobody is called {keys.shown(name)}", status=404)
+    remarks = photo_remarks(there.store, there.settings)
+    last = _last(shelf)
+    return page(
+        request, "person.html.j2", status, q="", name=name, seen=seen, said=said, problem=problem,
+        photos=[(key, remarks.get(key, "")) for key in photos], last=str(last) if last else "",
+        others=[face.name for face in known_people(shelf.index) if face.name != name],
+    )  # fmt: skip
+
+
 def _last(shelf: Shelf) -> Change | None:
     return last_change(shelf.deployment.store, shelf.deployment.settings)
 
@@ -129,4 +169,7 @@ def _found(request: Request, shelf: Shelf, q: str, after: str) -> Response:
     except SearchError as error:
         return page(request, "found.html.j2", 400, q=q, answer=None, problem=error.message, more="", examples=_EXAMPLES)
     more = urlencode({"q": q, "after": answer.next}) if answer.next else ""
-    return page(request, "found.html.j2", q=q, answer=answer, problem="", more=more, examples=_EXAMPLES)
+    return page(
+        request, "found.html.j2", q=q, answer=answer, problem="", more=more, examples=_EXAMPLES, formats=EXPORTS,
+        rates=RATES, rate=DEFAULT_RATE,
+    )  # fmt: skip
