@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ class Recipe:
         source = self._source()
         outputs = [self._frames(source) if kind == "video" else self._sound(source) for kind in kinds]
         if self.motion and "video" in kinds:
-            outputs.append(self._motion(replace(self, keyframes=False)._source() if self.keyframes else source))
+            outputs.append(self._motion(self._source(every_frame=True) if self.keyframes else source))
         return arguments(ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0], self.limits)
 
     def other_sizes(self, sizes: Mapping[Size, Sequence[int]]) -> list[str]:
@@ -166,9 +166,9 @@ class Recipe:
         """
         return self.keyframes and "matroska" in self.probed.container
 
-    def _source(self) -> Any:
+    def _source(self, *, every_frame: bool = False) -> Any:
         seek_s = self.part.seek_s if self.part else None
-        options: dict[str, Any] = {"skip_frame": "nokey"} if self.keyframes else {}
+        options: dict[str, Any] = {"skip_frame": "nokey"} if self.keyframes and not every_frame else {}
         if self._own_clock:
             options["copyts"] = None
         elif seek_s is not None:  # else ffmpeg would begin to count where it lands
@@ -232,7 +232,7 @@ class Recipe:
         video = self._video
         width, height = sampling.scaled_size(video.width, video.height, min(self.long_side, sampling.MOTION_SIDE))
         chain = [
-            *([f"setpts='PTS-({self.probed.start_s:.6f})/TB'"] if self._own_clock and not self.keyframes else []),
+            *([f"setpts='PTS-({self.probed.start_s:.6f})/TB'"] if self._own_clock else []),
             _ONWARD,
             sampling.select_motion(),
             *self._stop,

@@ -6,6 +6,7 @@ import io
 import zipfile
 import zlib
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -15,9 +16,10 @@ from aws_lambda_powertools import Logger
 from numpy.typing import NDArray
 
 from castline import keys
+from castline.assembly import main_embedder
 from castline.engines.base import ActiveSpeaker
 from castline.engines.thresholds import thresholds_for
-from castline.errors import CastlineError, ModelNotFound, UnreadableObject
+from castline.errors import CastlineError, ModelError, UnreadableObject
 from castline.media.chunks import SAMPLE_RATE
 from castline.media.flac import decode_flac
 from castline.recognition.mouths import looks, score
@@ -52,6 +54,10 @@ def watch_mouths(
         for segment in _segments(parts.get(unit.name))
     ]
     frames = [part for part in parts.values() if isinstance(part, FramesPart)]
+    model = main_embedder(frames)
+    spaces = Counter(part.space for part in frames if part.embedder == model and part.space)
+    space = min(spaces, key=lambda each: (-spaces[each], each), default=None)
+    frames = [part for part in frames if part.space == space]
     until = {
         frame.time_ms: frame.until_ms
         for unit in manifest.units
@@ -65,7 +71,7 @@ def watch_mouths(
     try:
         with watch.step("load"):
             engine = load()
-    except ModelNotFound as error:
+    except ModelError as error:  # voices and faces without mouths are better than no result
         logger.warning("nobody looks at mouths", reason=error.message)
         message = f"nobody looked at mouths, so faces and voices are compared by time alone: {error.message}"
         return Mouths(engine=None, warnings=(Notice(code="no_mouths", message=message[:500]),), usage=watch.usage())
