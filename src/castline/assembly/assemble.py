@@ -74,7 +74,7 @@ def assemble(
 
     Args:
         parts: analysed units by unit name; every unit of the manifest is here or in ``errors``.
-        gallery: the people we know, in the same embedding model as the parts; None without faces.
+        gallery: the people we know, in the same embedding model as the parts; None without faces and voices.
         warnings: what the gallery had to say.
         mouths: what was seen of them, where anybody looked.
     """
@@ -102,7 +102,8 @@ def assemble(
     looked_at = [face for part in frame_parts for face in part.mouths]
     people = watched(people, [*looked_at, *(mouths.faces if mouths else ())])
     compared = people if manifest.options.speakers == "auto" else None
-    said = said_by(stitch(audio), audio, compared, pictures=bool(frame_parts))
+    known = gallery.voices if gallery else ()
+    said = said_by(stitch(audio), audio, compared, known=known, pictures=bool(frame_parts))
     segments = _spoken(said.lines, people)
     language = main_language(audio)
     cues = cues_of(segments, language)
