@@ -16,13 +16,10 @@ from castline.gallery.photos import (
     last_change,
     left_out,
     list_people,
-    merge,
     photo_remarks,
     photos_in,
-    rename,
     set_basis,
     split,
-    undo,
 )
 from castline.gallery.pictures import Picture, picture_from, picture_of
 from castline.gallery.voices import enrol_voice, load_voices
@@ -30,6 +27,7 @@ from castline.people.binding import reassemble
 from castline.people.erase import Erased, erase_faces, unname
 from castline.people.naming import name_person
 from castline.people.proof import Mentions, Proof, Trace, prove_forgotten
+from castline.people.renaming import merge, rename, undo
 from castline.people.video import SeenPerson, SeveralPeople, pictures_in_video
 from castline.people.voices import erase_voices, voice_in_file, voice_in_recording
 
