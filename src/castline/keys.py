@@ -152,7 +152,7 @@ def is_left_out(key: str) -> bool:
 
 
 def run_id(bucket: str, key: str, version: str, options: str) -> str:
-    """The id of one processing of one version of a media.
+    """The id of one processing of one version of a media file.
 
     Args:
         version: the object's VersionId, or its ETag where the bucket has no versions.

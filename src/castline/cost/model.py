@@ -97,6 +97,11 @@ def decode_work(duration_s: float, options: Options, film: VideoStream | None) -
     return decoded + (duration_s * _MOTION_PER_S if watched else 0.0)
 
 
+def decode_seconds(duration_s: float, options: Options, film: VideoStream | None, memory_mb: int) -> float:
+    """Seconds of a splitter of this size for decoding in one piece."""
+    return decode_work(duration_s, options, film) / min(memory_mb / MB_PER_VCPU, _PARALLEL["split"])
+
+
 def work(duration_s: float, options: Options) -> tuple[float, float, float]:
     """vCPU-seconds of splitting a film of the usual kind, of one full unit of its frames, and of one of its sound."""
     return (

@@ -1,4 +1,4 @@
-"""Pieces of a media that are ready, collected while ffmpeg still runs."""
+"""Pieces of a media file that are ready, collected while ffmpeg still runs."""
 
 from __future__ import annotations
 
