@@ -39,7 +39,7 @@ from castline.errors import (
 )
 from castline.gallery.load import LoadedGallery, RememberedGalleries, fingerprint_now
 from castline.gallery.voices import load_voices
-from castline.media import AudioPiece, SplitSummary, probe, split
+from castline.media import AudioPiece, MotionPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
 from castline.recognition.photo import embed_photo
 from castline.records import (
@@ -62,11 +62,13 @@ from castline.records import (
 )
 from castline.records.reading import MAX_BYTES, check_size
 from castline.runs.common import check_upload
+from castline.runs.mouths import mouths_of
 from castline.runs.request import Request, override
 from castline.runs.sets import read_part
 from castline.settings import Settings
 from castline.stages.analyse import analyse_unit
 from castline.stages.analyse import logger as stage_logger
+from castline.stages.mouths import watch_mouths
 from castline.storage import MemoryStore
 
 StrPath = str | PathLike[str]
@@ -199,7 +201,8 @@ def _run(
         engines = process_engines(settings, MemoryStore())
         _load(engines, probed, request.options, must_hear=only == "audio")
         start, summary = perf_counter(), SplitSummary()
-        parts = dict(_analysed(Path(path), probed, request, settings, engines, summary, heard))
+        kept = MemoryStore()  # what mouths are watched in
+        parts = dict(_analysed(Path(path), probed, request, settings, engines, summary, heard, kept))
         failed = {name: part for name, part in parts.items() if isinstance(part, ErrorPart)}
         done = {name: part for name, part in parts.items() if not isinstance(part, ErrorPart)}
         analysing = sum(part.usage.seconds for part in done.values())
@@ -224,7 +227,14 @@ def _run(
             named = photos.heard(named)
         if voices:
             named = (named or Gallery(model="", fingerprint="")).model_copy(update={"voices": tuple(voices)})
-        assembly = assemble(manifest, done, failed, named, known.warnings if known else ())
+        mouths = mouths_of(
+            manifest,
+            done,
+            kept,
+            settings,
+            lambda manifest, parts: watch_mouths(manifest, parts, kept, settings, lambda: engines.active_speaker),
+        )
+        assembly = assemble(manifest, done, failed, named, known.warnings if known else (), mouths)
     return assembly.result, summary.error
 
 
@@ -273,15 +283,21 @@ def _analysed(
     engines: Engines,
     summary: SplitSummary,
     heard: Heard | None,
+    kept: MemoryStore,
 ) -> Iterator[tuple[str, FramesPart | AudioPart | ErrorPart]]:
-    """The part of each unit by its name, as it is decoded; nothing but the parts is kept."""
+    """The part of each unit by its name, as it is decoded; the parts are kept, and what mouths are seen in."""
     media, run, options = request.source.key, request.run, request.options
     for piece in split(path, probed, options, Limits.of(settings), summary, max_duration_s=settings.max_duration_s):
+        if isinstance(piece, MotionPiece):
+            kept.put(settings.stage1_bucket, keys.motion_key(media, run, piece.start_ms), piece.body)
+            continue
         unit = (
             keys.UnitId(media, run, "audio", piece.unit.index)
             if isinstance(piece, AudioPiece)
             else keys.UnitId(media, run, "frames", piece.index)
         )
+        if isinstance(piece, AudioPiece) and options.speakers == "auto":
+            kept.put(settings.stage1_bucket, unit.stage1_key, piece.body)
         store = MemoryStore()
         store.put(settings.stage1_bucket, keys.options_key(media, run), options.to_json())
         store.put(settings.stage1_bucket, unit.stage1_key, piece.body)

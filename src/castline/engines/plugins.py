@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aws_lambda_powertools import Logger
 
-from castline.engines.base import Detector, Embedder, EngineInfo, Transcriber, VoiceEncoder
+from castline.engines.base import ActiveSpeaker, Detector, Embedder, EngineInfo, Transcriber, VoiceEncoder
 from castline.errors import ModelNotFound
 from castline.weights.downloads import DOWNLOADS, Download
 
@@ -28,12 +28,12 @@ logger = Logger(child=True)
 
 GROUP = "castline.engines"
 #: What an engine can be, in the order in which a recording meets them.
-ROLES = ("detector", "embedder", "transcriber", "voice_encoder")
+ROLES = ("detector", "embedder", "transcriber", "voice_encoder", "active_speaker")
 #: Those that nothing is missing without, unless somebody asks for what they do.
-OPTIONAL = ("voice_encoder",)
+OPTIONAL = ("voice_encoder", "active_speaker")
 
 
-Loaded = Detector | Embedder | Transcriber | VoiceEncoder
+Loaded = Detector | Embedder | Transcriber | VoiceEncoder | ActiveSpeaker
 
 
 class Engine(ABC):
