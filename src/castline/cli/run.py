@@ -24,7 +24,7 @@ from castline.cli.index import write_index
 from castline.cli.inputs import Inputs, inputs, refuse_others
 from castline.cli.render import print_summary, relative, show_left_out, transfer_bar, watch
 from castline.cli.shown import escape
-from castline.cli.transfer import download_result, place_media, place_of, upload
+from castline.cli.transfer import download_proxy, download_result, place_media, place_of, upload
 from castline.engines.base import check_request
 from castline.engines.process import Engines
 from castline.engines.report import prepare
@@ -302,6 +302,7 @@ def _show(
         else:
             download_result(key, asked.output, local.store, local.settings)
             place_media(source, key, asked.output)
+            download_proxy(item.result, asked.output, local.store, local.settings)
             if not asked.as_json:
                 print_summary(console, item.result, place, brief=len(files) > 1)
                 answer.print(f"report: {escape(relative(place / REPORT))}", soft_wrap=True)

@@ -2,7 +2,18 @@
 
 from castline.media.pieces import AudioPiece, FramesPiece, Piece
 from castline.media.probe import probe
+from castline.media.proxy import is_played, make_proxy
 from castline.media.split import split, split_part
 from castline.media.summary import SplitSummary
 
-__all__ = ["AudioPiece", "FramesPiece", "Piece", "SplitSummary", "probe", "split", "split_part"]
+__all__ = [
+    "AudioPiece",
+    "FramesPiece",
+    "Piece",
+    "SplitSummary",
+    "is_played",
+    "make_proxy",
+    "probe",
+    "split",
+    "split_part",
+]

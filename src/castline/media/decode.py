@@ -32,7 +32,7 @@ _SHOWN = re.compile(
 )
 _JPEG_QUALITY = 3  # ffmpeg's -q:v; 2 is best, 31 worst. 3 costs the detector nothing measurable.
 #: PQ and HLG to what a screen of 100 cd/m² shows (BT.709), by the curve that keeps faces' contrast (Hable's).
-_TONE_MAP = (
+TONE_MAP = (
     "zscale=transfer=linear:npl=100,format=gbrpf32le,zscale=primaries=bt709,tonemap=hable:desat=0,"
     "zscale=transfer=bt709:matrix=bt709:range=tv,format=yuv420p"
 )
@@ -203,7 +203,7 @@ class Recipe:
             _ONWARD,
             *chosen,
             f"scale={width}:{height}:out_range={'tv' if video.hdr else 'full'}",
-            *([_TONE_MAP, "scale=out_range=full"] if video.hdr else []),
+            *([TONE_MAP, "scale=out_range=full"] if video.hdr else []),
             "setsar=1",
             "format=yuvj420p",
             *self.grid.without_duplicates(width, height),
