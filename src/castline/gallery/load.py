@@ -131,6 +131,16 @@ def _load(
     return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos), faces=faces), tuple(problems))
 
 
+def looks_known(store: ObjectStore, bucket: str, model: str) -> dict[str, PhotoEmbedding]:
+    """What the index says of enrolled photos, by ETag. It goes with the photos, so nobody who is forgotten is in it."""
+    known = _read_index(store, bucket, keys.gallery_index_key(model), model)
+    return {
+        entry.etag: PhotoEmbedding(model=model, data=entry.embedding.data, grade=entry.grade)
+        for entry in known.values()
+        if entry.embedding and entry.grade
+    }
+
+
 def fingerprint_now(store: ObjectStore, bucket: str) -> str:
     """`Gallery.fingerprint` of the photos that are there at this moment."""
     return _fingerprint([info for info in store.find(bucket) if keys.parse_photo(info.key)])
