@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import (
+    browsing,
     bursts,
     cli,
     every_word,
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "scale": scale.run,
     "bursts": bursts.run,
     "service": service_load.run,
+    "browsing": browsing.run,
     "whisper": whisper_engines.run,
     "cli": cli.run,
 }

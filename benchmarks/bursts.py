@@ -5,7 +5,7 @@ how services behave under throttling is their documentation's, as of 2025-06:
 
 - Lambda, asynchronous invocation: a throttled event is tried again after one second, then later and later up to five
   minutes, for six hours at most (docs.aws.amazon.com/lambda, "Error handling for asynchronous invocation").
-- Step Functions: ``Retry`` with full jitter as in statemachine/*.asl.json; a standard execution lives for a year.
+- Step Functions: ``Retry`` with full jitter, read from statemachine/run.asl.json, which lives for a year.
 - SQS: a message lives for 14 days; an event source mapping takes no more at a time than its MaximumConcurrency, so
   nothing is throttled (docs.aws.amazon.com/lambda, "Using Lambda with Amazon SQS").
 
@@ -15,9 +15,9 @@ Free executions are given to whoever asks first. Waiting with jitter is drawn fr
 from __future__ import annotations
 
 import heapq
+import json
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,8 @@ CONCURRENCY = (10, 60, 1000)
 _SEED = 12
 _SIX_HOURS = 6 * 3600.0
 _FORTNIGHT = 14 * 24 * 3600.0
-_LONGEST_ASYNC_S, _LONGEST_STEP_S = 300.0, 600.0
+_LONGEST_ASYNC_S = 300.0
+_MACHINE = Path(__file__).parents[1] / "statemachine" / "run.asl.json"
 _TRANSITION_USD = 0.000025
 _SQS_REQUEST_USD = 0.0000004
 
@@ -69,6 +70,21 @@ def burst(mode: Mode, concurrency: int, uploads: int, work: Work) -> dict[str, f
     return _asked(mode, concurrency, uploads, work)
 
 
+def _retriers(units: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How the run machine waits where it is throttled: for its splitter, and for each of so many units."""
+    states = json.loads(_MACHINE.read_text())["States"]
+    few = int(states["Are they many?"]["Choices"][0]["Variable"].rpartition("[")[2].rstrip("]"))
+    map_ = states["Analyse many units" if units > few else "Analyse every unit"]["ItemProcessor"]
+    return _throttled(states["Split"]), _throttled(map_["States"][map_["StartAt"]])
+
+
+def _throttled(state: dict[str, Any]) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [
+        retrier for retrier in state["Retry"] if "Lambda.TooManyRequestsException" in retrier["ErrorEquals"]
+    ]
+    return found[0]
+
+
 def _queued(concurrency: int, uploads: int, work: Work) -> dict[str, float]:
     """Both stages take from their queue at their own limit; the last upload's units are done last."""
     splitters = max(2, concurrency * 2 // 10)
@@ -92,12 +108,18 @@ def _asked(mode: Mode, concurrency: int, uploads: int, work: Work) -> dict[str, 
     """Whoever finds no free execution comes again, later and later, until his time is over."""
     chance = random.Random(_SEED)
     steps = mode == "stepfunctions"
-    patience = _FORTNIGHT * 26 if steps else _SIX_HOURS  # a standard execution lives for a year
-    waits: Callable[[int], float] = (
-        (lambda tries: chance.uniform(0, min(5 * 1.5 ** min(tries, 40), _LONGEST_STEP_S)))
-        if steps
-        else (lambda tries: min(2.0 ** min(tries, 20), _LONGEST_ASYNC_S) * chance.uniform(0.5, 1))
-    )
+    split, unit = _retriers(len(work.units_s)) if steps else (None, None)
+
+    def wait(tries: int, takes: float) -> float:
+        if retrier := split if takes < 0 else unit:
+            rate, longest_s = float(retrier["BackoffRate"]), float(retrier["MaxDelaySeconds"])
+            return chance.uniform(0, min(float(retrier["IntervalSeconds"]) * rate ** min(tries, 40), longest_s))
+        return min(2.0 ** min(tries, 20), _LONGEST_ASYNC_S) * chance.uniform(0.5, 1)
+
+    def given_up_after(tries: int, waited_s: float, takes: float) -> bool:
+        retrier = split if takes < 0 else unit
+        return tries >= retrier["MaxAttempts"] if retrier else waited_s > _SIX_HOURS
+
     order = 0
     asking: list[tuple[float, int, int, float, float, int]] = []  # when, order, upload, takes, first asked, tries
     for upload in range(uploads):
@@ -114,8 +136,8 @@ def _asked(mode: Mode, concurrency: int, uploads: int, work: Work) -> dict[str, 
             heapq.heappop(ends)
         if len(ends) >= concurrency:
             tries_made += 1
-            again = now + waits(tries)
-            if again - first > patience:
+            again = now + wait(tries, takes)
+            if given_up_after(tries, again - first, takes):
                 lost.add(upload)
                 continue
             order += 1
@@ -127,9 +149,9 @@ def _asked(mode: Mode, concurrency: int, uploads: int, work: Work) -> dict[str, 
         if takes >= 0:
             left[upload] -= 1
             continue
-        for unit in work.units_s:
+        for takes_s in work.units_s:
             order += 1
-            heapq.heappush(asking, (done, order, upload, unit, done, 0))
+            heapq.heappush(asking, (done, order, upload, takes_s, done, 0))
     given_up = sum(1 for upload in range(uploads) if upload in lost or left[upload])
     usd = tries_made * _TRANSITION_USD if steps else 0.0
     return {"given_up": given_up, "hours": round(last / 3600, 1), "usd_waiting": round(usd, 2)}

@@ -1,14 +1,6 @@
-"""Grade a deployment: ``python grader/grader.py --help``."""
+"""Under its name in the course; elsewhere it is ``castline-grader``."""
 
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-# A script finds only what lies beside it; this and workload_generator lie beside its folder.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from grader.cli import app
+from castline.grader.cli import app
 
 if __name__ == "__main__":
     app()

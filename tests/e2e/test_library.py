@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from castline.archive.place import index_path
 from castline.local.stack import LocalStack
+from castline.operations import rerun
+from castline.runs.corrections import read_shown
 from castline.service.pages.shelf import Deployment
 from castline.settings import Settings
 from tests.local.browser.conftest import Browser, Visitor, browser
@@ -126,3 +132,106 @@ def test_from_a_dropped_file_to_a_forgotten_name(
     assert tab.js("document.querySelectorAll('.moment').length") == 0
     index = index_path(_WHERE, pipeline.settings)
     assert not [file for file in index.parent.iterdir() if _HOSTILE.encode() in file.read_bytes()]
+
+
+_AGAIN = ("story/one.mp4", "story/two.mp4")
+_SIZES = (((1280, 800), False), ((390, 844), False), ((1280, 800), True))
+
+
+def test_what_was_put_right_outlives_a_second_run(
+    browser: Browser, tab: Visitor, library: Running, pipeline: Any, demo: Path
+) -> None:
+    """A line is corrected, somebody named everywhere and denied in one; both run again; the name is forgotten."""
+    before = pipeline.results([pipeline.upload(demo, key) for key in _AGAIN])
+    one, two = _AGAIN
+
+    # From a hit to the report, to its lines, to the corrected one.
+    tab.wait("location.href === 'about:blank'")
+    tab.call("Page.bringToFront")
+    _go(tab, library, "/")
+    tab.wait("fetch('/search?q=navy+file:story').then((each) => each.json()).then((found) => found.hits.length >= 2)")
+    _go(tab, library, "/?q=navy+file:story/one")
+    tab.js("document.querySelector('.moment').click()")
+    tab.wait("document.getElementById('correct')?.offsetParent != null")
+    tab.wait("document.documentElement.dataset.ready === 'true'")
+    tab.js("document.getElementById('correct').click()")
+    tab.wait("location.pathname.endsWith('/edit') && document.activeElement?.tagName === 'TEXTAREA'")
+    heard = tab.js("document.activeElement.value")
+    assert "Navy" in heard
+    right = heard.replace("Navy", "<b>Fleet</b>")
+    tab.js("document.activeElement.select()")
+    tab.call("Input.insertText", text=right)
+    tab.key("Enter")
+    tab.wait("document.querySelector('#history').dataset.last === 'change-1'")
+    tab.wait("document.getElementById('media').readyState > 0")  # it plays what it is about
+
+    # Somebody unknown gets a name: both recordings show it. In the other one it is somebody else.
+    _go(tab, library, "/people")
+    of = "[...document.querySelectorAll('form.name')].find((each) => each.elements.media.value.startsWith('story/'))"
+    tab.js(f"{of}.elements.name.value = {json.dumps(_HOSTILE)}; {of}.id = 'wanted'")
+    _submit(tab, "#wanted button")
+    shows = tab.js("document.querySelector('.faces').innerText")
+    assert re.search("[23] recordings", shows), tab.js("document.body.innerText")
+    tab.js("document.querySelector('.faces a[href*=\"/people/of\"]').click()")
+    tab.wait("location.pathname === '/people/of' && document.documentElement?.dataset.ready === 'true'")
+    _pictures(browser, library, {"edit": f"/recordings/{quote(one, safe='')}/edit", "people": "/people",
+                                 "person": tab.js("location.pathname + location.search")})  # fmt: skip
+    card = f"[...document.querySelectorAll('.faces li')].find((li) => li.textContent.includes({json.dumps(two)}))"
+    tab.js(f"{card}.id = 'other'")
+    seen = tab.js("document.querySelectorAll('form[action$=\"/people/not\"]').length")
+    _submit(tab, "#other form button")
+    assert tab.js("document.querySelectorAll('form[action$=\"/people/not\"]').length") == seen - 1
+
+    # One runs again with other options, the other as it was.
+    pipeline.store.put(pipeline.settings.input_bucket, f"{one}.json", b'{"interval_s": 0.7, "beam": 1}')
+    bucket, result = pipeline.settings.output_bucket, f"{two}/result.json"
+    written = pipeline.store.head(bucket, result).last_modified
+    rerun(two, pipeline.stack.client, pipeline.store, pipeline.settings)
+    _when(lambda: pipeline.store.head(bucket, result).last_modified > written)
+    _when(lambda: (now := pipeline.look(one).result) and now.run != before[one].run)
+    published = pipeline.output(one)
+    assert "Navy" in pipeline.look(one).result.transcript.text
+    assert b"Fleet" in published["transcript.txt"] and b"Fleet" in published["transcript.ttml"]
+    assert b"Navy" not in published["transcript.srt"]
+    _go(tab, library, "/?q=fleet")
+    tab.wait("fetch('/search?q=fleet').then((each) => each.json()).then((found) => found.hits.length === 1)")
+    _go(tab, library, "/?q=fleet")
+    assert tab.js("document.querySelector('mark').textContent") == "Fleet"
+    found = tab.js("fetch('/search?q=navy+file:story').then((each) => each.json())")
+    assert {hit["media"] for hit in found["hits"]} == {two}
+    shown = read_shown(two, pipeline.store, pipeline.settings)
+    assert shown and _HOSTILE not in {person.name for person in shown.view.result.people}
+    assert _HOSTILE in {person.name for person in shown.machine.people}
+
+    # Forgotten: in no file, in no history, and nothing is found.
+    _go(tab, library, "/people")
+    tab.js("window.confirm = () => true")
+    _submit(tab, ".faces .danger")
+    assert tab.js("document.getElementById('proof').className") == "notice good", tab.js("document.body.innerText")
+    for media in _AGAIN:
+        for name, body in pipeline.output(media).items():
+            assert b"Neil" not in body, (media, name)
+    _go(tab, library, "/?q=person:neil")
+    assert tab.js("document.querySelectorAll('.moment').length") == 0
+    assert b"Fleet" in pipeline.output(one)["transcript.txt"]  # what is said stays
+
+
+def _when(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.3)
+
+
+def _pictures(browser: Browser, library: Running, pages: dict[str, str]) -> None:
+    """Every page on three screens: nothing is wider, and pictures of it where they are asked for."""
+    for name, path in pages.items():
+        for size, dark in _SIZES:
+            page = Visitor(browser, size=size, dark=dark)
+            _go(page, library, path)
+            assert _overflow(page) <= 0, (name, size)
+            if folder := os.environ.get("CASTLINE_TEST_PICTURES"):
+                page.wait("[...document.images].every((each) => each.complete || each.loading === 'lazy')")
+                time.sleep(1)  # the player's first picture
+                page.screenshot(Path(folder) / f"{name}-{size[0]}{'-dark' if dark else ''}.png")
+            page.call("Page.close")

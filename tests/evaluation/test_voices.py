@@ -6,7 +6,10 @@ import soundfile
 
 from castline.engines.choose import load_voice_encoder
 from castline.engines.plugins import find_engine
-from castline.evaluation.voices import Turn, answer, mix, rates
+from castline.engines.thresholds import VoiceThresholds
+from castline.errors import EvaluationError
+from castline.evaluation.strangers import WAYS, parted, trials
+from castline.evaluation.voices import Turn, answer, mix, rates, read_people
 from castline.settings import Settings
 from castline.weights.prepare import can_make_voice
 
@@ -56,3 +59,45 @@ def test_most_of_what_is_said_goes_to_the_right_voice(people, tmp_path):
     # Measured: docs/VOICES.md. One voice for everybody would have 0.4 and more.
     assert np.mean([each.der for each in found]) < 0.2, found
     assert all(abs(each.voices - each.people) <= 2 for each in found), found
+
+
+def test_strangers_and_the_right_people_are_told_apart_on_every_kind_of_sound():
+    chance = np.random.default_rng(2)
+    directions = {name: chance.normal(size=64) for name in "abcd"}
+
+    looks = {
+        name: dict.fromkeys(
+            ("clean", "noise, 10 dB", "Opus, 8 kb/s", "telephone", "room, 0.6 s"),
+            np.array([v / np.linalg.norm(v) for v in direction + chance.normal(0, 0.3, (12, 64))], np.float32),
+        )
+        for name, direction in directions.items()
+    }
+    found = trials(looks, sorted(looks), VoiceThresholds(known=0.8, ambiguous=0.7, unlike=0.5, apart=0.05), count=600)
+    assert sum(each.strangers for each in found) >= 600
+    assert [each.named for each in found] == [0] * 5
+    assert [each.missed for each in found] == [0] * 5
+    careless = trials(looks, sorted(looks), VoiceThresholds(known=-1, ambiguous=-1, unlike=-1, apart=0), count=600)
+    assert all(each.named == each.strangers for each in careless)
+    with pytest.raises(EvaluationError, match="two people"):
+        trials(looks, ["a"], VoiceThresholds(known=0.8, ambiguous=0.7, unlike=0.5, apart=0.05))
+
+
+def test_people_are_read_from_folders_and_parted_in_halves(tmp_path):
+    for name in ("ada", "bob", "cyd"):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "one.wav", np.zeros((8000, 2), np.float32), 8000)
+    people = read_people(tmp_path)
+    assert {name: len(each[0]) for name, each in people.items()} == {"ada": 16000, "bob": 16000, "cyd": 16000}
+    assert parted(people) == (["ada", "cyd"], ["bob"])
+    with pytest.raises(EvaluationError, match="no two folders"):
+        read_people(tmp_path / "ada")
+
+
+@pytest.mark.parametrize("way", ["noise, 10 dB", "Opus, 8 kb/s", "telephone", "room, 0.6 s"])
+def test_degraded_sound_is_as_long_and_still_sound(way):
+    samples = (0.1 * np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)).astype(np.float32)
+    spoilt = WAYS[way](samples, np.random.default_rng(0))
+    assert len(spoilt) == len(samples)
+    assert np.isfinite(spoilt).all()
+    assert 0.02 < np.sqrt(np.mean(np.square(spoilt))) < 0.2
+    assert not np.array_equal(spoilt, samples)

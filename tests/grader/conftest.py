@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from castline.cues import cues_of
+from castline.grader.base import Check, Context, perform
+from castline.grader.checks import CHECKS
+from castline.grader.report import CheckResult
 from castline.records import (
     Cost,
     Options,
@@ -29,11 +33,8 @@ from castline.records import (
     Transcript,
 )
 from castline.report import render_views
-from grader.base import Check, Context, perform
-from grader.checks import CHECKS
-from grader.report import CheckResult
-from workload_generator.load import plan
-from workload_generator.target import Profile, Target
+from castline.workload_generator.load import plan
+from castline.workload_generator.target import Profile, Target
 
 #: Who is in the four clips.
 NAMES = {"test_00.mp4": "Ada Lovelace", "test_01.mp4": "Grace Hopper", "test_02.mp4": "Ada Lovelace",
@@ -198,6 +199,9 @@ def deploy(clients: tuple[Any, Any], tmp_path: Path) -> Iterator[Callable[[Profi
         return Deployment(Target(s3, functions, cloudwatch, *buckets, *names, profile, "moto"), functions, folder)
 
     yield make
+    for thread in threading.enumerate():
+        if thread.name.startswith("sender-"):
+            thread.join(60)
     for bucket in s3.list_buckets()["Buckets"]:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket["Name"]):
             for item in page.get("Contents", ()):

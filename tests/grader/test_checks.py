@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from grader.base import Check, Context, Finding, perform
-from grader.checks import CHECKS
-from grader.objects import CannotCheck
+from castline.grader.base import Check, Context, Finding, perform
+from castline.grader.checks import CHECKS
+from castline.grader.objects import CannotCheck
 from tests.grader.conftest import NAMES, Deployment, refusal
 
 
@@ -101,9 +101,9 @@ def test_a_missing_bucket_costs_everywhere_and_is_no_error(classic: Deployment) 
 
 def test_buckets_that_may_not_be_seen_are_an_error(classic: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     def deny(**_: Any) -> None:
-        raise refusal("403", "HeadBucket")
+        raise refusal("403", "ListObjectsV2")
 
-    monkeypatch.setattr(classic.target.s3, "head_bucket", deny)
+    monkeypatch.setattr(classic.target.s3, "list_objects_v2", deny)
     assert classic.look(2).status == "error"
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from grader.classic import jpeg_trouble, text_trouble
-from grader.truth import read_truth
+from castline.grader.classic import jpeg_trouble, text_trouble
+from castline.grader.truth import read_truth
 from tests.grader.conftest import JPEG, NAMES, Deployment
 
 
@@ -138,7 +139,7 @@ def test_videos_without_a_row_are_not_graded_and_that_is_said(answered: Deployme
 
 
 def test_when_clips_go_round_the_name_is_that_of_the_file(classic: Deployment, names_csv: Path) -> None:
-    from workload_generator.load import plan
+    from castline.workload_generator.load import plan
 
     context = classic.context(truth=read_truth(names_csv))
     context.jobs = plan(classic.folder, 6, "classic")
@@ -174,15 +175,21 @@ def test_a_hostile_pipeline_is_read_within_limits(
 
 
 def test_ten_thousand_objects_too_many(answered: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC)
     pages = [
-        {"Contents": [{"Key": f"junk/\x1b[31m{page}-{number}", "Size": 1} for number in range(1000)]}
+        {
+            "Contents": [
+                {"Key": f"junk/\x1b[31m{page}-{number}", "Size": 1, "ETag": '"0"', "LastModified": now}
+                for number in range(1000)
+            ]
+        }
         for page in range(10)
     ]
     real = answered.target.s3.get_paginator
 
     class Paginator:
-        def paginate(self, Bucket: str) -> Any:  # noqa: N803 - boto3's spelling
-            yield from real("list_objects_v2").paginate(Bucket=Bucket)
+        def paginate(self, Bucket: str, Prefix: str) -> Any:  # noqa: N803 - boto3's spelling
+            yield from real("list_objects_v2").paginate(Bucket=Bucket, Prefix=Prefix)
             if Bucket == answered.target.output_bucket:
                 yield from pages
 

@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner, Result
 
-from grader.cli import app
-from grader.report import from_json
+from castline.grader.cli import app
+from castline.grader.report import from_json
+from castline.workload_generator.target import UsageError
 from tests.grader.conftest import NAMES, Deployment, refusal
-from workload_generator.target import UsageError
 
 Run = Callable[..., Result]
 
@@ -26,7 +26,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command against a deployment, without waiting for CloudWatch."""
 
     def invoke(deployment: Deployment, *arguments: object, input: str | None = None) -> Result:
-        monkeypatch.setattr("grader.cli.connect", lambda **_: deployment.target)
+        monkeypatch.setattr("castline.grader.cli.connect", lambda **_: deployment.target)
         return CliRunner().invoke(app, ["--metrics_wait", "0", *map(str, arguments)], input=input)
 
     return invoke
@@ -114,7 +114,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(**arguments: Any) -> None:
         raise UsageError(f"cannot connect as {arguments['access_key']} with {arguments['secret_key']}")
 
-    monkeypatch.setattr("grader.cli.connect", fail)
+    monkeypatch.setattr("castline.grader.cli.connect", fail)
     result = CliRunner().invoke(app, ["--access_key", "AKIAX", "--secret_key", "s3cret"])
     assert result.exit_code == 2
     assert result.stderr == "error: cannot connect as *** with ***\n"
@@ -165,7 +165,7 @@ def test_ctrl_c_shows_the_score_so_far(classic: Deployment, run: Run, monkeypatc
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("grader.checks.run_load", interrupted)
+    monkeypatch.setattr("castline.grader.checks.run_load", interrupted)
     result = run(classic, "--testcase_folder", classic.folder)
     assert result.exit_code == 2
     assert "score: 20 / 100" in result.stdout

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from castline.grader.full import timeline_trouble
+from castline.grader.subtitles import subtitles_trouble
+from castline.grader.truth import TruthTable, read_truth
 from castline.records import TimelineEntry
-from grader.full import timeline_trouble
-from grader.subtitles import subtitles_trouble
-from grader.truth import TruthTable, read_truth
 from tests.grader.conftest import NAMES, Deployment, person, sample
 
 SRT = "1\n00:00:00,500 --> 00:00:01,500\nhello\n"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from grader.base import Context
-from grader.metrics import read_metrics
-from grader.report import metric_line
+from castline.grader.base import Context
+from castline.grader.metrics import read_metrics
+from castline.grader.report import metric_line
 from tests.grader.conftest import Deployment, refusal
 
 #: Per function what CloudWatch would have after a run.
@@ -63,7 +63,7 @@ def test_without_percentiles_the_rest_is_told(classic: Deployment) -> None:
 
 
 def test_numbers_on_their_way_are_waited_for(classic: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grader.metrics.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("castline.grader.metrics.time.sleep", lambda seconds: None)
     found, _ = read_metrics(_context(classic, CloudWatch(late=4)), wait_s=30)
     assert [item.invocations for item in found] == [2, 2]
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from grader.report import CheckResult, FunctionMetrics, Report, Status, from_json, show, to_json, to_junit
+from castline.grader.report import CheckResult, FunctionMetrics, Report, Status, from_json, show, to_json, to_junit
 
 _POINTS: dict[Status, float] = {"passed": 20, "partial": 13.3, "failed": 0, "error": 0}
 

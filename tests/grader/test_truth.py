@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.objects import CannotCheck
-from grader.truth import Truth, read_truth
+from castline.grader.objects import CannotCheck
+from castline.grader.truth import Truth, read_truth
 
 
 def _write(folder: Path, text: str) -> Path:

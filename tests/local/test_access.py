@@ -29,7 +29,7 @@ from castline.local import LocalStack
 from castline.local.access import aws_client, local_credentials
 from castline.local.wiring import assert_wiring
 from castline.settings import Settings
-from workload_generator import target as tool
+from castline.workload_generator import target as tool
 
 pytestmark = pytest.mark.e2e
 

@@ -149,6 +149,25 @@ def test_memory_that_a_new_account_gives(memory: int, executions: int, level: st
     assert "face-recognition" in finding.line
 
 
+@pytest.mark.parametrize(
+    ("executions", "splitters", "analysers", "level", "said"),
+    [
+        (10, 2, 6, "ok", "of 10 executions"),
+        (10, 3, 8, "problem", '"SplitterAtOnce=2", "AnalyserAtOnce=6"'),
+        (60, 2, 6, "note", '"SplitterAtOnce=14", "AnalyserAtOnce=44"'),
+        (1000, 2, 6, "note", '"SplitterAtOnce=225", "AnalyserAtOnce=675"'),
+        (1000, 225, 675, "ok", "225 splitters and 675 analysers"),
+        (20_000, 1000, 1000, "ok", "1000 splitters and 1000 analysers"),
+    ],
+)
+def test_how_many_may_work_at_once(executions: int, splitters: int, analysers: int, level: str, said: str) -> None:
+    values = {"Orchestration": "queue", "SplitterAtOnce": str(splitters), "AnalyserAtOnce": str(analysers)}
+    finding = one(checks.at_once, replace(PLAN, values=values), limits(executions))
+    assert finding.level == level
+    assert said in finding.line
+    assert found(checks.at_once, PLAN) == [], "nothing else reads queues"
+
+
 def test_a_raise_that_has_not_come_through() -> None:
     assert found(checks.asked_quota, PLAN, quota(1000), limits(1000)) == []
     assert "wait until" in one(checks.asked_quota, PLAN, quota(1000), limits(10)).line

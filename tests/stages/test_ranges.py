@@ -356,3 +356,42 @@ def test_a_plan_that_cannot_be_read_asks_for_nothing(cut_world, films: dict[str,
     for key in _ranges(cut_world):
         _range(cut_world, key)
     assert _manifest(cut_world)
+
+
+@pytest.fixture(scope="session")
+def broadcasts(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> dict[str, bytes]:
+    """Six minutes as MPEG-TS, which is not cut: with one keyframe, and with one a second."""
+    folder = tmp_path_factory.mktemp("broadcasts")
+    picture = ("-f", "lavfi", "-i", "color=gray:size=320x180:rate=25:duration=360")
+    for name, distance in (("sparse", 9000), ("dense", 25)):
+        options = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", distance)
+        ffmpeg(*picture, *options, "-sc_threshold", 0, folder / f"{name}.ts")
+    return {path.stem: path.read_bytes() for path in folder.glob("*.ts")}
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "refused"),
+    [
+        ("sparse", {"function_name": "video-splitting"}, True),
+        ("dense", {"function_name": "video-splitting"}, False),  # keyframes alone are a ninth of the work
+        ("sparse", {}, False),  # on a machine of one's own nobody knows before
+    ],
+)
+def test_what_one_invocation_cannot_decode_is_refused_before_it_is_decoded(
+    world, broadcasts: dict[str, bytes], name: str, where: dict[str, Any], refused: bool
+) -> None:
+    small = {"memory_mb": 128, "ffmpeg_memory_mb": 1500, "timeout_s": 50.0, "cut_above_s": 60.0, **where}
+    world.settings = world.settings.model_copy(update=small)
+    world.upload("talk.ts", broadcasts[name])
+    split_event(object_created(world.settings.input_bucket, "talk.ts"), world.store, world.settings)
+    manifest = _manifest(world, "talk.ts")
+    assert manifest is not None
+    if not refused:
+        assert manifest.error is None
+        assert manifest.units
+        return
+    assert manifest.error is not None
+    assert manifest.error.code == "media_too_large"
+    for said in ("mpegts has no index", "-c copy OUT.mp4", "SplitterMemory", "keyframes"):
+        assert said in manifest.error.message
+    assert manifest.units == ()

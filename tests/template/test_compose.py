@@ -1,8 +1,4 @@
-"""compose.yaml, as far as it can be judged without a container engine.
-
-compose-spec.json is schema/compose-spec.json of https://github.com/compose-spec/compose-spec at
-170098ba07d9f53c383a41bfd4c5166b0a4529a6 (Apache-2.0).
-"""
+"""compose.yaml, as far as it can be judged without a container engine."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +32,8 @@ def compose() -> dict[str, Any]:
 
 
 def test_it_is_what_the_specification_says(compose: dict[str, Any]) -> None:
-    schema = json.loads((ROOT / "tests" / "template" / "compose-spec.json").read_text())
+    with files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json").open() as file:
+        schema = json.load(file)
     validator = jsonschema.Draft7Validator
     validator.check_schema(schema)
     assert [error.message for error in validator(schema).iter_errors(compose)] == []

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from workload_generator.target import Profile, Target
+from castline.workload_generator.target import Profile, Target
 
 
 class FakePipeline:

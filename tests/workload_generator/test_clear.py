@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from workload_generator.clear import Contents, clear, survey
-from workload_generator.target import Target, UsageError
+from castline.workload_generator.clear import Contents, clear, survey
+from castline.workload_generator.target import Target, UsageError
 
 
 def test_old_versions_and_delete_markers_go_too(make_target: Callable[..., Target]) -> None:

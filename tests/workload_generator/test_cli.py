@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from workload_generator import workload_generator as cli
-from workload_generator.target import Target
+from castline.workload_generator import cli
+from castline.workload_generator.target import Target
 
-_SCRIPT = Path(cli.__file__)
+_SCRIPT = Path(__file__).parents[2] / "workload_generator" / "workload_generator.py"
 _SECRET = "hush-hush-hush"
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from workload_generator.clear import clear
-from workload_generator.load import Job, Progress, plan, run_load
-from workload_generator.patterns import Pattern
-from workload_generator.report import LoadReport
-from workload_generator.target import Profile, Target, UsageError
+from castline.workload_generator.clear import clear
+from castline.workload_generator.load import Job, Progress, plan, run_load
+from castline.workload_generator.patterns import Pattern
+from castline.workload_generator.report import LoadReport
+from castline.workload_generator.target import Profile, Target, UsageError
 
 _BURST = Pattern("burst")
 _PROFILES: list[Profile] = ["classic", "full"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workload_generator.patterns import NAMES, Name, Pattern
+from castline.workload_generator.patterns import NAMES, Name, Pattern
 
 _rates = st.floats(0.01, 100)
 _counts = st.integers(1, 300)

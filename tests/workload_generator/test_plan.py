@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from castline.errors import KeyLayoutError
-from workload_generator.load import plan
-from workload_generator.target import UsageError
+from castline.workload_generator.load import plan
+from castline.workload_generator.target import UsageError
 
 
 def test_classic_keys_are_the_names_of_the_files(folder: Path) -> None:

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from workload_generator.drawing import in_flight, write_report
-from workload_generator.report import Latency, LoadReport, Row, Status, doubts, percentile, throughput
-from workload_generator.skew import Skew
-from workload_generator.target import UsageError
+from castline.workload_generator.drawing import in_flight, write_report
+from castline.workload_generator.report import Latency, LoadReport, Row, Status, doubts, percentile, throughput
+from castline.workload_generator.skew import Skew
+from castline.workload_generator.target import UsageError
 
 
 def _row(key: str, sent_s: float = 0, local_s: float | None = 1, status: Status = "ok", server_s: float = 1) -> Row:

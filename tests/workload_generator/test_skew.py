@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workload_generator.skew import SkewMeter, response_date
+from castline.workload_generator.skew import SkewMeter, response_date
 
 _T0 = 1_760_000_000.0
 

@@ -9,8 +9,8 @@ import pytest
 
 from castline import settings as settings_module
 from castline.settings import Settings
-from workload_generator import target as target_module
-from workload_generator.target import UsageError, check, connect
+from castline.workload_generator import target as target_module
+from castline.workload_generator.target import UsageError, check, connect
 
 _NOTHING: dict[str, Any] = dict.fromkeys(("endpoint_url", "access_key", "secret_key", "asu_id", "prefix"))
 _HERE = {**_NOTHING, "endpoint_url": "http://127.0.0.1:9"}

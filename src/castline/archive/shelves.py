@@ -105,6 +105,18 @@ def known_people(index: Index) -> list[Face]:
     ]
 
 
+def seen_as(index: Index, name: str, limit: int = 60) -> list[Face]:
+    """Where somebody is known by a name, the longest appearance first."""
+    with index.reading() as connection:
+        rows = connection.execute(
+            "SELECT name, media, label, image, identity, on_screen_ms FROM seen"
+            " JOIN recording ON recording.id = seen.recording WHERE identity = 'known' AND name = ?"
+            " ORDER BY on_screen_ms DESC, media, number LIMIT ?",
+            (name, limit),
+        ).fetchall()
+    return [Face(name, media, label, image, identity, ms / 1000) for name, media, label, image, identity, ms in rows]
+
+
 def strangers(index: Index, limit: int = 60) -> list[Face]:
     """Who is known by no name, and has a picture; those longest on screen first."""
     with index.reading() as connection:

@@ -72,7 +72,7 @@ def assemble(
 
     Args:
         parts: analysed units by unit name; every unit of the manifest is here or in ``errors``.
-        gallery: the people we know, in the same embedding model as the parts; None without faces.
+        gallery: the people we know, in the same embedding model as the parts; None without faces and voices.
         warnings: what the gallery had to say.
     """
     all_frames = [part for part in _in_order(manifest, parts) if isinstance(part, FramesPart)]
@@ -98,7 +98,8 @@ def assemble(
     people, images = _people(frame_parts, gallery, clock)
     people = watched(people, (face for part in frame_parts for face in part.mouths))
     compared = people if manifest.options.speakers == "auto" else None
-    said = said_by(stitch(audio), audio, compared, pictures=bool(frame_parts))
+    known = gallery.voices if gallery else ()
+    said = said_by(stitch(audio), audio, compared, known=known, pictures=bool(frame_parts))
     segments = _spoken(said.lines, people)
     language = main_language(audio)
     cues = cues_of(segments, language)

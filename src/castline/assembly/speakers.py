@@ -8,10 +8,22 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from castline.assembly.attribution import HeardAs, Named, Turn, join
+from castline.assembly.known_voices import whose
 from castline.assembly.stitch import excerpt, words_of
 from castline.engines.plugins import find_engine
 from castline.recognition.voices import Chunk, Heard, tell_apart
-from castline.records import Attribution, AudioPart, AudioUnit, Notice, Person, Segment, Speaker, Voices, Word
+from castline.records import (
+    Attribution,
+    AudioPart,
+    AudioUnit,
+    KnownVoice,
+    Notice,
+    Person,
+    Segment,
+    Speaker,
+    Voices,
+    Word,
+)
 
 _ISLAND_S = 0.5  # of another voice amid one voice's words: a word the windows cannot place
 
@@ -41,6 +53,7 @@ def said_by(
     audio: Sequence[tuple[AudioUnit, AudioPart]],
     people: Sequence[Person] | None,
     *,
+    known: Sequence[KnownVoice] = (),
     pictures: bool = False,
 ) -> Lines:
     """Segments with their voices; as they are, where no part has any.
@@ -48,6 +61,7 @@ def said_by(
     Args:
         segments: in seconds of the recording.
         people: those on screen, to be compared with the voices; None to leave faces out.
+        known: enrolled voices.
         pictures: whether there was anything to be seen.
     """
     found = [(unit, part.voices) for unit, part in audio if part.voices]
@@ -66,7 +80,13 @@ def said_by(
         for voice, number in numbers.items()
     )
     if people is not None:
-        lines, speakers = _with_names(lines, speakers, people, {}, pictures=pictures)
+        limits = engine.voice_thresholds
+        heard_as = {
+            f"Speaker {number}": whose(heard.mean(voice), heard.seconds(voice), known, space[0], limits)
+            for voice, number in numbers.items()
+            if limits
+        }
+        lines, speakers = _with_names(lines, speakers, people, heard_as, pictures=pictures)
     return Lines(lines, speakers, _left_out(len(found) - len(comparable), len(found)), space[0])
 
 

@@ -190,7 +190,7 @@ def connect(endpoint_url: str | None = None, *, work: bool = False, make: bool =
     if endpoint:
         if not endpoint.startswith(("http://", "https://")):
             raise OptionsError(f"{endpoint} is no endpoint: write http://HOST:PORT or https://HOST")
-        at = partial(aws.client, endpoint=endpoint, keys=_local_keys(endpoint, config))
+        at = partial(aws.client, endpoint=endpoint, keys=local_keys(endpoint, config))
         return Connection(S3Store(at("s3")), config, endpoint, at)
     try:
         from castline.local.engine import has_bucket
@@ -235,7 +235,7 @@ def local_session(
     return Connection(S3Store(stack.client("s3")), config, where, stack.client), session
 
 
-def _local_keys(endpoint: str, config: Settings) -> dict[str, str]:
+def local_keys(endpoint: str, config: Settings) -> dict[str, str]:
     """The keys that an endpoint wants, where it is our own stack."""
     try:
         from castline.local.access import local_credentials

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from castline.cli.connect import check_installed, console, friendly_errors
 from castline.cli.eval_tracks import tracks
+from castline.cli.eval_voices import voices
 from castline.cli.measured import progress, table_of, write
 from castline.cli.shown import escape
 from castline.engines.base import Detector, Embedder
@@ -30,6 +31,7 @@ _TRANSCRIBERS = ", ".join(choices("transcriber"))
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure how good the engines are on your own data.")
 app.command()(tracks)
+app.command()(voices)
 
 
 @app.command()

@@ -79,6 +79,38 @@ def add(
         load_gallery(there.store, there.settings.gallery_bucket, embed(pictures[0].body).model, embed)
 
 
+@app.command("add-voice")
+def add_voice(
+    name: Annotated[str, typer.Argument(help="Free text, any script.")],
+    source: Annotated[str, typer.Argument(help="A recording of this one person; or the key of a processed recording.")],
+    speaker: Annotated[
+        str | None, typer.Option(help='Of a processed recording: whose voice, "Speaker 2" or an id such as speaker-2.')
+    ] = None,
+    basis: Annotated[str, typer.Option(help="Why this person may be known: consent of …, contract of ….")] = "",
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Enrol a voice, and name it in existing results that were made with --speakers auto.
+
+    What is kept is what the voice sounds like, 256 numbers, and not the sound. Forgetting the person covers it.
+    """
+    with friendly_errors():
+        keys.check_person_name(name)
+        there = connect(endpoint_url, make=speaker is None)
+        engines, embed = _models(there)
+        if speaker:
+            voice = gallery.voice_in_recording(source, speaker, there.store, there.settings)
+        elif Path(source).is_file():
+            with console.status(f"listening to {escape(Path(source).name)}"):
+                voice = gallery.voice_in_file(Path(source), there.settings, engines)
+        else:
+            raise GalleryError(f"{source} is no file here; of a processed recording, say whose voice: --speaker")
+        gallery.enrol_voice(name, voice, there.store, there.settings)
+        if basis:
+            gallery.set_basis(name, basis, there.store, there.settings)
+        console.print(f"  {voice.voice_s:.1f} s of speech enrolled as the voice of {escape(name)}", soft_wrap=True)
+        _tell_results(there, embed)
+
+
 def _pictures_in_video(
     path: Path, person: int | None, there: Connection, engines: Engines, embed: PhotoEmbedder
 ) -> list[gallery.Picture]:
@@ -145,12 +177,17 @@ def list_(
         table.add_column("name", overflow="fold")
         table.add_column("photos", justify="right")
         table.add_column("newest")
-        if any(person.basis for person in known):
+        if voices := any(person.voices for person in known):
+            table.add_column("voices", justify="right")
+        if bases := any(person.basis for person in known):
             table.add_column("basis", overflow="fold")
         for person in known:
             newest = f"{person.newest:%Y-%m-%d}" if person.newest else "–"
-            basis = [escape(keys.shown(person.basis))] if len(table.columns) > 3 else []
-            table.add_row(escape(keys.shown(person.name)), str(len(person.photos)), newest, *basis)
+            more = [
+                *([str(len(person.voices))] if voices else []),
+                *([escape(keys.shown(person.basis))] if bases else []),
+            ]
+            table.add_row(escape(keys.shown(person.name)), str(len(person.photos)), newest, *more)
         answer.print(table)
         for photo, remark in remarks.items():
             console.print(f"[yellow]{escape(keys.shown(photo))}[/]: {escape(remark)}", soft_wrap=True)
@@ -162,6 +199,7 @@ def _as_json(person: gallery.KnownPerson, remarks: Mapping[str, str]) -> dict[st
         "photos": [{"key": photo, "remark": remarks.get(photo, "")} for photo in person.photos],
         "newest": person.newest.isoformat() if person.newest else None,
         "basis": person.basis,
+        "voices": list(person.voices),
     }
 
 
@@ -245,6 +283,8 @@ def forget(
         with console.status("forgetting, and looking for the name"):
             done = forget_person(name, there.store, there.settings, _models(there)[1], who=there.caller(), tell=tell)
         console.print(f"  {done.photos} photo(s) removed, and {done.faces} face(s) in {done.parts} part(s)")
+        if done.windows:
+            console.print(f"  {done.windows} moment(s) of the voice removed from parts")
         console.print(f"  {done.updated} result(s) brought up to date")
         if done.unnamed:
             console.print(f"  {done.unnamed} result(s) whose parts have expired lost the name")

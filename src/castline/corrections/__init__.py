@@ -14,6 +14,7 @@ from castline.corrections.edit import (
     name_voice,
     not_undone,
     take_back,
+    with_name,
     withdraw,
     without_name,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "not_undone",
     "take_back",
     "what",
+    "with_name",
     "withdraw",
     "without_name",
 ]

@@ -195,6 +195,25 @@ def without_name(corrections: Corrections, name: str) -> Corrections:
     return corrections.model_copy(update={"changes": tuple(changes)})
 
 
+def with_name(corrections: Corrections, old: str, new: str) -> Corrections:
+    """The corrections when somebody is called otherwise now: who is not Ada is not Ada King either."""
+    changes = tuple(
+        change.model_copy(update={"added": tuple(_called(each, old, new) for each in change.added)})
+        for change in corrections.changes
+    )
+    return corrections.model_copy(update={"changes": changes})
+
+
+def _called(correction: Correction, old: str, new: str) -> Correction:
+    if old not in names_in(correction):
+        return correction
+    if isinstance(correction, LinesCorrection):
+        said = (line.model_copy(update={"speaker": new}) if line.speaker == old else line for line in correction.said)
+        return correction.model_copy(update={"said": tuple(said)})
+    names = {"name": correction.name, "was": correction.was}
+    return correction.model_copy(update={key: new if name == old else name for key, name in names.items()})
+
+
 def _without(correction: Correction, name: str) -> Correction | None:
     if name not in names_in(correction):
         return correction

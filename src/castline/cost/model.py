@@ -105,6 +105,11 @@ def proxy_work(duration_s: float, film: VideoStream | None) -> float:
     return min(whole, _PROXY_MOST_S * _PARALLEL["split"])
 
 
+def decode_seconds(duration_s: float, options: Options, film: VideoStream | None, memory_mb: int) -> float:
+    """Seconds of a splitter of this size for decoding in one piece."""
+    return decode_work(duration_s, options, film) / min(memory_mb / MB_PER_VCPU, _PARALLEL["split"])
+
+
 def work(duration_s: float, options: Options) -> tuple[float, float, float]:
     """vCPU-seconds of splitting a film of the usual kind, of one full unit of its frames, and of one of its sound."""
     return (

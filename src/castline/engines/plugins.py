@@ -19,7 +19,7 @@ from castline.engines.base import Detector, Embedder, EngineInfo, Transcriber, V
 from castline.errors import ModelNotFound
 
 if TYPE_CHECKING:
-    from castline.engines.thresholds import Thresholds
+    from castline.engines.thresholds import Thresholds, VoiceThresholds
     from castline.settings import Settings
 
 logger = Logger(child=True)
@@ -43,12 +43,15 @@ class Engine(ABC):
         thresholds: of an embedder, at which cosine similarities its embeddings are believed.
         same_voice: of a voice encoder: from this mean cosine similarity of their windows on, two stretches of speech
             are one voice.
+        voice_thresholds: of a voice encoder, at which cosine similarities a voice is an enrolled person's; without any,
+            it names nobody.
     """
 
     info: EngineInfo
     rank: int | None = None
     thresholds: Thresholds | None = None
     same_voice: float | None = None
+    voice_thresholds: VoiceThresholds | None = None
     #: What the settings may say behind the id and a colon, for people: ``MODEL``, ``FILE``; empty for nothing.
     argument: ClassVar[str] = "FILE"
 

@@ -50,6 +50,23 @@ class Thresholds:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class VoiceThresholds:
+    """Cosine similarities of a voice's mean embedding to an enrolled one, at which one voice encoder is believed.
+
+    Attributes:
+        known: from here on it is that person, if nobody else's is nearer than ``apart`` to it.
+        ambiguous: from here up to ``known`` it might be.
+        unlike: below, it is somebody else's, even if the person's mouth moves.
+        apart: how much less like anybody else it must be.
+    """
+
+    known: float
+    ambiguous: float
+    unlike: float
+    apart: float
+
+
 def thresholds_for(model: str) -> Thresholds:
     """The thresholds of an embedder id as written into parts; the digest of its weights at the end does not count.
 

@@ -1,10 +1,11 @@
-"""One picture of a verification: how similar pairs are, and what every threshold would cost."""
+"""Pictures of numbers, and one of a verification: how similar pairs are, and what every threshold would cost."""
 
 from __future__ import annotations
 
 import importlib.util
+import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from castline.evaluation.faces import Scores, Verification, error_rates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-_SAME, _DIFFERENT, _INK, _PAPER, _GRID = "#1f6f8b", "#c8553d", "#2b2b2b", "white", "#e3e3e3"
+INK, GOOD, BAD = "#2b2b2b", "#1f6f8b", "#c8553d"
+_PAPER, _GRID = "white", "#e3e3e3"
 #: 880 x 704 pixels: sharp on a page, and below 100 kB as PNG.
 _SIZE_IN, _DPI = (8.0, 6.4), 110
 _BINS = 70
@@ -22,16 +25,44 @@ _BINS = 70
 _HEADROOM = 1.4
 
 
-def check_drawable(path: Path) -> None:
+def check_drawable(path: Path, *suffixes: str) -> None:
     """Find out before the work whether a plot can be made at all.
 
+    Args:
+        suffixes: of files that can be written; ``.png`` alone where they are left out.
+
     Raises:
-        EvaluationError: matplotlib is not installed, or the file would be no PNG.
+        EvaluationError: matplotlib is not installed, or the file would be none of them.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise EvaluationError("a plot needs matplotlib, which is not installed: pip install matplotlib")
-    if path.suffix.lower() != ".png":
-        raise EvaluationError(f"{path.name}: plots are written as .png")
+    if path.suffix.lower() not in (suffixes or (".png",)):
+        raise EvaluationError(f"{path.name}: plots are written as {' or '.join(suffixes or ('.png',))}")
+
+
+def figure_of(size_in: tuple[float, float], dpi: int) -> Figure:
+    """An empty figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # Not pyplot: it would look for a display and keep the figure.
+    figure = Figure(figsize=size_in, dpi=dpi, facecolor=_PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def finish(figure: Figure, title: str, grid: Literal["both", "y"] = "both") -> bytes:
+    """The figure as PNG, in the style of all of them. Equal numbers give equal bytes."""
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis=grid, color=_GRID, linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.tick_params(colors=INK, labelsize=9)
+    if title:  # names of folders and buckets may hold dollar signs, which are not formulas
+        figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK, parse_math=False)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", metadata={"Software": None})
+    return out.getvalue()
 
 
 def draw(path: Path, title: str, same: Scores, different: Scores, measured: Verification) -> None:
@@ -45,28 +76,16 @@ def draw(path: Path, title: str, same: Scores, different: Scores, measured: Veri
         EvaluationError: as ``check_drawable``, or the file cannot be written.
     """
     check_drawable(path)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # Not pyplot: it would look for a display and keep the figure.
-    figure = Figure(figsize=_SIZE_IN, dpi=_DPI, facecolor=_PAPER, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figure_of(_SIZE_IN, _DPI)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.1])
     _histograms(above, same, different)
     _rates(below, same, different)
-    for axes in (above, below):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color=_GRID, linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.tick_params(colors=_INK, labelsize=9)
     _thresholds(above, below, measured)
     figure.align_ylabels()
-    # Folder names may hold dollar signs, which are not formulas.
-    figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=_INK, parse_math=False)
+    picture = finish(figure, title, "y")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Without the library's version in it, equal numbers give equal bytes.
-        figure.savefig(path, metadata={"Software": None})
+        path.write_bytes(picture)
     except OSError as error:
         raise EvaluationError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -77,8 +96,8 @@ def _histograms(axes: Axes, same: Scores, different: Scores) -> None:
     highest = 0.0
     edges = np.linspace(low, high if high > low else low + 1e-3, _BINS + 1)
     for scores, colour, label in (
-        (different, _DIFFERENT, f"{len(different):,} pairs of two people"),
-        (same, _SAME, f"{len(same):,} pairs of one person"),
+        (different, BAD, f"{len(different):,} pairs of two people"),
+        (same, GOOD, f"{len(same):,} pairs of one person"),
     ):
         share = np.histogram(scores, edges)[0] / len(scores) * 100
         first, last = np.flatnonzero(share)[[0, -1]]
@@ -86,9 +105,9 @@ def _histograms(axes: Axes, same: Scores, different: Scores) -> None:
         axes.stairs(share[mine[0]], edges[mine[1]], fill=True, color=colour, alpha=0.25)
         axes.stairs(share[mine[0]], edges[mine[1]], color=colour, linewidth=1.4, label=label)
         highest = max(highest, float(share.max()))
-    axes.set_ylabel("share of its pairs, %", color=_INK)
+    axes.set_ylabel("share of its pairs, %", color=INK)
     axes.set_ylim(0, highest * _HEADROOM)
-    axes.legend(loc="upper left", frameon=False, fontsize=9, labelcolor=_INK)
+    axes.legend(loc="upper left", frameon=False, fontsize=9, labelcolor=INK)
 
 
 def _rates(axes: Axes, same: Scores, different: Scores) -> None:
@@ -98,24 +117,24 @@ def _rates(axes: Axes, same: Scores, different: Scores) -> None:
     # A logarithm shows the small rates that matter; a rate of zero leaves the panel at the bottom. Rates
     # only change at a similarity that occurs, so they are drawn as steps.
     for rate, colour, label in (
-        (far, _DIFFERENT, "FAR: two people taken for one"),
-        (frr, _SAME, "FRR: one person taken for two"),
+        (far, BAD, "FAR: two people taken for one"),
+        (frr, GOOD, "FRR: one person taken for two"),
     ):
         visible = np.maximum(rate, 1e-12) * 100
         axes.plot(thresholds, visible, color=colour, linewidth=1.8, label=label, drawstyle="steps-pre")
     axes.set_yscale("log")
     axes.set_ylim(50 / max(len(same), len(different)), 140)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_ylabel("errors, %", color=_INK)
-    axes.set_xlabel("cosine similarity (threshold)", color=_INK)
-    axes.legend(loc="lower left", frameon=False, fontsize=9, labelcolor=_INK)
+    axes.set_ylabel("errors, %", color=INK)
+    axes.set_xlabel("cosine similarity (threshold)", color=INK)
+    axes.legend(loc="lower left", frameon=False, fontsize=9, labelcolor=INK)
 
 
 def _thresholds(above: Axes, below: Axes, measured: Verification) -> None:
     """Both thresholds as lines through both panels, with what they cost written into the upper one."""
     for point, side, style in zip(measured.at, ("right", "left"), ("--", "-"), strict=True):
         for axes in (above, below):
-            axes.axvline(point.threshold, color=_INK, linewidth=1.1, linestyle=style)
+            axes.axvline(point.threshold, color=INK, linewidth=1.1, linestyle=style)
         shift = -5 if side == "right" else 5
         above.annotate(
             f"{point.name} {point.threshold:.3f}\nFAR {point.far:.2%}\nFRR {point.frr:.2%}",
@@ -126,6 +145,6 @@ def _thresholds(above: Axes, below: Axes, measured: Verification) -> None:
             ha=side,
             va="top",
             fontsize=9,
-            color=_INK,
+            color=INK,
             bbox={"facecolor": _PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
         )

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from castline.engines.base import VoiceEncoder
 from castline.engines.speech.voice import stretches
-from castline.errors import ModelNotFound
+from castline.errors import EvaluationError, ModelNotFound
 from castline.media.chunks import SAMPLE_RATE
-from castline.recognition.voices import Chunk, tell_apart, windows_of
+from castline.recognition.voices import Chunk, Window, tell_apart, windows_of
+from castline.records import Record
 
 Samples = NDArray[np.float32]
 _FRAME_S = 0.05  # in which the answer is asked for
+
+
+_WAYS = ((25.0, 0.1), (None, 0.0), (15.0, 0.1), (25.0, 0.3))  # noise in dB below the speech, share of overlaps
+_MOST_PEOPLE = 6
+SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".opus", ".mp3"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +156,97 @@ def _annotation(turns: Sequence[Turn]) -> object:
     for number, turn in enumerate(turns):
         found[Segment(turn.start_s, turn.end_s), number] = turn.who
     return found.support()
+
+
+# --- many conversations -------------------------------------------------------------------------
+
+
+class Told(Record):
+    """Mean rates of some conversations at a threshold.
+
+    Attributes:
+        right: in how many of them as many voices were found as there are people.
+    """
+
+    same_voice: float
+    der: float
+    jer: float
+    conversations: int
+    right: int
+
+
+def conversations(people: Mapping[str, Sequence[Samples]], seed: int = 1) -> list[Mix]:
+    """Four for each number of people from two to six: noise and overlaps differ."""
+    chance = np.random.default_rng(seed)
+    found = []
+    for count in range(2, min(_MOST_PEOPLE, len(people)) + 1):
+        for number, (noise_db, overlap) in enumerate(_WAYS):
+            names = [str(name) for name in chance.permutation(sorted(people))[:count]]
+            turns = (4 if count < 5 else 3) * count
+            chosen = {name: people[name] for name in names}
+            found.append(mix(chosen, turns=turns, seed=100 * count + number, noise_db=noise_db, overlap=overlap))
+    return found
+
+
+def told_apart(mixes: Sequence[Mix], encoder: VoiceEncoder, limits: Sequence[float]) -> list[Told]:
+    """How well the same conversations are told apart at each of some thresholds."""
+    known = [_Remembered(encoder, each.samples) for each in mixes]
+    found = []
+    for limit in limits:
+        scored = [rates(each, answer(each.samples, memory, limit)) for each, memory in zip(mixes, known, strict=True)]
+        found.append(
+            Told(
+                same_voice=round(limit, 3),
+                der=round(float(np.mean([each.der for each in scored])), 4),
+                jer=round(float(np.mean([each.jer for each in scored])), 4),
+                conversations=len(scored),
+                right=sum(each.voices == each.people for each in scored),
+            )
+        )
+    return found
+
+
+class _Remembered:
+    """An encoder that gives what it gave before: the threshold changes nothing about it."""
+
+    def __init__(self, encoder: VoiceEncoder, samples: Samples) -> None:
+        self.info = encoder.info
+        self._vectors = encoder.embed_voices(samples, windows_of(stretches(samples)))
+
+    def embed_voices(self, samples: Samples, windows: Sequence[Window]) -> NDArray[np.float32]:
+        return self._vectors
+
+
+def read_people(folder: Path) -> dict[str, list[Samples]]:
+    """Recordings by person: a folder for each, with recordings of nobody else.
+
+    Raises:
+        EvaluationError: fewer than two people, or a recording that cannot be read.
+    """
+    found: dict[str, list[Samples]] = {}
+    for person in sorted(path for path in folder.glob("*") if path.is_dir()):
+        files = sorted(path for path in person.iterdir() if path.suffix.lower() in SUFFIXES)
+        if files:
+            found[person.name] = [read_mono(path) for path in files]
+    if len(found) < 2:
+        raise EvaluationError(f"{folder} has no two folders with recordings ({', '.join(sorted(SUFFIXES))}) in them")
+    return found
+
+
+def read_mono(path: Path) -> Samples:
+    """A recording as mono 16 kHz, resampled without aliases.
+
+    Raises:
+        EvaluationError: it cannot be read.
+    """
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise EvaluationError(f"{path} cannot be read: {error}") from error
+    mono = np.asarray(samples.mean(axis=1), np.float32)
+    if rate == SAMPLE_RATE:
+        return mono
+    size = len(mono) * SAMPLE_RATE // rate
+    spectrum = np.fft.rfft(mono)
+    low = np.fft.irfft(spectrum[: size // 2 + 1], size)
+    return np.asarray(low * (size / len(mono)), np.float32)

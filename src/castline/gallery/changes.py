@@ -22,7 +22,7 @@ from castline.storage.objects import read_object
 PREFIX = ".changes/"
 _KEY = re.compile(re.escape(PREFIX) + r"[0-9]{6,}\.json")
 
-Kind = Literal["enrolled", "renamed", "merged"]
+Kind = Literal["enrolled", "renamed", "merged", "split"]
 
 
 class Change(Record):
@@ -48,6 +48,8 @@ class Change(Record):
         after = ", ".join(map(keys.shown, _names([*self.moved.values(), *self.added])))
         if self.kind == "enrolled":
             return f"{len(self.added)} photo(s) enrolled as {after}"
+        if self.kind == "split":
+            return f"{len(self.moved)} photo(s) of {before} given to {after}"
         return f"{before} {'renamed to' if self.kind == 'renamed' else 'merged into'} {after}"
 
 

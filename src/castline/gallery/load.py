@@ -87,17 +87,22 @@ class RememberedGalleries:
 
 
 def _listed(store: ObjectStore, bucket: str) -> list[ObjectInfo]:
-    """Photos, and what somebody may believe to be one."""
-    return [info for info in store.find(bucket) if keys.parse_photo(info.key) or keys.is_unread_photo(info.key)]
+    """Photos, what somebody may believe to be one, and voices."""
+    return [
+        info
+        for info in store.find(bucket)
+        if keys.parse_photo(info.key) or keys.parse_voice(info.key) or keys.is_unread_photo(info.key)
+    ]
 
 
 def _load(
     listed: list[ObjectInfo], store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedder | None
 ) -> LoadedGallery:
     photos = [info for info in listed if keys.parse_photo(info.key)]
-    problems = [_problem(info.key, keys.UNREAD_PHOTO) for info in listed if not keys.parse_photo(info.key)]
+    fingerprint = _fingerprint(listed)
+    problems = [_problem(info.key, keys.UNREAD_PHOTO) for info in listed if keys.is_unread_photo(info.key)]
     if not photos:
-        return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos)), tuple(problems))
+        return LoadedGallery(Gallery(model=model, fingerprint=fingerprint), tuple(problems))
     index_key = keys.gallery_index_key(model)
     known = _read_index(store, bucket, index_key, model)
     entries: dict[str, IndexEntry] = {}
@@ -128,7 +133,7 @@ def _load(
     ]
     for problem in problems:
         logger.warning("a photo of the gallery is left out", photo=problem.about, reason=problem.message)
-    return LoadedGallery(Gallery(model=model, fingerprint=_fingerprint(photos), faces=faces), tuple(problems))
+    return LoadedGallery(Gallery(model=model, fingerprint=fingerprint, faces=faces), tuple(problems))
 
 
 def looks_known(store: ObjectStore, bucket: str, model: str) -> dict[str, PhotoEmbedding]:
@@ -142,8 +147,8 @@ def looks_known(store: ObjectStore, bucket: str, model: str) -> dict[str, PhotoE
 
 
 def fingerprint_now(store: ObjectStore, bucket: str) -> str:
-    """`Gallery.fingerprint` of the photos that are there at this moment."""
-    return _fingerprint([info for info in store.find(bucket) if keys.parse_photo(info.key)])
+    """`Gallery.fingerprint` of what is there at this moment."""
+    return _fingerprint(_listed(store, bucket))
 
 
 def _read_index(store: ObjectStore, bucket: str, key: str, model: str) -> dict[str, IndexEntry]:
@@ -175,5 +180,6 @@ def _problem(photo: str, why: str) -> Notice:
 
 
 def _fingerprint(photos: list[ObjectInfo]) -> str:
-    text = "\n".join(f"{photo.key}\t{photo.etag}" for photo in sorted(photos, key=lambda info: info.key))
+    known = [each for each in photos if keys.parse_photo(each.key) or keys.parse_voice(each.key)]
+    text = "\n".join(f"{each.key}\t{each.etag}" for each in sorted(known, key=lambda info: info.key))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

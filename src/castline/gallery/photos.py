@@ -29,7 +29,8 @@ _BASIS_BYTES = 2000
 class KnownPerson:
     """Attributes:
     photos: keys in the gallery bucket, sorted.
-    newest: when the newest photo was stored; None where the store does not say.
+    voices: keys of enrolled voices, sorted.
+    newest: when the newest of them was stored; None where the store does not say.
     basis: why the person may be known (consent, a contract, …), in the words of whoever enrolled them.
     """
 
@@ -37,14 +38,20 @@ class KnownPerson:
     photos: tuple[str, ...]
     newest: datetime | None
     basis: str = ""
+    voices: tuple[str, ...] = ()
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """All that is stored of the person, but the basis."""
+        return (*self.photos, *self.voices)
 
 
 def known_people(store: ObjectStore, settings: Settings) -> list[KnownPerson]:
-    """Everybody with a photo, sorted by name."""
+    """Everybody with a photo or a voice, sorted by name."""
     found: dict[str, list[ObjectInfo]] = {}
     bases: dict[str, str] = {}
     for info in store.find(settings.gallery_bucket):
-        name = keys.parse_photo(info.key)
+        name = keys.parse_photo(info.key) or keys.parse_voice(info.key)
         if name:
             found.setdefault(name, []).append(info)
         elif info.key.endswith("/basis.txt"):
@@ -53,11 +60,12 @@ def known_people(store: ObjectStore, settings: Settings) -> list[KnownPerson]:
     return [
         KnownPerson(
             name=name,
-            photos=tuple(sorted(info.key for info in photos)),
-            newest=max((info.last_modified for info in photos if info.last_modified), default=None),
+            photos=tuple(sorted(info.key for info in stored if keys.parse_photo(info.key))),
+            voices=tuple(sorted(info.key for info in stored if keys.parse_voice(info.key))),
+            newest=max((info.last_modified for info in stored if info.last_modified), default=None),
             basis=bases.get(name, ""),
         )
-        for name, photos in sorted(found.items(), key=lambda item: (item[0].casefold(), item[0]))
+        for name, stored in sorted(found.items(), key=lambda item: (item[0].casefold(), item[0]))
     ]
 
 
@@ -198,6 +206,30 @@ def merge(into: str, others: Sequence[str], store: ObjectStore, settings: Settin
     photos = [key for name in sources for key in _photos_of(name, store, settings)]
     _move("merged", photos, keys.gallery_prefix(target), store, settings)
     return len(photos)
+
+
+def split(name: str, photos: Sequence[str], into: str, store: ObjectStore, settings: Settings) -> int:
+    """Give some photos of a person to somebody else: a wrong merge is parted. Can be taken back (``undo``).
+
+    Args:
+        photos: keys.
+        into: a new name, or somebody's.
+
+    Returns:
+        How many photos changed their name.
+
+    Raises:
+        GalleryError: nobody has the name, none of the photos is theirs, or ``into`` is the same name.
+        KeyLayoutError: a name that cannot be a prefix.
+    """
+    target = keys.gallery_prefix(into)
+    chosen = [key for key in _photos_of(name, store, settings) if key in photos]
+    if not chosen:
+        raise GalleryError(f"none of these photos is of {name!r} any more")
+    if keys.gallery_name(target) == keys.gallery_name(chosen[0]):
+        raise GalleryError(f"they are of {into!r} already")
+    _move("split", chosen, target, store, settings)
+    return len(chosen)
 
 
 def forget(name: str, store: ObjectStore, settings: Settings) -> int:

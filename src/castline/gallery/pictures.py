@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from castline import keys
 from castline.engines.thresholds import thresholds_for
@@ -37,17 +37,29 @@ def picture_of(path: Path, embed: PhotoEmbedder) -> Picture:
     Raises:
         GalleryError: it is no photo, or no face dominates it.
     """
-    suffix = path.suffix.lower()
-    if suffix not in keys.PHOTO_SUFFIXES:
-        raise GalleryError(f"{path.name}: {keys.UNREAD_PHOTO}")
-    if path.stat().st_size > MAX_PHOTO_BYTES:
-        raise GalleryError(f"{path.name}: a photo has {MAX_PHOTO_BYTES // 2**20} MB at most")
-    body = path.read_bytes()
+    _check_photo(path.name, path.stat().st_size)
+    return picture_from(path.name, path.read_bytes(), embed)
+
+
+def picture_from(name: str, body: bytes, embed: PhotoEmbedder) -> Picture:
+    """A photo to enrol, out of its file's name and bytes.
+
+    Raises:
+        GalleryError: as `picture_of`.
+    """
+    _check_photo(name, len(body))
     try:
         found = embed(body)
     except GalleryError as error:
-        raise GalleryError(f"{path.name}: {error.message}") from error
-    return Picture(path.name, suffix, body, found.grade == "poor")
+        raise GalleryError(f"{name}: {error.message}") from error
+    return Picture(name, PurePath(name).suffix.lower(), body, found.grade == "poor")
+
+
+def _check_photo(name: str, size: int) -> None:
+    if PurePath(name).suffix.lower() not in keys.PHOTO_SUFFIXES:
+        raise GalleryError(f"{name}: {keys.UNREAD_PHOTO}")
+    if size > MAX_PHOTO_BYTES:
+        raise GalleryError(f"{name}: a photo has {MAX_PHOTO_BYTES // 2**20} MB at most")
 
 
 def problem_of(body: bytes, face: Face, embed: PhotoEmbedder) -> str | None:

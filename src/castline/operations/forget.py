@@ -18,6 +18,7 @@ from castline.storage.base import ObjectStore
 class Forgotten:
     """Attributes:
     photos, faces, parts: how many photos were removed, and faces in how many parts.
+    windows: how many moments of the voice were removed from parts.
     updated: results that were bound anew.
     unnamed: results whose parts have expired, and that lost the name.
     """
@@ -25,6 +26,7 @@ class Forgotten:
     photos: int
     faces: int
     parts: int
+    windows: int
     updated: int
     unnamed: int
     proof: people.Proof
@@ -50,7 +52,8 @@ def forget_person(
         GalleryError: nobody is called so, and the name is nowhere.
     """
     erased = people.erase_faces(name, store, settings)
-    photos = tuple(people.list_people(store, settings).get(name, ()))
+    heard, heard_in = people.erase_voices(name, store, settings)
+    photos = tuple(key for each in people.known_people(store, settings) if each.name == name for key in each.objects)
     try:
         count = people.forget(name, store, settings)
     except GalleryError:
@@ -63,7 +66,7 @@ def forget_person(
     unnamed = len(list(people.unname(name, store, settings)))
     proof = people.prove_forgotten(name, store, settings)
     removed = [(settings.gallery_bucket, key) for key in photos]
-    removed += [(settings.output_bucket, key) for key in erased.parts]
+    removed += [(settings.output_bucket, key) for key in (*erased.parts, *heard_in)]
     gone = tuple(Removed(bucket=bucket, key=digest(key)) for bucket, key in removed)
     write_down("forget", name, gone, store, settings, who=who, proven=not proof.left)
-    return Forgotten(count, erased.faces, len(erased.parts), updated, unnamed, proof)
+    return Forgotten(count, erased.faces, len(erased.parts), heard, updated, unnamed, proof)

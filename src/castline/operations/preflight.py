@@ -23,6 +23,12 @@ NEW_ACCOUNT_MB = 3008
 USUAL_EXECUTIONS = 1000
 #: What an account must keep for functions without a reserve.
 UNRESERVED = 100
+#: For the recorder and what else is invoked, beside the stages (Orchestration=queue).
+BESIDE_STAGES = 2
+#: Of four that work, one splits: an hour of 1080p takes 290 s of splitters and 810 s of analysers (docs/BENCHMARKS.md).
+ONE_SPLITS_OF = 4
+#: The largest and the smallest MaximumConcurrency.
+MOST_AT_ONCE, LEAST_AT_ONCE = 1000, 2
 #: Bytes of a function's environment variables.
 VARIABLES = 4096
 #: Codes of Service Quotas: "Concurrent executions" and "General purpose buckets".
@@ -88,6 +94,27 @@ def executions(plan: Plan, account: Account) -> Iterator[Finding]:
         yield Finding("note", "executions at a time", line)
     else:
         yield Finding("ok", "executions at a time", f"{most}, {left} of them unreserved")
+
+
+def at_once(plan: Plan, account: Account) -> Iterator[Finding]:
+    """stages at work at once."""
+    if plan.values.get("Orchestration") != "queue":
+        return
+    most = account.lambda_.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    keep = UNRESERVED if most >= USUAL_EXECUTIONS else BESIDE_STAGES
+    splitters = min(max((most - keep) // ONE_SPLITS_OF, LEAST_AT_ONCE), MOST_AT_ONCE)
+    analysers = min(max(most - keep - splitters, LEAST_AT_ONCE), MOST_AT_ONCE)
+    fitting = f'parameter_overrides = ["SplitterAtOnce={splitters}", "AnalyserAtOnce={analysers}"] in samconfig.toml'
+    asked = [int(plan.values[name]) for name in ("SplitterAtOnce", "AnalyserAtOnce")]
+    told = f"{asked[0]} splitters and {asked[1]} analysers"
+    if sum(asked) + BESIDE_STAGES > most:
+        line = f"{told} are more than an account of {most} executions carries: messages would wait hidden; {fitting}"
+        yield Finding("problem", "stages at work at once", line)
+    elif most >= 2 * (sum(asked) + BESIDE_STAGES) and asked != [splitters, analysers]:
+        line = f"{told}; the account's {most} executions allow more, and long recordings are done sooner: {fitting}"
+        yield Finding("note", "stages at work at once", line)
+    else:
+        yield Finding("ok", "stages at work at once", f"{told}, of {most} executions")
 
 
 def asked_quota(plan: Plan, account: Account) -> Iterator[Finding]:
@@ -232,6 +259,7 @@ CHECKS: tuple[Check, ...] = (
     services,
     failed_before,
     executions,
+    at_once,
     asked_quota,
     memory,
     variables,

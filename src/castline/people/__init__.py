@@ -16,19 +16,20 @@ from castline.gallery.photos import (
     last_change,
     left_out,
     list_people,
-    merge,
     photo_remarks,
     photos_in,
-    rename,
     set_basis,
-    undo,
+    split,
 )
-from castline.gallery.pictures import Picture, picture_of
+from castline.gallery.pictures import Picture, picture_from, picture_of
+from castline.gallery.voices import enrol_voice, load_voices
 from castline.people.binding import reassemble
 from castline.people.erase import Erased, erase_faces, unname
 from castline.people.naming import name_person
 from castline.people.proof import Mentions, Proof, Trace, prove_forgotten
+from castline.people.renaming import merge, rename, undo
 from castline.people.video import SeenPerson, SeveralPeople, pictures_in_video
+from castline.people.voices import erase_voices, voice_in_file, voice_in_recording
 
 __all__ = [
     "NOT_SEEN",
@@ -45,22 +46,29 @@ __all__ = [
     "add_photo",
     "called",
     "enrol",
+    "enrol_voice",
     "erase_faces",
+    "erase_voices",
     "forget",
     "known_people",
     "last_change",
     "left_out",
     "list_people",
+    "load_voices",
     "merge",
     "name_person",
     "photo_remarks",
     "photos_in",
+    "picture_from",
     "picture_of",
     "pictures_in_video",
     "prove_forgotten",
     "reassemble",
     "rename",
     "set_basis",
+    "split",
     "undo",
     "unname",
+    "voice_in_file",
+    "voice_in_recording",
 ]

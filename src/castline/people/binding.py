@@ -68,7 +68,7 @@ def reassemble(
 
 
 def _outdated(result: Result, fingerprint: str) -> bool:
-    if result.gallery is None or "embedder" not in result.engines:  # no face was seen
+    if result.gallery is None or not {"embedder", "voice_encoder"} & result.engines.keys():  # nobody to be named
         return False
     # A gallery warning may be about a photo that whoever assembled had no model for.
     unsure = any(warning.code == "gallery_photo" for warning in result.warnings)

@@ -130,7 +130,8 @@ def _gallery(name: str, mentions: Mentions, store: ObjectStore, settings: Settin
     for info in store.find(bucket):
         proof.objects += 1
         if "/" in info.key and keys.gallery_name(info.key) == name:
-            proof.left.append(_trace(bucket, info.key, "a photo"))
+            kind = "a voice" if keys.parse_voice(info.key) else "a photo"
+            proof.left.append(_trace(bucket, info.key, kind))
         elif not info.key.startswith(PREFIX) and mentions.within(info.key):
             proof.alone.append(_trace(bucket, info.key, "part of another name"))
     for key, change in changes(store, settings):

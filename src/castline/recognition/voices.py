@@ -56,9 +56,17 @@ class Chunk:
 
 
 class Heard:
-    """Which voice is heard when; voices are numbers, from 0."""
+    """Which voice is heard when; voices are numbers, from 0.
 
-    def __init__(self, windows: Sequence[Window], labels: Sequence[int | None]) -> None:
+    Args:
+        vectors: shape (len(windows), d), unit norm.
+    """
+
+    def __init__(self, windows: Sequence[Window], labels: Sequence[int | None], vectors: NDArray[np.float32]) -> None:
+        self._looks = {
+            voice: vectors[[at for at, label in enumerate(labels) if label == voice]].mean(axis=0)
+            for voice in sorted({label for label in labels if label is not None})
+        }
         placed = sorted(zip(windows, labels, strict=True), key=lambda each: sum(each[0]))
         self._windows = [window for window, _ in placed]
         self._labels = [label for _, label in placed]
@@ -72,6 +80,14 @@ class Heard:
         """The voice at a moment; None where there is none, or one that is heard for too short a time."""
         nearest = self._nearest(moment_s)
         return None if nearest is None else self._labels[nearest]
+
+    def voices(self) -> list[int]:
+        """All voices."""
+        return list(self._looks)
+
+    def mean(self, voice: int) -> NDArray[np.float32]:
+        """The mean of a voice's embeddings, shape (d,)."""
+        return np.asarray(self._looks[voice], np.float32)
 
     def seconds(self, voice: int) -> float:
         """How long a voice is heard."""
@@ -94,7 +110,7 @@ def tell_apart(chunks: Sequence[Chunk], same_voice: float) -> Heard:
     """
     windows = [window for chunk in chunks for window in chunk.windows]
     if not windows:
-        return Heard([], [])
+        return Heard([], [], np.zeros((0, 0), np.float32))
     vectors = np.concatenate([chunk.vectors for chunk in chunks if len(chunk.windows)])
     firsts = np.cumsum([0, *(len(chunk.windows) for chunk in chunks)])
     groups = [
@@ -104,7 +120,7 @@ def tell_apart(chunks: Sequence[Chunk], same_voice: float) -> Heard:
     ]
     groups = _together(groups, vectors, same_voice)
     kept = [group for group in groups if _length(group, windows) >= LEAST_S]
-    return Heard(windows, _labels(kept, vectors, same_voice))
+    return Heard(windows, _labels(kept, vectors, same_voice), vectors)
 
 
 def _together(groups: list[list[int]], vectors: NDArray[np.float32], same_voice: float) -> list[list[int]]:

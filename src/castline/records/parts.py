@@ -318,13 +318,35 @@ class KnownFace(Record):
     grade: Grade = "clear"
 
 
-class Gallery(Record):
-    """The people we know, as embeddings of one model.
+class EnrolledVoice(Record):
+    """What somebody's voice sounds like.
 
     Attributes:
-        fingerprint: changes whenever a photo is added, removed or renamed.
+        embedding: mean of the windows it was heard in, unit L2 norm; its model is the encoder.
+        voice_s: how long it was heard.
+    """
+
+    embedding: Embedding
+    voice_s: Seconds
+
+
+class KnownVoice(Record):
+    """One enrolled voice, and whose it is."""
+
+    name: str
+    key: str
+    voice: EnrolledVoice
+
+
+class Gallery(Record):
+    """The people we know, as embeddings of one model of faces, and of any models of voices.
+
+    Attributes:
+        fingerprint: changes whenever a photo or a voice is added, removed or renamed.
+        voices: where voices were to be named.
     """
 
     model: str
     fingerprint: str
     faces: tuple[KnownFace, ...] = ()
+    voices: tuple[KnownVoice, ...] = ()

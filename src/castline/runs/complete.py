@@ -18,7 +18,8 @@ from castline import keys, metrics
 from castline.assembly import Assembly, assemble, main_embedder
 from castline.errors import OUT_OF_RETRIES, StorageError, UnreadableObject
 from castline.gallery.load import GalleryLoader, PhotoEmbedder, fingerprint_now, load_gallery
-from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Manifest, Result
+from castline.gallery.voices import load_voices
+from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Gallery, Manifest, Result
 from castline.runs.common import read_result
 from castline.runs.publish import publish
 from castline.runs.removal import discard_run
@@ -146,7 +147,13 @@ class Assembler:
         with_faces = [part for part in parts.values() if isinstance(part, FramesPart)]
         model = main_embedder(with_faces) if any(frame.faces for part in with_faces for frame in part.frames) else None
         loaded = self.load(store, settings.gallery_bucket, model, self.embed_photo) if model else None
-        return assemble(manifest, parts, errors, loaded.gallery if loaded else None, loaded.warnings if loaded else ())
+        gallery = loaded.gallery if loaded else None
+        heard = any(isinstance(part, AudioPart) and part.voices for part in parts.values())
+        if heard and manifest.options.speakers == "auto":
+            if gallery is None:
+                gallery = Gallery(model="", fingerprint=fingerprint_now(store, settings.gallery_bucket))
+            gallery = gallery.model_copy(update={"voices": load_voices(store, settings.gallery_bucket)})
+        return assemble(manifest, parts, errors, gallery, loaded.warnings if loaded else ())
 
     def _read(self, unit: keys.UnitId, failed: bool) -> FramesPart | AudioPart | ErrorPart | UnreadableObject:
         try:

@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger
 
 from castline import keys
 from castline.assembly import Assembly
-from castline.corrections import Corrected, Draft, corrected, without_name
+from castline.corrections import Corrected, Draft, corrected, with_name, without_name
 from castline.errors import CorrectionError, StorageError
 from castline.records import Change, Corrections, Result
 from castline.records.corrections import MAX_BYTES, MAX_CHANGES
@@ -145,6 +145,15 @@ def forget_in_corrections(name: str, store: ObjectStore, settings: Settings) -> 
     Returns:
         Media files whose corrections were written.
     """
+    return _everywhere(lambda corrections: without_name(corrections, name), store, settings)
+
+
+def rename_in_corrections(old: str, new: str, store: ObjectStore, settings: Settings) -> list[str]:
+    """Call somebody otherwise in everything that people put right, as the gallery does; returns as above."""
+    return _everywhere(lambda corrections: with_name(corrections, old, new), store, settings)
+
+
+def _everywhere(change: Callable[[Corrections], Corrections], store: ObjectStore, settings: Settings) -> list[str]:
     changed = []
     for info in list(store.find(settings.output_bucket)):
         media = info.key.removesuffix(f"/{keys.CORRECTIONS}")
@@ -152,10 +161,10 @@ def forget_in_corrections(name: str, store: ObjectStore, settings: Settings) -> 
             continue
         for _ in range(_TRIES):
             written = read_written(media, store, settings)
-            left = without_name(written.corrections, name)
-            if written.problem or left == written.corrections:
+            new = change(written.corrections)
+            if written.problem or new == written.corrections:
                 break
-            if _write(left, written, store, settings):
+            if _write(new, written, store, settings):
                 publish_again(media, store, settings)
                 changed.append(media)
                 break

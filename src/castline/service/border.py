@@ -12,8 +12,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from castline.errors import RequestRefused
+from castline.gallery.load import MAX_PHOTO_BYTES
 from castline.gate.origins import refuse_pages
-from castline.service.pages.doorkeeper import UPLOADS, Doorkeeper, is_open, is_page
+from castline.service.pages.doorkeeper import PHOTOS, UPLOADS, Doorkeeper, is_open, is_page
 from castline.service.settings import ServiceSettings
 from castline.service.tokens import Tokens, User
 
@@ -57,6 +58,7 @@ class Border:
             return
         scope.setdefault("state", {})["user"] = user
         limit = self._service.max_bytes + _FORM_BYTES if path.startswith((*_MEDIA, UPLOADS)) else _JSON_BYTES
+        limit = MAX_PHOTO_BYTES if path.startswith(PHOTOS) else limit
         if int(_digits(headers.get("content-length", ""))) > limit:
             await refusal(path, 413, too_large(limit), {"Connection": "close"})(scope, receive, send)
             return

@@ -8,6 +8,8 @@ from pathlib import Path
 from aws_lambda_powertools import Logger
 
 from castline import keys
+from castline.cost.model import decode_seconds
+from castline.errors import MediaTooLarge
 from castline.media import probe, sampling
 from castline.media.decode import Part
 from castline.media.ffmpeg import Limits
@@ -39,6 +41,7 @@ class Cutting:
         path: the file; with holes where there is an ``index``.
         index: where its samples lie; None means that all of it is there.
         probed: what the container says.
+        whole_because: why it is decoded in one piece; empty where it is cut, or short.
     """
 
     def __init__(self, request: Request, path: Path, store: ObjectStore, settings: Settings, limits: Limits) -> None:
@@ -46,6 +49,7 @@ class Cutting:
         self._store, self._settings = store, settings
         self.index: Index | None = None
         self.probed: Probe
+        self.whole_because = ""
 
     def open(self, watch: Stopwatch) -> bool:
         """Fetch and probe; False when the upload is gone or replaced.
@@ -111,6 +115,7 @@ class Cutting:
         with watch.step("plan"):
             pictures = self._pictures()
             if pictures is None or not pictures.in_order:
+                self.whole_because = "its times are missing, go back or are not what its index says"
                 return None
             options = self.request.options
             grid, _ = grid_of(self.probed, options, self.limits)
@@ -120,6 +125,7 @@ class Cutting:
                 wanted_s = max(grid.stretch_s, length_s / _MOST_RANGES)
                 parts = cut(pictures, grid, mode == "keyframes", wanted_s)
                 if len(parts) < 2 or length_s > self._settings.max_duration_s:
+                    self.whole_because = "it has too few keyframes"
                     return None
                 plan = self._planned(parts, grid, mode, length_s, watch)
             else:
@@ -129,15 +135,51 @@ class Cutting:
             self._check_size(one)
         return plan, needed
 
+    def check_time(self, left_s: float) -> None:
+        """Whether one invocation can decode it, where it is not cut. Elsewhere than on Lambda nobody knows before.
+
+        Args:
+            left_s: seconds that decoding may take.
+
+        Raises:
+            MediaTooLarge: it would be cut off.
+        """
+        length_s, video = self.probed.duration_s, self.probed.video
+        if self._settings.off_lambda or not length_s or not video:
+            return
+        options, memory_mb = self.request.options, self._settings.memory_mb
+        needed_s = decode_seconds(length_s, options, video, memory_mb)
+        if needed_s > left_s and options.sampling == "auto":  # keyframes alone may do
+            grid, _ = grid_of(self.probed, options, self.limits)
+            found = Pictures.of_packets(packets(self.path, [video.index], self.limits))
+            mode = sampling.decide("auto", grid.interval_s, found.extent) if found else "interval"
+            needed_s = decode_seconds(length_s, options.model_copy(update={"sampling": mode}), video, memory_mb)
+        if needed_s > left_s:
+            raise MediaTooLarge(
+                f"decoding {length_s / 3600:.1f} h of {video.width}x{video.height} would take about {needed_s:.0f} s, "
+                f"and a splitter has {left_s:.0f} s; it is not cut into ranges: {self.whole_because or 'it is short'}. "
+                "Make an MP4 of it (ffmpeg -i IN -c copy OUT.mp4), ask for keyframes alone "
+                '({"sampling": "keyframes"} in the sidecar), or raise SplitterMemory'
+            )
+
     def _is_long(self) -> bool:
         """Whether it takes long, and is of a kind that can be cut."""
         video, above_s = self.probed.video, self._settings.cut_above_s
         films = [each for each in self.probed.streams if each.kind == "video" and each.decodable and not each.cover]
-        known = "mov" in self.probed.container or "matroska" in self.probed.container
-        if not above_s or not video or len(films) != 1 or self.probed.joined or not known:
+        if not video:
             return False
         weight = min(max(video.width * video.height / _FULL_HD, _LEAST_WEIGHT), _MOST_WEIGHT)
-        return (self.probed.duration_s or 0.0) * weight > above_s
+        if above_s and (self.probed.duration_s or 0.0) * weight <= above_s:
+            return False
+        if not above_s:
+            self.whole_because = "CutAboveSeconds is 0"
+        elif len(films) != 1:
+            self.whole_because = f"it has {len(films)} films"
+        elif self.probed.joined:
+            self.whole_because = "it was joined of several recordings"
+        elif not ("mov" in self.probed.container or "matroska" in self.probed.container):
+            self.whole_because = f"{self.probed.container} has no index"
+        return not self.whole_because
 
     def _pictures(self) -> Pictures | None:
         video, audio = self.probed.video, self.probed.audio

@@ -87,6 +87,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
                 logger.info("cut into ranges", ranges=len(plan.ranges), asked=len(asked))
                 whole = None if asked else conclude_run(plan, store, settings, announce)
                 return whole or found_ranges(media, run, asked)
+            cutting.check_time(time_to_decode(settings) - watch.elapsed_s)
             if not cutting.whole(watch):
                 logger.info("replaced or deleted while being read, ignored")
                 return None

@@ -25,17 +25,19 @@ class ObjectVersion(NamedTuple):
     Attributes:
         version: None where the bucket has no versions.
         etag: None of a delete marker.
+        latest: a client that names no version gets it.
     """
 
     key: str
     version: str | None
     etag: str | None
+    latest: bool = True
 
 
 class ObjectStore(Protocol):
     """Strongly consistent object storage.
 
-    Every method raises ``StorageError`` when the store refuses or is out of reach.
+    Every method raises ``StorageError`` when the store refuses or is out of reach, ``NoBucket`` without the bucket.
     """
 
     def head(self, bucket: str, key: str) -> ObjectInfo | None:

@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 from castline import aws, keys
-from castline.errors import StorageError
+from castline.errors import NoBucket, StorageError
 from castline.records import ObjectInfo, Source
 from castline.records.reading import MAX_BYTES, check_size
 from castline.storage.base import CONTENT_TYPES, ObjectVersion
@@ -32,10 +33,15 @@ _READ_CHUNK = 1024 * 1024
 
 
 class S3Store:
-    """One boto3 client; thread-safe, as boto3 clients are."""
+    """One boto3 client; thread-safe, as boto3 clients are.
 
-    def __init__(self, client: S3Client | None = None) -> None:
+    Args:
+        threads: whether ``put`` sends the parts of a large file side by side.
+    """
+
+    def __init__(self, client: S3Client | None = None, *, threads: bool = True) -> None:
         self._s3 = client or aws.client("s3")
+        self._transfer = TransferConfig(use_threads=threads)
 
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
         with _storage_errors(bucket, key):
@@ -143,7 +149,7 @@ class S3Store:
         with _storage_errors(bucket, key):
             try:
                 if isinstance(body, Path) and not conditional:
-                    self._s3.upload_file(str(body), bucket, key, ExtraArgs=extra)
+                    self._s3.upload_file(str(body), bucket, key, ExtraArgs=extra, Config=self._transfer)
                 else:
                     data = body.read_bytes() if isinstance(body, Path) else body
                     self._put_object(Bucket=bucket, Key=key, Body=data, **extra)
@@ -188,7 +194,7 @@ class S3Store:
             for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
                 for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
                     etag = item.get("ETag")
-                    yield ObjectVersion(item["Key"], item["VersionId"], etag and etag.strip('"'))
+                    yield ObjectVersion(item["Key"], item["VersionId"], etag and etag.strip('"'), item["IsLatest"])
 
     def erase(self, bucket: str, versions: list[ObjectVersion]) -> None:
         self._delete(
@@ -218,4 +224,7 @@ def _storage_errors(bucket: str, key: str) -> Iterator[None]:
     try:
         yield
     except (ClientError, BotoCoreError, Boto3Error) as error:  # the last one: upload_file's own
-        raise StorageError(f"S3 refused s3://{bucket}/{key}: {error}") from error
+        message = f"S3 refused s3://{bucket}/{key}: {error}"
+        if isinstance(error, ClientError) and _code(error) == "NoSuchBucket":
+            raise NoBucket(message, bucket=bucket) from error
+        raise StorageError(message) from error

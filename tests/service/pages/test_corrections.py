@@ -11,6 +11,7 @@ import pytest
 
 from castline import keys
 from castline.runs.corrections import publish_again
+from tests.archive.conftest import Shelf
 from tests.service.conftest import Running
 from tests.service.pages.conftest import Pages, browser
 from tests.service.pages.test_pages import _form_token, _login
@@ -18,6 +19,12 @@ from tests.service.pages.test_pages import _form_token, _login
 _MEDIA = "week 1/board & <b>.mp4"
 _PATH = "/recordings/week%201%2Fboard%20%26%20%3Cb%3E.mp4"
 _HOSTILE = "=HYPERLINK(1)</textarea><script>alert(1)</script> \u202eevil"
+
+
+@pytest.fixture
+def shelf(sqlite_shelf: Shelf) -> Shelf:
+    """Corrections are in no database: one of the two is enough."""
+    return sqlite_shelf
 
 
 class Desk:

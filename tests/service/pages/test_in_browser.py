@@ -12,7 +12,10 @@ import pytest
 
 from castline import keys
 from castline.runs.corrections import publish_again
+from castline.service.pages import actions
+from tests.archive.conftest import Shelf
 from tests.local.browser.conftest import Browser, Visitor, browser
+from tests.people.conftest import People
 from tests.service.conftest import Running
 from tests.service.pages.conftest import Pages
 
@@ -25,6 +28,12 @@ _LINES = [
 ]  # fmt: skip
 _CTRL, _ALT = 2, 1
 Open = Callable[..., Visitor]
+
+
+@pytest.fixture
+def shelf(sqlite_shelf: Shelf) -> Shelf:
+    """Corrections are in no database: one of the two is enough."""
+    return sqlite_shelf
 
 
 @pytest.fixture
@@ -116,7 +125,7 @@ def test_by_keyboard_alone(tab: Open, pages: Pages, up: Running) -> None:
     _press(page, "Enter")
     _saved(page, 1)
     assert _focused(page) == "Yes."
-    _press(page, "Backspace", _CTRL)  # joined with the line before
+    _press(page, "Backspace")  # at its start: joined with the line before
     _saved(page, 2)
     assert _texts(page)[1] == "The budget is too small. Yes." and _focused(page) == _texts(page)[1]
     page.js("document.activeElement.setSelectionRange(10, 10)")
@@ -242,6 +251,18 @@ def test_nothing_is_wider_than_the_screen(tab: Open, size: tuple[int, int], dark
         page.screenshot(Path(shown) / f"edit-{size[0]}{'-dark' if dark else ''}.png", whole=True)
 
 
+def test_whatever_is_operated_has_a_name(tab: Open) -> None:
+    """As a screen reader is told: Chromium's own tree of what can be operated."""
+    operated = {"button", "textbox", "searchbox", "link", "checkbox", "combobox", "DisclosureTriangle"}
+    for path in (f"{_PATH}/edit", "/people", "/people/of?name=Ada+King", "/"):
+        page = tab(path)
+        page.call("Accessibility.enable")
+        nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+        found = [node for node in nodes if node["role"]["value"] in operated and not node["ignored"]]
+        nameless = [node for node in found if not node.get("name", {}).get("value", "").strip()]
+        assert len(found) > 5 and not nameless, (path, nameless)
+
+
 def test_a_search_that_is_being_typed_outlives_a_new_recording(tab: Open, pages: Pages) -> None:
     """The home page makes itself anew when a recording appears; it was once in the way of Enter in the search box."""
     page = tab("/")
@@ -259,3 +280,33 @@ def test_a_search_that_is_being_typed_outlives_a_new_recording(tab: Open, pages:
     assert page.js("document.querySelector('mark').textContent") == "buget"
     assert urlsplit(page.js("document.querySelector('.moment').href")).path == f"{_PATH}/report.html"
     assert json.loads(page.js("JSON.stringify(history.length > 1)"))
+
+
+def test_photos_are_dropped_and_each_says_what_became_of_it(
+    tab: Open, pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = People()
+    monkeypatch.setattr(actions, "_embedder", lambda there: gallery.embed)
+    page = tab("/people")
+    page.js("document.querySelector('#add summary').click()")
+    page.js("document.getElementById('new-name').value = '<b>Eve'")
+    files = (("a.jpg", "A"), ("nobody.jpg", "?"), ("<i>.heic", "A"), ("poor.png", "A-blurred"))
+    made = ", ".join(f"new File([{json.dumps(body)}], {json.dumps(name)})" for name, body in files)
+    page.js(
+        f"(() => {{ const files = new DataTransfer(); for (const file of [{made}]) files.items.add(file);"
+        "document.querySelector('#add .drop-face').dispatchEvent("
+        "new DragEvent('drop', { dataTransfer: files, bubbles: true, cancelable: true })); })()"
+    )
+    page.wait("document.activeElement.textContent.startsWith('Bind the name')")
+    said = page.js("[...document.querySelectorAll('#add .uploads li')].map((each) => each.innerText.split('\\n'))")
+    assert [each[0] for each in said] == [name for name, _ in files]
+    assert said[0][1] == "added" and said[1][1] == "refused: no face found in the photo"
+    assert said[2][1].startswith("refused: photos are .avif") and said[3][1].startswith("added, but small or blurred")
+    _press(page, "Enter")
+    page.wait("location.search.startsWith('?said=') && document.documentElement?.dataset.ready === 'true'")
+    assert page.js("document.querySelector('.notice.good').textContent").endswith("brought up to date")
+    photos = [key for bucket, key in pages.shelf.store.objects if bucket.endswith("gallery") and key[0] != "."]
+    assert len(photos) == 2 and all(key.startswith("<b>Eve/") for key in photos)
+    page.js("[...document.querySelectorAll('a')].find((each) => each.textContent === '<b>Eve').click()")
+    page.wait("location.pathname === '/people/of' && document.documentElement?.dataset.ready === 'true'")
+    assert page.js("document.querySelectorAll('[name=photo]').length") == 2

@@ -15,16 +15,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse
 
 from castline import keys, people
+from castline.archive.shelves import seen_as
+from castline.corrections import name_faces
 from castline.engines.process import Engines
 from castline.errors import CastlineError
 from castline.gallery.load import PhotoEmbedder
 from castline.operations import rerun
 from castline.operations.forget import forget_person
 from castline.recognition.photo import embed_photo
+from castline.runs.corrections import correct
 from castline.service.pages.doorkeeper import COOKIE, SESSION_S, Doorkeeper
 from castline.service.pages.render import page
 from castline.service.pages.shelf import Deployment
-from castline.service.pages.views import people_page, shelf_of
+from castline.service.pages.views import people_page, person_page, shelf_of
 from castline.service.settings import ServiceSettings
 
 router = APIRouter(include_in_schema=False)
@@ -87,6 +90,65 @@ def merge(request: Request, into: Text, other: Text) -> Response:
         return f"{count} photo(s) of {other} are now of {into}; {_bound(there, embed)} recording(s) brought up to date"
 
     return _change(request, do)
+
+
+@router.post("/people/split", dependencies=[Checked])
+def split(request: Request, name: Text, into: Text, photo: Annotated[list[str], Form(max_length=1000)]) -> Response:
+    """Some photos of somebody are somebody else's."""
+    there = shelf_of(request).deployment
+
+    def do(embed: PhotoEmbedder) -> str:
+        count = people.split(name, photo, into, there.store, there.settings)
+        return f"{count} photo(s) of {name} are now of {into}; {_bound(there, embed)} recording(s) brought up to date"
+
+    return _change(request, do)
+
+
+@router.post("/people/not", dependencies=[Checked])
+def not_this_person(request: Request, media: Text, label: Text, name: Text) -> Response:
+    """Somebody in one recording is not who they were taken for; kept when it runs again."""
+    shelf = shelf_of(request)
+    there = shelf.deployment
+    try:
+        correct(
+            media, request.state.user.name, lambda shown: name_faces(shown.view, label, name, holds=False),
+            there.store, there.settings,
+        )  # fmt: skip
+    except CastlineError as error:
+        return person_page(request, name, problem=error.message, status=400)
+    shelf.look()
+    left = seen_as(shelf.index, name) or people.list_people(there.store, there.settings).get(name)
+    said = f"{name} is not in {media}; taken back on its page of corrections"
+    where = f"/people/of?name={quote(name)}&said={quote(said)}" if left else f"/people?said={quote(said)}"
+    return RedirectResponse(f"{request.scope.get('root_path', '')}{where}", 303)
+
+
+@router.put("/people/photos/{file}")
+async def add_photo(request: Request, file: str, name: str) -> Response:
+    """A photo of somebody, as its body; 400 with the reason where nobody can be known by it. `bind` follows."""
+    await run_in_threadpool(checked_header, request)
+    there = shelf_of(request).deployment
+    body = await request.body()
+
+    def add() -> bool:
+        keys.check_person_name(name)
+        picture = people.picture_from(file, body, _embedder(there))
+        with _gallery:
+            people.enrol(name, [picture], there.store, there.settings)
+        return picture.poor
+
+    try:
+        poor = await run_in_threadpool(add)
+    except CastlineError as error:
+        raise HTTPException(400, error.message.removeprefix(f"{file}: ")) from error
+    return JSONResponse({"name": keys.spelled(name), "remark": people.POOR if poor else ""}, 201)
+
+
+@router.post("/people/bind", dependencies=[Checked])
+def bind(request: Request) -> Response:
+    """Bind names anew after photos were added."""
+    there = shelf_of(request).deployment
+    return _change(request, lambda embed: f"{_bound(there, embed)} recording(s) brought up to date")
 
 
 @router.post("/people/undo", dependencies=[Checked])

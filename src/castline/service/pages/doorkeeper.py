@@ -21,6 +21,7 @@ COOKIE = "castline_session"
 SESSION_S = 30 * 24 * 3600
 LOCAL = User("this machine", admin=True)
 UPLOADS = "/uploads/"
+PHOTOS = "/people/photos/"
 _PAGES = ("/search.", "/recordings/", "/people", UPLOADS, "/static/", "/running")
 _OPEN = ("/login", "/static/")
 

@@ -24,6 +24,9 @@ _TYPES = {
     ".ogv": "video/ogg", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".wav": "audio/wav", ".ogg": "audio/ogg",
     ".oga": "audio/ogg", ".opus": "audio/ogg", ".flac": "audio/flac", ".aac": "audio/aac",
 }  # fmt: skip
+_PHOTO_TYPES = {
+    ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".avif": "image/avif",
+}  # fmt: skip
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -55,6 +58,19 @@ def serve_file(rest: str, request: Request, there: Deployment) -> Response:
     if info is None:
         raise HTTPException(404, "there is no such file")
     return _ranged(info, bucket, kind, request.headers, there)
+
+
+def serve_photo(key: str, request: Request, there: Deployment) -> Response:
+    """A photo of the gallery.
+
+    Raises:
+        HTTPException: 404, there is no such photo.
+    """
+    info = there.store.head(there.settings.gallery_bucket, key) if keys.parse_photo(key) else None
+    if info is None:
+        raise HTTPException(404, "there is no such photo")
+    kind = _PHOTO_TYPES[PurePosixPath(key.lower()).suffix]
+    return _ranged(info, there.settings.gallery_bucket, kind, request.headers, there)
 
 
 def _published(key: str) -> str:

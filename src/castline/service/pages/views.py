@@ -12,11 +12,11 @@ from starlette.responses import FileResponse
 from castline import keys
 from castline.archive.exports import DEFAULT_RATE, EXPORTS, RATES, export
 from castline.archive.search import PAGE, search
-from castline.archive.shelves import Only, Sort, counts, known_people, recordings, strangers
+from castline.archive.shelves import Only, Sort, counts, known_people, recordings, seen_as, strangers
 from castline.errors import LocalStackError, SearchError
 from castline.gallery.changes import Change
-from castline.people import last_change, list_people
-from castline.service.pages.files import serve_file
+from castline.people import last_change, list_people, photo_remarks
+from castline.service.pages.files import serve_file, serve_photo
 from castline.service.pages.render import HEADERS, STATIC, page
 from castline.service.pages.shelf import Shelf
 
@@ -104,6 +104,17 @@ def people(request: Request, said: str = "") -> Response:
     return people_page(request, said)
 
 
+@router.get("/people/of")
+def person(request: Request, name: str, said: str = "") -> Response:
+    """Somebody who is known: the photos, and where they are seen."""
+    return person_page(request, name, said)
+
+
+@router.get("/people/photo")
+def photo(request: Request, key: str) -> Response:
+    return serve_photo(key, request, shelf_of(request).deployment)
+
+
 @router.get("/static/{name}")
 def static(name: str) -> Response:
     path = STATIC / name
@@ -124,6 +135,23 @@ def people_page(request: Request, said: str = "", problem: str = "", status: int
         request, "people.html.j2", status, q="", known=known, strangers=strangers(shelf.index), unseen=enrolled,
         said=said, problem=problem, last=str(last) if last else "", forgotten=values.get("forgotten"),
         shown=keys.shown, proof_shown=_SHOWN,
+    )  # fmt: skip
+
+
+def person_page(request: Request, name: str, said: str = "", problem: str = "", status: int = 200) -> Response:
+    """Somebody who is known, and what has just been done or not."""
+    shelf = shelf_of(request)
+    there = shelf.deployment
+    photos = list_people(there.store, there.settings).get(name, [])
+    seen = seen_as(shelf.index, name)
+    if not photos and not seen:
+        return people_page(request, problem=f"nobody is called {keys.shown(name)}", status=404)
+    remarks = photo_remarks(there.store, there.settings)
+    last = _last(shelf)
+    return page(
+        request, "person.html.j2", status, q="", name=name, seen=seen, said=said, problem=problem,
+        photos=[(key, remarks.get(key, "")) for key in photos], last=str(last) if last else "",
+        others=[face.name for face in known_people(shelf.index) if face.name != name],
     )  # fmt: skip
 
 

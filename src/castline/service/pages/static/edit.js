@@ -132,6 +132,8 @@ const ways = {
   },
 };
 
+const atStart = (text) => text.matches("textarea") && text.selectionStart === 0 && text.selectionEnd === 0;
+
 function fit(text) {
   text.style.height = "auto";
   text.style.height = `${text.scrollHeight + 2}px`;
@@ -189,7 +191,7 @@ desk.addEventListener("keydown", (event) => {
   const key = `${event.ctrlKey || event.metaKey ? "ctrl " : ""}${event.altKey ? "alt " : ""}${event.key}`;
   const does = {
     "ctrl Enter": () => ways.cut(row),
-    "ctrl Backspace": () => ways.join(row),
+    Backspace: atStart(event.target) && number > 0 ? () => ways.join(row) : null, // as in any text
     "ctrl  ": () => play(row),
     "alt ArrowUp": () => focus(rows()[number - 1]),
     "alt ArrowDown": () => focus(rows()[number + 1]),

@@ -9,21 +9,19 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from workload_generator.patterns import Pattern
-from workload_generator.report import Latency, LoadReport, Row, Status, doubts, throughput
-from workload_generator.sending import Job, Sender, Upload, reason
-from workload_generator.skew import RESOLUTION_S, SkewMeter
-from workload_generator.target import Target
-from workload_generator.watching import Answer, Watch, listing, result_key
+from castline.errors import StorageError
+from castline.workload_generator.patterns import Pattern
+from castline.workload_generator.report import Latency, LoadReport, Row, Status, doubts, throughput
+from castline.workload_generator.sending import Job, Sender, Upload, reason
+from castline.workload_generator.skew import RESOLUTION_S, SkewMeter
+from castline.workload_generator.target import Target
+from castline.workload_generator.watching import Answer, Watch, listing, modified, result_key
 
 #: Between two looks: short while the youngest upload is young, so that waiting adds little to its latency.
 _LOOK_S = (0.2, 2.0)
 _LOOK_PER_AGE = 0.05
 #: Looking takes at most a tenth of the time, however long a listing takes.
 _LOOK_REST = 9
-_ASK_ERRORS = (ClientError, BotoCoreError)
 
 
 class Progress(NamedTuple):
@@ -47,7 +45,7 @@ class Load:
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._skew = SkewMeter()
-        self._watch = Watch(target, self._skew)
+        self._watch = Watch(target)
         self._uploads = {
             job.key: Upload(job, planned_s)
             for job, planned_s in zip(jobs, pattern.arrivals(len(jobs)), strict=True)
@@ -59,10 +57,14 @@ class Load:
         self._started_at = datetime.now(UTC)
 
     def run(self, on_progress: Callable[[Progress], None]) -> None:
+        with self._skew.listening(self._target.s3):
+            self._run(on_progress)
+
+    def _run(self, on_progress: Callable[[Progress], None]) -> None:
         self._let_the_second_pass()
         self._started, self._started_at = time.monotonic(), datetime.now(UTC)
         uploads = list(self._uploads.values())
-        sender = Sender(self._target.s3, self._target.input_bucket, uploads, self._started, self._skew)
+        sender = Sender(self._target.store, self._target.input_bucket, uploads, self._started, self._skew)
         sender.start(self._concurrency)
         try:
             while True:
@@ -88,7 +90,7 @@ class Load:
         waiting = {upload.job.key: upload.stored for upload in self._open() if upload.stored}
         try:
             found = self._watch.look(waiting) if waiting else {}
-        except _ASK_ERRORS as error:
+        except StorageError as error:
             found = {}
             self._looks_failed.append(reason(error))
         self._answers |= found
@@ -120,11 +122,11 @@ class Load:
         """
         wanted = {result_key(self._target.profile, key) for key in self._uploads}
         try:
-            found = list(listing(self._target.s3, self._target.output_bucket, list(wanted), self._skew))
-        except _ASK_ERRORS as error:
+            found = listing(self._target, self._target.output_bucket, list(wanted))
+        except StorageError as error:
             self._looks_failed.append(reason(error))
             return
-        newest = max((listed.modified.timestamp() for key, listed in found if key in wanted), default=0.0)
+        newest = max((modified(each).timestamp() for each in found if each.key in wanted), default=0.0)
         skew = self._skew.estimate()
         ahead_s = skew.seconds - skew.uncertainty_s if skew else 0.0  # at least
         wait_s = int(newest) + RESOLUTION_S - (time.time() + ahead_s)
@@ -132,8 +134,8 @@ class Load:
 
     def report(self, interrupted: bool) -> LoadReport:
         ended_s = self._now()
-        modified, progress = self._refined()
-        rows = [self._row(upload, modified.get(key), progress.get(key)) for key, upload in self._uploads.items()]
+        written, progress = self._refined()
+        rows = [self._row(upload, written.get(key), progress.get(key)) for key, upload in self._uploads.items()]
         good = [row for row in rows if row.status == "ok"]
         skew = self._skew.estimate()
         warnings = doubts(rows, skew)
@@ -166,24 +168,21 @@ class Load:
 
     def _refined(self) -> tuple[Mapping[str, datetime], Mapping[str, str]]:
         """Finer times of the uploads, where listings have them, and how far the late ones came."""
-        modified: dict[str, datetime] = {}
+        written: dict[str, datetime] = {}
         progress: dict[str, str] = {}
-        with suppress(*_ASK_ERRORS):
-            for key, listed in listing(self._target.s3, self._target.input_bucket, list(self._uploads), self._skew):
-                stored = self._uploads[key].stored if key in self._uploads else None
-                if (
-                    stored
-                    and stored.etag == listed.etag
-                    and int(listed.modified.timestamp()) == int(stored.modified.timestamp())
-                ):
-                    modified[key] = listed.modified
+        with suppress(StorageError):
+            for listed in listing(self._target, self._target.input_bucket, list(self._uploads)):
+                upload = self._uploads.get(listed.key)
+                stored, at = upload.stored if upload else None, modified(listed)
+                if stored and stored.etag == listed.etag and int(at.timestamp()) == int(stored.modified.timestamp()):
+                    written[listed.key] = at
             late = {upload.job.key: upload.stored for upload in self._uploads.values()
                     if upload.stored and upload.job.key not in self._answers}  # fmt: skip
             if late:
                 progress = self._watch.why_not(late)
-        return modified, progress
+        return written, progress
 
-    def _row(self, upload: Upload, modified: datetime | None, progress: str | None) -> Row:
+    def _row(self, upload: Upload, written: datetime | None, progress: str | None) -> Row:
         key, stored = upload.job.key, upload.stored
         answer = self._answers.get(key)
         status: Status = "failed"
@@ -198,7 +197,7 @@ class Load:
         if progress:
             why = f"{why}; {progress}"
         seen_s = answer.seen - self._started if answer else None
-        modified = modified or (stored.modified if stored else None)
+        written = written or (stored.modified if stored else None)
         return Row(
             key=key,
             status=status,
@@ -209,7 +208,7 @@ class Load:
             stored_s=stored.done_s if stored else None,
             seen_s=seen_s,
             local_latency_s=seen_s - upload.sent_s if seen_s is not None and upload.sent_s is not None else None,
-            server_latency_s=(answer.modified - modified).total_seconds() if answer and modified else None,
-            input_modified=modified,
+            server_latency_s=(answer.modified - written).total_seconds() if answer and written else None,
+            input_modified=written,
             output_modified=answer.modified if answer else None,
         )

@@ -9,7 +9,9 @@ interval; what all of them allow is the estimate, and it gets narrower with ever
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from statistics import median
@@ -44,6 +46,26 @@ class SkewMeter:
     def __init__(self) -> None:
         self._intervals: list[tuple[float, float]] = []
         self._lock = threading.Lock()
+
+    @contextmanager
+    def listening(self, s3: Any) -> Iterator[None]:
+        """Note every answer that a boto3 client gets meanwhile."""
+        events, asked, answered = s3.meta.events, "before-call.s3", "after-call.s3"
+        events.register(asked, self._asked)
+        events.register(answered, self._answered)
+        try:
+            yield
+        finally:
+            events.unregister(asked, self._asked)
+            events.unregister(answered, self._answered)
+
+    @staticmethod
+    def _asked(context: dict[str, Any], **_: object) -> None:
+        context["castline_sent_at"] = time.time()
+
+    def _answered(self, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: object) -> None:
+        if (sent_at := context.get("castline_sent_at")) is not None:
+            self.add_response(parsed, sent_at, time.time())
 
     def add(self, server: datetime, sent_at: float, received_at: float) -> None:
         """Note one answer.

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from castline.errors import EvaluationError
+from castline.grader.base import Context, Finding
+from castline.grader.full import NoResult, read_result
+from castline.grader.objects import CannotCheck, each, listing, readable
 from castline.records import Result
-from grader.base import Context, Finding
-from grader.full import NoResult, read_result
-from grader.objects import CannotCheck, each, listing, readable
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ def check_people_and_words(context: Context) -> Finding:
     graded = sorted(people.keys() | words.keys())
     if not graded:
         raise CannotCheck("the ground truth has neither people nor words for any of the media")
-    listing(context.target.s3, context.target.output_bucket, limit=1)  # so that a missing bucket is said as such
+    listing(context.target.store, context.target.output_bucket, limit=1)  # so that a missing bucket is said as such
     results = dict(zip(graded, each(lambda media: _result(context, media), graded), strict=True))
     findings = []
     if people:

@@ -7,8 +7,17 @@ import random
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from castline.errors import CastlineError
+
 Name = Literal["burst", "stagger", "poisson", "ramp"]
 NAMES: tuple[Name, ...] = get_args(Name)
+
+
+class UsageError(CastlineError, ValueError):
+    """What was asked for cannot be done: one line for the person who asked."""
+
+    code = "usage"
+    retryable = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +32,7 @@ class Pattern:
         seed: of ``poisson``'s gaps; the same seed gives the same times.
 
     Raises:
-        ValueError: an unknown name, or a rate that is no positive finite number.
+        UsageError: an unknown name, or a rate that is no positive finite number.
     """
 
     name: Name = "burst"
@@ -32,9 +41,9 @@ class Pattern:
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
-            raise ValueError(f"a pattern is one of {', '.join(NAMES)}, not {self.name!r}")
+            raise UsageError(f"a pattern is one of {', '.join(NAMES)}, not {self.name!r}")
         if not (math.isfinite(self.rate) and self.rate > 0):
-            raise ValueError(f"a rate is a positive number of uploads per second, not {self.rate}")
+            raise UsageError(f"a rate is a positive number of uploads per second, not {self.rate}")
 
     def arrivals(self, count: int) -> list[float]:
         """Seconds after the start, ascending, the first one 0; one per upload."""

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from grader.base import Check, Context, perform
-from grader.checks import CHECKS
-from grader.metrics import read_metrics
-from grader.report import CheckResult, Report
-from workload_generator.load import Progress
+from castline.grader.base import Check, Context, perform
+from castline.grader.checks import CHECKS
+from castline.grader.metrics import read_metrics
+from castline.grader.report import CheckResult, Report
+from castline.workload_generator.load import Progress
 
 
 class Session:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from grader.objects import CannotCheck
+from castline.grader.objects import CannotCheck
 
 _MAX_BYTES = 64 * 1024 * 1024
 

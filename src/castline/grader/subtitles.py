@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pysubs2
 
-from grader.objects import CannotCheck
+from castline.grader.objects import CannotCheck
 
 #: Start and end of a cue, seconds.
 Span = tuple[float, float]

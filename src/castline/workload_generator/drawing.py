@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader
 
-from workload_generator.report import LoadReport, Row
-from workload_generator.show import count, facts, numbers
-from workload_generator.target import UsageError
+from castline.errors import EvaluationError
+from castline.evaluation.plot import BAD, GOOD, check_drawable, figure_of, finish
+from castline.workload_generator.patterns import UsageError
+from castline.workload_generator.report import LoadReport, Row
+from castline.workload_generator.show import count, facts, numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_OK, _BAD, _INK, _FAINT, _GRID = "#1f6f8b", "#c8553d", "#2b2b2b", "#8a8a8a", "#e3e3e3"
+_FAINT = "#8a8a8a"
 #: 1440 x 960 pixels.
 _SIZE_IN, _DPI = (9.6, 6.4), 150
 #: Room above the highest point, for what is written there.
 _HEADROOM = 1.06
-_SUFFIXES = (".png", ".html")
 
 
 def check_report(path: Path) -> None:
@@ -32,10 +31,10 @@ def check_report(path: Path) -> None:
     Raises:
         UsageError: another suffix, or matplotlib is not installed.
     """
-    if path.suffix.lower() not in _SUFFIXES:
-        raise UsageError(f"{path.name}: reports are written as {' or '.join(_SUFFIXES)}")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("a report needs matplotlib, which is not installed: pip install matplotlib")
+    try:
+        check_drawable(path, ".png", ".html")
+    except EvaluationError as error:
+        raise UsageError(error.message) from error
 
 
 def write_report(report: LoadReport, path: Path) -> None:
@@ -65,12 +64,7 @@ def write_report(report: LoadReport, path: Path) -> None:
 
 def draw(report: LoadReport, *, title: bool = True) -> bytes:
     """A PNG: latency by when the result came, by media in flight at the upload, and media in flight over time."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # Not pyplot: it would look for a display and keep the figure.
-    figure = Figure(figsize=_SIZE_IN, dpi=_DPI, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figure_of(_SIZE_IN, _DPI)
     over_time, by_load, flight, empty = figure.subplots(
         2, 2, height_ratios=[2, 1], width_ratios=[2.6, 1], sharex="col", sharey="row"
     ).flat
@@ -80,17 +74,9 @@ def draw(report: LoadReport, *, title: bool = True) -> bytes:
     _by_load(by_load, report)
     _in_flight(flight, report)
     for axes in (over_time, by_load, flight):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color=_GRID, linewidth=0.7)
-        axes.set_axisbelow(True)
         axes.set_ylim(0, axes.get_ylim()[1] * _HEADROOM)
         axes.set_xlim(left=0)
-        axes.tick_params(colors=_INK, labelsize=9)
-    if title:
-        figure.suptitle(_title(report), x=0.01, ha="left", fontsize=11, color=_INK)
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return out.getvalue()
+    return finish(figure, _title(report) if title else "")
 
 
 def in_flight(rows: Sequence[Row], end_s: float) -> list[tuple[float, int]]:
@@ -115,16 +101,16 @@ def _latencies(axes: Axes, report: LoadReport) -> None:
     server = [(row.seen_s, row.server_latency_s) for row in good if row.server_latency_s is not None]
     axes.scatter(*_columns(server), s=size * 1.4, facecolors="none", edgecolors=_FAINT, linewidths=0.8,
                  label="object to object, store's clock (±1 s)")  # fmt: skip
-    axes.scatter(*_columns([(row.seen_s, row.local_latency_s) for row in good]), s=size, color=_OK, zorder=3,
+    axes.scatter(*_columns([(row.seen_s, row.local_latency_s) for row in good]), s=size, color=GOOD, zorder=3,
                  label="upload to result seen, local clock")  # fmt: skip
     if bad:
         given_up = [((row.sent_s or 0.0) + _lasted(row, report), _lasted(row, report)) for row in bad]
-        axes.scatter(*_columns(given_up), s=size * 1.3, color=_BAD, marker="x", zorder=3, label="failed or timed out")
+        axes.scatter(*_columns(given_up), s=size * 1.3, color=BAD, marker="x", zorder=3, label="failed or timed out")
     if report.local:
         for name, value, side, shift in (("p50", report.local.p50, "top", -1), ("p90", report.local.p90, "bottom", 1)):
-            axes.axhline(value, color=_OK, linewidth=0.8, linestyle=(0, (4, 3)))
+            axes.axhline(value, color=GOOD, linewidth=0.8, linestyle=(0, (4, 3)))
             axes.annotate(f"{name} {value:.1f} s", (1, value), xycoords=("axes fraction", "data"), fontsize=8,
-                          color=_OK, ha="right", va=side, xytext=(0, shift), textcoords="offset points")  # fmt: skip
+                          color=GOOD, ha="right", va=side, xytext=(0, shift), textcoords="offset points")  # fmt: skip
     axes.set_ylabel("latency, s")
     axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0,
                 columnspacing=1.2, handletextpad=0.3)  # fmt: skip
@@ -139,7 +125,7 @@ def _by_load(axes: Axes, report: LoadReport) -> None:
         if row.status == "ok" and row.sent_s is not None:
             at_s = row.sent_s
             points.append((next(level for since_s, level in reversed(levels) if since_s <= at_s), row.local_latency_s))
-    axes.scatter(*_columns(points), s=18, color=_OK, alpha=0.6)
+    axes.scatter(*_columns(points), s=18, color=GOOD, alpha=0.6)
     axes.set_xlabel("media in flight at its upload")
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
@@ -149,8 +135,8 @@ def _in_flight(axes: Axes, report: LoadReport) -> None:
 
     times, levels = _columns([*in_flight(report.rows, report.duration_s), (report.duration_s, None)])
     levels[-1] = levels[-2] if len(levels) > 1 else 0
-    axes.fill_between(times, levels, step="post", color=_OK, alpha=0.25, linewidth=0)
-    axes.step(times, levels, where="post", color=_OK, linewidth=1)
+    axes.fill_between(times, levels, step="post", color=GOOD, alpha=0.25, linewidth=0)
+    axes.step(times, levels, where="post", color=GOOD, linewidth=1)
     axes.set_ylabel("media in flight")
     axes.set_xlabel("seconds since the start")
     axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))

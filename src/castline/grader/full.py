@@ -6,19 +6,15 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, NoReturn
-
-from botocore.exceptions import ClientError
 
 from castline import keys
 from castline.errors import UnreadableObject
-from castline.records import Result
-from grader.base import Context, Finding
-from grader.objects import CannotCheck, each, error_code, listing, read, readable, some
-from grader.subtitles import FORMATS, check_readers, subtitles_trouble
+from castline.grader.base import Context, Finding
+from castline.grader.objects import CannotCheck, each, listing, readable, some
+from castline.grader.subtitles import FORMATS, check_readers, subtitles_trouble
+from castline.records import Result, json_schema
 
-_SCHEMA = Path(__file__).resolve().parents[1] / "docs" / "result.schema.json"
 _MAX_RESULT = 128 * 1024 * 1024
 _MAX_SUBTITLES = 8 * 1024 * 1024
 #: How far the last frame or word may reach over what the container says of its length, seconds.
@@ -86,7 +82,7 @@ def check_timelines(context: Context) -> Finding:
 def each_media(context: Context, trouble: Callable[[str], str], what: str) -> Finding:
     """Ask ``trouble`` about every media file: the share without, and what is wrong with the first few others."""
     medias = context.inputs()
-    listing(context.target.s3, context.target.output_bucket, limit=1)  # so that a missing bucket is said as such
+    listing(context.target.store, context.target.output_bucket, limit=1)  # so that a missing bucket is said as such
 
     def ask(media: str) -> str:
         try:
@@ -148,10 +144,11 @@ def _result_body(context: Context, media: str) -> bytes:
 
 def _whole(context: Context, media: str, name: str, limit: int) -> bytes | None:
     """A published file of a media file; None when it is not there, or empty."""
-    body = read(context.target.s3, context.target.output_bucket, keys.result_key(media, name), limit + 1)
-    if body and len(body) > limit:
-        raise NoResult(f"{name} is larger than {limit} bytes")
-    return body
+    try:
+        path = keys.result_key(media, name)
+        return context.target.store.get(context.target.output_bucket, path, max_bytes=limit) or None
+    except UnreadableObject as error:
+        raise NoResult(error.message) from error
 
 
 def _json(body: bytes) -> Any:
@@ -166,20 +163,17 @@ def _json(body: bytes) -> Any:
 
 @cache
 def _schema_check() -> Callable[[Any], str]:
-    """What tells how a value breaks docs/result.schema.json; empty when it does not.
+    """What tells how a value breaks the schema of results; empty when it does not.
 
     Raises:
-        CannotCheck: the schema or jsonschema is not here.
+        CannotCheck: jsonschema is not installed.
     """
     try:
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import best_match
-
-        validator = Draft202012Validator(json.loads(_SCHEMA.read_text(encoding="utf-8")))
     except ImportError as error:
         raise CannotCheck("comparing with the schema needs jsonschema: pip install jsonschema") from error
-    except (OSError, ValueError) as error:
-        raise CannotCheck(f"{_SCHEMA.name} cannot be read: {error}") from error
+    validator = Draft202012Validator(json_schema())
 
     def violation(value: Any) -> str:
         error = best_match(validator.iter_errors(value))
@@ -191,14 +185,10 @@ def _schema_check() -> Callable[[Any], str]:
 def _other_upload(context: Context, media: str, source: Mapping[str, Any]) -> str:
     """Why a result is not of the object that is in the input bucket now; empty when it is."""
     bucket = context.target.input_bucket
-    try:
-        now = context.target.s3.head_object(Bucket=bucket, Key=media)
-    except ClientError as error:
-        if error_code(error) == "404":
-            return f"it is not in {bucket}"
-        raise
+    now = context.target.store.head(bucket, media)
+    if now is None:
+        return f"it is not in {bucket}"
     if (source["bucket"], source["key"]) != (bucket, media):
         return f"the result is of s3://{source['bucket']}/{source['key']}"
-    version = now.get("VersionId") if now.get("VersionId") != "null" else None
-    same = source["version"] == version if version else source["etag"].strip('"') == now["ETag"].strip('"')
+    same = source["version"] == now.version if now.version else source["etag"].strip('"') == now.etag
     return "" if same else "the result is of another upload"

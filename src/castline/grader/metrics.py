@@ -9,8 +9,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from grader.base import Context, reason
-from grader.report import FunctionMetrics
+from castline.grader.base import Context, reason
+from castline.grader.report import FunctionMetrics
 
 _NAMESPACE = "AWS/Lambda"
 #: CloudWatch's finest period for Lambda's own metrics, seconds; periods are multiples of it.

@@ -9,16 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from boto3.exceptions import Boto3Error
-from boto3.s3.transfer import TransferConfig
-from botocore.exceptions import BotoCoreError, ClientError
-
-from workload_generator.skew import SkewMeter
-
-#: The pool of senders is the concurrency: no threads of its own for each upload.
-_TRANSFER = TransferConfig(use_threads=False)
+from castline.errors import CastlineError, StorageError
+from castline.storage import ObjectStore
+from castline.workload_generator.skew import SkewMeter
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +63,10 @@ class Sender:
         started: ``time.monotonic()`` of the load's zero.
     """
 
-    def __init__(self, s3: Any, bucket: str, uploads: Sequence[Upload], started: float, skew: SkewMeter) -> None:
-        self._s3 = s3
+    def __init__(
+        self, store: ObjectStore, bucket: str, uploads: Sequence[Upload], started: float, skew: SkewMeter
+    ) -> None:
+        self._store = store
         self._bucket = bucket
         self._started = started
         self._skew = skew
@@ -98,23 +95,22 @@ class Sender:
                 return
             try:
                 self._send(upload)
-            except (BotoCoreError, ClientError, Boto3Error, OSError) as error:
+            except (CastlineError, OSError) as error:
                 upload.error = reason(error)
             except Exception as error:  # anything else is a failure of this upload too, and not of the load
                 upload.error = f"{type(error).__name__}: {reason(error)}"
 
     def _send(self, upload: Upload) -> None:
-        sent_at = time.time()
+        key, sent_at = upload.job.key, time.time()
         upload.sent_s = self._now()
         upload.size = upload.job.path.stat().st_size
-        self._s3.upload_file(str(upload.job.path), self._bucket, upload.job.key, Config=_TRANSFER)
+        self._store.put(self._bucket, key, upload.job.path)
         stored_at, done_s = time.time(), self._now()
-        found = self._s3.head_object(Bucket=self._bucket, Key=upload.job.key)
-        self._skew.add(found["LastModified"], sent_at, stored_at)
-        self._skew.add_response(found, stored_at, time.time())
-        version = found.get("VersionId")
-        etag = found["ETag"].strip('"')
-        upload.stored = Stored(done_s, etag, version if version != "null" else None, found["LastModified"])
+        found = self._store.head(self._bucket, key)
+        if found is None or found.last_modified is None:
+            raise StorageError("it is gone again")
+        self._skew.add(found.last_modified, sent_at, stored_at)
+        upload.stored = Stored(done_s, found.etag, found.version, found.last_modified)
 
     def _now(self) -> float:
         return time.monotonic() - self._started

@@ -7,29 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
-from castline.errors import CastlineError, LocalStackError
+from castline import aws
+from castline.cli.connect import local_keys
+from castline.errors import NoBucket, StorageError
 from castline.settings import Settings, settings
+from castline.storage import S3Store
+from castline.workload_generator.patterns import UsageError
 
 Profile = Literal["classic", "full"]
 
 #: The course's contract names the functions, whatever the settings say.
 _CLASSIC_SPLITTER, _CLASSIC_ANALYSER = "video-splitting", "face-recognition"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-#: Connections per client; above any sensible number of threads.
-_POOL = 64
-#: A synchronous invocation may take as long as Lambda allows, and a bit.
-_READ_TIMEOUT_S = {"lambda": 920, "s3": 60, "cloudwatch": 60}
-
-
-class UsageError(CastlineError):
-    """What was asked for cannot be done: one line for the person who asked."""
-
-    code = "usage"
-    retryable = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +43,16 @@ class Target:
     analyser: str
     profile: Profile
     where: str
+
+    @property
+    def store(self) -> S3Store:
+        """Its threads are the caller's: one that hangs must not keep the program from ending."""
+        return S3Store(self.s3, threads=False)
+
+    @property
+    def buckets(self) -> tuple[str, str, str]:
+        """Input first: where that is emptied first, what is still being worked on does not come back later."""
+        return self.input_bucket, self.stage1_bucket, self.output_bucket
 
 
 def connect(
@@ -94,35 +95,33 @@ def connect(
     else:  # the settings may name each bucket on its own
         buckets = (config.input_bucket, config.stage1_bucket, config.output_bucket)
 
-    endpoint, where, found_region = _find(endpoint_url, config)
-    if endpoint and not access_key:
-        access_key, secret_key = _local_keys(endpoint, config)
-    session = boto3.Session(
-        aws_access_key_id=access_key or None,
-        aws_secret_access_key=secret_key or None,
-        region_name=region or found_region,
-    )
+    endpoint, where = _find(endpoint_url, config)
     try:
-        anonymous = session.get_credentials() is None
-        if anonymous and endpoint is None:
+        wanted = local_keys(endpoint, config) if endpoint else {}
+        if access_key and secret_key:
+            wanted = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
+        if not endpoint and not wanted and not aws.has_credentials():
             raise UsageError(
                 "no local stack is running here (castline up), no endpoint is given (--endpoint-url), "
                 "and there are no AWS credentials (--access_key, --secret_key)"
             )
-        clients = {name: _client(session, name, endpoint, anonymous) for name in _READ_TIMEOUT_S}
+        region = region or aws.region_of_environment()
+        local = endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
+        s3, lambda_, cloudwatch = (
+            aws.client(service, endpoint=endpoint, keys=wanted, local=local, region=region)
+            for service in ("s3", "lambda", "cloudwatch")
+        )
     except (BotoCoreError, ValueError) as error:  # a bad profile, region or URL
         raise UsageError(str(error)) from error
     return Target(
-        s3=clients["s3"],
-        lambda_=clients["lambda"],
-        cloudwatch=clients["cloudwatch"],
-        input_bucket=buckets[0],
-        stage1_bucket=buckets[1],
-        output_bucket=buckets[2],
+        s3,
+        lambda_,
+        cloudwatch,
+        *buckets,
         splitter=_CLASSIC_SPLITTER if classic else config.splitter_function,
         analyser=_CLASSIC_ANALYSER if classic else config.analyser_function,
         profile=chosen,
-        where=where or f"AWS, {clients['s3'].meta.region_name}",
+        where=where or f"AWS, {region}",
     )
 
 
@@ -139,55 +138,22 @@ def check(target: Target) -> None:
 def check_bucket(target: Target, bucket: str) -> None:
     """As ``check``, for one bucket."""
     try:
-        target.s3.list_objects_v2(Bucket=bucket, MaxKeys=1)
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in ("NoSuchBucket", "404"):
-            raise UsageError(f"there is no bucket {bucket} ({target.where}); is the stack deployed?") from error
-        raise UsageError(f"bucket {bucket} ({target.where}) cannot be listed: {code}") from error
-    except BotoCoreError as error:
-        raise UsageError(f"{target.where} does not answer: {error}") from error
+        next(target.store.find(bucket), None)
+    except NoBucket as error:
+        raise UsageError(f"there is no bucket {bucket} ({target.where}); is the stack deployed?") from error
+    except StorageError as error:
+        if isinstance(error.__cause__, BotoCoreError):
+            raise UsageError(f"{target.where} does not answer: {error.__cause__}") from error
+        raise UsageError(f"bucket {bucket} ({target.where}) cannot be listed: {error.__cause__}") from error
 
 
-def _find(endpoint_url: str | None, config: Settings) -> tuple[str | None, str | None, str | None]:
-    """(endpoint, where for people, region it insists on); all None for AWS itself."""
-    endpoint = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
-    if endpoint:
-        return endpoint, endpoint, None
+def _find(endpoint_url: str | None, config: Settings) -> tuple[str | None, str | None]:
+    """(endpoint, where for people); both None for AWS itself."""
+    if endpoint := endpoint_url or os.environ.get("AWS_ENDPOINT_URL"):
+        return endpoint, endpoint
     try:
-        from castline.local import LocalStack
-        from castline.local.engine import REGION
-
-        local = LocalStack.attach(config).endpoint_url
-    except (LocalStackError, ImportError):  # none runs here, or its requirements are not installed
-        return None, None, None
-    return local, f"local stack at {local}", REGION
-
-
-def _local_keys(endpoint: str, config: Settings) -> tuple[str | None, str | None]:
-    """Access key and secret key that our own stack wants; nothing for any other endpoint."""
-    try:
-        from castline.local.access import local_credentials
+        from castline.local.stack import running_stack
     except ImportError:  # without the requirements of a stack, none runs here
         return None, None
-    found = local_credentials(endpoint, config)
-    return (found.access_key, found.secret_key) if found else (None, None)
-
-
-def _client(session: boto3.Session, service: str, endpoint: str | None, anonymous: bool) -> Any:
-    # Another emulator takes any credentials, but boto3 insists on some.
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"} if anonymous else {}
-    local = endpoint is not None and urlsplit(endpoint).hostname in _LOOPBACK
-    return session.client(
-        service,
-        endpoint_url=endpoint,
-        region_name=session.region_name or "us-east-1",
-        config=Config(
-            s3={"addressing_style": "path"} if endpoint else {},
-            retries={"mode": "standard"},
-            max_pool_connections=_POOL,
-            read_timeout=_READ_TIMEOUT_S[service],
-            proxies={"http": None, "https": None} if local else None,
-        ),
-        **keys,
-    )
+    local = running_stack(config)
+    return (local.endpoint_url, f"local stack at {local.endpoint_url}") if local else (None, None)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from castline import keys
-from workload_generator.sending import Stored
-from workload_generator.skew import SkewMeter
-from workload_generator.target import Profile, Target
+from castline.records import ObjectInfo
+from castline.workload_generator.sending import Stored
+from castline.workload_generator.target import Profile, Target
 
 
 class Answer(NamedTuple):
@@ -28,11 +28,6 @@ class Answer(NamedTuple):
     error: str | None
 
 
-class Listed(NamedTuple):
-    etag: str
-    modified: datetime
-
-
 def result_key(profile: Profile, media: str) -> str:
     """Where the result of a media file appears in the output bucket."""
     return keys.classic_answer_key(media) if profile == "classic" else keys.result_key(media)
@@ -43,19 +38,15 @@ def stage1_key(profile: Profile, media: str) -> str:
     return keys.classic_frame_key(media) if profile == "classic" else f"{media}/"
 
 
-def listing(s3: Any, bucket: str, wanted: Sequence[str], skew: SkewMeter) -> Iterator[tuple[str, Listed]]:
+def listing(target: Target, bucket: str, wanted: Sequence[str]) -> list[ObjectInfo]:
     """The objects of a bucket below what all wanted keys begin with."""
     beginning = os.path.commonprefix(list(wanted))  # noqa: RUF071 - keys are strings, and not paths
-    query = {"Bucket": bucket, "Prefix": beginning}
-    while True:
-        sent_at = time.time()
-        page = s3.list_objects_v2(**query)
-        skew.add_response(page, sent_at, time.time())
-        for item in page.get("Contents", ()):
-            yield item["Key"], Listed(item["ETag"].strip('"'), item["LastModified"])
-        if not page.get("IsTruncated"):
-            return
-        query["ContinuationToken"] = page["NextContinuationToken"]
+    return list(target.store.find(bucket, beginning))
+
+
+def modified(listed: ObjectInfo) -> datetime:
+    """When the store says that it was written; listings always do."""
+    return cast(datetime, listed.last_modified)
 
 
 def not_older(result: datetime, upload: datetime) -> bool:
@@ -69,10 +60,9 @@ def not_older(result: datetime, upload: datetime) -> bool:
 class Watch:
     """Looks for the results of uploads."""
 
-    def __init__(self, target: Target, skew: SkewMeter) -> None:
+    def __init__(self, target: Target) -> None:
         self._target = target
-        self._skew = skew
-        self._read: dict[str, Listed] = {}  # results of other uploads, by key: they are read once
+        self._read: dict[str, ObjectInfo] = {}  # results of other uploads, by key: they are read once
         self._same_bytes: set[str] = set()
         self._errors: dict[str, str] = {}
 
@@ -80,34 +70,34 @@ class Watch:
         """The answers that are there now, by media key; ``waiting`` are uploads that the store has.
 
         Raises:
-            ClientError, BotoCoreError: the store cannot be asked now.
+            StorageError: the store cannot be asked now.
         """
         wanted = {result_key(self._target.profile, media): media for media in waiting}
         found = {}
         # The whole listing first: reading results must not make the later pages older.
-        objects = list(listing(self._target.s3, self._target.output_bucket, list(wanted), self._skew))
+        objects = listing(self._target, self._target.output_bucket, list(wanted))
         seen = time.monotonic()
-        for key, listed in objects:
-            media = wanted.get(key)
-            if media and self._is_of(media, key, listed, waiting[media]):
-                found[media] = Answer(listed.modified, seen, self._errors.get(media))
+        for listed in objects:
+            media = wanted.get(listed.key)
+            if media and self._is_of(media, listed, waiting[media]):
+                found[media] = Answer(modified(listed), seen, self._errors.get(media))
         return found
 
     def why_not(self, late: Mapping[str, Stored]) -> dict[str, str]:
         """How far uploads without a result have come, by media key, in words; from one listing of stage-1.
 
         Raises:
-            ClientError, BotoCoreError: the store cannot be asked now.
+            StorageError: the store cannot be asked now.
         """
         profile, bucket = self._target.profile, self._target.stage1_bucket
         wanted = {media: stage1_key(profile, media) for media in late}
         newest: dict[str, datetime] = {}
-        for key, listed in listing(self._target.s3, bucket, list(wanted.values()), self._skew):
+        for listed in listing(self._target, bucket, list(wanted.values())):
             for media in late if profile == "full" else ():
-                if key.startswith(wanted[media]):
-                    newest[media] = max(listed.modified, newest.get(media, listed.modified))
+                if listed.key.startswith(wanted[media]):
+                    newest[media] = max(modified(listed), newest.get(media, modified(listed)))
             if profile == "classic":
-                newest[key] = listed.modified
+                newest[listed.key] = modified(listed)
         return {media: self._words(media, upload, newest.get(media if profile == "full" else wanted[media]))
                 for media, upload in late.items()}  # fmt: skip
 
@@ -118,24 +108,25 @@ class Watch:
             return f"nothing in {self._target.stage1_bucket} either"
         return f"{self._target.stage1_bucket} has it"
 
-    def _is_of(self, media: str, key: str, listed: Listed, upload: Stored) -> bool:
+    def _is_of(self, media: str, listed: ObjectInfo, upload: Stored) -> bool:
         """Whether a listed result is of this upload; what is wrong with it is in ``_errors`` then."""
         if self._target.profile == "classic":
-            return not_older(listed.modified, upload.modified)
-        if self._read.get(key) == listed:
+            return not_older(modified(listed), upload.modified)
+        if self._read.get(listed.key) == listed:
             return False
-        # Replaced meanwhile is an error like any other: the next look reads the new one.
-        found = self._target.s3.get_object(Bucket=self._target.output_bucket, Key=key, IfMatch=f'"{listed.etag}"')
-        result = parse(found["Body"].read())
+        body = self._target.store.read(self._target.output_bucket, listed, 0, listed.size)
+        if body is None:  # replaced meanwhile: the next look reads the new one
+            return False
+        result = parse(body)
         matches = result is not None and (
             result.version == upload.version if upload.version else result.etag == upload.etag
         )
         # Without versions the same bytes look the same: then only time tells the uploads apart.
-        if matches and not upload.version and not not_older(listed.modified, upload.modified):
+        if matches and not upload.version and not not_older(modified(listed), upload.modified):
             self._same_bytes.add(media)
             matches = False
         if not matches:
-            self._read[key] = listed
+            self._read[listed.key] = listed
         elif result and result.error:
             self._errors[media] = result.error
         return matches

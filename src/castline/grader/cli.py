@@ -13,17 +13,18 @@ from rich.console import Console
 from rich.text import Text
 
 from castline.errors import CastlineError
-from grader.base import Context, reason
-from grader.checks import CHECKS
-from grader.menu import run_menu
-from grader.objects import CannotCheck
-from grader.report import show, to_json, to_junit
-from grader.session import Session
-from grader.truth import read_truth
-from workload_generator.clear import clear, survey
-from workload_generator.load import plan
-from workload_generator.patterns import Name, Pattern
-from workload_generator.target import Target, connect
+from castline.grader.base import Context, reason
+from castline.grader.checks import CHECKS
+from castline.grader.menu import run_menu
+from castline.grader.objects import CannotCheck
+from castline.grader.report import show, to_json, to_junit
+from castline.grader.session import Session
+from castline.grader.truth import read_truth
+from castline.workload_generator import flags
+from castline.workload_generator.clear import clear, survey
+from castline.workload_generator.load import plan
+from castline.workload_generator.patterns import Pattern
+from castline.workload_generator.target import Target, connect
 
 # Tracebacks with local variables would show the keys.
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
@@ -34,26 +35,18 @@ _PROBLEMS = (CannotCheck, CastlineError, ClientError, BotoCoreError, OSError)
 def grade(
     check: Annotated[str, typer.Option(help="all, or numbers of checks: 1,3,6")] = "all",
     interactive: Annotated[bool, typer.Option("--interactive", help="Choose checks from a menu.")] = False,
-    access_key: Annotated[str | None, typer.Option("--access_key", help="Default: as the AWS tools do.")] = None,
-    secret_key: Annotated[str | None, typer.Option("--secret_key", help="Default: as the AWS tools do.")] = None,
-    asu_id: Annotated[
-        str | None, typer.Option("--asu_id", help="The course's prefix of the buckets; means the classic profile.")
-    ] = None,
-    prefix: Annotated[str | None, typer.Option(help="Prefix of the buckets.")] = None,
-    endpoint_url: Annotated[
-        str | None, typer.Option("--endpoint-url", help="Default: AWS_ENDPOINT_URL, the local stack, or AWS.")
-    ] = None,
+    access_key: flags.AccessKey = None,
+    secret_key: flags.SecretKey = None,
+    asu_id: flags.AsuId = None,
+    prefix: flags.Prefix = None,
+    endpoint_url: flags.Endpoint = None,
     region: Annotated[str | None, typer.Option(help="Default: as the AWS tools do, then us-east-1.")] = None,
-    profile: Annotated[
-        Literal["auto", "classic", "full"], typer.Option(help="Contract to grade by; auto: classic with --asu_id.")
-    ] = "auto",
-    testcase_folder: Annotated[
-        Path | None, typer.Option("--testcase_folder", help="Media that check 3 uploads.")
-    ] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="Uploads; default: every file once.")] = None,
-    pattern: Annotated[Name, typer.Option(help="When uploads begin.")] = "burst",
-    rate: Annotated[float, typer.Option(help="Uploads per second; a burst does not look at it.")] = 1.0,
-    concurrency: Annotated[int, typer.Option(min=1, help="Uploads at a time, at most.")] = 8,
+    profile: flags.Contract = "auto",
+    testcase_folder: flags.Folder = None,
+    count: flags.Count = None,
+    pattern: flags.When = "burst",
+    rate: flags.Rate = 1.0,
+    concurrency: flags.Concurrency = 8,
     time_limit: Annotated[
         float, typer.Option("--time_limit", min=1, help="Seconds from the first upload to the last answer.")
     ] = 300,
@@ -61,13 +54,13 @@ def grade(
         Path | None, typer.Option("--ground_truth", help="Table with file, and name (classic) or people, reference.")
     ] = None,
     max_wer: Annotated[float, typer.Option("--max_wer", min=0, help="Word error rate that is still right.")] = 0.6,
-    clear_first: Annotated[bool, typer.Option("--clear", help="Empty the three buckets first; asks.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    clear_first: flags.Clear = False,
+    yes: flags.Yes = False,
     metrics_wait: Annotated[
         float, typer.Option("--metrics_wait", min=0, help="Seconds to wait for numbers of CloudWatch.")
     ] = 5,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.")] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write the report as JUnit XML.")] = None,
+    json: flags.Json = None,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="The report as JUnit XML.")] = None,
 ) -> None:
     """Grade a deployment. Exit status: 0 all passed, 1 something is wrong, 2 something could not be checked."""
     logging.disable(logging.WARNING)  # the libraries' log lines are not for whoever reads a score
@@ -90,7 +83,7 @@ def grade(
             jobs=plan(testcase_folder, count, target.profile) if testcase_folder else (),
             truth=read_truth(ground_truth) if ground_truth else None,
             time_limit_s=time_limit,
-            pattern=_pattern(pattern, rate),
+            pattern=Pattern(pattern, rate),
             concurrency=concurrency,
             max_wer=max_wer,
             secrets=secrets,
@@ -122,13 +115,6 @@ def _numbers(text: str, profile: Literal["classic", "full"]) -> set[int]:
     if any(not word.isdecimal() or int(word) not in known for word in words):
         raise CannotCheck(f"--check is all, or numbers from 1 to {max(known)} with commas between, not {text!r}")
     return {int(word) for word in words}
-
-
-def _pattern(name: Name, rate: float) -> Pattern:
-    try:
-        return Pattern(name, rate)
-    except ValueError as error:
-        raise CannotCheck(str(error)) from error
 
 
 def _clear(target: Target, yes: bool, notes: Console) -> None:

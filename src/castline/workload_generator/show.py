@@ -12,12 +12,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from castline.cli.shown import escape
-from workload_generator.clear import Contents
-from workload_generator.patterns import Pattern
-from workload_generator.report import Latency, LoadReport
-from workload_generator.running import Progress as LoadProgress
-from workload_generator.sending import Job
-from workload_generator.target import Target
+from castline.workload_generator.clear import Contents
+from castline.workload_generator.patterns import Pattern
+from castline.workload_generator.report import Latency, LoadReport
+from castline.workload_generator.running import Progress as LoadProgress
+from castline.workload_generator.sending import Job
+from castline.workload_generator.target import Target
 
 console = Console(highlight=False)
 _errors = Console(stderr=True, highlight=False)

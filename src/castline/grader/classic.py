@@ -6,9 +6,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable
 
-from grader.base import Context, Finding
-from grader.objects import MAX_LISTED, CannotCheck, each, listing, read, readable, some
-from workload_generator.watching import result_key, stage1_key
+from castline.grader.base import Context, Finding
+from castline.grader.objects import MAX_LISTED, CannotCheck, each, listing, readable, some
+from castline.workload_generator.watching import result_key, stage1_key
 
 #: A text with a name in it, bytes.
 MAX_TEXT = 200
@@ -24,16 +24,14 @@ def check_stage1(context: Context) -> Finding:
 
     The share is (right objects) / (videos + objects that do not belong there).
     """
-    s3, bucket = context.target.s3, context.target.stage1_bucket
-    wanted = sorted({stage1_key("classic", key) for key in context.inputs()})
-    return _exactly(context, bucket, wanted, lambda key: jpeg_trouble(read(s3, bucket, key, _READ_PICTURE) or b""))
+    wanted = {stage1_key("classic", key) for key in context.inputs()}
+    return _exactly(context, context.target.stage1_bucket, wanted, _READ_PICTURE, jpeg_trouble)
 
 
 def check_output(context: Context) -> Finding:
     """One text of one line and at most 200 bytes per video and nothing else; the share is as in stage-1."""
-    s3, bucket = context.target.s3, context.target.output_bucket
-    wanted = sorted({result_key("classic", key) for key in context.inputs()})
-    return _exactly(context, bucket, wanted, lambda key: text_trouble(read(s3, bucket, key, _READ_TEXT) or b""))
+    wanted = {result_key("classic", key) for key in context.inputs()}
+    return _exactly(context, context.target.output_bucket, wanted, _READ_TEXT, text_trouble)
 
 
 def check_names(context: Context) -> Finding:
@@ -45,12 +43,13 @@ def check_names(context: Context) -> Finding:
     truths = {key: truth.name for key, truth in context.truths().items() if truth.name}
     if not truths:
         raise CannotCheck("the ground truth has no name for any of the videos")
-    s3, bucket = context.target.s3, context.target.output_bucket
-    listing(s3, bucket, limit=1)  # so that a bucket that is not there is said as such
-    bodies = each(lambda key: read(s3, bucket, result_key("classic", key), _READ_TEXT), truths)
+    store, bucket = context.target.store, context.target.output_bucket
+    there = listing(store, bucket)
+    infos = [there.get(result_key("classic", key)) for key in truths]
+    bodies = each(lambda info: store.read(bucket, info, 0, _READ_TEXT) or b"" if info else b"", infos)
     confused: Counter[tuple[str, str]] = Counter()
     for name, body in zip(truths.values(), bodies, strict=True):
-        got = None if body is None or text_trouble(body) else _spelled(body.decode())
+        got = None if text_trouble(body) else _spelled(body.decode())
         if got != _spelled(name):
             confused[name, got or "no name"] += 1
     right = len(truths) - confused.total()
@@ -65,14 +64,17 @@ def _spelled(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
 
 
-def _exactly(context: Context, bucket: str, wanted: list[str], trouble: Callable[[str], str]) -> Finding:
-    """These objects and no others, with nothing wrong in them."""
-    there = listing(context.target.s3, bucket)
-    missing = [key for key in wanted if key not in there]
-    empty = [key for key in wanted if there.get(key) == 0]
-    extra = sorted(there.keys() - set(wanted))
-    filled = [key for key in wanted if there.get(key)]
-    wrong = {key: why for key, why in zip(filled, each(trouble, filled), strict=True) if why}
+def _exactly(context: Context, bucket: str, wanted: set[str], length: int, trouble: Callable[[bytes], str]) -> Finding:
+    """These objects and no others, with nothing wrong in the first bytes of them."""
+    store = context.target.store
+    there = listing(store, bucket)
+    missing = sorted(wanted - there.keys())
+    extra = sorted(there.keys() - wanted)
+    found = [there[key] for key in sorted(wanted & there.keys())]
+    empty = [info.key for info in found if not info.size]
+    filled = [info for info in found if info.size]
+    found_wrong = each(lambda info: trouble(store.read(bucket, info, 0, length) or b""), filled)
+    wrong = {info.key: why for info, why in zip(filled, found_wrong, strict=True) if why}
     right = len(filled) - len(wrong)
     lines = [f"{right} of {len(wanted)} objects in {bucket} are as they should be"]
     for what, names in (("missing", missing), ("empty", empty), ("should not be there", extra)):

@@ -8,11 +8,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from grader import answers, classic, full
-from grader.base import Check, Context, Finding
-from grader.objects import CannotCheck, NoBucket, error_code, exists, listing, readable, some
-from workload_generator.load import Progress, run_load
-from workload_generator.report import Row
+from castline.errors import NoBucket
+from castline.grader import answers, classic, full
+from castline.grader.base import Check, Context, Finding
+from castline.grader.objects import CannotCheck, listing, readable, some
+from castline.workload_generator.load import Progress, run_load
+from castline.workload_generator.report import Row
 
 
 def check_functions(context: Context) -> Finding:
@@ -27,7 +28,7 @@ def _function_trouble(lambda_: Any, name: str) -> str:
     try:
         found = lambda_.get_function(FunctionName=name)["Configuration"]
     except ClientError as error:
-        if error_code(error) == "ResourceNotFoundException":
+        if error.response["Error"]["Code"] == "ResourceNotFoundException":
             return "does not exist"
         raise
     state = found.get("State") or "Active"  # emulators leave it out
@@ -40,15 +41,15 @@ def _function_trouble(lambda_: Any, name: str) -> str:
 def check_buckets(context: Context) -> Finding:
     """The three buckets are there, and nothing is in them: half of the points for either."""
     target, lines, good = context.target, [], 0
-    buckets = (target.input_bucket, target.stage1_bucket, target.output_bucket)
-    for bucket in buckets:
-        if not exists(target.s3, bucket):
+    for bucket in target.buckets:
+        try:
+            there = list(listing(target.store, bucket, limit=1))
+        except NoBucket:
             lines.append(f"{bucket}: does not exist")
             continue
-        there = list(listing(target.s3, bucket, limit=1))
         good += 1 if there else 2
         lines.append(f"{bucket}: not empty, it has {some(there)}" if there else f"{bucket}: there, empty")
-    return Finding.of(good, 2 * len(buckets), lines)
+    return Finding.of(good, 2 * len(target.buckets), lines)
 
 
 def check_end_to_end(context: Context) -> Finding:
@@ -56,14 +57,15 @@ def check_end_to_end(context: Context) -> Finding:
 
     Raises:
         CannotCheck: there is nothing to upload.
-        UsageError: a bucket is not ours, or the store does not answer.
+        NoBucket: a bucket is not there.
+        StorageError: one is not ours, or the store does not answer.
         KeyboardInterrupt: somebody ended it.
     """
     if not context.jobs:
         raise CannotCheck("nothing to upload: give --testcase_folder")
     target, limit = context.target, context.time_limit_s
-    if missing := [name for name in (target.input_bucket, target.output_bucket) if not exists(target.s3, name)]:
-        raise NoBucket(f"{' and '.join(missing)} does not exist")
+    for bucket in (target.input_bucket, target.output_bucket):
+        listing(target.store, bucket, limit=1)  # so that a missing bucket is said as such
     over = False
 
     def watch(progress: Progress) -> None:

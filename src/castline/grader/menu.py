@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.prompt import Prompt
 from rich.text import Text
 
-from grader.report import show
-from grader.session import Session
+from castline.grader.report import show
+from castline.grader.session import Session
 
 _ALL, _SCORE, _QUIT = "a", "s", "q"
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from castline import keys
-from workload_generator.patterns import Pattern
-from workload_generator.report import LoadReport
-from workload_generator.running import Load, Progress
-from workload_generator.sending import Job
-from workload_generator.target import Profile, Target, UsageError, check
-from workload_generator.watching import result_key
+from castline.workload_generator.patterns import Pattern, UsageError
+from castline.workload_generator.report import LoadReport
+from castline.workload_generator.running import Load, Progress
+from castline.workload_generator.sending import Job
+from castline.workload_generator.target import Profile, Target, check
+from castline.workload_generator.watching import result_key
 
 __all__ = ["Job", "Progress", "plan", "run_load"]
 

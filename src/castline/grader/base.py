@@ -9,17 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from castline import keys
-from castline.errors import CastlineError
-from grader.objects import CannotCheck, NoBucket, error_code, listing, readable
-from grader.report import CheckResult, Status
-from grader.truth import Truth, TruthTable
-from workload_generator.load import Job, Progress
-from workload_generator.patterns import Pattern
-from workload_generator.target import Target
+from castline.errors import CastlineError, NoBucket
+from castline.grader.objects import CannotCheck, listing, readable
+from castline.grader.report import CheckResult, Status
+from castline.grader.truth import Truth, TruthTable
+from castline.workload_generator.load import Job, Progress
+from castline.workload_generator.patterns import Pattern
+from castline.workload_generator.target import Target
 
 
 @dataclass(slots=True)
@@ -56,7 +55,7 @@ class Context:
             NoBucket: there is no input bucket.
             CannotCheck: there are none.
         """
-        there = {key for key in listing(self.target.s3, self.target.input_bucket) if keys.is_media(key)}
+        there = {key for key in listing(self.target.store, self.target.input_bucket) if keys.is_media(key)}
         planned = {job.key for job in self.jobs} if self.load else set()
         if not there | planned:
             raise CannotCheck(f"there is no media in {self.target.input_bucket}, so there is nothing to compare with")
@@ -107,7 +106,7 @@ def perform(check: Check, context: Context) -> CheckResult:
     try:
         found = check.look(context)
     except NoBucket as missing:
-        found = Finding(0.0, (str(missing),))
+        found = Finding(0.0, (f"the bucket {missing.bucket} does not exist",))
     except Exception as error:  # a grader that dies on an odd pipeline has no score to show
         found, status = Finding(0.0, (reason(error, context.secrets),)), "error"
     share = min(max(found.share, 0.0), 1.0)
@@ -130,8 +129,9 @@ def reason(error: Exception, secrets: Sequence[str] = ()) -> str:
     if isinstance(error, (CannotCheck, CastlineError)):
         text = str(error.args[0])
     elif isinstance(error, ClientError):
-        text = f"{error.operation_name} was refused: {error_code(error)}, {error.response['Error'].get('Message', '')}"
-    elif isinstance(error, (BotoCoreError, Boto3Error, OSError)):
+        said = error.response.get("Error", {})
+        text = f"{error.operation_name} was refused: {said.get('Code', '')}, {said.get('Message', '')}"
+    elif isinstance(error, (BotoCoreError, OSError)):
         text = str(error)
     else:
         text = f"{type(error).__name__}: {error}"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from castline.records import Record
-from workload_generator.patterns import Name
-from workload_generator.skew import RESOLUTION_S, Skew
-from workload_generator.target import Profile
+from castline.workload_generator.patterns import Name
+from castline.workload_generator.skew import RESOLUTION_S, Skew
+from castline.workload_generator.target import Profile
 
 Status = Literal["ok", "failed", "timeout"]
 

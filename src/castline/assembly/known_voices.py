@@ -1,0 +1,48 @@
+"""Whose voice it is, of those that are enrolled: three outcomes, as for faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castline.assembly.attribution import HeardAs
+from castline.engines.thresholds import VoiceThresholds
+from castline.records import KnownVoice
+
+#: A voice that is heard for less gets no name by its sound.
+ENOUGH_S = 3.0
+
+
+def whose(
+    vector: NDArray[np.float32], voice_s: float, voices: Sequence[KnownVoice], model: str, limits: VoiceThresholds
+) -> HeardAs:
+    """What the gallery says of a voice.
+
+    Args:
+        vector: mean of its windows' embeddings, shape (d,), of any length.
+        voice_s: how long it is heard.
+        model: of the embedding; enrolled voices of others do not count.
+    """
+    people: dict[str, list[NDArray[np.float32]]] = {}
+    for known in voices:
+        embedding = known.voice.embedding
+        if embedding.model == model and len(embedding.vector()) == len(vector):
+            people.setdefault(known.name, []).append(embedding.vector())
+    length = float(np.linalg.norm(vector))
+    if not people or voice_s < ENOUGH_S or not length:
+        return HeardAs()
+    alike = {name: float(vector @ _mean(vectors)) / length for name, vectors in people.items()}
+    best, *others = sorted(alike, key=lambda name: (-alike[name], name))
+    unlike = frozenset(name for name, similarity in alike.items() if similarity < limits.unlike)
+    nearest = alike[others[0]] if others else -1.0
+    if alike[best] < limits.ambiguous:
+        return HeardAs(against=unlike)
+    known_as = alike[best] >= limits.known and alike[best] - nearest >= limits.apart
+    return HeardAs("known" if known_as else "ambiguous", best, round(alike[best], 3), unlike)
+
+
+def _mean(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    total = np.sum(vectors, axis=0)
+    return np.asarray(total / (np.linalg.norm(total) or 1.0), np.float32)

@@ -1,0 +1,212 @@
+"""Enrolling voices, from files and from recordings; and taking somebody's voice out of the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from castline import keys
+from castline.assembly.known_voices import whose
+from castline.engines.plugins import find_engine
+from castline.errors import CastlineError, GalleryError, UnreadableObject
+from castline.gallery.voices import load_voices
+from castline.media import AudioPiece, SplitSummary, probe, split
+from castline.media.ffmpeg import Limits
+from castline.media.flac import decode_flac
+from castline.recognition.voices import Chunk, tell_apart, windows_of
+from castline.records import (
+    AudioPart,
+    AudioUnit,
+    Embedding,
+    EnrolledVoice,
+    FramesPart,
+    Manifest,
+    Options,
+    Part,
+    Result,
+    Voices,
+    merge_ranges,
+)
+from castline.records.reading import read_record
+from castline.runs.common import read_result
+from castline.runs.sets import read_manifest, read_part, written_parts
+from castline.runs.written import as_shown
+from castline.settings import Settings
+from castline.storage.base import ObjectStore
+
+if TYPE_CHECKING:
+    from castline.engines.process import EngineSet
+
+#: Of less speech nobody's voice is known well enough.
+LEAST_S = 5.0
+_MOST_S = 600.0
+_ONE_VOICE = 0.58  # windows of one person are more alike on average (docs/VOICES.md)
+_PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
+Span = tuple[float, float]
+
+
+def voice_in_file(path: Path, settings: Settings, engines: EngineSet) -> EnrolledVoice:
+    """The one voice in a recording, of its first ten minutes.
+
+    Raises:
+        GalleryError: there are several voices, or less than five seconds of speech.
+        ModelNotFound: no voice encoder.
+        MediaError: it cannot be decoded, or has no sound.
+    """
+    from castline.engines.speech.voice import stretches
+
+    encoder, options = engines.voice_encoder, Options()
+    probed = probe(path, Limits.of(settings), options).only("audio")
+    if probed.audio is None:
+        raise GalleryError(f"{path.name} has no sound")
+    chunks: list[Chunk] = []
+    for piece in split(path, probed, options, Limits.of(settings), SplitSummary(), max_duration_s=_MOST_S):
+        if isinstance(piece, AudioPiece):
+            samples = decode_flac(piece.body)
+            windows = windows_of(stretches(samples))
+            shifted = [(start + piece.unit.start_s, end + piece.unit.start_s) for start, end in windows]
+            chunks.append(Chunk(shifted, encoder.embed_voices(samples, windows)))
+    heard = tell_apart(chunks, _ONE_VOICE)
+    if len(heard.voices()) > 1:
+        raise GalleryError(
+            f"{len(heard.voices())} voices speak in {path.name}; give a recording of one person, or process it and say "
+            "which speaker is meant (--speaker)"
+        )
+    windows = [window for chunk in chunks for window in chunk.windows]
+    vectors = [vector for chunk in chunks for vector in chunk.vectors]
+    return _enrolled(encoder.info.id, windows, vectors, path.name)
+
+
+def voice_in_recording(media: str, speaker: str, store: ObjectStore, settings: Settings) -> EnrolledVoice:
+    """The voice of somebody who speaks in a processed recording.
+
+    Args:
+        speaker: as the result shows it (``Speaker 2``), or its id.
+
+    Raises:
+        GalleryError: no such result or speaker, its parts are gone, or it says too little.
+    """
+    result = read_result(media, store, settings)
+    if result is None:
+        raise GalleryError(f"{media} has no result")
+    shown = as_shown(result, store, settings)
+    names = {each.name for each in shown.transcript.speakers if speaker in (each.name, each.id)}
+    if not names:
+        there = ", ".join(each.name for each in shown.transcript.speakers) or "nobody: --speakers was off"
+        raise GalleryError(f"{speaker!r} does not speak in {media}; who does: {there}")
+    found: dict[str, tuple[list[Span], list[NDArray[np.float32]]]] = {}
+    spans = _said(shown, names)
+    for unit, part in _audio_parts(result, store, settings):
+        if part.voices:
+            windows, vectors = found.setdefault(part.voices.model, ([], []))
+            for (start, end), vector in zip(part.voices.windows, part.voices.vectors(), strict=True):
+                if _within(start + unit.start_s, end + unit.start_s, spans):
+                    windows.append((start + unit.start_s, end + unit.start_s))
+                    vectors.append(vector)
+    if not found:
+        raise GalleryError(f"what voices sound like in {media} is gone; process it again (castline run --again)")
+    model = max(found, key=lambda each: (len(found[each][0]), each))
+    return _enrolled(model, *found[model], media)
+
+
+def _enrolled(model: str, windows: Sequence[Span], vectors: Sequence[NDArray[np.float32]], where: str) -> EnrolledVoice:
+    seconds = sum(end - start for start, end in merge_ranges(list(windows)))
+    if seconds < LEAST_S:
+        raise GalleryError(f"{seconds:.1f} s of speech in {where} are too little to know a voice by: {LEAST_S:.0f} s")
+    mean = np.mean(vectors, axis=0)
+    unit = np.asarray(mean / (np.linalg.norm(mean) or 1.0), np.float32)
+    return EnrolledVoice(embedding=Embedding.of(model, unit), voice_s=round(seconds, 3))
+
+
+def _said(result: Result, names: set[str]) -> list[Span]:
+    lines = result.transcript.segments
+    return merge_ranges([(line.start_s, line.end_s) for line in lines if line.speaker in names])
+
+
+def _within(start: float, end: float, spans: Sequence[Span]) -> bool:
+    """Whether most of a window is in the spans."""
+    both = sum(max(0.0, min(end, last) - max(start, first)) for first, last in spans)
+    return both > (end - start) / 2
+
+
+def _audio_parts(result: Result, store: ObjectStore, settings: Settings) -> Iterator[tuple[AudioUnit, AudioPart]]:
+    manifest: Manifest | None = read_manifest(result.media, result.run, store, settings)
+    units = {unit.name: unit for unit in manifest.units if isinstance(unit, AudioUnit)} if manifest else {}
+    done, _ = written_parts(result.media, result.run, store, settings)
+    for name, unit in units.items():
+        if name in done:
+            part = read_part(done[name], store, settings)
+            if isinstance(part, AudioPart):
+                yield unit, part
+
+
+# --- forgetting ---------------------------------------------------------------------------------
+
+
+def erase_voices(name: str, store: ObjectStore, settings: Settings) -> tuple[int, tuple[str, ...]]:
+    """Take a person's voice out of all parts. Call it before the enrolled voices go: they tell whose it is.
+
+    What goes: windows in lines that a result says are theirs, and windows that alone would be known as theirs.
+
+    Returns:
+        How many windows went, and the keys of the parts they were in.
+    """
+    known = load_voices(store, settings.gallery_bucket)
+    gone, parts = 0, []
+    for info in list(store.find(settings.output_bucket)):
+        parsed = keys.parse_part(info.key)
+        if parsed is None or parsed[1] or parsed[0].kind != "audio":
+            continue
+        body = store.get(settings.output_bucket, info.key)
+        part = _audio(body) if body else None
+        if part is None or part.voices is None or not part.voices.windows:
+            continue
+        voices, unit = part.voices, parsed[0]
+        limits = find_engine(voices.model).voice_thresholds
+        spans = _hers(name, unit, store, settings)
+        offset = _offset(unit, store, settings) if spans else 0.0
+        kept = [
+            at
+            for at, ((start, end), vector) in enumerate(zip(voices.windows, voices.vectors(), strict=True))
+            if not _within(start + offset, end + offset, spans)
+            and not (
+                limits
+                and (heard := whose(vector, 1e3, known, voices.model, limits)).identity == "known"
+                and heard.name == name
+            )
+        ]
+        if len(kept) < len(voices.windows):
+            left = Voices.of(voices.model, [voices.windows[at] for at in kept], voices.vectors()[kept])
+            store.put(settings.output_bucket, info.key, part.model_copy(update={"voices": left}).to_json())
+            gone += len(voices.windows) - len(kept)
+            parts.append(info.key)
+    return gone, tuple(parts)
+
+
+def _hers(name: str, unit: keys.UnitId, store: ObjectStore, settings: Settings) -> list[Span]:
+    result = read_result(unit.media, store, settings)
+    if result is None or result.run != unit.run:
+        return []
+    return merge_ranges(_said(result, {name}) + _said(as_shown(result, store, settings), {name}))
+
+
+def _offset(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> float:
+    try:
+        manifest = read_manifest(unit.media, unit.run, store, settings)
+    except CastlineError:
+        manifest = None
+    units = manifest.units if manifest else ()
+    return next((each.start_s for each in units if isinstance(each, AudioUnit) and each.name == unit.name), 0.0)
+
+
+def _audio(body: bytes) -> AudioPart | None:
+    try:
+        part = read_record(_PART, body, "part")
+    except UnreadableObject:
+        return None
+    return part if isinstance(part, AudioPart) else None

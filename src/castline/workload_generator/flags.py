@@ -1,0 +1,32 @@
+"""The flags that the workload generator and the grader share; those with an underscore are the course's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+AccessKey = Annotated[str | None, typer.Option("--access_key", help="Default: as the AWS tools do.")]
+SecretKey = Annotated[
+    str | None,
+    typer.Option("--secret_key", help="Better: AWS_SECRET_ACCESS_KEY, which no process list shows."),
+]
+AsuId = Annotated[
+    str | None, typer.Option("--asu_id", help="The course's prefix of the buckets; means the classic profile.")
+]
+Prefix = Annotated[str | None, typer.Option(help="Buckets are <prefix>-input …; default: the settings'.")]
+Endpoint = Annotated[
+    str | None, typer.Option("--endpoint-url", help="Default: AWS_ENDPOINT_URL, the local stack, AWS.")
+]
+Contract = Annotated[
+    Literal["auto", "classic", "full"], typer.Option(help="What is a result; auto: classic with --asu_id.")
+]
+Folder = Annotated[Path | None, typer.Option("--testcase_folder", help="Media to upload.")]
+Count = Annotated[int | None, typer.Option(min=1, help="Uploads; goes round the folder. Default: each file once.")]
+When = Annotated[Literal["burst", "stagger", "poisson", "ramp"], typer.Option(help="When uploads begin.")]
+Rate = Annotated[float, typer.Option(help="Uploads per second; of a ramp, at its end; a burst does not look at it.")]
+Concurrency = Annotated[int, typer.Option(min=1, max=64, help="Uploads under way at a time, at most.")]
+Clear = Annotated[bool, typer.Option("--clear", help="Empty input, stage-1 and output first; asks.")]
+Yes = Annotated[bool, typer.Option("--yes", help="With --clear: do not ask.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The report as JSON.")]
