@@ -1,6 +1,6 @@
 """Hostile media in, frames and speech-ready audio out: probe, one decode, units as they get ready."""
 
-from castline.media.pieces import AudioPiece, FramesPiece, Piece
+from castline.media.pieces import AudioPiece, FramesPiece, MotionPiece, Piece
 from castline.media.probe import probe
 from castline.media.proxy import is_played, make_proxy
 from castline.media.split import split, split_part
@@ -9,6 +9,7 @@ from castline.media.summary import SplitSummary
 __all__ = [
     "AudioPiece",
     "FramesPiece",
+    "MotionPiece",
     "Piece",
     "SplitSummary",
     "is_played",

@@ -271,6 +271,20 @@ class FramesPart(Record):
         return next((face.embedding.space for frame in self.frames for face in frame.faces), None)
 
 
+class Mouths(Record):
+    """What was seen of mouths in a recording, where somebody asked who speaks.
+
+    Attributes:
+        engine: id of what looked at them; None where there is none here.
+        warnings: times in seconds of the recording.
+    """
+
+    engine: str | None
+    faces: tuple[SpeakingFace, ...] = ()
+    warnings: tuple[Notice, ...] = ()
+    usage: Usage
+
+
 class AudioPart(Record):
     """Attributes:
     transcriber: id of the engine with its model; None where there was none, and nobody listened.
