@@ -237,7 +237,7 @@ class Recipe:
             sampling.select_motion(),
             *self._stop,
             f"scale={width}:{height}:out_range={'tv' if video.hdr else 'full'}",
-            *([_TONE_MAP, "scale=out_range=full"] if video.hdr else []),
+            *([TONE_MAP, "scale=out_range=full"] if video.hdr else []),
             "setsar=1",
             "format=gray",
             "format=yuvj420p",
