@@ -5,6 +5,7 @@
               <media>/<run>/manifest.json                   after its units
               <media>/<run>/frames/0000.zip
               <media>/<run>/audio/0000.flac
+              <media>/<run>/proxy.mp4                   what browsers play instead, where they need it
               <media>/<run>/motion/000060000.jpgs               25 small grey pictures a second, for mouths
     output    <media>/<run>/parts/frames-0000.json          part
               <media>/<run>/parts/mouths.json               whose mouth moves while somebody speaks
@@ -77,6 +78,7 @@ _MOUTHS_KEY = re.compile(_RUN_OF_MEDIA + r"/parts/mouths\.json")
 _MANIFEST_KEY = re.compile(_RUN_OF_MEDIA + r"/manifest\.json")
 _RANGE_KEY = re.compile(_RUN_OF_MEDIA + r"/ranges/(?P<index>[0-9]{4,})\.range")
 _OF_RANGES = re.compile(_RUN_OF_MEDIA + r"/ranges/(?:plan\.json|[0-9]{4,}\.(?:range|json))")
+_PROXY_KEY = re.compile(_RUN_OF_MEDIA + r"/proxy\.mp4")
 _OPTIONS_KEY = re.compile(_RUN_OF_MEDIA + r"/options\.json")
 _PART_KEY = re.compile(_RUN_OF_MEDIA + r"/parts/(?P<kind>frames|audio)-(?P<index>[0-9]{4,})(?P<error>\.error)?\.json")
 
@@ -100,6 +102,8 @@ _FRAME = ".jpg"  # of the classic profile
 #: Names of the views of a result, beside ``result.json``.
 RESULT = "result.json"
 REPORT = "report.html"
+#: What browsers play where they do not play the media file; in stage 1 of its run, and beside a report on disk.
+PROXY = "proxy.mp4"
 #: What people put right; it belongs to the media file as its result does, and is no view of it.
 CORRECTIONS = "corrections.json"
 
@@ -186,6 +190,10 @@ def result_key(media: str, name: str = RESULT) -> str:
 def is_view(name: str) -> bool:
     """Whether a name below ``<media>/`` is a published file, and not a part or another media file's."""
     return _VIEW.fullmatch(name) is not None
+
+
+def proxy_key(media: str, run: str) -> str:
+    return f"{run_prefix(media, run)}{PROXY}"
 
 
 def options_key(media: str, run: str) -> str:
@@ -330,6 +338,12 @@ def parse_of_ranges(stage1_key: str) -> tuple[str, str] | None:
 def parse_options(stage1_key: str) -> tuple[str, str] | None:
     """(media, run) of the key of a run's options; None for other keys."""
     match = _OPTIONS_KEY.fullmatch(stage1_key)
+    return (match["media"], match["run"]) if match else None
+
+
+def parse_proxy(stage1_key: str) -> tuple[str, str] | None:
+    """(media, run) of a proxy's key; None for other keys."""
+    match = _PROXY_KEY.fullmatch(stage1_key)
     return (match["media"], match["run"]) if match else None
 
 

@@ -79,6 +79,8 @@ class Settings(BaseSettings, Options):
     cut_above_s: float = Field(600.0, ge=0, le=43200)
     """Length from which a recording of 1920x1080 is cut into ranges that are decoded side by side; of more pixels,
     shorter ones are. 0 cuts none. What is computed is the same."""
+    proxy_s: float = Field(120.0, ge=0, le=840)
+    """Seconds that the splitter may take for a copy that browsers play, of a recording they do not; 0 makes none."""
     max_frames: int = Field(50_000, ge=1)
     """Frames of one media that are looked at; the interval is widened where there would be more."""
     max_units: int = Field(2_000, ge=1)

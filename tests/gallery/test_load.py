@@ -9,8 +9,10 @@ import pytest
 
 from castline import keys
 from castline.errors import GalleryError, ModelNotFound
-from castline.gallery.load import Index, load_gallery
+from castline.gallery.load import Index, load_gallery, looks_known
+from castline.gallery.photos import forget
 from castline.records import Embedding, Grade, PhotoEmbedding
+from castline.settings import Settings
 from castline.storage import MemoryStore
 
 _BUCKET = "castline-gallery"
@@ -184,3 +186,13 @@ def test_photos_that_were_never_graded_are_looked_at_again(store: MemoryStore, e
     assert load_gallery(store, _BUCKET, _MODEL, embed) == before
     assert len(embed.seen) == 4
     assert all(entry.judged for entry in Index.from_json(store.get(_BUCKET, _INDEX) or b"").entries.values())
+
+
+def test_what_is_known_of_a_photo_is_found_by_its_bytes_until_it_goes(store: MemoryStore, embed: Embedder) -> None:
+    assert looks_known(store, _BUCKET, _MODEL) == {}
+    load_gallery(store, _BUCKET, _MODEL, embed)
+    digest = hashlib.md5(b"ada one", usedforsecurity=False).hexdigest()
+    assert looks_known(store, _BUCKET, _MODEL)[digest] == Embedder()(b"ada one")
+    assert looks_known(store, _BUCKET, "another-model") == {}
+    forget("Ada", store, Settings())
+    assert set(looks_known(store, _BUCKET, _MODEL).values()) == {Embedder()(b"bob")}

@@ -133,7 +133,7 @@ def test_nothing_is_requested_from_outside(make: Any) -> None:
     ],
 )
 def test_media_beside_the_page_is_addressed_by_its_encoded_name(make: Any, media: str, source: str) -> None:
-    assert page(make.result(media=media)).data["sources"] == [source]
+    assert page(make.result(media=media)).data["sources"] == [source, "./proxy.mp4"]
 
 
 def test_crops_are_data_and_missing_ones_initials(make: Any) -> None:

@@ -334,3 +334,29 @@ def test_what_a_killed_splitter_left_of_a_deleted_upload_goes_with_its_next_even
     left = world.keys_in(world.settings.stage1_bucket)
     assert left
     assert all(key.startswith("a.mp4/people/b.mp4/") for key in left)
+
+
+def test_what_browsers_do_not_play_gets_a_proxy_that_goes_with_it(
+    world, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mpg"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=1", "-c:v", "mpeg1video", film)
+    world.upload("film.mpg", film.read_bytes())
+    _split(world, "film.mpg")
+    bucket, run = world.settings.stage1_bucket, world.run("film.mpg")
+    proxy = world.store.get(bucket, keys.proxy_key("film.mpg", run))
+    assert proxy and proxy[4:8] == b"ftyp" and proxy.index(b"moov") < proxy.index(b"mdat")
+    assert _manifest(world, "film.mpg").usage.steps["proxy"] > 0
+    # It is made once: the manifest is lost, and the event comes again.
+    world.store.delete(bucket, [keys.manifest_key("film.mpg", run)])
+    _split(world, "film.mpg")
+    assert world.written(bucket).count(keys.proxy_key("film.mpg", run)) == 1
+    assert not delete_media("film.mpg", world.store, world.settings).left
+    assert not list(world.store.find(bucket))
+
+
+def test_no_proxy_where_none_is_wanted(world, odd_media: dict[str, Path]) -> None:
+    world.upload("a.mkv", odd_media["late-sound.mkv"].read_bytes())
+    _split(world, "a.mkv", proxy_s=0)
+    assert "proxy" not in _manifest(world, "a.mkv").usage.steps
+    assert not [key for key in world.written(world.settings.stage1_bucket) if keys.parse_proxy(key)]

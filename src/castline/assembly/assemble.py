@@ -153,7 +153,10 @@ def _cost(manifest: Manifest, usages: Sequence[Usage]) -> Cost:
     units = len(manifest.units)
     if any(usage.elsewhere for usage in usages) and manifest.probe and manifest.duration_s:
         film, audio = manifest.probe.video, manifest.probe.audio is not None
-        usages, units = estimate(manifest.duration_s, manifest.options, film, audio=audio, sizes=Sizes())
+        proxied = "proxy" in manifest.usage.steps
+        usages, units = estimate(
+            manifest.duration_s, manifest.options, film, audio=audio, sizes=Sizes(), proxied=proxied
+        )
     return cost_of(usages, units, manifest.source.size)
 
 

@@ -38,6 +38,7 @@ from castline.cli.shown import escape
 from castline.cli.transfer import (
     check_names,
     download_media,
+    download_proxy,
     download_result,
     download_results,
     place_of,
@@ -229,6 +230,7 @@ def _show_results(wanted: list[str], output: Path, there: Connection, *, with_me
             download_result(key, output, there.store, there.settings)
             if with_media:
                 download_media(key, output, there.store, there.settings)
+                download_proxy(result, output, there.store, there.settings)
         except (KeyLayoutError, UnreadableObject) as error:
             tell(f"{key}: {error.message}")
             continue

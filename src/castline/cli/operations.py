@@ -125,19 +125,19 @@ def cost_command(
             orchestration=orchestration,
             executions=executions,
         )
-        size, audio = 0, True
+        size, audio, proxied = 0, True, False
         if path is not None:
-            from castline.media import probe
+            from castline.media import is_played, probe
             from castline.media.ffmpeg import Limits
 
             if not path.is_file():
                 raise OptionsError(f"{path} is no file")
             probed = probe(path, Limits.of(config))
             seconds, film, audio = probed.duration_s or 0.0, probed.video, probed.audio is not None
-            size = path.stat().st_size
+            size, proxied = path.stat().st_size, bool(config.proxy_s) and not is_played(probed)
         else:
             seconds, film = parse_duration(duration), None if audio_only else parse_film(picture, codec)
-        usages, units = estimate(seconds, config.options(), film, audio=audio, sizes=sizes)
+        usages, units = estimate(seconds, config.options(), film, audio=audio, sizes=sizes, proxied=proxied)
         cost = cost_of(usages, units, size, sizes)
         if as_json:
             print_json({"duration_s": seconds, **cost.model_dump(mode="json")})

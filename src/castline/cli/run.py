@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +25,13 @@ from castline.cli.index import write_index
 from castline.cli.inputs import Inputs, inputs, refuse_others
 from castline.cli.render import print_summary, relative, show_left_out, transfer_bar, watch
 from castline.cli.shown import escape
-from castline.cli.transfer import download_result, place_media, place_of, upload
+from castline.cli.transfer import download_proxy, download_result, place_media, place_of, upload
 from castline.engines.base import check_request
+from castline.engines.plugins import ROLES
 from castline.engines.process import Engines
 from castline.engines.report import prepare
 from castline.errors import CastlineError, GalleryError, LocalStackError, NoSpeechEngine
-from castline.gallery.load import fingerprint_now, load_gallery
+from castline.gallery.load import fingerprint_now, load_gallery, looks_known
 from castline.keys import REPORT, RESULT, is_storable, result_key, sidecar_key
 from castline.media import probe
 from castline.media.ffmpeg import Limits
@@ -89,15 +91,20 @@ def run_media(asked: Asked) -> int:
 
 
 def _run(given: Inputs, asked: Asked, config: Settings) -> int:
+    from castline.local.engine import has_bucket  # after check_installed
+
     show_left_out(console, given.left_out)
     people = _folders(asked.gallery or _demo_gallery(asked.what))
     engines = Engines(config)
     with ThreadPoolExecutor(2) as pool:
+        used_before = has_bucket(config.state_dir, config.gallery_bucket)
         # The stack starts in a process of its own, and is waited for here only when it is needed.
         stack = pool.submit(local_session, config, asked.slots, prewarm=True)
-        _say_engines(len(given.files), config)
+        _say_engines(len(given.files), config, asked.flags)
         _check_language(asked.flags, engines, config)
-        pictures = pool.submit(_pictures, people, engines) if people else None
+        # A library that was used before knows photos; for a new one they are looked at while its stack starts.
+        known = (lambda: _looks_known(engines, stack.result()[0])) if used_before else dict[str, PhotoEmbedding]
+        pictures = pool.submit(_pictures, people, engines, known) if people else None
         with console.status("starting the local stack"):
             local, session = stack.result()
         how = f"{asked.slots} processes per function" if session.started else "already running"
@@ -123,10 +130,12 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
     return _show(given.files, processed, asked, local)
 
 
-def _say_engines(count: int, config: Settings) -> None:
+def _say_engines(count: int, config: Settings, flags: Mapping[str, Any]) -> None:
+    unused = {"voice_encoder"} if flags.get("speakers", config.speakers) == "off" else set()
+    roles = [role for role in ROLES if role not in unused]
     console.print(f"[bold]Castline[/]  {count} file(s), engines on this machine:")
     with console.status("preparing models (the first time makes the face nets)") as status:
-        lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"))
+        lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"), roles=roles)
     for line in lines:
         said = line if connect.verbose else line.partition("; ")[0]
         console.print(f"  {escape(said)}", soft_wrap=True)
@@ -255,13 +264,23 @@ class _Enrolled:
     looks: dict[bytes, PhotoEmbedding]
 
 
-def _pictures(people: Sequence[Path], engines: Engines) -> _Enrolled:
-    """Look at everybody's photos; this needs no stack."""
+def _looks_known(engines: Engines, local: Connection) -> dict[str, PhotoEmbedding]:
+    return looks_known(local.store, local.settings.gallery_bucket, engines.embedder.info.id)
+
+
+def _pictures(people: Sequence[Path], engines: Engines, known: Callable[[], Mapping[str, PhotoEmbedding]]) -> _Enrolled:
+    """Look at the photos that the index does not know.
+
+    Args:
+        known: gives what it knows, by ETag, which is a photo's MD5.
+    """
     looks: dict[bytes, PhotoEmbedding] = {}
+    indexed = known()
 
     def embed(body: bytes) -> PhotoEmbedding:
         if body not in looks:
-            looks[body] = embed_photo(body, engines)
+            digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
+            looks[body] = indexed.get(digest) or embed_photo(body, engines)
         return looks[body]
 
     found = {folder.name: [picture_of(path, embed) for path in photos_in([folder])] for folder in people}
@@ -302,6 +321,7 @@ def _show(
         else:
             download_result(key, asked.output, local.store, local.settings)
             place_media(source, key, asked.output)
+            download_proxy(item.result, asked.output, local.store, local.settings)
             if not asked.as_json:
                 print_summary(console, item.result, place, brief=len(files) > 1)
                 answer.print(f"report: {escape(relative(place / REPORT))}", soft_wrap=True)

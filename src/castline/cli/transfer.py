@@ -15,6 +15,7 @@ from typing import Any
 from castline import keys
 from castline.cli.asked import sidecar
 from castline.errors import KeyLayoutError, NotMedia, OptionsError, UnreadableObject
+from castline.records import Result
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 from castline.storage.multipart import Progress
@@ -224,6 +225,18 @@ def download_media(media: str, folder: Path, store: ObjectStore, settings: Setti
     info = store.head(settings.input_bucket, media)
     target = _beside_report(media, folder)
     return info is not None and store.download(settings.input_bucket, info, target)
+
+
+def download_proxy(result: Result, folder: Path, store: ObjectStore, settings: Settings) -> bool:
+    """What browsers play instead of a recording, beside its report; False where there is none.
+
+    Raises:
+        KeyLayoutError: a key that would leave the folder.
+    """
+    info = store.head(settings.stage1_bucket, keys.proxy_key(result.media, result.run))
+    target = place_of(result.media, folder) / keys.PROXY
+    target.unlink(missing_ok=True)
+    return info is not None and store.download(settings.stage1_bucket, info, target)
 
 
 def place_media(path: Path, media: str, folder: Path) -> None:

@@ -17,6 +17,8 @@ _DECODE_PER_MEGAPIXEL = 0.0015  # H.264: an hour of 1080p30 took 286 s at 2048 M
 _CODECS = {"vp9": 0.9, "av1": 1.5, "mpeg4": 0.8, "mpeg2video": 0.65, "mjpeg": 0.6, "prores": 3.3}
 _KEYFRAMES = 1 / 9  # of the work, where only keyframes are decoded
 _USUAL_FPS = 30.0
+# Of a proxy, on top of decoding all of it: 20 s of MPEG-2 in 720p took 4.2 vCPU-seconds, 0.5 of them to decode.
+_PROXY_PER_MEGAPIXEL, _PROXY_LONG_SIDE, _PROXY_MOST_S = 0.012, 960, 120.0
 _FRAME = 0.07  # detect and embed, one or two faces
 _SPEECH_PER_S = 0.16  # of audio, Whisper base in int8 with random weights; the embedded tiny.en takes 0.06
 #: Looking at mouths: of a second of film, with one face in it and somebody who speaks half of the time; and what it
@@ -53,13 +55,14 @@ class Sizes:
 
 
 def estimate(
-    duration_s: float, options: Options, film: VideoStream | None, *, audio: bool, sizes: Sizes
+    duration_s: float, options: Options, film: VideoStream | None, *, audio: bool, sizes: Sizes, proxied: bool = False
 ) -> tuple[list[Usage], int]:
     """What a run will use, by rule of thumb.
 
     Args:
         duration_s: length of the media in seconds.
         film: what is decoded; None for sound alone.
+        proxied: whether browsers get a proxy instead.
 
     Returns:
         Usages and the number of units, as ``cost_of`` takes them. Usages of the stage ``init`` are starts of
@@ -73,7 +76,8 @@ def estimate(
     frames = math.ceil(duration_s / options.interval_s) if film else 0
     batches = math.ceil(frames / options.frames_per_unit)
     chunks = math.ceil(duration_s / options.chunk_s) if audio else 0
-    usages = [usage("split", decode_work(duration_s, options, film), sizes.splitter_mb)]
+    splitting = decode_work(duration_s, options, film) + (proxy_work(duration_s, film) if proxied else 0.0)
+    usages = [usage("split", splitting, sizes.splitter_mb)]
     usages += [usage("faces", frames / batches * _FRAME, sizes.analyser_mb) for _ in range(batches)]
     usages += [usage("speech", duration_s / chunks * _SPEECH_PER_S, sizes.analyser_mb) for _ in range(chunks)]
     if film and audio and options.speakers == "auto":
@@ -95,6 +99,17 @@ def decode_work(duration_s: float, options: Options, film: VideoStream | None) -
     share = _KEYFRAMES if options.sampling == "keyframes" and not watched else 1.0
     decoded = megapixels * _DECODE_PER_MEGAPIXEL * _CODECS.get(film.codec, 1.0) * share
     return decoded + (duration_s * _MOTION_PER_S if watched else 0.0)
+
+
+def proxy_work(duration_s: float, film: VideoStream | None) -> float:
+    """vCPU-seconds of a proxy: H.264 is copied, and what takes longer than it may is given up."""
+    if film is None or (film.codec == "h264" and not film.hdr):
+        return 0.0
+    fps = min(film.fps or _USUAL_FPS, _USUAL_FPS)
+    scale = min(1.0, _PROXY_LONG_SIDE / max(film.width, film.height, 1))
+    encoded = film.width * film.height * scale**2 / 1e6 * fps * duration_s
+    whole = decode_work(duration_s, Options(sampling="interval"), film) + encoded * _PROXY_PER_MEGAPIXEL
+    return min(whole, _PROXY_MOST_S * _PARALLEL["split"])
 
 
 def decode_seconds(duration_s: float, options: Options, film: VideoStream | None, memory_mb: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from castline.engines.choose import prepare as make_ready
@@ -28,11 +29,14 @@ _BETTER = "`castline models fetch {name}` or CASTLINE_MODELS_DIR gives you {titl
 _REFUSAL, _ASK_AGAIN_S = "hub-refused", 24 * 3600.0
 
 
-def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
+def prepare(settings: Settings, progress: Progress | None = None, *, roles: Sequence[str] = ROLES) -> list[str]:
     """Make ready what the settings ask for, once, so that no two workers do it at a time.
 
     Makes the face nets, and asks the hub for the Whisper that is named, or for the usual one where speech is
     left to ``auto`` and no Whisper is in the models folder. A hub that refuses costs under two seconds, once a day.
+
+    Args:
+        roles: what will be used.
 
     Returns:
         One line per role: the engine in use, and why not a better one.
@@ -41,13 +45,13 @@ def prepare(settings: Settings, progress: Progress | None = None) -> list[str]:
         ModelNotFound: a face net is neither there nor can be made, or the Whisper that is named is not to be had.
         ModelCorrupt: the Whisper that is named is not what it should be, where it is and where it would come from.
     """
-    for role in ROLES:
+    for role in roles:
         make_ready(role, settings)
     refusal = ""
     here = any(family.installed() and find.in_folder(family, settings.models_dir) for family in families())
     if settings.transcriber == "auto" and FASTER_WHISPER.installed() and not here:
         refusal = _ask_hub(settings, progress)
-    return engine_lines(settings, refusal)
+    return engine_lines(settings, refusal, roles)
 
 
 def _ask_hub(settings: Settings, progress: Progress | None) -> str:
@@ -70,14 +74,14 @@ def _ask_hub(settings: Settings, progress: Progress | None) -> str:
     return ""
 
 
-def engine_lines(settings: Settings, refusal: str = "") -> list[str]:
+def engine_lines(settings: Settings, refusal: str = "", roles: Sequence[str] = ROLES) -> list[str]:
     """One line per role: the engine in use, and why not a better one.
 
     Args:
         refusal: what the hub said when it was asked for Whisper, to be told with it.
     """
     lines = []
-    for role in ROLES:
+    for role in roles:
         name: str = getattr(settings, role)
         if name != "auto":
             line = f"{name}, as asked for"

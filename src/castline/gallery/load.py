@@ -139,6 +139,16 @@ def _load(
     return LoadedGallery(Gallery(model=model, fingerprint=fingerprint, faces=faces), tuple(problems))
 
 
+def looks_known(store: ObjectStore, bucket: str, model: str) -> dict[str, PhotoEmbedding]:
+    """What the index says of enrolled photos, by ETag. It goes with the photos, so nobody who is forgotten is in it."""
+    known = _read_index(store, bucket, keys.gallery_index_key(model), model)
+    return {
+        entry.etag: PhotoEmbedding(model=model, data=entry.embedding.data, grade=entry.grade)
+        for entry in known.values()
+        if entry.embedding and entry.grade
+    }
+
+
 def fingerprint_now(store: ObjectStore, bucket: str) -> str:
     """`Gallery.fingerprint` of what is there at this moment."""
     return _fingerprint(_listed(store, bucket))

@@ -59,6 +59,7 @@ class Deployment:
             "Orchestration": settings.orchestration,
             "UnknownName": settings.unknown_name,
             "CutAboveSeconds": written(settings.cut_above_s),
+            "ProxySeconds": written(settings.proxy_s),
             "BatchMarker": settings.batch_marker,
             "BatchBy": "invoke",  # the emulator's Map has no ItemReader
             "TranscriptLayout": settings.transcript_layout,

@@ -2,7 +2,19 @@
 
 from castline.media.pieces import AudioPiece, FramesPiece, MotionPiece, Piece
 from castline.media.probe import probe
+from castline.media.proxy import is_played, make_proxy
 from castline.media.split import split, split_part
 from castline.media.summary import SplitSummary
 
-__all__ = ["AudioPiece", "FramesPiece", "MotionPiece", "Piece", "SplitSummary", "probe", "split", "split_part"]
+__all__ = [
+    "AudioPiece",
+    "FramesPiece",
+    "MotionPiece",
+    "Piece",
+    "SplitSummary",
+    "is_played",
+    "make_proxy",
+    "probe",
+    "split",
+    "split_part",
+]

@@ -34,7 +34,7 @@ _JPEG_QUALITY = 3  # ffmpeg's -q:v; 2 is best, 31 worst. 3 costs the detector no
 _MOTION_QUALITY = 5
 #: PQ and HLG to BT.709: reference white (203 cd/m², ITU-R BT.2408) is SDR's white, and what is darker than 80 % of it,
 #: all but lights and glints, stays as it is. A film curve (Hable's) flattens faces (docs/FACES.md, "HDR").
-_TONE_MAP = (
+TONE_MAP = (
     "zscale=transfer=linear:npl=203,format=gbrpf32le,zscale=primaries=bt709,tonemap=mobius:param=0.8:peak=2:desat=0,"
     "zscale=transfer=bt709:matrix=bt709:range=tv,format=yuv420p"
 )
@@ -209,7 +209,7 @@ class Recipe:
             _ONWARD,
             *chosen,
             f"scale={width}:{height}:out_range={'tv' if video.hdr else 'full'}",
-            *([_TONE_MAP, "scale=out_range=full"] if video.hdr else []),
+            *([TONE_MAP, "scale=out_range=full"] if video.hdr else []),
             "setsar=1",
             "format=yuvj420p",
             *self.grid.without_duplicates(width, height),
@@ -238,7 +238,7 @@ class Recipe:
             sampling.select_motion(),
             *self._stop,
             f"scale={width}:{height}:out_range={'tv' if video.hdr else 'full'}",
-            *([_TONE_MAP, "scale=out_range=full"] if video.hdr else []),
+            *([TONE_MAP, "scale=out_range=full"] if video.hdr else []),
             "setsar=1",
             "format=gray",
             "format=yuvj420p",

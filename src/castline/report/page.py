@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from castline.cues import pieces
 from castline.display import visible
-from castline.keys import AUDIO_SUFFIXES, disk_name
+from castline.keys import AUDIO_SUFFIXES, PROXY, disk_name
 from castline.records import Person, Result
 from castline.report.html import environment
 from castline.report.text import clock, file_size, initials, length_of, money, seconds, similarity
@@ -60,10 +60,10 @@ def render_report(
     Args:
         images: JPEG or PNG crops by ``Person.image``. A person without one gets initials.
         media_sources: URLs the player tries in turn, relative to the page or absolute. Default: a file
-            of the media's name beside the page. When none can be played the page asks for the file.
+            of the media's name beside the page, then its proxy. When none can be played the page asks for the file.
     """
     if media_sources is None:
-        media_sources = ("./" + quote(disk_name(PurePosixPath(result.media).name), safe=""),)
+        media_sources = ("./" + quote(disk_name(PurePosixPath(result.media).name), safe=""), f"./{PROXY}")
     style, script = _assets()
     template = _environment().get_template("report.html.j2")
     return template.render(

@@ -35,8 +35,9 @@ def owner_of(key: str) -> Owner:
         return Owner(*motion[:2])
     if mouths := keys.parse_mouths(key):
         return Owner(*mouths)
-    if run := keys.parse_manifest(key) or keys.parse_options(key) or keys.parse_of_ranges(key):
-        return Owner(*run)
+    for parse in (keys.parse_manifest, keys.parse_options, keys.parse_of_ranges, keys.parse_proxy):
+        if run := parse(key):
+            return Owner(*run)
     media, _, view = key.rpartition("/")
     if media.endswith("/people"):
         media, view = media.removesuffix("/people"), f"people/{view}"

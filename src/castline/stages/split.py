@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 from castline import keys, metrics
 from castline.errors import CastlineError
 from castline.events import ObjectCreated
-from castline.media import AudioPiece, MotionPiece, SplitSummary, split
+from castline.media import AudioPiece, MotionPiece, SplitSummary, is_played, make_proxy, split
 from castline.media.ffmpeg import Limits
 from castline.records import Failure, Manifest, Probe
 from castline.runs.common import Split, Stopwatch, found_ranges, found_split, read_result, time_to_decode
@@ -93,6 +93,9 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
                 return None
             with watch.step("decode"):
                 _upload_units(path, probed, request, store, settings, summary, announce, limits)
+            if settings.proxy_s and not (summary.error or is_played(probed)):
+                with watch.step("proxy"):
+                    _upload_proxy(path, probed, request, store, settings, limits)
         failure = summary.error
     except CastlineError as error:
         if error.retryable:
@@ -139,6 +142,19 @@ def _publish_again(
         return False
     logger.info("already split; asked to be published", instead_of=published.run if published else None)
     return store.put(settings.stage1_bucket, manifest_key, manifest)
+
+
+def _upload_proxy(
+    path: Path, probed: Probe, request: Request, store: ObjectStore, settings: Settings, limits: Limits
+) -> None:
+    """Make what browsers play, while the units are analysed; there may be none."""
+    key, target = keys.proxy_key(request.source.key, request.run), path.with_name(keys.PROXY)
+    if store.head(settings.stage1_bucket, key) is not None:
+        return
+    if make_proxy(path, probed, limits, settings.proxy_s, target):
+        store.upload(settings.stage1_bucket, key, target)
+    else:
+        logger.info("no proxy: it would take too long, be too large, or cannot be decoded")
 
 
 def _upload_units(

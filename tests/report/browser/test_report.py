@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import imageio_ffmpeg
 import pytest
 
+from castline.media import make_proxy, probe
+from castline.media.ffmpeg import Limits
 from castline.records import AudioStream, Failure, Probe
 from castline.report import WRITERS, render_report, writer_for
 from castline.report.index import Entry, render_index
@@ -185,10 +187,7 @@ def test_the_ttml_is_xml_to_a_browser(make: Any, open_report: Open) -> None:
 
 @pytest.fixture(scope="module")
 def ffmpeg() -> str:
-    found = shutil.which("ffmpeg")
-    if found is None:
-        pytest.skip("no ffmpeg on this machine")
-    return found
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def record(ffmpeg: str, path: Path, *codec: str) -> None:
@@ -394,3 +393,20 @@ def test_the_list_of_results_leads_to_them_and_runs_nothing(tmp_path: Path, page
     assert page.js("document.documentElement.dataset.owned ?? null") is None
     page.click(".result a", fraction=0.1)
     page.wait("document.title === 'the report'")
+
+
+@pytest.mark.parametrize(("suffix", "codecs"), [(".mpg", ("mpeg1video", "mp2")), (".mkv", ("libx265", "ac3"))])
+def test_a_proxy_plays_where_the_recording_does_not(
+    make: Any, open_report: Open, ffmpeg: str, tmp_path: Path, suffix: str, codecs: tuple[str, str]
+) -> None:
+    film = tmp_path / f"film{suffix}"
+    record(ffmpeg, film, "-c:v", codecs[0], "-c:a", codecs[1], "-pix_fmt", "yuv420p")
+    limits = Limits(program=ffmpeg, timeout_s=60)
+    assert make_proxy(film, probe(film, limits), limits, 60, tmp_path / "proxy.mp4")
+    page = open_report(render_report(make.result(media=film.name)))
+    page.wait("document.getElementById('media').videoWidth === 320")
+    assert page.js("media.currentSrc").endswith("/proxy.mp4")
+    page.js("document.getElementById('media').muted = true; document.getElementById('media').play()")
+    page.wait("document.getElementById('media').currentTime > 1")
+    assert page.js("document.getElementById('pick').hidden") is True
+    assert page.problems() == []

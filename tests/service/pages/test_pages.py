@@ -14,6 +14,7 @@ import pytest
 from castline import keys
 from castline.archive.search import search
 from castline.records import Failure
+from castline.runs.common import read_result
 from tests.service.conftest import Running, until
 from tests.service.pages.conftest import Pages, browser
 
@@ -102,6 +103,20 @@ def test_recordings_come_in_ranges(
             assert client.get(path, headers={"If-None-Match": etag}).status_code == 304
             late = client.get(path, headers={"Range": "bytes=2-4", "If-Range": '"another"'})
             assert late.status_code == 200 and late.content == b"0123456789"
+
+
+def test_the_proxy_of_what_is_shown_comes_in_ranges(pages: Pages) -> None:
+    pages.shelf.publish("a/b.mpg")
+    result = read_result("a/b.mpg", pages.shelf.store, pages.shelf.settings)
+    assert result
+    path = "/recordings/a%2Fb.mpg/proxy.mp4"
+    with pages.open() as up, browser(up) as client:
+        assert client.get(path).status_code == 404
+        pages.shelf.store.put("castline-stage-1", keys.proxy_key("a/b.mpg", "0" * 16), b"of another upload")
+        assert client.get(path).status_code == 404
+        pages.shelf.store.put("castline-stage-1", keys.proxy_key("a/b.mpg", result.run), b"0123456789")
+        answer = client.get(path, headers={"Range": "bytes=2-4"})
+        assert (answer.status_code, answer.content, answer.headers["content-type"]) == (206, b"234", "video/mp4")
 
 
 def test_only_files_of_recordings_are_served(pages: Pages) -> None:

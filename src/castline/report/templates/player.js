@@ -24,6 +24,7 @@ function createPlayer(data) {
   let position = 0; // where the playhead stands while there is no media to ask
   let poster = null; // the moment whose picture stands for the film until somebody plays or seeks
   let candidate = 0, chosen = null;
+  let soundOnly = null; // a source of a film whose picture this browser cannot decode
   const usable = () => media.readyState > 0 && !media.error;
 
   const player = {
@@ -62,6 +63,7 @@ function createPlayer(data) {
   function tryNext() {
     if (chosen) unplayable("The chosen file is in a format this browser does not play.");
     else if (candidate < data.sources.length) media.src = data.sources[candidate++];
+    else if (soundOnly) [media.src, soundOnly] = [soundOnly, null]; // better than nothing
     else unplayable("");
   }
 
@@ -74,6 +76,10 @@ function createPlayer(data) {
 
   media.addEventListener("error", tryNext);
   media.addEventListener("loadedmetadata", () => {
+    if (data.kind === "video" && !media.videoWidth && !chosen && candidate < data.sources.length) {
+      soundOnly = media.getAttribute("src");
+      return tryNext();
+    }
     document.body.classList.remove("no-media");
     pick.hidden = true;
     // A picture the browser cannot decode still plays as sound: say so, and go on.

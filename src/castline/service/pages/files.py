@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from castline import keys
 from castline.records import ObjectInfo
 from castline.report import content_type
+from castline.runs.common import read_result
 from castline.runs.removal import owner_of
 from castline.service.pages.shelf import Deployment
 
@@ -35,7 +36,7 @@ _HEADERS = {
 
 
 def serve_file(rest: str, request: Request, there: Deployment) -> Response:
-    """``<media>/<file>``: a published file of a recording, or the recording itself under its own name.
+    """``<media>/<file>``: a published file of a recording, its proxy, or the recording itself under its own name.
 
     Raises:
         HTTPException: 404, there is no such file; 416, no such range.
@@ -44,10 +45,15 @@ def serve_file(rest: str, request: Request, there: Deployment) -> Response:
     bucket, key, kind = settings.output_bucket, rest, _published(rest)
     if not kind:
         media, _, name = rest.rpartition("/")
-        if not keys.is_media(media) or name != keys.disk_name(PurePosixPath(media).name):
+        if not keys.is_media(media):
             raise HTTPException(404, "there is no such file")
-        suffix = PurePosixPath(media.lower()).suffix
-        bucket, key, kind = settings.input_bucket, media, _TYPES.get(suffix, "application/octet-stream")
+        if name == keys.disk_name(PurePosixPath(media).name):
+            suffix = PurePosixPath(media.lower()).suffix
+            bucket, key, kind = settings.input_bucket, media, _TYPES.get(suffix, "application/octet-stream")
+        elif name == keys.PROXY and (shown := read_result(media, there.store, settings)):
+            bucket, key, kind = settings.stage1_bucket, keys.proxy_key(media, shown.run), _TYPES[".mp4"]
+        else:
+            raise HTTPException(404, "there is no such file")
     info = there.store.head(bucket, key)
     if info is None:
         raise HTTPException(404, "there is no such file")
