@@ -7,6 +7,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -34,6 +36,8 @@ from tests.chaos.faults import FaultyProxy
 
 _FUNCTIONS = ("video-splitting", "face-recognition", "failure-recorder")
 _OF_QUEUES = ("repeat an event", "kill a process", "drop a message")
+# Of the process itself, as root or under `unshare --map-root-user --mount`.
+_MAY_MOUNT = sys.platform == "linux" and os.geteuid() == 0
 _ENDS_S = 1500.0  # waits are for events; this only ends a run that hangs. A message is hidden for 930 s at most
 
 
@@ -123,6 +127,8 @@ class Storm:
         yield ("lose a unit", self._lose_unit), 2
         yield ("damage an object", self._damage), 2
         yield ("kill a process", self._kill), 4
+        if _MAY_MOUNT:
+            yield ("fill a disk", self._fill_disk), 2
         if self._queued:
             yield ("drop a message", self._drop), 3
         if self.done["kill the emulator"] < 1:
@@ -208,6 +214,20 @@ class Storm:
             return False
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._dice.choice(found), signal.SIGKILL)
+        return True
+
+    def _fill_disk(self) -> bool:
+        """A function's ``/tmp`` is a file system of 64 KB for a moment, and then what it was."""
+        folders = [path for path in (self.settings.state_dir / "tmp").glob("*-*") if path.name[:-2] in _FUNCTIONS]
+        if not folders:
+            return False
+        folder = str(self._dice.choice(sorted(folders)))
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=False).returncode:
+            return False
+        try:
+            time.sleep(self._dice.uniform(0.5, 3))
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
         return True
 
     def _restart(self) -> bool:
