@@ -71,7 +71,7 @@ _TRANSFERS = {"upload_file": "s3:PutObject", "download_file": "s3:GetObject"}
 #: What CloudFormation may call for features of a resource that the template does not use.
 _UNUSED = re.compile(
     r"""s3tables:|firehose:|s3files:|ec2:DescribeVpcs$|billing:
-    |s3:.*(Metadata|Website|CORS|Cors|Replication|Analytics|Inventory|MetricsConfiguration|Accelerate|Intelligent|Abac)
+    |s3:.*(Metadata|Website|Replication|Analytics|Inventory|MetricsConfiguration|Accelerate|Intelligent|Abac)
     |s3:.*(ObjectLock|Acl$|REST)|s3:(List)?Tags?ForResource|s3:(Unt|T)agResource$
     |sns:(Get|Put)DataProtectionPolicy
     |lambda:.*(CodeSigning|Recursion|RuntimeManagement|RuntimeAlias|Scaling|CapacityProvider)|lambda:PublishVersion

@@ -130,7 +130,7 @@ def test_the_code_it_gets_imports_without_the_rest(tmp_path: Path) -> None:
         "import sys\n"
         "assert castline.__file__.startswith(sys.argv[1]), castline.__file__\n"
         "from castline.engines import plugins\n"
-        "assert len([engine for role in plugins.ROLES for engine in plugins.registered(role)]) == 12\n"
+        "assert len([engine for role in plugins.ROLES for engine in plugins.registered(role)]) == 13\n"
         "print({'torch', 'facenet_pytorch', 'onnx'} & set(sys.modules))"
     )
     environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -68,3 +69,14 @@ def test_the_table_is_in_the_order_of_the_layers() -> None:
     rank = {room: at for at, layer in enumerate(layers) for room in layer.split(" : ")}
     at = [rank[room] for row in _table() for room in row]
     assert at == sorted(at)
+
+
+def test_every_hop_of_the_walks_exists() -> None:
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    walks = page[page.index(" walks\n") :]
+    walks = walks[: walks.index("\n## ")]
+    for hop in re.findall(r"`([a-z_]+(?:\.\w+)+)`", walks):
+        resolve_name(f"castline.{hop}")
+    files = re.findall(r"`(functions/\S+\.py)`", walks)
+    assert len(files) >= 2
+    assert all((ROOT / file).is_file() for file in files)

@@ -107,9 +107,11 @@ def test_what_the_code_refuses_the_template_refuses(name: str, text: str) -> Non
 def test_only_what_the_image_decides_has_no_door_but_the_environment() -> None:
     assert {name for name, door in doors() if not door.sidecar} == {
         "frames_per_unit", "detector", "embedder", "transcriber", "voice_encoder",
+        "active_speaker",
     }  # fmt: skip
     assert {name for name, door in doors() if not door.parameter} == {
         "long_side", "frames_per_unit", "audio_track", "speakers", "voice_encoder",
+        "active_speaker",
     }  # fmt: skip
 
 

@@ -134,6 +134,7 @@ def test_options_carry_every_choice_of_the_settings() -> None:
         "transcriber": "t",
         "speakers": "voices",
         "voice_encoder": "v",
+        "active_speaker": "a",
         "language": "de",
         "task": "translate",
         "prompt": "p",

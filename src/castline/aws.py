@@ -104,6 +104,8 @@ def _made(
         retries={"mode": "standard", "max_attempts": 3 if local else 5},
         **(_LOOPBACK_ONLY if local else {}),
     )
+    if service == "s3":  # of presigned URLs, boto3's default is still 2
+        config = config.merge(Config(signature_version="s3v4"))
     region = region or session.region_name or _NO_REGION
     named = {name.lower(): value for name, value in (keys or {}).items()}
     return session.client(service, endpoint_url=endpoint, region_name=region, config=config, **named)

@@ -5,7 +5,9 @@
               <media>/<run>/manifest.json                   after its units
               <media>/<run>/frames/0000.zip
               <media>/<run>/audio/0000.flac
+              <media>/<run>/motion/000060000.jpgs               25 small grey pictures a second, for mouths
     output    <media>/<run>/parts/frames-0000.json          part
+              <media>/<run>/parts/mouths.json               whose mouth moves while somebody speaks
               <media>/<run>/parts/frames-0000.error.json    a unit that is out of retries
               <date>/<from>-<time>-<id>.json                a message of WhatsApp
               .whatsapp/<date>/<media id>/<name>            the messages that a media file belongs to
@@ -70,6 +72,8 @@ _VIEW = re.compile(r"result\.json|report\.html|transcript\.\w+|people/[^/]+\.jpg
 _UNIT_EXTENSION: dict[UnitKind, str] = {"frames": "zip", "audio": "flac"}
 _RUN_OF_MEDIA = r"(?s:(?P<media>.+))/(?P<run>[0-9a-f]{16})"  # a key may hold anything, line breaks too
 _UNIT_KEY = re.compile(_RUN_OF_MEDIA + r"/(?P<kind>frames|audio)/(?P<index>[0-9]{4,})\.(?:zip|flac)")
+_MOTION_KEY = re.compile(_RUN_OF_MEDIA + r"/motion/(?P<start>[0-9]{9,})\.jpgs")
+_MOUTHS_KEY = re.compile(_RUN_OF_MEDIA + r"/parts/mouths\.json")
 _MANIFEST_KEY = re.compile(_RUN_OF_MEDIA + r"/manifest\.json")
 _RANGE_KEY = re.compile(_RUN_OF_MEDIA + r"/ranges/(?P<index>[0-9]{4,})\.range")
 _OF_RANGES = re.compile(_RUN_OF_MEDIA + r"/ranges/(?:plan\.json|[0-9]{4,}\.(?:range|json))")
@@ -148,7 +152,7 @@ def is_left_out(key: str) -> bool:
 
 
 def run_id(bucket: str, key: str, version: str, options: str) -> str:
-    """The id of one processing of one version of a media.
+    """The id of one processing of one version of a media file.
 
     Args:
         version: the object's VersionId, or its ETag where the bucket has no versions.
@@ -201,6 +205,32 @@ def range_key(media: str, run: str, number: int) -> str:
 def range_done_key(media: str, run: str, number: int) -> str:
     """What became of a range."""
     return f"{run_prefix(media, run)}ranges/{number:04d}.json"
+
+
+def motion_prefix(media: str, run: str) -> str:
+    """Below it are 25 small pictures a second of the film, by the time (ms) of the first."""
+    return f"{run_prefix(media, run)}motion/"
+
+
+def motion_key(media: str, run: str, start_ms: int) -> str:
+    return f"{motion_prefix(media, run)}{start_ms:09d}.jpgs"
+
+
+def parse_motion(stage1_key: str) -> tuple[str, str, int] | None:
+    """(media, run, time of the first picture in ms) of such pictures; None for other keys."""
+    match = _MOTION_KEY.fullmatch(stage1_key)
+    return (match["media"], match["run"], int(match["start"])) if match else None
+
+
+def mouths_key(media: str, run: str) -> str:
+    """Whose mouth moves, of all of a recording."""
+    return f"{parts_prefix(media, run)}mouths.json"
+
+
+def parse_mouths(output_key: str) -> tuple[str, str] | None:
+    """(media, run) of what is known of mouths; None for other keys."""
+    match = _MOUTHS_KEY.fullmatch(output_key)
+    return (match["media"], match["run"]) if match else None
 
 
 def sidecar_key(media: str) -> str:
@@ -311,7 +341,7 @@ def parse_part(output_key: str) -> tuple[UnitId, bool] | None:
 
 def retention_class(output_key: str) -> Literal["part", "crop", "message"] | None:
     """Which retention rule of the template an object of the output bucket falls under; it is tagged so."""
-    if parse_part(output_key):
+    if parse_part(output_key) or parse_mouths(output_key):
         return "part"
     if parse_message(output_key) or output_key.startswith(".whatsapp/"):
         return "message"

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from os import PathLike
@@ -37,8 +37,9 @@ from castline.errors import (
     OptionsError,
     UnitError,
 )
-from castline.gallery.load import LoadedGallery, RememberedGalleries
-from castline.media import AudioPiece, SplitSummary, probe, split
+from castline.gallery.load import LoadedGallery, RememberedGalleries, fingerprint_now
+from castline.gallery.voices import load_voices
+from castline.media import AudioPiece, MotionPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
 from castline.recognition.photo import embed_photo
 from castline.records import (
@@ -47,6 +48,8 @@ from castline.records import (
     ErrorPart,
     Failure,
     FramesPart,
+    Gallery,
+    KnownVoice,
     Manifest,
     ObjectInfo,
     Options,
@@ -59,11 +62,13 @@ from castline.records import (
 )
 from castline.records.reading import MAX_BYTES, check_size
 from castline.runs.common import check_upload
+from castline.runs.mouths import mouths_of
 from castline.runs.request import Request, override
 from castline.runs.sets import read_part
 from castline.settings import Settings
 from castline.stages.analyse import analyse_unit
 from castline.stages.analyse import logger as stage_logger
+from castline.stages.mouths import watch_mouths
 from castline.storage import MemoryStore
 
 StrPath = str | PathLike[str]
@@ -101,16 +106,24 @@ def transcribe(path: StrPath, *, settings: Settings | None = None, **options: ob
 Heard = Callable[[AudioUnit, AudioPart], None]
 
 
-def listen(path: StrPath, *, settings: Settings | None = None, heard: Heard | None = None, **options: object) -> Result:
+def listen(
+    path: StrPath,
+    *,
+    settings: Settings | None = None,
+    heard: Heard | None = None,
+    voices: Sequence[KnownVoice] = (),
+    **options: object,
+) -> Result:
     """The whole result of a file's sound alone: ``transcribe`` with its length, its warnings and its cues' views.
 
     Args:
         heard: is told of every chunk, in order of time, while the next ones are still to be read.
+        voices: of people who may be named, where ``speakers`` is ``"auto"``.
 
     Raises:
         CastlineError: as ``transcribe``.
     """
-    return _whole(_run(path, settings, options, only="audio", heard=heard))
+    return _whole(_run(path, settings, options, only="audio", heard=heard, voices=voices))
 
 
 def recognise(
@@ -171,6 +184,7 @@ def _run(
     gallery: StrPath | None = None,
     only: _Only | None = None,
     heard: Heard | None = None,
+    voices: Sequence[KnownVoice] = (),
 ) -> tuple[Result, CastlineError | None]:
     """The result, and why decoding broke off."""
     settings = settings or Settings()
@@ -187,7 +201,8 @@ def _run(
         engines = process_engines(settings, MemoryStore())
         _load(engines, probed, request.options, must_hear=only == "audio")
         start, summary = perf_counter(), SplitSummary()
-        parts = dict(_analysed(Path(path), probed, request, settings, engines, summary, heard))
+        kept = MemoryStore()  # what mouths are watched in
+        parts = dict(_analysed(Path(path), probed, request, settings, engines, summary, heard, kept))
         failed = {name: part for name, part in parts.items() if isinstance(part, ErrorPart)}
         done = {name: part for name, part in parts.items() if not isinstance(part, ErrorPart)}
         analysing = sum(part.usage.seconds for part in done.values())
@@ -207,7 +222,19 @@ def _run(
         )
         seen = any(frame.faces for part in done.values() if isinstance(part, FramesPart) for frame in part.frames)
         known = photos.embedded(engines) if photos and seen else None
-        assembly = assemble(manifest, done, failed, known.gallery if known else None, known.warnings if known else ())
+        named = known.gallery if known else None
+        if photos and any(isinstance(part, AudioPart) and part.voices for part in done.values()):
+            named = photos.heard(named)
+        if voices:
+            named = (named or Gallery(model="", fingerprint="")).model_copy(update={"voices": tuple(voices)})
+        mouths = mouths_of(
+            manifest,
+            done,
+            kept,
+            settings,
+            lambda manifest, parts: watch_mouths(manifest, parts, kept, settings, lambda: engines.active_speaker),
+        )
+        assembly = assemble(manifest, done, failed, named, known.warnings if known else (), mouths)
     return assembly.result, summary.error
 
 
@@ -256,15 +283,21 @@ def _analysed(
     engines: Engines,
     summary: SplitSummary,
     heard: Heard | None,
+    kept: MemoryStore,
 ) -> Iterator[tuple[str, FramesPart | AudioPart | ErrorPart]]:
-    """The part of each unit by its name, as it is decoded; nothing but the parts is kept."""
+    """The part of each unit by its name, as it is decoded; the parts are kept, and what mouths are seen in."""
     media, run, options = request.source.key, request.run, request.options
     for piece in split(path, probed, options, Limits.of(settings), summary, max_duration_s=settings.max_duration_s):
+        if isinstance(piece, MotionPiece):
+            kept.put(settings.stage1_bucket, keys.motion_key(media, run, piece.start_ms), piece.body)
+            continue
         unit = (
             keys.UnitId(media, run, "audio", piece.unit.index)
             if isinstance(piece, AudioPiece)
             else keys.UnitId(media, run, "frames", piece.index)
         )
+        if isinstance(piece, AudioPiece) and options.speakers == "auto":
+            kept.put(settings.stage1_bucket, unit.stage1_key, piece.body)
         store = MemoryStore()
         store.put(settings.stage1_bucket, keys.options_key(media, run), options.to_json())
         store.put(settings.stage1_bucket, unit.stage1_key, piece.body)
@@ -287,15 +320,20 @@ class _Photos(MemoryStore):
     def check(self) -> None:
         """
         Raises:
-            GalleryError: no such folder, or no photo in it.
+            GalleryError: no such folder, or no photo and no voice in it.
         """
         if not self._folder.is_dir():
             raise GalleryError(f"{self._folder} is not a folder")
-        if not any(keys.parse_photo(info.key) for info in self.find(self._bucket)):
+        if not any(keys.parse_photo(info.key) or keys.parse_voice(info.key) for info in self.find(self._bucket)):
             raise GalleryError(f"no photos of people in {self._folder}: put one folder of photos per name there")
 
     def embedded(self, engines: Engines) -> LoadedGallery:
         return self._galleries(self, self._bucket, engines.embedder.info.id, lambda body: embed_photo(body, engines))
+
+    def heard(self, gallery: Gallery | None) -> Gallery:
+        """A gallery with the voices."""
+        gallery = gallery or Gallery(model="", fingerprint=fingerprint_now(self, self._bucket))
+        return gallery.model_copy(update={"voices": load_voices(self, self._bucket)})
 
     def find(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         for path in sorted(path for path in self._folder.glob("*/*") if path.is_file()):

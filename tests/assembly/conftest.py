@@ -71,6 +71,9 @@ class Make:
         crop: str = "",
         size_px: float = 100,
         sharpness: float = 200,
+        detail: float = 50,
+        blocking: float = 1,
+        noise: float = 0,
     ) -> Face:
         return Face(
             box=box,
@@ -78,6 +81,9 @@ class Make:
             score=score,
             size_px=size_px,
             sharpness=sharpness,
+            detail=detail,
+            blocking=blocking,
+            noise=noise,
             quality=quality,
             embedding=Embedding.of(MODEL, look),
             crop=base64.b64encode(crop.encode()).decode() if crop else None,

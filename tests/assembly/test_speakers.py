@@ -153,3 +153,23 @@ def test_every_view_says_who_speaks(make, dialogue):
     assert 'ttm:agent="speaker-2"' in views["transcript.ttml"]
     assert views["transcript.tsv"].splitlines()[0].endswith("\tvisible\tspeaker")
     assert 'Speaker 2 <span class="hint-what">says' in views["report.html"]
+
+
+def test_a_moment_at_the_edge_of_a_segment_is_not_given_to_the_voice_that_follows(make):
+    first = make.segment(*words("a", "b", "c", "d"), (4.6, 4.8, "free."))
+    parts = {
+        "audio-0000": heard(
+            make, first, make.segment(*words("e", "f", "g", start=5.0)), spans=[(0, 4.5, 0), (4.5, 9, 1)]
+        )
+    }
+    result = assemble(make.manifest(make.audio_unit(0, 0, 9), options=VOICES), parts, {}, None).result
+    assert said(result) == [("Speaker 1", "a b c d"), (None, "free."), ("Speaker 2", "e f g")]
+
+
+def test_the_report_has_a_lane_for_each_voice_and_the_guess_beside_the_line(make, dialogue):
+    units, parts, gallery = dialogue
+    found = assemble(make.manifest(*units, options=AUTO, duration_s=24.0), parts, {}, gallery)
+    page = render_views(found.result, found.images)["report.html"].decode()
+    assert page.count("maybe Ada · 12 s") == 1
+    assert page.count('<span class="hint-what">maybe</span> Ada') == 2
+    assert "the face is on screen during" in page

@@ -252,7 +252,9 @@ def test_photos_that_are_of_little_or_no_use_are_said(
     assert "enrolled 2.jpg\n" in found.output
     lines = run("list").output.splitlines()
     assert len(lines) == 3
-    assert lines[2].endswith(".jpg: small or blurred, so it names only who is more alike; clearer photos are better")
+    assert lines[2].endswith(
+        ".jpg: small or blurred, so it names only who is more alike, and clear; clearer photos are better"
+    )
     store.put("castline-gallery", "Ada/new [1].jpg", b"?")
     store.put("castline-gallery", "\u202eBob/phone.heic", b"x")
     monkeypatch.setattr(people_commands, "Engines", lambda _: SimpleNamespace(embedder=SimpleNamespace(info=_INFO)))

@@ -11,6 +11,7 @@ import pytest
 
 from castline.local import LocalStack
 from castline.operations.progress import MediaProgress, progress_of
+from castline.operations.redrive import queue_url
 from castline.records import Result
 from castline.runs.request import read_source
 from castline.settings import Settings
@@ -67,7 +68,7 @@ class Pipeline:
     def dead_letters(self) -> list[str]:
         """Bodies of the messages in the dead-letter queue; they stay in it."""
         sqs = self.stack.client("sqs")
-        (url,) = sqs.list_queues()["QueueUrls"]
+        url = queue_url(sqs, self.settings)
         answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
         return [message["Body"] for message in answer.get("Messages", [])]
 

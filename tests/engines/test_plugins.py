@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -152,3 +157,102 @@ def test_it_refuses_in_its_own_words(site: Path) -> None:
     assert other == "corners is an engine of the role embedder, not transcriber"
     assert unknown.startswith("there is no transcriber 'owl'; known: auto, faster-whisper[:MODEL], ")
     assert "parrot[:WORD]" in unknown
+
+
+#: An engine whose weights are a download: the word that it says.
+_WEIGHTS = b"whoo"
+_OWL = """
+from castline.weights.downloads import Download
+from tiny_engines import EngineInfo, ModelNotFound, Parrot, _Loaded, replace
+
+
+def _file(name, max_bytes, sha256):
+    return Download("Owl", "{url}/" + name, "owl/" + name, max_bytes, sha256, "MIT")
+
+
+class Owl(Parrot):
+    info = EngineInfo(id="owl", role="transcriber", title="Owl", licence="MIT", languages=("*",), word_times=True)
+    argument = "MODEL"
+    downloads = {{
+        "owl:small": (_file("word.txt", {size}, "{sha256}"),),
+        "owl:changed": (_file("changed.txt", 100, "{sha256}"),),
+        "owl:long": (_file("long.txt", {size}, "{sha256}"),),
+        "yunet": (_file("not-yours.txt", 100, "{sha256}"),),
+    }}
+
+    def load(self, argument, settings, *, asked=True):
+        file = settings.models_dir / "owl" / "word.txt"
+        if not file.is_file():
+            raise ModelNotFound("castline models fetch owl:small")
+        return _Loaded(file.read_text(), self.info)
+"""
+
+
+class _Shelf(BaseHTTPRequestHandler):
+    bodies: ClassVar = {"/word.txt": _WEIGHTS, "/changed.txt": b"boo!", "/long.txt": _WEIGHTS * 2}
+
+    def do_GET(self) -> None:
+        body = self.bodies.get(self.path)
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def owls(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Both packages' folders, with the download served on this machine."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Shelf)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    folder = tmp_path_factory.mktemp("owls")
+    url = f"http://127.0.0.1:{server.server_port}"
+    digest = hashlib.sha256(_WEIGHTS).hexdigest()
+    (folder / "owl_engine.py").write_text(_OWL.format(url=url, size=len(_WEIGHTS), sha256=digest))
+    info = folder / "owl_engine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: owl-engine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[castline.engines]\nowl = owl_engine:Owl\n")
+    yield f"{site}{os.pathsep}{folder}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_what_it_declares_is_fetched_and_used(owls: str, models_dir: Path, tmp_path: Path) -> None:
+    here = {"PYTHONPATH": owls, "CASTLINE_MODELS_DIR": str(tmp_path)}
+    listed = _run(tmp_path, "-m", "castline", "models", "list", "--json", **here)
+    assert listed.returncode == 0, listed.stderr
+    weights = {row["weights"]: row for row in json.loads(listed.stdout)["weights"]}
+    assert weights["owl:small, changed, long"]["from"].startswith("127.0.0.1")
+    assert "127.0.0.1" not in weights["yunet"]["from"], "a name of ours stays ours"
+
+    done = _run(tmp_path, "-m", "castline", "models", "fetch", "owl:small", **here)
+    assert done.returncode == 0, done.stderr
+    assert "ready" in done.stdout
+    assert (tmp_path / "owl" / "word.txt").read_bytes() == _WEIGHTS
+    program = (
+        "import castline\n"
+        "found = castline.transcribe('examples/demo.mp4')\n"
+        "print({word.text for segment in found.segments for word in segment.words})"
+    )
+    heard = _run(tmp_path, "-c", program, CASTLINE_TRANSCRIBER="owl:small", **here)
+    assert heard.stdout.strip() == "{'whoo'}", heard.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("owl:changed", "owl/changed.txt from 127.0.0.1"),
+        ("owl:long", "over the limit of 4"),
+        ("owl:none", "owl:small"),
+    ],
+)
+def test_what_is_not_as_declared_is_not_kept(owls: str, name: str, words: str, tmp_path: Path) -> None:
+    done = _run(tmp_path, "-m", "castline", "models", "fetch", name, PYTHONPATH=owls, CASTLINE_MODELS_DIR=str(tmp_path))
+    assert done.returncode != 0
+    assert words in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("*.txt"))

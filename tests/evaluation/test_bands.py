@@ -1,5 +1,7 @@
 """Photos made worse, and what is counted of them: with a detector and an embedder that read the picture's colours."""
 
+from typing import get_args
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from castline.engines.thresholds import Thresholds
 from castline.errors import EvaluationError
 from castline.evaluation.bands import bands
 from castline.evaluation.degrade import WAYS
+from castline.records import Grade
 
 LIMITS = Thresholds(known=0.9, ambiguous=0.8, same_track=0.7, moved=0.9, cluster=0.95, poor=0.05)
 
@@ -34,13 +37,14 @@ class Colours:
 
 
 @pytest.fixture
-def photos(tmp_path, noise):
+def photos(tmp_path):
     """Two photos each of a red and a green person."""
     made = {}
     for name, colour in (("red", (1.0, 0.2, 0.2)), ("green", (0.2, 1.0, 0.2))):
         for number in (1, 2):
             path = tmp_path / f"{name}-{number}.png"
-            picture = (noise(200 + number, 200) * np.float32(colour)).astype(np.uint8)
+            areas = np.random.default_rng(number).integers(0, 256, (10, 10, 1), np.uint8)
+            picture = (np.kron(areas, np.ones((21, 21, 1))) * np.float32(colour)).astype(np.uint8)
             cv2.imwrite(str(path), picture[:, :, ::-1])
             made[path] = name
     return made
@@ -50,7 +54,7 @@ def test_each_way_and_each_grade_is_counted(photos):
     ways = {"as it is": WAYS["as it is"], "black": lambda image, width: image * 0, "blur": WAYS["blur, sigma 6"]}
     engine, seen = Colours(), []
     found = {band.name: band for band in bands(photos, engine, engine, LIMITS, ways=ways, done=lambda: seen.append(1))}
-    assert list(found) == ["as it is", "black", "blur", "clear", "poor", "useless"]
+    assert list(found) == ["as it is", "black", "blur", "clear", "degraded", "poor", "useless"]
     assert len(seen) == len(ways)
     clean = found["as it is"]
     assert (clean.photos, clean.found, clean.useless) == (4, 4, 0)
@@ -61,7 +65,7 @@ def test_each_way_and_each_grade_is_counted(photos):
     blurred = found["blur"]
     # Too blurred to be believed: nobody gets a name, right or wrong, however alike they are.
     assert (blurred.found, blurred.useless, blurred.eer, blurred.frr, blurred.false_accepts) == (4, 4, 0, 1, 0)
-    assert found["clear"].found + found["poor"].found + found["useless"].found == 8
+    assert sum(found[grade].found for grade in get_args(Grade)) == 8
 
 
 def test_a_file_that_is_no_picture_is_named(tmp_path):

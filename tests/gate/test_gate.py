@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from castline.aws import presigner
 from castline.gate.credentials import Credentials, Keyring
 from castline.gate.gate import HEALTH, Gate
 from castline.gate.request import Request
@@ -162,3 +163,46 @@ def test_a_websocket_is_closed_before_it_opens(keyring: Keyring, emulator: Emula
 
     asyncio.run(Gate(emulator, keyring, lambda *_: "s3")({"type": "websocket"}, receive, send))
     assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+def _part(keyring: Keyring, method: str = "PUT", **changed: str) -> Request:
+    """A request of a page for a part, presigned with the user's key."""
+    client = presigner("http://127.0.0.1:4566", keyring.user.access_key, keyring.user.secret_key)
+    named = {"Bucket": "films", "Key": "a.mp4", "UploadId": "u", "PartNumber": 1}
+    url = client.generate_presigned_url("upload_part", Params=named)
+    asked = {"Access-Control-Request-Method": "PUT"} if method == "OPTIONS" else {}
+    headers = {"Host": "127.0.0.1:4566", "Origin": "http://127.0.0.1:8000", "Sec-Fetch-Site": "same-site", **asked}
+    before, after = changed.pop("url", "a.mp4 a.mp4").split(" ")
+    return to_request(method, url.replace(before, after), {**headers, **changed})
+
+
+def test_a_page_of_this_machine_may_put_a_part_it_has_a_presigned_url_for(
+    ask: Ask, keyring: Keyring, emulator: Emulator
+) -> None:
+    for method in ("OPTIONS", "PUT"):
+        status, headers, _ = ask(_part(keyring, method), b"part", routed="s3")
+        assert status == (204 if method == "OPTIONS" else 200)
+        assert headers["access-control-allow-origin"] == "http://127.0.0.1:8000"
+        assert headers["access-control-expose-headers"] == "etag"
+    assert emulator.bodies == [b"part"]
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://127.0.0.1.evil.example"},
+        {"Origin": "null"},
+        {"Host": "evil.example"},
+        {"url": "partNumber=1 partNumber=2"},
+        {"url": "a.mp4 b.mp4"},
+        {"url": "uploadId=u versionId=u"},
+        {"url": "X-Amz-Signature= X-Amz-Signature=0"},
+    ],
+)
+def test_no_other_page_and_no_other_url_may(
+    ask: Ask, keyring: Keyring, emulator: Emulator, changed: dict[str, str], method: str
+) -> None:
+    assert ask(_part(keyring, method, **changed), b"part", routed="s3")[0] == 403
+    assert emulator.bodies == []

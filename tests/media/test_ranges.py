@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from castline.media import AudioPiece, FramesPiece, SplitSummary, probe, sampling, split, split_part
+from castline.media import AudioPiece, FramesPiece, MotionPiece, Piece, SplitSummary, probe, sampling, split, split_part
 from castline.media.decode import Part
 from castline.media.ffmpeg import Limits
 from castline.media.mp4 import NotIndexed, read_index
@@ -55,14 +55,16 @@ def _with_holes(path: Path, spans: list[tuple[int, int]], target: Path) -> Path:
     return target
 
 
-def _pieces(found: Iterator[FramesPiece | AudioPiece]) -> tuple[list[object], list[object]]:
-    frames, sound = [], []
+def _pieces(found: Iterator[Piece]) -> tuple[list[object], list[object], list[tuple[int, bytes]]]:
+    frames, sound, motion = [], [], []
     for piece in found:
         if isinstance(piece, AudioPiece):
             sound.append((piece.unit, piece.body))
+        elif isinstance(piece, MotionPiece):
+            motion.append((piece.start_ms, piece.body))
         else:
             frames.append((piece.names, piece.body))
-    return frames, sound
+    return frames, sound, motion
 
 
 def _same(path: Path, limits: Limits, folder: Path, options: Options, *, indexed: bool = True) -> list[Part]:
@@ -86,6 +88,7 @@ def _same(path: Path, limits: Limits, folder: Path, options: Options, *, indexed
     merged = SplitSummary(sampling=mode)
     frames: list[object] = []
     sound: list[object] = []
+    motion: list[tuple[int, bytes]] = []
     for part in (*parts, *([None] if probed.audio else [])):
         source = path
         if index:
@@ -98,6 +101,7 @@ def _same(path: Path, limits: Limits, folder: Path, options: Options, *, indexed
         assert (one.failures, one.told.errors) == ({}, whole.told.errors if len(parts) == 1 else [])
         frames += more[0]
         sound += more[1]
+        motion += more[2]
         merged.sampled_ms += one.sampled_ms
         merged.frame_units += one.frame_units
         merged.audio_units += one.audio_units
@@ -106,6 +110,8 @@ def _same(path: Path, limits: Limits, folder: Path, options: Options, *, indexed
     conclude(merged, probed, options, limits, 3600)
     assert frames == expected[0]
     assert sound == expected[1]
+    assert motion == expected[2]
+    assert bool(motion) == (options.speakers == "auto")
     assert merged.units() == whole.units()
     assert (merged.sampled_ms, merged.duration_s(probed)) == (whole.sampled_ms, whole.duration_s(probed))
     assert (merged.warnings, merged.error) == (whole.warnings, whole.error)
@@ -142,6 +148,8 @@ def test_ranges_give_the_units_of_one_decode(
     ffmpeg(*_film(26), *_TONE, *_X264, *_CODING[coding], "-c:a", "aac", "-shortest", path)
     options = Options(sampling=asked, interval_s=1.0 if asked == "auto" else 0.3, frames_per_unit=3, chunk_s=10)
     assert len(_same(path, limits, tmp_path, options)) > 3
+    if coding in ("b-frames", "every second"):
+        assert len(_same(path, limits, tmp_path, options.model_copy(update={"speakers": "auto"}))) > 3
 
 
 def _odd(name: str, ffmpeg: Callable[..., None], folder: Path) -> Path:
@@ -194,7 +202,9 @@ def test_odd_recordings_too(
     name: str, ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path, short_stretches: None
 ) -> None:
     path = _odd(name, ffmpeg, tmp_path)
-    assert len(_same(path, limits, tmp_path, Options(interval_s=0.5, frames_per_unit=3, chunk_s=10))) > 2
+    speakers = "auto" if name in ("rotated.mp4", "late.mov", "variable.mp4") else "off"
+    options = Options(interval_s=0.5, frames_per_unit=3, chunk_s=10, speakers=speakers)
+    assert len(_same(path, limits, tmp_path, options)) > 2
 
 
 @pytest.mark.parametrize("name", ["variable.mkv", "vp9.webm"])
@@ -203,7 +213,8 @@ def test_without_an_index_they_are_sought_in_the_whole_file(
     name: str, asked: str, ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path, short_stretches: None
 ) -> None:
     path = _odd(name, ffmpeg, tmp_path)
-    options = Options(sampling=asked, interval_s=0.5, frames_per_unit=3, chunk_s=10)
+    speakers = "auto" if name == "variable.mkv" else "off"
+    options = Options(sampling=asked, interval_s=0.5, frames_per_unit=3, chunk_s=10, speakers=speakers)
     with pytest.raises(NotIndexed):
         read_index(_reader(path), path.stat().st_size)
     assert len(_same(path, limits, tmp_path, options, indexed=False)) > 2

@@ -12,6 +12,7 @@ from castline import keys
 from castline import people as api
 from castline.errors import GalleryError, KeyLayoutError
 from castline.gallery.load import Index, load_gallery
+from castline.gallery.pictures import REMARKS
 from castline.records import ObjectInfo
 
 
@@ -306,7 +307,7 @@ def test_photos_that_are_of_no_use_or_little_are_said(people) -> None:
     assert api.photo_remarks(people.store, people.settings) == ours | {f"Ada/{at}.jpg": api.NOT_SEEN for at in range(3)}
     load_gallery(people.store, bucket, people.model, people.embed)
     people.store.put(bucket, keys.gallery_index_key("broken"), b"{")
-    remarks = ours | {"Ada/1.jpg": "no face found in the photo", "Ada/2.jpg": api.POOR}
+    remarks = ours | {"Ada/1.jpg": "no face found in the photo", "Ada/2.jpg": REMARKS["poor"]}
     assert api.photo_remarks(people.store, people.settings) == remarks
     people.store.put(bucket, "Ada/1.jpg", b"A2")
     assert api.photo_remarks(people.store, people.settings) == remarks | {"Ada/1.jpg": api.NOT_SEEN}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from castline.engines.thresholds import NEVER, thresholds_for
-from castline.recognition.grade import grade_of
+from castline.recognition.grade import grade_of, may_share_faults
 from castline.records import Embedding, Face
 
 
@@ -17,6 +17,10 @@ from castline.records import Embedding, Face
         ({"size_px": 25}, "poor"),
         ({"sharpness": 20}, "poor"),
         ({"score": 0.9}, "poor"),
+        ({"detail": 11.9}, "degraded"),
+        ({"blocking": 2.0}, "degraded"),
+        ({"noise": 0.06}, "degraded"),
+        ({"detail": 5, "size_px": 25}, "poor"),
         ({"size_px": 17}, "useless"),
         ({"sharpness": 5}, "useless"),
         ({"quality": 0.02}, "useless"),
@@ -33,9 +37,15 @@ def test_grades(fields: dict[str, float], grade: str) -> None:
     assert grade_of(face) == grade
 
 
+def test_faults_are_shared_where_neither_is_clear() -> None:
+    assert not may_share_faults("clear", "poor")
+    assert may_share_faults("degraded", "degraded")
+    assert may_share_faults("degraded", "poor")
+
+
 def test_a_worse_grade_needs_more() -> None:
     limits = thresholds_for("dlib-resnet-v1")
-    assert limits.of("clear") is limits
+    assert limits.of("clear") is limits.of("degraded") is limits
     for name in ("known", "ambiguous", "cluster"):
         assert getattr(limits.of("poor"), name) == pytest.approx(getattr(limits, name) + limits.poor)
         assert getattr(limits.of("useless"), name) == NEVER

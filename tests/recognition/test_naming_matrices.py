@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from castline.engines.thresholds import Thresholds
+from castline.engines.thresholds import NEVER, Thresholds
 from castline.recognition import identity, sightings
 from castline.recognition.identity import identify, identify_alone, identify_each
 from castline.recognition.sightings import Enrolled, decide, ranked
 from castline.recognition.tracks import FaceTrack
-from castline.records import Candidate, Embedding, Gallery, KnownFace
+from castline.records import Candidate, Embedding, Gallery, Grade, KnownFace
 
 _DIMENSIONS = 128
 
@@ -26,15 +26,19 @@ class _OneByOne:
     def of(cls, gallery: Gallery, limits: Thresholds) -> _OneByOne:
         return cls(gallery, limits)
 
-    def alike(self, faces: np.ndarray) -> np.ndarray:
-        return np.array([[self._best(face, name) for name in self.names] for face in faces])
-
-    def _best(self, face: np.ndarray, name: str) -> float:
-        return max(
-            float(face @ known.embedding.vector().astype(np.float64)) - self._less(known)
-            for known in self.gallery.faces
-            if known.name == name
+    def alike(self, faces: np.ndarray, grades: list[Grade]) -> np.ndarray:
+        return np.array(
+            [[self._best(face, grade, name) for name in self.names] for face, grade in zip(faces, grades, strict=True)]
         )
+
+    def _best(self, face: np.ndarray, grade: Grade, name: str) -> float:
+        return max(self._counted(face, grade, known) for known in self.gallery.faces if known.name == name)
+
+    def _counted(self, face: np.ndarray, grade: Grade, photo: KnownFace) -> float:
+        similar = float(face @ photo.embedding.vector().astype(np.float64)) - self._less(photo)
+        if "clear" in (grade, photo.grade):
+            return similar
+        return min(similar, self.limits.of(grade).known - 0.0001 - sightings.MARGIN * (1 - similar))
 
     def _less(self, photo: KnownFace) -> float:
         own = photo.embedding.vector().astype(np.float64)
@@ -43,7 +47,7 @@ class _OneByOne:
             for other in self.gallery.faces
             if other.name != photo.name
         ]
-        by_grade = self.limits.of(photo.grade).known - self.limits.known
+        by_grade = {"clear": 0, "useless": NEVER}.get(photo.grade, self.limits.poor)
         most = self.limits.known - self.limits.ambiguous
         return max([by_grade, *(min(each - self.limits.known, most) for each in others)])
 
@@ -66,7 +70,7 @@ def _random(make, seed: int) -> tuple[Gallery, list[FaceTrack]]:
 
     people = [unit() for _ in range(rng.integers(1, 12))]
     people += [near(people[0], 0.99), people[-1]]  # a twin, and somebody enrolled under two names
-    grades = ("clear", "clear", "poor", "useless")
+    grades = ("clear", "degraded", "poor", "useless")
     faces = [
         KnownFace(
             name=f"P{number}",
@@ -88,7 +92,10 @@ def _random(make, seed: int) -> tuple[Gallery, list[FaceTrack]]:
             likeness = rng.uniform(make.limits.ambiguous - 0.02, 1)
             sharpness = (200, 20, 5)[rng.choice(3, p=(0.7, 0.2, 0.1))]
             face = make.face(
-                near(look, likeness).astype(np.float32), quality=round(rng.uniform(0, 1), 3), sharpness=sharpness
+                near(look, likeness).astype(np.float32),
+                quality=round(rng.uniform(0, 1), 3),
+                sharpness=sharpness,
+                detail=(50, 5)[rng.choice(2, p=(0.7, 0.3))],
             )
             track.add(int(sample), int(sample) * 1000, face)
         tracks.append(track)
@@ -174,7 +181,7 @@ def test_blocks_of_faces_are_one_matrix(make) -> None:
     known = Enrolled.of(make.gallery(Ada=[make.look(0), make.look(1)], Bob=[make.look(2)]), make.limits)
     faces = np.stack([make.look(at % 4) for at in range(2 * sightings._BLOCK + 1)]).astype(np.float64)
     expected = [[at % 4 in (0, 1), at % 4 == 2] for at in range(len(faces))]
-    assert np.allclose(known.alike(faces), np.array(expected, float))
+    assert np.allclose(known.alike(faces, ["clear"] * len(faces)), np.array(expected, float))
 
 
 def test_a_face_must_be_more_like_a_photo_than_other_people_s_photos_are(make) -> None:
@@ -195,4 +202,4 @@ def test_a_face_must_be_more_like_a_photo_than_other_people_s_photos_are(make) -
 
 def _decided(gallery: Gallery, limits: Thresholds, face: np.ndarray) -> str:
     known = Enrolled.of(gallery, limits)
-    return decide(known.nearest(known.alike(face[None].astype(np.float64))[0]), limits)
+    return decide(known.nearest(known.alike(face[None].astype(np.float64), ["clear"])[0]), limits)

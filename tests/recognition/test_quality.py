@@ -17,7 +17,40 @@ def test_blur_lowers_sharpness_step_by_step(detector, astronaut):
 
 
 def test_a_flat_picture_has_no_sharpness():
-    assert quality.sharpness(np.full((80, 80, 3), 128, np.uint8), np.float32([0, 0, 80, 80])) == 0
+    assert quality.sharpness(np.full((80, 80, 3), 128, np.uint8), np.float32([0, 0, 80, 80])) == pytest.approx(
+        0, abs=1e-3
+    )
+
+
+def test_smear_in_any_direction_darkness_and_blur_take_detail(detector, astronaut):
+    box = detector.detect([astronaut])[0][0].box
+    assert quality.detail(astronaut, box) > 40
+    for way in (np.full((1, 15), 1 / 15), np.full((15, 1), 1 / 15), np.eye(15) / 15, np.eye(15)[::-1] / 15):
+        assert quality.detail(cv2.filter2D(astronaut, -1, way), box) < 12
+    assert quality.detail((astronaut * 0.2).astype(np.uint8), box) < 12
+    assert quality.detail(cv2.GaussianBlur(astronaut, (0, 0), 3), box) < 12
+    assert quality.detail(np.full((80, 80, 3), 128, np.uint8), np.float32([0, 0, 80, 80])) == pytest.approx(0, abs=1e-3)
+
+
+def test_blocks_of_a_codec_are_seen_wherever_they_begin(detector, astronaut):
+    box = detector.detect([astronaut])[0][0].box
+    assert quality.blocking(astronaut, box) < 1.3
+    _, body = cv2.imencode(".jpg", astronaut, [cv2.IMWRITE_JPEG_QUALITY, 5])
+    blocks = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+    for shift in (0, 3):
+        assert quality.blocking(np.roll(blocks, shift, (0, 1)), box + shift) > 2
+    assert quality.blocking(blocks, np.float32([10, 10, 30, 30])) == 1, "too few blocks to tell"
+    assert quality.blocking(blocks, np.float32([-50, -50, -10, -10])) == 1
+
+
+def test_noise_is_seen_in_colour_and_grey_and_beards_are_none(detector, astronaut):
+    box = detector.detect([astronaut])[0][0].box
+    clean = quality.noise(astronaut, box)
+    assert clean < 0.05
+    grain = np.random.default_rng(1).normal(0, 25, astronaut.shape)
+    for each in (grain, grain[:, :, :1]):
+        assert quality.noise(np.clip(astronaut + each, 0, 255).astype(np.uint8), box) > 0.06
+    assert quality.noise(np.full((80, 80, 3), 128, np.uint8), np.float32([0, 0, 80, 80])) == pytest.approx(0, abs=1e-3)
 
 
 def test_a_frontal_face_has_no_yaw_and_no_roll(make_face):

@@ -39,11 +39,40 @@ def test_a_poor_photo_needs_more_and_a_useless_one_names_nobody(make) -> None:
         ("clear", {}, limits.known),
         ("poor", {}, limits.known + limits.poor),
         ("clear", {"sharpness": 20}, limits.known + limits.poor),
-        ("poor", {"sharpness": 20}, limits.known + 2 * limits.poor),
+        ("degraded", {}, limits.known + limits.poor),
+        ("clear", {"detail": 5}, limits.known),
     ):
         assert named(photo, needed + 0.002, **fields)
         assert not named(photo, needed - 0.002, **fields)
     assert not named("useless", 1.0)
+
+
+def test_what_was_done_to_both_pictures_names_nobody(make) -> None:
+    """Smeared, darkened or compressed alike, strangers are as alike as one person."""
+    clear = make.gallery(Ada=[make.look(0)], Bob=[make.look(1, 0.97, 2)])
+    limits = make.limits
+    faulty = ({"detail": 5}, {"blocking": 3}, {"noise": 0.1}, {"sharpness": 20}, {"size_px": 25})
+    for photo in ("degraded", "poor"):
+        faces = tuple(face.model_copy(update={"grade": photo}) for face in clear.faces)
+        gallery = clear.model_copy(update={"faces": faces})
+        for fields in faulty:
+            (group,) = identify([_track(make, make.look(0), make.look(0), **fields)], gallery, limits)
+            assert (group.name, group.identity, group.candidates[0].name) == (None, "ambiguous", "Ada")
+        (group,) = identify([_track(make, make.look(0), make.look(0))], gallery, limits)
+        assert group.name == "Ada", "a clear face shares no fault with the photo"
+
+
+def test_a_degraded_track_joins_a_name_by_a_clear_one_alone(make) -> None:
+    """Neither by itself nor by its likeness to another that may have the same fault."""
+    gallery = make.gallery(Ada=[make.look(0)])
+    limits = make.limits
+    maybe = make.look(0, (limits.known + limits.ambiguous) / 2, 1)
+    for named, joins in (({}, True), ({"detail": 5}, False)):
+        first = _track(make, make.look(0, limits.known + 0.03, 1), **named)
+        later = FaceTrack()
+        later.add(9, 9000, make.face(maybe, detail=5))
+        groups = identify([first, later], gallery, limits)
+        assert [group.name for group in groups] == (["Ada"] if joins else ["Ada", None])
 
 
 def test_a_stranger_in_a_known_track_gets_no_name(make) -> None:

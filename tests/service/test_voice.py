@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import re
@@ -110,6 +111,34 @@ def test_diarized_json(client: openai.OpenAI, ffmpeg: Callable[..., None], tmp_p
     speakers = {segment.speaker for segment in found.segments}
     assert speakers <= {"Speaker 1", "Speaker 2", "Speaker 3", "Unknown"}
     assert ("Speaker 1" in speakers) == can_make_voice()
+
+
+def _data_url(path: Path) -> str:
+    return f"data:audio/flac;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+@pytest.mark.skipif(not can_make_voice(), reason="resemblyzer or onnx is not installed")
+def test_known_speakers_are_named_and_others_are_not(
+    client: openai.OpenAI, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    clip, own, noise = tmp_path / "longer.flac", tmp_path / "own.flac", tmp_path / "noise.flac"
+    film = CHECKOUT / "examples" / "demo.mp4"
+    ffmpeg("-ss", 1, "-i", film, "-t", 9, "-vn", "-ar", 16000, "-ac", 1, clip)
+    ffmpeg("-ss", 1, "-i", film, "-t", 6, "-vn", "-ar", 16000, "-ac", 1, own)
+    ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=3:a=0.1", "-ar", 16000, "-ac", 1, noise)
+    asked = {"file": clip, "model": "whisper-1", "response_format": "diarized_json"}
+    found = client.audio.transcriptions.create(
+        **asked, known_speaker_names=["Ada"], known_speaker_references=[_data_url(own)]
+    )
+    assert {segment.speaker for segment in found.segments} & {"Ada"}
+    with pytest.raises(openai.BadRequestError, match="one reference for each name"):
+        client.audio.transcriptions.create(**asked, known_speaker_names=["Ada"])
+    with pytest.raises(openai.BadRequestError, match="data URLs"):
+        client.audio.transcriptions.create(**asked, known_speaker_names=["Ada"], known_speaker_references=["ada.wav"])
+    with pytest.raises(openai.BadRequestError, match="too little to know a voice by"):
+        client.audio.transcriptions.create(
+            **asked, known_speaker_names=["Ada"], known_speaker_references=[_data_url(noise)]
+        )
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,7 @@ def test_null_takes_a_default_back() -> None:
 def test_every_key_but_the_deployment_s_own_can_be_given() -> None:
     assert set(Options.model_fields) - set(PER_MEDIA) == {
         "detector", "embedder", "transcriber", "frames_per_unit", "voice_encoder",
+        "active_speaker",
     }  # fmt: skip
     own = {key: getattr(Options(), key) for key in PER_MEDIA}
     assert override(Options(), json.dumps(own).encode(), "x") == Options()

@@ -46,7 +46,7 @@ class PostgresqlIndex(Index):
 
     Raises:
         ResourceError: it cannot be reached.
-        OptionsError: the URL is none.
+        OptionsError: it is no such URL.
         ModuleNotFoundError: the extra ``service-postgresql`` is not installed.
     """
 

@@ -62,7 +62,7 @@ class Query:
 def parse(text: str) -> Query:
     """
     Raises:
-        SearchError: it is empty or too long, a quote is not closed, a field is unknown, or a value is none.
+        SearchError: it is empty or too long, a quote is not closed, a field is unknown, or a value is not of its field.
     """
     if len(text) > MAX_CHARACTERS:
         raise SearchError(f"a search has at most {MAX_CHARACTERS} characters")

@@ -28,6 +28,7 @@ from castline.records import (
     FramesUnit,
     Gallery,
     Manifest,
+    Mouths,
     Notice,
     Person,
     Processing,
@@ -67,6 +68,7 @@ def assemble(
     errors: Mapping[str, ErrorPart],
     gallery: Gallery | None,
     warnings: Sequence[Notice] = (),
+    mouths: Mouths | None = None,
 ) -> Assembly:
     """Put a run together.
 
@@ -74,6 +76,7 @@ def assemble(
         parts: analysed units by unit name; every unit of the manifest is here or in ``errors``.
         gallery: the people we know, in the same embedding model as the parts; None without faces and voices.
         warnings: what the gallery had to say.
+        mouths: what was seen of them, where anybody looked.
     """
     all_frames = [part for part in _in_order(manifest, parts) if isinstance(part, FramesPart)]
     model = main_embedder(all_frames)
@@ -96,7 +99,8 @@ def assemble(
     ]
     clock = _Clock(manifest)
     people, images = _people(frame_parts, gallery, clock)
-    people = watched(people, (face for part in frame_parts for face in part.mouths))
+    looked_at = [face for part in frame_parts for face in part.mouths]
+    people = watched(people, [*looked_at, *(mouths.faces if mouths else ())])
     compared = people if manifest.options.speakers == "auto" else None
     known = gallery.voices if gallery else ()
     said = said_by(stitch(audio), audio, compared, known=known, pictures=bool(frame_parts))
@@ -111,6 +115,9 @@ def assemble(
     if failures or (manifest.error and manifest.units):
         status = "partial" if parts else "failed"
     usages = [manifest.usage, *manifest.ranges, *(part.usage for part in _in_order(manifest, parts))]
+    if mouths:
+        usages.append(mouths.usage)
+        warnings = (*mouths.warnings, *warnings)
     result = Result(
         media=manifest.media,
         run=manifest.run,
@@ -123,7 +130,7 @@ def assemble(
         sampling=manifest.sampling,
         probe=manifest.probe,
         duration_s=manifest.duration_s,
-        engines=_engines(frame_parts, [part for _, part in audio], said.model),
+        engines=_engines(frame_parts, [part for _, part in audio], said.model, mouths),
         gallery=gallery.fingerprint if gallery else None,
         people=people,
         transcript=Transcript(
@@ -342,7 +349,9 @@ def timeline_of(people: tuple[Person, ...], segments: tuple[SpokenSegment, ...])
     return tuple(sorted(entries, key=lambda entry: (entry.start_s, entry.kind, entry.end_s, entry.ref)))
 
 
-def _engines(frames: list[FramesPart], audio: list[AudioPart], voices: str | None) -> dict[str, str]:
+def _engines(
+    frames: list[FramesPart], audio: list[AudioPart], voices: str | None, mouths: Mouths | None
+) -> dict[str, str]:
     engines: dict[str, str] = {}
     if frames:
         engines |= {"detector": frames[0].detector, "embedder": frames[0].embedder}
@@ -350,6 +359,8 @@ def _engines(frames: list[FramesPart], audio: list[AudioPart], voices: str | Non
         engines["transcriber"] = transcriber
     if voices:
         engines["voice_encoder"] = voices
+    if mouths and mouths.engine:
+        engines["active_speaker"] = mouths.engine
     return engines
 
 

@@ -196,4 +196,8 @@ def _without_islands(voices: list[int | None], words: Sequence[Word]) -> list[in
         brief = words[run[-1]].end_s - words[run[0]].start_s < _ISLAND_S
         if brief and voices[before[0]] == voices[after[0]]:
             smooth[run[0] : run[-1] + 1] = [voices[before[0]]] * len(run)
+    if len(runs) > 1:  # so short a piece at an edge may be the next voice's, or the end of a word that nobody placed
+        for run in (runs[0], runs[-1]):
+            if words[run[-1]].end_s - words[run[0]].start_s < _ISLAND_S:
+                smooth[run[0] : run[-1] + 1] = [None] * len(run)
     return smooth

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from castline.cli.connect import answer, console, friendly_errors, print_json
 from castline.cli.shown import escape
-from castline.engines.plugins import ROLES, registered
+from castline.engines.plugins import ROLES, downloads, registered
 from castline.errors import ModelCorrupt, ModelNotFound
 from castline.settings import Settings, settings
-from castline.weights.download import available, fetch
+from castline.weights.download import fetch
 from castline.weights.downloads import DOWNLOADS, WHISPER
 from castline.weights.facenet import EXPORT_NEEDS, FACENETS, can_export, ensure_facenet
 from castline.weights.packages import PACKAGES, packaged
@@ -115,17 +115,20 @@ def _carried() -> Iterator[tuple[str, str, str]]:
 def _downloads() -> Iterator[tuple[str, str, str]]:
     """Models of one engine, owner and licence in one row: the address without the model's own part is the owner."""
     rows: dict[tuple[str, str, str], list[str]] = {}
-    for name, files in DOWNLOADS.items():
+    for name, files in downloads().items():
         engine, _, model = name.partition(":")
-        host, owner = files[-1].url.split("/")[2:4]
-        rows.setdefault((engine, files[-1].licence, f"{host}/{owner}"), []).append(model)
+        _, _, host, *path = files[-1].url.split("/")
+        where = f"{host}/{path[0]}" if len(path) > 1 else host
+        rows.setdefault((engine, files[-1].licence, where), []).append(model)
     for (engine, licence, where), models in rows.items():
         yield (f"{engine}:{', '.join(models)}" if models != [""] else engine), licence, f"{where}, `models fetch`"
 
 
 @app.command("fetch")
 def fetch_(
-    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(available())}.")] = WHISPER,
+    name: Annotated[
+        str, typer.Argument(help=f"One of: {', '.join(sorted(DOWNLOADS))}; or what another package's engine declares.")
+    ] = WHISPER,
 ) -> None:
     """Download a model into the models folder (CASTLINE_MODELS_DIR)."""
     with friendly_errors():
@@ -135,7 +138,7 @@ def fetch_(
         bar = Progress(TextColumn(name), BarColumn(), DownloadColumn(), console=console)
         with bar:
             task = bar.add_task(name, total=None)
-            path = fetch(name, folder, lambda done, total: bar.update(task, completed=done, total=total))
+            path = fetch(name, folder, lambda done, total: bar.update(task, completed=done, total=total), downloads())
         if name in FACENETS:
             with console.status("exporting to ONNX"):
                 path = ensure_facenet(folder, name)

@@ -39,7 +39,6 @@ app = typer.Typer(
 
 Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")]
 _SHOWN = 20  # traces printed of each kind
-_POOR = f"[yellow]{gallery.POOR}[/]"
 
 
 @app.command()
@@ -73,7 +72,8 @@ def add(
         if basis:
             gallery.set_basis(name, basis, there.store, there.settings)
         for picture in pictures:
-            console.print(f"  enrolled {escape(picture.label)}{': ' + _POOR if picture.poor else ''}", soft_wrap=True)
+            remark = f": [yellow]{picture.remark}[/]" if picture.remark else ""
+            console.print(f"  enrolled {escape(picture.label)}{remark}", soft_wrap=True)
         _tell_results(there, embed)
         # Also where there are no results: everybody's photos are looked at, and `list` can say which are of no use.
         load_gallery(there.store, there.settings.gallery_bucket, embed(pictures[0].body).model, embed)

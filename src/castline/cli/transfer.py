@@ -132,7 +132,7 @@ def download_results(
     progress: Callable[[], None],
     tell: Callable[[str], None],
 ) -> dict[str, int]:
-    """Results of many media, side by side, as a tree below the folder; several at a time.
+    """Results of many media files, side by side, as a tree below the folder; several at a time.
 
     Args:
         progress: called after each media file.

@@ -19,11 +19,14 @@ _KEYFRAMES = 1 / 9  # of the work, where only keyframes are decoded
 _USUAL_FPS = 30.0
 _FRAME = 0.07  # detect and embed, one or two faces
 _SPEECH_PER_S = 0.16  # of audio, Whisper base in int8 with random weights; the embedded tiny.en takes 0.06
-_INVOCATION_S = {"split": 0.2, "faces": 0.5, "speech": 0.5}  # of each, without work
+#: Looking at mouths: of a second of film, with one face in it and somebody who speaks half of the time; and what it
+#: takes to write the small pictures.
+_MOUTHS_PER_S, _MOTION_PER_S = 0.15, 0.04
+_INVOCATION_S = {"split": 0.2, "faces": 0.5, "speech": 0.5, "mouths": 0.0}  # of each, without work
 #: Seconds a new environment takes until it works: imports, and of the analyser its models.
 _INIT_S = {"split": 1.0, "faces": 2.0, "speech": 3.2}
 #: How many vCPUs a stage can keep busy.
-_PARALLEL = {"split": 2.0, "faces": 2.0, "speech": 1.0}
+_PARALLEL = {"split": 2.0, "faces": 2.0, "speech": 1.0, "mouths": 2.0}
 
 #: What a film is taken for of which only the length is known.
 USUAL_FILM = VideoStream(codec="h264", width=1280, height=720, fps=_USUAL_FPS)
@@ -73,6 +76,8 @@ def estimate(
     usages = [usage("split", decode_work(duration_s, options, film), sizes.splitter_mb)]
     usages += [usage("faces", frames / batches * _FRAME, sizes.analyser_mb) for _ in range(batches)]
     usages += [usage("speech", duration_s / chunks * _SPEECH_PER_S, sizes.analyser_mb) for _ in range(chunks)]
+    if film and audio and options.speakers == "auto":
+        usages.append(usage("mouths", duration_s * _MOUTHS_PER_S, sizes.analyser_mb))
     starts = ["split", *(["faces"] * batches + ["speech"] * chunks)[: sizes.executions]]
     memory = {"split": sizes.splitter_mb}
     usages += [
@@ -86,8 +91,10 @@ def decode_work(duration_s: float, options: Options, film: VideoStream | None) -
     if film is None:
         return 0.0
     megapixels = film.width * film.height / 1e6 * (film.fps or _USUAL_FPS) * duration_s
-    share = _KEYFRAMES if options.sampling == "keyframes" else 1.0
-    return megapixels * _DECODE_PER_MEGAPIXEL * _CODECS.get(film.codec, 1.0) * share
+    watched = options.speakers == "auto"
+    share = _KEYFRAMES if options.sampling == "keyframes" and not watched else 1.0
+    decoded = megapixels * _DECODE_PER_MEGAPIXEL * _CODECS.get(film.codec, 1.0) * share
+    return decoded + (duration_s * _MOTION_PER_S if watched else 0.0)
 
 
 def decode_seconds(duration_s: float, options: Options, film: VideoStream | None, memory_mb: int) -> float:

@@ -127,10 +127,10 @@ def announce_event(event: Event, store: ObjectStore, settings: Settings, send: S
 
 
 def publication(media: str, store: ObjectStore, settings: Settings) -> Publication | None:
-    """What is published of a media now; None for nothing.
+    """What is published of a media file now; None for nothing.
 
     Raises:
-        UnreadableObject: ``result.json`` is none.
+        UnreadableObject: ``result.json`` is no result.
         StorageError: it was replaced again and again while it was being read.
     """
     bucket, key = settings.output_bucket, keys.result_key(media)

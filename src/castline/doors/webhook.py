@@ -53,7 +53,7 @@ def post(found: Publication, settings: Settings) -> None:
 
     Raises:
         ResourceError: it was not taken.
-        SettingsError: the address is none.
+        SettingsError: the address is no http(s) URL.
     """
     body = json.dumps({"type": "result.published", "data": json.loads(found.to_json())}, separators=(",", ":")).encode()
     headers = {**signed(found.id, body, int(time.time()), _key(settings.webhook_secret)), "User-Agent": "Castline"}

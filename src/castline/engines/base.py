@@ -27,7 +27,7 @@ class EngineInfo:
     Attributes:
         id: stable id that is written into parts (``dlib-resnet-v1``); embeddings with different ids
             are never compared.
-        role: ``detector``, ``embedder``, ``transcriber`` or ``voice_encoder``.
+        role: ``detector``, ``embedder``, ``transcriber``, ``voice_encoder`` or ``active_speaker``.
         trained_on: the data it learned from and their terms, for people.
         source: where its weights were found, for people (``bundled``, or a path).
         reason: one readable line: why this engine and not a better one.
@@ -93,6 +93,22 @@ class VoiceEncoder(Protocol):
         Args:
             samples: mono 16 kHz, shape (n,), float32 in -1..1.
             windows: ``(start_s, end_s)``, seconds of the samples.
+        """
+        ...
+
+
+class ActiveSpeaker(Protocol):
+    info: EngineInfo
+
+    def score_speaking(
+        self, pictures: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32], samples: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """How much a face says what is heard, in each picture: above 0 it does, shape (len(pictures),), float32.
+
+        Args:
+            pictures: grey, shape (h, w), uint8, 25 a second, all of one face in one shot.
+            boxes: where the face is in each, pixels, ``x0, y0, x1, y1``, shape (len(pictures), 4).
+            samples: mono 16 kHz from the first picture on, shape (n,), float32 in -1..1.
         """
         ...
 

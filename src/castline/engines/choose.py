@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from castline.engines.base import Detector, Embedder, EngineInfo, Transcriber, VoiceEncoder
+from castline.engines.base import ActiveSpeaker, Detector, Embedder, EngineInfo, Transcriber, VoiceEncoder
 from castline.engines.plugins import OPTIONAL, ROLES, Engine, Loaded, find_engine, registered
 from castline.errors import ModelError, ModelNotFound
 
@@ -70,6 +70,16 @@ def load_voice_encoder(settings: Settings) -> VoiceEncoder:
         ModelCorrupt: the file is there and is not what it should be.
     """
     return cast(VoiceEncoder, _load("voice_encoder", settings.voice_encoder, settings))
+
+
+def load_active_speaker(settings: Settings) -> ActiveSpeaker:
+    """What tells a speaking face, as the settings name it; ``auto`` is the first with a rank that is to be had.
+
+    Raises:
+        ModelNotFound: unknown name, or its file is not to be had.
+        ModelCorrupt: the file is there and is not what it should be.
+    """
+    return cast(ActiveSpeaker, _load("active_speaker", settings.active_speaker, settings))
 
 
 def named_engine(role: str, settings: Settings) -> EngineInfo | None:

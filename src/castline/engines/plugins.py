@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import importlib.metadata
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aws_lambda_powertools import Logger
 
-from castline.engines.base import Detector, Embedder, EngineInfo, Transcriber, VoiceEncoder
+from castline.engines.base import ActiveSpeaker, Detector, Embedder, EngineInfo, Transcriber, VoiceEncoder
 from castline.errors import ModelNotFound
+from castline.weights.downloads import DOWNLOADS, Download
 
 if TYPE_CHECKING:
     from castline.engines.thresholds import Thresholds, VoiceThresholds
@@ -26,12 +28,12 @@ logger = Logger(child=True)
 
 GROUP = "castline.engines"
 #: What an engine can be, in the order in which a recording meets them.
-ROLES = ("detector", "embedder", "transcriber", "voice_encoder")
+ROLES = ("detector", "embedder", "transcriber", "voice_encoder", "active_speaker")
 #: Those that nothing is missing without, unless somebody asks for what they do.
-OPTIONAL = ("voice_encoder",)
+OPTIONAL = ("voice_encoder", "active_speaker")
 
 
-Loaded = Detector | Embedder | Transcriber | VoiceEncoder
+Loaded = Detector | Embedder | Transcriber | VoiceEncoder | ActiveSpeaker
 
 
 class Engine(ABC):
@@ -41,6 +43,8 @@ class Engine(ABC):
         info: the declaration; its id is the name people write in the settings (``id`` or ``id:argument``).
         rank: place among the engines of its role that ``auto`` tries, lowest first; None: by name only.
         thresholds: of an embedder, at which cosine similarities its embeddings are believed.
+        downloads: files that ``castline models fetch`` gets, by their name: the id, or the id with an argument
+            (``parrot:small``). They are put into the models folder, whole and with their digest checked.
         same_voice: of a voice encoder: from this mean cosine similarity of their windows on, two stretches of speech
             are one voice.
         voice_thresholds: of a voice encoder, at which cosine similarities a voice is an enrolled person's; without any,
@@ -51,6 +55,7 @@ class Engine(ABC):
     rank: int | None = None
     thresholds: Thresholds | None = None
     same_voice: float | None = None
+    downloads: Mapping[str, tuple[Download, ...]] = {}
     voice_thresholds: VoiceThresholds | None = None
     #: What the settings may say behind the id and a colon, for people: ``MODEL``, ``FILE``; empty for nothing.
     argument: ClassVar[str] = "FILE"
@@ -114,6 +119,17 @@ def find_engine(engine_id: str) -> Engine:
         if engine.id == engine_id:
             return engine
     raise ModelNotFound(f"there is no engine {engine_id!r}")
+
+
+def downloads() -> dict[str, tuple[Download, ...]]:
+    """What can be fetched, by name: ours, and what other packages' engines declare under their own ids."""
+    own = {
+        name: tuple(files)
+        for engine in _all()
+        for name, files in engine.downloads.items()
+        if name.partition(":")[0] == engine.id and files
+    }
+    return own | DOWNLOADS
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aws_lambda_powertools import Logger
 
-from castline.engines.base import Detector, Embedder, Transcriber, VoiceEncoder
+from castline.engines.base import ActiveSpeaker, Detector, Embedder, Transcriber, VoiceEncoder
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 from castline.weights.from_s3 import copy_models
@@ -29,6 +29,8 @@ class EngineSet(Protocol):
     def transcriber(self) -> Transcriber: ...
     @property
     def voice_encoder(self) -> VoiceEncoder: ...
+    @property
+    def active_speaker(self) -> ActiveSpeaker: ...
 
 
 class Engines:
@@ -60,6 +62,12 @@ class Engines:
         from castline.engines.choose import load_voice_encoder
 
         return load_voice_encoder(self._settings)
+
+    @cached_property
+    def active_speaker(self) -> ActiveSpeaker:
+        from castline.engines.choose import load_active_speaker
+
+        return load_active_speaker(self._settings)
 
 
 _engines: dict[Settings, Engines] = {}

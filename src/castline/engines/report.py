@@ -21,6 +21,7 @@ _TITLES = {
     "embedder": "faces known by",
     "transcriber": "speech",
     "voice_encoder": "voices told apart by",
+    "active_speaker": "speaking faces seen by",
 }
 _BETTER = "`castline models fetch {name}` or CASTLINE_MODELS_DIR gives you {title}"
 #: In the state folder: what the hub said when it gave us none. It is not asked again before its file is so old.

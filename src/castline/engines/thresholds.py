@@ -26,6 +26,8 @@ class Thresholds:
             a person listed twice.
         poor: how much higher ``known``, ``ambiguous``, ``moved`` and ``cluster`` are for a poor face
             (``recognition/grade.py``): blur and few pixels bring strangers closer.
+        both: how much higher still ``cluster`` is for two tracks neither of which is clear: what was done to one
+            picture may have been done to the other. Measured with FaceNet (docs/FACES.md).
     """
 
     known: float
@@ -34,10 +36,11 @@ class Thresholds:
     moved: float
     cluster: float
     poor: float
+    both: float = 0.100
 
     def of(self, grade: Grade) -> Thresholds:
         """What a face of this grade must reach; one that tells nothing reaches nothing."""
-        if grade == "clear":
+        if grade in ("clear", "degraded"):
             return self
         if grade == "useless":
             return replace(self, known=NEVER, ambiguous=NEVER, moved=NEVER, cluster=NEVER)

@@ -1,7 +1,8 @@
 """How well an embedder tells people apart where pictures are bad: each photo is degraded, then sought among the rest.
 
 A degraded face is compared with all clean photos but its own. It is judged as in a result: its grade
-(``recognition/grade.py``) decides which thresholds it must reach, and one that is of no use reaches none.
+(``recognition/grade.py``) and that of the photo decide which thresholds it must reach; one that is of no use reaches
+none, and neither does a pair of which neither is clear.
 Over all pairs of a band, with the formulas of ``evaluation/faces.py``:
 
     FAR  share of the pairs of two people at or above the threshold of the degraded face
@@ -20,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castline.engines.base import Detector, Embedder, Image
-from castline.engines.thresholds import Thresholds
+from castline.engines.thresholds import NEVER, Thresholds
 from castline.evaluation.degrade import WAYS, Way
 from castline.evaluation.faces import Scores, equal_error_rate
-from castline.recognition.grade import PERSON_MIN_SCORE, grade_of
+from castline.recognition.grade import PERSON_MIN_SCORE, grade_of, may_share_faults
 from castline.recognition.tracks import iou
 from castline.records import Face, Grade, Record
 
@@ -60,11 +61,17 @@ class Band(Record):
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
-    """A degraded face, and its similarities to the clean photos of its own person and of others."""
+    """A degraded face, and its similarities to the clean photos of its own person and of others.
+
+    Attributes:
+        same_needs, different_needs: by how much each must be above the threshold of the face; ``NEVER`` is not enough.
+    """
 
     face: Face
     same: Scores
     different: Scores
+    same_needs: Scores
+    different_needs: Scores
 
 
 def bands(
@@ -95,13 +102,14 @@ def bands(
             clean[path] = image, max(faces, key=_area)
     people = np.array([photos[path] for path in clean])
     gallery = np.stack([face.embedding.vector() for _, face in clean.values()]).astype(np.float64)
+    grades = [grade_of(face) for _, face in clean.values()]
     found: dict[str, list[_Probe]] = {}
     for name, way in ways.items():
         found[name] = []
         for index, (image, face) in enumerate(clean.values()):
             again = _again(way(image, _width(image, face)), face, detector, embedder)
             if again:
-                found[name].append(_probe(again, index, gallery, people))
+                found[name].append(_probe(again, index, gallery, people, _needs(again, grades, limits)))
         if done:
             done()
     by_way = [_band(name, len(clean), probes, limits) for name, probes in found.items()]
@@ -122,12 +130,20 @@ def _again(image: Image, clean: Face, detector: Detector, embedder: Embedder) ->
     return best if best and iou(best.box, clean.box) >= _SAME_PLACE else None
 
 
-def _probe(face: Face, index: int, gallery: NDArray[np.float64], people: NDArray[np.str_]) -> _Probe:
+def _needs(face: Face, photos: Sequence[Grade], limits: Thresholds) -> NDArray[np.float64]:
+    """By how much a face must be above its threshold with each of the photos."""
+    grade = grade_of(face)
+    return np.array([NEVER if may_share_faults(grade, photo) else limits.poor * (photo != "clear") for photo in photos])
+
+
+def _probe(
+    face: Face, index: int, gallery: NDArray[np.float64], people: NDArray[np.str_], needs: NDArray[np.float64]
+) -> _Probe:
     similar = gallery @ face.embedding.vector()
     same = people == people[index]
     others = same.copy()
     others[index] = False
-    return _Probe(face, similar[others], similar[~same])
+    return _Probe(face, similar[others], similar[~same], needs[others], needs[~same])
 
 
 def _band(name: str, photos: int, probes: Sequence[_Probe], limits: Thresholds) -> Band:
@@ -135,9 +151,10 @@ def _band(name: str, photos: int, probes: Sequence[_Probe], limits: Thresholds) 
     maybe = [limits.of(grade_of(probe.face)).ambiguous for probe in probes]
     same = np.concatenate([np.empty(0), *(probe.same for probe in probes)])
     different = np.concatenate([np.empty(0), *(probe.different for probe in probes)])
-    accepts = sum(int((probe.different >= limit).sum()) for probe, limit in zip(probes, known, strict=True))
+    limited = list(zip(probes, known, strict=True))
+    accepts = sum(int((probe.different >= limit + probe.different_needs).sum()) for probe, limit in limited)
     doubtful = sum(int((probe.different >= limit).sum()) for probe, limit in zip(probes, maybe, strict=True))
-    rejects = sum(int((probe.same < limit).sum()) for probe, limit in zip(probes, known, strict=True))
+    rejects = sum(int((probe.same < limit + probe.same_needs).sum()) for probe, limit in limited)
     both = len(same) and len(different)
     return Band(
         name=name,

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from castline import keys
 from castline.errors import GalleryError, UnreadableObject
+from castline.recognition.grade import GRADING
 from castline.records import Embedding, Gallery, Grade, KnownFace, Notice, ObjectInfo, PhotoEmbedding, Record
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
@@ -26,16 +27,18 @@ class IndexEntry(Record):
     """Attributes:
     embedding: None when the photo cannot be enrolled; ``problem`` says why.
     grade: of the embedded face; None where it was embedded before photos were graded, and is to be again.
+    grading: the rules it was graded by; by others than today's it is to be again.
     """
 
     etag: str
     embedding: Embedding | None = None
     grade: Grade | None = None
+    grading: int = 1
     problem: str | None = None
 
     @property
     def judged(self) -> bool:
-        return bool(self.grade or self.problem)
+        return bool(self.problem or (self.grade and self.grading == GRADING))
 
 
 class Index(Record):
@@ -162,7 +165,7 @@ def _embed(store: ObjectStore, bucket: str, photo: ObjectInfo, model: str, embed
     if embedding.model != model:
         return None
     looks = Embedding(model=model, data=embedding.data)
-    return IndexEntry(etag=photo.etag, embedding=looks, grade=embedding.grade)
+    return IndexEntry(etag=photo.etag, embedding=looks, grade=embedding.grade, grading=GRADING)
 
 
 def _problem(photo: str, why: str) -> Notice:

@@ -13,13 +13,12 @@ from castline.errors import GalleryError
 from castline.gallery import changes, index
 from castline.gallery.changes import Change, Kind
 from castline.gallery.load import PhotoEmbedder
-from castline.gallery.pictures import Picture, picture_of
+from castline.gallery.pictures import REMARKS, Picture, picture_of
 from castline.records import ObjectInfo
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
 NOT_SEEN = "no model has looked at it yet"
-POOR = "small or blurred, so it names only who is more alike; clearer photos are better"
 
 
 _BASIS_BYTES = 2000
@@ -90,8 +89,8 @@ def photo_remarks(store: ObjectStore, settings: Settings) -> dict[str, str]:
                 remarks[info.key] = NOT_SEEN
             elif all(entry.problem for entry in found):
                 remarks[info.key] = found[0].problem or ""
-            elif any(entry.grade == "poor" for entry in found):
-                remarks[info.key] = POOR
+            elif said := [REMARKS[entry.grade] for entry in found if entry.grade and entry.grade in REMARKS]:
+                remarks[info.key] = said[0]
     return remarks
 
 

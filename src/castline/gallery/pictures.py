@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -9,10 +10,15 @@ from castline import keys
 from castline.engines.thresholds import thresholds_for
 from castline.errors import GalleryError
 from castline.gallery.load import MAX_PHOTO_BYTES, PhotoEmbedder
-from castline.records import Face
+from castline.records import Face, Grade
 
 #: Pictures taken of one person from a video or a result. More of them cost time and add little.
 MOST = 5
+#: What is to be said of a photo that counts for less, by its face's grade.
+REMARKS: Mapping[Grade, str] = {
+    "degraded": "smeared, dark, noisy or compressed, so it names nobody who looks as poor; clearer photos are better",
+    "poor": "small or blurred, so it names only who is more alike, and clear; clearer photos are better",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +28,13 @@ class Picture:
     Attributes:
         label: what it is, for people.
         suffix: one of ``keys.PHOTO_SUFFIXES``.
-        poor: the face is small or blurred, so that it counts for less.
+        remark: what is to be said of a face that counts for less; empty for a clear one.
     """
 
     label: str
     suffix: str
     body: bytes
-    poor: bool = False
+    remark: str = ""
 
 
 def picture_of(path: Path, embed: PhotoEmbedder) -> Picture:
@@ -52,7 +58,7 @@ def picture_from(name: str, body: bytes, embed: PhotoEmbedder) -> Picture:
         found = embed(body)
     except GalleryError as error:
         raise GalleryError(f"{name}: {error.message}") from error
-    return Picture(name, PurePath(name).suffix.lower(), body, found.grade == "poor")
+    return Picture(name, PurePath(name).suffix.lower(), body, REMARKS.get(found.grade, ""))
 
 
 def _check_photo(name: str, size: int) -> None:

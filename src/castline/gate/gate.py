@@ -11,13 +11,14 @@ import json
 import logging
 import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
 from castline.errors import RequestRefused
 from castline.gate.credentials import Keyring
-from castline.gate.origins import refuse_pages
+from castline.gate.origins import refuse_pages, uploading_page
 from castline.gate.permissions import check_shape, check_user
 from castline.gate.request import Request
 from castline.gate.signatures import Proof, needs_body, verify
@@ -63,30 +64,40 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request = Request.of(scope)
+        origin = uploading_page(request)
         started = False
 
         async def answer(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*_without_cors(message["headers"]), *_HEADERS]
+                message["headers"] = [*_without_cors(message["headers"]), *(_cors(origin) if origin else _HEADERS)]
             await send(message)
 
         try:
-            passed = await self._admit(request, receive)
+            if origin and request.method == "OPTIONS":
+                self._check(replace(request, method="PUT"), b"")
+                await answer({"type": "http.response.start", "status": 204, "headers": []})
+                await answer({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+            passed = await self._admit(request, receive, origin)
             await self._app(scope, passed, answer)
         except RequestRefused as refused:
             logger.warning("refused %s %s: %s", request.method, request.raw_path[:200], refused.message)
             if not started:
                 await _refuse(request, refused, answer)
 
-    async def _admit(self, request: Request, receive: Receive) -> Receive:
+    async def _admit(self, request: Request, receive: Receive, origin: str) -> Receive:
         """What the emulator reads the request from.
+
+        Args:
+            origin: of the page that may put what it is about; its signature is checked as any other's.
 
         Raises:
             RequestRefused: the request does not pass.
         """
-        refuse_pages(request.headers)
+        of_page = ("origin", "sec-fetch-site") if origin else ()
+        refuse_pages({name: value for name, value in request.headers.items() if name not in of_page})
         if request.path == HEALTH and request.method == "GET":
             return receive
         if needs_body(request):
@@ -151,6 +162,18 @@ def _again(body: bytes, receive: Receive) -> Receive:
 def _without_cors(headers: Any) -> list[tuple[bytes, bytes]]:
     """The emulator allows every origin everything; nothing here has to be read by a page."""
     return [(name, value) for name, value in headers if not name.lower().startswith(b"access-control-")]
+
+
+def _cors(origin: str) -> list[tuple[bytes, bytes]]:
+    """What lets one page put parts, and see that they have come."""
+    return [
+        (b"access-control-allow-origin", origin.encode()),
+        (b"access-control-allow-methods", b"PUT"),
+        (b"access-control-expose-headers", b"etag"),
+        (b"vary", b"Origin"),
+        (b"cross-origin-resource-policy", b"same-site"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
 
 
 async def _refuse(request: Request, refused: RequestRefused, send: Send) -> None:

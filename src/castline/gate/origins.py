@@ -11,11 +11,13 @@ import re
 from collections.abc import Mapping
 
 from castline.errors import RequestRefused
+from castline.gate.request import Request
 
 _LOOPBACK = r"localhost|127\.0\.0\.1|\[::1\]"
 #: S3's virtual-hosted style: a bucket as a name below localhost, which no DNS server is asked for.
 _BUCKET = r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
 _HOST = re.compile(rf"({_LOOPBACK}|{_BUCKET}\.(s3\.)?localhost)(:\d{{1,5}})?", re.IGNORECASE)
+_OWN_ORIGIN = re.compile(rf"http://({_LOOPBACK})(:\d{{1,5}})?", re.IGNORECASE)
 _PLAIN_HOST = re.compile(rf"({_LOOPBACK})(:\d{{1,5}})?", re.IGNORECASE)
 #: ``none`` is a person who typed or pasted an address; ``same-site`` would be any other port of this machine.
 _OWN_SITES = frozenset({"none", "same-origin"})
@@ -38,6 +40,17 @@ def refuse_pages(headers: Mapping[str, str]) -> None:
         raise RequestRefused("requests of pages from other origins are refused")
     if headers.get("sec-fetch-site", "none").lower() not in _OWN_SITES:
         raise RequestRefused("requests of pages from other sites are refused")
+
+
+def uploading_page(request: Request) -> str:
+    """The origin of a page of this machine that puts a part of an upload, or asks whether it may; empty for others.
+
+    Such a request is allowed by its presigned URL, which no other page can know, and not by where it comes from.
+    """
+    asked = request.headers.get("access-control-request-method") if request.method == "OPTIONS" else request.method
+    origin = request.headers.get("origin", "")
+    of_a_part = {"X-Amz-Signature", "uploadId", "partNumber"} <= request.parameters.keys()
+    return origin if asked == "PUT" and of_a_part and _OWN_ORIGIN.fullmatch(origin) else ""
 
 
 def refuse_browsers(headers: Mapping[str, str]) -> None:

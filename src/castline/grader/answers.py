@@ -14,7 +14,7 @@ from castline.records import Result
 
 @dataclass(slots=True)
 class _Names:
-    """Known names in results, counted per media."""
+    """Known names in results, counted per media file."""
 
     right: int = 0
     missed: int = 0

@@ -49,7 +49,7 @@ class Context:
     load: tuple[datetime, datetime, int] | None = None
 
     def inputs(self) -> list[str]:
-        """Keys of all media: those in the input bucket, and those that were to be uploaded.
+        """Keys of all media files: those in the input bucket, and those that were to be uploaded.
 
         Raises:
             NoBucket: there is no input bucket.

@@ -91,7 +91,7 @@ def check_end_to_end(context: Context) -> Finding:
     for row in load.rows:
         if row.key not in answered:
             others[_why_not(row, limit)].append(row.key)
-    lines += [f"{len(medias)}: {readable(why, 160)}: {some(medias)}" for why, medias in others.items()]
+    lines += [f"{len(files)}: {readable(why, 160)}: {some(files)}" for why, files in others.items()]
     return Finding.of(len(good), len(context.jobs), lines)
 
 

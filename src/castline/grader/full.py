@@ -81,7 +81,7 @@ def check_timelines(context: Context) -> Finding:
 
 def each_media(context: Context, trouble: Callable[[str], str], what: str) -> Finding:
     """Ask ``trouble`` about every media file: the share without, and what is wrong with the first few others."""
-    medias = context.inputs()
+    files = context.inputs()
     listing(context.target.store, context.target.output_bucket, limit=1)  # so that a missing bucket is said as such
 
     def ask(media: str) -> str:
@@ -90,12 +90,12 @@ def each_media(context: Context, trouble: Callable[[str], str], what: str) -> Fi
         except NoResult as why:
             return str(why)
 
-    wrong = {media: why for media, why in zip(medias, each(ask, medias), strict=True) if why}
-    lines = [f"{len(medias) - len(wrong)} of {len(medias)} media {what}"]
+    wrong = {media: why for media, why in zip(files, each(ask, files), strict=True) if why}
+    lines = [f"{len(files) - len(wrong)} of {len(files)} media {what}"]
     lines += [f"{readable(media)}: {readable(why, 200)}" for media, why in list(wrong.items())[:10]]
     if len(wrong) > 10:
         lines.append(f"and {len(wrong) - 10} more: {some(list(wrong)[10:])}")
-    return Finding.of(len(medias) - len(wrong), len(medias), lines)
+    return Finding.of(len(files) - len(wrong), len(files), lines)
 
 
 def read_result(context: Context, media: str) -> Result:

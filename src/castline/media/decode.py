@@ -31,9 +31,11 @@ _SHOWN = re.compile(
     + r"n:\s*\d+ pts:\s*(?P<ticks>-?\d+) .*? sar:(?P<wide>\d+)/(?P<high>\d+) s:(?P<width>\d+)x(?P<height>\d+) "
 )
 _JPEG_QUALITY = 3  # ffmpeg's -q:v; 2 is best, 31 worst. 3 costs the detector nothing measurable.
-#: PQ and HLG to what a screen of 100 cd/m² shows (BT.709), by the curve that keeps faces' contrast (Hable's).
+_MOTION_QUALITY = 5
+#: PQ and HLG to BT.709: reference white (203 cd/m², ITU-R BT.2408) is SDR's white, and what is darker than 80 % of it,
+#: all but lights and glints, stays as it is. A film curve (Hable's) flattens faces (docs/FACES.md, "HDR").
 _TONE_MAP = (
-    "zscale=transfer=linear:npl=100,format=gbrpf32le,zscale=primaries=bt709,tonemap=hable:desat=0,"
+    "zscale=transfer=linear:npl=203,format=gbrpf32le,zscale=primaries=bt709,tonemap=mobius:param=0.8:peak=2:desat=0,"
     "zscale=transfer=bt709:matrix=bt709:range=tv,format=yuv420p"
 )
 
@@ -125,6 +127,7 @@ class Recipe:
         end_s: nothing is decoded after it.
         keyframes: decode keyframes alone.
         part: only a range of the pictures.
+        motion: where 25 small grey pictures a second go, as JPEG files named by time; None for none.
     """
 
     path: Path
@@ -136,11 +139,14 @@ class Recipe:
     end_s: float
     keyframes: bool = False
     part: Part | None = None
+    motion: Path | None = None
 
     def arguments(self, kinds: Sequence[str]) -> list[str]:
-        """argv that reads the media once for ``video``, ``audio`` or both."""
+        """argv that reads the media once for ``video``, ``audio`` or both; twice for keyframes alone with motion."""
         source = self._source()
         outputs = [self._frames(source) if kind == "video" else self._sound(source) for kind in kinds]
+        if self.motion and "video" in kinds:
+            outputs.append(self._motion(self._source(every_frame=True) if self.keyframes else source))
         return arguments(ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0], self.limits)
 
     def other_sizes(self, sizes: Mapping[Size, Sequence[int]]) -> list[str]:
@@ -161,9 +167,9 @@ class Recipe:
         """
         return self.keyframes and "matroska" in self.probed.container
 
-    def _source(self) -> Any:
+    def _source(self, *, every_frame: bool = False) -> Any:
         seek_s = self.part.seek_s if self.part else None
-        options: dict[str, Any] = {"skip_frame": "nokey"} if self.keyframes else {}
+        options: dict[str, Any] = {"skip_frame": "nokey"} if self.keyframes and not every_frame else {}
         if self._own_clock:
             options["copyts"] = None
         elif seek_s is not None:  # else ffmpeg would begin to count where it lands
@@ -219,6 +225,35 @@ class Recipe:
             atomic_writing=1,
             t=self.end_s,
             **{"q:v": _JPEG_QUALITY},
+        )
+
+    def _motion(self, source: Any) -> Any:
+        """Output of the pictures that mouths are watched in: the first of every 40 ms, with its own time."""
+        assert self.motion is not None  # noqa: S101 - for the type checker: the caller checked
+        video = self._video
+        width, height = sampling.scaled_size(video.width, video.height, min(self.long_side, sampling.MOTION_SIDE))
+        chain = [
+            *([f"setpts='PTS-({self.probed.start_s:.6f})/TB'"] if self._own_clock else []),
+            _ONWARD,
+            sampling.select_motion(),
+            *self._stop,
+            f"scale={width}:{height}:out_range={'tv' if video.hdr else 'full'}",
+            *([_TONE_MAP, "scale=out_range=full"] if video.hdr else []),
+            "setsar=1",
+            "format=gray",
+            "format=yuvj420p",
+        ]
+        return source[str(video.index)].output(
+            str(self.motion / "%09d.jpg"),
+            format="image2",
+            vf=",".join(chain),
+            vcodec="mjpeg",
+            fps_mode="passthrough",
+            enc_time_base="1:1000",
+            frame_pts=1,
+            atomic_writing=1,
+            t=self.end_s,
+            **{"q:v": _MOTION_QUALITY},
         )
 
     def _sound(self, source: Any) -> Any:

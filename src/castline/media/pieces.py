@@ -1,4 +1,4 @@
-"""Pieces of a media that are ready, collected while ffmpeg still runs."""
+"""Pieces of a media file that are ready, collected while ffmpeg still runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import math
 import queue
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from castline.media.mixing import Mixer
 from castline.media.timeline import Placed, Timeline, read_packets
 from castline.records import AudioUnit
 
+_MOTION_BATCH = 1500  # a minute; about 25 MB
 _PIPE_BYTES = 1 << 18
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first date: equal frames give equal bytes
 
@@ -43,7 +45,15 @@ class AudioPiece:
     body: bytes
 
 
-Piece = FramesPiece | AudioPiece
+@dataclass(frozen=True, slots=True)
+class MotionPiece:
+    """A minute of small grey pictures, 25 a second at most, ready to store: a zip of JPEGs named by time in ms."""
+
+    start_ms: int
+    body: bytes
+
+
+Piece = FramesPiece | AudioPiece | MotionPiece
 
 
 class FrameWatch:
@@ -196,6 +206,28 @@ class AudioReader:
             )
             self._count += 1
             self._pieces.put(AudioPiece(unit, body.getvalue()))
+
+
+class MotionWatch:
+    """As ``FrameWatch``, of the small pictures: there are so many that they are looked for once in a second."""
+
+    def __init__(self, folder: Path, stretch: Callable[[int], int], takes: Callable[[int], bool]) -> None:
+        self._watch = FrameWatch(folder, _MOTION_BATCH, stretch, takes)
+        self._next = 0.0
+
+    def ready(self) -> list[MotionPiece]:
+        now = time.monotonic()
+        if now < self._next:
+            return []
+        self._next = now + 1.0
+        return _moving(self._watch.ready())
+
+    def rest(self) -> list[MotionPiece]:
+        return _moving(self._watch.rest())
+
+
+def _moving(pieces: list[FramesPiece]) -> list[MotionPiece]:
+    return [MotionPiece(piece.names[0], piece.body) for piece in pieces]
 
 
 def level_db(samples: NDArray[np.int16]) -> float:

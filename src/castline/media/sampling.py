@@ -82,6 +82,10 @@ class Grid:
         return [f"pad={wide}:{high}", *boxes, "mpdecimate", f"crop={width}:{height}:0:0:exact=1"]
 
 
+#: Pictures a second that mouths are watched in, and their longer side: a face of a sixth of the height has 60 pixels.
+MOTION_RATE, MOTION_SIDE = 25, 640
+
+
 def scaled_size(width: int, height: int, long_side: int) -> tuple[int, int]:
     """(width, height) in square pixels, long side at most ``long_side``; never enlarged."""
     factor = min(1.0, long_side / max(width, height))
@@ -113,6 +117,12 @@ def select_part(grid: Grid, begin: int, end: int | None) -> str:
     after_last = f"gt({this},max({last},{begin - 1}))" if begin else f"gt({this},{last})"
     before_end = "" if end is None else f"*lt({last},{end})"
     return f"select='isnan(prev_selected_t)+{after_last}{before_end}'"
+
+
+def select_motion() -> str:
+    """Keep the first frame of every slot of 40 ms; ``fps`` would fill an hour's gap with ninety thousand pictures."""
+    grid = Grid(1 / MOTION_RATE, 1)
+    return f"select='isnan(prev_selected_t)+gt({grid.slot_of('t')},{grid.slot_of('prev_selected_t')})'"
 
 
 def choose(

@@ -20,7 +20,7 @@ from castline.media import sampling
 from castline.media.decode import Part, Recipe, Sampled, Size, kinds_of
 from castline.media.ffmpeg import Ffmpeg, Limits, explain
 from castline.media.mixing import output_channels
-from castline.media.pieces import AudioPiece, AudioReader, FramesPiece, FrameWatch, Piece
+from castline.media.pieces import AudioPiece, AudioReader, FramesPiece, FrameWatch, MotionWatch, Piece
 from castline.media.summary import SplitSummary, conclude
 from castline.records import Options, Probe
 from castline.scratch import SCRATCH
@@ -126,6 +126,11 @@ class _Decode:
         self._sampled = Sampled(grid, part or Part(0, None))
         self._other_size = False
         self._watch = FrameWatch(folder, per_unit, grid.stretch, self._wanted)
+        self._motion: MotionWatch | None = None
+        if options.speakers == "auto" and probed.audio and probed.video:
+            self._recipe.motion = folder / "motion"
+            self._recipe.motion.mkdir()
+            self._motion = MotionWatch(self._recipe.motion, grid.stretch, self._sampled.takes)
         self._audio: AudioReader | None = None
         if probed.audio:
             self._audio = AudioReader(output_channels(probed.audio), options.chunk_s, end_s, limits.max_units)
@@ -150,6 +155,7 @@ class _Decode:
         if "video" not in failures and (others := self._others()):
             yield from self._other_sizes(others)
         yield from self._take(self._watch.rest(), self._audio.rest() if self._audio else [])
+        yield from self._motion.rest() if self._motion else []
         self._count()
 
     def _choose(self) -> str:
@@ -171,6 +177,7 @@ class _Decode:
                 audio.read(process)
             while process.running():
                 yield from self._take(self._watch.ready(), audio.ready(_POLL_S) if audio else _nap())
+                yield from self._motion.ready() if self._motion else []
             failure = _outcome(process)
             yield from self._take(self._watch.ready(), audio.join() if audio else [])
             self._told.hear(process)

@@ -46,7 +46,7 @@ def _now(role: str, settings: Settings) -> str:
 
 
 def _same(then: str | None, now: str, role: str) -> bool:
-    """Whether a result's engine is the one; models given by path are told by their engine alone."""
+    """Whether a result's engine is the one; models given by path are told apart by their engine alone."""
     if then is None:
         return False
     (engine, _, model), (engine_now, _, model_now) = then.partition(":"), now.partition(":")

@@ -6,7 +6,6 @@ Results are re-assembled from their parts, which hold embeddings: seconds, and n
 from castline.gallery.changes import Change
 from castline.gallery.photos import (
     NOT_SEEN,
-    POOR,
     KnownPerson,
     add_photo,
     called,
@@ -33,7 +32,6 @@ from castline.people.voices import erase_voices, voice_in_file, voice_in_recordi
 
 __all__ = [
     "NOT_SEEN",
-    "POOR",
     "Change",
     "Erased",
     "KnownPerson",

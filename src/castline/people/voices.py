@@ -50,11 +50,14 @@ _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
 Span = tuple[float, float]
 
 
-def voice_in_file(path: Path, settings: Settings, engines: EngineSet) -> EnrolledVoice:
+def voice_in_file(path: Path, settings: Settings, engines: EngineSet, least_s: float = LEAST_S) -> EnrolledVoice:
     """The one voice in a recording, of its first ten minutes.
 
+    Args:
+        least_s: of less speech it is not taken.
+
     Raises:
-        GalleryError: there are several voices, or less than five seconds of speech.
+        GalleryError: there are several voices, or too little speech.
         ModelNotFound: no voice encoder.
         MediaError: it cannot be decoded, or has no sound.
     """
@@ -79,7 +82,7 @@ def voice_in_file(path: Path, settings: Settings, engines: EngineSet) -> Enrolle
         )
     windows = [window for chunk in chunks for window in chunk.windows]
     vectors = [vector for chunk in chunks for vector in chunk.vectors]
-    return _enrolled(encoder.info.id, windows, vectors, path.name)
+    return _enrolled(encoder.info.id, windows, vectors, path.name, least_s)
 
 
 def voice_in_recording(media: str, speaker: str, store: ObjectStore, settings: Settings) -> EnrolledVoice:
@@ -114,10 +117,12 @@ def voice_in_recording(media: str, speaker: str, store: ObjectStore, settings: S
     return _enrolled(model, *found[model], media)
 
 
-def _enrolled(model: str, windows: Sequence[Span], vectors: Sequence[NDArray[np.float32]], where: str) -> EnrolledVoice:
+def _enrolled(
+    model: str, windows: Sequence[Span], vectors: Sequence[NDArray[np.float32]], where: str, least_s: float = LEAST_S
+) -> EnrolledVoice:
     seconds = sum(end - start for start, end in merge_ranges(list(windows)))
-    if seconds < LEAST_S:
-        raise GalleryError(f"{seconds:.1f} s of speech in {where} are too little to know a voice by: {LEAST_S:.0f} s")
+    if seconds < least_s:
+        raise GalleryError(f"{seconds:.1f} s of speech in {where} are too little to know a voice by: {least_s:g} s")
     mean = np.mean(vectors, axis=0)
     unit = np.asarray(mean / (np.linalg.norm(mean) or 1.0), np.float32)
     return EnrolledVoice(embedding=Embedding.of(model, unit), voice_s=round(seconds, 3))

@@ -1,27 +1,44 @@
-"""How far a face's looks can be trusted: clear, poor, or not at all.
+"""How far a face's looks can be trusted: clear, degraded, poor, or not at all.
 
 A quality between 0 and 1 (``recognition/quality.py``) weighs votes. It cannot say where a similarity stops to
 mean what the thresholds say: blur and few pixels take away what tells people apart, so that strangers
-come closer to each other. Measured in docs/FACES.md, "Poor faces".
+come closer to each other. Smear, darkness, noise and compression do so where *both* pictures have them: what was
+done to one face was done to the other. Measured in docs/FACES.md, "Poor faces".
 """
 
 from __future__ import annotations
 
 from castline.records import Face, Grade
 
+#: Rises when faces are graded anew: what was graded before is looked at again where it is kept.
+GRADING = 2
 #: A person needs a sighting the detector is this sure of; weaker ones alone are mostly patterns.
 #: Measured: docs/FACES.md, "When a detection is a person".
 PERSON_MIN_SCORE = 0.95
 #: ... and this sure where it is the only sighting, and a poor one.
 LONE_MIN_SCORE = 0.99
 
+#: Grades of faces that are large and sharp enough to be followed and told apart, whatever else is wrong with them.
+SHARP: tuple[Grade, ...] = ("clear", "degraded")
+
 _CLEAR_PX, _CLEAR_SHARPNESS = 32.0, 40.0
+_CLEAR_DETAIL, _CLEAR_BLOCKING, _CLEAR_NOISE = 12.0, 2.0, 0.055
 _USELESS_PX, _USELESS_SHARPNESS, _USELESS_QUALITY = 20.0, 8.0, 0.05
 
 
 def grade_of(face: Face) -> Grade:
-    """``clear``: the thresholds hold. ``poor``: higher ones do. ``useless``: it says nothing about who it is."""
+    """``clear``: the thresholds hold. ``degraded``: they hold against a clear face. ``poor``: higher ones do.
+
+    ``useless``: it says nothing about who it is.
+    """
     if face.size_px < _USELESS_PX or face.sharpness < _USELESS_SHARPNESS or face.quality < _USELESS_QUALITY:
         return "useless"
-    clear = face.size_px >= _CLEAR_PX and face.sharpness >= _CLEAR_SHARPNESS and face.score >= PERSON_MIN_SCORE
-    return "clear" if clear else "poor"
+    if face.size_px < _CLEAR_PX or face.sharpness < _CLEAR_SHARPNESS or face.score < PERSON_MIN_SCORE:
+        return "poor"
+    faulty = face.detail < _CLEAR_DETAIL or face.blocking >= _CLEAR_BLOCKING or face.noise >= _CLEAR_NOISE
+    return "degraded" if faulty else "clear"
+
+
+def may_share_faults(a: Grade, b: Grade) -> bool:
+    """Whether two faces may be alike for what was done to their pictures, and not for who they are."""
+    return "clear" not in (a, b)

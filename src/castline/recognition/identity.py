@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from castline.engines.thresholds import NEVER, Thresholds
 from castline.recognition import confidence
+from castline.recognition.grade import may_share_faults
 from castline.recognition.sightings import MARGIN, Enrolled, agreeing, decide, lead, ranked
 from castline.recognition.tracks import FaceTrack, is_person, link
 from castline.records import Candidate, FrameFaces, Gallery, Grade, Identity
@@ -41,7 +42,8 @@ def score_names(track: FaceTrack, known: Enrolled) -> list[Candidate]:
         return []
     faces = np.stack([track.vectors[at] for at in positions])
     weights = np.array([max(track.faces[at].quality, 0.01) for at in positions])
-    return known.nearest(np.average(known.alike(faces), axis=0, weights=weights), _CANDIDATES)
+    alike = known.alike(faces, [track.grade] * len(positions))
+    return known.nearest(np.average(alike, axis=0, weights=weights), _CANDIDATES)
 
 
 def identify_alone(
@@ -70,7 +72,8 @@ def identify_each(
     """
     if not known.names or not vectors:
         return [("unknown", []) for _ in vectors]
-    named = [known.nearest(row, _CANDIDATES) for row in known.alike(np.stack(vectors).astype(np.float64))]
+    rows = known.alike(np.stack(vectors).astype(np.float64), grades)
+    named = [known.nearest(row, _CANDIDATES) for row in rows]
     return [(decide(names, known.limits.of(grade)), names) for names, grade in zip(named, grades, strict=True)]
 
 
@@ -134,13 +137,18 @@ def _at_home(
     """Whether an ambiguous track belongs to the person its own best name says.
 
     A blurred or turned face may miss the gallery photos and still match the same person's clear
-    track of the same video. Both must agree: its own best name, and its likeness to a clear track.
+    track of the same video. Both must agree: its own best name, and its likeness to a track that has it. Where
+    neither is clear, they may only have their blur or darkness in common.
 
     Args:
         clear: tracks that have the name by themselves.
         members: all tracks that have the name so far; nobody is on screen twice.
     """
-    alike = any(_surplus(tracks[index], tracks[other], limits) >= 0 for other in clear)
+    alike = any(
+        not may_share_faults(tracks[index].grade, tracks[other].grade)
+        and _surplus(tracks[index], tracks[other], limits) >= 0
+        for other in clear
+    )
     return alike and not any(_together(tracks[index], tracks[member]) for member in members)
 
 
@@ -151,6 +159,8 @@ def _together(a: FaceTrack, b: FaceTrack) -> bool:
 def _surplus(a: FaceTrack, b: FaceTrack, limits: Thresholds) -> float:
     """By how much two tracks are more alike than one person's must be."""
     needed = max(limits.of(track.grade).cluster for track in (a, b))
+    if may_share_faults(a.grade, b.grade):
+        needed += limits.both
     return float(a.centroid @ b.centroid) - needed
 
 
@@ -202,6 +212,8 @@ def _surpluses(tracks: Sequence[FaceTrack], limits: Thresholds) -> NDArray[np.fl
     centroids = np.stack([track.centroid for track in tracks])
     needed = np.array([limits.of(track.grade).cluster for track in tracks])
     found: NDArray[np.float64] = centroids @ centroids.T - np.maximum(needed[:, np.newaxis], needed)
+    faulty = [index for index, track in enumerate(tracks) if track.grade != "clear"]
+    found[np.ix_(faulty, faulty)] -= limits.both
     np.fill_diagonal(found, -NEVER)
     at_once: dict[int, list[int]] = {}
     for index, track in enumerate(tracks):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self, get_args
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.engines.thresholds import Thresholds
+from castline.engines.thresholds import NEVER, Thresholds
+from castline.recognition.grade import SHARP
 from castline.recognition.tracks import FaceTrack
 from castline.records import Candidate, Gallery, Grade, Identity
 
@@ -34,6 +35,7 @@ class Enrolled:
         names: everybody who has a photo, p of them, sorted.
         photos: unit embeddings, shape (m, d), float64; those of one person are neighbours, in the order of ``names``.
         less: by how much a photo of its grade counts for less, shape (m,).
+        clear: which photos are, shape (m,).
         first: row of each person's first photo, shape (p,).
         limits: of the gallery's model.
     """
@@ -41,6 +43,7 @@ class Enrolled:
     names: tuple[str, ...]
     photos: NDArray[np.float64]
     less: NDArray[np.float64]
+    clear: NDArray[np.bool_]
     first: NDArray[np.intp]
     limits: Thresholds
 
@@ -48,33 +51,51 @@ class Enrolled:
     def of(cls, gallery: Gallery, limits: Thresholds) -> Self:
         """A gallery whose embeddings are all of one model and length.
 
-        A poor photo counts for less, by as much as a poor face must be more alike; one that tells nothing, not at all.
+        A degraded or poor photo counts for less, by as much as a poor face must be more alike; one that tells nothing,
+        not at all.
         So does a photo that is like other people's: photos compressed or lit alike are closer than their people are,
         and a face must be more like it than they are. By this alone nobody who was ``known`` is ``unknown``: who is
         enrolled under two names stays ambiguous.
         """
         faces = sorted(gallery.faces, key=lambda face: face.name)
         photos = np.array([face.embedding.vector() for face in faces], np.float64)
-        by_grade = {grade: limits.of(grade).known - limits.known for grade in get_args(Grade)}
+        by_grade: dict[Grade, float] = {"clear": 0.0, "degraded": limits.poor, "poor": limits.poor, "useless": NEVER}
         owners = np.array([face.name for face in faces], object)
         names, first, owner = np.unique(owners, return_index=True, return_inverse=True)
         less = np.array([by_grade[face.grade] for face in faces])
         if len(names) > 1:
             crowded = np.minimum(_most_alike_other(photos, owner), 2 * limits.known - limits.ambiguous)
             less = np.maximum(less, crowded - limits.known)
-        return cls(tuple(names), photos, less, first, limits)
+        return cls(tuple(names), photos, less, np.array([face.grade == "clear" for face in faces], bool), first, limits)
 
-    def alike(self, faces: NDArray[np.float64]) -> NDArray[np.float64]:
+    def alike(self, faces: NDArray[np.float64], grades: Sequence[Grade]) -> NDArray[np.float64]:
         """Of each face to each person: the highest similarity over the person's photos, shape (n, p).
+
+        A face and a photo neither of which is clear may have their blur or darkness in common and not their person,
+        however alike they are, so together they count for just less than ``known``.
 
         Args:
             faces: unit embeddings, shape (n, d); somebody is enrolled.
+            grades: of each.
         """
+        clear = np.array([grade == "clear" for grade in grades], bool)
+        known = np.array([self.limits.of(grade).known for grade in grades])
         # Block by block: with all photos at once, an hour of one face and thousands of people are gigabytes.
-        blocks = (faces[at : at + _BLOCK] for at in range(0, len(faces), _BLOCK))
+        blocks = (slice(at, at + _BLOCK) for at in range(0, len(faces), _BLOCK))
         return np.concatenate(
-            [np.maximum.reduceat(block @ self.photos.T - self.less, self.first, axis=1) for block in blocks]
+            [np.maximum.reduceat(self._each(faces[at], clear[at], known[at]), self.first, axis=1) for at in blocks]
         )
+
+    def _each(
+        self, faces: NDArray[np.float64], clear: NDArray[np.bool_], known: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Of each face to each photo, shape (n, m)."""
+        similar: NDArray[np.float64] = faces @ self.photos.T - self.less
+        neither = np.ix_(~clear, ~self.clear)
+        # In the order of their likeness, so that candidates are ranked.
+        at_most = known[~clear, np.newaxis] - _ROUNDED - MARGIN * (1 - similar[neither])
+        similar[neither] = np.minimum(similar[neither], at_most)
+        return similar
 
     def nearest(self, similarities: NDArray[np.float64], most: int = 3) -> list[Candidate]:
         """Those most alike, best first.
@@ -134,7 +155,7 @@ def agreeing(track: FaceTrack, known: Enrolled) -> list[FaceTrack]:
     """
     if len(track.faces) < 2 or not known.names:
         return [track]
-    alike = known.alike(np.stack(track.vectors))
+    alike = known.alike(np.stack(track.vectors), track.grades)
     said = [_name_of(row, known, grade) for row, grade in zip(alike, track.grades, strict=True)]
     anchors = {name: [at for at, own in enumerate(said) if own == name] for name in said if name}
     if not anchors:
@@ -184,6 +205,6 @@ def _nearest(
     for row, at in enumerate(nameless):
         name = max(alike, key=lambda each: float(alike[each][row]))
         # A poor face looks like nobody; its place made it part of the track.
-        needed = limits.ambiguous if track.grades[at] == "clear" else limits.same_track
+        needed = limits.ambiguous if track.grades[at] in SHARP else limits.same_track
         belongs[at] = name if max(alike[name][row], photos[name][at]) >= needed else None
     return belongs

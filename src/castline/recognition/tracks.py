@@ -22,13 +22,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import hypot, sqrt
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from castline.engines.thresholds import Thresholds
 from castline.recognition.cuts import shots, stayed
-from castline.recognition.grade import LONE_MIN_SCORE, PERSON_MIN_SCORE, grade_of
+from castline.recognition.grade import LONE_MIN_SCORE, PERSON_MIN_SCORE, SHARP, grade_of
 from castline.records import Box, Face, FrameFaces, Grade
 
 #: How long a face may be lost (turned away, blurred) without ending its track, in seconds; and from one
@@ -37,7 +38,7 @@ _MAX_GAP_S, _MAX_STEP_S = 3.0, 10.0
 _RECENT, _MIDDLE = 5, 50  # last faces of a track of which the nearest, and the middle one, is compared
 _NEAR_IOU = 0.3
 _IOU_WEIGHT = 0.5  # full overlap counts as half the way from same_track to known, when faces compete
-_WORSE: tuple[Grade, ...] = ("clear", "poor", "useless")
+_WORSE: tuple[Grade, ...] = get_args(Grade)  # the best first
 #: How far a face gets in its shot: breadths of itself at once and per second, and times its size likewise.
 #: A poor one is not believed to have come as far.
 _MOVE, _MOVE_PER_S, _POOR_MOVE_PER_S = 1.0, 2.0, 0.5
@@ -53,7 +54,7 @@ class FaceTrack:
     faces: list[Face] = field(default_factory=list)
     grades: list[Grade] = field(default_factory=list)
     vectors: list[NDArray[np.float64]] = field(default_factory=list)
-    _graded: dict[Grade, list[int]] = field(default_factory=lambda: {"clear": [], "poor": [], "useless": []})
+    _graded: dict[Grade, list[int]] = field(default_factory=lambda: {grade: [] for grade in _WORSE})
 
     def add(self, sample: int, time_ms: int, face: Face) -> None:
         self.samples.append(sample)
@@ -77,8 +78,8 @@ class FaceTrack:
 
     @property
     def telling(self) -> list[int]:
-        """Positions of the faces that say most about who it is: the clear ones, else the poor ones; may be empty."""
-        return self._graded["clear"] or self._graded["poor"]
+        """Positions of the faces that say most about who it is: those of the best grade; empty if all are useless."""
+        return self._graded["clear"] or self._graded["degraded"] or self._graded["poor"]
 
     @property
     def grade(self) -> Grade:
@@ -103,10 +104,10 @@ class FaceTrack:
 def is_person(track: FaceTrack) -> bool:
     """Whether a track is believed to show somebody and not a pattern; the detector's score alone is not enough.
 
-    One clear sighting it is sure of; or two such, however poor; or one poor sighting it is very sure of.
+    One clear (or degraded) sighting it is sure of; or two such, however poor; or one poor sighting it is very sure of.
     """
     sure = [at for at, face in enumerate(track.faces) if face.score >= PERSON_MIN_SCORE]
-    if len(sure) > 1 or any(track.grades[at] == "clear" for at in sure):
+    if len(sure) > 1 or any(track.grades[at] in SHARP for at in sure):
         return True
     return any(track.grades[at] == "poor" and track.faces[at].score >= LONE_MIN_SCORE for at in sure)
 
@@ -172,7 +173,7 @@ def link(
                 stays = near and stayed(frames[track.samples[-1]].look, frame.look, face.box)
                 fit = _fit(track, face, vectors[index], gap_s, limits, stays=stays)
                 if fit is not None:
-                    pairs.append((grade_of(face) == "clear", fit, at, index))
+                    pairs.append((grade_of(face) in SHARP, fit, at, index))
         free = set(range(len(faces)))
         open_tracks = set(range(len(active)))
         for _, _, at, index in sorted(pairs, reverse=True):
@@ -212,10 +213,10 @@ def _fit(
     grade = grade_of(face)
     if stays:
         positions: Sequence[int] = range(len(track.faces))
-        needed = limits.same_track if grade == "clear" else limits.of("poor").ambiguous
+        needed = limits.same_track if grade in SHARP else limits.of("poor").ambiguous
     else:
         worse = max(grade, track.grade, key=_WORSE.index)
-        per_s = _MOVE_PER_S if worse == "clear" else _POOR_MOVE_PER_S
+        per_s = _MOVE_PER_S if worse in SHARP else _POOR_MOVE_PER_S
         if worse == "useless" or not within_reach(track.faces[-1].box, face.box, gap_s, per_s):
             return None
         positions, needed = track.telling, limits.of(worse).moved

@@ -24,7 +24,7 @@ Box = tuple[Fraction, Fraction, Fraction, Fraction]
 Point = tuple[Fraction, Fraction]
 Status = Literal["complete", "partial", "failed"]
 #: How far a face's looks can be trusted (``recognition/grade.py``).
-Grade = Literal["clear", "poor", "useless"]
+Grade = Literal["clear", "degraded", "poor", "useless"]
 Identity = Literal["known", "ambiguous", "unknown"]
 NoticeCode = Literal[
     "damaged_input",  # decoded as far as possible
@@ -42,6 +42,9 @@ NoticeCode = Literal[
     "option_ignored",  # the engine cannot do what was asked, and its words are only worse for it
     "words_cut",  # a prompt or hot words that did not fit
     "no_voices",  # voices are not told apart
+    "no_mouths",  # nobody looks at mouths
+    "mouths_capped",  # more speech with faces than is looked at
+    "mouths_missing",  # what mouths are seen in is gone or damaged
     "language_guessed",  # more is spoken than the language the engine knows
     "speech_not_read",  # somebody speaks, and no engine could tell what
     "mixed_models",  # parts of another model than most were left out

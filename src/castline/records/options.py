@@ -111,6 +111,11 @@ class Options(SpeechOptions):
         exclude_if=lambda value: value == "auto",
         description="What knows voices apart; auto takes the best one whose weights are present.",
     )
+    active_speaker: Annotated[str, Doors()] = Field(
+        "auto",
+        exclude_if=lambda value: value == "auto",
+        description="What tells a speaking face; auto takes the best one whose weights are present.",
+    )
 
 
 def doors() -> Iterator[tuple[str, Doors]]:

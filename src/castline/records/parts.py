@@ -52,6 +52,10 @@ class Face(Record):
         score: detector's probability, 0..1.
         size_px: shorter side of the box in pixels of the analysed frame.
         sharpness: variance of the Laplacian of the aligned grey crop; below ~50 is blurred.
+        detail: variance of the second derivative of the same crop, in the direction in which it is least; below ~12
+            it is smeared, dark or soft.
+        blocking: how much the borders of a codec's blocks stand out; 1 is not at all, from 2 on they are plain to see.
+        noise: how grainy the smoothest part of the same crop is, over its contrast; below ~0.04 in good light.
         quality: 0..1, weight of this face's vote (size, sharpness, pose, score).
         crop: base64 JPEG of the face with margin, kept for the best face of each person of a unit.
     """
@@ -61,6 +65,9 @@ class Face(Record):
     score: Number
     size_px: Number
     sharpness: Number
+    detail: Number = 100.0
+    blocking: Number = 1.0
+    noise: Number = 0.0
     quality: Number
     embedding: Embedding
     crop: str | None = None
@@ -269,6 +276,20 @@ class FramesPart(Record):
     def space(self) -> tuple[str, int] | None:
         """What its embeddings can be compared with; None without faces."""
         return next((face.embedding.space for frame in self.frames for face in frame.faces), None)
+
+
+class Mouths(Record):
+    """What was seen of mouths in a recording, where somebody asked who speaks.
+
+    Attributes:
+        engine: id of what looked at them; None where there is none here.
+        warnings: times in seconds of the recording.
+    """
+
+    engine: str | None
+    faces: tuple[SpeakingFace, ...] = ()
+    warnings: tuple[Notice, ...] = ()
+    usage: Usage
 
 
 class AudioPart(Record):

@@ -166,6 +166,19 @@ def _looks(people: Sequence[Person]) -> list[str]:
     return looks
 
 
+def _voice_looks(result: Result, look_of: Mapping[str, str]) -> dict[str, str]:
+    """CSS class of each voice: as the face of whoever is on screen, of other known people a colour of their own."""
+    looks: dict[str, str] = {}
+    known = sum(person.identity == "known" for person in result.people)
+    for speaker in result.transcript.speakers:
+        if speaker.identity == "known":
+            looks[speaker.name] = look_of.get(speaker.name) or f"known hue-{known % HUES}"
+            known += speaker.name not in look_of
+        else:
+            looks[speaker.name] = "unknown"
+    return looks
+
+
 def _poster(result: Result) -> float:
     """A moment whose picture stands for the film: somebody is seen, or it has begun; 0 for the first."""
     first = min((r for person in result.people for r in person.ranges), key=lambda r: r.start_s, default=None)
@@ -216,6 +229,7 @@ def _view(result: Result, images: Mapping[str, bytes]) -> dict[str, Any]:
     """What the template shows as HTML; it can be read and printed without any script."""
     looks = _looks(result.people)
     look_of = {person.name: look for person, look in zip(result.people, looks, strict=True)}
+    voice_looks = _voice_looks(result, look_of)
     path = PurePosixPath(result.media)
     return {
         "result": result,
@@ -235,10 +249,20 @@ def _view(result: Result, images: Mapping[str, bytes]) -> dict[str, Any]:
                 "text": "".join((" " if p.space else "") + p.text for p in pieces(segment)).strip(),
                 "visible": segment.visible,
                 "speaker": segment.speaker,
+                "said_by": segment.said_by,
+                "voice": voice_looks.get(segment.speaker or "", "unknown"),
                 "look": look_of.get(segment.visible or "", "unknown"),
                 "suspect": segment.suspect,
             }
             for segment in result.transcript.segments
+        ],
+        "voices": [
+            {
+                "record": speaker,
+                "look": voice_looks[speaker.name],
+                "path": _path([(s.start_s, s.end_s) for s in result.transcript.segments if s.speaker == speaker.name]),
+            }
+            for speaker in result.transcript.speakers
         ],
         "people": [
             {

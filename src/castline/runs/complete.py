@@ -21,6 +21,7 @@ from castline.gallery.load import GalleryLoader, PhotoEmbedder, fingerprint_now,
 from castline.gallery.voices import load_voices
 from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Gallery, Manifest, Result
 from castline.runs.common import read_result
+from castline.runs.mouths import Watch, mouths_of
 from castline.runs.publish import publish
 from castline.runs.removal import discard_run
 from castline.runs.request import read_source
@@ -42,6 +43,7 @@ Remake = Callable[[keys.UnitId], object]
 class Assembler:
     """Attributes:
     embed_photo: how to embed gallery photos that have no embedding yet; None where no model is.
+    watch: how to look at mouths; None where no model is: what was seen before is taken then.
     remake: what to do about a part that cannot be read; with None the run ends without it, and `reconcile` makes it.
     """
 
@@ -50,6 +52,7 @@ class Assembler:
     embed_photo: PhotoEmbedder | None = None
     remake: Remake | None = None
     load: GalleryLoader = load_gallery
+    watch: Watch | None = None
 
     def complete(self, media: str, run: str) -> bool:
         """Publish a run if its set of parts is complete, it is the one to be shown, and nobody else did.
@@ -153,7 +156,8 @@ class Assembler:
             if gallery is None:
                 gallery = Gallery(model="", fingerprint=fingerprint_now(store, settings.gallery_bucket))
             gallery = gallery.model_copy(update={"voices": load_voices(store, settings.gallery_bucket)})
-        return assemble(manifest, parts, errors, gallery, loaded.warnings if loaded else ())
+        mouths = mouths_of(manifest, parts, store, settings, self.watch)
+        return assemble(manifest, parts, errors, gallery, loaded.warnings if loaded else (), mouths)
 
     def _read(self, unit: keys.UnitId, failed: bool) -> FramesPart | AudioPart | ErrorPart | UnreadableObject:
         try:
@@ -170,9 +174,10 @@ def complete_run(
     settings: Settings,
     embed_photo: PhotoEmbedder | None = None,
     remake: Remake | None = None,
+    watch: Watch | None = None,
 ) -> bool:
     """`Assembler.complete`, for whoever has one run only."""
-    return Assembler(store, settings, embed_photo, remake).complete(media, run)
+    return Assembler(store, settings, embed_photo, remake, watch=watch).complete(media, run)
 
 
 def _keep_manifest(manifest: Manifest, store: ObjectStore, settings: Settings) -> bool:

@@ -31,6 +31,10 @@ def owner_of(key: str) -> Owner:
         return Owner(found.media, found.run)
     if part := keys.parse_part(key):
         return Owner(part[0].media, part[0].run)
+    if motion := keys.parse_motion(key):
+        return Owner(*motion[:2])
+    if mouths := keys.parse_mouths(key):
+        return Owner(*mouths)
     if run := keys.parse_manifest(key) or keys.parse_options(key) or keys.parse_of_ranges(key):
         return Owner(*run)
     media, _, view = key.rpartition("/")

@@ -169,7 +169,7 @@ def _manifests(source: Source, expected: str, store: ObjectStore, settings: Sett
 
 
 def finished(source: Source, store: ObjectStore, settings: Settings) -> Result | None:
-    """The published result of the current upload of a media.
+    """The published result of the current upload of a media file.
 
     S3 takes none beside a key that is too long. Such a media file has failed, and the key itself says so.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 
+from castline.cues import clean
 from castline.engines.speech.declared import families
 from castline.errors import CastlineError
 from castline.media.chunks import SAMPLE_RATE
@@ -49,6 +51,7 @@ router = APIRouter(
 OPENAI_MODELS = ("whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")
 _STATUS = {"model_not_found": 404, "no_speech_engine": 503, "unavailable": 503, "internal": 500, "too_slow": 504}
 _LOOK_S = 0.5
+_MOST_SPEAKERS, _LONGEST_NAME = 4, 200
 _LANGUAGE = r"^$|^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$"
 
 Language = Annotated[str, Form(pattern=_LANGUAGE, max_length=40)]
@@ -91,8 +94,15 @@ async def transcriptions(
     timestamp_granularities: Annotated[list[Granularity], Form(alias="timestamp_granularities[]")] = ["segment"],  # noqa: B006
     stream: Annotated[bool, Form()] = False,
     include: Annotated[list[str], Form(alias="include[]", max_length=10)] = [],  # noqa: B006
+    known_speaker_names: Annotated[list[str], Form(alias="known_speaker_names[]", max_length=_MOST_SPEAKERS)] = [],  # noqa: B006
+    known_speaker_references: Annotated[
+        list[str], Form(alias="known_speaker_references[]", max_length=_MOST_SPEAKERS)
+    ] = [],  # noqa: B006
 ) -> Response:
-    """OpenAI's ``audio.transcriptions.create``. ``temperature`` changes nothing: nothing is left to chance here."""
+    """OpenAI's ``audio.transcriptions.create``. ``temperature`` changes nothing: nothing is left to chance here.
+
+    Known speakers are named where it is sure that a voice is theirs; others stay ``Speaker 1``, and ``Unknown``.
+    """
     if include:
         raise HTTPException(400, "include: log probabilities of tokens are not kept here")
     options: dict[str, object] = {
@@ -101,10 +111,11 @@ async def transcriptions(
         "hotwords": [word for each in (*keywords, *hotwords.split(",")) if (word := each.strip())],
     }
     if response_format == "diarized_json":
-        options["speakers"] = "voices"
+        options["speakers"] = "auto" if known_speaker_names else "voices"
+    known = _known_speakers(known_speaker_names, known_speaker_references, response_format)
     streamed = stream and model != "whisper-1"  # which ignores it
     wanted = "json" if streamed else response_format
-    task = _task(request, model, options, style="openai-api", answer=wanted)
+    task = replace(_task(request, model, options, style="openai-api", answer=wanted), known=known)
     if streamed:
         return await _streamed(request, file, task)
     ended = await _answer(request, file, task)
@@ -112,6 +123,24 @@ async def transcriptions(
     if response_format == "verbose_json":
         body = _granular(body, timestamp_granularities)
     return Response(body, media_type=content_type(response_format))
+
+
+def _known_speakers(names: list[str], references: list[str], response_format: str) -> tuple[tuple[str, bytes], ...]:
+    """Names and recordings, of data URLs."""
+    if len(names) != len(references):
+        raise HTTPException(400, "known_speaker_names and known_speaker_references: one reference for each name")
+    if names and response_format != "diarized_json":
+        raise HTTPException(400, "known_speaker_names: speakers are told apart with response_format=diarized_json")
+    found = []
+    for name, reference in zip(names, references, strict=True):
+        kind, comma, data = reference.partition(",")
+        try:
+            if not (name.strip() and comma and re.fullmatch(r"data:[^,]{0,200};base64", kind)):
+                raise ValueError
+            found.append((clean(name).strip()[:_LONGEST_NAME], base64.b64decode(data, validate=True)))
+        except ValueError:
+            raise HTTPException(400, "known_speaker_references: data URLs in base64, and a name for each") from None
+    return tuple(found)
 
 
 @router.post("/v1/audio/translations", response_class=Response)

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from castline.errors import CastlineError, TransferFailed, UrlExpired
-from castline.records import AudioPart, AudioUnit, Segment
+from castline.records import AudioPart, AudioUnit, KnownVoice, Segment
 from castline.service.asked import FINISHED, INPUT_EXPIRED, Format, State
 from castline.service.wire import Rules, fetch, put
 from castline.settings import Settings
 
 _MB = 1024 * 1024
 _BEHIND = 5  # who asks how his job is doing need not wait for it
+_REFERENCE_S = 1.5  # of two seconds some are pauses; nobody was mistaken for so short a reference (docs/VOICES.md)
 _HELD_S = 7.0  # what is said so near to a hard cut may still change: the next chunk hears it again
 
 
@@ -40,6 +41,7 @@ class Task:
     answer: the format that is sent back through the pipe; empty for none.
     meta: where the job itself goes, as it will be when it has ended, and what it is now.
     only_language: nothing but the language of the first chunk is asked for.
+    known: names of speakers, and a recording of each.
     """
 
     source: str
@@ -51,6 +53,7 @@ class Task:
     answer: str = ""
     meta: tuple[str, Mapping[str, Any]] | None = None
     only_language: bool = False
+    known: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,8 @@ def _transcribed(task: Task, settings: Settings, rules: Rules, pipe: Connection)
         except UrlExpired:
             raise UrlExpired(INPUT_EXPIRED) from None
     heard = _Heard(pipe) if task.answer else None
-    result = listen(path, settings=settings, heard=heard, **dict(task.options))
+    voices = _known_voices(task, settings)
+    result = listen(path, settings=settings, heard=heard, voices=voices, **dict(task.options))
     for format_, url in task.outputs:
         _send(format_, url, renderer(task.style, format_)(result), rules)
     ended: dict[str, Any] = {
@@ -147,6 +151,29 @@ def _transcribed(task: Task, settings: Settings, rules: Rules, pipe: Connection)
     if task.meta:
         _send_meta(*task.meta, ended, rules)
     return ended
+
+
+def _known_voices(task: Task, settings: Settings) -> list[KnownVoice]:
+    """What the voices of known speakers sound like.
+
+    Raises:
+        CastlineError: a reference that cannot be read, with several voices in it, or with too little speech.
+    """
+    from castline.engines.process import process_engines
+    from castline.people import voice_in_file
+    from castline.storage import MemoryStore
+
+    found = []
+    for number, (name, body) in enumerate(task.known):
+        path = task.folder / f"reference {number + 1}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        try:
+            voice = voice_in_file(path, settings, process_engines(settings, MemoryStore()), _REFERENCE_S)
+        finally:
+            path.unlink()
+        found.append(KnownVoice(name=name, key="", voice=voice))
+    return found
 
 
 def _send(format_: str, url: str, body: bytes, rules: Rules) -> None:

@@ -28,6 +28,8 @@ from castline.records import (
     ErrorPart,
     Failure,
     FramesPart,
+    Manifest,
+    Mouths,
     Notice,
     Options,
     Voices,
@@ -36,6 +38,7 @@ from castline.records.options import MAX_FRAMES_PER_UNIT
 from castline.records.reading import MAX_BYTES
 from castline.runs.common import Stopwatch
 from castline.runs.complete import complete_run
+from castline.runs.mouths import Parts
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
@@ -73,8 +76,15 @@ def analyse_object(item: ObjectCreated, store: ObjectStore, settings: Settings, 
         settings,
         embed_photo=lambda body: embed_photo(body, engines),
         remake=lambda damaged: analyse_unit(damaged, store, settings, engines),
+        watch=lambda manifest, parts: _watch(manifest, parts, store, settings, engines),
     )
     return Analysed(part, media if whole else None)
+
+
+def _watch(manifest: Manifest, parts: Parts, store: ObjectStore, settings: Settings, engines: EngineSet) -> Mouths:
+    from castline.stages.mouths import watch_mouths
+
+    return watch_mouths(manifest, parts, store, settings, lambda: engines.active_speaker)
 
 
 def analyse_unit(unit: keys.UnitId, store: ObjectStore, settings: Settings, engines: EngineSet) -> bool:

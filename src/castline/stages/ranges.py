@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 from castline import keys, metrics
 from castline.errors import CastlineError, UnreadableObject
 from castline.events import ObjectCreated
-from castline.media import AudioPiece, SplitSummary, split_part
+from castline.media import AudioPiece, MotionPiece, SplitSummary, split_part
 from castline.media.ffmpeg import Limits
 from castline.records import Failure, Manifest, RangeBytes, RangeDone, RangePlan
 from castline.runs.common import Split, Stopwatch, download, fetch, found_split, time_to_decode
@@ -94,6 +94,9 @@ def _decode(
     def units(path: Path) -> Units:
         most_s = settings.max_duration_s
         for piece in split_part(path, plan.probe, plan.options, limits, summary, part, max_duration_s=most_s):
+            if isinstance(piece, MotionPiece):
+                yield keys.motion_key(source.key, plan.run, piece.start_ms), piece.body
+                continue
             if isinstance(piece, AudioPiece):
                 unit = keys.UnitId(source.key, plan.run, "audio", piece.unit.index)
             else:

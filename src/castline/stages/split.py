@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 from castline import keys, metrics
 from castline.errors import CastlineError
 from castline.events import ObjectCreated
-from castline.media import AudioPiece, SplitSummary, split
+from castline.media import AudioPiece, MotionPiece, SplitSummary, split
 from castline.media.ffmpeg import Limits
 from castline.records import Failure, Manifest, Probe
 from castline.runs.common import Split, Stopwatch, found_ranges, found_split, read_result, time_to_decode
@@ -153,6 +153,9 @@ def _upload_units(
 ) -> None:
     def units() -> Units:
         for piece in split(path, probed, request.options, limits, summary, max_duration_s=settings.max_duration_s):
+            if isinstance(piece, MotionPiece):
+                yield keys.motion_key(request.source.key, request.run, piece.start_ms), piece.body
+                continue
             audio = isinstance(piece, AudioPiece)
             unit = keys.UnitId(
                 request.source.key,

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
+from castline import keys
 from castline.settings import Settings
 from castline.stages.announce import Announce
 from castline.storage.base import ObjectStore
@@ -24,7 +25,8 @@ def put_all(units: Units, store: ObjectStore, settings: Settings, announce: Anno
 
     def put(key: str, body: bytes) -> None:
         store.put(settings.stage1_bucket, key, body)
-        announce(key)
+        if keys.parse_motion(key) is None:  # nobody works on small pictures alone
+            announce(key)
 
     with closing(units), ThreadPoolExecutor(_UPLOADS) as pool:
         waiting: deque[Future[None]] = deque()

@@ -7,7 +7,7 @@ import queue
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
@@ -25,18 +25,18 @@ STALL_TIMEOUT_S = 10.0
 _CHUNK = 256 * 1024
 
 
-def available() -> list[str]:
-    """What can be fetched, by name."""
-    return sorted(DOWNLOADS)
-
-
-def fetch(name: str, models_dir: Path, progress: Progress | None = None) -> Path:
+def fetch(
+    name: str,
+    models_dir: Path,
+    progress: Progress | None = None,
+    known: Mapping[str, tuple[Download, ...]] = DOWNLOADS,
+) -> Path:
     """Download a model into the models folder; what is there already is left alone.
 
     A file appears whole or not at all: it is written aside, checked, then renamed.
 
     Args:
-        name: a key of ``DOWNLOADS``.
+        name: a key of ``known``.
 
     Returns:
         Path of the file, or of the folder of several.
@@ -45,9 +45,9 @@ def fetch(name: str, models_dir: Path, progress: Progress | None = None) -> Path
         ModelNotFound: unknown name, or the server does not answer, refuses, or falls silent.
         ModelCorrupt: what came is too large, cut short, or not what the digest says.
     """
-    files = DOWNLOADS.get(name)
+    files = known.get(name)
     if files is None:
-        raise ModelNotFound(f"there is no download for {name!r}; known: {', '.join(available())}")
+        raise ModelNotFound(f"there is no download for {name!r}; known: {', '.join(sorted(known))}")
     for entry in files:
         if not (models_dir / entry.file).is_file():
             _fetch_file(entry, models_dir / entry.file, progress)
@@ -129,7 +129,7 @@ def _open(entry: Download) -> HTTPResponse:
 
     def request() -> None:
         try:
-            # The address is from the table above, not from input.
+            # The address is an engine's declaration, not input.
             response: HTTPResponse = urllib.request.urlopen(entry.url, timeout=STALL_TIMEOUT_S)  # noqa: S310
         except Exception as error:
             if isinstance(error, urllib.error.HTTPError):

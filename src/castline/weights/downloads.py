@@ -9,6 +9,7 @@ projects verify the same file against it:
 - FaceNet's weights: several projects pin this release asset of facenet-pytorch.
 - YuNet: the file of ``ShiqiYu/libfacedetection.train`` at commit dca340a; projects that compare detectors pin it alike,
   and the copy that docs/FACES.md was measured with has this digest.
+- LR-ASD: the file of ``Junhua-Liao/LR-ASD`` at commit 1b6dcd2, which is what docs/VOICES.md was measured with.
 - openai-whisper: its package carries the addresses with the SHA-256 of each file in them.
 - whisper.cpp: the files of ``ggerganov/whisper.cpp`` on Hugging Face at revision 5359861, whose digests are
   pinned alike by many installers (Vocalinux among them), and as LFS object ids.
@@ -24,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from castline.weights.facenet import FACENETS
-from castline.weights.locate import YUNET_FILE
+from castline.weights.locate import MOUTH_WEIGHTS_FILE, YUNET_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,7 @@ def _openai_whisper(model: str) -> Download:
     )
 
 
+_LR_ASD_COMMIT = "1b6dcd2d8fc2895683de6508ec6294ec47d388ca"
 _VGGFACE2 = FACENETS["facenet-vggface2"][0]
 
 #: What ``fetch`` knows: the files of a model, by its name.
@@ -205,6 +207,16 @@ DOWNLOADS: dict[str, tuple[Download, ...]] = {
             max_bytes=322_906,
             sha256="104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12",
             licence="Apache-2.0; WIDER FACE is a research data set",
+        ),
+    ),
+    "lr-asd": (
+        Download(
+            title="LR-ASD, finetuned on TalkSet",
+            url=f"https://raw.githubusercontent.com/Junhua-Liao/LR-ASD/{_LR_ASD_COMMIT}/weight/{MOUTH_WEIGHTS_FILE}",
+            file=MOUTH_WEIGHTS_FILE,
+            max_bytes=4 * _MB,
+            sha256="6b4ef53694e874e96cf630198dc479c78aebb3993bbf166aee3d926dfe7d9342",
+            licence="MIT; AVA-ActiveSpeaker, VoxCeleb 2 and LRS 3 are research data sets",
         ),
     ),
     **{f"faster-whisper:{model}": tuple(_faster_whisper(model)) for model in _FASTER_WHISPER},

@@ -16,6 +16,9 @@ DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 DLIB_ONNX_FILE = "dlib-resnet-v1.onnx"
 #: The voice encoder as ONNX, as ``castline.weights.voice_net`` writes it.
 VOICE_FILE = "ge2e.onnx"
+#: The net that tells a speaking face, as its authors call it, and as ONNX, as ``castline.weights.mouth_net`` writes it.
+MOUTH_WEIGHTS_FILE = "finetuning_TalkSet.model"
+MOUTH_FILE = "lr-asd.onnx"
 
 
 def bundled(distribution: str, relative: str) -> Path | None:

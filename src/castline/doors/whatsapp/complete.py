@@ -28,7 +28,7 @@ def complete(detail: Mapping[str, Any], client: Social, store: ObjectStore, sett
     """Write the transcript of a published result into the objects of its messages, and answer where asked to.
 
     Returns:
-        Keys of the objects; none for a media that did not come from WhatsApp.
+        Keys of the objects; none for a media file that did not come from WhatsApp.
 
     Raises:
         UnreadableObject: the announcement, or an object, cannot be read.

@@ -130,18 +130,18 @@ async def add_photo(request: Request, file: str, name: str) -> Response:
     there = shelf_of(request).deployment
     body = await request.body()
 
-    def add() -> bool:
+    def add() -> str:
         keys.check_person_name(name)
         picture = people.picture_from(file, body, _embedder(there))
         with _gallery:
             people.enrol(name, [picture], there.store, there.settings)
-        return picture.poor
+        return picture.remark
 
     try:
-        poor = await run_in_threadpool(add)
+        remark = await run_in_threadpool(add)
     except CastlineError as error:
         raise HTTPException(400, error.message.removeprefix(f"{file}: ")) from error
-    return JSONResponse({"name": keys.spelled(name), "remark": people.POOR if poor else ""}, 201)
+    return JSONResponse({"name": keys.spelled(name), "remark": remark}, 201)
 
 
 @router.post("/people/bind", dependencies=[Checked])

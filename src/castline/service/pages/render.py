@@ -40,8 +40,12 @@ HEADERS = {
 }
 
 
-def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page as HTML, with who looks at it and what a form needs."""
+def page(request: Request, template: str, status: int = 200, also: str = "", **values: Any) -> HTMLResponse:
+    """A page as HTML, with who looks at it and what a form needs.
+
+    Args:
+        also: an origin that its scripts may send to, besides ours.
+    """
     state = request.state
     user = getattr(state, "user", None)
     body = _environment().get_template(template).render(
@@ -52,7 +56,8 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
         here=request.url.path,
         **values,
     )  # fmt: skip
-    return HTMLResponse(body, status, headers=HEADERS)
+    policy = _POLICY.replace("connect-src 'self'", f"connect-src 'self' {also}".rstrip())
+    return HTMLResponse(body, status, headers={**HEADERS, "Content-Security-Policy": policy})
 
 
 def pieces(moment: Moment) -> Iterator[tuple[str, bool]]:

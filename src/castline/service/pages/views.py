@@ -78,9 +78,11 @@ def home(
     shown = recordings(index, order, only, offset, _SHOWN + 1)
     whole, failed, length_s = counts(index)
     more = {"sort": order, "show": only, "offset": offset + _SHOWN} if len(shown) > _SHOWN else None
+    direct = _direct(shelf)
     return page(
-        request, "home.html.j2", q="", sort=order, show=only, recordings=shown[:_SHOWN], whole=whole, failed=failed,
-        length_s=length_s, more=more and urlencode(more), examples=_EXAMPLES, **_running(shelf),
+        request, "home.html.j2", also=direct, direct=direct, q="", sort=order, show=only,
+        recordings=shown[:_SHOWN], whole=whole, failed=failed, length_s=length_s,
+        more=more and urlencode(more), examples=_EXAMPLES, **_running(shelf),
     )  # fmt: skip
 
 
@@ -157,6 +159,13 @@ def person_page(request: Request, name: str, said: str = "", problem: str = "", 
 
 def _last(shelf: Shelf) -> Change | None:
     return last_change(shelf.deployment.store, shelf.deployment.settings)
+
+
+def _direct(shelf: Shelf) -> str:
+    """The origin that a browser uploads to; empty where it goes through the service."""
+    from castline.service.pages.uploads import origin_of
+
+    return origin_of(shelf.deployment)
 
 
 def _running(shelf: Shelf) -> dict[str, Any]:

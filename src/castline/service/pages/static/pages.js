@@ -4,7 +4,7 @@
 const root = document.body.dataset.root, form = document.body.dataset.form;
 const byId = (id) => document.getElementById(id);
 
-/* --- uploads: one file after the other, as the body of a PUT --- */
+/* --- uploads: one file after the other, in parts straight into the bucket; what is there is not sent again --- */
 
 const waiting = [];
 let sending = false;
@@ -27,28 +27,124 @@ function add(files) {
   next();
 }
 
-function next() {
+async function next() {
   const each = sending ? undefined : waiting.shift();
   if (!each) return;
   sending = true;
-  const request = new XMLHttpRequest();
-  request.open("PUT", `${root}/uploads/${encodeURIComponent(each.file.name)}`);
-  request.setRequestHeader("X-Castline-Form", form);
-  request.upload.addEventListener("progress", (event) => {
-    each.bar.value = event.loaded / (event.total || 1);
-    each.said.textContent = `${Math.round(100 * each.bar.value)} %`;
+  let why = "";
+  try {
+    if (!("direct" in byId("drop").dataset) || await inParts(each) === "no way") await whole(each);
+  } catch (error) { why = error.message; }
+  each.said.textContent = why || "uploaded";
+  each.said.className = why ? "why" : "soft";
+  if (why) each.bar.remove(); else each.bar.value = 1;
+  sending = false;
+  next();
+}
+
+function show(each, loaded) {
+  each.bar.value = loaded / (each.file.size || 1);
+  each.said.textContent = `${Math.floor(100 * each.bar.value)} %`;
+}
+
+/* Everything in one request through the service, where the browser has no way to the bucket. */
+async function whole(each) {
+  const answer = await put(`${root}/uploads/${encodeURIComponent(each.file.name)}`, each.file,
+    (loaded) => show(each, loaded), { "X-Castline-Form": form });
+  if (answer.status !== 201) throw new Error(reason(answer.responseText));
+}
+
+async function inParts(each) {
+  const { file } = each, key = file.name;
+  const note = `castline upload ${key} ${file.size} ${file.lastModified}`;
+  let known = remembered(note), there = {};
+  if (known) {
+    there = (await ask(each, "there", { key, upload: known.upload }, [404])).parts;
+    const first = there?.[1] && await digest(file.slice(0, known.part_size));
+    if (!there || (first && known.first && first !== known.first)) known = undefined; // gone, or of another file
+  }
+  if (!known) {
+    there = {};
+    known = await ask(each, "begin", { key, size: file.size });
+    known.first = await digest(file.slice(0, known.part_size));
+    remember(note, known);
+  }
+  const { upload, part_size: step } = known;
+  for (let at = 0, part = 1; at < file.size; at += step, part += 1) {
+    const piece = file.slice(at, at + step);
+    if (there[part] !== piece.size && !await sendPart(each, { key, upload, part }, piece, at)) {
+      remember(note, null);
+      await ask(each, "abort", { key, upload }, [404]);
+      return "no way";
+    }
+    show(each, at + piece.size);
+  }
+  await ask(each, "complete", { key, upload, size: file.size });
+  remember(note, null);
+  return "";
+}
+
+/* Again and again until it is there: a connection that is lost comes back. False where no byte ever gets through, as
+   the bucket lets nothing in from this page. */
+async function sendPart(each, asked, piece, at) {
+  for (let pause = 1; ; pause = Math.min(2 * pause, 30)) {
+    const { url } = await ask(each, "sign", asked);
+    const answer = await put(url, piece, (loaded) => { each.moved ||= loaded > 0; show(each, at + loaded); });
+    if (answer.status === 200) return true;
+    if (!each.moved && pause > 2) return false;
+    if (answer.status === 404) throw new Error("this upload is gone; drop the file again");
+    each.said.textContent = "the connection broke; it goes on by itself";
+    await rest(pause);
+  }
+}
+
+async function ask(each, what, asked, fine = []) {
+  for (let pause = 1; ; pause = Math.min(2 * pause, 30)) {
+    const answer = await fetch(`${root}/uploads/${what}`, {
+      method: "POST", body: JSON.stringify(asked),
+      headers: { "Content-Type": "application/json", "X-Castline-Form": form },
+    }).catch(() => null);
+    if (answer?.ok || fine.includes(answer?.status)) return answer.json();
+    if (answer && answer.status < 500) throw new Error(reason(await answer.text()));
+    each.said.textContent = "the connection broke; it goes on by itself";
+    await rest(pause);
+  }
+}
+
+function put(url, body, progress, headers = {}) {
+  return new Promise((done) => {
+    const request = new XMLHttpRequest();
+    request.open("PUT", url);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    request.upload.addEventListener("progress", (event) => progress(event.loaded));
+    request.addEventListener("loadend", () => done(request));
+    request.send(body);
   });
-  request.addEventListener("loadend", () => {
-    const done = request.status === 201;
-    let why = "the connection broke";
-    try { why = JSON.parse(request.responseText).detail || why; } catch { /* no answer of ours */ }
-    each.said.textContent = done ? "uploaded" : why;
-    each.said.className = done ? "soft" : "why";
-    if (done) each.bar.value = 1; else each.bar.remove();
-    sending = false;
-    next();
-  });
-  request.send(each.file);
+}
+
+function rest(seconds) {
+  return new Promise((done) => { setTimeout(done, 1000 * seconds); addEventListener("online", done, { once: true }); });
+}
+
+function reason(text) {
+  try { return JSON.parse(text).detail || "the connection broke"; } catch { return "the connection broke"; }
+}
+
+/* What tells an upload of before from another file's; not where the page has no HTTPS. */
+async function digest(piece) {
+  if (!crypto.subtle) return "";
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", await piece.arrayBuffer()));
+  return Array.from(bytes, (each) => each.toString(16).padStart(2, "0")).join("");
+}
+
+function remembered(note) {
+  try { return JSON.parse(localStorage.getItem(note)) || undefined; } catch { return undefined; }
+}
+
+function remember(note, value) {
+  try {
+    if (value) localStorage.setItem(note, JSON.stringify(value)); else localStorage.removeItem(note);
+  } catch { /* a browser that keeps nothing begins anew */ }
 }
 
 const drop = byId("drop");
@@ -84,7 +180,8 @@ async function look() {
     if (answer && answer.ok) {
       running.innerHTML = await answer.text(); // escaped by the server, as the page itself
       const more = answer.headers.get("X-Castline-Recordings") !== running.dataset.recordings;
-      if (more && !location.search && !atWork()) { location.reload(); return; }
+      const refused = document.querySelector("#uploads .why"); // its reason is read first
+      if (more && !location.search && !refused && !atWork()) { location.reload(); return; }
     }
   }
   setTimeout(look, 2000);

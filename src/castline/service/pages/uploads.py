@@ -1,0 +1,145 @@
+"""Uploads of a browser straight into the input bucket, in parts that go on after a lost connection or a reload.
+
+The browser has the file and asks for everything else: which parts are there, a presigned URL for each that is not, and
+at the end for them to be put together. S3 keeps the parts, and nothing is remembered here. Parts that nobody puts
+together are dropped by the bucket's lifecycle after two days.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from castline import keys
+from castline.errors import KeyLayoutError
+from castline.service.pages.actions import checked_header
+from castline.service.pages.shelf import Deployment
+from castline.service.pages.views import shelf_of
+from castline.service.settings import ServiceSettings
+from castline.storage import S3Store
+from castline.storage.base import CONTENT_TYPES
+from castline.storage.multipart import part_size
+
+router = APIRouter(include_in_schema=False, prefix="/uploads", dependencies=[Depends(checked_header)])
+_URL_S = 3600  # a part of 16 MB, at 5 kB a second
+
+
+class Upload(BaseModel):
+    """Attributes:
+    upload: S3's id of an unfinished one.
+    """
+
+    key: str = Field(min_length=1, max_length=1024)
+    upload: str = Field(default="", max_length=2000)
+    size: int = Field(default=0, ge=0)
+    part: int = Field(default=1, ge=1, le=10_000)
+
+
+@router.post("/begin")
+def begin(request: Request, asked: Upload) -> dict[str, Any]:
+    """A new upload, and how large its parts are."""
+    there = _there(request)
+    _check(asked, there, request.app.state.service.service)
+    kind = CONTENT_TYPES.get(PurePosixPath(asked.key.lower()).suffix, "application/octet-stream")
+    begun = _s3(there, "create_multipart_upload", Key=asked.key, ContentType=kind)
+    return {"upload": begun["UploadId"], "part_size": part_size(asked.size)}
+
+
+@router.post("/there")
+def there(request: Request, asked: Upload) -> dict[str, Any]:
+    """Sizes of the parts of an unfinished upload that have come, by their numbers; 404 where it is gone."""
+    return {"parts": {number: part["Size"] for number, part in _parts(_there(request), asked).items()}}
+
+
+@router.post("/sign")
+def sign(request: Request, asked: Upload) -> dict[str, str]:
+    """Where the browser puts a part."""
+    return {"url": _url(_there(request), asked.key, asked.upload, asked.part)}
+
+
+@router.post("/complete", status_code=201)
+def complete(request: Request, asked: Upload) -> dict[str, str]:
+    """Put the parts together; never over a recording of the same name, and not without the last byte."""
+    deployment = _there(request)
+    _check(asked, deployment, request.app.state.service.service)
+    parts = _parts(deployment, asked)
+    if sum(part["Size"] for part in parts.values()) != asked.size or sorted(parts) != [*range(1, len(parts) + 1)]:
+        raise HTTPException(409, "not all of it has come")
+    listed = [{"PartNumber": number, "ETag": part["ETag"]} for number, part in sorted(parts.items())]
+    _s3(
+        deployment, "complete_multipart_upload", Key=asked.key, UploadId=asked.upload, IfNoneMatch="*",
+        MultipartUpload={"Parts": listed},
+    )  # fmt: skip
+    shelf_of(request).wake()
+    return {"media": asked.key}
+
+
+@router.post("/abort")
+def abort(request: Request, asked: Upload) -> dict[str, str]:
+    """Drop the parts of an upload that is not wanted any more."""
+    _s3(_there(request), "abort_multipart_upload", Key=asked.key, UploadId=asked.upload)
+    return {}
+
+
+def origin_of(there: Deployment) -> str:
+    """Where a browser puts parts; empty where it cannot."""
+    if not isinstance(there.store, S3Store):
+        return ""
+    found = urlsplit(_url(there, "a", "b", 1))
+    return f"{found.scheme}://{found.netloc}"
+
+
+def _there(request: Request) -> Deployment:
+    found = shelf_of(request).deployment
+    if not isinstance(found.store, S3Store):
+        raise HTTPException(501, "uploads go through the service here")
+    return found
+
+
+def _check(asked: Upload, there: Deployment, service: ServiceSettings) -> None:
+    try:
+        keys.check_media_key(asked.key)
+    except KeyLayoutError as error:
+        raise HTTPException(400, error.message) from error
+    if not keys.is_media(asked.key):
+        raise HTTPException(400, f"{asked.key} is no video or sound recording by its name")
+    if not 0 < asked.size <= service.max_bytes:
+        raise HTTPException(413 if asked.size else 400, f"a recording has 1 to {service.max_bytes} bytes")
+    if there.store.head(there.settings.input_bucket, asked.key):
+        raise HTTPException(409, f"there is a recording called {asked.key} already")
+
+
+def _url(there: Deployment, key: str, upload: str, part: int) -> str:
+    named = {"Bucket": there.settings.input_bucket, "Key": key, "UploadId": upload, "PartNumber": part}
+    return str(there.client("s3").generate_presigned_url("upload_part", Params=named, ExpiresIn=_URL_S))
+
+
+def _parts(there: Deployment, asked: Upload) -> dict[int, dict[str, Any]]:
+    found, marker = {}, 0
+    while True:
+        answer = _s3(there, "list_parts", Key=asked.key, UploadId=asked.upload, PartNumberMarker=marker)
+        found.update({part["PartNumber"]: part for part in answer.get("Parts", ())})
+        if not answer.get("IsTruncated"):
+            return found
+        marker = answer["NextPartNumberMarker"]
+
+
+def _s3(there: Deployment, operation: str, **named: Any) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = getattr(there.client("s3"), operation)(Bucket=there.settings.input_bucket, **named)
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code == "NoSuchUpload":
+            raise HTTPException(404, "this upload is gone; it begins anew") from error
+        if code in ("PreconditionFailed", "ConditionalRequestConflict"):
+            raise HTTPException(409, f"there is a recording called {named['Key']} already") from error
+        raise HTTPException(502, f"S3 refused: {code}") from error
+    except BotoCoreError as error:
+        raise HTTPException(502, "S3 does not answer") from error
+    return answer

@@ -1,0 +1,184 @@
+"""Writes the net that tells a speaking face as ONNX, from LR-ASD's weights (MIT).
+
+    python -m castline.weights.mouth_net <finetuning_TalkSet.model> <target.onnx>
+
+The architecture is that of J. Liao et al., "LR-ASD: Lightweight and Robust Network for Active Speaker Detection" (IJCV,
+2025), as ``model/Encoder.py`` and ``model/Classifier.py`` of Junhua-Liao/LR-ASD at 1b6dcd2 have it: convolutions over
+space and then over time look at the face, others over bands and then over time listen; both become 128 numbers for each
+picture, which are weighted by attention, go through a recurrent layer in either direction, and give one score. The
+normalisation behind each convolution is part of its weights here. Build time only: needs the package onnx, not torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from castline.errors import ModelCorrupt
+from castline.weights.command import convert_command
+from castline.weights.download import digest
+from castline.weights.onnx_file import Graph
+from castline.weights.torch_weights import read_tensors
+
+#: SHA-256 of ``weight/finetuning_TalkSet.model``.
+SHA256 = "6b4ef53694e874e96cf630198dc479c78aebb3993bbf166aee3d926dfe7d9342"
+#: Pixels of a face's side, and cepstral coefficients of a moment.
+SIDE, COEFFICIENTS = 112, 13
+_CHANNELS = (1, 32, 64, 128)
+_STATES = 64
+#: The mean and the deviation that pixels (0..1) are brought to 0 and 1 by.
+_MEAN, _DEVIATION = 0.4161, 0.1688
+_EPSILON = 0.001
+
+
+class _Builder(Graph):
+    """Appends layers to a graph; each method takes and returns the name of a tensor."""
+
+    def __init__(self, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+        super().__init__()
+        self._tensors = tensors
+
+    def build(self) -> None:
+        heard, seen = self._hear("mfcc"), self._see("faces")
+        both = self._attend(self.node("Concat", heard, seen, axis=1), "model.fusion")  # (n, 256, frames)
+        states = self._recur(self.node("Transpose", both, perm=[2, 0, 1]))
+        last = self.node("Transpose", self._attend(states, "model.detector.attention"), perm=[0, 2, 1])
+        weight, bias = self._take("lossAV.FC.weight", 2, 2 * _STATES), self._take("lossAV.FC.bias", 2)
+        # The first of the two classes is that nobody speaks; the score is the second one's.
+        score = self.node("MatMul", last, self.constant(weight[1][:, None].copy()))
+        flat = self.node("Squeeze", score, self.constant(np.array([2], np.int64)))
+        self.node("Add", flat, self.constant(bias[1:]), output="scores")
+
+    def _see(self, source: str) -> str:
+        """(n, frames, 112, 112) to (n, 128, frames)."""
+        pixels = self.node("Unsqueeze", source, self.constant(np.array([1], np.int64)))
+        last = self.scale(pixels, np.array(255 * _MEAN, np.float32), 1 / (255 * _DEVIATION))
+        for block in (1, 2, 3):
+            prefix, into, out = f"model.visualEncoder.block{block}", _CHANNELS[block - 1], _CHANNELS[block]
+            stride = [1, 2, 2] if block == 1 else [1, 1, 1]
+            last = self._convolution(last, prefix, "s", 1, (out // 2, into, 1, 5, 5), stride)
+            last = self._convolution(last, prefix, "s", 2, (out, out // 2, 1, 3, 3))
+            last = self._convolution(last, prefix, "t", 1, (out, out, 5, 1, 1))
+            last = self._convolution(last, prefix, "t", 2, (out, out, 3, 1, 1))
+            if block < 3:
+                last = self.node("MaxPool", last, kernel_shape=[1, 3, 3], strides=[1, 2, 2], pads=[0, 1, 1, 0, 1, 1])
+        return self.node("ReduceMax", last, axes=[3, 4], keepdims=0)
+
+    def _hear(self, source: str) -> str:
+        """(n, 4 * frames, 13) to (n, 128, frames)."""
+        bands = self.node("Transpose", source, perm=[0, 2, 1])
+        last = self.node("Unsqueeze", bands, self.constant(np.array([1], np.int64)))
+        for block in (1, 2, 3):
+            prefix, into, out = f"model.audioEncoder.block{block}", _CHANNELS[block - 1], _CHANNELS[block]
+            last = self._convolution(last, prefix, "m", 1, (out // 2, into, 5, 1))
+            last = self._convolution(last, prefix, "m", 2, (out, out // 2, 3, 1))
+            last = self._convolution(last, prefix, "t", 1, (out, out, 1, 5))
+            last = self._convolution(last, prefix, "t", 2, (out, out, 1, 3))
+            if block < 3:
+                last = self.node("MaxPool", last, kernel_shape=[1, 3], strides=[1, 2], pads=[0, 1, 0, 1])
+        return self.node("ReduceMean", last, axes=[2], keepdims=0)
+
+    def _convolution(
+        self, source: str, prefix: str, kind: str, number: int, shape: tuple[int, ...], strides: Sequence[int] = ()
+    ) -> str:
+        """With its normalisation and ReLU; it keeps sizes but for the strides."""
+        weight = self._take(f"{prefix}.{kind}_{number}.weight", *shape)
+        weight, bias = self._normalised(weight, f"{prefix}.{kind}_norm_{number}")
+        kernel = shape[2:]
+        pads = [size // 2 for size in kernel] * 2
+        done = self.node(
+            "Conv",
+            source,
+            self.constant(weight),
+            self.constant(bias),
+            kernel_shape=list(kernel),
+            pads=pads,
+            strides=list(strides) or [1] * len(kernel),
+        )
+        return self.node("Relu", done)
+
+    def _attend(self, source: str, prefix: str) -> str:
+        """(n, channels, frames), each value weighted by how much it counts at this moment."""
+        channels = 256 if prefix == "model.fusion" else 2 * _STATES
+        weight = self._take(f"{prefix}.attention.weight", channels, channels, 1)
+        weight, bias = self._normalised(weight, f"{prefix}.bn")
+        counted = self.node("Conv", source, self.constant(weight), self.constant(bias), kernel_shape=[1])
+        return self.node("Mul", source, self.node("Sigmoid", counted))
+
+    def _normalised(self, weight: NDArray[np.float32], norm: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """A convolution's weights and bias with the batch normalisation behind it."""
+        gain, shift, mean, variance = (
+            self._take(f"{norm}.{name}", len(weight)).astype(np.float64)
+            for name in ("weight", "bias", "running_mean", "running_var")
+        )
+        factor = gain / np.sqrt(variance + _EPSILON)
+        spread = factor.reshape(-1, *[1] * (weight.ndim - 1))
+        return (weight * spread).astype(np.float32), (shift - mean * factor).astype(np.float32)
+
+    def _recur(self, source: str) -> str:
+        """(frames, n, 256) to (n, 128, frames): the states of the layer forward, and of the one backward."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        shapes = ((3 * _STATES, 256), (3 * _STATES, _STATES), (3 * _STATES,), (3 * _STATES,))
+        both = [
+            [
+                _gates(self._take(f"model.detector.gru_{way}.{name}_l0", *shape))
+                for name, shape in zip(names, shapes, strict=True)
+            ]
+            for way in ("forward", "backward")
+        ]
+        weights, recurrent, *biases = (np.stack(pair) for pair in zip(*both, strict=True))
+        arrays = (weights, recurrent, np.concatenate(biases, axis=1))
+        states = self.node(
+            "GRU",
+            source,
+            *map(self.constant, arrays),
+            hidden_size=_STATES,
+            direction="bidirectional",
+            linear_before_reset=1,
+        )  # (frames, 2, n, 64)
+        ordered = self.node("Transpose", states, perm=[2, 1, 3, 0])
+        return self.node("Reshape", ordered, self.constant(np.array([0, 2 * _STATES, -1], np.int64)))
+
+    def _take(self, name: str, *shape: int) -> NDArray[np.float32]:
+        values = self._tensors.get(name)
+        if values is None or values.shape != shape:
+            found = "there is none" if values is None else f"it has {values.shape}"
+            raise ModelCorrupt(f"{name} should be a tensor of shape {shape}; {found}")
+        return values
+
+
+def _gates(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """PyTorch's order (reset, update, new) as ONNX's (update, reset, new)."""
+    reset, update, new = np.split(values, 3)
+    return np.concatenate([update, reset, new])
+
+
+def convert(weights: Path, target: Path) -> Path:
+    """Write the net as ONNX, whole or not at all.
+
+    Inputs: ``faces``, float32 (n, frames, 112, 112), grey, 0..255, 25 a second; ``mfcc``, float32 (n, 4 * frames, 13),
+    100 a second. Output ``scores``: float32 (n, frames), above 0 where the face speaks; not a probability.
+
+    Raises:
+        ModelCorrupt: the file is not the one that is pinned, or not the net it should be.
+    """
+    found = digest(weights)
+    if found != SHA256:
+        raise ModelCorrupt(f"{weights} is not the net for speaking faces that it should be: SHA-256 {found}")
+    graph = _Builder(read_tensors(weights))
+    graph.build()
+    inputs = {"faces": ("n", "frames", SIDE, SIDE), "mfcc": ("n", "moments", COEFFICIENTS)}
+    graph.write(target, "lr-asd", inputs, {"scores": ("n", "frames")}, found)
+    return target
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of ``python -m castline.weights.mouth_net``."""
+    convert_command("castline.weights.mouth_net", __doc__, convert, arguments)
+
+
+if __name__ == "__main__":
+    main()
