@@ -7,6 +7,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -34,6 +36,8 @@ from tests.chaos.faults import FaultyProxy
 
 _FUNCTIONS = ("video-splitting", "face-recognition", "failure-recorder")
 _OF_QUEUES = ("repeat an event", "kill a process", "drop a message")
+# Of the process itself, as root or under `unshare --map-root-user --mount`.
+_MAY_MOUNT = sys.platform == "linux" and os.geteuid() == 0
 _ENDS_S = 1500.0  # waits are for events; this only ends a run that hangs. A message is hidden for 930 s at most
 
 
@@ -90,7 +94,27 @@ class Storm:
                 time.sleep(self._dice.uniform(0, 1.0))
 
     @contextlib.contextmanager
+    def _small_disks(self) -> Iterator[None]:
+        """Every process has a file system of its own for ``/tmp``, where this process may make them."""
+        folder = self.settings.state_dir / "tmp"
+        self._disks = [folder / f"{name}-{slot}" for name in _FUNCTIONS for slot in range(self.slots)]
+        if not _MAY_MOUNT:
+            self._disks = []
+        try:
+            for disk in self._disks:
+                disk.mkdir(parents=True, mode=0o700)
+                subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=700", "tmpfs", disk], check=True)
+            yield
+        finally:
+            for disk in self._disks:
+                subprocess.run(["umount", "--lazy", disk], check=False)
+
+    @contextlib.contextmanager
     def _disturbed(self) -> Iterator[None]:
+        with self._small_disks():
+            yield from self._storm()
+
+    def _storm(self) -> Iterator[None]:
         self._stack = LocalStack(self.settings, slots=self.slots).start()
         try:
             self._look_undisturbed()
@@ -98,8 +122,8 @@ class Storm:
                 self._through_proxy()
                 self._proxy.rate = self.rate
                 yield
+                self._until_idle()  # what deeds left to do meets faults, too
                 self._proxy.rate = 0.0
-                self._until_idle()
                 self.done["by reconcile"] = sum(1 for _ in pending(self._store, self.settings))
                 reconcile(self._stack.client, self._store, self.settings)
                 self._until_idle()
@@ -123,6 +147,8 @@ class Storm:
         yield ("lose a unit", self._lose_unit), 2
         yield ("damage an object", self._damage), 2
         yield ("kill a process", self._kill), 4
+        if self._disks:
+            yield ("fill a disk", self._fill_disk), 2
         if self._queued:
             yield ("drop a message", self._drop), 3
         if self.done["kill the emulator"] < 1:
@@ -208,6 +234,18 @@ class Storm:
             return False
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._dice.choice(found), signal.SIGKILL)
+        return True
+
+    def _fill_disk(self) -> bool:
+        """No block is free in a function's ``/tmp`` for a moment."""
+        ballast = self._dice.choice(self._disks) / "ballast"
+        try:
+            with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+                while file.write(bytes(1 << 20)):
+                    pass
+            time.sleep(self._dice.uniform(0.5, 3))
+        finally:
+            ballast.unlink(missing_ok=True)  # a new process has emptied its disk
         return True
 
     def _restart(self) -> bool:

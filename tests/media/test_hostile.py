@@ -325,6 +325,14 @@ def test_a_missing_program_is_not_the_media_s_fault(odd_media: dict[str, Path]) 
             probe(odd_media["both.mp4"], Limits(program=program))
 
 
+def test_a_file_that_went_away_is_not_the_media_s_fault(limits: Limits, tmp_path: Path) -> None:
+    gone = open_input(tmp_path / "gone.mp4", limits)
+    status, _, log, errors = run(arguments(gone["a:0"].output("-", format="null"), limits), limits)
+    found = explain(status, errors, log, opened=False)
+    assert isinstance(found, ResourceError)
+    assert found.retryable
+
+
 def test_what_a_title_says_is_no_error(odd_media: dict[str, Path], ffmpeg: Callable[..., None], limits: Limits,
                                        tmp_path: Path) -> None:  # fmt: skip
     path = tmp_path / "title.mp4"
@@ -340,6 +348,7 @@ def test_what_a_title_says_is_no_error(odd_media: dict[str, Path], ffmpeg: Calla
     ("error", "opened", "kind", "words"),
     [
         ("Error opening input: No space left on device", True, ResourceError, "temporary disk is full"),
+        ("Error opening input: No such file or directory", True, ResourceError, "gone from the temporary disk"),
         ("Error: Cannot allocate memory", True, ResourceError, "more memory than allowed"),
         ("moov atom not found", False, CastlineError, "no index"),
         ("something new", True, UndecodableMedia, "ffmpeg cannot read the file: something new"),

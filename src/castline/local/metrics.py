@@ -63,13 +63,15 @@ class MetricsPublisher:
             await self.flush()
 
     async def flush(self) -> None:
-        """Send everything collected so far; a refusal is logged and the values are dropped."""
+        """Send everything collected so far; what is refused, or finds nobody, is sent with the next."""
         while self._data and self._client is not None:
             batch = [self._data.popleft() for _ in range(min(_BATCH, len(self._data)))]
             try:
                 await asyncio.to_thread(self._client.put_metric_data, Namespace=_NAMESPACE, MetricData=batch)
             except (BotoCoreError, ClientError) as error:
                 logger.debug("metrics not taken: %s", error)
+                room = _KEEP - len(self._data)
+                self._data.extendleft(reversed(batch[max(0, len(batch) - room) :]))
                 return
 
     async def _run(self) -> None:

@@ -44,7 +44,10 @@ _READABLE: tuple[tuple[str, str], ...] = (
     ("could not find codec parameters", "the container does not say how its streams are coded"),
     ("No space left on device", "the temporary disk is full"),
     ("Cannot allocate memory", "decoding needs more memory than allowed"),
+    ("Error opening input: No such file or directory", "the file has gone from the temporary disk"),
 )
+#: What lies in the machine and not in the file: another try may do.
+_ELSEWHERE = ("No space", "Cannot allocate", "Error opening input: No such file")
 
 _LINE = re.compile(r"^(?:\[(?P<who>[^\]]+) @ 0x[0-9a-f]+\] )*(?:\[(?P<level>error|fatal|panic)\] )(?P<text>.+)$")
 _TAIL_LINES = 60
@@ -303,7 +306,7 @@ def explain(status: int, errors: list[str], log: str, *, opened: bool) -> Castli
         )
     for needle, meaning in _READABLE:
         if needle in said:
-            if needle == "Cannot allocate memory" or needle.startswith("No space"):
+            if needle.startswith(_ELSEWHERE):
                 return ResourceError(meaning, detail=log)
             return (UndecodableMedia if opened else NotMedia)(meaning, detail=log)
     first = errors[0] if errors else "ffmpeg gave no reason"
