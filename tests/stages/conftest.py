@@ -107,9 +107,9 @@ class World:
         self.engines = FakeEngines()
 
     def picture(self, colour: str, size: int = 96) -> bytes:
-        """A chequered picture: a face without any detail would tell nothing."""
-        rows, columns = np.indices((size, size)) // 8
-        shade = np.where((rows + columns) % 2, 1.0, 0.8)[..., np.newaxis]
+        """A chequered picture: a face without any detail would tell nothing, one of squares of 8 px would be JPEG's."""
+        rows, columns = np.indices((size, size)) // (size * 3 // 32)
+        shade = np.where((rows + columns) % 2, 1.0, 0.5)[..., np.newaxis]
         return encode_jpeg((shade * _COLOURS[colour]).astype(np.uint8))
 
     def zip_of(self, **colours: str) -> bytes:

@@ -312,7 +312,7 @@ def test_a_photo_to_enrol_is_graded_and_refused_where_it_tells_nothing(world) ->
         return encode_jpeg(cv2.GaussianBlur(image, (0, 0), sigma))
 
     assert embed_photo(encode_jpeg(image), world.engines).grade == "clear"
-    assert embed_photo(blurred(1), world.engines).grade == "poor"
+    assert embed_photo(blurred(1.5), world.engines).grade == "poor"
     with pytest.raises(GalleryError, match=r"too small or too blurred to tell anybody by \(\d+ px, sharpness \d\)$"):
         embed_photo(blurred(4), world.engines)
 

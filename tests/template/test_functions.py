@@ -67,6 +67,7 @@ def test_every_variable_of_a_function_is_one_the_code_reads(source: dict[str, An
         "CASTLINE_AUDIO_TRACK",  # a sidecar's alone
         "CASTLINE_SPEAKERS",  # a sidecar's, too, until it is on by default
         "CASTLINE_VOICE_ENCODER",
+        "CASTLINE_ACTIVE_SPEAKER",
         "CASTLINE_FRAMES_PER_UNIT",
         "CASTLINE_LONG_SIDE",
     }
