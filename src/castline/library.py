@@ -66,9 +66,8 @@ from castline.runs.mouths import mouths_of
 from castline.runs.request import Request, override
 from castline.runs.sets import read_part
 from castline.settings import Settings
-from castline.stages.analyse import analyse_unit
+from castline.stages.analyse import analyse_unit, watch
 from castline.stages.analyse import logger as stage_logger
-from castline.stages.mouths import watch_mouths
 from castline.storage import MemoryStore
 
 StrPath = str | PathLike[str]
@@ -228,11 +227,7 @@ def _run(
         if voices:
             named = (named or Gallery(model="", fingerprint="")).model_copy(update={"voices": tuple(voices)})
         mouths = mouths_of(
-            manifest,
-            done,
-            kept,
-            settings,
-            lambda manifest, parts: watch_mouths(manifest, parts, kept, settings, lambda: engines.active_speaker),
+            manifest, done, kept, settings, lambda manifest, parts: watch(manifest, parts, kept, settings, engines)
         )
         assembly = assemble(manifest, done, failed, named, known.warnings if known else (), mouths)
     return assembly.result, summary.error

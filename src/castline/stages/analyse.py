@@ -76,12 +76,13 @@ def analyse_object(item: ObjectCreated, store: ObjectStore, settings: Settings, 
         settings,
         embed_photo=lambda body: embed_photo(body, engines),
         remake=lambda damaged: analyse_unit(damaged, store, settings, engines),
-        watch=lambda manifest, parts: _watch(manifest, parts, store, settings, engines),
+        watch=lambda manifest, parts: watch(manifest, parts, store, settings, engines),
     )
     return Analysed(part, media if whole else None)
 
 
-def _watch(manifest: Manifest, parts: Parts, store: ObjectStore, settings: Settings, engines: EngineSet) -> Mouths:
+def watch(manifest: Manifest, parts: Parts, store: ObjectStore, settings: Settings, engines: EngineSet) -> Mouths:
+    """Look at mouths with this process's engine; the module, and what it needs of pictures, is loaded only now."""
     from castline.stages.mouths import watch_mouths
 
     return watch_mouths(manifest, parts, store, settings, lambda: engines.active_speaker)
