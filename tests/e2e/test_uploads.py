@@ -232,6 +232,6 @@ def test_another_file_of_the_same_name_size_and_time_begins_anew(
 def test_never_over_a_recording_of_the_same_name(tab: Visitor, pipeline: Any) -> None:
     pipeline.store.put(pipeline.settings.input_bucket, "taken.mp4", b"mine")
     _drop(tab, "taken.mp4")
-    tab.wait("document.querySelector('#uploads .why')")
+    tab.wait("!!document.querySelector('#uploads .why')")
     assert "already" in _said(tab)
     assert pipeline.store.get(pipeline.settings.input_bucket, "taken.mp4") == b"mine"

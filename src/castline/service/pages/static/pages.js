@@ -168,10 +168,15 @@ let leaving = false;
 addEventListener("beforeunload", () => { leaving = true; });
 addEventListener("pageshow", () => { leaving = false; });
 
-/** Whether somebody is in the middle of something: a page that is made anew loses it, and a form that is being sent. */
-function atWork() {
-  const fields = [...document.querySelectorAll("main input[type=text], input[type=search], main input:not([type])")];
-  return leaving || sending || waiting.length > 0 || fields.some((field) => field.value !== field.defaultValue);
+/** Only the list is made anew, not the page: what somebody types, drops or reads there stays. */
+async function renew(count) {
+  const answer = await fetch(location.href).catch(() => null);
+  if (!answer?.ok || leaving) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html"); // escaped by the server, too
+  for (const id of ["recordings", "whole"]) {
+    if (page.getElementById(id)) byId(id).replaceWith(page.getElementById(id));
+  }
+  running.dataset.recordings = count;
 }
 
 async function look() {
@@ -179,9 +184,8 @@ async function look() {
     const answer = await fetch(`${root}/running`).catch(() => null);
     if (answer && answer.ok) {
       running.innerHTML = await answer.text(); // escaped by the server, as the page itself
-      const more = answer.headers.get("X-Castline-Recordings") !== running.dataset.recordings;
-      const refused = document.querySelector("#uploads .why"); // its reason is read first
-      if (more && !location.search && !refused && !atWork()) { location.reload(); return; }
+      const count = answer.headers.get("X-Castline-Recordings");
+      if (count !== running.dataset.recordings && !location.search) await renew(count);
     }
   }
   setTimeout(look, 2000);
@@ -196,9 +200,9 @@ document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") return;
   for (const button of event.target.querySelectorAll("button")) button.disabled = true;
 });
-for (const select of document.querySelectorAll(".tools select")) {
-  select.addEventListener("change", () => select.form.submit());
-}
+document.addEventListener("change", (event) => {
+  if (event.target.matches(".tools select")) event.target.form.submit();
+});
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, select, textarea") || !byId("q")) return;
