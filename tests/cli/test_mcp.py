@@ -10,9 +10,17 @@ import pytest
 
 from castline.cli.connect import Connection
 from castline.cli.mcp import server_of
-from tests.archive.conftest import Shelf, make, postgresql_shelf, shelf, sqlite_shelf
+from tests.archive.conftest import (
+    Shelf,
+    make,
+    postgresql,
+    postgresql_database,
+    postgresql_shelf,
+    shelf,
+    sqlite_shelf,
+)
 
-__all__ = ["make", "postgresql_shelf", "shelf", "sqlite_shelf"]
+__all__ = ["make", "postgresql", "postgresql_database", "postgresql_shelf", "shelf", "sqlite_shelf"]
 mcp = pytest.importorskip("mcp")
 
 
