@@ -62,9 +62,10 @@ def storm(
         engine = Engine(folder / "s3", 0, keyring, watchdog)
         undo.callback(engine.stop)
         engine.start({})
-        s3 = aws_client(engine.url, "s3", keyring.deployer)
-        s3.create_bucket(Bucket=_BUCKET)
-        s3.put_bucket_versioning(Bucket=_BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        deployer = aws_client(engine.url, "s3", keyring.deployer)
+        deployer.create_bucket(Bucket=_BUCKET)
+        deployer.put_bucket_versioning(Bucket=_BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        s3 = aws_client(engine.url, "s3", keyring.user)  # whose presigned URLs the emulator takes
         s3.put_object(Bucket=_BUCKET, Key="clip.flac", Body=clip.read_bytes())
         service = undo.enter_context(_Service(folder / "state", workers))
         idle = _latencies(service, gets)
