@@ -22,3 +22,18 @@ def test_a_function_s_first_act(tmp_path: Path, on_lambda: bool) -> None:
         environment["AWS_LAMBDA_RUNTIME_API"] = "127.0.0.1:9"
     subprocess.run([sys.executable, "-c", _FUNCTION], env=environment, check=True, timeout=120)
     assert {path.name for path in tmp_path.iterdir()} == {"models"} | (set() if on_lambda else {left.name})
+
+
+def test_where_the_folder_can_hold_no_file_nothing_elsewhere_is_removed(tmp_path: Path) -> None:
+    """Python looks for another temporary folder then: ``/tmp``, or the current one."""
+    elsewhere = tmp_path / "elsewhere"
+    (others := elsewhere / "castline-of-others").mkdir(parents=True)
+    code = f"import tempfile; tempfile.gettempdir = lambda: {str(elsewhere)!r}; {_FUNCTION}"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TMPDIR": str(tmp_path / "full"),
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9",
+    }
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    assert others.is_dir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -38,7 +37,8 @@ def handler_for(stage: Stage, *, tolerant: bool = False) -> Handler:
     """
     logger = Logger()
     if "AWS_LAMBDA_RUNTIME_API" in os.environ:  # nowhere else is /tmp the function's alone
-        sweep(Path(tempfile.gettempdir()))
+        # Not tempfile's answer: where this one is full, that is another folder, and others' files are in it.
+        sweep(Path(os.environ.get("TMPDIR", "/tmp")))  # noqa: S108
     read = tolerant_settings if tolerant else settings
 
     @logger.inject_lambda_context(clear_state=True)

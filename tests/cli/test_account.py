@@ -26,7 +26,6 @@ STACK = Stack("castline", "CREATE_COMPLETE", {}, (Resource("AWS::S3::Bucket", "I
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(main, "quiet_logs", lambda: None)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_REGION"):
@@ -117,7 +116,6 @@ def test_a_local_stack_is_asked_only_when_it_is_meant(
     monkeypatch.setattr(preflight, "preflight", _findings("ok"))
     assert run("preflight").exit_code == 0
     monkeypatch.undo()
-    monkeypatch.setattr(main, "quiet_logs", lambda: None)
     monkeypatch.setattr(commands, "settings", lambda: Settings(state_dir=tmp_path))
     done = run("preflight", "--local")
     assert done.exit_code == 2

@@ -22,7 +22,6 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, people: People) -> Run:
-    monkeypatch.setattr(commands, "quiet_logs", lambda: None)
     found = Connection(people.store, people.settings, "memory", lambda service: None)  # type: ignore[arg-type]
     monkeypatch.setattr(correct_commands, "connect", lambda url=None: found)
     monkeypatch.setattr(correct_commands, "_who", lambda there: "eve")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -49,13 +50,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(commands, "quiet_logs", lambda: None)  # it would silence the other tests too
 
     def invoke(*arguments: str) -> Result:
         for console in (connecting.console, connecting.answer, connecting.errors):
             monkeypatch.setattr(console, "_width", 200)
-        # As a new process begins.
-        connecting.console.quiet = connecting.console.stderr = False
         return CliRunner().invoke(commands.app, list(arguments))
 
     return invoke
@@ -128,6 +126,16 @@ def test_up_prints_the_keys_ready_to_copy(run: Run, monkeypatch: pytest.MonkeyPa
 
 def test_version(run: Run) -> None:
     assert run("--version").output.strip() == __version__
+
+
+def test_a_second_command_begins_as_the_first_did(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+    first = run("results").output
+    assert first.strip()
+    variables, silenced = dict(os.environ), logging.root.manager.disable
+    assert run("results", "-q", "--verbose", "--library", str(tmp_path)).output == ""
+    assert json.loads(run("status", "--json").stdout) == []
+    assert run("results").output == first
+    assert (dict(os.environ), logging.root.manager.disable, connecting.verbose) == (variables, silenced, False)
 
 
 def test_results_of_nothing(run: Run, store: MemoryStore) -> None:
@@ -428,10 +436,17 @@ def test_quiet_says_what_was_asked_for_and_errors(run: Run, store: MemoryStore, 
 def test_a_library_of_ones_own_is_named_before_or_after_the_command(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("CASTLINE_STATE_DIR", "")  # restored afterwards
+    libraries = []
+    film_length = operations.parse_duration
+
+    def parse(duration: str) -> float:
+        libraries.append(os.environ["CASTLINE_STATE_DIR"])
+        return film_length(duration)
+
+    monkeypatch.setattr(operations, "parse_duration", parse)
     for words in (("--library", str(tmp_path / "one"), "cost"), ("cost", "--library", str(tmp_path / "one"))):
         assert run(*words, "--duration", "1h").exit_code == 0
-        assert os.environ["CASTLINE_STATE_DIR"] == str(tmp_path / "one")
+        assert libraries.pop() == str(tmp_path / "one")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -71,7 +71,6 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(commands, "quiet_logs", lambda: None)  # it would silence the other tests too
 
     def invoke(*arguments: str) -> Result:
         for console in (connecting.console, connecting.answer, connecting.errors):

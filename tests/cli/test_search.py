@@ -27,7 +27,6 @@ def run(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyp
     there = Connection(shelf.store, shelf.settings, "memory", lambda service: None)  # type: ignore[arg-type]
     for module in (searching, operations, people):
         monkeypatch.setattr(module, "connect", lambda url=None, **_: there)
-    monkeypatch.setattr(commands, "quiet_logs", lambda: None)
     monkeypatch.setattr(Connection, "caller", lambda self: "")
 
     def invoke(*arguments: str):  # type: ignore[no-untyped-def]

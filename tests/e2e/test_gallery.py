@@ -61,7 +61,6 @@ def strangers(pipeline, empty_gallery: None, demo: Path, short_clips: list[Path]
 @pytest.fixture
 def run(pipeline, strangers: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Runs ``castline people …`` and gives what it printed; nobody is known before and after a test."""
-    monkeypatch.setattr(commands, "quiet_logs", lambda: None)  # it would silence the other tests too
     connection = Connection(pipeline.store, pipeline.settings, "the stack of the tests")
     monkeypatch.setattr(people_commands, "connect", lambda url=None, **_: connection)
 

