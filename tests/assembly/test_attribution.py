@@ -5,7 +5,20 @@ import pytest
 
 from castline.assembly.assemble import assemble
 from castline.assembly.attribution import HeardAs, Turn, join, watched
-from castline.records import Options, Person, Range, Result, Sighting, Speaking, SpeakingFace, Track, Voices
+from castline.records import (
+    Embedding,
+    EnrolledVoice,
+    KnownVoice,
+    Options,
+    Person,
+    Range,
+    Result,
+    Sighting,
+    Speaking,
+    SpeakingFace,
+    Track,
+    Voices,
+)
 
 LEFT, RIGHT = (0.1, 0.2, 0.3, 0.6), (0.6, 0.2, 0.8, 0.6)
 MOVES, RESTS = 2.4, -1.2
@@ -40,12 +53,36 @@ def names(joined):
     return [(line.outcome, line.name) for line in joined.lines]
 
 
-def test_mouths_that_take_turns_name_both_voices():
+def in_turn():
+    """Two whose mouths take turns: their own voices, or a film that is dubbed throughout."""
     ada = somebody(1, "Ada", (0, 24), speaking=mouth(MOVES, RESTS, MOVES, RESTS))
-    bob = somebody(2, "Bob", (0, 24), speaking=mouth(RESTS, MOVES, RESTS, MOVES), box=RIGHT)
-    joined = join(DIALOGUE, (ada, bob), {})
+    return ada, somebody(2, "Bob", (0, 24), speaking=mouth(RESTS, MOVES, RESTS, MOVES), box=RIGHT)
+
+
+def test_mouths_that_take_turns_may_be_dubbed():
+    joined = join(DIALOGUE, in_turn(), {})
+    assert names(joined) == [("maybe", "Ada"), ("maybe", "Bob")] * 2
+    assert {voice.identity for voice in joined.voices.values()} == {"ambiguous"}
+    assert all("no enrolled voice bears it out" in line.reasons for line in joined.lines)
+
+
+@pytest.mark.parametrize("identity", ["known", "ambiguous"])
+def test_a_mouth_and_a_voice_that_is_like_its_owner_s_are_a_name(identity):
+    heard = {"Speaker 1": HeardAs(identity, "Ada", 0.76), "Speaker 2": HeardAs(identity, "Bob", 0.76)}
+    joined = join(DIALOGUE, in_turn(), heard)
     assert names(joined) == [("says", "Ada"), ("says", "Bob")] * 2
-    assert all(line.confidence > 0.9 and line.reasons for line in joined.lines)
+    assert all(line.confidence > 0.9 and len(line.reasons) >= 2 for line in joined.lines)
+
+
+@pytest.mark.parametrize("identity", ["known", "ambiguous"])
+def test_swapped_voices_of_those_on_screen_name_nobody(identity):
+    heard = {"Speaker 1": HeardAs(identity, "Bob", 0.9), "Speaker 2": HeardAs(identity, "Ada", 0.9)}
+    assert names(join(DIALOGUE, in_turn(), heard)) == [("unknown", None)] * 4
+
+
+def test_a_voice_that_is_plainly_not_the_mouth_s_names_nobody():
+    heard = {voice: HeardAs(against=frozenset({"Ada", "Bob"})) for voice in ("Speaker 1", "Speaker 2")}
+    assert names(join(DIALOGUE, in_turn(), heard)) == [("unknown", None)] * 4
 
 
 def test_without_mouths_two_faces_are_nobody_s():
@@ -107,7 +144,8 @@ def test_a_line_in_which_another_mouth_moves_is_not_said_by_the_voice_s_owner():
     ada = somebody(1, "Ada", (0, 24), speaking=[*mouth(MOVES, RESTS, MOVES, RESTS), (24, 36, MOVES), (36, 38, RESTS)])
     bob = somebody(2, "Bob", (0, 40), speaking=[(0, 36, RESTS), (36, 38, MOVES)], box=RIGHT)
     turns = [*DIALOGUE, Turn(24, 36, "Speaker 1"), Turn(36, 38, "Speaker 1")]
-    assert names(join(turns, (ada, bob), {}))[-2:] == [("says", "Ada"), ("unknown", None)]
+    heard = {"Speaker 1": HeardAs("known", "Ada", 0.9)}
+    assert names(join(turns, (ada, bob), heard))[-2:] == [("says", "Ada"), ("unknown", None)]
 
 
 def test_a_stranger_s_mouth_gives_no_name():
@@ -146,7 +184,18 @@ def test_mouths_in_parts_name_the_lines_of_a_result(make):
     units = (make.frames_unit(0, *(1000 * second for second in range(24))), make.audio_unit(0, 0, 24))
     manifest = make.manifest(*units, options=Options(speakers="auto"), duration_s=24.0)
     gallery = make.gallery(Ada=[make.look(0)], Bob=[make.look(1)])
-    result = assemble(manifest, parts, {}, gallery).result
+    alone = assemble(manifest, parts, {}, gallery).result
+    assert [(each.name, each.maybe) for each in alone.transcript.speakers] == [
+        ("Speaker 1", "Ada"), ("Speaker 2", "Bob"),
+    ]  # fmt: skip
+    assert [line.speaker for line in alone.transcript.segments] == ["Speaker 1", "Speaker 2"] * 2
+    enrolled = tuple(
+        KnownVoice(
+            name=name, key=f"{name}/0.voice", voice=EnrolledVoice(embedding=Embedding.of("ge2e", alike), voice_s=9)
+        )
+        for name, alike in (("Ada", like(0)), ("Bob", like(1)))
+    )
+    result = assemble(manifest, parts, {}, gallery.model_copy(update={"voices": enrolled})).result
     assert [line.speaker for line in result.transcript.segments] == ["Ada", "Bob", "Ada", "Bob"]
     assert {cue.speaker for cue in result.transcript.cues} == {"Ada", "Bob"}
     assert [(each.id, each.name, each.identity) for each in result.transcript.speakers] == [
@@ -154,3 +203,10 @@ def test_mouths_in_parts_name_the_lines_of_a_result(make):
     ]  # fmt: skip
     assert all(len(track.speaking) == 4 for person in result.people for track in person.tracks)
     assert Result.from_json(result.to_json()) == result
+
+
+def like(person):
+    """Like somebody's voice, and not enough to be known by that alone."""
+    vector = np.zeros(256, np.float32)
+    vector[person], vector[9 + person] = 0.76, np.sqrt(1 - 0.76**2)
+    return vector

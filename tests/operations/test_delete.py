@@ -53,12 +53,14 @@ def _everything_of(media: str) -> dict[str, list[str]]:
         "castline-stage-1": [
             frames.stage1_key,
             audio.stage1_key,
+            keys.motion_key(media, "0" * 16, 60_000),
             manifest,
             keys.options_key(media, "0" * 16),
             keys.manifest_key(media, "1" * 16),
         ],
         "castline-output": [
             frames.part_key,
+            keys.mouths_key(media, "0" * 16),
             audio.error_key,
             manifest,
             *(
@@ -110,6 +112,24 @@ def test_nothing_of_it_is_left_and_everything_else_is(s3: Any) -> None:
     }
     left = {item for item in _all(s3) if not item[1].startswith(PREFIX)}
     assert left == expected | {("castline-gallery", "Ada/1.jpg")}
+
+
+def test_what_stays_of_mouths_is_told(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, pictures = keys.mouths_key(MEDIA, "0" * 16), keys.motion_key(MEDIA, "0" * 16, 60_000)
+    for bucket, names in _everything_of(MEDIA).items():
+        for key in names:
+            s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    store = S3Store(s3)
+    erase = store.erase
+
+    def spare(bucket: str, versions: Any) -> None:
+        erase(bucket, [version for version in versions if version.key not in (seen, pictures)])
+
+    monkeypatch.setattr(store, "erase", spare)
+    left = {f"s3://castline-stage-1/{pictures}", f"s3://castline-output/{seen}"}
+    assert set(delete_media(MEDIA, store, Settings()).left) == left
+    monkeypatch.undo()
+    assert delete_media(MEDIA, store, Settings()).left == ()
 
 
 def test_the_removal_is_written_down_without_names(s3: Any) -> None:

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from castline import keys
+from castline.operations.audit import digest
+from castline.operations.forget import forget_person
 from castline.people import erase_faces, forget, prove_forgotten, unname
 from castline.people.erase import without
 from castline.recognition.sightings import Enrolled
-from castline.records import FramesPart
+from castline.records import FramesPart, Mouths, SpeakingFace, Usage
 
 _MEDIA = "week 1/talk.mp4"
 
@@ -96,3 +98,35 @@ def test_everything_else_of_a_result_stays(people) -> None:
     assert anonymous.transcript.text == result.transcript.text
     assert "Ada" not in anonymous.model_dump_json()
     assert without(result, "Grace") == result
+
+
+def _watched(people) -> str:
+    """Ada's mouth and Grace's, of the first recording; the key of what was seen."""
+    result = people.result(_MEDIA)
+    faces = tuple(
+        SpeakingFace(start_s=0.0, end_s=1.0, score=score, engine="test", box=person.tracks[0].sightings[0].box)
+        for person, score in zip(result.people, (2.0, -1.0), strict=True)
+    )
+    usage = Usage(stage="mouths", seconds=1, memory_mb=1024)
+    key = keys.mouths_key(_MEDIA, result.run)
+    people.store.put(
+        people.settings.output_bucket, key, Mouths(engine="test", faces=faces, usage=usage).to_json(), if_absent=True
+    )
+    return key
+
+
+def test_what_was_seen_of_a_mouth_goes_with_its_face_and_the_proof_says_what_is_left(people) -> None:
+    _two_results(people)
+    key, bucket = _watched(people), people.settings.output_bucket
+    planted = people.store.get(bucket, key)
+    done = forget_person("Ada", people.store, people.settings, people.embed, tell=pytest.fail)
+    assert done.proof.left == []
+    assert [face.score for face in Mouths.from_json(people.store.get(bucket, key)).faces] == [-1.0]
+    audited = [people.store.get(*where).decode() for where in people.store.objects if "audit" in where[1]]
+    assert any(digest(key) in entry for entry in audited)
+    people.store.put(bucket, key, planted)
+    assert [tuple(trace) for trace in prove_forgotten("Ada", people.store, people.settings).left] == [
+        (f"s3://{bucket}/{key}", "what was seen of a mouth, and its face is gone")
+    ]
+    people.store.put(bucket, key, b"{")
+    assert [trace.why for trace in prove_forgotten("Ada", people.store, people.settings).left] == ["it cannot be read"]

@@ -1,7 +1,8 @@
 """Who says a line: voices, the faces on screen while they are heard, and whose mouth moves. Pure.
 
-A name is given to a voice, not to a line: to one that is enrolled, or whose mouth moves with it and rests while others
-are heard, if nothing contradicts. A face that is merely there is a ``maybe``: the camera stays with listeners, too, and
+A name is given to a voice, not to a line: to one that is enrolled and known, or that is like an enrolled one and whose
+mouth moves with it and rests while others are heard, if nothing contradicts. Mouths alone are a ``maybe``: a film that
+is dubbed looks the same (docs/VOICES.md). So is a face that is merely there: the camera stays with listeners, too, and
 over a silent face anybody may narrate.
 """
 
@@ -21,6 +22,7 @@ _SAME_PLACE = 0.3  # intersection over union of the box that was watched and the
 # than that, and, watched so long while others are heard, moving for no more than that.
 _WATCHED_S, _LINES, _WITH, _ANOTHER = 3.0, 2, 0.8, 0.1
 _COMPARED_S, _WITHOUT = 2.0, 0.2
+_UNHEARD = "no enrolled voice bears it out"
 _WHOSE = 0.5  # of the line, that a mouth moves in it or rests
 # A face may go with a voice: heard so long in so many lines, on screen for so much of it, anybody else for no more than
 # that, and while others speak for no more than that.
@@ -110,7 +112,7 @@ def watched(people: Sequence[Person], faces: Iterable[SpeakingFace]) -> tuple[Pe
         there = [
             track.id
             for track in tracks
-            if track.start_s <= middle <= track.end_s and _overlap(_box_at(track, middle), face.box) >= _SAME_PLACE
+            if track.start_s <= middle <= track.end_s and same_place(_box_at(track, middle), face.box)
         ]
         if len(there) == 1:
             seen = Speaking(start_s=face.start_s, end_s=face.end_s, score=face.score, engine=face.engine)
@@ -134,11 +136,12 @@ def _box_at(track: Track, time_s: float) -> Box:
     return min(track.sightings, key=lambda each: (abs(each.time_s - time_s), each.time_s)).box
 
 
-def _overlap(one: Box, other: Box) -> float:
+def same_place(one: Box, other: Box) -> bool:
+    """Whether what was watched there is the face here."""
     width = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
     height = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
     both = (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1]) - width * height
-    return width * height / both if both > 0 else 0.0
+    return both > 0 and width * height / both >= _SAME_PLACE
 
 
 class _Seen:
@@ -194,12 +197,15 @@ def _named(voice: str, turns: Sequence[Turn], seen: Sequence[_Seen], heard: Hear
             return Named(reasons=(*mouth.reasons, f"the voice is like that of {heard.name}"))
         why = (f"the voice is that of {heard.name}", *(mouth.reasons if mouth.name else ()))
         return Named("known", heard.name, max(heard.confidence, mouth.confidence if mouth.name else 0.0), why)
-    if mouth.identity == "known":
-        return mouth
     if heard.identity == "ambiguous":
-        if mouth.name in (None, heard.name):
-            return Named("ambiguous", heard.name, heard.confidence, (f"the voice is like that of {heard.name}",))
-        return Named(reasons=(*mouth.reasons, f"the voice is like that of {heard.name}"))
+        like = f"the voice is like that of {heard.name}"
+        if mouth.name not in (None, heard.name):
+            return Named(reasons=(*mouth.reasons, like))
+        if mouth.identity == "known":
+            return replace(mouth, reasons=(like, *mouth.reasons))
+        return Named("ambiguous", heard.name, heard.confidence, (like,))
+    if mouth.identity == "known":
+        return replace(mouth, identity="ambiguous", reasons=(*mouth.reasons, _UNHEARD))
     if mouth.name or mouth.reasons:
         return mouth
     face = _by_face(own, others, seen)
@@ -209,7 +215,10 @@ def _named(voice: str, turns: Sequence[Turn], seen: Sequence[_Seen], heard: Hear
 
 
 def _by_mouth(own: Sequence[Turn], others: Sequence[Turn], seen: Sequence[_Seen]) -> Named:
-    """Who moves the mouth while a voice is heard; without a reason where nobody was watched for long enough."""
+    """Who moves the mouth while a voice is heard; without a reason where nobody was watched for long enough.
+
+    ``known`` where all that can be seen says so, which is what a dubbed film looks like, too.
+    """
     voice, rest = _spans(own), _spans(others)
     looked = [each for each in seen if _length(_both(each.watched, voice)) >= _WATCHED_S]
     if not looked:

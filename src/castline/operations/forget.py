@@ -52,6 +52,7 @@ def forget_person(
         GalleryError: nobody is called so, and the name is nowhere.
     """
     erased = people.erase_faces(name, store, settings)
+    mouths = people.erase_mouths(store, settings)
     heard, heard_in = people.erase_voices(name, store, settings)
     photos = tuple(key for each in people.known_people(store, settings) if each.name == name for key in each.objects)
     try:
@@ -66,7 +67,7 @@ def forget_person(
     unnamed = len(list(people.unname(name, store, settings)))
     proof = people.prove_forgotten(name, store, settings)
     removed = [(settings.gallery_bucket, key) for key in photos]
-    removed += [(settings.output_bucket, key) for key in (*erased.parts, *heard_in)]
+    removed += [(settings.output_bucket, key) for key in (*erased.parts, *mouths, *heard_in)]
     gone = tuple(Removed(bucket=bucket, key=digest(key)) for bucket, key in removed)
     write_down("forget", name, gone, store, settings, who=who, proven=not proof.left)
     return Forgotten(count, erased.faces, len(erased.parts), heard, updated, unnamed, proof)

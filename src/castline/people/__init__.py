@@ -23,7 +23,7 @@ from castline.gallery.photos import (
 from castline.gallery.pictures import Picture, picture_from, picture_of
 from castline.gallery.voices import enrol_voice, load_voices
 from castline.people.binding import reassemble
-from castline.people.erase import Erased, erase_faces, unname
+from castline.people.erase import Erased, erase_faces, erase_mouths, unname
 from castline.people.naming import name_person
 from castline.people.proof import Mentions, Proof, Trace, prove_forgotten
 from castline.people.renaming import merge, rename, undo
@@ -46,6 +46,7 @@ __all__ = [
     "enrol",
     "enrol_voice",
     "erase_faces",
+    "erase_mouths",
     "erase_voices",
     "forget",
     "known_people",

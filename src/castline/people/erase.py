@@ -1,11 +1,13 @@
 """Forgetting reaches into parts and into results whose parts are gone.
 
 Parts hold what was seen without a name: boxes, embeddings and pictures of everybody. Somebody who is forgotten leaves
-them, too: where a result named them, and wherever a face alone would be known as theirs.
+them, too: where a result named them, and wherever a face alone would be known as theirs. What was seen of a mouth is of
+the face at that place and time, and goes with it.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -14,6 +16,7 @@ from pydantic import TypeAdapter
 
 from castline import keys
 from castline.assembly import Assembly
+from castline.assembly.attribution import same_place
 from castline.engines.thresholds import thresholds_for
 from castline.errors import UnreadableObject
 from castline.gallery.load import load_gallery
@@ -26,11 +29,14 @@ from castline.records import (
     Box,
     Candidate,
     Face,
+    FrameFaces,
     FramesPart,
     Identity,
+    Mouths,
     Part,
     Person,
     Result,
+    SpeakingFace,
     SpokenSegment,
 )
 from castline.records.reading import read_record
@@ -39,6 +45,7 @@ from castline.runs.publish import publish
 from castline.runs.written import as_shown
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 _NOBODY_S = {"identity": "unknown", "maybe": None, "confidence": 0.0, "reasons": ()}
 _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
@@ -100,6 +107,61 @@ def erase_faces(name: str, store: ObjectStore, settings: Settings) -> Erased:
             faces += gone
             parts.append(info.key)
     return Erased(faces, tuple(parts))
+
+
+def erase_mouths(store: ObjectStore, settings: Settings) -> tuple[str, ...]:
+    """Take out what was seen of mouths whose faces are gone. Call it after `erase_faces`.
+
+    Returns:
+        Keys of what was written anew.
+    """
+    written = []
+    for key, mouths, gone in mouths_of_nobody(store, settings):
+        if mouths and gone:
+            left = tuple(face for face in mouths.faces if face not in gone)
+            store.put(settings.output_bucket, key, mouths.model_copy(update={"faces": left}).to_json())
+            written.append(key)
+    return tuple(written)
+
+
+def mouths_of_nobody(
+    store: ObjectStore, settings: Settings
+) -> Iterator[tuple[str, Mouths | None, frozenset[SpeakingFace]]]:
+    """What is known of mouths in each run, and what of it is of no face that a part of the run has.
+
+    Yields:
+        Its key; what it holds, None if that cannot be read; and what is left over in it.
+    """
+    bucket = settings.output_bucket
+    for info in list(store.find(bucket)):
+        run = keys.parse_mouths(info.key)
+        if run is None:
+            continue
+        try:
+            mouths = read_object(Mouths, store, bucket, info.key)
+        except UnreadableObject:
+            yield info.key, None, frozenset()
+            continue
+        if mouths:
+            frames = sorted(_frames_of_run(*run, store, settings), key=lambda frame: frame.time_ms)
+            yield info.key, mouths, frozenset(face for face in mouths.faces if not _has_a_face(face, frames))
+
+
+def _frames_of_run(media: str, run: str, store: ObjectStore, settings: Settings) -> Iterator[FrameFaces]:
+    for info in store.find(settings.output_bucket, keys.parts_prefix(media, run)):
+        found = keys.parse_part(info.key)
+        if found and not found[1] and found[0].kind == "frames":
+            body = store.get(settings.output_bucket, info.key)
+            part = _frames(body) if body else None
+            yield from part.frames if part else ()
+
+
+def _has_a_face(mouth: SpeakingFace, frames: Sequence[FrameFaces]) -> bool:
+    """Whether the frame before its middle or the one after has a face at that place."""
+    after = bisect_right(frames, 500 * (mouth.start_s + mouth.end_s), key=lambda frame: frame.time_ms)
+    return any(
+        same_place(face.box, mouth.box) for frame in frames[max(after - 1, 0) : after + 1] for face in frame.faces
+    )
 
 
 def unname(name: str, store: ObjectStore, settings: Settings) -> Iterator[str]:

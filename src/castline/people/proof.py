@@ -5,7 +5,8 @@ still occurs somewhere is either left over, or it belongs to the recording: spok
 or part of somebody else's name. It belongs to the recording when the file is exactly what its result says,
 and the result gives nobody this name.
 
-Parts are not read: they hold the embeddings of everybody who was seen, and nobody's name.
+Parts hold the embeddings of everybody who was seen, and nobody's name. They are read only where mouths were looked at:
+what was seen of one whose face is in no part any more is left over of somebody, whoever that was.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from castline.corrections import names_in
 from castline.errors import UnreadableObject
 from castline.gallery.changes import changes
 from castline.gallery.index import PREFIX, indexes
+from castline.people.erase import mouths_of_nobody
 from castline.records import Result
 from castline.report import flat_transcript, may_hold_names, render_views
 from castline.runs.common import read_result
@@ -107,6 +109,11 @@ def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
     proof.alone += [_trace(settings.output_bucket, media, "part of the key") for media in in_keys]
     for media, views in published.items():
         _views(media, views, name, mentions, store, settings, proof)
+    for key, mouths, gone in mouths_of_nobody(store, settings):
+        proof.files += 1
+        if gone or mouths is None:
+            why = "what was seen of a mouth, and its face is gone" if gone else "it cannot be read"
+            proof.left.append(_trace(settings.output_bucket, key, why))
     flat = {keys.flat_transcript_key(media): media for media in sorted(published)}
     for key, body in unowned.items():
         result = read_result(flat[key], store, settings) if key in flat else None
