@@ -1,7 +1,8 @@
-"""Who says it, in films made of GRID's clips: a mouth that moves or rests, and a sound that is or is not its own.
+"""Who says it, in films made of real clips: a mouth that moves or rests, and a sound that is or is not its own.
 
-A scene is three seconds of one to three faces side by side, each moving or held still, and the sound of a clip. Voices
-are enrolled for nobody unless said so, and faces for everybody. A name is wrong if it is not that of whose sound it is.
+A scene is three seconds of one to three faces side by side, each moving or held still, and the sound of a clip or of a
+reader. All faces are enrolled, and voices in some films: each face has that of a reader, by other recordings. A name is
+wrong if it is not that of whose sound it is.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -18,17 +19,34 @@ from typing import Any
 import cv2
 import imageio_ffmpeg
 import numpy as np
+import soundfile
 
 from benchmarks.common import ROOT
 from castline import analyse
+from castline.engines.process import Engines
+from castline.engines.speech.voice import stretches
+from castline.evaluation.voices import Mix, Turn, rates, read_mono
+from castline.people import voice_in_file
 from castline.records import Result
 from castline.settings import Settings
 from castline.weights import locate
 
-_GRID = (ROOT / "../shared/data/video/grid").resolve()
-_WEIGHTS = (ROOT / "../shared/data/models/lr-asd-finetuning_TalkSet.model").resolve()
+_DATA = (ROOT / "../shared/data").resolve()
+_GRID, _CELEBRITIES = _DATA / "video/grid", _DATA / "video/celebrity_clips"
+_WEIGHTS = _DATA / "models/lr-asd-finetuning_TalkSet.model"
 #: Clips of people who are not alike, to the face embedder or to the ear.
 PEOPLE = ("bbaf2n", "lrwp9a", "lbbc2a")
+#: Others, whom no threshold was chosen on; the last two are of films.
+OTHERS = ("swiz3n", "pwij3p", "lwbsza")
+ACTORS = ("test_00", "test_01")
+#: Readers whom no threshold was chosen on: what their voices are enrolled by, and what is heard of them.
+READERS = {
+    "2412": ("librispeech/2412-153948-0000.flac", "librispeech/2412-153948-0001.flac"),
+    "spk2": ("speechbrain_ASR/spk2_snt[1-4].wav", "speechbrain_ASR/spk2_snt[56].wav"),
+    "LJ": ("ljspeech/LJ050-*.wav", "ljspeech/LJ002-*.wav"),
+}
+STRANGERS = {"1272": "librispeech/1272-*.wav", "jfk": "jfk/jfk.wav"}
+_SEED = 20
 
 
 @dataclass(frozen=True)
@@ -45,19 +63,42 @@ class Scene:
 
 
 def films() -> dict[str, tuple[Scene, ...]]:
-    """Films by name; in ``dubbed`` and ``swapped`` nobody who is seen to speak does, in the others who moves does."""
-    a, b, c = PEOPLE[:3]
-    return {
-        "two side by side": (Scene((a, b), a, a), Scene((a, b), b, b)) * 3,
-        "three side by side": (Scene((a, b, c), a, a), Scene((a, b, c), b, b), Scene((a, b, c), c, c)) * 3,
-        "swapped sound": (Scene((a, b), b, a), Scene((a, b), a, b)) * 3,
-        "narration over a silent face": (Scene((a,), b), Scene((a,), c)) * 3,
-        "a dubbed face": (Scene((a,), b, a),) * 4,
-        "a voice off screen": (Scene((a,), a, a), Scene((a,), b)) * 3,
-        "cuts between speaker and listener": (
-            Scene((a,), a, a), Scene((b,), a), Scene((b,), b, b), Scene((a,), a, a), Scene((b,), b, b), Scene((a,), b),
-        ) * 2,
-    }  # fmt: skip
+    """Films by name, without enrolled voices; in ``dubbed`` and ``swapped`` nobody who is seen to speak does."""
+    found = {}
+    for suffix, (a, b, c) in (("", PEOPLE), (" (others)", OTHERS)):
+        found |= {
+            f"two side by side{suffix}": (Scene((a, b), a, a), Scene((a, b), b, b)) * 3,
+            f"three side by side{suffix}": tuple(Scene((a, b, c), who, who) for who in (a, b, c)) * 3,
+            f"swapped sound{suffix}": (Scene((a, b), b, a), Scene((a, b), a, b)) * 3,
+            f"three, swapped{suffix}": (Scene((a, b, c), b, a), Scene((a, b, c), c, b), Scene((a, b, c), a, c)) * 3,
+            f"narration over a silent face{suffix}": (Scene((a,), b), Scene((a,), c)) * 3,
+            f"a dubbed face{suffix}": (Scene((a,), b, a),) * 4,
+            f"a voice off screen{suffix}": (Scene((a,), a, a), Scene((a,), b)) * 3,
+            f"cuts between speaker and listener{suffix}": (
+                Scene((a,), a, a), Scene((b,), a), Scene((b,), b, b), Scene((a,), a, a), Scene((b,), b, b),
+                Scene((a,), b),
+            ) * 2,
+        }  # fmt: skip
+    d, e = ACTORS
+    return {**found, "swapped sound (actors)": (Scene((d, e), e, d), Scene((d, e), d, e)) * 3}
+
+
+def voiced_films() -> dict[str, tuple[Scene, ...]]:
+    """Films by name in which readers are heard, and each face's reader is enrolled."""
+    found = {}
+    for suffix, (a, b, c) in (("", PEOPLE), (" (others)", OTHERS), (" (actors)", (*ACTORS, OTHERS[0]))):
+        x, y, z = READERS
+        strange, stranger = STRANGERS
+        found |= {
+            f"own voices, two faces{suffix}": (Scene((a, b), x, a), Scene((a, b), y, b)) * 3,
+            f"own voices, three faces{suffix}": (
+                Scene((a, b, c), x, a), Scene((a, b, c), y, b), Scene((a, b, c), z, c),
+            ) * 3,
+            f"voices swapped{suffix}": (Scene((a, b), y, a), Scene((a, b), x, b)) * 3,
+            f"voices of strangers{suffix}": (Scene((a, b), strange, a), Scene((a, b), stranger, b)) * 3,
+            f"a voice off screen, enrolled{suffix}": (Scene((a,), x, a), Scene((a,), y)) * 3,
+        }  # fmt: skip
+    return found
 
 
 def make(scenes: Sequence[Scene], target: Path) -> Path:
@@ -66,7 +107,7 @@ def make(scenes: Sequence[Scene], target: Path) -> Path:
     program = imageio_ffmpeg.get_ffmpeg_exe()
     with tempfile.TemporaryDirectory() as folder:
         sound = Path(folder) / "sound.f32"
-        sound.write_bytes(b"".join(_sound(scene.sound).tobytes() for scene in scenes))
+        sound.write_bytes(b"".join(samples.tobytes() for samples in sounds(scenes)))
         size = ("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{width}x288", "-r", "25")
         coding = ("-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest")
         argv = [program, "-v", "error", "-y", *size, "-i", "-", "-f", "f32le", "-ar", "16000", "-ac", "1", "-i", sound]
@@ -82,45 +123,94 @@ def make(scenes: Sequence[Scene], target: Path) -> Path:
 
 def _pictures(name: str) -> list[Any]:
     if name not in _CLIPS:
-        film, found = cv2.VideoCapture(str(_GRID / f"{name}.mpg")), []
+        folder, suffix = (_CELEBRITIES, "mp4") if name in ACTORS else (_GRID, "mpg")
+        film, found = cv2.VideoCapture(str(folder / f"{name}.{suffix}")), []
         while (picture := film.read()[1]) is not None:
-            found.append(picture)
-        _CLIPS[name] = [*found, *found[-1:] * 75][:75]
+            side = min(1.0, 360 / picture.shape[1], 288 / picture.shape[0])
+            height, width = (round(length * side) for length in picture.shape[:2])
+            framed = np.zeros((288, 360, 3), np.uint8)
+            framed[:height, :width] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+            found.append(framed)
+        _CLIPS[name] = ([*found, *found[::-1]] * 3)[:75] if name in ACTORS else [*found, *found[-1:] * 75][:75]
     return _CLIPS[name]
 
 
 _CLIPS: dict[str, list[Any]] = {}
 
 
-def _sound(name: str) -> Any:
-    argv = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(_GRID / f"{name}.mpg")]
-    raw = subprocess.run([*argv, "-ac", "1", "-ar", "16000", "-f", "f32le", "-"], capture_output=True, check=True)
+def sounds(scenes: Sequence[Scene]) -> list[Any]:
+    """Three seconds for each scene: a clip's own sound, or a stretch of what a reader says."""
+    chance = np.random.default_rng(_SEED)
+    return [_sound(scene.sound, chance) for scene in scenes]
+
+
+def _sound(name: str, chance: np.random.Generator) -> Any:
     samples = np.zeros(48_000, np.float32)
-    read = np.frombuffer(raw.stdout, np.float32)[:48_000]
+    if files := READERS.get(name, ("",))[-1] or STRANGERS.get(name):
+        whole = np.concatenate([read_mono(path) for path in sorted((_DATA / "speech").glob(files))])
+        at = int(chance.integers(max(1, len(whole) - 46_000)))
+        read = whole[at : at + 46_000]  # a pause ends each
+    else:
+        path = _CELEBRITIES / f"{name}.mp4" if name in ACTORS else _GRID / f"{name}.mpg"
+        argv = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path)]
+        raw = subprocess.run([*argv, "-ac", "1", "-ar", "16000", "-f", "f32le", "-"], capture_output=True, check=True)
+        read = np.frombuffer(raw.stdout, np.float32)[:48_000]
     samples[: len(read)] = read
     return samples
 
 
-def gallery(folder: Path) -> Path:
-    for name in PEOPLE:
+def gallery(folder: Path, people: Sequence[str] = PEOPLE) -> Path:
+    """A photo of each."""
+    for name in people:
         (folder / name).mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(folder / name / "photo.jpg"), _pictures(name)[40])
     return folder
 
 
-def judge(result: Result, scenes: Sequence[Scene]) -> dict[str, Any]:
-    """Lines by what is said of them."""
-    counts = {"lines": 0, "right": 0, "wrong": 0, "maybe": 0, "off_screen": 0, "unknown": 0}
+def voiced_gallery(folder: Path, people: Sequence[str], settings: Settings) -> Path:
+    """A photo of each, and the voice of a reader."""
+    gallery(folder, people)
+    for name, (enrolled, _) in zip(people, READERS.values(), strict=True):
+        whole = np.concatenate([read_mono(path) for path in sorted((_DATA / "speech").glob(enrolled))])
+        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+            soundfile.write(file.name, whole, 16_000)
+            voice = voice_in_file(Path(file.name), settings, Engines(settings))
+        (folder / name / "reader.voice").write_bytes(voice.to_json())
+    return folder
+
+
+def judge(result: Result, scenes: Sequence[Scene], owners: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Lines by what is said of them.
+
+    Args:
+        owners: whose voice a reader's is.
+    """
+    counts = dict.fromkeys(("lines", "right", "wrong", "maybe", "maybe_wrong", "off_screen", "unknown"), 0)
     for line in result.transcript.segments:
         scene = scenes[min(int((line.start_s + line.end_s) / 2 / 3), len(scenes) - 1)]
-        said = line.said_by
+        said, owner = line.said_by, (owners or {}).get(scene.sound, scene.sound)
         counts["lines"] += 1
-        if said is not None and said.outcome == "says":
-            counts["right" if said.name == scene.sound else "wrong"] += 1
-        elif said is not None:
-            counts[said.outcome] += 1
-    shown = {line.speaker for line in result.transcript.segments} & set(PEOPLE)
-    return {**counts, "names": sorted(shown)}
+        if said is None:
+            counts["unknown"] += 1
+        elif said.outcome == "says":
+            counts["right" if said.name == owner else "wrong"] += 1
+        else:
+            wrong = said.outcome == "maybe" and said.name != owner
+            counts["maybe_wrong" if wrong else said.outcome] += 1
+    shown = {line.speaker for line in result.transcript.segments if line.speaker}
+    return {**counts, "names": sorted(name for name in shown if not name.startswith("Speaker "))}
+
+
+def error_rate(result: Result, scenes: Sequence[Scene]) -> float:
+    """DER of the lines, pauses of less than a line inside of them counted as said."""
+    heard = sounds(scenes)
+    truth = tuple(
+        Turn(3.0 * at + begin, 3.0 * at + end, scene.sound)
+        for at, (scene, samples) in enumerate(zip(scenes, heard, strict=True))
+        for begin, end in stretches(samples)
+    )
+    lines = [Turn(each.start_s, each.end_s, each.speaker) for each in result.transcript.segments if each.speaker]
+    return round(rates(Mix(np.concatenate(heard), truth), lines).der, 4)
 
 
 def settings(folder: Path) -> Settings:
@@ -131,16 +221,30 @@ def settings(folder: Path) -> Settings:
 
 
 def run(folder: Path) -> dict[str, Any]:
-    chosen, known = settings(folder), gallery(folder / "gallery")
+    """Each film without speakers, with voices alone, and with mouths; rates, and seconds as measured in turn."""
+    chosen = settings(folder)
+    casts = {"": PEOPLE, " (others)": OTHERS, " (actors)": (*ACTORS, OTHERS[0])}
+    photos = {suffix: gallery(folder / f"photos{suffix}", cast) for suffix, cast in casts.items()}
+    voiced = {
+        suffix: (voiced_gallery(folder / f"voices{suffix}", cast, chosen), dict(zip(READERS, cast, strict=True)))
+        for suffix, cast in casts.items()
+    }
     found: dict[str, Any] = {}
-    for name, scenes in films().items():
-        path = make(scenes, folder / f"{name.replace(' ', '-')}.mp4")
+    for name, scenes in {**films(), **voiced_films()}.items():
+        path = make(scenes, folder / "film.mp4")
+        suffix = name[name.find(" (") :] if " (" in name else ""
+        known, owners = voiced[suffix] if name in voiced_films() else (photos[suffix], None)
         times: dict[str, float] = {}
-        for speakers in ("off", "auto"):
+        results: dict[str, Result] = {}
+        for speakers in ("off", "voices", "auto"):
             start = perf_counter()
-            result = analyse(path, gallery=known, settings=chosen, speakers=speakers)
+            results[speakers] = analyse(path, gallery=known, settings=chosen, speakers=speakers)
             times[speakers] = round(perf_counter() - start, 2)
-        timings = {timing.stage: timing.seconds for timing in result.processing.timings}
-        found[name] = {**judge(result, scenes), "seconds": times, "stages": timings}
+        found[name] = {
+            **judge(results["auto"], scenes, owners),
+            "der": {speakers: error_rate(results[speakers], scenes) for speakers in ("voices", "auto")},
+            "seconds": times,
+            "stages": {timing.stage: timing.seconds for timing in results["auto"].processing.timings},
+        }
         print(name, found[name], flush=True)
     return found

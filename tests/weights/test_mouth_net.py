@@ -2,11 +2,17 @@
 
 import io
 import shutil
+import threading
 import zipfile
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from castline.cli import main as commands
 from castline.engines.choose import load_active_speaker, prepare, survey
 from castline.engines.session import open_session
 from castline.errors import ModelCorrupt, ModelNotFound
@@ -88,6 +94,45 @@ def test_it_is_made_once_of_what_was_fetched(weights, tmp_path):
     assert survey(settings, "active_speaker")[0].source.endswith("lr-asd.onnx")
     with pytest.raises(ModelCorrupt, match="is no net for speaking faces"):
         load_active_speaker(Settings(models_dir=tmp_path, active_speaker=f"lr-asd:{_other_net(tmp_path)}"))
+
+
+@pytest.fixture
+def mirror(weights, monkeypatch):
+    """The hub, as far as it is here: the file that was measured with, at an address of this machine."""
+    serve = partial(SimpleHTTPRequestHandler, directory=str(weights.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        (entry,) = DOWNLOADS["lr-asd"]
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+
+        def at(name):
+            monkeypatch.setitem(DOWNLOADS, "lr-asd", (replace(entry, url=f"{address}/{name}"),))
+
+        yield at
+        server.shutdown()
+        thread.join()
+
+
+def test_the_command_fetches_it_by_its_digest_and_it_scores(weights, mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr("castline.cli.models.settings", lambda: Settings(models_dir=tmp_path))
+    mirror(weights.name)
+    done = CliRunner().invoke(commands.app, ["models", "fetch", "lr-asd"])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / locate.MOUTH_WEIGHTS_FILE).read_bytes() == weights.read_bytes()
+    pictures = [np.full((120, 120), at, np.uint8) for at in range(10)]
+    boxes = np.tile(np.float32([30, 30, 90, 90]), (10, 1))
+    engine = load_active_speaker(Settings(models_dir=tmp_path))
+    assert engine.score_speaking(pictures, boxes, np.zeros(6400, np.float32)).shape == (10,)
+
+
+def test_the_command_takes_no_other_net(mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr("castline.cli.models.settings", lambda: Settings(models_dir=tmp_path))
+    mirror("yunet_n_dynamic.onnx")
+    refused = CliRunner().invoke(commands.app, ["models", "fetch", "lr-asd"])
+    assert refused.exit_code == 2
+    assert "SHA-256" in refused.stderr
+    assert not (tmp_path / locate.MOUTH_WEIGHTS_FILE).exists()
 
 
 def _other_net(folder):

@@ -53,19 +53,30 @@ class _Builder(Graph):
         self.node("Add", flat, self.constant(bias[1:]), output="scores")
 
     def _see(self, source: str) -> str:
-        """(n, frames, 112, 112) to (n, 128, frames)."""
-        pixels = self.node("Unsqueeze", source, self.constant(np.array([1], np.int64)))
-        last = self.scale(pixels, np.array(255 * _MEAN, np.float32), 1 / (255 * _DEVIATION))
+        """(n, frames, 112, 112) to (n, 128, frames).
+
+        Convolutions over space see each picture alone, those over time each point alone: with two dimensions they take
+        a fifth to a quarter less time than the same ones with three.
+        """
+        counts = self.node("Slice", self.node("Shape", source), *(self.constant(np.array([at])) for at in (0, 2)))
+        one_by_one = self.node("Reshape", source, self.constant(np.array([-1, 1, SIDE, SIDE])))
+        last = self.scale(one_by_one, np.array(255 * _MEAN, np.float32), 1 / (255 * _DEVIATION))
+        side = SIDE
         for block in (1, 2, 3):
             prefix, into, out = f"model.visualEncoder.block{block}", _CHANNELS[block - 1], _CHANNELS[block]
-            stride = [1, 2, 2] if block == 1 else [1, 1, 1]
-            last = self._convolution(last, prefix, "s", 1, (out // 2, into, 1, 5, 5), stride)
-            last = self._convolution(last, prefix, "s", 2, (out, out // 2, 1, 3, 3))
-            last = self._convolution(last, prefix, "t", 1, (out, out, 5, 1, 1))
-            last = self._convolution(last, prefix, "t", 2, (out, out, 3, 1, 1))
+            last = self._convolution(last, prefix, "s", 1, (out // 2, into, 5, 5), [2, 2] if block == 1 else ())
+            last = self._convolution(last, prefix, "s", 2, (out, out // 2, 3, 3))
+            side = side // 2 if block == 1 else side
+            shape = self.node("Concat", counts, self.constant(np.array([out, side * side])), axis=0)
+            in_order = self.node("Transpose", self.node("Reshape", last, shape), perm=[0, 2, 1, 3])
+            last = self._convolution(in_order, prefix, "t", 1, (out, out, 5, 1))
+            last = self._convolution(last, prefix, "t", 2, (out, out, 3, 1))
             if block < 3:
-                last = self.node("MaxPool", last, kernel_shape=[1, 3, 3], strides=[1, 2, 2], pads=[0, 1, 1, 0, 1, 1])
-        return self.node("ReduceMax", last, axes=[3, 4], keepdims=0)
+                last = self.node("Transpose", last, perm=[0, 2, 1, 3])
+                last = self.node("Reshape", last, self.constant(np.array([-1, out, side, side])))
+                last = self.node("MaxPool", last, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+                side = (side + 1) // 2
+        return self.node("ReduceMax", last, axes=[3], keepdims=0)
 
     def _hear(self, source: str) -> str:
         """(n, 4 * frames, 13) to (n, 128, frames)."""
@@ -85,7 +96,10 @@ class _Builder(Graph):
         self, source: str, prefix: str, kind: str, number: int, shape: tuple[int, ...], strides: Sequence[int] = ()
     ) -> str:
         """With its normalisation and ReLU; it keeps sizes but for the strides."""
-        weight = self._take(f"{prefix}.{kind}_{number}.weight", *shape)
+        stored = shape
+        if "visual" in prefix:  # the weights have a third dimension, of size 1
+            stored = (*shape[:2], 1, *shape[2:]) if kind == "s" else (*shape, 1)
+        weight = self._take(f"{prefix}.{kind}_{number}.weight", *stored).reshape(shape)
         weight, bias = self._normalised(weight, f"{prefix}.{kind}_norm_{number}")
         kernel = shape[2:]
         pads = [size // 2 for size in kernel] * 2
