@@ -148,6 +148,23 @@ def test_a_line_in_which_another_mouth_moves_is_not_said_by_the_voice_s_owner():
     assert names(join(turns, (ada, bob), heard))[-2:] == [("says", "Ada"), ("unknown", None)]
 
 
+def test_a_voice_of_which_mouths_say_the_opposite_stays_one_without_a_name():
+    ada = somebody(1, "Ada", (0, 24), speaking=mouth(0.0, RESTS, 0.0, RESTS))
+    bob = somebody(2, "Bob", (0, 24), speaking=[(0, 4, MOVES), (4, 6, 0.0), (12, 16, MOVES), (16, 18, 0.0)], box=RIGHT)
+    joined = join(DIALOGUE, (ada, bob), {"Speaker 1": HeardAs("known", "Ada", 0.9)})
+    assert joined.voices["Speaker 1"].name is None
+    assert names(joined)[::2] == [("unknown", None)] * 2
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_face_that_nobody_knows_may_be_the_voice_s_owner_unless_she_is_there(there):
+    stranger = somebody(1, "Person 1", (0, 24), speaking=mouth(MOVES, RESTS, MOVES, RESTS), identity="unknown")
+    ada = somebody(2, "Ada", (0, 24), speaking=mouth(RESTS, RESTS, RESTS, RESTS), box=RIGHT)
+    people = (stranger, ada) if there else (stranger,)
+    joined = join(DIALOGUE, people, {"Speaker 1": HeardAs("known", "Ada", 0.9)})
+    assert names(joined)[::2] == [("unknown", None) if there else ("says", "Ada")] * 2
+
+
 def test_a_stranger_s_mouth_gives_no_name():
     ada = somebody(1, "Person 1", (0, 24), speaking=mouth(MOVES, RESTS, MOVES, RESTS), identity="unknown")
     assert names(join(DIALOGUE, (ada,), {}))[::2] == [("unknown", None)] * 2

@@ -96,7 +96,10 @@ def join(
     """
     seen = [_Seen(person) for person in people]
     names = dict.fromkeys(turn.voice for turn in turns if turn.voice)
-    voices = {voice: _named(voice, turns, seen, heard_as.get(voice, HeardAs())) for voice in names}
+    voices = {
+        voice: _unless_contradicted(voice, _named(voice, turns, seen, heard_as.get(voice, HeardAs())), turns, seen)
+        for voice in names
+    }
     return Joined(voices, tuple(_line(turn, voices, seen, pictures=pictures) for turn in turns))
 
 
@@ -214,6 +217,25 @@ def _named(voice: str, turns: Sequence[Turn], seen: Sequence[_Seen], heard: Hear
     return face
 
 
+def _unless_contradicted(voice: str, named: Named, turns: Sequence[Turn], seen: Sequence[_Seen]) -> Named:
+    """A name that mouths speak against in most of what the voice says is none; the voice stays one, without it."""
+    own = [turn for turn in turns if turn.voice == voice]
+    against = [turn for turn in own if named.name and _another_moves(named.name, turn, seen)]
+    if _length(_spans(against)) <= _WHOSE * _length(_spans(own)):
+        return named
+    return Named(reasons=(*named.reasons, "in most of its lines, another mouth moves"))
+
+
+def _another_moves(name: str, turn: Turn, seen: Sequence[_Seen]) -> bool:
+    """Whether somebody known as another moves the mouth, or anybody while the one of this name is there, and rests."""
+    line = _spans([turn])
+    there = [each for each in seen if _both(each.on, line)]
+    movers = [each for each in there if _share(each.moves, line) >= _WHOSE]
+    if any(each.name == name for each in movers):
+        return False
+    return any(each.known for each in movers) or bool(movers and any(each.name == name for each in there))
+
+
 def _by_mouth(own: Sequence[Turn], others: Sequence[Turn], seen: Sequence[_Seen]) -> Named:
     """Who moves the mouth while a voice is heard; without a reason where nobody was watched for long enough.
 
@@ -276,8 +298,7 @@ def _line(turn: Turn, voices: Mapping[str, Named], seen: Sequence[_Seen], *, pic
     there = [each for each in seen if _both(each.on, line)]
     movers = [each for each in there if _share(each.moves, line) >= _WHOSE]
     if named.name:
-        other = [each for each in movers if each.name != named.name]
-        if other and not any(each.name == named.name for each in movers):
+        if _another_moves(named.name, turn, seen):
             return Attribution(outcome="unknown", reasons=(*named.reasons, "in this line, another mouth moves"))
         outcome = "says" if named.identity == "known" else "maybe"
         return Attribution(outcome=outcome, name=named.name, confidence=named.confidence, reasons=named.reasons)

@@ -26,6 +26,7 @@ from castline.records import (
 )
 
 _ISLAND_S = 0.5  # of another voice amid one voice's words: a word the windows cannot place
+_EDGE_S = 0.8  # at the edge of a segment, where nothing follows that could tell: half a window
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,6 @@ def _without_islands(voices: list[int | None], words: Sequence[Word]) -> list[in
             smooth[run[0] : run[-1] + 1] = [voices[before[0]]] * len(run)
     if len(runs) > 1:  # so short a piece at an edge may be the next voice's, or the end of a word that nobody placed
         for run in (runs[0], runs[-1]):
-            if words[run[-1]].end_s - words[run[0]].start_s < _ISLAND_S:
+            if words[run[-1]].end_s - words[run[0]].start_s < _EDGE_S:
                 smooth[run[0] : run[-1] + 1] = [None] * len(run)
     return smooth
