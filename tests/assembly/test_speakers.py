@@ -155,11 +155,12 @@ def test_every_view_says_who_speaks(make, dialogue):
     assert 'Speaker 2 <span class="hint-what">says' in views["report.html"]
 
 
-def test_a_moment_at_the_edge_of_a_segment_is_not_given_to_the_voice_that_follows(make):
-    first = make.segment(*words("a", "b", "c", "d"), (4.6, 4.8, "free."))
+@pytest.mark.parametrize("end", [4.8, 5.16])
+def test_a_moment_at_the_edge_of_a_segment_is_not_given_to_the_voice_that_follows(make, end):
+    first = make.segment(*words("a", "b", "c", "d"), (4.6, end, "free."))
     parts = {
         "audio-0000": heard(
-            make, first, make.segment(*words("e", "f", "g", start=5.0)), spans=[(0, 4.5, 0), (4.5, 9, 1)]
+            make, first, make.segment(*words("e", "f", "g", start=5.2)), spans=[(0, 4.5, 0), (4.5, 9, 1)]
         )
     }
     result = assemble(make.manifest(make.audio_unit(0, 0, 9), options=VOICES), parts, {}, None).result

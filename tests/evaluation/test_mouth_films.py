@@ -44,5 +44,4 @@ def test_an_enrolled_voice_names_and_contradicts_a_mouth(name, settings, tmp_pat
     found = mouths.judge(result, scenes, dict(zip(mouths.READERS, PEOPLE, strict=True)))
     assert found["lines"] >= 4
     assert found["wrong"] == found["maybe_wrong"] == 0
-    if name == "voices swapped":
-        assert found["names"] == []
+    assert name == "voices swapped" or found["right"] >= 0.8 * found["lines"]
