@@ -56,6 +56,18 @@ def test_the_library_s_policy_is_one_deployment_s(stack: dict[str, Any]) -> None
             assert "${LibraryPrefix}-" in resource["Fn::Sub"] and "*" not in resource["Fn::Sub"].partition("/")[0]
 
 
+def test_the_library_reads_all_four_buckets(stack: dict[str, Any]) -> None:
+    """Recordings, proxies and units, results, photos: what the pages show is in one of them."""
+    [policy] = of_type(stack, "AWS::IAM::Policy").values()
+    readable = {
+        resource["Fn::Sub"].rpartition("${LibraryPrefix}-")[2]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "s3:GetObject" in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+    assert readable == {"input/*", "stage-1/*", "output/*", "gallery/*"}
+
+
 def test_the_service_and_its_start_have_roles_apart(stack: dict[str, Any]) -> None:
     definitions = of_type(stack, "AWS::ECS::TaskDefinition")
     assert set(definitions) == {"ServiceDefinition", "JobDefinition"}
