@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 
+from castline.errors import SettingsError
+
 Network = IPv4Network | IPv6Network
-#: Who is meant: ``*``, ``@domain``, ``name@domain`` or ``claim=value``.
-Rule = Annotated[str, Field(pattern=r"^(\*|[^@=\s]*@[^@=\s]+|[^=\s]+=.+)$")]
+
+
+def _rule(text: str) -> str:
+    if not re.fullmatch(r"\*|[^@=\s]*@[^@=\s]+|[^=\s]+=.+", text):
+        raise ValueError(f"{text[:60]!r} is neither *, @domain, name@domain nor claim=value")
+    return text
+
+
+Rule = Annotated[str, AfterValidator(_rule)]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -147,5 +157,13 @@ def cores() -> int:
 
 @lru_cache(maxsize=1)
 def service_settings() -> ServiceSettings:
-    """The process's settings, read once."""
-    return ServiceSettings()
+    """The process's settings, read once.
+
+    Raises:
+        SettingsError: a variable that cannot be what it says; values are not repeated, as some are secrets.
+    """
+    try:
+        return ServiceSettings()
+    except ValidationError as error:
+        wrong = (f"CASTLINE_SERVICE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+        raise SettingsError("; ".join(wrong)) from None

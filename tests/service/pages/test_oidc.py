@@ -19,9 +19,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-from castline.errors import ServiceError
+from castline.errors import ServiceError, SettingsError
 from castline.service.pages.doorkeeper import onward
-from castline.service.settings import ServiceSettings
+from castline.service.settings import ServiceSettings, service_settings
 from tests.archive.conftest import Shelf
 from tests.service.conftest import Running, free_port
 from tests.service.pages.conftest import Pages, browser
@@ -410,10 +410,16 @@ def test_settings_that_cannot_be_meant(open_: Callable[..., Any], changed: dict[
         pass
 
 
-def test_rules_of_no_shape_are_refused() -> None:
+def test_rules_of_no_shape_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for rule in ("ada", "a b@c", "=x", "groups="):
         with pytest.raises(ValueError, match="oidc_read"):
             ServiceSettings(oidc_read=rule)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="session_key"):
         ServiceSettings(session_key="short")
+    service_settings.cache_clear()
+    monkeypatch.setenv("CASTLINE_SERVICE_SESSION_KEY", "a secret")
+    with pytest.raises(SettingsError, match="CASTLINE_SERVICE_SESSION_KEY: String should match") as told:
+        service_settings()
+    assert "a secret" not in f"{told.value}{told.value.detail}"
+    monkeypatch.delenv("CASTLINE_SERVICE_SESSION_KEY")
     assert ServiceSettings(oidc_read="*, @a.org ,g=x=y").oidc_read == ("*", "@a.org", "g=x=y")  # type: ignore[arg-type]
