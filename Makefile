@@ -39,7 +39,7 @@ $(VENV)/.dev: $(VENV)/.run
 	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.13.0)
 	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,dlib,facenet-export,whisper-cpp,openai-whisper,service,service-postgresql,service-oidc,mcp,dev]'
 	@$(PIP) --no-deps openai-whisper==20250625
-	@npm ci --silent --prefix tests/service/pages/provider || echo "setup: no OpenID provider; its test will be skipped"
+	@npm ci --silent --prefix tests/service/pages/node || echo "setup: npm ci failed; tests with an OpenID provider and with axe are skipped"
 	@touch $@
 
 # SAM CLI pins boto3 and click, so it lives alone.
