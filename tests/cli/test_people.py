@@ -144,7 +144,7 @@ def _photos(store: MemoryStore) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("command", ["add", "name", "list", "rename", "merge", "forget"])
+@pytest.mark.parametrize("command", ["add", "name", "list", "rename", "merge", "split", "forget"])
 def test_every_command_explains_itself(command: str, run: Run) -> None:
     found = run(command, "--help")
     assert found.exit_code == 0
@@ -291,6 +291,28 @@ def test_what_was_done_is_taken_back_in_results_too(
     found = run("undo")
     assert found.exit_code == 2
     assert "there is nothing to take back" in found.stderr
+
+
+def test_a_wrong_merge_is_parted(run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]) -> None:
+    _publish(store, "one.mp4", "A")
+    _publish(store, "two.mp4", "B")
+
+    def names() -> list[str]:
+        return _names(store, "one.mp4") + _names(store, "two.mp4")
+
+    run("add", "Ada", photo("a.jpg", b"A1"), photo("b.jpg", b"B1"))
+    assert names() == ["Ada", "Ada"]
+    [ada] = json.loads(run("list", "--json").output)
+    keys_ = {store.objects["castline-gallery", each["key"]]: each["key"] for each in ada["photos"]}
+    found = run("split", "Ada", "Bob", "Ada/nobody.jpg")
+    assert found.exit_code == 2 and "Ada/nobody.jpg is no photo of Ada" in found.stderr
+    found = run("split", "Ada", "Bob", keys_[b"B1"].rpartition("/")[2])
+    assert "1 photo(s) of Ada are now of Bob" in found.output and "result(s) brought" in found.output
+    assert names() == ["Ada", "Bob"]
+    assert "taken back" in run("undo", "-y").output
+    assert run("split", "Ada", "Bob", *keys_.values()).exit_code == 0
+    assert names() == ["Bob", "Bob"]
+    assert run("split", "Ada", "Bob", keys_[b"A1"]).exit_code == 2
 
 
 def test_somebody_in_a_result_gets_a_name(run: Run, store: MemoryStore) -> None:

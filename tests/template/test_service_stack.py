@@ -113,6 +113,19 @@ def test_secrets_are_never_in_the_environment(stack: dict[str, Any]) -> None:
             assert "Secret" not in str(variable["Value"]) and "Password" not in str(variable["Value"])
 
 
+def test_a_start_may_read_the_secrets_that_it_hands_over_and_no_others(stack: dict[str, Any]) -> None:
+    def plain(items: list[Any]) -> Iterator[Any]:
+        for each in items:
+            yield each["Fn::If"][1] if isinstance(each, dict) and "Fn::If" in each else each
+
+    given: set[str] = set()
+    for definition in of_type(stack, "AWS::ECS::TaskDefinition").values():
+        [container] = definition["ContainerDefinitions"]
+        given |= {each["ValueFrom"]["Ref"] for each in plain(container.get("Secrets", []))}
+    allowed = dict(statements(stack))["ExecutionRole.Secrets"]["Resource"]
+    assert {each["Ref"] for each in plain(allowed)} == given >= {"AdminToken", "SessionKey", "OidcClientSecretArn"}
+
+
 def test_variables_are_those_that_are_read(stack: dict[str, Any]) -> None:
     [container] = of_type(stack, "AWS::ECS::TaskDefinition")["ServiceDefinition"]["ContainerDefinitions"]
     secrets = [each["Fn::If"][1] if "Fn::If" in each else each for each in container["Secrets"]]
