@@ -363,9 +363,10 @@ def test_a_name_that_is_left_somewhere_is_shown_and_fails(run: Run, store: Memor
         store.put("castline-output", f"notes [{number}].txt", b"Ada was here")
     found = run("forget", "Ada", "--yes")
     assert found.exit_code == 1
-    assert "spoken or part of a key, left alone: s3://castline-output/Ada's talk.mp4 (part of the key)" in found.output
-    assert "still there: s3://castline-output/notes [3].txt (not written by Castline)" in found.output
-    assert "still there: 5 more" in found.output
+    alone = "spoken or part of a key, left alone (part of the key):\n    s3://castline-output/Ada's talk.mp4"
+    assert alone in found.output
+    assert "still there (not written by Castline):\n    s3://castline-output/notes [" in found.output
+    assert "    s3://castline-output/notes [3].txt\n" in found.output and "    and 5 more\n" in found.output
     assert "forgotten" not in found.output
     assert not _photos(store)
 

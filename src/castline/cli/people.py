@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -328,10 +329,13 @@ def _print_proof(name: str, proof: gallery.Proof, there: Connection) -> None:
         ("[yellow]spoken or part of a key, left alone[/]", proof.alone),
         ("[red]still there[/]", proof.left),
     ):
-        for trace in traces[:_SHOWN]:
-            console.print(f"  {title}: {escape(keys.shown(trace.where))} ({trace.why})", soft_wrap=True)
-        if len(traces) > _SHOWN:
-            console.print(f"  {title}: {len(traces) - _SHOWN} more")
+        for why, same in groupby(sorted(traces, key=lambda trace: trace.why), key=lambda trace: trace.why):
+            places = [trace.where for trace in same]
+            console.print(f"  {title} ({why}):")
+            for place in places[:_SHOWN]:
+                console.print(f"    {escape(keys.shown(place))}", soft_wrap=True)
+            if len(places) > _SHOWN:
+                console.print(f"    and {len(places) - _SHOWN} more")
     if not proof.left:
         console.print(f"  [green]forgotten[/]: nobody is called {escape(keys.shown(name))} any more")
 
