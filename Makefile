@@ -37,8 +37,9 @@ $(VENV)/.run: pyproject.toml constraints.txt requirements/whisper-tiny-en.txt | 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "setup: installing the test tools"
 	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.13.0)
-	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,dlib,facenet-export,whisper-cpp,openai-whisper,service,service-postgresql,mcp,dev]'
+	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,dlib,facenet-export,whisper-cpp,openai-whisper,service,service-postgresql,service-oidc,mcp,dev]'
 	@$(PIP) --no-deps openai-whisper==20250625
+	@npm ci --silent --prefix tests/service/pages/node || echo "setup: npm ci failed; tests with an OpenID provider and with axe are skipped"
 	@touch $@
 
 # SAM CLI pins boto3 and click, so it lives alone.

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import DEMO
+from benchmarks.common import DEMO, median_seconds
 
 _REPEATS = 5
 _DEMOS = 3
@@ -74,4 +74,8 @@ def run(folder: Path) -> dict[str, Any]:
     }.items():
         repeats = 1 if name in ("up", "down") else _REPEATS
         figures[f"{name}_s"] = statistics.median(takes(*words) for _ in range(repeats))
+    figures["python_s"] = median_seconds(
+        lambda _: subprocess.run([sys.executable, "-c", "pass"], env=environment, check=True), _REPEATS
+    )
+    figures["help_over_python"] = figures["help_s"] / figures["python_s"]
     return {name: round(value, 3) for name, value in figures.items()}

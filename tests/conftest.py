@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,10 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # A machine that does other things meanwhile is no stopwatch: examples have no time limit, tests have (pyproject.toml).
 settings.register_profile("castline", deadline=None)
 settings.load_profile("castline")
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and so would every command that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@
     │   └── NoBucket                  a bucket that does not exist
     ├── ServiceError                  the transcription service (castline serve); never retryable
     │   ├── AddressRefused            a URL that leads to where the service may not go
+    │   ├── LoginRefused              an OpenID provider's answer that lets nobody in
     │   ├── TransferFailed            an input that could not be fetched, or an output that could not be sent
     │   └── UrlExpired                a presigned URL whose server answers 403
     └── LocalStackError               the stack on this machine did not start or lost its wiring
@@ -206,6 +207,10 @@ class ServiceError(CastlineError):
 
 class AddressRefused(ServiceError):
     code = "address_refused"
+
+
+class LoginRefused(ServiceError):
+    code = "login_refused"
 
 
 class TransferFailed(ServiceError):

@@ -176,7 +176,7 @@ def is_message(record: Any) -> bool:
 def opened(event: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
     """What is in an event when all envelopes are opened: S3's records one by one, everything else as it is.
 
-    What cannot be opened comes out closed, and is nothing that anybody understands.
+    What cannot be unwrapped is returned as it is; no reader will recognise it.
     """
     if not isinstance(event, Mapping):
         yield {"": event}

@@ -144,7 +144,7 @@ def _photos(store: MemoryStore) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("command", ["add", "name", "list", "rename", "merge", "forget"])
+@pytest.mark.parametrize("command", ["add", "name", "list", "rename", "merge", "split", "forget"])
 def test_every_command_explains_itself(command: str, run: Run) -> None:
     found = run(command, "--help")
     assert found.exit_code == 0
@@ -293,6 +293,28 @@ def test_what_was_done_is_taken_back_in_results_too(
     assert "there is nothing to take back" in found.stderr
 
 
+def test_a_wrong_merge_is_parted(run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]) -> None:
+    _publish(store, "one.mp4", "A")
+    _publish(store, "two.mp4", "B")
+
+    def names() -> list[str]:
+        return _names(store, "one.mp4") + _names(store, "two.mp4")
+
+    run("add", "Ada", photo("a.jpg", b"A1"), photo("b.jpg", b"B1"))
+    assert names() == ["Ada", "Ada"]
+    [ada] = json.loads(run("list", "--json").output)
+    keys_ = {store.objects["castline-gallery", each["key"]]: each["key"] for each in ada["photos"]}
+    found = run("split", "Ada", "Bob", "Ada/nobody.jpg")
+    assert found.exit_code == 2 and "Ada/nobody.jpg is no photo of Ada" in found.stderr
+    found = run("split", "Ada", "Bob", keys_[b"B1"].rpartition("/")[2])
+    assert "1 photo(s) of Ada are now of Bob" in found.output and "result(s) brought" in found.output
+    assert names() == ["Ada", "Bob"]
+    assert "taken back" in run("undo", "-y").output
+    assert run("split", "Ada", "Bob", *keys_.values()).exit_code == 0
+    assert names() == ["Bob", "Bob"]
+    assert run("split", "Ada", "Bob", keys_[b"A1"]).exit_code == 2
+
+
 def test_somebody_in_a_result_gets_a_name(run: Run, store: MemoryStore) -> None:
     _publish(store, "week 1/talk.mp4", "A", "B")
     _publish(store, "other.mp4", "B")
@@ -341,9 +363,10 @@ def test_a_name_that_is_left_somewhere_is_shown_and_fails(run: Run, store: Memor
         store.put("castline-output", f"notes [{number}].txt", b"Ada was here")
     found = run("forget", "Ada", "--yes")
     assert found.exit_code == 1
-    assert "spoken or part of a key, left alone: s3://castline-output/Ada's talk.mp4 (part of the key)" in found.output
-    assert "still there: s3://castline-output/notes [3].txt (not written by Castline)" in found.output
-    assert "still there: 5 more" in found.output
+    alone = "spoken or part of a key, left alone (part of the key):\n    s3://castline-output/Ada's talk.mp4"
+    assert alone in found.output
+    assert "still there (not written by Castline):\n    s3://castline-output/notes [" in found.output
+    assert "    s3://castline-output/notes [3].txt\n" in found.output and "    and 5 more\n" in found.output
     assert "forgotten" not in found.output
     assert not _photos(store)
 

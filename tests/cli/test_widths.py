@@ -10,12 +10,14 @@ from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
 from castline.cli import connect as connecting
+from castline.cli import eval_tracks, models, operations
 from castline.cli import main as commands
-from castline.cli import models, operations
 from castline.cli import people as people_commands
 from castline.cli.connect import Connection
 from castline.cli.measured import table_of
 from castline.cli.render import _people, _words, progress_table
+from castline.evaluation.sequences import TracksCount
+from castline.evaluation.tracks import TracksReport
 from castline.operations.progress import MediaProgress
 from castline.records import Person, Range, SpokenSegment
 from castline.settings import Settings
@@ -91,6 +93,21 @@ def test_rows_of_operations_and_evaluations(width: int, monkeypatch: pytest.Monk
     table = table_of("engine", "WER", "CER", "real-time factor")
     table.add_row("faster-whisper:large-v3-turbo", "0.0812", "0.0311", "0.4412")
     _check(_shown(width, table), width, "faster-whisper:large-v3-turbo", "0.0812", "0.4412")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_tracks_of_ten_thousand_faces(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), width=width, highlight=False, color_system=None)
+    monkeypatch.setattr(eval_tracks, "console", console)
+    numbers = dict.fromkeys(TracksCount.model_fields, 64277)
+    numbers |= dict.fromkeys(("strangers_named", "wrong_names", "mixed_tracks", "people_true"), 12)
+    row = TracksCount(**numbers | {"kind": "slides", "condition": "jpeg 10"})  # type: ignore[arg-type]
+    report = TracksReport(
+        model="m", detector="d", people=10, photos=100, orders=20, enrol=5, not_found={}, counts=(row,), total=row
+    )
+    eval_tracks._print("lfw10", report)
+    _, text = console.file.getvalue().split("\n\n", 1)  # type: ignore[attr-defined]
+    _check(text, width, "jpeg", "12/64277", "strangers", "broken", "IDF1", "IDSW", "64277/12")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -9,6 +9,7 @@ import pytest
 
 from castline.engines.thresholds import thresholds_for
 from castline.errors import EvaluationError
+from castline.evaluation.mot import Mot
 from castline.evaluation.sequences import KINDS, Kind, Shown, count
 from castline.evaluation.tracks import measure_tracks, read_clips
 from castline.recognition.cuts import pack
@@ -51,7 +52,7 @@ def test_people_who_are_apart_are_told_apart(kind: Kind) -> None:
     assert found.sightings == found.known + found.strangers
     assert (found.strangers_named, found.wrong_names, found.mixed_tracks, found.mixed_people) == (0, 0, 0, 0)
     assert found.named_right == found.known
-    assert (found.identity_switches, found.broken_tracks) == (0, 0)
+    assert (found.identity_switches, found.broken_tracks, found.idf1) == (0, 0, 1.0)
     assert found.people_found == found.people_true == 12
     if kind == "slides":
         assert (found.sightings, found.tracks) == (3 * (2 * 3 + 2 * 5), 3 * 16)
@@ -62,6 +63,15 @@ def test_doubles_are_counted_as_what_they_are() -> None:
     assert found.strangers_named > 0
     assert found.mixed_people > 0
     assert found.people_found < found.people_true
+    assert found.idf1 < 0.8
+
+
+def test_switches_and_idf1() -> None:
+    mot = Mot()
+    mot.add([[("Ada", 1), ("Bea", 2)], [("Ada", 1), ("Bea", 1)], [("Ada", 3), ("Bea", None)], [("Ada", 1)]])
+    mot.add([[("Ada", 2)], [("Ada", 2)], []])
+    # Ada goes to 3 and back. Bea goes to 1, which is Ada's, and is missed once. The second sequence begins anew.
+    assert mot.counts() == {"identity_switches": 2, "idtp": 6, "idfp": 1, "idfn": 3}
 
 
 def test_an_order_is_the_same_each_time() -> None:

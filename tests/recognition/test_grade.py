@@ -20,6 +20,7 @@ from castline.records import Embedding, Face
         ({"detail": 11.9}, "degraded"),
         ({"blocking": 2.0}, "degraded"),
         ({"noise": 0.06}, "degraded"),
+        ({"burnt": 0.3}, "degraded"),
         ({"detail": 5, "size_px": 25}, "poor"),
         ({"size_px": 17}, "useless"),
         ({"sharpness": 5}, "useless"),

@@ -109,3 +109,10 @@ def test_quality_stays_in_range_and_never_hides_a_face(size, sharp, yaw, roll, s
 )
 def test_each_factor_counts(better, worse):
     assert quality.combined(*better) > quality.combined(*worse)
+
+
+def test_burnt_out_light_is_seen(detector, astronaut):
+    box = detector.detect([astronaut])[0][0].box
+    assert quality.burnt(astronaut, box) < 0.1
+    assert quality.burnt(np.clip(astronaut * 2.1, 0, 255).astype(np.uint8), box) > 0.3
+    assert quality.burnt(astronaut, np.float32([-9, -9, -1, -1])) == 0

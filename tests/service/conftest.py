@@ -144,7 +144,7 @@ class Running:
 def running(service: ServiceSettings, settings: Settings | None = None, find: Find | None = None) -> Iterator[Running]:
     app = create_app(service, settings or Settings(), find)
     server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=2)
+        uvicorn.Config(app, host="127.0.0.1", port=service.port, log_level="error", timeout_graceful_shutdown=2)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -160,7 +160,7 @@ def running(service: ServiceSettings, settings: Settings | None = None, find: Fi
 
 
 def service_settings(folder: Path, **changed: Any) -> ServiceSettings:
-    return ServiceSettings(**{"folder": folder, "workers": 1, "allow": LOOPBACK, **changed})
+    return ServiceSettings(**{"folder": folder, "workers": 1, "allow": LOOPBACK, "port": 0, **changed})
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,8 @@ from castline.errors import StorageError
 from castline.service.run_task import REQUIRED, StarterSettings, start
 from castline.service.task import TaskSettings, run_task
 from castline.settings import Settings
-from tests.service.conftest import service_settings
+from castline.weights.prepare import can_make_voice
+from tests.service.conftest import CHECKOUT, service_settings
 
 STARTER = StarterSettings(cluster="c", definition="d", subnets="s-1,s-2", security_group="sg-1")
 HEADERS = {
@@ -141,6 +143,18 @@ def test_a_task_writes_the_published_shape_and_tells_three_times(s3: Any, clip: 
     [part] = message_from_bytes(f"Content-Type: {headers['Content-Type']}\r\n\r\n".encode() + form).get_payload()
     assert part.get_param("name", header="content-disposition") == "file"
     assert part.get_payload(decode=True) == body
+
+
+@pytest.mark.usefixtures("needs_whisper")
+def test_words_have_a_speaker_where_that_is_asked(s3: Any, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+    clip = tmp_path / "longer.flac"
+    ffmpeg("-ss", 1, "-i", CHECKOUT / "examples" / "demo.mp4", "-t", 9, "-vn", "-ar", 16000, "-ac", 1, clip)
+    s3.put_object(Bucket="sounds", Key="a.flac", Body=clip.read_bytes())
+    task = TaskSettings(bucket_name="sounds", object_path="a.flac", tag="t", dia="yes")
+    assert run_task(task, service_settings(tmp_path), Settings()) == 0
+    found = json.loads(s3.get_object(Bucket="sounds", Key="decoded/t.json")["Body"].read())["results"]
+    speakers = {word.get("speaker") for each in found for word in each["alternatives"][0]["words"]}
+    assert ("Speaker 1" in speakers) == can_make_voice()
 
 
 def test_what_is_no_media_is_101_and_what_is_not_there_an_error(s3: Any, tmp_path: Path) -> None:

@@ -111,6 +111,15 @@ def test_diarized_json(client: openai.OpenAI, ffmpeg: Callable[..., None], tmp_p
     speakers = {segment.speaker for segment in found.segments}
     assert speakers <= {"Speaker 1", "Speaker 2", "Speaker 3", "Unknown"}
     assert ("Speaker 1" in speakers) == can_make_voice()
+    events = list(
+        client.audio.transcriptions.create(
+            file=clip, model="gpt-4o-transcribe-diarize", response_format="diarized_json", stream=True
+        )
+    )
+    said = [event.model_dump() for event in events if event.type == "transcript.text.segment"]
+    assert said == [segment.model_dump() for segment in found.segments]
+    assert "".join(event.delta for event in events if event.type == "transcript.text.delta") == found.text
+    assert events[-1].type == "transcript.text.done" and events[-1].text == found.text
 
 
 def _data_url(path: Path) -> str:

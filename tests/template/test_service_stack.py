@@ -56,6 +56,18 @@ def test_the_library_s_policy_is_one_deployment_s(stack: dict[str, Any]) -> None
             assert "${LibraryPrefix}-" in resource["Fn::Sub"] and "*" not in resource["Fn::Sub"].partition("/")[0]
 
 
+def test_the_library_reads_all_four_buckets(stack: dict[str, Any]) -> None:
+    """Recordings, proxies and units, results, photos: what the pages show is in one of them."""
+    [policy] = of_type(stack, "AWS::IAM::Policy").values()
+    readable = {
+        resource["Fn::Sub"].rpartition("${LibraryPrefix}-")[2]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "s3:GetObject" in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+    assert readable == {"input/*", "stage-1/*", "output/*", "gallery/*"}
+
+
 def test_the_service_and_its_start_have_roles_apart(stack: dict[str, Any]) -> None:
     definitions = of_type(stack, "AWS::ECS::TaskDefinition")
     assert set(definitions) == {"ServiceDefinition", "JobDefinition"}
@@ -99,6 +111,19 @@ def test_secrets_are_never_in_the_environment(stack: dict[str, Any]) -> None:
         for variable in container["Environment"]:
             assert not any(word in variable["Name"] for word in ("TOKEN", "PASSWORD", "KEY", "SECRET"))
             assert "Secret" not in str(variable["Value"]) and "Password" not in str(variable["Value"])
+
+
+def test_a_start_may_read_the_secrets_that_it_hands_over_and_no_others(stack: dict[str, Any]) -> None:
+    def plain(items: list[Any]) -> Iterator[Any]:
+        for each in items:
+            yield each["Fn::If"][1] if isinstance(each, dict) and "Fn::If" in each else each
+
+    given: set[str] = set()
+    for definition in of_type(stack, "AWS::ECS::TaskDefinition").values():
+        [container] = definition["ContainerDefinitions"]
+        given |= {each["ValueFrom"]["Ref"] for each in plain(container.get("Secrets", []))}
+    allowed = dict(statements(stack))["ExecutionRole.Secrets"]["Resource"]
+    assert {each["Ref"] for each in plain(allowed)} == given >= {"AdminToken", "SessionKey", "OidcClientSecretArn"}
 
 
 def test_variables_are_those_that_are_read(stack: dict[str, Any]) -> None:

@@ -154,7 +154,7 @@ class PostgresqlIndex(Index):
 
 
 class _Connection:
-    """psycopg's, used as the other database's is: in the statements, ``?`` is nothing but a value."""
+    """psycopg's, used like the other database's: every ``?`` in a statement stands for a value."""
 
     def __init__(self, connection: psycopg.Connection[Any], deadline: float | None = None) -> None:
         self._connection, self._deadline = connection, deadline

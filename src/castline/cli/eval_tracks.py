@@ -75,12 +75,16 @@ def _print(name: str, report: TracksReport) -> None:
         f"{report.enrol} photos enrolled of each known person; {escape(report.model)}\n",
         soft_wrap=True,
     )
-    table = table_of("sequence", "sightings", "strangers named", "wrong names", "named right", "mixed tracks",
-                     "switches", "broken", "people")  # fmt: skip
+    table = table_of("sequence", "strangers named", "wrong names", "right names", "mixed tracks", "IDSW", "IDF1",
+                     "broken", "people", padding=1)  # fmt: skip
     for row in report.counts:
-        table.add_row(f"{row.kind}, {row.condition}", *_cells(row))
+        table.add_row(f"{row.kind} {row.condition}", *_cells(row))
     table.add_row("total", *_cells(report.total), style="bold")
     console.print(table)
+    console.print(
+        "[dim]Of so many sightings, or tracks. Identity switches and IDF1: motmetrics; broken: shots in two tracks; "
+        "people: listed, and truly there.[/]"
+    )
     if report.clips:
         table = table_of("clip", "sightings", "tracks", "people", "truly")
         for clip in report.clips:
@@ -96,17 +100,17 @@ def _print(name: str, report: TracksReport) -> None:
 def _cells(row: TracksCount) -> list[str]:
     right = f"{row.named_right / row.known:.1%}" if row.known else "–"
     return [
-        str(row.sightings),
         _bad(row.strangers_named, row.strangers),
         _bad(row.wrong_names, row.known),
         right,
         _bad(row.mixed_tracks, row.tracks),
         str(row.identity_switches),
+        f"{row.idf1:.1%}",
         str(row.broken_tracks),
-        f"{row.people_found} of {row.people_true}",
+        f"{row.people_found}/{row.people_true}",
     ]
 
 
 def _bad(count: int, total: int) -> str:
-    text = f"{count} of {total}"
+    text = f"{count}/{total}"
     return f"[red]{text}[/]" if count else text

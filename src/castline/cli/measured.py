@@ -28,8 +28,8 @@ def write(path: Path, report: Record) -> None:
     console.print(f"numbers: {escape(str(path))}", soft_wrap=True)
 
 
-def table_of(*headings: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+def table_of(*headings: str, padding: int = 2) -> Table:
+    table = Table(box=None, padding=(0, padding, 0, 0), header_style="bold")
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="right" if index else "left", overflow="fold")
     return table

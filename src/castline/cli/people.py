@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,9 @@ from castline.recognition.photo import embed_photo
 from castline.runs.common import read_result
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Add, name, list, rename, merge and forget people; and undo."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Add, name, list, rename, merge, split and forget people; and undo.",
 )
 
 Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")]
@@ -242,10 +245,32 @@ def merge(
 
 
 @app.command()
+def split(
+    name: Annotated[str, typer.Argument(help="Who has photos of somebody else.")],
+    into: Annotated[str, typer.Argument(help="Whose they are: a new name, or somebody's.")],
+    photos: Annotated[list[str], typer.Argument(help="Which photos, as `people list --json` has them, or their ends.")],
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Give photos of one person to another, in the gallery and in all results: a wrong merge is parted."""
+    with friendly_errors():
+        there = connect(endpoint_url)
+        name = gallery.called(name, there.store, there.settings)
+        theirs = gallery.list_people(there.store, there.settings).get(name, [])
+        by_name = {each: key for key in theirs for each in (key, key.rpartition("/")[2])}
+        if missing := [photo for photo in photos if photo not in by_name]:
+            raise GalleryError(f"{keys.shown(missing[0])} is no photo of {keys.shown(name)}")
+        chosen = [by_name[photo] for photo in photos]
+        count = gallery.split(name, chosen, into, there.store, there.settings)
+        console.print(f"  {count} photo(s) of {escape(name)} are now of {escape(into)}")
+        _tell_results(there, _models(there)[1])
+
+
+@app.command()
 def undo(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, endpoint_url: Endpoint = None
 ) -> None:
-    """Take back what was done last to people's photos: adding, naming, renaming, merging. Again: what was before it.
+    """Take back what was done last to people's photos: adding, naming, renaming, merging, splitting. Again: what
+    was before it.
 
     Photos go back to the names they had, or are removed, and results are updated. Forgetting cannot be taken back.
     """
@@ -304,10 +329,13 @@ def _print_proof(name: str, proof: gallery.Proof, there: Connection) -> None:
         ("[yellow]spoken or part of a key, left alone[/]", proof.alone),
         ("[red]still there[/]", proof.left),
     ):
-        for trace in traces[:_SHOWN]:
-            console.print(f"  {title}: {escape(keys.shown(trace.where))} ({trace.why})", soft_wrap=True)
-        if len(traces) > _SHOWN:
-            console.print(f"  {title}: {len(traces) - _SHOWN} more")
+        for why, same in groupby(sorted(traces, key=lambda trace: trace.why), key=lambda trace: trace.why):
+            places = [trace.where for trace in same]
+            console.print(f"  {title} ({why}):")
+            for place in places[:_SHOWN]:
+                console.print(f"    {escape(keys.shown(place))}", soft_wrap=True)
+            if len(places) > _SHOWN:
+                console.print(f"    and {len(places) - _SHOWN} more")
     if not proof.left:
         console.print(f"  [green]forgotten[/]: nobody is called {escape(keys.shown(name))} any more")
 

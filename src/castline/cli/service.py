@@ -37,10 +37,10 @@ def serve(
 
         from castline.service.app import create_app
         from castline.service.published import read_published
-        from castline.service.settings import ServiceSettings
+        from castline.service.settings import service_settings
 
         asked = {"host": host, "port": port, "workers": workers, "folder": folder, "database": database}
-        service, engines = ServiceSettings(), settings()
+        service, engines = service_settings(), settings()
         published = read_published(config, service, engines) if config else None
         if published:
             service, engines = published.service, published.settings

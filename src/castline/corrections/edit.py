@@ -161,7 +161,7 @@ def take_back(corrections: Corrections) -> Draft:
     """Undo what was changed last and is not undone yet.
 
     Raises:
-        CorrectionError: there is nothing.
+        CorrectionError: there is nothing to take back.
     """
     found = not_undone(corrections)
     if not found:

@@ -56,6 +56,11 @@ def _dark(image: Image) -> Image:
     return np.clip(image * 0.22 + noise, 0, 255).astype(np.uint8)
 
 
+def _bright(image: Image) -> Image:
+    """Twice the light: what was lighter than half is burnt out."""
+    return np.asarray(np.clip(image * 2.1, 0, 255), np.uint8)
+
+
 def _moved(image: Image) -> Image:
     """The same scene a moment later: a tenth nearer, and a little to the side."""
     height, width = image.shape[:2]
@@ -77,4 +82,5 @@ CONDITIONS: Mapping[str, Callable[[Image], Image]] = {
     "jpeg 10": _compressed(10),
     "jpeg 5": _compressed(5),
     "dark": _dark,
+    "bright": _bright,
 }

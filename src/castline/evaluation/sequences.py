@@ -13,9 +13,9 @@ What is counted, of sightings whose person is known:
     wrong names        sightings of enrolled people under another name
     named right        sightings of enrolled people under their own name
     mixed tracks       tracks of the result that hold two people or more; mixed people likewise
-    identity switches  sightings of a person under another person's id of the result than the last time
-                       (IDSW of CLEAR MOT: Bernardin and Stiefelhagen, EURASIP JIVP 2008); listing somebody
-                       twice counts here, and so does taking two for one
+    identity switches  sightings of a person under another id of the result than the last time (IDSW); listing
+                       somebody twice counts here, and so does taking two for one. IDF1 says it of the whole sequence
+                       (``castline.evaluation.mot``)
     broken tracks      in shots: photos that stayed and whose frames are in more than one track (Frag of MOT)
     people             listed by the result, and truly there
 """
@@ -31,6 +31,7 @@ import numpy as np
 
 from castline.engines.thresholds import Thresholds
 from castline.errors import EvaluationError
+from castline.evaluation.mot import Mot
 from castline.recognition.grade import grade_of
 from castline.recognition.identity import Group, people_on
 from castline.records import Face, FrameFaces, Gallery, KnownFace, Record
@@ -75,9 +76,17 @@ class TracksCount(Record):
     mixed_tracks: int
     mixed_people: int
     identity_switches: int
+    idtp: int
+    idfp: int
+    idfn: int
     broken_tracks: int
     people_found: int
     people_true: int
+
+    @property
+    def idf1(self) -> float:
+        """Share of sightings under the one id that is the person's own, 0 to 1."""
+        return 2 * self.idtp / max(2 * self.idtp + self.idfp + self.idfn, 1)
 
 
 def count(
@@ -103,12 +112,19 @@ def count(
 
     Raises:
         EvaluationError: fewer than two people, or nobody has more photos than are enrolled.
+        ModelNotFound: motmetrics is not installed.
     """
     total: Counter[str] = Counter()
+    mot = Mot()
     for order in range(orders):
         frames, truth, gallery, stays = _sequence(shown, model, kind, condition, order, enrol, enrolled_as)
         groups = people_on(frames, gallery, limits)
         total.update(_judge(groups, truth, {face.name for face in gallery.faces}, stays))
+        found = {crop: number for number, group in enumerate(groups) for crop in _crops(group)}
+        mot.add(
+            [(truth[crop], found.get(crop)) for crop in (face.crop or "" for face in frame.faces)] for frame in frames
+        )
+    total.update(mot.counts())
     fields = [name for name in TracksCount.model_fields if name not in ("kind", "condition", "sequences")]
     return TracksCount(kind=kind, condition=condition, sequences=orders, **{name: total[name] for name in fields})
 
@@ -199,14 +215,9 @@ def _judge(
                 total["strangers_named"] += group.name is not None
             elif group.name is not None:
                 total["named_right" if group.name == truth[crop] else "wrong_names"] += 1
-    last: dict[str, int] = {}
-    for crop in sorted(truth):
+    for person in truth.values():
         total["sightings"] += 1
-        total["known" if truth[crop] in known else "strangers"] += 1
-        if crop in found:
-            number, _ = found[crop]
-            total["identity_switches"] += last.get(truth[crop], number) != number
-            last[truth[crop]] = number
+        total["known" if person in known else "strangers"] += 1
     total["broken_tracks"] = sum(len({found.get(crop) for crop in stay}) > 1 for stay in stays)
     total["people_found"] = len(groups)
     total["people_true"] = len(set(truth.values()))

@@ -44,7 +44,7 @@ def carry(moved: Mapping[str, str], store: ObjectStore, settings: Settings) -> N
 
 
 def drop(gone: Callable[[str], bool], store: ObjectStore, settings: Settings) -> None:
-    """Remove the embeddings of some photos, told by their keys; others keep theirs."""
+    """Remove the embeddings of the photos with these keys; the others keep theirs."""
     for key, index in indexes(store, settings):
         kept = {photo: entry for photo, entry in index.entries.items() if not gone(photo)} if index else {}
         if index is None or not kept:

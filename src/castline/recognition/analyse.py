@@ -102,6 +102,7 @@ def _record(image: Image, face: DetectedFace, model: str, vector: NDArray[np.flo
         detail=round(quality.detail(image, face.box), 1),
         blocking=round(quality.blocking(image, face.box), 2),
         noise=round(quality.noise(image, face.box), 3),
+        burnt=round(quality.burnt(image, face.box), 3),
         quality=round(quality.combined(size, sharp, yaw, roll, face.score), _DIGITS),
         embedding=Embedding.of(model, vector),
         crop=base64.b64encode(encode_jpeg(face_picture(image, face))).decode(),

@@ -2,7 +2,7 @@
 
 A quality between 0 and 1 (``recognition/quality.py``) weighs votes. It cannot say where a similarity stops to
 mean what the thresholds say: blur and few pixels take away what tells people apart, so that strangers
-come closer to each other. Smear, darkness, noise and compression do so where *both* pictures have them: what was
+come closer to each other. Smear, darkness, glare, noise and compression do so where *both* pictures have them: what was
 done to one face was done to the other. Measured in docs/FACES.md, "Poor faces".
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from castline.records import Face, Grade
 
 #: Rises when faces are graded anew: what was graded before is looked at again where it is kept.
-GRADING = 2
+GRADING = 3
 #: A person needs a sighting the detector is this sure of; weaker ones alone are mostly patterns.
 #: Measured: docs/FACES.md, "When a detection is a person".
 PERSON_MIN_SCORE = 0.95
@@ -23,6 +23,7 @@ SHARP: tuple[Grade, ...] = ("clear", "degraded")
 
 _CLEAR_PX, _CLEAR_SHARPNESS = 32.0, 40.0
 _CLEAR_DETAIL, _CLEAR_BLOCKING, _CLEAR_NOISE = 12.0, 2.0, 0.055
+_CLEAR_BURNT = 0.3
 _USELESS_PX, _USELESS_SHARPNESS, _USELESS_QUALITY = 20.0, 8.0, 0.05
 
 
@@ -35,7 +36,12 @@ def grade_of(face: Face) -> Grade:
         return "useless"
     if face.size_px < _CLEAR_PX or face.sharpness < _CLEAR_SHARPNESS or face.score < PERSON_MIN_SCORE:
         return "poor"
-    faulty = face.detail < _CLEAR_DETAIL or face.blocking >= _CLEAR_BLOCKING or face.noise >= _CLEAR_NOISE
+    faulty = (
+        face.detail < _CLEAR_DETAIL
+        or face.blocking >= _CLEAR_BLOCKING
+        or face.noise >= _CLEAR_NOISE
+        or face.burnt >= _CLEAR_BURNT
+    )
     return "degraded" if faulty else "clear"
 
 

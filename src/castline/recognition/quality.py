@@ -9,8 +9,8 @@
 
 The weight lowers a face's vote about who somebody is. It never hides a face: it is positive for each.
 
-``detail``, ``blocking`` and ``noise`` are no part of it. They say whether the picture was smeared, darkened, compressed
-or amplified in a way that gives strangers a likeness of its own (``recognition/grade.py``).
+``detail``, ``blocking``, ``noise`` and ``burnt`` are no part of it. They say whether the picture was smeared, darkened,
+compressed, amplified or over-exposed in a way that gives strangers a likeness of its own (``recognition/grade.py``).
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _HALF_SHARP = 50.0
 _LEAST = 0.1
 #: JPEG, MPEG-1, -2 and -4 transform blocks of so many pixels.
 _BLOCK = 8
+#: From here on a colour counts as full: codecs leave it a little below 255.
+_FULL = 253
 #: Distance of the eyes over how far the nose's tip stands out of the plane of eyes and mouth; for
 #: adults about 62 mm to 27 mm.
 _EYES_PER_NOSE = 2.3
@@ -88,6 +90,16 @@ def noise(image: Image, box: NDArray[np.float32]) -> float:
     grey = cv2.cvtColor(box_crop(image, box, _SIDE), cv2.COLOR_RGB2GRAY).astype(np.float32)
     areas = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 1.2)).reshape(_SIDE // 8, 8, _SIDE // 8, 8).mean(axis=(1, 3))
     return float(np.quantile(areas, 0.1) / max(grey.std(), 1.0))
+
+
+def burnt(image: Image, box: NDArray[np.float32]) -> float:
+    """Share of the box's pixels in which a colour is as bright as it can be, 0..1: what was lighter is lost.
+
+    At most ~0.15 where the light is good.
+    """
+    x0, y0, x1, y1 = (int(v) for v in np.clip(box, 0, [image.shape[1], image.shape[0]] * 2))
+    inside = image[y0:y1, x0:x1]
+    return float((inside.max(axis=2) >= _FULL).mean()) if inside.size else 0.0
 
 
 def pose(landmarks: NDArray[np.float32]) -> tuple[float, float]:

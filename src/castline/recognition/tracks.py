@@ -83,7 +83,7 @@ class FaceTrack:
 
     @property
     def grade(self) -> Grade:
-        """That of its telling faces."""
+        """The grade of its telling faces; useless where there are none."""
         telling = self.telling
         return self.grades[telling[0]] if telling else "useless"
 

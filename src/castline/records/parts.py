@@ -56,6 +56,7 @@ class Face(Record):
             it is smeared, dark or soft.
         blocking: how much the borders of a codec's blocks stand out; 1 is not at all, from 2 on they are plain to see.
         noise: how grainy the smoothest part of the same crop is, over its contrast; below ~0.04 in good light.
+        burnt: share of the box's pixels in which a colour is as bright as it can be, 0..1; below ~0.15 in good light.
         quality: 0..1, weight of this face's vote (size, sharpness, pose, score).
         crop: base64 JPEG of the face with margin, kept for the best face of each person of a unit.
     """
@@ -68,6 +69,7 @@ class Face(Record):
     detail: Number = 100.0
     blocking: Number = 1.0
     noise: Number = 0.0
+    burnt: Number = 0.0
     quality: Number
     embedding: Embedding
     crop: str | None = None

@@ -23,7 +23,7 @@ from castline.service.border import Border, refusal
 from castline.service.caretaker import Caretaker
 from castline.service.database import open_database
 from castline.service.jobs import Jobs
-from castline.service.pages import actions, corrections, uploads, views
+from castline.service.pages import actions, corrections, login, uploads, views
 from castline.service.pages.doorkeeper import Doorkeeper
 from castline.service.pages.render import page
 from castline.service.pages.shelf import Find, Shelf
@@ -99,6 +99,7 @@ def create_app(service: ServiceSettings, settings: Settings, find: Find | None =
     if shelf:
         app.include_router(uploads.router)
         app.include_router(actions.router)
+        app.include_router(login.router)
         app.include_router(corrections.router)
         app.include_router(views.router)
     registry = CollectorRegistry()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from castline.errors import RequestRefused
 from castline.gallery.load import MAX_PHOTO_BYTES
 from castline.gate.origins import refuse_pages
-from castline.service.pages.doorkeeper import PHOTOS, UPLOADS, Doorkeeper, is_open, is_page
+from castline.service.pages.doorkeeper import PHOTOS, UPLOADS, Doorkeeper, is_open, is_page, onward
+from castline.service.pages.render import page
 from castline.service.settings import ServiceSettings
 from castline.service.tokens import Tokens, User
 
@@ -78,7 +81,7 @@ class Border:
             if is_open(path):
                 return None
             if scope["method"] == "GET" and "text/html" in headers.get("accept", "") and self._service.pages_need_login:
-                return RedirectResponse(f"{scope.get('root_path', '')}/login", 303)
+                return _to_the_login(Request(scope), headers.get("sec-fetch-site", ""))
             return refusal(path, 401, UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
         state["user"], state["session"] = found
         state["csrf"] = doorkeeper.csrf_of(found[1])
@@ -99,6 +102,16 @@ class Border:
         except RequestRefused:
             return None
         return ANONYMOUS
+
+
+def _to_the_login(request: Request, site: str) -> Response:
+    """A link on another site brings no session along, which is SameSite=Strict: a page of ours asks once more."""
+    root, query = request.scope.get("root_path", ""), request.url.query
+    path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0].removeprefix(root)
+    wanted = onward(f"{path}?{query}" if query else path)
+    if site == "cross-site":
+        return page(request, "onward.html.j2", to=f"{root}{wanted}")
+    return RedirectResponse(f"{root}/login" if wanted == "/" else f"{root}/login?{urlencode({'next': wanted})}", 303)
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 
+from castline.errors import SettingsError
+
 Network = IPv4Network | IPv6Network
+
+
+def _rule(text: str) -> str:
+    if not re.fullmatch(r"\*|[^@=\s]*@[^@=\s]+|[^=\s]+=.+", text):
+        raise ValueError(f"{text[:60]!r} is neither *, @domain, name@domain nor claim=value")
+    return text
+
+
+Rule = Annotated[str, AfterValidator(_rule)]
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class ServiceSettings(BaseSettings):
@@ -71,11 +84,36 @@ class ServiceSettings(BaseSettings):
     """Whether requests without a token are served, as those of the user ``anonymous``: for machines of one person."""
 
     pages_login: Literal["auto", "always"] = "auto"
-    """Whether the library's pages want a login: ``auto`` is not where ``host`` is this machine alone."""
+    """Whether the library's pages want a login: ``auto`` is not where ``host`` is this machine alone and there is no
+    ``oidc_issuer``."""
     pages_for: Literal["admins", "everybody"] = "admins"
     """Who of those with a token sees the library's pages; only administrators change something there."""
     pages_refresh_s: float = Field(1, ge=0.05)
     """Seconds between two looks at what is published, at least; each lists the output bucket."""
+
+    session_key: str = Field("", pattern="^(.{32,})?$")
+    """What the pages' sessions are signed with; unset is a file in ``folder``, for one service alone. 32 characters
+    or more."""
+
+    url: str = ""
+    """Where browsers find the service (``https://library.example.org``); an OpenID provider sends them back there."""
+    oidc_issuer: str = ""
+    """OpenID provider that people may log in with, as its discovery document spells it; unset is none."""
+    oidc_client_id: str = ""
+    """What the provider calls the service."""
+    oidc_client_secret: str = ""
+    """Secret of that client; unset for a public one."""
+    oidc_scopes: str = "openid email profile"
+    """What is asked of the provider; some want another scope before they tell groups."""
+    oidc_read: Annotated[tuple[Rule, ...], NoDecode] = ()
+    """Who may look, separated by commas: ``@example.org`` and ``ada@example.org`` (addresses that the provider has
+    verified), ``groups=staff`` (a claim that is this or has this in it), ``*`` (whoever the provider lets in)."""
+    oidc_edit: Annotated[tuple[Rule, ...], NoDecode] = ()
+    """Who may also correct, upload and name people."""
+    oidc_admin: Annotated[tuple[Rule, ...], NoDecode] = ()
+    """Who may also forget people."""
+    oidc_session_s: float = Field(12 * 3600, ge=60)
+    """Seconds after which somebody has to ask the provider again: so long nobody hears that it would refuse."""
 
     ecs_agent: str = Field("", validation_alias="ECS_AGENT_URI")
     """Where a task on ECS protects itself from being scaled in; set by ECS."""
@@ -84,14 +122,10 @@ class ServiceSettings(BaseSettings):
     admin_token: str = ""
     """Secret of the user ``admin``, who is made when the service starts."""
 
-    @field_validator("allow", mode="before")
+    @field_validator("allow", "oidc_read", "oidc_edit", "oidc_admin", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return (
-            tuple(ip_network(each.strip()) for each in value.split(",") if each.strip())
-            if isinstance(value, str)
-            else value
-        )
+        return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
 
     @property
     def database_url(self) -> str:
@@ -104,7 +138,7 @@ class ServiceSettings(BaseSettings):
 
     @property
     def pages_need_login(self) -> bool:
-        return self.pages_login == "always" or self.host not in ("127.0.0.1", "localhost", "::1")
+        return self.pages_login == "always" or bool(self.oidc_issuer) or self.host not in LOOPBACK
 
     @property
     def embedded(self) -> bool:
@@ -123,5 +157,13 @@ def cores() -> int:
 
 @lru_cache(maxsize=1)
 def service_settings() -> ServiceSettings:
-    """The process's settings, read once."""
-    return ServiceSettings()
+    """The process's settings, read once.
+
+    Raises:
+        SettingsError: a variable that cannot be what it says; values are not repeated, as some are secrets.
+    """
+    try:
+        return ServiceSettings()
+    except ValidationError as error:
+        wrong = (f"CASTLINE_SERVICE_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+        raise SettingsError("; ".join(wrong)) from None

@@ -33,7 +33,11 @@ _LANGUAGES = {"eng": "en", "afr": "af", "zul": "zu", "sto": "st", "mul": None}
 
 
 class TaskSettings(BaseSettings):
-    """The published headers, as environment. What decoding needs no more (SR, NUM_CHANNELS, SAC …) is not read."""
+    """The published headers, as environment. What decoding needs no more (SR, NUM_CHANNELS, SAC …) is not read.
+
+    Attributes:
+        dia: whether words have a speaker.
+    """
 
     model_config = SettingsConfigDict(extra="ignore")
 
@@ -41,6 +45,7 @@ class TaskSettings(BaseSettings):
     object_path: str
     object_url: str = "none"
     dec_lang: Literal["eng", "afr", "zul", "sto", "mul"] = "eng"
+    dia: Literal["yes", "no"] = "no"
     tag: str = Field(default_factory=lambda: uuid4().hex, pattern=r"^[A-Za-z0-9._-]{1,200}$")
     num_threads: int = Field(4, ge=1)
     return_url: str = ""
@@ -68,7 +73,8 @@ def run_task(task: TaskSettings, service: ServiceSettings, settings: Settings) -
             _download(s3, task, source, rules.max_bytes)
         try:
             threads = settings.model_copy(update={"threads": task.num_threads})
-            result = listen(source, settings=threads, language=_LANGUAGES[task.dec_lang])
+            speakers = "voices" if task.dia == "yes" else "off"
+            result = listen(source, settings=threads, language=_LANGUAGES[task.dec_lang], speakers=speakers)
         except MediaError as error:
             logger.error("not media: %s", error.message)
             return NOT_MEDIA
@@ -98,6 +104,7 @@ def google_shape(result: Result) -> dict[str, Any]:
                                 "endTime": f"{word.end_s:.3f}s",
                                 "word": word.text.strip(),
                                 "confidence": word.probability or 0.0,
+                                **({"speaker": segment.speaker} if segment.speaker else {}),
                             }
                             for word in segment.words
                         ],

@@ -24,11 +24,13 @@ class User:
     """Attributes:
     admin: sees everybody's jobs, and forgets people.
     edits: may put right what the library shows; administrators may, too.
+    reads: may look at the library, whatever ``pages_for`` says.
     """
 
     name: str
     admin: bool = False
     edits: bool = False
+    reads: bool = False
 
     @property
     def editor(self) -> bool:

@@ -16,6 +16,7 @@ from castline.media.ffmpeg import Limits
 from castline.records import AudioStream, Failure, Probe
 from castline.report import WRITERS, render_report, writer_for
 from castline.report.index import Entry, render_index
+from tests.axe import violations
 
 Open = Callable[..., Any]
 
@@ -412,3 +413,37 @@ def test_a_proxy_plays_where_the_recording_does_not(
     page.wait("document.getElementById('media').currentTime > 1")
     assert page.js("document.getElementById('pick').hidden") is True
     assert page.problems() == []
+
+
+@pytest.mark.parametrize(("size", "dark"), [((1280, 800), False), ((390, 844), False), ((1280, 800), True)])
+def test_axe_finds_nothing(
+    make: Any, result: Any, page_of: Any, tmp_path: Path, size: tuple[int, int], dark: bool
+) -> None:
+    page = page_of(size=size, dark=dark)
+    failed = Failure(code="not_media", message="it is no media file")
+    shown = {
+        "with all": result,
+        "with nothing": make.result(people=(), segments=()),
+        "failed": result.model_copy(update={"status": "failed", "error": failed}),
+    }
+    found = {}
+    for name, each in shown.items():
+        path = tmp_path / "report.html"
+        path.write_text(render_report(each), encoding="utf-8")
+        page.open(path)
+        page.js("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        found[name] = violations(page)
+    page.open(path, "#t=41")
+    page.js("search.value = 'the'; search.dispatchEvent(new Event('input'))")
+    page.wait("document.querySelector('mark') !== null")
+    found["a search"] = violations(page)
+    path = tmp_path / "index.html"
+    entries = [
+        (name, Entry(media=f"{name}.mp4", status=status, duration_s=12.0, people=("Ada",), words="Good evening"))
+        for name, status in (("one", "complete"), ("two", "partial"), ("three", "failed"))
+    ]
+    path.write_text(render_index(entries), encoding="utf-8")
+    page.call("Page.navigate", url=path.as_uri())
+    page.wait("document.querySelector('.result a') !== null")
+    found["the index"] = violations(page)
+    assert not {name: lines for name, lines in found.items() if lines}

@@ -6,14 +6,18 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+import imageio_ffmpeg
 import pytest
 
 from castline import keys
+from castline.media import make_proxy, probe
+from castline.media.ffmpeg import Limits
 from castline.runs.corrections import publish_again
 from castline.service.pages import actions
 from tests.archive.conftest import Shelf
+from tests.axe import violations
 from tests.local.browser.conftest import Browser, Visitor, browser
 from tests.people.conftest import People
 from tests.service.conftest import Running
@@ -263,6 +267,24 @@ def test_whatever_is_operated_has_a_name(tab: Open) -> None:
         assert len(found) > 5 and not nameless, (path, nameless)
 
 
+def test_axe_finds_nothing_in_a_conflict_or_with_all_open(tab: Open) -> None:
+    page, other = tab(size=(390, 844)), tab()
+    for each, text in ((page, "The budget is huge."), (other, "The budget is tiny.")):
+        _select(each, 1)
+        _type(each, text)
+    _press(other, "Enter")
+    _saved(other, 1)
+    page.call("Page.bringToFront")
+    _press(page, "Enter")
+    page.wait("document.querySelector('.conflict') !== null")
+    found = {"the conflict": violations(page)}
+    for path in ("/", "/?q=morning", "/people", "/people/of?name=Ada+King", f"{_PATH}/edit"):
+        page.visit(f"{page.js('location.origin')}{path}")
+        page.js("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        found[path] = violations(page)
+    assert not {path: lines for path, lines in found.items() if lines}
+
+
 def test_a_search_that_is_being_typed_outlives_a_new_recording(tab: Open, pages: Pages) -> None:
     """The home page makes itself anew when a recording appears; it was once in the way of Enter in the search box."""
     page = tab("/")
@@ -310,3 +332,27 @@ def test_photos_are_dropped_and_each_says_what_became_of_it(
     page.js("[...document.querySelectorAll('a')].find((each) => each.textContent === '<b>Eve').click()")
     page.wait("location.pathname === '/people/of' && document.documentElement?.dataset.ready === 'true'")
     assert page.js("document.querySelectorAll('[name=photo]').length") == 2
+
+
+@pytest.mark.parametrize(("suffix", "codecs"), [(".mpg", ("mpeg1video", "mp2")), (".mkv", ("libx265", "ac3"))])
+def test_what_chromium_does_not_play_plays_by_its_proxy(
+    pages: Pages, tab: Open, ffmpeg: Callable[..., None], tmp_path: Path, suffix: str, codecs: tuple[str, str]
+) -> None:
+    media = f"week 1/film #1{suffix}"
+    film, proxy = tmp_path / f"film{suffix}", tmp_path / "proxy.mp4"
+    sources = ("-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=4", "-f", "lavfi", "-i", "sine=440:d=4")
+    ffmpeg(*sources, "-c:v", codecs[0], "-c:a", codecs[1], "-pix_fmt", "yuv420p", film)
+    limits = Limits(program=imageio_ffmpeg.get_ffmpeg_exe(), timeout_s=60)
+    assert make_proxy(film, probe(film, limits), limits, 60, proxy)
+    store = pages.shelf.store
+    result = pages.shelf.publish(media, _LINES)
+    publish_again(media, store, pages.shelf.settings)
+    store.put("castline-input", media, film.read_bytes())
+    store.put("castline-stage-1", keys.proxy_key(media, result.run), proxy.read_bytes())
+    for path in ("report.html", "edit"):
+        page = tab(f"/recordings/{quote(media, safe='')}/{path}#t=2.5")
+        page.wait("document.getElementById('media').videoWidth === 320")
+        assert page.js("media.currentSrc").endswith("/proxy.mp4"), path
+        page.wait("media.currentTime >= 2.5")
+        page.js("media.muted = true; media.play()")
+        page.wait("media.currentTime > 3")

@@ -1,6 +1,7 @@
 """The library in the browser: all recordings of a deployment, searched, looked at, and put right (docs/ARCHIVE.md).
 
 shelf      the deployment and its index, kept fresh      doorkeeper  who is there: sessions, CSRF
+login      in and out                                    oidc        an OpenID provider
 views      what is looked at                             actions     what is changed
 files      recordings and results, by byte ranges        render      templates and headers
 """

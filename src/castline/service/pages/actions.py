@@ -1,4 +1,4 @@
-"""What is changed in the pages: names, uploads, runs, sessions. Forms carry their session's token."""
+"""What is changed in the pages: names, uploads, runs. Forms carry their session's token."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from castline.operations import rerun
 from castline.operations.forget import forget_person
 from castline.recognition.photo import embed_photo
 from castline.runs.corrections import correct
-from castline.service.pages.doorkeeper import COOKIE, SESSION_S, Doorkeeper
-from castline.service.pages.render import page
+from castline.service.pages.doorkeeper import Doorkeeper
 from castline.service.pages.shelf import Deployment
 from castline.service.pages.views import people_page, person_page, shelf_of
 from castline.service.settings import ServiceSettings
@@ -216,38 +215,6 @@ async def upload(request: Request, key: str) -> Response:
         path.unlink(missing_ok=True)
     shelf_of(request).wake()
     return JSONResponse({"media": key}, 201)
-
-
-@router.get("/login")
-def login_page(request: Request) -> Response:
-    return page(request, "login.html.j2", problem="")
-
-
-@router.post("/login")
-def login(request: Request, token: Text) -> Response:
-    """A token for a cookie that no script can read and no other site sends."""
-    doorkeeper: Doorkeeper = request.app.state.doorkeeper
-    session = doorkeeper.session_of(token.strip())
-    if session is None:
-        return page(request, "login.html.j2", 403, problem="this token is not valid")
-    root = request.scope.get("root_path", "")
-    answer = RedirectResponse(f"{root}/", 303)
-    answer.set_cookie(
-        COOKIE, session, max_age=SESSION_S, path=f"{root}/", httponly=True, samesite="strict",
-        secure=request.headers.get("x-forwarded-proto", request.url.scheme) == "https",
-    )  # fmt: skip
-    return answer
-
-
-@router.post("/logout")
-def logout(request: Request, csrf: Text = "") -> Response:
-    doorkeeper: Doorkeeper = request.app.state.doorkeeper
-    if not doorkeeper.is_own_form(request.state.session, csrf):
-        raise HTTPException(403, "this form is of another session; open the page again")
-    root = request.scope.get("root_path", "")
-    answer = RedirectResponse(f"{root}/login", 303)
-    answer.delete_cookie(COOKIE, path=f"{root}/")
-    return answer
 
 
 def _change(request: Request, do: Callable[[PhotoEmbedder], str]) -> Response:

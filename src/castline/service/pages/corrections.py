@@ -202,6 +202,7 @@ def _values(media: str, shown: Shown) -> dict[str, Any]:
         "title": media.rpartition("/")[2],
         "place": f"/recordings/{quote(media, safe='')}",
         "source": quote(keys.disk_name(media.rpartition("/")[2]), safe=""),
+        "proxy": keys.PROXY,
         "video": shown.machine.probe is None or shown.machine.probe.video is not None,
         "lines": [
             {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -14,6 +15,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from castline.errors import RequestRefused
 from castline.gate.origins import refuse_pages
+from castline.service.pages.oidc import Provider
 from castline.service.settings import ServiceSettings
 from castline.service.tokens import Tokens, User
 
@@ -22,8 +24,11 @@ SESSION_S = 30 * 24 * 3600
 LOCAL = User("this machine", admin=True)
 UPLOADS = "/uploads/"
 PHOTOS = "/people/photos/"
-_PAGES = ("/search.", "/recordings/", "/people", UPLOADS, "/static/", "/running")
+_PAGES = ("/search.", "/recordings/", "/people", UPLOADS, "/static/", "/running", "/login/")
 _OPEN = ("/login", "/static/")
+_NOT_ONWARD = (*_OPEN, "/logout", UPLOADS, "/running")
+_PLAIN = re.compile(r"[!-\[\]-~]*")  # no backslash, which browsers take for a slash; nothing that they drop
+_LONGEST = 2000
 
 
 def is_page(path: str) -> bool:
@@ -36,11 +41,27 @@ def is_open(path: str) -> bool:
     return path.startswith(_OPEN)
 
 
+def onward(path: str) -> str:
+    """Where somebody wanted to go before logging in, if that is one of the library's pages; else its first one.
+
+    Args:
+        path: path and query below the root, from anybody.
+    """
+    safe = len(path) <= _LONGEST and path.startswith("/") and _PLAIN.fullmatch(path) and not path.startswith("//")
+    return path if safe and is_page(path.partition("?")[0]) and not path.startswith(_NOT_ONWARD) else "/"
+
+
 class Doorkeeper:
+    """Attributes:
+    provider: that people may log in with; None for none.
+    """
+
     def __init__(self, service: ServiceSettings, tokens: Tokens) -> None:
         self._service, self._tokens = service, tokens
-        self._secret = _secret(service.folder / "session.key")
+        self._secret = service.session_key.encode() or _secret(service.folder / "session.key")
         self._signer = URLSafeTimedSerializer(self._secret, salt="castline-session")
+        self._guests = URLSafeTimedSerializer(self._secret, salt="castline-oidc-session")
+        self.provider = Provider(service, self._secret) if service.oidc_issuer else None
 
     def user_of(self, headers: Mapping[str, str], method: str) -> tuple[User, str] | None:
         """Who asks, and the session; None for nobody.
@@ -51,6 +72,8 @@ class Doorkeeper:
         if not self._service.pages_need_login:
             return (LOCAL, "local") if _of_this_machine(headers, method) else None
         session = _cookie(headers.get("cookie", ""))
+        if guest := self._guest(session):
+            return guest, session
         try:
             name, mark = self._signer.loads(session, max_age=SESSION_S)
         except (BadSignature, ValueError, TypeError):
@@ -59,7 +82,7 @@ class Doorkeeper:
         return (user, session) if user and hmac.compare_digest(now, str(mark)) else None
 
     def may_see(self, user: User) -> bool:
-        return user.editor or self._service.pages_for == "everybody"
+        return user.editor or user.reads or self._service.pages_for == "everybody"
 
     def session_of(self, token: str) -> str | None:
         """The cookie of whoever has a token; None where it is nobody's. It ends when the token does."""
@@ -67,6 +90,20 @@ class Doorkeeper:
         if user is None:
             return None
         return self._signer.dumps([user.name, self._tokens.known(user.name)[1]])
+
+    def session_of_guest(self, user: User) -> tuple[str, int]:
+        """The cookie of whom the provider let in, and the seconds that it lasts. It ends with the rules, too."""
+        rules = self.provider.rules if self.provider else ""
+        return self._guests.dumps([user.name, user.admin, user.edits, rules]), int(self._service.oidc_session_s)
+
+    def _guest(self, session: str) -> User | None:
+        if self.provider is None:
+            return None
+        try:
+            name, admin, edits, rules = self._guests.loads(session, max_age=int(self._service.oidc_session_s))
+        except (BadSignature, ValueError, TypeError):
+            return None
+        return User(name, admin=admin, edits=edits, reads=True) if rules == self.provider.rules else None
 
     def csrf_of(self, session: str) -> str:
         """What a form of this session carries, and no other site's page can know."""

@@ -149,6 +149,18 @@ function play(row) {
   until = Number(row.dataset.end);
   media.play().catch(() => tell("this browser does not play the recording", true));
 }
+// What this browser does not play, or only the sound of, may have a proxy that it does.
+const others = [media.dataset.proxy];
+function lookAtMedia() {
+  const soundOnly = media.readyState > 0 && media.matches("video") && !media.videoWidth;
+  if (!others.length || !(media.error || soundOnly)) return;
+  if (soundOnly) others.push(media.currentSrc); // better than nothing
+  const at = media.currentTime;
+  media.src = others.shift();
+  media.currentTime = at;
+}
+media.addEventListener("error", lookAtMedia);
+media.addEventListener("loadedmetadata", lookAtMedia);
 media.addEventListener("timeupdate", () => {
   if (media.currentTime >= until) { media.pause(); until = Infinity; }
   for (const row of rows()) row.classList.toggle("now", media.currentTime >= row.dataset.start && media.currentTime < row.dataset.end);
@@ -221,3 +233,4 @@ if (wanted >= 0) {
   if (row) { row.scrollIntoView({ block: "center" }); focus(row); }
   media.currentTime = wanted;
 }
+lookAtMedia(); // it may have failed before this script came

@@ -192,6 +192,13 @@ async function look() {
 }
 if (running) setTimeout(look, 2000);
 
+/* --- on the way to a page: the moment in its address, which no server sees, comes along --- */
+
+const ahead = byId("onward");
+if (ahead) location.replace(ahead.hash ? ahead.href : ahead.href + location.hash);
+for (const link of document.querySelectorAll("a[data-onward]")) link.href += encodeURIComponent(location.hash);
+for (const field of document.querySelectorAll(".login [name=next]")) field.value += location.hash;
+
 /* --- forms --- */
 
 document.addEventListener("submit", (event) => {
