@@ -58,6 +58,19 @@ def test_a_task_that_is_not_told_what_to_do_says_what_is_missing(monkeypatch: py
     assert "not set, or not valid: BUCKET_NAME, OBJECT_PATH, DEC_LANG" in found.stderr
 
 
+def test_its_folder_is_in_the_library_and_nothing_is_made_where_it_is_called(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "CASTLINE_SERVICE_FOLDER"}
+    environment["XDG_DATA_HOME"] = str(tmp_path / "data")
+    environment.pop("CASTLINE_STATE_DIR", None)
+    for words in (["tokens", "add", "ada"], ["tokens", "add", "bob", "--library", str(tmp_path / "other")]):
+        subprocess.run([sys.executable, "-m", "castline.cli", *words], cwd=here, env=environment, check=True)
+    assert list(here.iterdir()) == []
+    for library in (tmp_path / "data/castline", tmp_path / "other"):
+        assert (library / "service/service.db").is_file()
+
+
 def test_the_first_start_makes_a_token() -> None:
     port = free_port()
     serving = subprocess.Popen(

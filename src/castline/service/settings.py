@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 
 from castline.errors import SettingsError
+from castline.settings import settings
 
 Network = IPv4Network | IPv6Network
 
@@ -41,8 +42,8 @@ class ServiceSettings(BaseSettings):
     """Port to listen on."""
     root: str = ""
     """Path below which a proxy has the service (``/asr``)."""
-    folder: Path = Path(".castline/service")
-    """Where the embedded database and files under way are."""
+    folder: Path = Field(default_factory=lambda: settings().state_dir / "service")
+    """Where the embedded database and files under way are; unset is in the library (``--library``)."""
     database: str = ""
     """SQLAlchemy URL (``postgresql+psycopg://…``); unset is SQLite in ``folder``."""
     database_password: str = ""
