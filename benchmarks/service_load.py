@@ -6,6 +6,7 @@ Inputs and outputs are presigned URLs of the local S3. The service is killed (SI
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import statistics
@@ -14,6 +15,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +71,11 @@ def storm(
         s3 = aws_client(engine.url, "s3", keyring.user)  # whose presigned URLs the emulator takes
         s3.put_object(Bucket=_BUCKET, Key="clip.flac", Body=clip.read_bytes())
         service = undo.enter_context(_Service(folder / "state", workers))
-        idle = _latencies(service, gets)
+        idle = _latencies(service.url, gets)
         canceled = [_cancel(service, s3, folder) for _ in range(cancels)]
-        watch = undo.enter_context(_Watch(service))
         start = time.monotonic()
-        states = _storm(service, s3, jobs, clients, killed)
+        with _Watch(service) as watch:
+            states = _storm(service, s3, jobs, clients, killed)
         seconds = time.monotonic() - start
         expected = library.listen(clip, settings=Settings(transcriber=_ENGINE, ffmpeg=FFMPEG), language="en")
         same, twice = _outputs(s3, jobs, {each: renderer("openai-whisper", each)(expected) for each in _FORMATS})
@@ -234,15 +237,24 @@ class _Service:
                 time.sleep(0.1)
 
 
-def _latencies(service: _Service, count: int) -> list[float]:
+def _latencies(url: str, count: int) -> list[float]:
     """Milliseconds of GETs, one after the other, over one connection."""
     found: list[float] = []
     with httpx.Client(headers={"Authorization": "Bearer root:secret"}, timeout=30) as client:
         for _ in range(count):
             start = time.perf_counter()
-            client.get(service.url, params={"limit": 1})
+            client.get(url, params={"limit": 1})
             found.append((time.perf_counter() - start) * 1000)
     return found
+
+
+def _measure(url: str, over: Event, found: Connection) -> None:
+    """Latencies until it is over. A process of its own: in that of the clients it would wait for their threads, too."""
+    latencies: list[float] = []
+    while not over.wait(0.05):
+        with contextlib.suppress(httpx.TransportError):  # it is being restarted
+            latencies += _latencies(url, 4)
+    found.send(latencies)
 
 
 class _Watch:
@@ -250,17 +262,23 @@ class _Watch:
 
     def __init__(self, service: _Service) -> None:
         self._service = service
-        self._over = threading.Event()
+        spawn = multiprocessing.get_context("spawn")
+        self._over = spawn.Event()
+        self._found, given = spawn.Pipe(duplex=False)
+        self._measuring = spawn.Process(target=_measure, args=(service.url, self._over, given))
         self._thread = threading.Thread(target=self._look)
         self.latencies: list[float] = []
         self.memory: list[float] = []
 
     def __enter__(self) -> _Watch:
+        self._measuring.start()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        self.latencies = self._found.recv()
+        self._measuring.join()
         self._thread.join()
 
     def thirds(self) -> list[int]:
@@ -269,9 +287,7 @@ class _Watch:
         return [round(max(self.memory[at * third : (at + 1) * third], default=0)) for at in range(3)]
 
     def _look(self) -> None:
-        while not self._over.wait(0.05):
-            with contextlib.suppress(httpx.TransportError):  # it is being restarted
-                self.latencies += _latencies(self._service, 4)
+        while not self._over.wait(0.5):
             with contextlib.suppress(psutil.Error):
                 self.memory.append(sum(each.memory_info().rss for each in self._service.processes()) / 1e6)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +71,7 @@ def _deployment() -> Deployment:
     from castline.service.pages.shelf import Deployment
 
     there = connect()
-    return Deployment(there.store, there.settings, there.where, there.client)
+    return Deployment(there.store, there.settings, there.where, cache(there.client))
 
 
 def task() -> None:
