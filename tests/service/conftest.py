@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from castline.service.pages.shelf import Find
 from castline.service.settings import ServiceSettings
 from castline.settings import Settings
 from castline.weights.packages import packaged
+from tests.answering import answering
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -106,17 +107,8 @@ def serving() -> Iterator[Bucket]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    bucket.base = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with answering(Handler) as bucket.base:
         yield bucket
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture

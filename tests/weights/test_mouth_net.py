@@ -2,11 +2,10 @@
 
 import io
 import shutil
-import threading
 import zipfile
 from dataclasses import replace
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from castline.settings import Settings
 from castline.weights import locate, mouth_net
 from castline.weights.downloads import DOWNLOADS
 from castline.weights.torch_weights import read_tensors
+from tests.answering import answering
 
 pytest.importorskip("onnx")
 
@@ -100,18 +100,13 @@ def test_it_is_made_once_of_what_was_fetched(weights, tmp_path):
 def mirror(weights, monkeypatch):
     """The hub, as far as it is here: the file that was measured with, at an address of this machine."""
     serve = partial(SimpleHTTPRequestHandler, directory=str(weights.parent))
-    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with answering(serve) as address:
         (entry,) = DOWNLOADS["lr-asd"]
-        address = f"http://127.0.0.1:{server.server_address[1]}"
 
         def at(name):
             monkeypatch.setitem(DOWNLOADS, "lr-asd", (replace(entry, url=f"{address}/{name}"),))
 
         yield at
-        server.shutdown()
-        thread.join()
 
 
 def test_the_command_fetches_it_by_its_digest_and_it_scores(weights, mirror, tmp_path, monkeypatch):

@@ -69,10 +69,10 @@ def blocking(image: Image, box: NDArray[np.float32]) -> float:
     divided by the middle one. Faces of less than three blocks give 1. After Wang, Sheikh and Bovik, "No-reference
     perceptual quality assessment of JPEG compressed images" (ICIP 2002), where the place of the blocks is known.
     """
-    x0, y0, x1, y1 = (int(v) for v in np.clip(box, 0, [image.shape[1], image.shape[0]] * 2))
-    if min(x1 - x0, y1 - y0) <= 3 * _BLOCK:
+    inside = _inside(image, box)
+    if min(inside.shape[:2]) <= 3 * _BLOCK:
         return 1.0
-    grey = cv2.cvtColor(image[y0:y1, x0:x1], cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY).astype(np.float32)
     found = []
     for axis in (0, 1):
         steps = np.abs(np.diff(grey, axis=1 - axis)).mean(axis=axis)
@@ -97,9 +97,14 @@ def burnt(image: Image, box: NDArray[np.float32]) -> float:
 
     At most ~0.15 where the light is good.
     """
-    x0, y0, x1, y1 = (int(v) for v in np.clip(box, 0, [image.shape[1], image.shape[0]] * 2))
-    inside = image[y0:y1, x0:x1]
+    inside = _inside(image, box)
     return float((inside.max(axis=2) >= _FULL).mean()) if inside.size else 0.0
+
+
+def _inside(image: Image, box: NDArray[np.float32]) -> Image:
+    """The box's own pixels, as many as are in the picture; maybe none."""
+    x0, y0, x1, y1 = (int(v) for v in np.clip(box, 0, [image.shape[1], image.shape[0]] * 2))
+    return image[y0:y1, x0:x1]
 
 
 def pose(landmarks: NDArray[np.float32]) -> tuple[float, float]:

@@ -6,11 +6,10 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -22,6 +21,7 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 from castline.errors import ServiceError, SettingsError
 from castline.service.pages.doorkeeper import onward
 from castline.service.settings import ServiceSettings, service_settings
+from tests.answering import answering
 from tests.archive.conftest import Shelf
 from tests.service.conftest import Running, free_port
 from tests.service.pages.conftest import Pages, browser
@@ -113,15 +113,8 @@ def issuer() -> Iterator[Issuer]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with answering(Handler) as made.url:
+        yield made
 
 
 @pytest.fixture
