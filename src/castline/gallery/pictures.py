@@ -16,7 +16,10 @@ from castline.records import Face, Grade
 MOST = 5
 #: What is to be said of a photo that counts for less, by its face's grade.
 REMARKS: Mapping[Grade, str] = {
-    "degraded": "smeared, dark, noisy or compressed, so it names nobody who looks as poor; clearer photos are better",
+    "degraded": (
+        "smeared, dark, over-exposed, noisy or compressed, "
+        "so it names nobody who looks as poor; clearer photos are better"
+    ),
     "poor": "small or blurred, so it names only who is more alike, and clear; clearer photos are better",
 }
 
