@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from castline.cost import USUAL_FILM, Sizes, estimate
+from castline.operations.preflight import shares
 from castline.records import Options
 
 UPLOADS, LENGTH_S = 10_000, 600.0
@@ -87,15 +88,14 @@ def _throttled(state: dict[str, Any]) -> dict[str, Any]:
 
 def _queued(concurrency: int, uploads: int, work: Work) -> dict[str, float]:
     """Both stages take from their queue at their own limit; the last upload's units are done last."""
-    splitters = max(2, concurrency * 2 // 10)
-    analysers = concurrency - splitters - 2
+    splitters, _, analysers = shares(concurrency)
     per_upload = sum(work.units_s)
     split_done = [(number // splitters + 1) * work.split_s for number in range(uploads)]
     free_s, given_up = 0.0, 0
     for arrived in split_done:
         free_s = max(free_s, arrived) + per_upload / analysers
         given_up += free_s > _FORTNIGHT
-    polls = 2 * free_s / 20 * 5  # five pollers a queue, 20 s each
+    polls = 4 * free_s / 20 * 5  # five pollers a queue, 20 s each
     requests = uploads * (1 + len(work.units_s)) * 3 + polls
     return {
         "given_up": given_up,

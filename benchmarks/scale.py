@@ -8,11 +8,12 @@ docs/BENCHMARKS.md: a vCPU of Lambda is as fast as a core here, S3's events, sta
 from __future__ import annotations
 
 import heapq
+import math
 import random
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,7 @@ from castline import keys
 from castline.cost import MB_PER_VCPU, S3_GET_USD, cost_of
 from castline.engines.process import process_engines
 from castline.events import object_created
+from castline.operations.preflight import NEW_ACCOUNT, shares
 from castline.records import Manifest, Usage
 from castline.runs.complete import complete_run
 from castline.settings import Settings
@@ -46,6 +48,10 @@ _BYTES_A_S = 75e6  # of one function's network
 _PIECES = HOUR_S * 2  # of the sound, which lies between the pictures
 _REQUESTS_A_S = 500  # of one function that reads small pieces side by side
 _JITTER = 0.15  # standard deviation of the logarithm of how long something takes
+#: A queue's pollers begin with five invocations and add 300 a minute (docs.aws.amazon.com/lambda, "Configuring scaling
+#: behavior for SQS event source mappings", 2025-06).
+_FIRST_OF_QUEUE, _MORE_OF_QUEUE_A_S = 5, 5.0
+_STAGE = {"uploads": "split", "ranges": "split", "units": "analyse"}
 
 #: US dollars an hour of video, as docs/BENCHMARKS.md has them.
 OTHERS = {"Media2Cloud": 121.0, "Content Localization": 30.0, "hosted transcription": 0.36}
@@ -78,7 +84,8 @@ def run(folder: Path, repeats: int = 1) -> dict[str, object]:
     curves = {}
     for model, speech in models.items():
         curves[model] = {way: simulate(measured, way, speech) for way in _CURVE}
-        found[model] = {way: curves[model][way] for way in WAYS}
+        found[f"{model}, queues"] = {way: curves[model][way] for way in WAYS}
+        found[f"{model}, events"] = {way: simulate(measured, way, speech, queues=False) for way in WAYS}
         found[f"{model}, one function decodes"] = {way: simulate(measured, way, speech, ranges=1) for way in WAYS}
     plot(curves, ROOT / "docs" / "scale.png")
     return found
@@ -144,65 +151,118 @@ class Task:
 
     ready_s: float
     number: int
-    stage: str = field(compare=False)
+    queue: str = field(compare=False)
     work_s: float = field(compare=False)
     fetch_s: float = field(compare=False, default=0.0)
     parallel: float = field(compare=False, default=2.0)
     gives: tuple[tuple[float, str], ...] = field(compare=False, default=())
 
+    @property
+    def stage(self) -> str:
+        return _STAGE[self.queue]
 
-def simulate(measured: Measured, way: int, speech_per_s: float, ranges: int = RANGES) -> dict[str, float]:
-    """Seconds from upload to result, and dollars, with so many invocations at once in one deployment."""
+
+class Waiting:
+    """What may begin when: of each queue as many at once as it may, or of all together (events)."""
+
+    def __init__(self, way: int, limits: Mapping[str, int] | None) -> None:
+        self._way, self._limits = way, limits
+        self._tasks: dict[str, list[Task]] = {queue: [] for queue in _STAGE}
+        self._first_s: dict[str, float] = {}
+        self._running = dict.fromkeys(_STAGE, 0)
+
+    def push(self, task: Task) -> None:
+        heapq.heappush(self._tasks[task.queue], task)
+        self._first_s[task.queue] = min(self._first_s.get(task.queue, task.ready_s), task.ready_s)
+
+    def pop(self, now: float) -> Task | None:
+        """The one that waits longest of those that may begin."""
+        ready = [tasks[0] for queue, tasks in self._tasks.items() if tasks and self._begins_s(queue) <= now]
+        if not ready:
+            return None
+        task = heapq.heappop(self._tasks[min(ready).queue])
+        self._running[task.queue] += 1
+        return task
+
+    def ended(self, task: Task) -> None:
+        self._running[task.queue] -= 1
+
+    def next_s(self) -> float:
+        """When the next one begins if nothing ends before."""
+        return min((self._begins_s(queue) for queue, tasks in self._tasks.items() if tasks), default=math.inf)
+
+    def _begins_s(self, queue: str) -> float:
+        ready_s, running = self._tasks[queue][0].ready_s, self._running[queue]
+        if self._limits is None:
+            return ready_s if sum(self._running.values()) < self._way else math.inf
+        if running >= self._limits[queue]:
+            return math.inf
+        grown_s = max(0, running + 1 - _FIRST_OF_QUEUE) / _MORE_OF_QUEUE_A_S
+        return max(ready_s, self._first_s[queue] + grown_s)
+
+
+def simulate(
+    measured: Measured, way: int, speech_per_s: float, ranges: int = RANGES, *, queues: bool = True
+) -> dict[str, float]:
+    """Seconds from upload to result, and dollars, in an account that runs so many functions at once.
+
+    Args:
+        queues: ``Orchestration=queue`` with the limits that ``castline preflight`` advises, or ``events``. An account
+            that is too small for queues, too, has events.
+    """
     dice, numbers = random.Random(_SEED), count()
     memory = {"split": _SPLITTER_MB, "analyse": _ANALYSER_MB}
-    waiting: list[Task] = []
-    running: list[tuple[float, str]] = []
+    limits = dict(zip(_STAGE, shares(way), strict=True)) if queues and way >= NEW_ACCOUNT else None
+    waiting = Waiting(way, limits)
+    running: list[tuple[float, Task]] = []
     idle = {"split": 0, "analyse": 0}
     usages: list[Usage] = []
     now, last, parts = 0.0, 0.0, 0
 
-    def push(at_s: float, stage: str, work_s: float, **more: object) -> None:
+    def push(at_s: float, queue: str, work_s: float, **more: object) -> None:
         ready = at_s + dice.uniform(*_EVENT_S)
-        heapq.heappush(waiting, Task(ready, next(numbers), stage, work_s, **more))  # type: ignore[arg-type]
+        waiting.push(Task(ready, next(numbers), queue, work_s, **more))  # type: ignore[arg-type]
 
     chunks = round(HOUR_S / 60)
     per_range = max(1, round(measured.batches))
     batches = per_range * RANGES
     heard = tuple(((at + 1) / chunks, "speech") for at in range(chunks))
     if ranges > 1:
-        push(0.0, "split", measured.plan, gives=((1.0, "ranges"),))
+        push(0.0, "uploads", measured.plan, gives=((1.0, "ranges"),))
     else:
         seen = tuple(((at + 1) / batches, "faces") for at in range(batches))
-        push(0.0, "split", measured.whole, fetch_s=_BYTES / _BYTES_A_S, gives=(*heard, *seen))
-    while waiting or running:
-        while waiting and len(running) < way and waiting[0].ready_s <= now:
-            task = heapq.heappop(waiting)
+        push(0.0, "uploads", measured.whole, fetch_s=_BYTES / _BYTES_A_S, gives=(*heard, *seen))
+    while True:
+        while task := waiting.pop(now):
             start = 0.0 if idle[task.stage] else _START_S[task.stage]
             idle[task.stage] -= bool(idle[task.stage])
             vcpus = min(memory[task.stage] / MB_PER_VCPU, task.parallel)
             before = start + task.fetch_s
             took = before + task.work_s / vcpus * dice.lognormvariate(0.0, _JITTER)
             usages.append(Usage(stage=task.stage, seconds=round(took, 3), memory_mb=memory[task.stage]))
-            heapq.heappush(running, (now + took, task.stage))
+            heapq.heappush(running, (now + took, task))
             last = max(last, now + took)
             for share, what in task.gives:
                 at_s = now + before + share * (took - before)
                 if what == "ranges":
                     requests = _PIECES / _REQUESTS_A_S
-                    push(at_s, "split", measured.sound, fetch_s=requests, gives=heard)
+                    push(at_s, "ranges", measured.sound, fetch_s=requests, gives=heard)
                     seen = tuple(((batch + 1) / per_range, "faces") for batch in range(per_range))
                     for _ in range(ranges):
-                        push(at_s, "split", measured.range, fetch_s=_BYTES / ranges / _BYTES_A_S, gives=seen)
+                        push(at_s, "ranges", measured.range, fetch_s=_BYTES / ranges / _BYTES_A_S, gives=seen)
                 elif what == "faces":
-                    push(at_s, "analyse", measured.batch)
+                    push(at_s, "units", measured.batch)
                     parts += 1
                 else:
-                    push(at_s, "analyse", HOUR_S / chunks * speech_per_s, parallel=1.0)
+                    push(at_s, "units", HOUR_S / chunks * speech_per_s, parallel=1.0)
                     parts += 1
-        upcoming = [task.ready_s for task in waiting[:1]] if len(running) < way else []
-        now = min([*upcoming, *(ends for ends, _ in running[:1])], default=now)
+        now = min(waiting.next_s(), running[0][0] if running else math.inf)
+        if now == math.inf:
+            break
         while running and running[0][0] <= now:
-            idle[heapq.heappop(running)[1]] += 1
+            _, task = heapq.heappop(running)
+            idle[task.stage] += 1
+            waiting.ended(task)
     assembly = measured.assembly / (_ANALYSER_MB / MB_PER_VCPU)
     usages.append(Usage(stage="analyse", seconds=round(assembly, 3), memory_mb=_ANALYSER_MB))
     pieces = _PIECES + 10 * ranges if ranges > 1 else 0

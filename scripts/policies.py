@@ -269,7 +269,9 @@ def _where(service: str, user: bool) -> list[str]:
     if user and service == "s3":
         return ["arn:PARTITION:s3:::PREFIX-*"]
     if user and service == "sqs":
-        return [_ARN("sqs", f"PREFIX-{name}") for name in ("failed-invocations", "library", "uploads", "units")]
+        return [
+            _ARN("sqs", f"PREFIX-{name}") for name in ("failed-invocations", "library", "ranges", "uploads", "units")
+        ]
     if user and service == "lambda":
         return [_ARN("lambda", f"function:*{name}") for name in ("video-splitting", "face-recognition")]
     return _RESOURCES[service]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from castline import cost
 from castline.cost import USUAL_FILM, Sizes, cost_of, estimate, standing
+from castline.cost.prices import POLLS_A_MONTH
 from castline.local.template import load_template
 from castline.records import Options, Usage, VideoStream
 
@@ -105,9 +106,9 @@ def test_tries_that_are_throttled_cost_in_a_state_machine() -> None:
 def test_a_deployment_that_does_nothing_costs_a_little() -> None:
     idle = {item.what: item.usd for item in standing()}
     assert idle == {"alarms": 1.5, "metrics": 2.7, "dashboard": 3.0, "image in ECR": 0.14}
-    asked = {item.what: item for item in standing(queues=2, own_key=True)}
-    assert asked["polling of queues"].quantity == 2 * 648_000
-    assert asked["polling of queues"].usd == pytest.approx(0.5184)
+    asked = {item.what: item for item in standing(by_queue=True, own_key=True)}
+    assert asked["polling of queues"].quantity == 4 * 648_000
+    assert asked["polling of queues"].usd == pytest.approx(1.0368)
     assert asked["your KMS key"].usd == 1
 
 
@@ -125,5 +126,11 @@ def test_sizes_and_alarms_are_the_template_s() -> None:
     } == {name: parameters[name]["Default"] for name in (
         "SplitterMemory", "AnalyserMemory", "SplitterStorage", "AnalyserStorage", "Architecture", "Orchestration",
     )}  # fmt: skip
-    always = [item for item in resources if item["Type"] == "AWS::CloudWatch::Alarm" and "Condition" not in item]
-    assert {item.what: item.quantity for item in standing()}["alarms"] == len(always)
+    by = {kind: [item.get("Condition", "") for item in resources if item["Type"] == kind] for kind in (
+        "AWS::CloudWatch::Alarm", "AWS::Lambda::EventSourceMapping",
+    )}  # fmt: skip
+    conditions = by["AWS::CloudWatch::Alarm"]
+    assert {item.what: item.quantity for item in standing()}["alarms"] == conditions.count("")
+    queued = {item.what: item.quantity for item in standing(by_queue=True)}
+    assert queued["alarms"] == conditions.count("") + conditions.count("ByQueue")
+    assert queued["polling of queues"] == by["AWS::Lambda::EventSourceMapping"].count("ByQueue") * POLLS_A_MONTH

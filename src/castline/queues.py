@@ -16,9 +16,9 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
-from castline import aws
+from castline import aws, keys
 from castline.errors import CastlineError, EventError, ResourceError
-from castline.events import Event, is_message
+from castline.events import Event, is_message, objects_created
 from castline.settings import Settings
 
 logger = Logger(child=True)
@@ -28,6 +28,7 @@ MOST_ATTEMPTS = 8
 #: Queues by the ends of their names: those of the stages, that of what the failure recorder has to write down, the
 #: dead-letter queue, and what tells the library's index of results.
 UPLOADS = "uploads"
+RANGES = "ranges"
 UNITS = "units"
 GIVEN_UP = "given-up"
 DEAD = "failed-invocations"
@@ -170,9 +171,16 @@ def queue_url(queue: str, settings: Settings, queues: Any) -> str:
     return str(queues.get_queue_url(QueueName=f"{settings.prefix}-{queue}")["QueueUrl"])
 
 
-def queue_of(function: str, settings: Settings) -> str | None:
-    """The queue that a stage reads where ``Orchestration=queue``, without the prefix; None for other functions."""
-    return {settings.splitter_function: UPLOADS, settings.analyser_function: UNITS}.get(function)
+def queue_of(function: str, event: Event, settings: Settings) -> str | None:
+    """The queue of an event of a stage where ``Orchestration=queue``, without the prefix; None for other functions."""
+    if function == settings.analyser_function:
+        return UNITS
+    if function != settings.splitter_function:
+        return None
+    with contextlib.suppress(EventError):
+        if any(item.bucket == settings.stage1_bucket and keys.parse_range(item.key) for item in objects_created(event)):
+            return RANGES
+    return UPLOADS
 
 
 def _begin(record: Message, terms: Terms, queues: Any | None) -> None:

@@ -24,7 +24,7 @@ from castline.local.stack import ffmpeg_layer, settings_environment
 from castline.operations import delete_media, reconcile
 from castline.operations.audit import PREFIX as AUDIT
 from castline.operations.pending import pending
-from castline.queues import GIVEN_UP, UNITS, UPLOADS, queue_of, queue_url, send
+from castline.queues import GIVEN_UP, RANGES, UNITS, UPLOADS, queue_of, queue_url, send
 from castline.records import Result
 from castline.report import render_views
 from castline.runs.removal import owner_of
@@ -187,7 +187,7 @@ class Storm:
         if not found:
             return False
         event = object_created(bucket, self._dice.choice(found))
-        queue = queue_of(function, self.settings) if self._queued else None
+        queue = queue_of(function, event, self.settings) if self._queued else None
         if queue:
             send(event, queue, self.settings, self._sqs)
         else:
@@ -197,7 +197,7 @@ class Storm:
     def _drop(self) -> bool:
         """Take a message as a poller does that dies with it: it is seen again a second later, and was received once
         more."""
-        queue = self._dice.choice((UPLOADS, UNITS, GIVEN_UP))
+        queue = self._dice.choice((UPLOADS, RANGES, UNITS, GIVEN_UP))
         url = queue_url(queue, self.settings, self._sqs)
         return bool(self._sqs.receive_message(QueueUrl=url, VisibilityTimeout=1).get("Messages"))
 
@@ -334,7 +334,7 @@ class Storm:
     def _messages(self) -> int:
         """In the stages' queues, hidden ones included."""
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-        urls = [queue_url(queue, self.settings, self._sqs) for queue in (UPLOADS, UNITS, GIVEN_UP)]
+        urls = [queue_url(queue, self.settings, self._sqs) for queue in (UPLOADS, RANGES, UNITS, GIVEN_UP)]
         found = [self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))["Attributes"] for url in urls]
         return sum(int(each[name]) for each in found for name in names)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -105,12 +106,30 @@ def test_every_orchestration_carries_ranges(own: Any, film: Path) -> None:
     own.upload(film, "film.mp4")
     expected = _content(own, "film.mp4")
     assert (_asked(own, "film.mp4"), expected["result.json"]["status"]) == (3, "complete")
-    for orchestration in ("invoke", "stepfunctions"):
+    for orchestration in ("queue", "invoke", "stepfunctions"):
         own.stack.redeploy(Orchestration=orchestration)
         _forget_run(own, "film.mp4")
         _start_again(own, "film.mp4")
         assert _content(own, "film.mp4") == expected
         assert _asked(own, "film.mp4") == 3
+
+
+def test_ranges_do_not_wait_for_uploads_that_came_later(own: Any, film: Path, odd_media: dict[str, Path]) -> None:
+    own.stack.redeploy(Orchestration="queue")
+    own.upload(film, "first.mp4")
+    later = [own.upload(odd_media["both.mp4"], f"later/{number}.mp4") for number in range(20)]
+
+    def are_split(keys_: list[str]) -> list[bool]:
+        found = [own.store.find(own.settings.stage1_bucket, f"{key}/") for key in keys_]
+        return [any(keys.parse_manifest(info.key) for info in of_key) for of_key in found]
+
+    deadline = time.monotonic() + 300
+    while not all(are_split(["first.mp4"])):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not all(are_split(later))
+    assert _asked(own, "first.mp4") == 3
+    assert {result.status for result in own.results(["first.mp4", *later]).values()} == {"complete"}
 
 
 def test_a_range_out_of_retries_ends_by_the_recorder(own: Any, film: Path) -> None:

@@ -88,12 +88,12 @@ class Bench:
         self.host = LambdaHost(folder / "state", watchdog)
         self.host.start()
 
-    def read(self, batch: int = 1, at_once: int = 0) -> None:
+    def read(self, batch: int = 1, at_once: int = 0, *others: QueueMapping) -> None:
         self.host.configure(
             [self._spec],
             endpoint_url="http://127.0.0.1:9",
             credentials=Credentials("key", "secret"),
-            mappings=[QueueMapping(self.arn, NAME, batch, at_once)],
+            mappings=[QueueMapping(self.arn, NAME, batch, at_once), *others],
             sqs=self.sqs,
             retry_s=0,
         )
@@ -152,6 +152,21 @@ def test_no_more_run_at_once_than_the_mapping_says(bench: Bench) -> None:
     times = [bench.note(f"{number} 1")[:2] for number in range(6)]
     most = max(sum(begun <= at < ended for begun, ended in times) for at, _ in times)
     assert most <= 2
+
+
+def test_another_queue_of_the_function_does_not_wait_until_the_first_is_empty(bench: Bench) -> None:
+    """As ranges of a recording do not wait for new uploads."""
+    for number in range(4):
+        bench.put(name=str(number), wait="go")
+    url = bench.sqs.create_queue(QueueName="ranges")["QueueUrl"]
+    arn = bench.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    bench.sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"name": "range"}))
+    bench.read(1, 2, QueueMapping(arn, NAME, 1, 2))
+    _until(lambda: bench.left(url) == 0)
+    assert "range 1" in bench.names()
+    assert bench.left() == 4
+    (bench.notes / "go").touch()
+    _until(lambda: bench.left() == 0)
 
 
 def test_of_a_batch_only_what_failed_comes_again(bench: Bench) -> None:

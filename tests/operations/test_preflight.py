@@ -150,18 +150,18 @@ def test_memory_that_a_new_account_gives(memory: int, executions: int, level: st
 
 
 @pytest.mark.parametrize(
-    ("executions", "splitters", "analysers", "level", "said"),
+    ("executions", "asked", "level", "said"),
     [
-        (10, 2, 6, "ok", "of 10 executions"),
-        (10, 3, 8, "problem", '"SplitterAtOnce=2", "AnalyserAtOnce=6"'),
-        (60, 2, 6, "note", '"SplitterAtOnce=14", "AnalyserAtOnce=44"'),
-        (1000, 2, 6, "note", '"SplitterAtOnce=225", "AnalyserAtOnce=675"'),
-        (1000, 225, 675, "ok", "225 splitters and 675 analysers"),
-        (20_000, 1000, 1000, "ok", "1000 splitters and 1000 analysers"),
+        (10, (2, 2, 4), "ok", "of 10 executions"),
+        (10, (2, 2, 5), "problem", '"SplitterAtOnce=2", "RangesAtOnce=2", "AnalyserAtOnce=4"'),
+        (60, (2, 2, 4), "note", '"SplitterAtOnce=6", "RangesAtOnce=19", "AnalyserAtOnce=33"'),
+        (1000, (2, 2, 4), "note", '"SplitterAtOnce=100", "RangesAtOnce=300", "AnalyserAtOnce=500"'),
+        (1000, (100, 300, 500), "ok", "100 uploads, 300 ranges and 500 units"),
+        (20_000, (1000, 1000, 1000), "ok", "1000 uploads, 1000 ranges and 1000 units"),
     ],
 )
-def test_how_many_may_work_at_once(executions: int, splitters: int, analysers: int, level: str, said: str) -> None:
-    values = {"Orchestration": "queue", "SplitterAtOnce": str(splitters), "AnalyserAtOnce": str(analysers)}
+def test_how_many_may_work_at_once(executions: int, asked: tuple[int, ...], level: str, said: str) -> None:
+    values = {"Orchestration": "queue", **dict(zip(checks.AT_ONCE, map(str, asked), strict=True))}
     finding = one(checks.at_once, replace(PLAN, values=values), limits(executions))
     assert finding.level == level
     assert said in finding.line

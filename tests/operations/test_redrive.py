@@ -125,15 +125,22 @@ def test_where_stages_have_queues_what_failed_goes_back_into_them(sqs, url: str)
     """One message per object, without the envelopes it came in; a door's function is invoked as ever."""
     units = sqs.create_queue(QueueName="castline-units")["QueueUrl"]
     uploads = sqs.create_queue(QueueName="castline-uploads")["QueueUrl"]
+    ranges = sqs.create_queue(QueueName="castline-ranges")["QueueUrl"]
     unit = object_created("castline-stage-1", f"m.mp4/{'0' * 16}/audio/0000.flac")
+    of_range = object_created("castline-stage-1", f"m.mp4/{'0' * 16}/ranges/0001.range")
     message = {"eventSource": "aws:sqs", "messageId": "1", "body": json.dumps(unit)}
     bridged = {"source": "aws.s3", "detail": {"bucket": {"name": "castline-input"}, "object": {"key": MEDIA}}}
     _put(
-        sqs, url, _envelope({"Records": [message]}, "face-recognition"), bridged, _envelope({"a": 1}, "result-webhook")
+        sqs,
+        url,
+        _envelope({"Records": [message]}, "face-recognition"),
+        bridged,
+        _envelope(of_range, "video-splitting"),
+        _envelope({"a": 1}, "result-webhook"),
     )
     count, lambda_ = _run(sqs, url)
-    assert (count, lambda_.invoked) == (3, [("result-webhook", {"a": 1})])
-    for queue, event in ((units, unit), (uploads, bridged)):
+    assert (count, lambda_.invoked) == (4, [("result-webhook", {"a": 1})])
+    for queue, event in ((units, unit), (uploads, bridged), (ranges, of_range)):
         (found,) = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
         assert json.loads(found["Body"]) == event
 

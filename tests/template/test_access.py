@@ -128,7 +128,7 @@ def test_however_it_is_deployed_everything_is_encrypted_and_ends(
         assert queue.get("KmsMasterKeyId", "") == key
         assert queue.get("SqsManagedSseEnabled") == (None if key else True)
         assert 0 < queue["MessageRetentionPeriod"] <= 14 * 24 * 3600
-        after = known.arn("GivenUpQueue") if name in ("UploadsQueue", "UnitsQueue") else dead
+        after = known.arn("GivenUpQueue") if name in ("UploadsQueue", "RangesQueue", "UnitsQueue") else dead
         if name in ("FailedInvocationsQueue", "ResultsForLibrary"):  # what listing finds again needs no dead letters
             assert "RedrivePolicy" not in queue
         else:

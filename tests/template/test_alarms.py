@@ -15,7 +15,7 @@ def test_every_alarm_tells_the_topic_and_has_a_paragraph(source: dict[str, Any])
         **resolver(source, Orchestration="queue").resources("AWS::CloudWatch::Alarm"),
     }
     runbook = (ROOT / "docs" / "OPERATIONS.md").read_text()
-    assert len(found) == 20
+    assert len(found) == 21
     for name, alarm in found.items():
         assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:castline-alarms"], name
         # The emulator takes no metric math, and nobody needs it.

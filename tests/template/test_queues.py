@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from castline.operations.preflight import AT_ONCE, BESIDE_STAGES, NEW_ACCOUNT, shares
 from castline.queues import HIDDEN_S, STAGE
 from tests.template.conftest import resolver
 
 _LONGEST_S = 900  # a Lambda invocation
 _RETAINED_S = 14 * 24 * 3600
-STAGES = {"UploadsQueue": ("VideoSplittingFunction", "input"), "UnitsQueue": ("FaceRecognitionFunction", "stage-1")}
+#: The queues that buckets write to.
+STAGES = {"UploadsQueue": "input", "RangesQueue": "stage-1", "UnitsQueue": "stage-1"}
 
 
 def test_queues_are_the_default_and_keep_messages_as_long_as_sqs_does(source: dict[str, Any]) -> None:
@@ -35,21 +37,23 @@ def test_what_is_never_answered_is_given_up_before_it_is_gone(source: dict[str, 
 
 
 def test_each_stage_reads_its_own_queue_with_its_own_limit(source: dict[str, Any]) -> None:
-    known = resolver(source, SplitterAtOnce="3", AnalyserAtOnce="40")
+    known = resolver(source, SplitterAtOnce="3", RangesAtOnce="20", AnalyserAtOnce="40")
     found = {
-        item["FunctionName"]: (item["EventSourceArn"].rpartition(":")[2], item["ScalingConfig"]["MaximumConcurrency"])
+        item["EventSourceArn"].rpartition(":")[2]: (item["FunctionName"], item["ScalingConfig"]["MaximumConcurrency"])
         for item in known.resources("AWS::Lambda::EventSourceMapping").values()
     }
     assert found == {
-        "video-splitting": ("castline-uploads", "3"),
-        "face-recognition": ("castline-units", "40"),
-        "failure-recorder": ("castline-given-up", 2),
+        "castline-uploads": ("video-splitting", "3"),
+        "castline-ranges": ("video-splitting", "20"),
+        "castline-units": ("face-recognition", "40"),
+        "castline-given-up": ("failure-recorder", 2),
     }
     for item in known.resources("AWS::Lambda::EventSourceMapping").values():
         assert (item["BatchSize"], item["FunctionResponseTypes"]) == (1, ["ReportBatchItemFailures"])
-    defaults = [source["Parameters"][name]["Default"] for name in ("SplitterAtOnce", "AnalyserAtOnce")]
-    assert defaults[0] < defaults[1], "units are favoured"
-    assert sum(defaults) < 10, "a new account's concurrency"
+    defaults = tuple(source["Parameters"][name]["Default"] for name in AT_ONCE)
+    assert defaults[0] < defaults[2], "units are favoured"
+    assert defaults == shares(NEW_ACCOUNT)
+    assert sum(defaults) + BESIDE_STAGES <= NEW_ACCOUNT
 
 
 @pytest.mark.parametrize("queue", STAGES)
@@ -57,10 +61,8 @@ def test_only_its_bucket_in_this_account_may_send_and_only_by_tls(source: dict[s
     policies = resolver(source).resources("AWS::SQS::QueuePolicy")
     allow, deny = policies[f"{queue}Policy"]["PolicyDocument"]["Statement"]
     assert (allow["Principal"], allow["Action"]) == ({"Service": "s3.amazonaws.com"}, "sqs:SendMessage")
-    buckets = ("input", "stage-1") if queue == "UploadsQueue" else ("stage-1",)  # ranges of long recordings
-    wanted = [f"arn:aws:s3:::castline-{bucket}" for bucket in buckets]
     assert allow["Condition"] == {
-        "ArnEquals": {"aws:SourceArn": wanted if len(wanted) > 1 else wanted[0]},
+        "ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::castline-{STAGES[queue]}"},
         "StringEquals": {"aws:SourceAccount": "000000000000"},
     }
     assert deny["Effect"] == "Deny"
@@ -79,8 +81,11 @@ def test_queues_hear_of_what_functions_would_hear_of(source: dict[str, Any], pro
 
     assert told("queue", "QueueConfigurations") == told("events", "LambdaConfigurations") != []
     buckets = resolver(source).resources("AWS::S3::Bucket")
-    for name, policy in (("InputBucket", "UploadsQueuePolicy"), ("Stage1Bucket", "UnitsQueuePolicy")):
-        assert {"Key": "waits-for", "Value": policy} in buckets[name]["Tags"], "S3 asks whether it may send"
+    for name, policies in (
+        ("InputBucket", ["UploadsQueuePolicy"]),
+        ("Stage1Bucket", ["UnitsQueuePolicy", "RangesQueuePolicy"]),
+    ):
+        assert [tag["Value"] for tag in buckets[name]["Tags"]] == policies, "S3 asks whether it may send"
 
 
 def test_whoever_reads_a_queue_may_read_that_one_alone(source: dict[str, Any]) -> None:
@@ -89,9 +94,11 @@ def test_whoever_reads_a_queue_may_read_that_one_alone(source: dict[str, Any]) -
     for name, role in roles.items():
         for statement in role["Policies"][0]["PolicyDocument"]["Statement"]:
             if statement["Sid"] in ("TakeMessages", "GiveUp"):
-                found[name, statement["Sid"]] = statement["Resource"].rpartition(":")[2]
+                arns = statement["Resource"]
+                names = [arn.rpartition(":")[2] for arn in ([arns] if isinstance(arns, str) else arns)]
+                found[name, statement["Sid"]] = ", ".join(names)
     assert found == {
-        ("VideoSplittingRole", "TakeMessages"): "castline-uploads",
+        ("VideoSplittingRole", "TakeMessages"): "castline-uploads, castline-ranges",
         ("VideoSplittingRole", "GiveUp"): "castline-given-up",
         ("FaceRecognitionRole", "TakeMessages"): "castline-units",
         ("FaceRecognitionRole", "GiveUp"): "castline-given-up",

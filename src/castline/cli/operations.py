@@ -148,7 +148,7 @@ def cost_command(
             f"[bold]about ${cost.usd:.4f}[/]{per_hour} (prices of {PRICES_AS_OF}, within a factor of two)",
             soft_wrap=True,
         )
-        monthly = sum(item.usd for item in standing(queues=2 if orchestration == "queue" else 0))
+        monthly = sum(item.usd for item in standing(by_queue=orchestration == "queue"))
         answer.print(f"[dim]beside ${monthly:.2f} a month of alarms, metrics, dashboard and image[/]")
 
 

@@ -6,19 +6,21 @@ from castline.cost import prices
 from castline.records import CostItem
 
 _ALARMS = 15
+_STAGE_QUEUES = 4  # of Orchestration=queue, with an alarm each
 _METRICS = 9
 _IMAGE_GB = 1.4  # measured: 0.84 beside a base image of about 0.55, unpacked; a registry keeps less
 
 
-def standing(*, queues: int = 0, own_key: bool = False) -> list[CostItem]:
+def standing(*, by_queue: bool = False, own_key: bool = False) -> list[CostItem]:
     """Items, US dollars a month.
 
     Args:
-        queues: that functions read: two of ``Orchestration=queue``, one each of webhook and WhatsApp.
+        by_queue: ``Orchestration=queue``. Webhook and WhatsApp have a queue each, too, which is not counted here.
         own_key: ``KmsKeyArn``.
     """
+    queues = _STAGE_QUEUES if by_queue else 0
     items = [
-        ("alarms", _ALARMS, "alarms", prices.ALARM_MONTH_USD),
+        ("alarms", _ALARMS + queues, "alarms", prices.ALARM_MONTH_USD),
         ("metrics", _METRICS, "metrics", prices.METRIC_MONTH_USD),
         ("dashboard", 1, "dashboards", prices.DASHBOARD_MONTH_USD),
         ("image in ECR", _IMAGE_GB, "GB", prices.ECR_GB_MONTH_USD),

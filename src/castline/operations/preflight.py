@@ -23,10 +23,15 @@ NEW_ACCOUNT_MB = 3008
 USUAL_EXECUTIONS = 1000
 #: What an account must keep for functions without a reserve.
 UNRESERVED = 100
+#: Executions of one that is.
+NEW_ACCOUNT = 10
 #: For the recorder and what else is invoked, beside the stages (Orchestration=queue).
 BESIDE_STAGES = 2
-#: Of four that work, one splits: an hour of 1080p takes 290 s of splitters and 810 s of analysers (docs/BENCHMARKS.md).
-ONE_SPLITS_OF = 4
+#: What limits the stages at work: new media, ranges of long recordings, units.
+AT_ONCE = ("SplitterAtOnce", "RangesAtOnce", "AnalyserAtOnce")
+#: Of nine that work, one splits uploads: ten minutes take 22 s of it and 136 s of analysers. Of three, one decodes
+#: ranges: units of an hour come no sooner than its ranges are decoded (docs/BENCHMARKS.md).
+ONE_SPLITS_OF, ONE_DECODES_OF = 9, 3
 #: The largest and the smallest MaximumConcurrency.
 MOST_AT_ONCE, LEAST_AT_ONCE = 1000, 2
 #: Bytes of a function's environment variables.
@@ -101,20 +106,27 @@ def at_once(plan: Plan, account: Account) -> Iterator[Finding]:
     if plan.values.get("Orchestration") != "queue":
         return
     most = account.lambda_.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
-    keep = UNRESERVED if most >= USUAL_EXECUTIONS else BESIDE_STAGES
-    splitters = min(max((most - keep) // ONE_SPLITS_OF, LEAST_AT_ONCE), MOST_AT_ONCE)
-    analysers = min(max(most - keep - splitters, LEAST_AT_ONCE), MOST_AT_ONCE)
-    fitting = f'parameter_overrides = ["SplitterAtOnce={splitters}", "AnalyserAtOnce={analysers}"] in samconfig.toml'
-    asked = [int(plan.values[name]) for name in ("SplitterAtOnce", "AnalyserAtOnce")]
-    told = f"{asked[0]} splitters and {asked[1]} analysers"
+    advised = shares(most)
+    overrides = ", ".join(f'"{name}={number}"' for name, number in zip(AT_ONCE, advised, strict=True))
+    fitting = f"parameter_overrides = [{overrides}] in samconfig.toml"
+    asked = tuple(int(plan.values[name]) for name in AT_ONCE)
+    told = "{} uploads, {} ranges and {} units".format(*asked)
     if sum(asked) + BESIDE_STAGES > most:
         line = f"{told} are more than an account of {most} executions carries: messages would wait hidden; {fitting}"
         yield Finding("problem", "stages at work at once", line)
-    elif most >= 2 * (sum(asked) + BESIDE_STAGES) and asked != [splitters, analysers]:
+    elif most >= 2 * (sum(asked) + BESIDE_STAGES) and asked != advised:
         line = f"{told}; the account's {most} executions allow more, and long recordings are done sooner: {fitting}"
         yield Finding("note", "stages at work at once", line)
     else:
         yield Finding("ok", "stages at work at once", f"{told}, of {most} executions")
+
+
+def shares(executions: int) -> tuple[int, int, int]:
+    """Uploads, ranges and units at work at once (``AT_ONCE``), as many as an account of so many executions carries."""
+    free = executions - (UNRESERVED if executions >= USUAL_EXECUTIONS else BESIDE_STAGES)
+    uploads, ranges = max(free // ONE_SPLITS_OF, LEAST_AT_ONCE), max(free // ONE_DECODES_OF, LEAST_AT_ONCE)
+    units = max(free - uploads - ranges, LEAST_AT_ONCE)
+    return min(uploads, MOST_AT_ONCE), min(ranges, MOST_AT_ONCE), min(units, MOST_AT_ONCE)
 
 
 def asked_quota(plan: Plan, account: Account) -> Iterator[Finding]:

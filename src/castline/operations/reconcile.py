@@ -61,8 +61,9 @@ class Sender:
         ResourceError: AWS refused.
         """
         try:
-            if url := self._queue(function):
-                for body in _bodies(event):
+            messages = [(self._queue(function, one), json.dumps(one)) for one in _each(event)]
+            if all(url for url, _ in messages):
+                for url, body in messages:
                     self._client("sqs").send_message(QueueUrl=url, MessageBody=body)
                 return
             payload = json.dumps(event).encode()
@@ -70,9 +71,9 @@ class Sender:
         except (ClientError, BotoCoreError) as error:
             raise ResourceError(f"{function} could not be invoked: {error}") from error
 
-    def _queue(self, function: str) -> str | None:
-        """The URL of a function's queue; None where it has none, or who asks may not use it."""
-        name = queue_of(function, self._settings)
+    def _queue(self, function: str, event: Mapping[str, Any]) -> str | None:
+        """The URL of an event's queue; None where it has none, or who asks may not use it."""
+        name = queue_of(function, event, self._settings)
         if name is None:
             return None
         if name not in self._urls:
@@ -84,7 +85,7 @@ class Sender:
         return self._urls[name]
 
 
-def _bodies(event: Mapping[str, Any]) -> Iterator[str]:
-    """A message per object, without the envelopes that it came in before."""
+def _each(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """An event per object, without the envelopes that it came in before."""
     for content in opened(event):
-        yield json.dumps({"Records": [content]} if content.get("eventSource") == "aws:s3" else content)
+        yield {"Records": [content]} if content.get("eventSource") == "aws:s3" else content
