@@ -59,10 +59,11 @@ test: $(VENV)/.dev .venv-sam/.done
 # Storms over the whole stack (tests/chaos), as long as you like; the figures go to chaos.log.
 SEEDS ?= 1 2 3
 DEEDS ?= 200
+RATE ?= 0.35
 UPLOADS ?= 200
 ORCHESTRATIONS ?= events invoke stepfunctions queue
 chaos: $(VENV)/.dev
-	SEEDS="$(SEEDS)" DEEDS=$(DEEDS) UPLOADS=$(UPLOADS) ORCHESTRATIONS="$(ORCHESTRATIONS)" CHAOS_LOG=chaos.log $(BIN)/pytest tests/chaos
+	SEEDS="$(SEEDS)" DEEDS=$(DEEDS) RATE=$(RATE) UPLOADS=$(UPLOADS) ORCHESTRATIONS="$(ORCHESTRATIONS)" CHAOS_LOG=chaos.log $(BIN)/pytest tests/chaos
 
 # Damaged media through the splitter for that many seconds; the figures go to fuzz.log.
 SECONDS ?= 300

@@ -306,14 +306,17 @@ class Storm:
 
         def idle() -> bool:
             nonlocal still, before
+            time.sleep(0.5)
+            if self._busy():
+                still = 0
+                return False
             now = sorted(
                 (bucket, info.key, info.etag)
                 for bucket in (self.settings.stage1_bucket, self.settings.output_bucket)
                 for info in self._store.find(bucket)
             )
-            still = still + 1 if now == before and not self._busy() else 0
+            still = still + 1 if now == before else 0
             before = now
-            time.sleep(0.5)
             return still >= 20  # longer than the emulator's longest pause between two tries
 
         self._wait(idle)
