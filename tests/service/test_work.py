@@ -146,6 +146,17 @@ def test_a_running_job_is_canceled_at_once(service: Running, bucket: Bucket, lon
     assert not list((service.state.service.folder / "work").iterdir())
 
 
+def test_a_worker_steps_back_behind_the_service(service: Running, bucket: Bucket, long_clip: Path) -> None:
+    bucket.files["long.flac"] = long_clip.read_bytes()
+    with service.client() as ada:
+        made = ada.post("/transcription/", json=job(bucket, "long.flac")).json()
+        [worker] = until(lambda: service.state.pool.pids)
+        until(lambda: os.getpgid(worker) == worker)
+        until(lambda: psutil.Process(worker).nice() > psutil.Process().nice())
+        assert os.getsid(worker) == os.getsid(0), "in a session of its own, its niceness would say nothing"
+        ada.delete(f"/transcription/{made['id']}")
+
+
 def test_a_worker_that_dies_costs_one_retry(service: Running, bucket: Bucket, clip: Path, long_clip: Path) -> None:
     bucket.files |= {"clip.flac": clip.read_bytes(), "long.mp3": long_clip.read_bytes()}
 

@@ -88,7 +88,7 @@ class Text:
 
 def work(pipe: Connection, settings: Settings, rules: Rules) -> None:
     """The whole life of a worker process; a group of its own, so that ffmpeg ends with it."""
-    os.setsid()
+    os.setpgid(0, 0)  # not a session: Linux weighs sessions against each other (autogroup), and nice only within one
     os.nice(_BEHIND)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
