@@ -129,7 +129,7 @@ def test_the_generator_takes_the_course_s_flags(
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(numbers.read_text())
     assert [row["status"] for row in found["rows"]] == ["ok"] * 8
-    assert page.read_text().startswith("<!doctype html>")
+    assert page.read_text().startswith("<!DOCTYPE html>")
 
 
 def test_what_is_missing_or_never_answers_ends_in_time_with_the_score_so_far(

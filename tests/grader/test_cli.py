@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from castline.grader.cli import app
-from castline.grader.report import from_json
-from castline.workload_generator.target import UsageError
 from tests.grader.conftest import NAMES, Deployment, refusal
 
+SCRIPT = Path(__file__).resolve().parents[2] / "grader" / "grader.py"
 Run = Callable[..., Result]
 
 
@@ -40,8 +40,9 @@ def test_a_good_pipeline_gets_all_points(classic: Deployment, run: Run, names_cs
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "score: 100 / 100" in result.stdout
-    report = from_json(files["json"].read_text(encoding="utf-8"))
-    assert (report.points, [check.status for check in report.checks]) == (100, ["passed"] * 6)
+    report = json.loads(files["json"].read_text(encoding="utf-8"))
+    assert report["score"]["points"] == 100
+    assert [check["status"] for check in report["checks"]] == ["passed"] * 6
     assert len(ElementTree.parse(files["xml"]).getroot().findall("testsuite/testcase")) == 6  # noqa: S314
 
 
@@ -100,7 +101,7 @@ def test_checks_there_are_not_are_refused(classic: Deployment, run: Run, check: 
 def test_what_makes_no_sense_is_refused_in_one_line(classic: Deployment, run: Run, arguments: tuple[str, ...]) -> None:
     result = run(classic, *arguments)
     assert result.exit_code == 2
-    assert result.stderr.startswith("error: ")
+    assert result.stderr.startswith("error ")
     assert result.stderr.count("\n") == 1
 
 
@@ -110,14 +111,16 @@ def test_a_file_that_cannot_be_written_is_exit_status_2(classic: Deployment, run
     assert "score: 10 / 10" in result.stdout
 
 
-def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(**arguments: Any) -> None:
-        raise UsageError(f"cannot connect as {arguments['access_key']} with {arguments['secret_key']}")
-
-    monkeypatch.setattr("castline.grader.cli.connect", fail)
-    result = CliRunner().invoke(app, ["--access_key", "AKIAX", "--secret_key", "s3cret"])
-    assert result.exit_code == 2
-    assert result.stderr == "error: cannot connect as *** with ***\n"
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    keys = ("--access_key", "AKIAX", "--secret_key", "hush-hush", "--endpoint-url", "http://127.0.0.1:9")
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *keys, "--check", "1,2", "--metrics_wait", "0"], cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "Could not connect" in done.stdout
+    assert "hush" not in done.stdout + done.stderr
 
 
 def test_nothing_is_deleted_by_surprise(classic: Deployment, run: Run) -> None:
@@ -132,7 +135,9 @@ def test_buckets_are_emptied_when_somebody_says_so(classic: Deployment, run: Run
     classic.upload()
     result = run(classic, "--check", "2", "--clear", "--yes")
     assert result.exit_code == 0, result.output
-    assert "deleted: grade-input: 4 objects; grade-stage-1: 0 objects; grade-output: 0 objects" in result.stderr
+    assert result.stderr.splitlines() == [
+        "grade-input (moto): 4 objects", "grade-stage-1 (moto): 0 objects", "grade-output (moto): 0 objects",
+        "deleted"]  # fmt: skip
 
 
 def test_a_bucket_that_is_not_there_cannot_be_emptied(classic: Deployment, run: Run) -> None:
@@ -172,9 +177,8 @@ def test_ctrl_c_shows_the_score_so_far(classic: Deployment, run: Run, monkeypatc
 
 
 def test_it_runs_as_a_script(tmp_path: Path) -> None:
-    script = Path(__file__).resolve().parents[2] / "grader" / "grader.py"
     done = subprocess.run(
-        [sys.executable, str(script), "--help"], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True,
+        [sys.executable, str(SCRIPT), "--help"], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True,
         timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()

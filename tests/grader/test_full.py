@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from castline.grader.full import timeline_trouble
-from castline.grader.subtitles import subtitles_trouble
+from castline.grader.full import timeline_problem
+from castline.grader.subtitles import subtitles_problem
 from castline.grader.truth import TruthTable, read_truth
 from castline.records import TimelineEntry
 from tests.grader.conftest import NAMES, Deployment, person, sample
@@ -67,11 +67,15 @@ def test_a_missing_output_bucket_is_a_finding(full: Deployment, truth: Callable[
 
 def test_a_result_against_the_schema_is_told_where(answered: Deployment) -> None:
     broken = json.loads(sample(answered.target, "test_00.mp4").to_json())
-    broken["people"][0]["identity"] = "probably"
-    answered.put("grade-output", "test_00.mp4/result.json", json.dumps(broken))
-    result = answered.look(4)
-    assert (result.status, result.points) == ("partial", 15)
-    assert result.lines[1].startswith("test_00.mp4: breaks the schema at $.people[0].identity: 'probably'")
+    for field, value, line in (
+        ("identity", "probably", "result.json cannot be read: people.0.identity: Input should be 'known'"),
+        ("confidence", "0.9", "breaks the schema at $.people[0].confidence: '0.9' is not"),
+    ):
+        person = broken["people"][0] | {field: value}
+        answered.put("grade-output", "test_00.mp4/result.json", json.dumps(broken | {"people": [person]}))
+        result = answered.look(4)
+        assert (result.status, result.points) == ("partial", 15)
+        assert result.lines[1].startswith(f"test_00.mp4: {line}")
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[" * 200_000, b'{"a": NaN}', b"\xff", b"null", b'"x"', b"{}"])
@@ -135,7 +139,7 @@ def test_broken_subtitles_are_named_and_cost(answered: Deployment) -> None:
 )  # fmt: skip
 def test_what_subtitles_are(format_: str, text: str, trouble: str) -> None:
     bodies: dict[str, bytes | None] = {"srt": SRT.encode(), "vtt": VTT.encode(), "ttml": TTML.encode()}
-    assert subtitles_trouble(bodies | {format_: text.encode()}, speech=True) == trouble
+    assert subtitles_problem(bodies | {format_: text.encode()}, speech=True) == trouble
 
 
 def test_speech_without_cues_is_no_subtitle() -> None:
@@ -144,8 +148,8 @@ def test_speech_without_cues_is_no_subtitle() -> None:
         "vtt": b"WEBVTT\n",
         "ttml": b'<tt xmlns="http://www.w3.org/ns/ttml"/>',
     }
-    assert subtitles_trouble(empty, speech=True) == "something is said, but there are no cues"
-    assert subtitles_trouble(empty, speech=False) == ""
+    assert subtitles_problem(empty, speech=True) == "something is said, but there are no cues"
+    assert subtitles_problem(empty, speech=False) == ""
 
 
 def test_right_people_and_words_pass(answered: Deployment, truth: Callable[..., TruthTable]) -> None:
@@ -153,8 +157,8 @@ def test_right_people_and_words_pass(answered: Deployment, truth: Callable[..., 
     result = answered.look(6, truth=table)
     assert (result.status, result.points) == ("passed", 20), result.lines
     assert result.lines == (
-        "people of 2 media: precision 1.00, recall 1.00",
-        "words of 2 media: word error rate 0.00, the limit is 0.60",
+        "people of 2 media files: precision 1.00, recall 1.00",
+        "words of 2 media files: word error rate 0.00, the limit is 0.60",
     )
 
 
@@ -168,7 +172,7 @@ def test_a_stranger_with_a_name_is_worse_than_somebody_missed(
     result = answered.look(6, truth=table)
     assert (result.status, result.points) == ("partial", 10)  # (0.5 + 0 + 1) / 3 of 20
     assert result.lines == (
-        "people of 3 media: precision 0.75, recall 0.75",
+        "people of 3 media files: precision 0.75, recall 0.75",
         "test_00.mp4: a stranger was given the name Mallory",
         "test_01.mp4: Ada Lovelace was not recognised",
     )
@@ -208,7 +212,7 @@ def test_a_timeline_tells_everything_once_and_in_order(full: Deployment) -> None
     full.upload()
     good = sample(full.target, "test_00.mp4")
     late = TimelineEntry(start_s=9.0, end_s=9.5, kind="speech", ref="speech-1", label="hello there")
-    assert timeline_trouble(good) == ""
+    assert timeline_problem(good) == ""
     for trouble, change in (
         ("the timeline is not in order of time", {"timeline": good.timeline[::-1]}),
         ("speech-1 is at 9-9.5 s of 2.0 s", {"timeline": (good.timeline[0], late)}),
@@ -216,4 +220,4 @@ def test_a_timeline_tells_everything_once_and_in_order(full: Deployment) -> None
         ("the timeline does not agree about speech-1", {"timeline": (*good.timeline, good.timeline[-1])}),
         ("the timeline does not agree about person-1", {"people": (person(1, "Mallory"),)}),
     ):
-        assert timeline_trouble(good.model_copy(update=change)) == trouble
+        assert timeline_problem(good.model_copy(update=change)) == trouble

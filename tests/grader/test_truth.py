@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from castline.grader.objects import CannotCheck
+from castline.errors import EvaluationError
 from castline.grader.truth import Truth, read_truth
 
 
@@ -44,22 +44,22 @@ def test_rows_are_found_by_the_whole_key_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "needs the column file"),
-        ("file,label\na,b\n", "needs the column file"),
-        ("name\nAda\n", "needs the column file"),
+        ("", "needs the columns file"),
+        ("file,label\na,b\n", "needs the columns file"),
+        ("name\nAda\n", "needs the columns file"),
         ("file,name\n", "has no rows"),
         ("file,name\na,Ada\na,Grace\n", "line 3: a has two rows"),
         ("file,name\n ,Ada\n", "line 2: no file"),
     ],
 )
 def test_what_is_no_such_table_is_refused(tmp_path: Path, text: str, why: str) -> None:
-    with pytest.raises(CannotCheck, match=why):
+    with pytest.raises(EvaluationError, match=why):
         read_truth(_write(tmp_path, text))
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CannotCheck, match="No such file"):
+    with pytest.raises(EvaluationError, match="No such file"):
         read_truth(tmp_path / "nowhere.csv")
     (tmp_path / "latin.csv").write_bytes("file,name\na,André\n".encode("latin-1"))
-    with pytest.raises(CannotCheck, match="cannot be read"):
+    with pytest.raises(EvaluationError, match="cannot be read"):
         read_truth(tmp_path / "latin.csv")

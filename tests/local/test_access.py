@@ -22,7 +22,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from castline.cli import connect as cli
-from castline.errors import LocalStackError
+from castline.errors import LocalStackError, StorageError
 from castline.events import object_created
 from castline.gate.credentials import Credentials
 from castline.local import LocalStack
@@ -218,10 +218,12 @@ def test_commands_find_the_keys_of_an_endpoint_that_is_theirs(
     for endpoint in (stack.endpoint_url, stack.endpoint_url.replace("127.0.0.1", "localhost")):
         assert local_credentials(endpoint, config) == stack.credentials
         assert cli.connect(endpoint).store.put("unit-output", "k", b"1")
-        tool.check(tool.connect(endpoint_url=endpoint, **nothing))
+        target = tool.connect(endpoint_url=endpoint, **nothing)
+        target.check(*target.buckets)
     stack.client("s3").delete_object(Bucket="unit-output", Key="k")
     for elsewhere in ("http://127.0.0.1:9", "https://s3.example.org", "nowhere"):
         assert local_credentials(elsewhere, config) is None
     given = {**nothing, "access_key": "AKIAX", "secret_key": "hush"}
-    with pytest.raises(tool.UsageError, match="InvalidAccessKeyId"):
-        tool.check(tool.connect(endpoint_url=stack.endpoint_url, **given))
+    target = tool.connect(endpoint_url=stack.endpoint_url, **given)
+    with pytest.raises(StorageError, match="InvalidAccessKeyId"):
+        target.check(*target.buckets)

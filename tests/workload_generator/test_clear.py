@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from castline.workload_generator.clear import Contents, clear, survey
-from castline.workload_generator.target import Target, UsageError
+from castline.errors import NoBucket
+from castline.workload_generator.clear import clear
+from castline.workload_generator.target import Target
 
 
-def test_old_versions_and_delete_markers_go_too(make_target: Callable[..., Target]) -> None:
+def test_old_versions_and_delete_markers_go_too(
+    make_target: Callable[..., Target], capsys: pytest.CaptureFixture[str]
+) -> None:
     target = make_target("classic")
     s3 = target.s3
     for body in (b"1", b"2", b"3"):
@@ -21,37 +24,33 @@ def test_old_versions_and_delete_markers_go_too(make_target: Callable[..., Targe
     s3.create_bucket(Bucket="load-gallery")
     s3.put_object(Bucket="load-gallery", Key="Ada/1.jpg", Body=b"jpg")
 
-    assert survey(target) == [
-        Contents("load-input", 1, 4), Contents("load-stage-1", 0, 0), Contents("load-output", 1, 0)]  # fmt: skip
-    assert clear(target) == 6
-    assert all(found.objects == found.hidden == 0 for found in survey(target))
-    found = s3.list_object_versions(Bucket=target.input_bucket)
-    assert "Versions" not in found
-    assert "DeleteMarkers" not in found
+    clear(target, yes=True)
+    assert capsys.readouterr().err.splitlines() == [
+        "load-input (moto): 1 object and 4 old versions or delete markers",
+        "load-stage-1 (moto): 0 objects",
+        "load-output (moto): 1 object",
+        "deleted",
+    ]
+    assert [list(target.store.versions(bucket)) for bucket in target.buckets] == [[], [], []]
     assert s3.list_objects_v2(Bucket="load-gallery")["KeyCount"] == 1
     s3.delete_object(Bucket="load-gallery", Key="Ada/1.jpg")
     s3.delete_bucket(Bucket="load-gallery")
 
 
-def test_more_than_one_page(make_target: Callable[..., Target]) -> None:
+def test_more_than_one_page(make_target: Callable[..., Target], capsys: pytest.CaptureFixture[str]) -> None:
     target = make_target("full")
     for index in range(1_050):
         target.s3.put_object(Bucket=target.stage1_bucket, Key=f"{index}", Body=b"")
-    assert survey(target)[1] == Contents("load-stage-1", 1_050, 0)
-    assert clear(target) == 1_050
-    assert survey(target)[1] == Contents("load-stage-1", 0, 0)
+    clear(target, yes=True)
+    assert "load-stage-1 (moto): 1050 objects" in capsys.readouterr().err
+    assert not list(target.store.find(target.stage1_bucket))
 
 
 def test_a_bucket_that_is_not_there_stops_before_anything_is_deleted(make_target: Callable[..., Target]) -> None:
     target = make_target("full")
     target.s3.put_object(Bucket=target.input_bucket, Key="a.mp4", Body=b"x")
     target.s3.delete_bucket(Bucket=target.output_bucket)
-    with pytest.raises(UsageError, match="no bucket load-output"):
-        survey(target)
+    with pytest.raises(NoBucket, match="no bucket load-output"):
+        clear(target, yes=True)
     target.s3.create_bucket(Bucket=target.output_bucket)
-    assert survey(target)[0].objects == 1
-
-
-def test_contents_read_like_a_sentence() -> None:
-    assert str(Contents("a-input", 1, 0)) == "a-input: 1 object"
-    assert str(Contents("a-input", 2, 3)) == "a-input: 2 objects and 3 old versions or delete markers"
+    assert len(list(target.store.find(target.input_bucket))) == 1

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from castline.errors import KeyLayoutError
+from castline.errors import KeyLayoutError, OptionsError
 from castline.workload_generator.load import plan
-from castline.workload_generator.target import UsageError
 
 
 def test_classic_keys_are_the_names_of_the_files(folder: Path) -> None:
@@ -42,7 +41,7 @@ def test_only_media_count_and_only_videos_in_the_classic_profile(folder: Path) -
 
 def test_two_files_for_one_result_are_refused(folder: Path) -> None:
     (folder / "test_00.mov").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"2 files .* would share one result, test_00\.txt"):
+    with pytest.raises(OptionsError, match=r"2 files .* would share one result, test_00\.txt"):
         plan(folder, None, "classic")
     assert len(plan(folder, None, "full")) == 5
 
@@ -50,16 +49,16 @@ def test_two_files_for_one_result_are_refused(folder: Path) -> None:
 def test_a_folder_named_like_a_copy_is_refused(folder: Path) -> None:
     (folder / "copy-01").mkdir()
     (folder / "copy-01" / "test_00.mp4").write_bytes(b"x")
-    with pytest.raises(UsageError, match="would share one result"):
+    with pytest.raises(OptionsError, match="would share one result"):
         plan(folder, 7, "full")
 
 
 def test_nothing_to_upload_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no folder"):
+    with pytest.raises(OptionsError, match="there is no folder"):
         plan(tmp_path / "nowhere", None, "classic")
-    with pytest.raises(UsageError, match="no video in"):
+    with pytest.raises(OptionsError, match="no video in"):
         plan(tmp_path, None, "classic")
-    with pytest.raises(UsageError, match="no media in"):
+    with pytest.raises(OptionsError, match="no media in"):
         plan(tmp_path, 5, "full")
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from castline import settings as settings_module
+from castline.errors import NoBucket, OptionsError
 from castline.settings import Settings
 from castline.workload_generator import target as target_module
-from castline.workload_generator.target import UsageError, check, connect
+from castline.workload_generator.target import connect
 
 _NOTHING: dict[str, Any] = dict.fromkeys(("endpoint_url", "access_key", "secret_key", "asu_id", "prefix"))
 _HERE = {**_NOTHING, "endpoint_url": "http://127.0.0.1:9"}
@@ -59,12 +60,13 @@ def test_the_endpoint_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch
 
 
 def test_without_anything_it_says_what_to_do() -> None:
-    with pytest.raises(UsageError, match=r"castline up.*--endpoint-url.*--access_key"):
+    with pytest.raises(OptionsError, match=r"castline up.*--endpoint-url.*--access_key"):
         connect(**_NOTHING)
 
 
-def test_given_keys_are_used_and_never_shown() -> None:
-    found = connect(**{**_NOTHING, "access_key": "AKIAX", "secret_key": "hush-hush"}, region="eu-central-1")
+def test_given_keys_are_used_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    found = connect(**{**_NOTHING, "access_key": "AKIAX", "secret_key": "hush-hush"})
     assert found.where == "AWS, eu-central-1"
     assert found.s3._request_signer._credentials.secret_key == "hush-hush"
     assert "hush" not in repr(found) + str(found)
@@ -76,12 +78,11 @@ def test_given_keys_are_used_and_never_shown() -> None:
         ({"access_key": "AKIAX"}, "come together"),
         ({"secret_key": "hush-hush"}, "come together"),
         ({"asu_id": "1", "prefix": "2"}, "different buckets"),
-        ({"profile": "huge"}, "auto, classic or full"),
         ({"endpoint_url": "nowhere"}, "nowhere"),
     ],
 )
 def test_contradictions_are_refused_in_one_line(arguments: dict[str, str], words: str) -> None:
-    with pytest.raises(UsageError, match=words) as caught:
+    with pytest.raises(OptionsError, match=words) as caught:
         connect(**{**_HERE, **arguments})
     assert "hush" not in caught.value.message
     assert "\n" not in caught.value.message
@@ -89,8 +90,8 @@ def test_contradictions_are_refused_in_one_line(arguments: dict[str, str], words
 
 def test_a_bucket_that_is_not_there_is_named(make_target: Any) -> None:
     target = make_target("full")
-    check(target)
+    target.check(*target.buckets)
     target.s3.delete_bucket(Bucket="load-output")
-    with pytest.raises(UsageError, match=r"no bucket load-output \(moto\); is the stack deployed"):
-        check(target)
+    with pytest.raises(NoBucket, match=r"no bucket load-output \(moto\); is the stack deployed"):
+        target.check(*target.buckets)
     target.s3.create_bucket(Bucket="load-output")

@@ -1,11 +1,10 @@
-"""Pictures of numbers, and one of a verification: how similar pairs are, and what every threshold would cost."""
+"""A picture of a verification: how similar pairs are, and what every threshold would cost."""
 
 from __future__ import annotations
 
 import importlib.util
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from castline.evaluation.faces import Scores, Verification, error_rates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 INK, GOOD, BAD = "#2b2b2b", "#1f6f8b", "#c8553d"
 _PAPER, _GRID = "white", "#e3e3e3"
@@ -25,44 +23,16 @@ _BINS = 70
 _HEADROOM = 1.4
 
 
-def check_drawable(path: Path, *suffixes: str) -> None:
+def check_drawable(path: Path) -> None:
     """Find out before the work whether a plot can be made at all.
 
-    Args:
-        suffixes: of files that can be written; ``.png`` alone where they are left out.
-
     Raises:
-        EvaluationError: matplotlib is not installed, or the file would be none of them.
+        EvaluationError: matplotlib is not installed, or the file would be no PNG.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise EvaluationError("a plot needs matplotlib, which is not installed: pip install matplotlib")
-    if path.suffix.lower() not in (suffixes or (".png",)):
-        raise EvaluationError(f"{path.name}: plots are written as {' or '.join(suffixes or ('.png',))}")
-
-
-def figure_of(size_in: tuple[float, float], dpi: int) -> Figure:
-    """An empty figure."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # Not pyplot: it would look for a display and keep the figure.
-    figure = Figure(figsize=size_in, dpi=dpi, facecolor=_PAPER, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def finish(figure: Figure, title: str, grid: Literal["both", "y"] = "both") -> bytes:
-    """The figure as PNG, in the style of all of them. Equal numbers give equal bytes."""
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis=grid, color=_GRID, linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.tick_params(colors=INK, labelsize=9)
-    if title:  # names of folders and buckets may hold dollar signs, which are not formulas
-        figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK, parse_math=False)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
-    return out.getvalue()
+    if path.suffix.lower() != ".png":
+        raise EvaluationError(f"{path.name}: plots are written as .png")
 
 
 def draw(path: Path, title: str, same: Scores, different: Scores, measured: Verification) -> None:
@@ -76,16 +46,27 @@ def draw(path: Path, title: str, same: Scores, different: Scores, measured: Veri
         EvaluationError: as ``check_drawable``, or the file cannot be written.
     """
     check_drawable(path)
-    figure = figure_of(_SIZE_IN, _DPI)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # Not pyplot: it would look for a display and keep the figure.
+    figure = Figure(figsize=_SIZE_IN, dpi=_DPI, facecolor=_PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.1])
     _histograms(above, same, different)
     _rates(below, same, different)
     _thresholds(above, below, measured)
     figure.align_ylabels()
-    picture = finish(figure, title, "y")
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color=_GRID, linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.tick_params(colors=INK, labelsize=9)
+    # Names of folders may hold dollar signs, which are not formulas.
+    figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK, parse_math=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture)
+        figure.savefig(path, format="png", metadata={"Software": None})  # equal numbers give equal bytes
     except OSError as error:
         raise EvaluationError(f"{path} cannot be written: {error.strerror or error}") from error
 

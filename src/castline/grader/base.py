@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import TypeVar
 
 from castline import keys
-from castline.errors import CastlineError, NoBucket
-from castline.grader.objects import CannotCheck, listing, readable
+from castline.errors import CastlineError, EvaluationError, NoBucket
 from castline.grader.report import CheckResult, Status
 from castline.grader.truth import Truth, TruthTable
-from castline.workload_generator.load import Job, Progress
+from castline.records import ObjectInfo
+from castline.workload_generator.load import Job, Load
 from castline.workload_generator.patterns import Pattern
 from castline.workload_generator.target import Target
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_AT_ONCE = 8
 
 
 @dataclass(slots=True)
 class Context:
-    """What checks look at.
+    """What checks look at. Its methods raise ``NoBucket``, and ``EvaluationError`` where there is nothing to look at.
 
     Attributes:
         folder, jobs: what check 3 uploads, and from where; empty when no folder was given.
@@ -32,7 +37,6 @@ class Context:
         pattern, concurrency: of the uploads.
         max_wer: word error rate up to which words count as right.
         on_progress: called every now and then while check 3 waits.
-        secrets: what must not appear in any line.
         load: when check 3 ran, and how many of its media files were answered; None before it.
     """
 
@@ -44,33 +48,28 @@ class Context:
     pattern: Pattern = field(default_factory=Pattern)
     concurrency: int = 8
     max_wer: float = 0.6
-    on_progress: Callable[[Progress], None] = lambda progress: None
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    on_progress: Callable[[Load], None] = lambda load: None
     load: tuple[datetime, datetime, int] | None = None
 
     def inputs(self) -> list[str]:
-        """Keys of all media files: those in the input bucket, and those that were to be uploaded.
-
-        Raises:
-            NoBucket: there is no input bucket.
-            CannotCheck: there are none.
-        """
-        there = {key for key in listing(self.target.store, self.target.input_bucket) if keys.is_media(key)}
+        """Keys of all media files: those in the input bucket, and those that were to be uploaded."""
+        bucket = self.target.input_bucket
+        there = {key for key in self.listing(bucket) if keys.is_media(key)}
         planned = {job.key for job in self.jobs} if self.load else set()
         if not there | planned:
-            raise CannotCheck(f"there is no media in {self.target.input_bucket}, so there is nothing to compare with")
+            raise EvaluationError(f"there is no media in {bucket}, so there is nothing to compare with")
         return sorted(there | planned)
 
     def truths(self) -> dict[str, Truth]:
-        """The ground truth by media: by the file it was uploaded from where that is known, else by its key.
-
-        Raises:
-            NoBucket, CannotCheck: as ``inputs``, or there is no ground truth at all.
-        """
+        """The ground truth by media file: by the file it was uploaded from where that is known, else by its key."""
         if self.truth is None:
-            raise CannotCheck("no ground truth to compare with: give --ground_truth")
+            raise EvaluationError("no ground truth to compare with: give --ground_truth")
         files = {job.key: job.path.relative_to(self.folder).as_posix() for job in self.jobs if self.folder}
         return {key: truth for key in self.inputs() if (truth := self.truth.of(files.get(key, key)))}
+
+    def listing(self, bucket: str) -> dict[str, ObjectInfo]:
+        """All objects of a bucket by key."""
+        return {info.key: info for info in self.target.store.find(bucket)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +89,24 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Check:
     """Attributes:
-    look: finds out; raises when it cannot.
+    look: finds out. Raises ``NoBucket``, which has no points, and any other error when the check cannot be made.
     """
 
     number: int
     title: str
     points: int
     look: Callable[[Context], Finding]
+
+    def result(self, status: Status, points: float, lines: Iterable[str], seconds: float = 0.0) -> CheckResult:
+        return CheckResult(
+            number=self.number,
+            title=self.title,
+            status=status,
+            points=points,
+            out_of=self.points,
+            seconds=seconds,
+            lines=tuple(lines),
+        )
 
 
 def perform(check: Check, context: Context) -> CheckResult:
@@ -108,37 +118,32 @@ def perform(check: Check, context: Context) -> CheckResult:
     except NoBucket as missing:
         found = Finding(0.0, (f"the bucket {missing.bucket} does not exist",))
     except Exception as error:  # a grader that dies on an odd pipeline has no score to show
-        found, status = Finding(0.0, (reason(error, context.secrets),)), "error"
-    share = min(max(found.share, 0.0), 1.0)
-    points = math.floor(share * check.points * 10 + 1e-9) / 10  # never rounded up to full points
+        found, status = Finding(0.0, (reason(error),)), "error"
+    points = math.floor(found.share * check.points * 10 + 1e-9) / 10  # never rounded up to full points
     if status is None:
-        status = "passed" if share == 1 else "partial" if points else "failed"
-    return CheckResult(
-        number=check.number,
-        title=check.title,
-        status=status,
-        points=points,
-        out_of=check.points,
-        seconds=round(time.monotonic() - begin, 3),
-        lines=tuple(_without(context.secrets, line) for line in found.lines),
-    )
+        status = "passed" if found.share == 1 else "partial" if points else "failed"
+    return check.result(status, points, found.lines, round(time.monotonic() - begin, 3))
 
 
-def reason(error: Exception, secrets: Sequence[str] = ()) -> str:
-    """One line that tells why something could not be done."""
-    if isinstance(error, (CannotCheck, CastlineError)):
-        text = str(error.args[0])
-    elif isinstance(error, ClientError):
-        said = error.response.get("Error", {})
-        text = f"{error.operation_name} was refused: {said.get('Code', '')}, {said.get('Message', '')}"
-    elif isinstance(error, (BotoCoreError, OSError)):
-        text = str(error)
-    else:
-        text = f"{type(error).__name__}: {error}"
-    return readable(" ".join(_without(secrets, text).split()), 300)
+def reason(error: Exception) -> str:
+    """One line that says why something could not be done."""
+    kind = "" if isinstance(error, CastlineError) else f"{type(error).__name__}: "
+    return readable(kind + " ".join(str(error).split()), 300)
 
 
-def _without(secrets: Sequence[str], text: str) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
+def each(do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """``map`` with a few calls to S3 under way at once; results in order."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield from pool.map(do, items)
+
+
+def readable(text: str, limit: int = 80) -> str:
+    """One printable line of text that somebody else wrote: no control characters, not longer than ``limit``."""
+    text = "".join(char if char.isprintable() else "�" for char in text[: limit + 1])
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """``a, b, c and 12 more``."""
+    shown = ", ".join(readable(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

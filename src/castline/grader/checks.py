@@ -8,22 +8,20 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from castline.errors import NoBucket
+from castline.errors import EvaluationError, NoBucket
 from castline.grader import answers, classic, full
-from castline.grader.base import Check, Context, Finding
-from castline.grader.objects import CannotCheck, listing, readable, some
-from castline.workload_generator.load import Progress, run_load
-from castline.workload_generator.report import Row
+from castline.grader.base import Check, Context, Finding, readable, some
+from castline.workload_generator.load import Load, run_load
 
 
 def check_functions(context: Context) -> Finding:
     """Both functions are deployed under their names, and ready to be invoked."""
     wanted = (context.target.splitter, context.target.analyser)
-    wrong = {name: why for name in wanted if (why := _function_trouble(context.target.lambda_, name))}
+    wrong = {name: why for name in wanted if (why := _function_problem(context.target.lambda_, name))}
     return Finding.of(len(wanted) - len(wrong), len(wanted), (f"{name}: {wrong.get(name, 'there')}" for name in wanted))
 
 
-def _function_trouble(lambda_: Any, name: str) -> str:
+def _function_problem(lambda_: Any, name: str) -> str:
     """Why a function cannot be invoked; empty when it can."""
     try:
         found = lambda_.get_function(FunctionName=name)["Configuration"]
@@ -43,64 +41,48 @@ def check_buckets(context: Context) -> Finding:
     target, lines, good = context.target, [], 0
     for bucket in target.buckets:
         try:
-            there = list(listing(target.store, bucket, limit=1))
+            first = next(target.store.find(bucket), None)
         except NoBucket:
             lines.append(f"{bucket}: does not exist")
             continue
-        good += 1 if there else 2
-        lines.append(f"{bucket}: not empty, it has {some(there)}" if there else f"{bucket}: there, empty")
+        good += 1 if first else 2
+        lines.append(f"{bucket}: not empty, it has {readable(first.key)}" if first else f"{bucket}: there, empty")
     return Finding.of(good, 2 * len(target.buckets), lines)
 
 
 def check_end_to_end(context: Context) -> Finding:
-    """Upload everything and wait: the share of media with a good answer before the time is over.
-
-    Raises:
-        CannotCheck: there is nothing to upload.
-        NoBucket: a bucket is not there.
-        StorageError: one is not ours, or the store does not answer.
-        KeyboardInterrupt: somebody ended it.
-    """
+    """Upload everything and wait: the share of media files with a good answer before the time is over."""
     if not context.jobs:
-        raise CannotCheck("nothing to upload: give --testcase_folder")
-    target, limit = context.target, context.time_limit_s
-    for bucket in (target.input_bucket, target.output_bucket):
-        listing(target.store, bucket, limit=1)  # so that a missing bucket is said as such
+        raise EvaluationError("nothing to upload: give --testcase_folder")
+    limit = context.time_limit_s
     over = False
 
-    def watch(progress: Progress) -> None:
+    def watch(load: Load) -> None:
         nonlocal over
-        context.on_progress(progress)
-        if over := progress.elapsed_s >= limit:
-            # A load gives each media file its own time, and ends early, with a report, in this way only.
+        context.on_progress(load)
+        if over := load.duration_s >= limit:
+            # A load gives each media file its own time; only so it ends early, and with a report.
             raise KeyboardInterrupt
 
     start = datetime.now(UTC)
     context.load = (start, start, 0)  # from here on media may be there, even if this is interrupted
-    load = run_load(target, context.jobs, context.pattern, context.concurrency, limit, watch)
+    load = run_load(context.target, context.jobs, context.pattern, context.concurrency, limit, watch)
     if load.interrupted and not over:
         raise KeyboardInterrupt
-    good = [row for row in load.rows if row.status == "ok" and row.seen_s is not None and row.seen_s <= limit]
+    good = {row.key for row in load.rows if row.status == "ok" and row.seen_s is not None and row.seen_s <= limit}
     context.load = (start, datetime.now(UTC), len(good))
-    lines = [f"{len(good)} of {load.total} answered within {limit:g} s; {load.duration_s:.1f} s in all"]
-    if load.local:
-        lines.append(f"from upload to answer: median {load.local.p50:.1f} s, longest {load.local.max:.1f} s")
-    lines += [readable(warning, 200) for warning in load.warnings]
-    answered = {row.key for row in good}
+    lines = [f"{len(good)} of {len(load.rows)} answered within {limit:g} s; {load.duration_s:.1f} s in all"]
+    if seconds := load.latencies["local"]:
+        lines.append(f"from upload to answer: median {seconds['p50']:.1f} s, longest {seconds['max']:.1f} s")
     others: dict[str, list[str]] = defaultdict(list)
     for row in load.rows:
-        if row.key not in answered:
-            others[_why_not(row, limit)].append(row.key)
+        if row.key not in good:
+            why = row.why or row.status
+            if row.stored_s is not None and (row.seen_s is None or row.seen_s > limit):
+                why = f"no answer in time; {why.rpartition('; ')[2]}" if row.seen_s is None else "no answer in time"
+            others[why].append(row.key)
     lines += [f"{len(files)}: {readable(why, 160)}: {some(files)}" for why, files in others.items()]
     return Finding.of(len(good), len(context.jobs), lines)
-
-
-def _why_not(row: Row, limit_s: float) -> str:
-    """Why an upload has no good answer in time, in the same words for all of a kind."""
-    if row.stored_s is None or (row.seen_s is not None and row.seen_s <= limit_s):
-        return row.why or row.status
-    how_far = (row.why or "").partition("; ")[2]
-    return f"no answer in time; {how_far}" if how_far else "no answer in time"
 
 
 #: What a deployment is graded by; points add up to 100. Check 2 comes before check 3, which uploads.

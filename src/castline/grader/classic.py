@@ -6,17 +6,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable
 
-from castline.grader.base import Context, Finding
-from castline.grader.objects import MAX_LISTED, CannotCheck, each, listing, readable, some
-from castline.workload_generator.watching import result_key, stage1_key
+from castline import keys
+from castline.errors import EvaluationError, UnitError
+from castline.grader.base import Context, Finding, each, readable, some
+from castline.media.pictures import decode_jpeg
 
 #: A text with a name in it, bytes.
 MAX_TEXT = 200
 _READ_TEXT = 1024
-_READ_PICTURE = 256 * 1024
-#: JPEG markers that begin a frame and so hold its size (ITU-T T.81, table B.1); C4, C8 and CC mean other things.
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
+_READ_PICTURE = 16 * 1024 * 1024
 
 
 def check_stage1(context: Context) -> Finding:
@@ -24,32 +22,28 @@ def check_stage1(context: Context) -> Finding:
 
     The share is (right objects) / (videos + objects that do not belong there).
     """
-    wanted = {stage1_key("classic", key) for key in context.inputs()}
-    return _exactly(context, context.target.stage1_bucket, wanted, _READ_PICTURE, jpeg_trouble)
+    wanted = set(map(keys.classic_frame_key, context.inputs()))
+    return _exactly(context, context.target.stage1_bucket, wanted, _READ_PICTURE, jpeg_problem)
 
 
 def check_output(context: Context) -> Finding:
     """One text of one line and at most 200 bytes per video and nothing else; the share is as in stage-1."""
-    wanted = {result_key("classic", key) for key in context.inputs()}
-    return _exactly(context, context.target.output_bucket, wanted, _READ_TEXT, text_trouble)
+    wanted = set(map(keys.classic_answer_key, context.inputs()))
+    return _exactly(context, context.target.output_bucket, wanted, _READ_TEXT, text_problem)
 
 
 def check_names(context: Context) -> Finding:
-    """The share of videos that got the name of the ground truth, letter by letter.
-
-    Raises:
-        CannotCheck: no ground truth, or none of these videos.
-    """
+    """The share of videos that got the name of the ground truth, letter by letter."""
     truths = {key: truth.name for key, truth in context.truths().items() if truth.name}
     if not truths:
-        raise CannotCheck("the ground truth has no name for any of the videos")
+        raise EvaluationError("the ground truth has no name for any of the videos")
     store, bucket = context.target.store, context.target.output_bucket
-    there = listing(store, bucket)
-    infos = [there.get(result_key("classic", key)) for key in truths]
+    there = context.listing(bucket)
+    infos = [there.get(keys.classic_answer_key(key)) for key in truths]
     bodies = each(lambda info: store.read(bucket, info, 0, _READ_TEXT) or b"" if info else b"", infos)
     confused: Counter[tuple[str, str]] = Counter()
     for name, body in zip(truths.values(), bodies, strict=True):
-        got = None if text_trouble(body) else _spelled(body.decode())
+        got = None if text_problem(body) else _spelled(body.decode())
         if got != _spelled(name):
             confused[name, got or "no name"] += 1
     right = len(truths) - confused.total()
@@ -64,31 +58,29 @@ def _spelled(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
 
 
-def _exactly(context: Context, bucket: str, wanted: set[str], length: int, trouble: Callable[[bytes], str]) -> Finding:
+def _exactly(context: Context, bucket: str, wanted: set[str], length: int, problem: Callable[[bytes], str]) -> Finding:
     """These objects and no others, with nothing wrong in the first bytes of them."""
-    store = context.target.store
-    there = listing(store, bucket)
-    missing = sorted(wanted - there.keys())
-    extra = sorted(there.keys() - wanted)
+    store, there = context.target.store, context.listing(bucket)
     found = [there[key] for key in sorted(wanted & there.keys())]
-    empty = [info.key for info in found if not info.size]
     filled = [info for info in found if info.size]
-    found_wrong = each(lambda info: trouble(store.read(bucket, info, 0, length) or b""), filled)
-    wrong = {info.key: why for info, why in zip(filled, found_wrong, strict=True) if why}
-    right = len(filled) - len(wrong)
+    problems = each(lambda info: problem(store.read(bucket, info, 0, length) or b""), filled)
+    wrong = [(info.key, why) for info, why in zip(filled, problems, strict=True) if why]
+    right, extra = len(filled) - len(wrong), sorted(there.keys() - wanted)
     lines = [f"{right} of {len(wanted)} objects in {bucket} are as they should be"]
-    for what, names in (("missing", missing), ("empty", empty), ("should not be there", extra)):
+    for what, names in (
+        ("missing", sorted(wanted - there.keys())),
+        ("empty", [info.key for info in found if not info.size]),
+        ("should not be there", extra),
+    ):
         if names:
             lines.append(f"{len(names)} {what}: {some(names)}")
-    lines += [f"{readable(key)}: {why}" for key, why in list(wrong.items())[:5]]
+    lines += [f"{readable(key)}: {why}" for key, why in wrong[:5]]
     if len(wrong) > 5:
         lines.append(f"{len(wrong) - 5} more are not what they should be")
-    if len(there) >= MAX_LISTED:
-        lines.append(f"only the first {len(there)} objects were looked at")
     return Finding.of(right, len(wanted) + len(extra), lines)
 
 
-def text_trouble(body: bytes) -> str:
+def text_problem(body: bytes) -> str:
     """Why an object is not one line of text with a name in it; empty when it is."""
     if len(body) > MAX_TEXT:
         return f"longer than {MAX_TEXT} bytes"
@@ -101,19 +93,12 @@ def text_trouble(body: bytes) -> str:
     return "" if text.isprintable() else "more than one line, or control characters"
 
 
-def jpeg_trouble(body: bytes) -> str:
-    """Why the beginning of an object (or all of it) is not a JPEG; empty when it is one with a size."""
+def jpeg_problem(body: bytes) -> str:
+    """Why an object is not a JPEG that can be decoded, all of it; empty when it is one."""
     if not body.startswith(b"\xff\xd8\xff"):
         return "not a JPEG"
-    at = 2
-    while at + 9 <= len(body) and body[at] == 0xFF:
-        marker = body[at + 1]
-        if marker == 0xFF or marker in _WITHOUT_LENGTH:
-            at += 1 if marker == 0xFF else 2
-            continue
-        if marker in _FRAMES:
-            height, width = int.from_bytes(body[at + 5 : at + 7]), int.from_bytes(body[at + 7 : at + 9])
-            cut_off = len(body) < _READ_PICTURE and b"\xff\xd9" not in body[at:]
-            return "a JPEG without a size" if not height * width else "a JPEG that is cut off" if cut_off else ""
-        at += 2 + int.from_bytes(body[at + 2 : at + 4])
-    return "a JPEG that is cut off or damaged"
+    try:
+        decode_jpeg(body)
+    except UnitError:
+        return "a JPEG that cannot be decoded"
+    return ""

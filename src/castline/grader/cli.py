@@ -1,34 +1,27 @@
-"""The grader's command line."""
+"""``castline-grader --help``: points for a deployment."""
 
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
-from rich.text import Text
 
-from castline.errors import CastlineError
-from castline.grader.base import Context, reason
-from castline.grader.checks import CHECKS
-from castline.grader.menu import run_menu
-from castline.grader.objects import CannotCheck
+from castline.cli.connect import console, errors, friendly_errors
+from castline.errors import OptionsError
+from castline.grader.base import Context
+from castline.grader.menu import Session, run_menu
 from castline.grader.report import show, to_json, to_junit
-from castline.grader.session import Session
 from castline.grader.truth import read_truth
 from castline.workload_generator import flags
-from castline.workload_generator.clear import clear, survey
+from castline.workload_generator.clear import clear
 from castline.workload_generator.load import plan
 from castline.workload_generator.patterns import Pattern
-from castline.workload_generator.target import Target, connect
+from castline.workload_generator.target import connect
 
 # Tracebacks with local variables would show the keys.
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
-_PROBLEMS = (CannotCheck, CastlineError, ClientError, BotoCoreError, OSError)
 
 
 @app.command()
@@ -40,7 +33,6 @@ def grade(
     asu_id: flags.AsuId = None,
     prefix: flags.Prefix = None,
     endpoint_url: flags.Endpoint = None,
-    region: Annotated[str | None, typer.Option(help="Default: as the AWS tools do, then us-east-1.")] = None,
     profile: flags.Contract = "auto",
     testcase_folder: flags.Folder = None,
     count: flags.Count = None,
@@ -64,9 +56,7 @@ def grade(
 ) -> None:
     """Grade a deployment. Exit status: 0 all passed, 1 something is wrong, 2 something could not be checked."""
     logging.disable(logging.WARNING)  # the libraries' log lines are not for whoever reads a score
-    console, notes = Console(highlight=False), Console(stderr=True, highlight=False)
-    secrets = tuple(filter(None, (access_key, secret_key)))
-    try:
+    with friendly_errors():
         target = connect(
             endpoint_url=endpoint_url,
             access_key=access_key,
@@ -74,9 +64,7 @@ def grade(
             asu_id=asu_id,
             prefix=prefix,
             profile=profile,
-            region=region,
         )
-        numbers = _numbers(check, target.profile)
         context = Context(
             target,
             folder=testcase_folder,
@@ -86,11 +74,11 @@ def grade(
             pattern=Pattern(pattern, rate),
             concurrency=concurrency,
             max_wer=max_wer,
-            secrets=secrets,
         )
+        session = Session(context, errors, metrics_wait)
+        numbers = _numbers(check, len(session.checks))
         if clear_first:
-            _clear(target, yes, notes)
-        session = Session(context, notes, metrics_wait)
+            clear(target, yes=yes)
         if interactive:
             run_menu(session, console)
         else:
@@ -98,39 +86,16 @@ def grade(
         report = session.report()
         show(console, report)
         if json:
-            _write(json, to_json(report).encode())
+            flags.write(json, to_json(report))
         if junit:
-            _write(junit, to_junit(report))
-    except _PROBLEMS as error:
-        notes.print(Text(f"error: {reason(error, secrets)}", style="red"), soft_wrap=True)
-        raise typer.Exit(2) from error
-    raise typer.Exit(report.exit_status)
+            flags.write(junit, to_junit(report))
+        raise typer.Exit(report.exit_status)
 
 
-def _numbers(text: str, profile: Literal["classic", "full"]) -> set[int]:
-    known = {check.number for check in CHECKS[profile]}
+def _numbers(text: str, last: int) -> set[int]:
     if text.strip() == "all":
-        return known
+        return set(range(1, last + 1))
     words = [word.strip() for word in text.split(",")]
-    if any(not word.isdecimal() or int(word) not in known for word in words):
-        raise CannotCheck(f"--check is all, or numbers from 1 to {max(known)} with commas between, not {text!r}")
+    if any(not word.isdecimal() or not 1 <= int(word) <= last for word in words):
+        raise OptionsError(f"--check is all, or numbers from 1 to {last} with commas between, not {text!r}")
     return {int(word) for word in words}
-
-
-def _clear(target: Target, yes: bool, notes: Console) -> None:
-    """Empty the three buckets, once somebody said so.
-
-    Raises:
-        CannotCheck: nobody did.
-    """
-    there = "; ".join(map(str, survey(target)))
-    question = f"delete everything ({target.where}: {there})?"
-    if not yes and not (sys.stdin.isatty() and typer.confirm(question, err=True)):
-        raise CannotCheck("nothing was deleted: --clear needs --yes, or somebody who agrees")
-    clear(target)
-    notes.print(f"deleted: {there}", markup=False, soft_wrap=True)
-
-
-def _write(path: Path, body: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(body)

@@ -1,22 +1,71 @@
-"""The grader as a menu, for people who look at one thing after the other."""
+"""A grading in progress: which checks were made, what they found so far, and a menu of them."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.prompt import Prompt
 from rich.text import Text
 
-from castline.grader.report import show
-from castline.grader.session import Session
+from castline.grader.base import Context, perform
+from castline.grader.checks import CHECKS
+from castline.grader.metrics import read_metrics
+from castline.grader.report import CheckResult, Report, show
 
 _ALL, _SCORE, _QUIT = "a", "s", "q"
 
 
+class Session:
+    """Makes checks and keeps their latest results.
+
+    Args:
+        notes: shows what is being waited for, if it is a terminal.
+        metrics_wait_s: how long to wait for numbers of CloudWatch that are still on their way.
+    """
+
+    def __init__(self, context: Context, notes: Console, metrics_wait_s: float = 0.0) -> None:
+        self.checks = CHECKS[context.target.profile]
+        self._context = context
+        self._notes = notes
+        self._metrics_wait_s = metrics_wait_s
+        self._started, self._begin = datetime.now(UTC), time.monotonic()
+        self._results: dict[int, CheckResult] = {}
+
+    def run(self, numbers: Iterable[int]) -> None:
+        """Make these checks, in the order of their numbers. Ctrl-C leaves those that are not made yet as errors."""
+        asked = set(numbers)
+        wanted = [check for check in self.checks if check.number in asked]
+        self._results |= {check.number: check.result("error", 0, ["interrupted"]) for check in wanted}
+        try:
+            for check in wanted:
+                with self._notes.status(check.title) as status:
+                    self._context.on_progress = lambda load: status.update(str(load))
+                    self._results[check.number] = perform(check, self._context)
+        except KeyboardInterrupt:
+            self._notes.print("interrupted")
+
+    def report(self) -> Report:
+        """What is found so far, with the functions' metrics."""
+        metrics, over = read_metrics(self._context, self._metrics_wait_s)
+        return Report(
+            profile=self._context.target.profile,
+            where=self._context.target.where,
+            started=self._started.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - self._begin, 3),
+            checks=tuple(self._results[number] for number in sorted(self._results)),
+            metrics=metrics,
+            metrics_over=over,
+        )
+
+
 def run_menu(session: Session, console: Console) -> None:
     """Ask, check, show, until somebody quits or there is nobody to ask any more."""
-    numbers = {str(check.number): check for check in session.checks}
-    for number, check in numbers.items():
-        console.print(Text(f"{number}  {check.title} ({check.points} points)"))
+    numbers = [str(check.number) for check in session.checks]
+    for check in session.checks:
+        console.print(Text(f"{check.number}  {check.title} ({check.points} points)"))
     console.print(f"{_ALL}  all of them\n{_SCORE}  the score so far\n{_QUIT}  quit", markup=False)
     while True:
         try:

@@ -45,7 +45,7 @@ class FunctionMetrics(Record):
 
     Attributes:
         invocations: samples of ``Duration``.
-        average_ms, p95_ms: of ``Duration``, milliseconds; None without data points.
+        average_ms: of ``Duration``, milliseconds; None without data points.
         concurrency: maximum of ``ConcurrentExecutions``; None without data points.
         note: why something is missing; empty when nothing is.
     """
@@ -53,9 +53,19 @@ class FunctionMetrics(Record):
     function: str
     invocations: int = 0
     average_ms: float | None = None
-    p95_ms: float | None = None
     concurrency: int | None = None
     note: str = ""
+
+    def __str__(self) -> str:
+        """``video-splitting: 100 invocations, average 812 ms, at most 2 at once``."""
+        parts = []
+        if self.average_ms is not None:
+            parts = [f"{self.invocations} invocations", f"average {self.average_ms:.0f} ms"]
+        if self.concurrency is not None:
+            parts.append(f"at most {self.concurrency} at once")
+        if self.note:
+            parts.append(self.note)
+        return f"{self.function}: {', '.join(parts)}"
 
 
 class Report(Record):
@@ -98,45 +108,33 @@ class Report(Record):
         return int(any(check.status != "passed" for check in self.checks))
 
 
-def to_json(report: Report) -> str:
-    """Indented JSON: the record, and first of all its sums. ``from_json`` reads it back."""
+def to_json(report: Report) -> bytes:
+    """Indented JSON: the record, and first of all its sums."""
     score = {"points": report.points, "out_of": report.out_of, "exit_status": report.exit_status}
-    return json.dumps({"score": score, **report.model_dump(mode="json")}, indent=2, ensure_ascii=False) + "\n"
-
-
-def from_json(text: str) -> Report:
-    found = json.loads(text)
-    del found["score"]  # follows from the checks
-    return Report.model_validate_json(json.dumps(found))
+    return json.dumps({"score": score, **report.model_dump(mode="json")}, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def to_junit(report: Report) -> bytes:
     """JUnit XML, a test case per check: ``partial`` and ``failed`` are failures, ``error`` is an error."""
     name = f"grader.{report.profile}"
-    wrong = [check for check in report.checks if check.status in ("partial", "failed")]
-    errors = [check for check in report.checks if check.status == "error"]
-    counts = {"tests": len(report.checks), "failures": len(wrong), "errors": len(errors)}
+    kinds = {"passed": "system-out", "partial": "failure", "failed": "failure", "error": "error"}
+    found = [kinds[check.status] for check in report.checks]
+    counts = {"tests": len(found), "failures": found.count("failure"), "errors": found.count("error")}
     attributes = {**{key: str(value) for key, value in counts.items()}, "time": f"{report.seconds:.3f}"}
     root = ElementTree.Element("testsuites", attributes)
-    suite = ElementTree.SubElement(
-        root, "testsuite", {"name": name, **attributes, "skipped": "0", "timestamp": report.started}
-    )
+    suite = ElementTree.SubElement(root, "testsuite", {"name": name, **attributes, "timestamp": report.started})
     properties = ElementTree.SubElement(suite, "properties")
     for key, value in (("score", report.score), ("where", report.where)):
         ElementTree.SubElement(properties, "property", name=key, value=_xml(value))
-    for check in report.checks:
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=name, name=f"{check.number} {check.title}", time=f"{check.seconds:.3f}"
-        )
-        text = _xml("\n".join(check.lines))
-        if check.status == "passed":
-            ElementTree.SubElement(case, "system-out").text = text
-        else:
-            kind = "error" if check.status == "error" else "failure"
-            message = f"{check.status}: {check.points:g} of {check.out_of} points"
-            ElementTree.SubElement(case, kind, type=check.status, message=message).text = text
-    out = ElementTree.SubElement(suite, "system-out")
-    out.text = _xml("\n".join(metric_line(item) for item in report.metrics))
+    for check, kind in zip(report.checks, found, strict=True):
+        title = f"{check.number} {check.title}"
+        case = ElementTree.SubElement(suite, "testcase", classname=name, name=title, time=f"{check.seconds:.3f}")
+        outcome = ElementTree.SubElement(case, kind)
+        outcome.text = _xml("\n".join(check.lines))
+        if kind != "system-out":
+            outcome.set("type", check.status)
+            outcome.set("message", f"{check.status}: {check.points:g} of {check.out_of} points")
+    ElementTree.SubElement(suite, "system-out").text = _xml("\n".join(map(str, report.metrics)))
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
@@ -159,21 +157,7 @@ def show(console: Console, report: Report) -> None:
         table.add_row(str(check.number), cell, status, f"{check.points:g} / {check.out_of}")
     console.print(table)
     for item in report.metrics:
-        console.print(Text(metric_line(item)), soft_wrap=True)
+        console.print(Text(str(item)), soft_wrap=True)
     if report.metrics:
         console.print(Text(f"CloudWatch, {report.metrics_over}", style="dim"), soft_wrap=True)
     console.print(Text(f"score: {report.score}", style="bold"))
-
-
-def metric_line(item: FunctionMetrics) -> str:
-    """``video-splitting: 100 invocations, average 812 ms, p95 1204 ms, at most 2 at once``."""
-    parts = []
-    if item.invocations and item.average_ms is not None:
-        parts += [f"{item.invocations} invocations", f"average {item.average_ms:.0f} ms"]
-    if item.p95_ms is not None:
-        parts.append(f"p95 {item.p95_ms:.0f} ms")
-    if item.concurrency is not None:
-        parts.append(f"at most {item.concurrency} at once")
-    if item.note:
-        parts.append(item.note)
-    return f"{item.function}: {', '.join(parts)}"

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
 from collections.abc import Callable, Sequence
 from xml.etree import ElementTree
 
 import pysubs2
-
-from castline.grader.objects import CannotCheck
 
 #: Start and end of a cue, seconds.
 Span = tuple[float, float]
@@ -19,35 +16,27 @@ _TT = "{http://www.w3.org/ns/ttml}"
 _CLOCK = re.compile(r"(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)")
 
 
-def subtitles_trouble(bodies: dict[str, bytes | None], speech: bool) -> str:
+def subtitles_problem(bodies: dict[str, bytes | None], speech: bool) -> str:
     """Why the subtitle files of one media file are not in order; empty when they are.
 
     Args:
         bodies: a file per format of ``FORMATS``; None where there is none.
         speech: whether something is said, so that there must be cues.
     """
-    found: dict[str, Sequence[Span]] = {}
+    counts: dict[str, int] = {}
     for format_, body in bodies.items():
         if body is None:
             return f"transcript.{format_} is missing"
         try:
-            found[format_] = FORMATS[format_](body.decode())
+            spans = FORMATS[format_](body.decode())
         except Exception as error:  # whatever a parser makes of hostile text
             return f"transcript.{format_} does not parse: {type(error).__name__}"
-        if trouble := _span_trouble(found[format_]):
-            return f"transcript.{format_}: {trouble}"
-    counts = {format_: len(spans) for format_, spans in found.items()}
+        if problem := _span_problem(spans):
+            return f"transcript.{format_}: {problem}"
+        counts[format_] = len(spans)
     if len(set(counts.values())) > 1:
         return "the formats differ in their cues: " + ", ".join(f"{key} {count}" for key, count in counts.items())
     return "something is said, but there are no cues" if speech and not any(counts.values()) else ""
-
-
-def check_readers() -> None:
-    """Raises:
-    CannotCheck: the reader of WebVTT is not installed.
-    """
-    if importlib.util.find_spec("webvtt") is None:
-        raise CannotCheck("reading WebVTT needs webvtt-py, which is not installed: pip install webvtt-py")
 
 
 def _srt(text: str) -> Sequence[Span]:
@@ -79,12 +68,14 @@ def _seconds(clock: str | None) -> float:
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
 
 
-def _span_trouble(spans: Sequence[Span]) -> str:
+def _span_problem(spans: Sequence[Span]) -> str:
+    before = 0.0
     for number, (start, end) in enumerate(spans, 1):
         if not 0 <= start < end:
             return f"cue {number} ends before it begins"
-        if number > 1 and start < spans[number - 2][1] - 1e-6:
+        if start < before - 1e-6:
             return f"cue {number} overlaps the one before"
+        before = end
     return ""
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from castline.grader.objects import CannotCheck
-
-_MAX_BYTES = 64 * 1024 * 1024
+from castline.errors import EvaluationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +24,19 @@ class Truth:
     people: frozenset[str] | None = None
     reference: str | None = None
 
+    @classmethod
+    def of(cls, fields: dict[str, str]) -> Truth:
+        people = fields.get("people") or None
+        names = frozenset(name.strip() for name in (people or "").split(";")) - {"", "-"}
+        return cls(fields.get("name") or None, None if people is None else names, fields.get("reference") or None)
 
-class TruthTable:
+
+class TruthTable(dict[str, Truth]):
     """Rows by file, found by the whole name of a media file, by its last part, or by that without its suffix."""
-
-    def __init__(self, rows: Mapping[str, Truth]) -> None:
-        self._rows = rows
 
     def of(self, name: str) -> Truth | None:
         path = PurePosixPath(name)
-        return next((self._rows[each] for each in (name, path.name, path.stem) if each in self._rows), None)
+        return self.get(name) or self.get(path.name) or self.get(path.stem)
 
 
 def read_truth(path: Path) -> TruthTable:
@@ -47,37 +47,29 @@ def read_truth(path: Path) -> TruthTable:
     not graded.
 
     Raises:
-        CannotCheck: no such file, not such a table, no row, or two rows for one file.
+        EvaluationError: no such file, not such a table, no row, or two rows for one file.
     """
+    table = TruthTable()
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise CannotCheck(f"{path} is too large for a table of ground truth")
         text = path.read_text(encoding="utf-8-sig")
-        tabs = "\t" in text.partition("\n")[0]
-        # In a table with tabs quotation marks mean themselves: references are what somebody said.
-        reader = (
-            csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
-            if tabs
-            else csv.DictReader(io.StringIO(text), skipinitialspace=True)
-        )
+        if "\t" in text.partition("\n")[0]:
+            # Quotation marks mean themselves: references are what somebody said.
+            reader = csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
+        else:
+            reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
         columns = {(name or "").strip() for name in reader.fieldnames or ()}
         if "file" not in columns or not columns & {"name", "people", "reference"}:
-            raise CannotCheck(f"{path} needs the column file, and one of name, people, reference, in its first line")
-        rows: dict[str, Truth] = {}
+            raise EvaluationError(f"{path} needs the columns file and one of name, people, reference in its first line")
         for row in reader:
             fields = {(key or "").strip(): value.strip() for key, value in row.items() if isinstance(value, str)}
             file = fields.get("file", "")
-            if not file or file in rows:
-                raise CannotCheck(f"{path}, line {reader.line_num}: {f'{file} has two rows' if file else 'no file'}")
-            rows[file] = _truth(fields)
+            if not file or file in table:
+                raise EvaluationError(
+                    f"{path}, line {reader.line_num}: {f'{file} has two rows' if file else 'no file'}"
+                )
+            table[file] = Truth.of(fields)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CannotCheck(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if not rows:
-        raise CannotCheck(f"{path} has no rows")
-    return TruthTable(rows)
-
-
-def _truth(fields: Mapping[str, str]) -> Truth:
-    people = fields.get("people") or None
-    names = frozenset(name.strip() for name in (people or "").split(";")) - {"", "-"}
-    return Truth(fields.get("name") or None, None if people is None else names, fields.get("reference") or None)
+        raise EvaluationError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not table:
+        raise EvaluationError(f"{path} has no rows")
+    return table

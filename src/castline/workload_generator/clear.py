@@ -2,55 +2,47 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import sys
 
-from castline.workload_generator.target import Target, check_bucket
+import typer
 
-
-class Contents(NamedTuple):
-    """What is in a bucket.
-
-    Attributes:
-        objects: that a client sees.
-        hidden: replaced versions and delete markers, which a plain delete leaves.
-    """
-
-    bucket: str
-    objects: int
-    hidden: int
-
-    def __str__(self) -> str:
-        hidden = f" and {self.hidden} old versions or delete markers" if self.hidden else ""
-        return f"{self.bucket}: {self.objects} {'object' if self.objects == 1 else 'objects'}{hidden}"
+from castline.cli.connect import errors
+from castline.cli.shown import escape
+from castline.errors import OptionsError
+from castline.storage.base import ObjectVersion
+from castline.workload_generator.target import Target
 
 
-def survey(target: Target) -> list[Contents]:
-    """Count what is in the input, stage-1 and output buckets.
-
-    Raises:
-        UsageError: a bucket is not there or not ours.
-    """
-    found = []
-    for bucket in target.buckets:
-        check_bucket(target, bucket)
-        seen = [item.latest and item.etag is not None for item in target.store.versions(bucket)]
-        found.append(Contents(bucket, sum(seen), len(seen) - sum(seen)))
-    return found
-
-
-def clear(target: Target) -> int:
+def clear(target: Target, *, yes: bool) -> None:
     """Delete every version of every object in the input, stage-1 and output buckets.
 
-    Returns:
-        How many versions and delete markers were deleted.
+    Args:
+        yes: do not ask.
 
     Raises:
+        NoBucket, OptionsError: a bucket is not there, or nobody agreed; nothing was deleted.
         StorageError: the store refuses; what was deleted until then stays deleted.
     """
-    deleted = 0
-    for bucket in target.buckets:
-        # All are listed first: stores differ in where a page begins when the one before is gone meanwhile.
-        doomed = list(target.store.versions(bucket))
-        target.store.erase(bucket, doomed)
-        deleted += len(doomed)
-    return deleted
+    target.check(*target.buckets)
+    # All are listed first: stores differ in where a page begins when the one before is gone meanwhile.
+    doomed = {bucket: list(target.store.versions(bucket)) for bucket in target.buckets}
+    for bucket, versions in doomed.items():
+        errors.print(f"{escape(bucket)} ({escape(target.where)}): {_counted(versions)}", soft_wrap=True)
+    if not any(doomed.values()):
+        return
+    if not yes and not (_is_somebody_there() and typer.confirm("Delete all of it, for good?", err=True)):
+        raise OptionsError("nothing was deleted: --clear needs --yes, or somebody who agrees")
+    for bucket, versions in doomed.items():
+        target.store.erase(bucket, versions)
+    errors.print("deleted")
+
+
+def _counted(versions: list[ObjectVersion]) -> str:
+    objects = sum(item.latest and item.etag is not None for item in versions)
+    hidden = len(versions) - objects
+    more = f" and {hidden} old versions or delete markers" if hidden else ""
+    return f"{objects} {'object' if objects == 1 else 'objects'}{more}"
+
+
+def _is_somebody_there() -> bool:
+    return sys.stdin.isatty()

@@ -20,13 +20,19 @@ Endpoint = Annotated[
     str | None, typer.Option("--endpoint-url", help="Default: AWS_ENDPOINT_URL, the local stack, AWS.")
 ]
 Contract = Annotated[
-    Literal["auto", "classic", "full"], typer.Option(help="What is a result; auto: classic with --asu_id.")
+    Literal["auto", "classic", "full"], typer.Option(help="Which contract; auto is classic with --asu_id.")
 ]
 Folder = Annotated[Path | None, typer.Option("--testcase_folder", help="Media to upload.")]
 Count = Annotated[int | None, typer.Option(min=1, help="Uploads; goes round the folder. Default: each file once.")]
 When = Annotated[Literal["burst", "stagger", "poisson", "ramp"], typer.Option(help="When uploads begin.")]
-Rate = Annotated[float, typer.Option(help="Uploads per second; of a ramp, at its end; a burst does not look at it.")]
+Rate = Annotated[float, typer.Option(help="Uploads per second; of a ramp, at its end; a burst ignores it.")]
 Concurrency = Annotated[int, typer.Option(min=1, max=64, help="Uploads under way at a time, at most.")]
 Clear = Annotated[bool, typer.Option("--clear", help="Empty input, stage-1 and output first; asks.")]
 Yes = Annotated[bool, typer.Option("--yes", help="With --clear: do not ask.")]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The report as JSON.")]
+
+
+def write(path: Path, body: bytes) -> None:
+    """A report where a flag wants it; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body)

@@ -1,27 +1,53 @@
-"""A load test: which files go up, when, and what came of them."""
+"""A load test: files go up when their pattern says so, and are watched until their results are there."""
 
 from __future__ import annotations
 
+import json
+import os
+import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple, cast
+
+from pydantic_core import to_json
 
 from castline import keys
-from castline.workload_generator.patterns import Pattern, UsageError
-from castline.workload_generator.report import LoadReport
-from castline.workload_generator.running import Load, Progress
-from castline.workload_generator.sending import Job
-from castline.workload_generator.target import Profile, Target, check
-from castline.workload_generator.watching import result_key
+from castline.cli.transfer import inside
+from castline.errors import OptionsError, StorageError
+from castline.records import ObjectInfo
+from castline.workload_generator.patterns import Pattern
+from castline.workload_generator.rows import Row, Status, percentiles
+from castline.workload_generator.target import Profile, Target
 
-__all__ = ["Job", "Progress", "plan", "run_load"]
+#: Between two looks for results, at least; looking takes no more than a tenth of the time.
+_LOOK_S = 0.25
+_REST = 9
+#: LastModified is cut to whole seconds.
+_RESOLUTION_S = 1.0
+
+
+class Job(NamedTuple):
+    """One upload to be: this file under this key."""
+
+    key: str
+    path: Path
+
+
+def result_key(profile: Profile, media: str) -> str:
+    """Where the result of a media file appears in the output bucket."""
+    return keys.classic_answer_key(media) if profile == "classic" else keys.result_key(media)
 
 
 def plan(folder: Path, count: int | None, profile: Profile) -> list[Job]:
     """What to upload, in the order of the names.
 
     Args:
-        folder: searched with its subfolders; hidden files are left out.
+        folder: searched with its subfolders; hidden files and folders are left out.
         count: default: every media file once; more than there are go round the folder again.
 
     Returns:
@@ -30,19 +56,17 @@ def plan(folder: Path, count: int | None, profile: Profile) -> list[Job]:
         profile they keep the tree below the folder, and the second round is ``copy-01/…``.
 
     Raises:
-        UsageError: no such folder, no media in it, or two files for one result.
+        OptionsError: no such folder, no media in it, or two files for one result.
         KeyLayoutError: a name that cannot be a key.
     """
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}")
+        raise OptionsError(f"there is no folder {folder}")
     suffixes = keys.VIDEO_SUFFIXES if profile == "classic" else keys.MEDIA_SUFFIXES
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
-    )
+    files = [path for path in inside(folder, None) if path.suffix.lower() in suffixes and path.name[0] != "."]
     if not files:
-        raise UsageError(f"no {'video' if profile == 'classic' else 'media'} in {folder}: {' '.join(sorted(suffixes))}")
+        raise OptionsError(
+            f"no {'video' if profile == 'classic' else 'media'} in {folder}: {' '.join(sorted(suffixes))}"
+        )
     count = count or len(files)
     jobs = []
     for index in range(count):
@@ -53,9 +77,9 @@ def plan(folder: Path, count: int | None, profile: Profile) -> list[Job]:
         else:
             key = path.name if count <= len(files) else f"test_{index:02d}{path.suffix.lower()}"
         jobs.append(Job(keys.check_media_key(key), path))
-    results = Counter(result_key(profile, job.key) for job in jobs)
-    if doubled := [key for key, times in results.items() if times > 1]:
-        raise UsageError(f"{results[doubled[0]]} files of {folder} would share one result, {doubled[0]}")
+    ((shared, times),) = Counter(result_key(profile, job.key) for job in jobs).most_common(1)
+    if times > 1:
+        raise OptionsError(f"{times} files of {folder} would share one result, {shared}")
     return jobs
 
 
@@ -65,9 +89,9 @@ def run_load(
     pattern: Pattern,
     concurrency: int,
     timeout_s: float,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> LoadReport:
-    """Upload everything, wait for the results, and tell. Ctrl-C ends it with the report so far.
+    on_progress: Callable[[Load], None] = lambda load: None,
+) -> Load:
+    """Upload everything and wait for the results. Ctrl-C ends it with what is known by then.
 
     Args:
         concurrency: uploads under way at a time, at most; later ones are sent later than planned.
@@ -75,13 +99,232 @@ def run_load(
         on_progress: called in this thread after every look.
 
     Raises:
-        UsageError: a bucket is not there or not ours, or the store does not answer.
+        NoBucket, StorageError: as ``Target.check``.
     """
-    check(target)
+    target.check(target.input_bucket, target.output_bucket)
     load = Load(target, jobs, pattern, concurrency, timeout_s)
-    interrupted = False
     try:
-        load.run(on_progress or (lambda progress: None))
+        load.run(on_progress)
     except KeyboardInterrupt:
-        interrupted = True
-    return load.report(interrupted)
+        load.interrupted = True
+    load.end()
+    return load
+
+
+class Load:
+    """A load test, under way or over.
+
+    Attributes:
+        timeout_s: what a media file is given, from the beginning of its upload.
+        rows: one per job; written by its sender until it is stored, and then by whoever waits for its result.
+        started_at: by this machine's clock.
+        duration_s: from the start until the last result, or until waiting ended; so far, while it runs.
+        interrupted: whether somebody ended it early; what was open then is ``failed``.
+        failed_looks: why the store could not be asked for results, each time that it could not.
+    """
+
+    def __init__(
+        self, target: Target, jobs: Sequence[Job], pattern: Pattern, concurrency: int, timeout_s: float
+    ) -> None:
+        self.target, self.pattern = target, pattern
+        self.concurrency, self.timeout_s = concurrency, timeout_s
+        times = pattern.arrivals(len(jobs))
+        self.rows = [Row(key, path, planned_s) for (key, path), planned_s in zip(jobs, times, strict=True)]
+        self.started_at = datetime.now(UTC)
+        self.duration_s = 0.0
+        self.interrupted = False
+        self.failed_looks: list[str] = []
+        self._begin = time.monotonic()
+        self._turns = iter(self.rows)
+        self._over = threading.Event()
+
+    @property
+    def good(self) -> list[Row]:
+        return [row for row in self.rows if row.status == "ok"]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every upload had a good result in time."""
+        return len(self.good) == len(self.rows) and not self.interrupted
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """Rows of each status."""
+        return {status: sum(row.status == status for row in self.rows) for status in ("ok", "failed", "timeout")}
+
+    @property
+    def latencies(self) -> dict[str, dict[str, float]]:
+        """Percentiles over the good results by either clock, in seconds; empty where nothing was measured."""
+        return {
+            "local": percentiles([row.local_latency_s for row in self.good]),
+            "server": percentiles([row.server_latency_s for row in self.good]),
+        }
+
+    @property
+    def throughput_per_s(self) -> float | None:
+        """Good results per second, from the first upload to the last good result; None without any."""
+        seen = [row.seen_s for row in self.good if row.seen_s is not None]
+        sent = [row.sent_s for row in self.rows if row.sent_s is not None]
+        return len(seen) / (max(seen) - min(sent)) if seen and max(seen) > min(sent) else None
+
+    def __str__(self) -> str:
+        sent = sum(row.stored_s is not None for row in self.rows)
+        counts = ", ".join(f"{number} {status}" for status, number in self.counts.items())
+        return f"{sent} of {len(self.rows)} uploaded, results: {counts}; {self.duration_s:.0f} s"
+
+    def to_json(self) -> bytes:
+        return to_json(
+            {
+                "profile": self.target.profile,
+                "where": self.target.where,
+                "pattern": self.pattern,
+                "concurrency": self.concurrency,
+                "timeout_s": self.timeout_s,
+                "started_at": self.started_at,
+                "duration_s": self.duration_s,
+                "interrupted": self.interrupted,
+                "failed_looks": self.failed_looks,
+                "counts": self.counts,
+                "latencies": self.latencies,
+                "throughput_per_s": self.throughput_per_s,
+                "rows": self.rows,
+            },
+            indent=2,
+        )
+
+    def run(self, on_progress: Callable[[Load], None]) -> None:
+        self._let_the_second_pass()
+        self._begin, self.started_at = time.monotonic(), datetime.now(UTC)
+        for number in range(min(self.concurrency, len(self.rows))):
+            # Daemons, because an upload that hangs must not keep the program from ending.
+            threading.Thread(target=self._send_in_turn, name=f"sender-{number}", daemon=True).start()
+        try:
+            while True:
+                cost_s = self._look()
+                self._give_up_late_ones()
+                self.duration_s = self._now()
+                on_progress(self)
+                if not self._open():
+                    return
+                time.sleep(max(_LOOK_S, cost_s * _REST))
+        finally:
+            self._over.set()
+
+    def end(self) -> None:
+        """Say of every upload without a result what became of it."""
+        for row in self._open():
+            row.end("failed", "interrupted before its result")
+        self.rows = [replace(row) for row in self.rows]  # an upload that hangs may still write to the old ones
+        with suppress(StorageError):
+            for row in self.rows:
+                if row.stored_s is not None and row.seen_s is None:
+                    row.why = f"{row.why}; {self._how_far(row)}"
+
+    def _now(self) -> float:
+        return time.monotonic() - self._begin
+
+    def _open(self) -> list[Row]:
+        return [row for row in self.rows if row.status == "open"]
+
+    def _let_the_second_pass(self) -> None:
+        """Where results lie already, make sure that all uploads fall into a later second of the store's clock.
+
+        LastModified shows whole seconds only: so none of the old results can pass for a result of this load.
+        """
+        wanted = {result_key(self.target.profile, row.key) for row in self.rows}
+        if any(info.key in wanted for info in self._listing(self.target.output_bucket, wanted)):
+            time.sleep(_RESOLUTION_S)
+
+    def _send_in_turn(self) -> None:
+        for row in self._turns:  # all senders share it
+            if self._over.wait(max(0.0, row.planned_s - self._now())):
+                return
+            try:
+                self._send(row)
+            except Exception as error:  # whatever it is: a failure of this upload, and not of the load
+                row.end("failed", f"upload: {_reason(error)}")
+
+    def _send(self, row: Row) -> None:
+        store, bucket = self.target.store, self.target.input_bucket
+        row.sent_s = self._now()
+        row.bytes = row.file.stat().st_size
+        store.put(bucket, row.key, row.file)
+        stored_s = self._now()
+        found = store.head(bucket, row.key)
+        if found is None:
+            raise StorageError("it is gone again")
+        row.etag, row.version, row.input_modified = found.etag, found.version, found.last_modified
+        row.stored_s = stored_s  # last: from here on, its result is looked for
+
+    def _look(self) -> float:
+        """Find the results that are there now, with one listing for all; returns the seconds that this took."""
+        begin_s = self._now()
+        waiting = {result_key(self.target.profile, row.key): row for row in self._open() if row.stored_s is not None}
+        try:
+            listed = self._listing(self.target.output_bucket, waiting) if waiting else []
+            seen_s = self._now()
+            for info in listed:
+                if (row := waiting.get(info.key)) and not row.is_older(_modified(info)):
+                    self._take(row, info, seen_s)
+        except StorageError as error:
+            self.failed_looks.append(_reason(error))
+        return self._now() - begin_s
+
+    def _take(self, row: Row, info: ObjectInfo, seen_s: float) -> None:
+        """Take a listed result for the upload's, if it is."""
+        problem: str | None = ""
+        if self.target.profile == "full":
+            problem = _problem(self.target.store.read(self.target.output_bucket, info, 0, info.size) or b"", row)
+        if problem is None:
+            return
+        row.seen_s, row.output_modified = seen_s, _modified(info)
+        row.local_latency_s = seen_s - (row.sent_s or 0.0)
+        if row.input_modified:
+            row.server_latency_s = (row.output_modified - row.input_modified).total_seconds()
+        row.end("failed" if problem else "ok", problem or None)
+
+    def _give_up_late_ones(self) -> None:
+        now_s = self._now()
+        moved_s = max(row.stored_s or 0.0 for row in self.rows)
+        for row in self._open():
+            # What nobody could send yet waits for the uploads before it, unless those hang.
+            since_s = max(row.planned_s, moved_s) if row.sent_s is None else row.sent_s
+            if now_s - since_s >= self.timeout_s:
+                what = "still not uploaded" if row.stored_s is None else "no result"
+                row.end("timeout", f"{what} within {self.timeout_s:g} s")
+
+    def _how_far(self, row: Row) -> str:
+        """Whether the splitter has written anything for an upload without a result."""
+        bucket = self.target.stage1_bucket
+        prefix = keys.classic_frame_key(row.key) if self.target.profile == "classic" else f"{row.key}/"
+        written = any(not row.is_older(_modified(info)) for info in self.target.store.find(bucket, prefix))
+        return f"{bucket} has it" if written else f"nothing in {bucket} either"
+
+    def _listing(self, bucket: str, wanted: Iterable[str]) -> list[ObjectInfo]:
+        """The objects of a bucket below what all wanted keys begin with."""
+        beginning = os.path.commonprefix(list(wanted))  # noqa: RUF071 - keys are strings, and not paths
+        return list(self.target.store.find(bucket, beginning))
+
+
+def _modified(listed: ObjectInfo) -> datetime:
+    """When the store wrote it; listings always say so."""
+    return cast(datetime, listed.last_modified)
+
+
+def _problem(body: bytes, row: Row) -> str | None:
+    """What a ``result.json``, of any version of Castline, says is wrong; None when it is not of this upload."""
+    try:
+        result = json.loads(body)
+        source, status = result["source"], result["status"]
+        ours = source["version"] == row.version if row.version else source["etag"].strip('"') == row.etag
+        if not ours:
+            return None
+        why = (result["error"] or {}).get("message") or f"units failed: {len(result['failures'])}"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return "" if status == "complete" else f"{status}: {why}"
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what S3 or the system said."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:300]

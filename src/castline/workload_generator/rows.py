@@ -1,0 +1,65 @@
+"""One upload of a load test, and the percentiles of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+Status = Literal["open", "ok", "failed", "timeout"]
+
+
+@dataclass(slots=True)
+class Row:
+    """One upload and its result. Seconds ending in ``_s`` count from the load's start, except for latencies.
+
+    Attributes:
+        status: ``ok``: a good result in time. ``failed``: the upload was refused, or its result says
+            that the run failed. ``timeout``: no result of this upload in time. ``open`` until one of these is known.
+        why: what went wrong; None when nothing did.
+        bytes: size of the file; None when it could not even be read.
+        etag, version, input_modified: of the upload, as the store has it; no version in a bucket without versions.
+        sent_s, stored_s, seen_s: when the upload began, was there, and its result was first seen.
+        local_latency_s: ``seen_s - sent_s``, by this machine's clock; late by up to one look.
+        server_latency_s: from LastModified to LastModified, by the store's clock alone, which shows
+            whole seconds: within a second of the truth.
+    """
+
+    key: str
+    file: Path
+    planned_s: float
+    status: Status = "open"
+    why: str | None = None
+    bytes: int | None = None
+    etag: str = ""
+    version: str | None = None
+    input_modified: datetime | None = None
+    output_modified: datetime | None = None
+    sent_s: float | None = None
+    stored_s: float | None = None
+    seen_s: float | None = None
+    local_latency_s: float | None = None
+    server_latency_s: float | None = None
+
+    def end(self, status: Status, why: str | None) -> None:
+        """How it ended; the first ending counts."""
+        if self.status == "open":
+            self.why = why
+            self.status = status
+
+    def is_older(self, modified: datetime) -> bool:
+        """Whether something that the store wrote then is older than this upload, as far as whole seconds tell."""
+        return self.input_modified is None or int(modified.timestamp()) < int(self.input_modified.timestamp())
+
+
+def percentiles(seconds: Sequence[float | None]) -> dict[str, float]:
+    """``min``, ``p50`` … ``max`` by nearest rank: each of them was really measured. Empty without measurements."""
+    known = [value for value in seconds if value is not None]
+    if not known:
+        return {}
+    found = np.percentile(known, [0, 50, 90, 99, 100], method="inverted_cdf")
+    return dict(zip(("min", "p50", "p90", "p99", "max"), map(float, found), strict=True))
