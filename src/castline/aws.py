@@ -66,7 +66,7 @@ def client(
 
     Args:
         endpoint: instead of AWS, or of what ``AWS_ENDPOINT_URL`` says.
-        keys: ``AWS_ACCESS_KEY_ID`` and the like, instead of those of the environment.
+        keys: ``AWS_ACCESS_KEY_ID`` and the like, instead of the environment's.
         local: the endpoint is our own stack on this machine.
         region: instead of the environment's.
     """
@@ -104,7 +104,7 @@ def _made(
         retries={"mode": "standard", "max_attempts": 3 if local else 5},
         **(_LOOPBACK_ONLY if local else {}),
     )
-    if service == "s3":  # of presigned URLs, boto3's default is still 2
+    if service == "s3":  # boto3 still signs URLs by version 2 by default
         config = config.merge(Config(signature_version="s3v4"))
     region = region or session.region_name or _NO_REGION
     named = {name.lower(): value for name, value in (keys or {}).items()}
@@ -168,7 +168,7 @@ def default_region() -> str:
 
 
 def region_of_environment() -> str:
-    """The region that clients take when they are told of none."""
+    """The region that clients use when none is given."""
     return boto3.Session().region_name or _NO_REGION
 
 
@@ -192,7 +192,7 @@ class Account:
     """An account in one region: its clients, made when they are first used.
 
     Args:
-        region: of the clients, and of everything that is said about them.
+        region: where all clients, and all answers about the account, belong.
         make: makes a client of a service; by default AWS's, with the environment's credentials.
     """
 

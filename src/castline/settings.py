@@ -146,7 +146,7 @@ class Settings(BaseSettings, Options):
     @field_validator("language", "prompt", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
-        """A template cannot leave a variable out; it sets it to nothing."""
+        """A template cannot leave a variable out; it sets an empty one."""
         return value or None
 
     def model_post_init(self, _context: object) -> None:
@@ -161,13 +161,13 @@ class Settings(BaseSettings, Options):
 
     @property
     def ffmpeg_memory(self) -> int:
-        """Address space of one ffmpeg process, MB: off Lambda, ``memory_mb`` says nothing of the machine."""
+        """Address space of one ffmpeg process, MB: off Lambda, ``memory_mb`` says nothing about the machine."""
         has = _LAPTOP_MB if self.function_name == "local" else self.memory_mb - _PYTHON_MB
         return self.ffmpeg_memory_mb or has
 
     @property
     def off_lambda(self) -> bool:
-        """Whether seconds measured here say nothing of Lambda's."""
+        """Whether seconds measured here say nothing about Lambda."""
         return self.elsewhere or self.function_name == "local"
 
     @property
@@ -198,7 +198,7 @@ def settings() -> Settings:
     """The process's settings, read once.
 
     Raises:
-        SettingsError: a variable that cannot be what it says.
+        SettingsError: a variable has a value that it cannot have.
     """
     try:
         return Settings()
@@ -208,7 +208,7 @@ def settings() -> Settings:
 
 @lru_cache(maxsize=1)
 def tolerant_settings() -> Settings:
-    """As ``settings``; a variable that cannot be read counts as unset, for who has to write down that it cannot."""
+    """As ``settings``, but a variable that cannot be read counts as unset: for the recorder that has to report it."""
     try:
         return Settings()
     except ValidationError as error:
@@ -231,7 +231,7 @@ def variables() -> set[str]:
 
 
 def written(value: object) -> str:
-    """The value of a setting as a variable, or a parameter of the template, says it."""
+    """The value of a setting, written as in a variable or a parameter of the template."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -242,7 +242,7 @@ def written(value: object) -> str:
 
 
 def _field(problem: ErrorDetails) -> str:
-    """Which field an error is about; it tells of aliases."""
+    """Which field an error is about; pydantic names the alias."""
     where = str(problem["loc"][0])
     return next((field for field in Settings.model_fields if where in (field, variable(field))), where)
 

@@ -44,8 +44,8 @@ _COLUMNS = ("recording", "start", "end", "text", "people", "speaker", "language"
 @dataclass(frozen=True, slots=True)
 class Export:
     """Attributes:
-    most: moments that there can be.
-    write: of an answer and a rate.
+    most: how many moments the format can hold.
+    write: writes an answer at a frame rate.
     """
 
     content_type: str
@@ -85,7 +85,7 @@ def export(index: Index, query: str, kind: str, rate: str = DEFAULT_RATE, limit:
 
 
 def _csv(answer: Answer, _rate: str) -> bytes:
-    """Seconds; a byte order mark, because spreadsheets take other files for their country's old encoding."""
+    """Times in seconds; with a byte order mark, because spreadsheets read other files in a legacy encoding."""
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\r\n")
     table.writerow(_COLUMNS)
@@ -158,7 +158,7 @@ def _is_sound(media: str) -> bool:
 
 
 def _frames(hit: Moment, rate: str) -> tuple[int, int]:
-    """First frame, and the one behind the last."""
+    """First frame, and the one after the last."""
     fps, _ = RATES[rate]
     first = math.floor(max(hit.start_s, 0.0) * fps + 1e-6)
     return first, max(math.ceil(hit.end_s * fps - 1e-6), first + 1)

@@ -1,4 +1,4 @@
-"""What is published and removed, as the deployment's queue tells it: the index follows without listing.
+"""Follows what is published and removed through the deployment's queue, without listing the bucket.
 
 A message only says where to look (``refresh_one``), so one that comes twice, late or never does no harm: the next
 listing (``refresh``) finds what was missed.
@@ -75,7 +75,7 @@ class Feed:
         return tuple(looked)
 
     def _media_of(self, message: Mapping[str, Any]) -> Iterator[str]:
-        """Media of this deployment that a message tells of; of anything else, a line in the log."""
+        """Media files of this deployment that a message is about; anything else is logged."""
         try:
             for bucket, media in results_changed({"body": message.get("Body")}):
                 if bucket == self._settings.output_bucket:

@@ -79,7 +79,7 @@ class Entry:
 
 
 def entry_of(media: str, result: Result, etag: str, uploaded_s: int) -> Entry:
-    """What is kept of a result: sentences that are no suspects, and when people are on screen."""
+    """What is kept of a result: segments that are not suspected hallucinations, and when people are on screen."""
     lines = tuple(
         (_ms(segment.start_s), _ms(segment.end_s), segment.text.strip(), segment.speaker or "")
         for segment in sorted(result.transcript.segments, key=lambda each: each.start_s)
@@ -163,7 +163,7 @@ class Index(ABC):
 
     @abstractmethod
     def settle(self) -> None:
-        """Leave nothing of what was taken out where it is only kept for the database's own sake."""
+        """Purge what was taken out from wherever the database still keeps it for its own purposes."""
 
     @abstractmethod
     def _add_lines(self, connection: Connection, recording: int, lines: Sequence[Line]) -> None: ...
@@ -181,7 +181,7 @@ class Index(ABC):
             return dict(connection.execute("SELECT media, etag FROM recording").fetchall())
 
     def put(self, entry: Entry) -> None:
-        """Write one recording, instead of what was there of it."""
+        """Write one recording in place of what was there of it."""
         with self.writing() as connection:
             self.remove(connection, entry.media)
             self.insert(connection, entry)

@@ -13,7 +13,7 @@ from castline.records.base import Identity, Seconds
 
 class OnScreen(Record):
     """Attributes:
-    name: as the result shows it, ``Person 2`` of a stranger.
+    name: as the result shows it, ``Person 2`` for a stranger.
     image: file name of the picture, relative to the result.
     """
 
@@ -56,7 +56,7 @@ class Answer(Record):
     """A page of hits, the newest recordings first, each in the order of its time.
 
     Attributes:
-        notes: lines for people, as that nobody has a name that was asked for.
+        notes: lines for people, such as "nobody is called that".
         next: asks for the page behind this one; None on the last.
     """
 

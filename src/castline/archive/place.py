@@ -1,4 +1,4 @@
-"""Where the index of a deployment is, and what reaches it when somebody is forgotten."""
+"""Where a deployment's index is, and how it is brought up to date when somebody is forgotten."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def names_left(name: str, where: str, store: ObjectStore, settings: Settings) ->
 
 
 def media_left(media: str, where: str, store: ObjectStore, settings: Settings) -> int:
-    """As `names_left`, of a media file that was deleted."""
+    """As `names_left`, for a media file that was deleted."""
     return _left("SELECT count(*) FROM recording WHERE media = ?", media, where, store, settings)
 
 

@@ -102,7 +102,7 @@ class PostgresqlIndex(Index):
                     yield id_
 
     def settle(self) -> None:
-        """Nothing: what was taken out is PostgreSQL's to write over."""
+        """Nothing to do: PostgreSQL itself writes over what was taken out."""
 
     def scrub(self) -> None:
         """Let PostgreSQL write over the rows that were taken out."""

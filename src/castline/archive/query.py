@@ -1,7 +1,7 @@
 """What somebody asks: ``budget "next year" person:"Ada King" after:2026-03``.
 
-A query is text of anybody's. It is taken apart here and never reaches a database: of words only letters, digits and
-marks are left, and everything else is a value.
+A query is text that anybody may have written. It is taken apart here and never reaches a database: of words, only
+letters, digits and marks are left, and everything else is a value.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Query:
     """Everything in it must hold.
 
     Attributes:
-        people: words of names; each is of somebody on screen during the line.
+        people: words of names; each belongs to somebody on screen during the line.
         together: likewise, and all of them and of ``people`` are on screen at the same instant.
         before, after: seconds since 1970; the recording was uploaded before, or at or after them.
-        speakers: words of the names of voices; each is of who says the line.
+        speakers: words of the names of voices; each belongs to whoever says the line.
         files: folded text that the key contains.
     """
 

@@ -54,7 +54,7 @@ def refresh(index: Index, store: ObjectStore, settings: Settings, told: Told | N
 
 
 def refresh_one(media: str, index: Index, store: ObjectStore, settings: Settings) -> bool:
-    """Look at one media file's result: what an event tells is where to look, and nothing else of it is believed.
+    """Look at one media file's result: an event only says where to look, and nothing else in it is believed.
 
     Returns:
         Whether there is one.

@@ -90,7 +90,7 @@ def counts(index: Index) -> tuple[int, int, float]:
 
 
 def known_people(index: Index) -> list[Face]:
-    """Everybody who is known by name in a recording, by name; each with the picture of the longest appearance."""
+    """Everybody who is known by name, in order of names; each with the picture of the longest appearance."""
     with index.reading() as connection:
         rows = connection.execute(
             "SELECT name, media, label, image, ms, count FROM (SELECT name, media, label, image,"  # noqa: S608 - ours
@@ -118,7 +118,7 @@ def seen_as(index: Index, name: str, limit: int = 60) -> list[Face]:
 
 
 def strangers(index: Index, limit: int = 60) -> list[Face]:
-    """Who is known by no name, and has a picture; those longest on screen first."""
+    """People without a name who have a picture, those longest on screen first."""
     with index.reading() as connection:
         rows = connection.execute(
             "SELECT name, media, label, image, identity, on_screen_ms FROM seen"

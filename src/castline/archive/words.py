@@ -1,4 +1,4 @@
-"""How text becomes words: of lines that are indexed, and of what is looked for in them."""
+"""How text becomes words, both in the lines that are indexed and in queries."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def _cost(manifest: Manifest, usages: Sequence[Usage]) -> Cost:
 
 
 def _nothing_heard(audio: Sequence[tuple[AudioUnit, AudioPart]], said: Sequence[Notice]) -> tuple[Notice, ...]:
-    """That there is sound and no word in it, where nobody said so yet."""
+    """A notice that there is sound without a word in it, unless another notice says so already."""
     if any(part.segments for _, part in audio) or any(notice.code in _NOT_LISTENED for notice in said):
         return ()
     loudest = max((unit.level_db for unit, _ in audio if unit.level_db is not None), default=-100.0)

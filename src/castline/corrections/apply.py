@@ -1,4 +1,4 @@
-"""A result as people see it: what the machine made, and over it what they put right."""
+"""A result as people see it: what the machine made, with people's corrections over it."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _with_lines(
 
 
 def _pieces(run: Sequence[Spoken], words: Sequence[Spoken], segments: Sequence[SpokenSegment]) -> list[SpokenSegment]:
-    """The segments of words in a row, or what of them the words are."""
+    """The segments that consecutive words are in, or the parts of them that the words are."""
     pieces = []
     for number in dict.fromkeys(each.segment for each in run):
         segment = segments[number]

@@ -1,4 +1,4 @@
-"""Where a correction belongs: ids and borders of lines and people change from run to run, times and words hardly."""
+"""Where a correction belongs: ids and borders of lines and people change from run to run; times and words hardly do."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tokens(text: str) -> list[str]:
 
 
 def letters(text: str) -> str:
-    """What of a text is compared: no case, no punctuation."""
+    """The text as it is compared: without case and punctuation."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(char for char in folded if unicodedata.category(char)[0] in "LNM")
 

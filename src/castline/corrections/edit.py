@@ -1,4 +1,4 @@
-"""What somebody wants changed, as what is added to the corrections and what of them goes."""
+"""What somebody wants changed, as corrections to add and corrections to remove."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def name_voice(view: Corrected, corrections: Corrections, shown: str, name: str)
 def name_faces(
     view: Corrected, person: str, name: str, *, holds: bool = True, tracks: Sequence[str] | None = None
 ) -> Draft:
-    """Somebody in this recording is called so, or is not who they were taken for.
+    """Give somebody in this recording a name, or say that they are not who they were taken for.
 
     Args:
         person: id of the person as shown.
@@ -173,7 +173,7 @@ def take_back(corrections: Corrections) -> Draft:
 
 
 def withdraw(corrections: Corrections, correction: str) -> Draft:
-    """One correction does not hold any more.
+    """Withdraw one correction.
 
     Raises:
         CorrectionError: it does not hold now.
@@ -196,7 +196,7 @@ def without_name(corrections: Corrections, name: str) -> Corrections:
 
 
 def with_name(corrections: Corrections, old: str, new: str) -> Corrections:
-    """The corrections when somebody is called otherwise now: who is not Ada is not Ada King either."""
+    """The corrections after somebody was renamed: whoever is not Ada is not Ada King either."""
     changes = tuple(
         change.model_copy(update={"added": tuple(_called(each, old, new) for each in change.added)})
         for change in corrections.changes

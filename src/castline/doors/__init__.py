@@ -1,1 +1,1 @@
-"""Doors: small adapters that start runs in other systems' ways, or tell other systems of their results."""
+"""Doors: small adapters that start runs in other systems' ways, or announce their results to other systems."""

@@ -1,6 +1,6 @@
 """Telling the world of a published result, so that nobody has to poll.
 
-The output bucket tells of every ``result.json`` and ``corrections.json`` that is written or removed, whoever did it
+The output bucket reports every ``result.json`` and ``corrections.json`` that is written or removed, whoever did it
 (a stage, or somebody who gave a person another name). An event only says where to look: what is announced is what is
 published now, or that nothing is. Sent at least once; consumers tell repetitions by the id.
 """
@@ -63,7 +63,7 @@ class Publication(Record):
 
 
 class Removal(Record):
-    """The detail of a ``Result Removed`` event: nothing is published of this media file any more.
+    """The detail of a ``Result Removed`` event: this media file has no published result any more.
 
     Attributes:
         result: key that ``result.json`` had in ``bucket``.

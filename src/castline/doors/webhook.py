@@ -57,7 +57,7 @@ def post(found: Publication, settings: Settings) -> None:
     """
     body = json.dumps({"type": "result.published", "data": json.loads(found.to_json())}, separators=(",", ":")).encode()
     headers = {**signed(found.id, body, int(time.time()), _key(settings.webhook_secret)), "User-Agent": "Castline"}
-    # Addresses may hold tokens: what is said of them is their host.
+    # Addresses may hold tokens: messages name only the host.
     address = urlsplit(settings.webhook_url)
     if address.scheme not in ("https", "http") or not address.hostname:
         raise SettingsError("CASTLINE_WEBHOOK_URL is no address of the web")

@@ -73,7 +73,7 @@ def load_voice_encoder(settings: Settings) -> VoiceEncoder:
 
 
 def load_active_speaker(settings: Settings) -> ActiveSpeaker:
-    """What tells a speaking face, as the settings name it; ``auto`` is the first with a rank that is to be had.
+    """The engine for speaking faces that the settings name; ``auto`` is the first with a rank that is available.
 
     Raises:
         ModelNotFound: unknown name, or its file is not to be had.
@@ -93,7 +93,7 @@ def named_engine(role: str, settings: Settings) -> EngineInfo | None:
 
 
 def prepare(role: str, settings: Settings) -> None:
-    """Make ready what ``load_…`` will load, so that no two processes do it at a time.
+    """Prepare what ``load_…`` will load, so that no two processes do so at once.
 
     Raises:
         ModelNotFound, ModelCorrupt: as loading it; not for a role that most do without, left to ``auto``.
@@ -150,7 +150,7 @@ def _asked(role: str, name: str) -> tuple[Engine, str]:
 def _best(role: str, settings: Settings) -> tuple[Engine, list[str]]:
     """The first engine of a role that ``auto`` can have, made ready, and why not those before it.
 
-    Weights that are there and cannot be read are not passed over: whoever put them there meant them.
+    Weights that are there but cannot be read are an error, not skipped: whoever put them there meant them to be used.
     """
     missed: list[str] = []
     last: ModelError = ModelNotFound(f"there is no {role}")

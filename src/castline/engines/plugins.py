@@ -29,7 +29,7 @@ logger = Logger(child=True)
 GROUP = "castline.engines"
 #: What an engine can be, in the order in which a recording meets them.
 ROLES = ("detector", "embedder", "transcriber", "voice_encoder", "active_speaker")
-#: Those that nothing is missing without, unless somebody asks for what they do.
+#: Roles that a recording does not need unless somebody asks for what they do.
 OPTIONAL = ("voice_encoder", "active_speaker")
 
 
@@ -134,7 +134,7 @@ def downloads() -> dict[str, tuple[Download, ...]]:
 
 @lru_cache(maxsize=1)
 def _all() -> tuple[Engine, ...]:
-    """Every engine that an entry point names; one that cannot be imported is left out, and the log says why."""
+    """All engines that entry points name; one that cannot be imported is left out, and the log says why."""
     found: dict[str, Engine] = {}
     points = importlib.metadata.entry_points(group=GROUP)
     # Ours first: nobody takes the place of one by calling another the same.

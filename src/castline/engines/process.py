@@ -77,7 +77,7 @@ def process_engines(settings: Settings, store: ObjectStore) -> Engines:
     """The engines of this process: models load once, however many events it serves.
 
     Raises:
-        CastlineError: the models are to come from S3 and did not; nothing is kept of such a try.
+        CastlineError: the models should have come from S3 and did not; the next call tries again.
     """
     if settings not in _engines:
         if settings.model_storage == "s3":

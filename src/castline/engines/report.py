@@ -25,7 +25,7 @@ _TITLES = {
     "active_speaker": "speaking faces seen by",
 }
 _BETTER = "`castline models fetch {name}` or CASTLINE_MODELS_DIR gives you {title}"
-#: In the state folder: what the hub said when it gave us none. It is not asked again before its file is so old.
+#: In the state folder: what the hub said when it refused. It is asked again only once this file is old enough.
 _REFUSAL, _ASK_AGAIN_S = "hub-refused", 24 * 3600.0
 
 
@@ -55,7 +55,7 @@ def prepare(settings: Settings, progress: Progress | None = None, *, roles: Sequ
 
 
 def _ask_hub(settings: Settings, progress: Progress | None) -> str:
-    """Fetch the usual Whisper; why it did not come, or nothing."""
+    """Fetch the usual Whisper; returns why that failed, or nothing."""
     said = settings.state_dir / _REFUSAL
     try:
         if 0 <= time.time() - said.stat().st_mtime < _ASK_AGAIN_S:
@@ -78,7 +78,7 @@ def engine_lines(settings: Settings, refusal: str = "", roles: Sequence[str] = R
     """One line per role: the engine in use, and why not a better one.
 
     Args:
-        refusal: what the hub said when it was asked for Whisper, to be told with it.
+        refusal: what the hub said when it was asked for Whisper, to be shown too.
     """
     lines = []
     for role in roles:
@@ -124,7 +124,7 @@ def _speech(settings: Settings, refusal: str) -> str:
 
 
 def language_line(settings: Settings) -> str | None:
-    """That only English will be understood, where nobody said that it is all there is; None where that is no matter."""
+    """A warning that only English will be understood; None where that does not matter."""
     if settings.language:
         return None
     name, _, model = settings.transcriber.partition(":")

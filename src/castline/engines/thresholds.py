@@ -39,7 +39,7 @@ class Thresholds:
     both: float = 0.100
 
     def of(self, grade: Grade) -> Thresholds:
-        """What a face of this grade must reach; one that tells nothing reaches nothing."""
+        """What a face of this grade must reach; a useless one can never reach it."""
         if grade in ("clear", "degraded"):
             return self
         if grade == "useless":

@@ -1,4 +1,4 @@
-"""Conditions that footage is seen under, made from good photos, so that whoever is on them stays known."""
+"""Conditions of footage, made from good photos, so that it stays known who is in them."""
 
 from __future__ import annotations
 

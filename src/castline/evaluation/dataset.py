@@ -51,7 +51,7 @@ class PairList:
 
 @dataclass(frozen=True, slots=True)
 class Split(Generic[T]):
-    """Who is enrolled with what, and who is shown afterwards.
+    """Who is enrolled with which items, and which items are shown afterwards.
 
     Attributes:
         enrolled: items by name.

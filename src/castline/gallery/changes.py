@@ -90,7 +90,7 @@ def drop(name: str, store: ObjectStore, settings: Settings) -> None:
 
 
 def changes(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, Change]]:
-    """Keys and contents, oldest first; what is none of ours, or of another version, is left out."""
+    """Keys and contents, oldest first; what is not ours, or of another version, is left out."""
     for info in list(store.find(settings.gallery_bucket, PREFIX)):
         if not _KEY.fullmatch(info.key):
             continue

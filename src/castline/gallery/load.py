@@ -90,7 +90,7 @@ class RememberedGalleries:
 
 
 def _listed(store: ObjectStore, bucket: str) -> list[ObjectInfo]:
-    """Photos, what somebody may believe to be one, and voices."""
+    """Photos, files that somebody may take for photos, and voices."""
     return [
         info
         for info in store.find(bucket)

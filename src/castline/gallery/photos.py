@@ -74,7 +74,7 @@ def list_people(store: ObjectStore, settings: Settings) -> dict[str, list[str]]:
 
 
 def photo_remarks(store: ObjectStore, settings: Settings) -> dict[str, str]:
-    """What is to be said of photos, by key: why they cannot be used, that they are poor, or ``NOT_SEEN``.
+    """Remarks about photos, by key: why they cannot be used, that they are poor, or ``NOT_SEEN``.
 
     As the models found that embedded them so far; no model is run.
     """
@@ -116,7 +116,7 @@ def photos_in(paths: list[Path]) -> list[Path]:
 
 
 def left_out(paths: list[Path]) -> list[Path]:
-    """What lies in the given folders and is no photo that can be read: HEIC, videos, notes."""
+    """What is in the given folders but is not a readable photo: HEIC, videos, notes."""
     return [
         item
         for path in paths
@@ -186,7 +186,7 @@ def rename(old: str, new: str, store: ObjectStore, settings: Settings) -> int:
 
 
 def merge(into: str, others: Sequence[str], store: ObjectStore, settings: Settings) -> int:
-    """Join the photos of several names under one of them. Nothing moves unless everything can. ``undo`` parts them.
+    """Move the photos of several names under one of them. Nothing moves unless everything can. ``undo`` separates them.
 
     Returns:
         How many photos changed their name.
@@ -208,7 +208,7 @@ def merge(into: str, others: Sequence[str], store: ObjectStore, settings: Settin
 
 
 def split(name: str, photos: Sequence[str], into: str, store: ObjectStore, settings: Settings) -> int:
-    """Give some photos of a person to somebody else: a wrong merge is parted. Can be taken back (``undo``).
+    """Give some photos of a person to somebody else, which mends a wrong merge. Can be taken back (``undo``).
 
     Args:
         photos: keys.
@@ -266,9 +266,9 @@ def set_basis(name: str, basis: str, store: ObjectStore, settings: Settings) -> 
 
 
 def undo(store: ObjectStore, settings: Settings) -> Change | None:
-    """Take back what was done last: photos go where they were, or go; `reassemble` then updates the results.
+    """Undo the last change: photos return to where they were, or are removed; `reassemble` then updates the results.
 
-    Once more takes back what was done before. What another client changed meanwhile stays as it is.
+    Calling it again undoes the change before. What another client changed meanwhile stays as it is.
 
     Returns:
         What was taken back; None if there was nothing to take back.
@@ -337,7 +337,7 @@ def _photos_of(name: str, store: ObjectStore, settings: Settings) -> list[str]:
 
 
 def called(name: str, store: ObjectStore, settings: Settings) -> str:
-    """The name as the gallery has it, where somebody typed it as it is ``keys.shown``."""
+    """The name as the gallery has it, from a name typed as ``keys.shown`` displays it."""
     photos = _found(name, store, settings)
     return keys.gallery_name(photos[0]) if photos else keys.spelled(name)
 

@@ -1,4 +1,4 @@
-"""Pictures to enrol: whoever is on one must be found again, alone, and be the right person."""
+"""Pictures to enrol: the face in each must be found again, be alone, and be the right person."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from castline.records import Face, Grade
 
 #: Pictures taken of one person from a video or a result. More of them cost time and add little.
 MOST = 5
-#: What is to be said of a photo that counts for less, by its face's grade.
+#: Remarks about photos that count for less, by their face's grade.
 REMARKS: Mapping[Grade, str] = {
     "degraded": (
         "smeared, dark, over-exposed, noisy or compressed, "
@@ -31,7 +31,7 @@ class Picture:
     Attributes:
         label: what it is, for people.
         suffix: one of ``keys.PHOTO_SUFFIXES``.
-        remark: what is to be said of a face that counts for less; empty for a clear one.
+        remark: why the face counts for less; empty for a clear one.
     """
 
     label: str

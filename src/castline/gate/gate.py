@@ -32,7 +32,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 #: Method, path, headers, parameters: the service that the emulator will send the request to.
 Router = Callable[[str, str, dict[str, str], dict[str, list[str]]], str]
 
-#: The only page without a signature: whether the emulator is up. It tells nothing about what is in it.
+#: The only page without a signature: whether the emulator is up. It says nothing about what is in it.
 HEALTH = "/_ministack/health"
 #: Lambda's own limit is 6 MB, SQS's 1 MB.
 _MAX_API_BODY = 64 * 1024 * 1024
@@ -44,7 +44,7 @@ _HEADERS = [(b"cross-origin-resource-policy", b"same-origin"), (b"x-content-type
 
 
 class Gate:
-    """Lets through what this machine's programs ask with the right key.
+    """Lets through requests of this machine's programs that carry the right key.
 
     Args:
         app: the emulator.

@@ -1,4 +1,4 @@
-"""Deletes that outlive a restart, and are told of.
+"""Deletes that survive a restart and send their events.
 
 ministack 1.4.21 keeps each bucket's current objects on disk. In a versioned bucket it notes a delete in memory only,
 as a marker, and leaves the file, so that after a restart what was deleted is there again. The same happens where the

@@ -36,7 +36,7 @@ def free_port() -> int:
 
 
 def has_bucket(state_dir: Path, bucket: str) -> bool:
-    """Whether a stack of this state folder ever had a bucket; it need not run."""
+    """Whether a stack in this state folder ever had a bucket; the stack need not be running."""
     return (state_dir / "s3" / ACCOUNT / bucket).is_dir()
 
 
@@ -141,7 +141,7 @@ class Engine:
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",
             "MINISTACK_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            # Listeners of their own ports that nobody here needs.
+            # Listeners on further ports that nobody here needs.
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
             "LOG_LEVEL": "WARNING",

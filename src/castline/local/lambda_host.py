@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 _MAX_BODY = 64 * 1024 * 1024
 _BASE_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
-#: Of the user's environment, what a process needs to find its home, its certificates and the network.
+#: What a process needs from the user's environment to find its home, its certificates and the network.
 #: Credentials are not among it: a handler must never reach a real account from here.
 _PASSED_ON = frozenset(
     {
@@ -194,7 +194,7 @@ class LambdaHost:
             reader.start()
 
     async def _end_functions(self) -> None:
-        """Nothing more is taken from queues; what is being done is answered as failed, and goes back to them."""
+        """Take nothing more from queues; running invocations are answered as failed, and their messages go back."""
         await asyncio.gather(*(reader.stop_reading() for reader in self._readers))
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
         await asyncio.gather(*(reader.stop() for reader in self._readers))

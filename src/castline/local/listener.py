@@ -1,4 +1,4 @@
-"""What every HTTP listener of ours asks of a request before anything else."""
+"""What all of our HTTP listeners check first about a request."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class MetricsPublisher:
             await self.flush()
 
     async def flush(self) -> None:
-        """Send everything collected so far; what is refused, or finds nobody, is sent with the next."""
+        """Send everything collected so far; what is refused, or cannot be delivered, is sent the next time."""
         while self._data and self._client is not None:
             batch = [self._data.popleft() for _ in range(min(_BATCH, len(self._data)))]
             try:

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _WAIT_S = 1  # of a long poll; so long the end of a stack waits for it
-_PAUSE_S = 0.5  # after an answer that was none
+_PAUSE_S = 0.5  # after a call that failed
 _LARGEST_BATCH = 10
 
 
@@ -49,7 +49,7 @@ class QueueMapping:
 
     @classmethod
     def of(cls, properties: Mapping[str, Any]) -> QueueMapping:
-        """By the properties of an ``AWS::Lambda::EventSourceMapping``."""
+        """From the properties of an ``AWS::Lambda::EventSourceMapping``."""
         return cls(
             queue=str(properties["EventSourceArn"]),
             function=str(properties["FunctionName"]),
@@ -143,7 +143,7 @@ class QueueReader:
         return list(answer.get("Messages", []))
 
     def _settle(self, messages: list[dict[str, Any]], outcome: Outcome) -> None:
-        """Delete what is done; what an error of the whole invocation left comes again later."""
+        """Delete what is done; after an error of the whole invocation, its messages come again later."""
         failed = _failed(outcome)
         for message in messages:
             handle = {"QueueUrl": self._url, "ReceiptHandle": message["ReceiptHandle"]}
@@ -154,7 +154,7 @@ class QueueReader:
                 self._sqs.change_message_visibility(**handle, VisibilityTimeout=again_s)
 
     def _record(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """A message as Lambda tells a function of it."""
+        """A message as Lambda hands it to a function."""
         attributes = message.get("MessageAttributes", {})
         return {
             "messageId": message["MessageId"],

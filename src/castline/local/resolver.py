@@ -86,7 +86,7 @@ class Resolver:
         return str(self.value(resource["Properties"][_NAMED[resource["Type"]][1]]))
 
     def arn(self, logical_id: str) -> str:
-        """The ARN of a resource; its logical id for those that are not named by us (roles)."""
+        """The ARN of a resource; its logical id where we give no name (roles)."""
         kind = self._template["Resources"][logical_id]["Type"]
         return f"arn:aws:{_NAMED[kind][0]}{self.name(logical_id)}" if kind in _NAMED else logical_id
 

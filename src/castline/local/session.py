@@ -1,4 +1,4 @@
-"""Who uses a stack: commands attach to the one that runs or start it, and the last one out stops it.
+"""Who uses a stack: commands attach to the running one or start it, and the last one out stops it.
 
 A user holds a shared lock on ``<state_dir>/users`` for as long as it lives. The lock goes with the process, however
 that ends, so nobody has to be counted. Who can take it alone is the last.
@@ -17,7 +17,7 @@ from castline.local.stack import LocalStack, running_stack, settings_environment
 from castline.local.state import StackState, read_state, write_state
 from castline.settings import Settings
 
-#: Where the stack and its owner are is no matter of what it does.
+#: Settings that say where the stack is, and not what it does.
 _OF_THE_PLACE = frozenset({"CASTLINE_STATE_DIR", "CASTLINE_PORT"})
 
 
@@ -37,7 +37,7 @@ class Session:
     def join(cls, settings: Settings, slots: int = 2, *, prewarm: bool = False) -> Self:
         """Attach to the stack of the settings' state folder, or start it in a process of its own.
 
-        Where the port is taken by somebody else's stack, another one is used: commands find it by the state folder.
+        Where somebody else's stack has the port, another port is used: commands find it by the state folder.
 
         Args:
             slots: processes per function, of a stack that is started.
@@ -60,7 +60,7 @@ class Session:
         return cls(stack, users, started=running is None)
 
     def differences(self) -> list[str]:
-        """Where this process's settings are not those that the stack was started with, a few words each."""
+        """How this process's settings differ from those that the stack was started with, a few words each."""
         state = read_state(self.stack.settings.state_dir)
         then = dict(state.settings) if state else {}
         now = settings_environment(self.stack.settings)
@@ -72,7 +72,7 @@ class Session:
         ]
 
     def leave(self) -> None:
-        """Stop using it; it is stopped where nobody else uses it and nobody wanted it to stay. Safe to call again."""
+        """Stop using it; the stack stops if nobody else uses it and nobody wanted it to stay. Safe to call again."""
         if self._users.closed:
             return
         with self._users:
@@ -82,7 +82,7 @@ class Session:
 
 
 def alone(users: BinaryIO) -> bool:
-    """Take a lock on the list of users for oneself; False where somebody else has one, and then it is let go."""
+    """Take the list of users exclusively; False where somebody else holds it, and then the lock is let go."""
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -92,7 +92,7 @@ def alone(users: BinaryIO) -> bool:
 
 
 def stop_unless_used(settings: Settings) -> bool:
-    """Stop the stack that runs; where a command uses it, it will stop when the last one ends.
+    """Stop the running stack; where commands use it, it stops when the last of them ends.
 
     Returns:
         Whether it is stopped.
@@ -112,10 +112,10 @@ def stop_unless_used(settings: Settings) -> bool:
 
 
 class Orphan:
-    """Whether a stack has nobody left who needs it; asked by its controller again and again.
+    """Whether nobody needs a stack any more; its controller asks again and again.
 
     Args:
-        idle_looks: how many looks in a row have to find it without work, where it stays for the work.
+        idle_looks: how many looks in a row must find no work, where the stack stays to finish work.
     """
 
     def __init__(self, state_dir: Path, *, idle_looks: int = 3) -> None:

@@ -122,7 +122,7 @@ class LocalStack:
         return self._client(service, self.credentials)
 
     def deployer(self, service: str) -> Any:
-        """As ``client``, with the key that may change code and configuration.
+        """Like ``client``, but with the key that may change code and configuration.
 
         Raises:
             LocalStackError: this process did not start the stack.
@@ -210,7 +210,7 @@ class LocalStack:
         )
 
     def _stages(self) -> dict[str, int]:
-        """Processes that the first media file needs: it is split by one."""
+        """How many processes the first media file needs: one splits it."""
         return {self.settings.splitter_function: 1, self.settings.analyser_function: self._slots}
 
     def _client(self, service: str, credentials: Credentials) -> Any:
@@ -263,7 +263,7 @@ def start_detached(settings: Settings, slots: int = 2, *, keep: Keep = "always",
     while time.monotonic() < deadline and process.poll() is None:
         state = read_state(settings.state_dir)
         if state is not None and state.controller.pid == process.pid:
-            # It is on its own from here; without this, Popen would warn that nobody waits for it.
+            # From here on it is on its own; without this, Popen would warn that nobody waits for it.
             process.returncode = 0
             return LocalStack.attach(settings)
         time.sleep(0.02)

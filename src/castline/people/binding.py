@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class _OtherModel(Exception):
-    """Photos are embedded by another model here than the faces of a result were."""
+    """The photos were embedded by another model than the faces of the result."""
 
 
 def reassemble(

@@ -62,7 +62,7 @@ class Erased(NamedTuple):
 
 
 def erase_faces(name: str, store: ObjectStore, settings: Settings) -> Erased:
-    """Take a person's faces out of all parts. Call it before the photos go: they tell who it is.
+    """Take a person's faces out of all parts. Call it before the photos go, because they show who it is.
 
     Whoever is only maybe this person stays, unnamed.
     """

@@ -1,4 +1,4 @@
-"""What all records share, and the words of their fields."""
+"""What all records share, and the types of their fields."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Record(BaseModel):
 
 
 class Notice(Record):
-    """Why a result is worth less than it looks. What could be done was done.
+    """Why a result is worth less than it seems. What could be done was done.
 
     Attributes:
         start_s, end_s: seconds of the media it is about; relative to the chunk inside a part; None for all of it.

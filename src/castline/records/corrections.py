@@ -19,7 +19,7 @@ _MAX_SEEN = 2000
 
 
 class HeardLine(Record):
-    """A line as the result had it when it was corrected: what a correction is found again by."""
+    """A line as the result had it when it was corrected; by it the correction finds its place again."""
 
     start_s: Seconds
     end_s: Seconds

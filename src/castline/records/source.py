@@ -1,4 +1,4 @@
-"""What goes in: the object, the options, and what the container says of itself."""
+"""What goes in: the object, the options, and what the container says about itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Source(Record):
 
     @property
     def identity(self) -> str:
-        """What tells this upload, and what was asked of it, from the next one under the same key."""
+        """What distinguishes this upload, and what was asked of it, from the next one under the same key."""
         upload = self.version or self.etag
         return f"{upload}+{self.sidecar}" if self.sidecar else upload
 
@@ -93,7 +93,7 @@ class Stream(Record):
 
 
 class Probe(Record):
-    """What the container says of itself, and which of its streams are taken.
+    """What the container says about itself, and which of its streams are taken.
 
     Attributes:
         duration_s: length, seconds, at most 1e9; None where the container does not say, or only guesses from its size
@@ -124,7 +124,7 @@ class Probe(Record):
 
 
 class ObjectInfo(Record):
-    """What S3 says of an object without its body.
+    """What S3 says about an object without sending its body.
 
     Attributes:
         sha256: hex digest that the uploader left in the metadata, if it did.

@@ -58,7 +58,7 @@ def render_views(
 
 
 def content_type(view: str) -> str | None:
-    """What a published file is to browsers; None for what is no text (pictures of people)."""
+    """Content type of a published file for browsers; None where it is not text (pictures of people)."""
     return _CONTENT_TYPES.get(view)
 
 

@@ -180,14 +180,14 @@ def _voice_looks(result: Result, look_of: Mapping[str, str]) -> dict[str, str]:
 
 
 def _poster(result: Result) -> float:
-    """A moment whose picture stands for the film: somebody is seen, or it has begun; 0 for the first."""
+    """The moment whose picture represents the film: somebody is seen, or the film has begun; 0 is its first frame."""
     first = min((r for person in result.people for r in person.ranges), key=lambda r: r.start_s, default=None)
     moment = (first.start_s + first.end_s) / 2 if first else _duration(result) / 10
     return round(moment, 3) if _kind(result) == "video" else 0.0
 
 
 def _data(result: Result, media_sources: Sequence[str]) -> dict[str, Any]:
-    """What the scripts need, and no more: hours of media are megabytes of sightings already."""
+    """What the scripts need, and no more: the sightings of hours of media alone are megabytes."""
     return {
         "kind": _kind(result),
         "duration": round(_duration(result), 3),

@@ -266,7 +266,7 @@ class _Escape(Protocol):
 
 
 def _heads(speakers: Sequence[str | None]) -> list[str]:
-    """What stands before each text: the name of the voice where another one begins, else nothing."""
+    """What is put before each text: the name of the voice where it changes, else nothing."""
     befores = [None, *speakers[:-1]]
     changes = zip(befores, speakers, strict=False)
     return [f"{clean(now)}: " if now and now != before else "" for before, now in changes]

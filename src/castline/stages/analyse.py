@@ -213,7 +213,7 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
 def _voices(
     samples: NDArray[np.float32], engines: EngineSet, watch: Stopwatch
 ) -> tuple[Voices | None, tuple[Notice, ...]]:
-    """What voices sound like; or that they cannot be told apart: words without them are better than none."""
+    """What voices sound like, or a notice that they cannot be told apart: words without voices are better than none."""
     from castline.engines.speech.voice import stretches
     from castline.recognition.voices import windows_of
 

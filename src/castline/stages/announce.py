@@ -1,4 +1,4 @@
-"""Who tells stage 2 of a new stage-1 object: S3 itself, or the splitter.
+"""What notifies stage 2 of a new stage-1 object: S3 itself, or the splitter.
 
 ``Orchestration=queue`` and ``events`` leave it to the bucket's notifications, ``invoke`` has the splitter invoke the
 analyser asynchronously, and with ``stepfunctions`` a state machine does it (``stages.steps``); a splitter

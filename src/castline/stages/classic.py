@@ -71,7 +71,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
 
 
 def recognise(item: ObjectCreated, store: ObjectStore, settings: Settings, engines: EngineSet) -> str | None:
-    """Write the name of whom a frame shows.
+    """Write the name of the person a frame shows.
 
     Returns:
         The answer's key; None where there was nothing to do.
@@ -100,7 +100,7 @@ def give_up(item: ObjectCreated, store: ObjectStore, settings: Settings) -> str 
 
 
 def unanswered(store: ObjectStore, settings: Settings) -> Iterator[Source]:
-    """Uploads without an answer, or with one that is older than they are."""
+    """Uploads without an answer, or with one older than themselves."""
     for source in uploaded_media(store, settings):
         answer = store.head(settings.output_bucket, keys.classic_answer_key(source.key))
         upload = store.head(source.bucket, source.key)

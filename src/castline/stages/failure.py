@@ -1,4 +1,4 @@
-"""When a stage is out of retries: what it could not do is written down, so that its run still ends."""
+"""When a stage is out of retries, its failure is written down as a part, so that the run still ends."""
 
 from __future__ import annotations
 

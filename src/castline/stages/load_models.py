@@ -15,7 +15,7 @@ logger = Logger(service="model-loader")
 
 
 def load_models_event(_event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
-    """Copy the models; whatever the event says, what is asked for stands in the settings.
+    """Copy the models that the settings ask for, whatever the event says.
 
     Returns:
         ``{"written": [names], "kept": [names], "bytes": written}``.

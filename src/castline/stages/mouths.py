@@ -1,4 +1,4 @@
-"""Looks at mouths when all else of a run is known: faces, what is said, and where the one meets the other."""
+"""Looks at mouths once everything else in a run is known: faces, what is said, and when both coincide."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class Cutting:
         return plan, needed
 
     def check_time(self, left_s: float) -> None:
-        """Whether one invocation can decode it, where it is not cut. Elsewhere than on Lambda nobody knows before.
+        """Whether one invocation can decode it, where it is not cut. Off Lambda, that is not known beforehand.
 
         Args:
             left_s: seconds that decoding may take.

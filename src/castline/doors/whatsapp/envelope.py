@@ -51,7 +51,7 @@ class Received:
 
 
 def messages_of(content: Mapping[str, Any]) -> Iterator[Received]:
-    """The messages of one notification. Statuses, of what was sent by the number itself, are none.
+    """The messages of one notification. Statuses are about what the number itself sent, and are left out.
 
     Raises:
         EventError: something in it is not as it should be; the messages that are have been yielded before.

@@ -1,4 +1,4 @@
-"""The queue's messages: what WhatsApp sends, and results that its media have got.
+"""The queue's messages: what WhatsApp sends, and results of its media.
 
 A media file is fetched first and the object is written then, so an object that is there needs nothing more; the note
 that leads from the media to it is written before all, so that a run cannot be faster.

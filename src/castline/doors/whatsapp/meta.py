@@ -20,7 +20,7 @@ from castline.settings import Settings
 _MEDIA_ID = re.compile(r"[A-Za-z0-9]{1,100}")
 _API_VERSION = "v20.0"
 _MAX_TEXT = 4096  # of a text message
-#: What will be no better the next time, and how the message's object calls it.
+#: Errors that another try will not mend, and what the message's object calls them.
 _FOR_GOOD = {
     "AccessDeniedByMetaException": "access_denied_by_meta",
     "ResourceNotFoundException": "media_expired",

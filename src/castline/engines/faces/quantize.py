@@ -51,7 +51,7 @@ def calibration_faces(photos: Path, detector: Detector, embedder: FaceNetEmbedde
         Shape (n, 3, 160, 160), float32, n >= 1.
 
     Raises:
-        ModelError: no such folder, a file in it is no picture, or nobody is to be seen.
+        ModelError: no such folder, a file in it is no picture, or no face can be seen.
     """
     if not photos.is_dir():
         raise ModelError(f"there is no folder {photos} with photos to calibrate with")

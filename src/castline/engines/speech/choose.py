@@ -89,7 +89,7 @@ def load_asked(family: Family, model: str, settings: Settings) -> Transcriber:
 
 
 def _instead(settings: Settings) -> str:
-    """What ``auto`` would take; said, not done: other words than those asked for would be worse than none."""
+    """What ``auto`` would take. It is only suggested: another model than the one asked for would be worse than none."""
     best = find.search(settings.models_dir).best
     if best is None:
         return "CASTLINE_TRANSCRIBER=auto would find none either, and leave speech out"
