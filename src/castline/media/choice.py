@@ -1,4 +1,4 @@
-"""Which of several pictures and sound tracks are taken, and why: pure ranking, and two looks into the file.
+"""Which of several video streams and sound tracks are taken, and why: pure ranking, and two looks into the file.
 
 Sound: the track asked for; else one in the language asked for; else the one marked default; else the first.
 A track that is much shorter than another, or silent, gives way. Pictures: a track of one still gives way to film.

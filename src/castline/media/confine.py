@@ -1,5 +1,4 @@
-"""What a process that reads hostile input may do: no new privileges, no sockets, so much memory, time and disk, and no
-more."""
+"""What a process that reads hostile input may do: no new privileges, no sockets, limited memory, time and disk."""
 
 from __future__ import annotations
 

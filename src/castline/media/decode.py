@@ -98,12 +98,12 @@ class Sampled:
             self._begins = False
 
     def takes(self, time_ms: int) -> bool:
-        """Whether a time is of the part."""
+        """Whether a time belongs to the part."""
         slot = self.grid.slot(time_ms)
         return slot >= self.part.begin and (self.part.end is None or slot < self.part.end)
 
     def inside(self) -> bool:
-        """Whether the decoder is in the part: what it complains of before, or after, is not of the part."""
+        """Whether the decoder is inside the part: what it complains of before or after does not concern the part."""
         return (bool(self.sizes) or not self.part.begin) and not self.after
 
     @property
@@ -228,7 +228,7 @@ class Recipe:
         )
 
     def _motion(self, source: Any) -> Any:
-        """Output of the pictures that mouths are watched in: the first of every 40 ms, with its own time."""
+        """Output of the pictures in which mouths are watched: the first of every 40 ms, with its own time."""
         assert self.motion is not None  # noqa: S101 - for the type checker: the caller checked
         video = self._video
         width, height = sampling.scaled_size(video.width, video.height, min(self.long_side, sampling.MOTION_SIDE))

@@ -46,7 +46,7 @@ _READABLE: tuple[tuple[str, str], ...] = (
     ("Cannot allocate memory", "decoding needs more memory than allowed"),
     ("Error opening input: No such file or directory", "the file has gone from the temporary disk"),
 )
-#: What lies in the machine and not in the file: another try may do.
+#: Failures of the machine and not of the file: another try may succeed.
 _ELSEWHERE = ("No space", "Cannot allocate", "Error opening input: No such file")
 
 _LINE = re.compile(r"^(?:\[(?P<who>[^\]]+) @ 0x[0-9a-f]+\] )*(?:\[(?P<level>error|fatal|panic)\] )(?P<text>.+)$")
@@ -67,7 +67,7 @@ _ENVIRONMENT = {"GCONV_PATH": "/nonexistent", "LC_ALL": "C"}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds for the ffmpeg processes of one media.
+    """Bounds for the ffmpeg processes of one media file.
 
     Attributes:
         timeout_s: wall clock of one process, seconds.

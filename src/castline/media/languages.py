@@ -18,7 +18,7 @@ _SHORT = {code: row.split()[0] for row in _CODES.split(", ") for code in row.spl
 
 
 def same_language(one: str, other: str) -> bool:
-    """Of two tags, whatever their region: ``de``, ``de-AT``, ``ger`` and ``deu`` are the same."""
+    """Whether two tags mean one language, whatever their region: ``de``, ``de-AT``, ``ger`` and ``deu`` do."""
     return bool(one and other) and _main(one) == _main(other)
 
 

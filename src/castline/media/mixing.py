@@ -1,4 +1,4 @@
-"""Many channels become one: what ffmpeg does of it, and what is left to see to.
+"""Many channels become one: what ffmpeg does for that, and what is left to do.
 
 ffmpeg hands over two channels (one of a mono track). Their mean is what is heard, but where the two cancel
 each other, as with a microphone wired the wrong way round, the louder one is.

@@ -1,4 +1,4 @@
-"""Why a split is worth less than it looks: one typed warning for each reason."""
+"""Why a split is worth less than it seems: one typed warning for each reason."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Pictures:
 
     @classmethod
     def of_packets(cls, found: Iterable[Packet]) -> Pictures | None:
-        """None where not all packets have a time."""
+        """None if a packet has no time."""
         rows = [(packet.start_s, packet.end_s, packet.keyframe) for packet in found]
         if not rows or any(start is None or end is None for start, end, _ in rows):
             return None

@@ -37,7 +37,7 @@ Pieces = Generator[Piece, None, CastlineError | None]
 def split(
     path: Path, probed: Probe, options: Options, limits: Limits, summary: SplitSummary, *, max_duration_s: float
 ) -> Iterator[Piece]:
-    """Decode once; yield units as they get ready; leave the rest of the story in ``summary``.
+    """Decode once; yield units as they get ready; leave the rest in ``summary``.
 
     A decode that breaks off after it gave something is not raised: ``summary.error`` names it, so
     that what was decoded is analysed and the run ends ``partial``.

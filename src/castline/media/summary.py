@@ -1,4 +1,4 @@
-"""What a split gave, told when it is over: by one decode, or by all ranges of one."""
+"""What a split gave, known when it is over: from one decode, or from all ranges of one."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ class Finding:
     """What one check found.
 
     Attributes:
-        level: ``problem`` keeps a deployment from working, ``note`` is worth knowing or could not be told.
-        line: one line; of a problem, it says what to do.
+        level: ``problem`` keeps a deployment from working, ``note`` is worth knowing or could not be found out.
+        line: one line; for a problem, it says what to do.
     """
 
     level: Literal["ok", "note", "problem"]
@@ -80,7 +80,7 @@ class Stack:
 
     Attributes:
         values: parameters it was deployed with.
-        resources: with physical names; of a queue, that is its URL.
+        resources: with physical names; for a queue, that is its URL.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Who removed what, and when: kept in the output bucket below ``.audit/``.
+"""Who removed what, and when: kept in the output bucket under ``.audit/``.
 
 An entry has digests where names and keys were: it can prove that Ada was forgotten to somebody who asks for Ada, and
 gives nobody her name.
@@ -33,7 +33,7 @@ class Removed(Record):
 class AuditEntry(Record):
     """Attributes:
     at: ISO 8601, UTC.
-    who: ARN of the caller; empty where nobody could tell.
+    who: ARN of the caller; empty where that is unknown.
     subject: SHA-256 of the person's name or the media's key, hex.
     proven: whether nothing was found afterwards.
     """

@@ -54,7 +54,7 @@ def delete_media(media: str, store: ObjectStore, settings: Settings, *, who: str
 
 
 def _everything(media: str, store: ObjectStore, settings: Settings) -> Iterator[tuple[str, ObjectVersion]]:
-    """(bucket, version) of all that a media file has, the upload first."""
+    """(bucket, version) of everything that belongs to a media file, the upload first."""
     exact = {
         settings.input_bucket: [media, keys.sidecar_key(media)],
         settings.stage1_bucket: [keys.classic_frame_key(media)] if settings.profile == "classic" else [],

@@ -1,4 +1,4 @@
-"""Forgetting somebody, whole: photos, embeddings, names in results; the proof, and what is written down of it."""
+"""Forgetting somebody completely: photos, embeddings, names in results; the proof, and the record of it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def forget_person(
 
     Args:
         name: as `people.called` has it.
-        who: is written down as the one who did it.
+        who: is recorded as the one who did it.
         tell: see `people.reassemble`.
 
     Raises:

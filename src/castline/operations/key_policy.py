@@ -29,7 +29,7 @@ class Need:
 
 
 def missing(policy: Mapping[str, Any], plan: Plan) -> list[str]:
-    """A line about each right that the policy does not give. What denies is not looked at."""
+    """A line about each right that the policy does not give. Denying statements are not looked at."""
     statements = [item for item in _as_list(policy.get("Statement")) if item.get("Effect") == "Allow"]
     lines = []
     for need in _needs(plan):
@@ -42,7 +42,7 @@ def missing(policy: Mapping[str, Any], plan: Plan) -> list[str]:
 
 
 def _needs(plan: Plan) -> Iterator[Need]:
-    """Which services must use the key, by what is deployed."""
+    """Which services must use the key, given what is deployed."""
     values = plan.values
     source = {"aws:SourceAccount": plan.account}
     services = {

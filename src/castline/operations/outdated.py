@@ -31,7 +31,7 @@ def outdated(result: Result, source: Source, store: ObjectStore, settings: Setti
 
 
 def _now(role: str, settings: Settings) -> str:
-    """The engine a process would take, as results name it, but for what only its file tells; empty for none."""
+    """The engine a process would take, as results name it, without what only its file can say; empty for none."""
     name: str = getattr(settings, role)
     if name != "auto":
         return name

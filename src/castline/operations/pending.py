@@ -1,4 +1,4 @@
-"""What is unfinished, derived from the buckets alone: how a crashed stack, or a lost event, is mended."""
+"""What is unfinished, derived from the buckets alone: this mends a crashed stack or a lost event."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from castline.storage.base import ObjectStore
 
 
 def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events that would finish every input whose current version has no result, or failed for what may pass.
+    """The events that would finish every input whose current version has no result, or failed for a passing reason.
 
     Yields:
         Name of the function to invoke, and the S3 event to invoke it with. Sending one twice does no harm.
@@ -46,7 +46,7 @@ def missing(
     """The events that would finish one upload.
 
     Args:
-        ended: whether it has a result, of which something is to be tried again.
+        ended: whether it has a result, parts of which are to be tried again.
     """
     run, manifest = current_run(source, store, settings)
     if manifest is None or split_again(manifest, store, settings):

@@ -1,4 +1,4 @@
-"""What would go wrong with a deployment, told before anything is created.
+"""What would go wrong with a deployment, found before anything is created.
 
 A check asks the account and gives findings; it changes nothing. One that may not ask says so, and the others go on.
 Limits are AWS's (docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, 2025-06); quotas are looked up.
@@ -17,7 +17,7 @@ from castline.aws import Account, is_offered
 from castline.operations.account import Finding, Plan, code_of, read_stack
 from castline.operations.key_policy import missing
 
-#: Memory of a function in an account that is new. No API tells it: its executions give it away.
+#: Memory of a function in a new account. No API says that an account is new: its executions give it away.
 NEW_ACCOUNT_MB = 3008
 #: Executions of an account that is no longer new.
 USUAL_EXECUTIONS = 1000

@@ -26,7 +26,7 @@ class MediaProgress:
     """Attributes:
     frames, audio: (parts written, units made so far). ``splitting`` means more units may come.
     result: set when the run has ended.
-    problem: why it ended and the result cannot be told; empty mostly.
+    problem: why it ended without a readable result; mostly empty.
     expected: units that there will be, of frames and of audio, where that can be told.
     work: what splitting, a unit of frames and a unit of audio take in proportion (``cost.work``).
     """
@@ -42,7 +42,7 @@ class MediaProgress:
 
     @property
     def fraction(self) -> float | None:
-        """How much of the work is done, 0 to 1, weighted by what its parts take; None where nobody can tell yet."""
+        """How much of the work is done, 0 to 1, weighted by how long its parts take; None while that is unknown."""
         if self.finished:
             return 1.0
         if not self.expected:
@@ -100,7 +100,7 @@ class Lookout:
 
 
 def progress_of(source: Source, store: ObjectStore, settings: Settings, duration_s: float = 0.0) -> MediaProgress:
-    """The state of the current upload of one media.
+    """The state of the current upload of one media file.
 
     Args:
         duration_s: its length, where it is known before the splitter tells.

@@ -30,7 +30,7 @@ class DeadLetter:
     """One message of the dead-letter queue.
 
     Attributes:
-        failed: the invocations it tells of; none for a message that is not ours to understand.
+        failed: the invocations it is about; none for a message that we do not understand.
         receipt: what deletes it.
     """
 
@@ -39,7 +39,7 @@ class DeadLetter:
     receipt: str
 
     def objects(self) -> Iterator[tuple[str, str, str, str]]:
-        """(function, bucket, key, reason) of everything in it; no bucket and key of what is about no object."""
+        """(function, bucket, key, reason) of everything in it; no bucket and key where no object is concerned."""
         for failed in self.failed:
             named = [(item.bucket, item.key) for item in failed.objects()]
             for bucket, key in named or [("", "")]:
@@ -67,7 +67,7 @@ def read_dead_letters(sqs: Any, url: str) -> list[DeadLetter]:
 
 
 def put_back(sqs: Any, url: str, letters: Iterable[DeadLetter]) -> None:
-    """Let others see messages again that nobody wants to run."""
+    """Make messages visible again that nobody wants to run."""
     for letter in letters:
         sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=letter.receipt, VisibilityTimeout=0)
 
@@ -135,7 +135,7 @@ def _function_for(failed: InvocationFailed, settings: Settings) -> str:
 
 
 def _failed(body: str) -> list[InvocationFailed]:
-    """What a message tells of: an on-failure envelope, SNS's event of one, or a plain S3 event."""
+    """What a message is about: an on-failure envelope, SNS's event with one, or a plain S3 event."""
     try:
         event = read_json(body.encode(errors="replace"), "message", max_bytes=MAX_EVENT_BYTES)
     except UnreadableObject:

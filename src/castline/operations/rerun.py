@@ -1,4 +1,4 @@
-"""Runs a media file afresh: what was made of its current upload is thrown away, and it is split again."""
+"""Runs a media file afresh: what was made from its current upload is discarded, and it is split again."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def smoke(
 
 
 class _Waiting:
-    """Asks again and again until there is an answer or no time left."""
+    """Asks repeatedly until there is an answer or no time left."""
 
     def __init__(
         self, begun: float, seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]

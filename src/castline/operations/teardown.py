@@ -28,7 +28,7 @@ _GONE = {"NoSuchBucket", "404", "ResourceNotFoundException", "RepositoryNotFound
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What goes beside the stack.
+    """What is deleted besides the stack.
 
     Attributes:
         resources: kept by the stack when it is deleted.
@@ -42,7 +42,7 @@ class Leftovers:
 
 
 def leftovers(stack: Stack, account: Account) -> Leftovers:
-    """What the stack would leave behind. Looks, and changes nothing."""
+    """What the stack would leave behind. Only looks, and changes nothing."""
     kept = tuple(stack.of_kind(*KEPT))
     store = S3Store(account.s3)
     buckets = [resource.name for resource in kept if resource.kind == "AWS::S3::Bucket" and resource.name]

@@ -1,4 +1,4 @@
-"""What a client of the queue may ask for, and what it is told: the published fields and words."""
+"""What a client of the queue may ask for, and what it is answered: the published fields and words."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class JobRequest(BaseModel):
 
 
 class JobView(BaseModel):
-    """A job as clients see it. Times are seconds since 1970, 0.0 for what has not been yet."""
+    """A job as clients see it. Times are seconds since 1970, 0.0 for what has not happened yet."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -70,7 +70,7 @@ class Border:
     async def _at_the_door(
         self, doorkeeper: Doorkeeper, scope: Scope, headers: Mapping[str, str], path: str, user: User | None
     ) -> Response | None:
-        """Who looks at a page, into the scope's state; an answer for those who may not."""
+        """Put who looks at a page into the scope's state; returns an answer for those who may not."""
         if user in (None, ANONYMOUS):
             found = await run_sync(doorkeeper.user_of, headers, scope["method"])
         else:

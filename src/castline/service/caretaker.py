@@ -1,4 +1,4 @@
-"""What has to be done from time to time: leases, lifetimes, notifications, and what ECS is told."""
+"""What has to be done from time to time: leases, lifetimes, notifications, and reports to ECS."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Caretaker:
         self._measure()
 
     def tell(self) -> None:
-        """PUT ended jobs to who asked for it; only 200 counts."""
+        """PUT ended jobs to whoever asked for it; only 200 counts."""
         for job in self._jobs.to_notify():
             url = json.loads(job.request)["notification_url"]
             body = view(job).model_copy(update={"url_notified": True}).model_dump_json().encode()

@@ -21,7 +21,7 @@ def models_here(settings: Settings) -> dict[str, tuple[str, ...]]:
 
 
 def transcriber_for(engine: str, model: str | None, settings: Settings) -> str:
-    """``castline.settings.Settings.transcriber`` for what a client asks.
+    """``castline.settings.Settings.transcriber`` for a client's request.
 
     A published engine that has no such model here is stood in for by faster-whisper with the same weights; where no
     model is named, and the engine has none here, the deployment's own choice is taken.

@@ -49,7 +49,7 @@ class Jobs:
         return job
 
     def page(self, user: User, offset: int, limit: int) -> list[Job]:
-        """A user's jobs, an administrator's all: in the order they will be done."""
+        """A user's jobs, or for an administrator all of them, in the order in which they will be done."""
         wanted = select(Job).order_by(col(Job.priority).desc(), col(Job.queue_time), col(Job.id))
         if not user.admin:
             wanted = wanted.where(Job.owner == user.name)
@@ -61,7 +61,7 @@ class Jobs:
             return session.get(Job, job_id)
 
     def claim_result(self, job: Job) -> bool:
-        """Take a polled job that has ended out of the table; False when somebody else has."""
+        """Take an ended job that was polled out of the table; False if somebody else already has."""
         return self._changed(delete(Job).where(col(Job.id) == job.id, col(Job.state).in_(ENDED))) == 1
 
     def cancel_or_delete(self, job_id: str) -> None:
@@ -117,7 +117,7 @@ class Jobs:
             return job
 
     def renew(self, job: Job) -> bool:
-        """Say that its worker lives; False when the job is no longer that worker's: canceled, or taken away."""
+        """Say that its worker is alive; False when the job is no longer that worker's: canceled, or taken away."""
         return self._changed(self._mine(job).values(lease=time.time() + self._lease_s)) == 1
 
     def finish(self, job: Job, state: State, message: str, *, at: float | None = None, **values: Any) -> bool:
@@ -129,7 +129,7 @@ class Jobs:
         return self._changed(self._mine(job).values(**_ended(state, message, at or time.time()), **values)) == 1
 
     def requeue(self, job: Job, *, died: bool) -> None:
-        """Back to its place. A worker that died is a retry spent; a service that stops is not."""
+        """Put a job back into its place. A worker that died costs a retry; a service that stops does not."""
         spent = job.deaths + died
         if spent > _RETRIES:
             self.finish(job, "error", DIED_TWICE, deaths=spent)
@@ -156,7 +156,7 @@ class Jobs:
         return self._changed(delete(Job).where(col(Job.state).in_(ENDED), over))
 
     def to_notify(self, limit: int = 20) -> list[Job]:
-        """Jobs whose end is to be told now; each is put off, so that no other service tells it too."""
+        """Jobs whose end is to be announced now; each is postponed, so that no other service announces it too."""
         now = time.time()
         due = (
             select(Job)

@@ -1,4 +1,4 @@
-"""``castline task``: one job in one task, as its environment says; the published contract (docs/SERVICE.md).
+"""``castline task``: one job in one task, as its environment says; by the published contract (docs/SERVICE.md).
 
 The result is ``s3://BUCKET_NAME/decoded/<TAG>.json`` in the shape of Google's speech API. Whoever gave a RETURN_URL
 gets it as a file of a form.
@@ -55,7 +55,7 @@ class TaskSettings(BaseSettings):
 
 
 def run_task(task: TaskSettings, service: ServiceSettings, settings: Settings) -> int:
-    """Transcribe, write the result, and tell who wants to know.
+    """Transcribe, write the result, and send it to whoever asked for that.
 
     Returns:
         The exit status: 0, or 101 for what is no media.

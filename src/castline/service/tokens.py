@@ -47,7 +47,7 @@ class Tokens:
         self._engine = engine
 
     def add(self, user: str, *, admin: bool = False, edits: bool = False, secret: str | None = None) -> str:
-        """A new token for a user, who loses the old one.
+        """Make a new token for a user; the old one is no longer valid.
 
         Returns:
             ``user:secret``; it cannot be shown again.
@@ -102,7 +102,7 @@ class Tokens:
         return len(found)
 
     def known(self, user: str) -> tuple[User | None, str]:
-        """A user who has a token, and a mark that changes with it; nobody, and no mark."""
+        """The user who has a token, and a mark that changes with it; otherwise nobody and no mark."""
         with Session(self._engine) as session:
             row = session.get(Token, user) if _USER.fullmatch(user) else None
         return (User(row.user, row.admin, row.edits), _hash(row.salt, row.hash)[:16]) if row else (None, "")

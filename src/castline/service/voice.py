@@ -198,7 +198,7 @@ async def asr(
 async def detect_language(
     request: Request, audio_file: Annotated[UploadFile, File()], encode: bool = True
 ) -> dict[str, Any]:
-    """whisper-asr-webservice's: what the first 30 seconds are in."""
+    """whisper-asr-webservice's: which language the first 30 seconds are in."""
     wanted = replace(_task(request, "", {}, style="", answer=""), only_language=True)
     ended = await _answer(request, audio_file, wanted, samples=not encode)
     name = NAMES.get(ended.language, ended.language)
@@ -236,7 +236,7 @@ class _Refused(HTTPException):
 
 
 async def _answer(request: Request, file: UploadFile, task: Task, *, samples: bool = False) -> Ended:
-    """Do it, and wait; who hangs up ends it."""
+    """Do it and wait; a client that hangs up ends it."""
     async with _kept(request, file, samples) as source:
         async for event in _events(request, replace(task, source=str(source)), look=True):
             if isinstance(event, Ended):
@@ -291,7 +291,7 @@ def _events_of(event: Text | Ended, before: str) -> Iterator[dict[str, Any]]:
 
 
 async def _events(request: Request, task: Task, *, look: bool) -> AsyncGenerator[Text | Ended]:
-    """All that happens to a task, its end last; nothing more when the client is gone.
+    """Everything that happens to a task, its end last; nothing more once the client is gone.
 
     Args:
         look: whether to look if the client is there; a streaming answer does so by itself.

@@ -26,7 +26,7 @@ from castline.service.wire import Rules, fetch, put
 from castline.settings import Settings
 
 _MB = 1024 * 1024
-_BEHIND = 5  # who asks how his job is doing need not wait for it
+_BEHIND = 5  # whoever asks about a job need not wait for it
 _REFERENCE_S = 1.5  # of two seconds some are pauses; nobody was mistaken for so short a reference (docs/VOICES.md)
 _HELD_S = 7.0  # what is said so near to a hard cut may still change: the next chunk hears it again
 
@@ -35,7 +35,7 @@ _HELD_S = 7.0  # what is said so near to a hard cut may still change: the next c
 class Task:
     """Attributes:
     source: a URL, or a file of this machine's.
-    folder: for what is written on the way; it is somebody else's to remove.
+    folder: for what is written on the way; the caller removes it.
     options: what ``castline.library.listen`` takes.
     outputs: formats and the URLs they go to, in the style.
     answer: the format that is sent back through the pipe; empty for none.
@@ -230,7 +230,7 @@ def _language(task: Task, settings: Settings) -> dict[str, Any]:
 
 
 class _Heard:
-    """Tells what is heard as soon as no later chunk can change it."""
+    """Sends what is heard as soon as no later chunk can change it."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe

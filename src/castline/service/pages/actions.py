@@ -47,7 +47,7 @@ def own_form(request: Request, csrf: str) -> None:
 
 
 def checked_header(request: Request) -> None:
-    """As `own_form`, of what a script or a program sends; no page of another site can send a token."""
+    """As `own_form`, for what a script or a program sends; no page of another site can send a token."""
     doorkeeper: Doorkeeper = request.app.state.doorkeeper
     given = request.headers.get(_CSRF_HEADER, "")
     sent_token = request.headers.get("authorization", "").lower().startswith("bearer ")
@@ -70,7 +70,7 @@ Text = Annotated[str, Form(max_length=2000)]
 
 @router.post("/people/name", dependencies=[Checked])
 def name(request: Request, media: Text, label: Text, name: Text) -> Response:
-    """Somebody of a recording gets a name, there and in all others."""
+    """Give somebody in a recording a name, there and in all others."""
     there = shelf_of(request).deployment
 
     def do(embed: PhotoEmbedder) -> str:
@@ -93,7 +93,7 @@ def merge(request: Request, into: Text, other: Text) -> Response:
 
 @router.post("/people/split", dependencies=[Checked])
 def split(request: Request, name: Text, into: Text, photo: Annotated[list[str], Form(max_length=1000)]) -> Response:
-    """Some photos of somebody are somebody else's."""
+    """Move some of a person's photos to somebody else."""
     there = shelf_of(request).deployment
 
     def do(embed: PhotoEmbedder) -> str:
@@ -105,7 +105,7 @@ def split(request: Request, name: Text, into: Text, photo: Annotated[list[str], 
 
 @router.post("/people/not", dependencies=[Checked])
 def not_this_person(request: Request, media: Text, label: Text, name: Text) -> Response:
-    """Somebody in one recording is not who they were taken for; kept when it runs again."""
+    """Say that somebody in one recording is not who they were taken for; this is kept when it runs again."""
     shelf = shelf_of(request)
     there = shelf.deployment
     try:

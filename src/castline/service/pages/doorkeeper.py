@@ -37,7 +37,7 @@ def is_page(path: str) -> bool:
 
 
 def is_open(path: str) -> bool:
-    """Whether nobody has to say who he is for it."""
+    """Whether it is open to everybody."""
     return path.startswith(_OPEN)
 
 
@@ -64,7 +64,7 @@ class Doorkeeper:
         self.provider = Provider(service, self._secret) if service.oidc_issuer else None
 
     def user_of(self, headers: Mapping[str, str], method: str) -> tuple[User, str] | None:
-        """Who asks, and the session; None for nobody.
+        """Who is asking, and the session; None for nobody.
 
         Args:
             headers: names in lower case.

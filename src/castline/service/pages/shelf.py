@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _REST = 10  # times as long as looking took, at least
 _FEEDLESS_S = 60.0  # between two looks whether a queue tells of results
-_ASKED = 8  # unfinished media that are asked how far they are; each takes a few requests
+_ASKED = 8  # unfinished media files whose progress is asked for; each takes a few requests
 
 
 @dataclass(frozen=True, slots=True)
