@@ -1,6 +1,6 @@
 """Commands around a deployment on AWS: preflight, smoke, teardown.
 
-They speak to AWS, also while a local stack runs here; ``--local`` says that the local one is meant.
+They speak to AWS even while a local stack runs here; ``--local`` means the local one.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _pairs(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _account(region: str, local: bool) -> aws.Account:
-    """Where to ask. Region of the clients and region of the answers are one.
+    """Where to ask. Clients and answers belong to the same region.
 
     Raises:
         LocalStackError: ``local``, and no stack runs here.

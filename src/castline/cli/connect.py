@@ -1,4 +1,4 @@
-"""Where a command's S3 is: ``--endpoint-url``, the AWS environment, or the local stack that runs."""
+"""Where a command's S3 is: ``--endpoint-url``, the AWS environment, or the running local stack."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from castline.storage import S3Store
 if TYPE_CHECKING:
     from castline.local.session import Session
 
-#: Whether errors say their detail (``castline --verbose``).
+#: Whether errors show their detail (``castline --verbose``).
 verbose = False
-#: What the command that runs has to give back when it ends.
+#: What the running command has to release when it ends.
 _held = contextlib.ExitStack()
 _INTERRUPTED = 130  # as shells say it: 128 + SIGINT
 #: What a command says while it works; not with ``--quiet``, and on stderr with ``--json``.
@@ -67,7 +67,7 @@ class Connection:
     client: Callable[[str], Any] = aws.client
 
     def caller(self) -> str:
-        """ARN of whoever asks; empty where the endpoint cannot tell."""
+        """The caller's ARN; empty where the endpoint cannot say."""
         try:
             return str(self.client("sts").get_caller_identity()["Arn"])
         except (ClientError, BotoCoreError, KeyError):
@@ -75,7 +75,7 @@ class Connection:
 
 
 def hush() -> None:
-    """Say nothing but what was asked for, and errors (``castline --quiet``)."""
+    """Print nothing but the answer and errors (``castline --quiet``)."""
     console.quiet = True
 
 
@@ -90,7 +90,7 @@ def say_on_stderr() -> None:
 
 
 def as_at_first() -> None:
-    """Undo what one command's options chose."""
+    """Undo what the last command's options chose."""
     global verbose
     verbose = console.quiet = console.stderr = False
 
@@ -180,12 +180,12 @@ def say_left_out(paths: Iterable[Path]) -> None:
 def connect(endpoint_url: str | None = None, *, work: bool = False, make: bool = False) -> Connection:
     """Find S3: the given endpoint, ``AWS_ENDPOINT_URL``, the local stack, or AWS itself.
 
-    A stack that does not run is started for the time of the command where the library has something of the prefix, and
-    no AWS credentials are in the environment.
+    A stack that is not running is started for as long as the command takes, if the library holds something under the
+    prefix and the environment has no AWS credentials.
 
     Args:
-        work: what the command leaves to be done is done before such a stack stops.
-        make: begin a library where there is none, and no AWS either.
+        work: before such a stack stops, it finishes what the command leaves to be done.
+        make: begin a library where there is neither one nor AWS.
 
     Raises:
         LocalStackError: there is no library here, and there are no AWS credentials either.
@@ -224,7 +224,7 @@ def local_session(
     """Attach to the local stack or start it, until the command ends.
 
     Args:
-        work: what is left to be done then is done before it stops.
+        work: before it stops, it finishes what is left to be done.
 
     Raises:
         LocalStackError: it does not start.

@@ -58,7 +58,7 @@ def set_lines(
     speaker: Annotated[str | None, typer.Option(help="Name of whose voice it is.")] = None,
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Correct one line or several; other numbers of texts than lines cut them otherwise."""
+    """Correct one line or several; more or fewer texts than lines cut them anew."""
 
     def edit(shown: Shown) -> Draft:
         first, last = _lines(line, shown)

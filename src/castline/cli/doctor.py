@@ -34,7 +34,7 @@ def examine(console: Console) -> bool:
 
 
 def checks() -> Iterator[tuple[bool, str]]:
-    """Each check: whether it is well, and what there is to say."""
+    """Each check: whether it passes, and a line about it."""
     config = settings()
     yield sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"
     yield _ffmpeg()
@@ -51,7 +51,7 @@ def checks() -> Iterator[tuple[bool, str]]:
 
 
 def _engines(config: Settings) -> Iterator[tuple[bool, str]]:
-    """A line per role; bad where an engine that is named is not to be had."""
+    """A line per role; it fails where an engine that the settings name is not available."""
     for role, line in zip(ROLES, engine_lines(config), strict=True):
         try:
             named = named_engine(role, config)

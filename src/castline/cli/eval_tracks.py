@@ -1,4 +1,4 @@
-"""``castline eval tracks``: who is named in cut footage, and is it them."""
+"""``castline eval tracks``: whether people in cut footage get their own names."""
 
 from __future__ import annotations
 

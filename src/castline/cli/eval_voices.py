@@ -24,7 +24,7 @@ _LIMIT = 0.7
 
 class VoicesReport(Record):
     """Attributes:
-    chosen: the threshold with the lowest DER on the half of the people that is there to choose on.
+    chosen: the threshold with the lowest DER on the half of the people it is chosen on.
     told: rates by half (``choose``, ``report``), for thresholds around the engine's.
     strangers: of the half ``report``, at the engine's thresholds.
     """
@@ -47,7 +47,7 @@ def voices(
 ) -> None:
     """Tell voices apart in conversations mixed of your recordings, and ask whether strangers get names.
 
-    Every second person by name is there to choose a threshold on; what counts is what is measured on the others.
+    The threshold is chosen on every second person, in order of names; what counts is measured on the others.
     """
     from castline.engines.choose import load_voice_encoder
 

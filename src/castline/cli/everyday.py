@@ -1,4 +1,4 @@
-"""Commands of the everyday: run, up, down, upload, status, results, doctor."""
+"""Everyday commands: run, up, down, upload, status, results, doctor."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def status(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until everything is finished.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Every media file and how far it is; with --wait, progress bars until all is finished."""
+    """Every media file and how far it has come; with --wait, progress bars until all are finished."""
     with friendly_errors():
         if as_json:
             say_on_stderr()
@@ -202,7 +202,7 @@ def results(
     as_json: AsJson = False,
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Show a result and download its files; without a key, say which results there are."""
+    """Show a result and download its files; without a key, list the results."""
     with friendly_errors():
         if as_json:
             say_on_stderr()

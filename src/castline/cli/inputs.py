@@ -1,4 +1,4 @@
-"""What is given to be processed: a file, a folder, or an address; and under which key it goes in."""
+"""What is to be processed (a file, a folder, or an address), and under which key it is uploaded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Inputs:
 
 @contextmanager
 def inputs(what: str, name: str, output: Path | None, settings: Settings, arrived: Arrived) -> Iterator[Inputs]:
-    """Find, or fetch, what is to be processed. What was fetched is there for the time of the context.
+    """Find, or fetch, what is to be processed. What was fetched is removed when the context ends.
 
     Args:
         what: a path, an http(s) URL, or ``s3://bucket/key``.
@@ -69,7 +69,7 @@ def inputs(what: str, name: str, output: Path | None, settings: Settings, arrive
 
 
 def refuse_others(files: list[tuple[Path, str]], store: ObjectStore, settings: Settings) -> None:
-    """Two recordings of one name: the later one must not take the place of the first in silence.
+    """Of two recordings with one name, the later must not silently replace the first.
 
     Raises:
         OptionsError: another file is there under the key of one of these.

@@ -1,6 +1,6 @@
 """The ``castline`` command: its parts are imported when they are asked for, so that ``--help`` answers at once.
 
-What a command says of itself in the list is the first line of its docstring (or the ``help`` of its group), read from
+The list describes a command by the first line of its docstring (or the ``help`` of its group), read from
 the source without running it.
 """
 
@@ -58,7 +58,7 @@ class _Lazy(TyperGroup):
         _give_everywhere(self)
 
     def main(self, *given: Any, **named: Any) -> Any:
-        """Run one command; a second one in this process begins as the first did, whatever options that had."""
+        """Run one command. Another one in the same process starts afresh, whatever options the first had."""
         disabled, library = logging.root.manager.disable, os.environ.get("CASTLINE_STATE_DIR")
         try:
             return super().main(*given, **named)
@@ -113,7 +113,7 @@ def _give_everywhere(command: Any) -> None:
 
 
 def _said(name: str) -> str:
-    """The first paragraph of what a command says of itself."""
+    """The first paragraph of a command's description."""
     module, _, attribute = COMMANDS[name].partition(":")
     tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
     for node in tree.body:

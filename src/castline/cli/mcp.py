@@ -62,7 +62,7 @@ def server_of(there: Connection) -> MCPServer:
 
     @contextlib.contextmanager
     def told() -> Iterator[None]:
-        """Our errors are one line for whoever asked."""
+        """Pass on our errors as one line."""
         try:
             yield
         except CastlineError as error:

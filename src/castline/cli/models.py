@@ -1,4 +1,4 @@
-"""``castline models``: the engines of this machine, and where weights come from."""
+"""``castline models``: the engines on this machine, and where their weights come from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="List and fet
 
 @app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False) -> None:
-    """Every engine: its size on disk, its licence, what it was trained on, and where it is from.
+    """List every engine: its size on disk, its licence, what it was trained on, and where it comes from.
 
     Two faces are one person from the similarity "known" on, and may be from "maybe" on (cosine). Below are the
     weights that can be had, with their licences, and from where.

@@ -1,4 +1,4 @@
-"""Commands of whoever runs a deployment: redrive, reconcile, rerun, delete, cost."""
+"""Commands for whoever runs a deployment: redrive, reconcile, rerun, delete, cost."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _priced(items: Sequence[CostItem]) -> None:
 
 
 def parse_film(picture: str, codec: str) -> VideoStream:
-    """A film of ``1920x1080`` or ``1920x1080@25``.
+    """A film from ``1920x1080`` or ``1920x1080@25``.
 
     Raises:
         OptionsError: anything else.
@@ -175,7 +175,7 @@ def parse_film(picture: str, codec: str) -> VideoStream:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``1h30m``, ``45m``, ``90s`` or ``90``.
+    """Seconds from ``1h30m``, ``45m``, ``90s`` or ``90``.
 
     Raises:
         OptionsError: anything else, and nothing.

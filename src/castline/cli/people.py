@@ -163,7 +163,7 @@ def list_(
     endpoint_url: Endpoint = None,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON; messages go to stderr.")] = False,
 ) -> None:
-    """Who is known, by how many photos, and since when the newest is there."""
+    """Show who is known, by how many photos, and when the newest was added."""
     with friendly_errors():
         if as_json:
             say_on_stderr()
@@ -207,7 +207,7 @@ def _as_json(person: gallery.KnownPerson, remarks: Mapping[str, str]) -> dict[st
 
 
 def _remarks(there: Connection) -> dict[str, str]:
-    """What is to be said of photos, by key; those that no model has looked at yet are looked at."""
+    """Remarks about photos, by key; photos that no model has seen yet are analysed first."""
     found = gallery.photo_remarks(there.store, there.settings)
     if gallery.NOT_SEEN in found.values():
         engines, embed = _models(there)
@@ -222,7 +222,7 @@ def _remarks(there: Connection) -> dict[str, str]:
 
 @app.command()
 def rename(old: str, new: str, endpoint_url: Endpoint = None) -> None:
-    """Give a person another name, in the gallery and in all results; one that nobody has."""
+    """Give a person another name, which nobody has yet, in the gallery and in all results."""
     with friendly_errors():
         there = connect(endpoint_url)
         count = gallery.rename(old, new, there.store, there.settings)
@@ -236,7 +236,7 @@ def merge(
     others: Annotated[list[str], typer.Argument(help="Names of the same person that go.")],
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Join people who are one person, in the gallery and in all results; `castline people undo` parts them again."""
+    """Merge names of one person, in the gallery and in all results; `castline people undo` separates them again."""
     with friendly_errors():
         there = connect(endpoint_url)
         count = gallery.merge(into, others, there.store, there.settings)
@@ -251,7 +251,7 @@ def split(
     photos: Annotated[list[str], typer.Argument(help="Which photos, as `people list --json` has them, or their ends.")],
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Give photos of one person to another, in the gallery and in all results: a wrong merge is parted."""
+    """Give photos of one person to another, in the gallery and in all results: this mends a wrong merge."""
     with friendly_errors():
         there = connect(endpoint_url)
         name = gallery.called(name, there.store, there.settings)
@@ -269,8 +269,8 @@ def split(
 def undo(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, endpoint_url: Endpoint = None
 ) -> None:
-    """Take back what was done last to people's photos: adding, naming, renaming, merging, splitting. Again: what
-    was before it.
+    """Undo the last change to people's photos: adding, naming, renaming, merging, splitting. Run again to undo the
+    one before.
 
     Photos go back to the names they had, or are removed, and results are updated. Forgetting cannot be taken back.
     """

@@ -1,4 +1,4 @@
-"""What a deployment with certain parameters would be, from the template."""
+"""What a deployment with given parameters would contain, according to the template."""
 
 from __future__ import annotations
 

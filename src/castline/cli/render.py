@@ -46,7 +46,7 @@ def clock(seconds: float) -> str:
 
 
 def who(person: Person) -> str:
-    """Name as markup, with what it is worth."""
+    """The name as markup, with how certain it is."""
     name = f"[{IDENTITY_STYLE[person.identity]}]{escape(person.name)}[/]"
     if person.identity == "ambiguous" and person.candidates:
         return f"{name} [yellow](maybe {escape(person.candidates[0].name)}?)[/]"
@@ -88,7 +88,7 @@ def _print_result(console: Console, result: Result, most: int | None, rest: str)
     _print_heading(console, result)
     if result.status == "failed":
         return
-    # Of what was not analysed nobody knows whether anybody is in it.
+    # Nobody knows who is in what was not analysed.
     missing = {failure.unit.partition("-")[0] for failure in result.failures}
     if result.people:
         console.print(_people(result.people[:most] if most else result.people))
@@ -145,7 +145,7 @@ def _print_used(console: Console, result: Result) -> None:
 
 
 def progress_table(shown: Sequence[MediaProgress]) -> Table:
-    """How far each media file is."""
+    """How far each media file has come."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("media", overflow="fold", min_width=16)
     for heading in ("state", "frames", "audio"):
@@ -159,7 +159,7 @@ def progress_table(shown: Sequence[MediaProgress]) -> Table:
 
 
 def problem_of(item: MediaProgress) -> str:
-    """Why a media file failed, or what cannot be told of it; empty mostly."""
+    """Why a media file failed, or what is not known about it; mostly empty."""
     return item.result.error.message if item.result and item.result.error else item.problem
 
 
@@ -229,7 +229,7 @@ def _tell_finished(console: Console, shown: Sequence[MediaProgress], told: set[s
 
 @contextlib.contextmanager
 def transfer_bar(console: Console, what: str = "", total: int | None = None) -> Iterator[Callable[..., None]]:
-    """A bar of bytes, speed and time left, shown from the first bytes on; yields what is to be told of bytes.
+    """A bar of bytes, speed and time left, shown from the first bytes on; yields a function to call as bytes arrive.
 
     It takes how many came, and how many there will be in all, where that was not known before.
     """

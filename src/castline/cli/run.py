@@ -144,7 +144,7 @@ def _say_engines(count: int, config: Settings, flags: Mapping[str, Any]) -> None
 
 
 def _check_language(flags: Mapping[str, Any], engines: Engines, config: Settings) -> None:
-    """What the speech engine cannot do is said before anything is computed.
+    """Refuse what the speech engine cannot do before anything is computed.
 
     Raises:
         ModelError: a language or a task that it does not know.
@@ -174,7 +174,7 @@ def _sent(files: list[tuple[Path, str]], asked: Asked, local: Connection) -> lis
 
 
 def _forget_flags(files: list[tuple[Path, str]], flags: Mapping[str, Any], local: Connection) -> set[str]:
-    """Take away the sidecars that the flags of an earlier run left, where now there are none; whose they were."""
+    """Remove the sidecars that an earlier run's flags left, where this run has no flags; returns whose they were."""
     changed = set()
     for path, key in files:
         name = sidecar_key(key)
@@ -207,7 +207,7 @@ def _go_on(source: Source, local: Connection, *, again: bool) -> None:
 
 
 def _say_unfinished(sources: Sequence[Source], local: Connection) -> None:
-    """What a run that was stopped left, beside what is asked for now."""
+    """What an interrupted run left unfinished, besides what is asked for now."""
     ours = {source.key for source in sources}
     left = [key for key in without_result(local.store, local.settings) if key not in ours]
     if left:

@@ -63,7 +63,7 @@ def serve(
 
 
 def _deployment() -> Deployment:
-    """The deployment of this machine, for the library's pages.
+    """The deployment that this machine uses, for the library's pages.
 
     Raises:
         LocalStackError: no local stack is running, and there are no AWS credentials either.

@@ -1,4 +1,4 @@
-"""Text of others on the terminal."""
+"""Other people's text on the terminal."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def purge(context: typer.Context) -> None:
 
 @app.command()
 def info(context: typer.Context, job_id: str, json_: JsonOutput = False) -> None:
-    """One job; one that has ended is deleted by being asked for, if it was submitted so."""
+    """One job; asking for one that has ended deletes it, if it was submitted that way."""
     with friendly_errors(), _client(context) as client:
         _print(_answer(client.get(f"transcription/{job_id}")), compact=json_)
 
@@ -198,7 +198,7 @@ def _post(context: typer.Context, body: Any, *, wait: bool) -> None:
 
 
 def _wait(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
-    """The job when it has ended. It is deleted by being looked at then, so the last look counts."""
+    """The job once it has ended. Looking at it then deletes it, so the last look counts."""
     start = time.monotonic()
     with console.status(job["message"]) as status:
         while job["state"] not in ENDED:

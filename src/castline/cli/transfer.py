@@ -49,7 +49,7 @@ def media_files(path: Path, output: Path | None = None) -> list[tuple[Path, str]
 
 
 def left_out(path: Path, output: Path | None = None) -> list[str]:
-    """Files below a folder that somebody may believe to be uploaded: no media by their suffix, nor photos or text."""
+    """Files below a folder that somebody may think are uploaded: not media by their suffix, nor photos or text."""
     found = inside(path, output) if path.is_dir() else ()
     return [item.relative_to(path).as_posix() for item in found if keys.is_left_out(item.name)]
 
@@ -77,7 +77,7 @@ def upload(
 
     Args:
         flags: options for all of them, over what their sidecars say.
-        progress: told of bytes as they arrive.
+        progress: called as bytes arrive.
 
     Yields:
         Each key, in the order of the files, and whether anything of it was sent.
@@ -103,7 +103,7 @@ def upload(
 
 
 def check_names(media_keys: Sequence[str], pattern: str) -> None:
-    """Refuse all when one key is not as a batch wants it.
+    """Refuse all if one key does not match the batch's pattern.
 
     Raises:
         OptionsError: the pattern is no regular expression.

@@ -1,4 +1,4 @@
-"""Variables that look like ours and are none: a typo would be obeyed by nobody, in silence."""
+"""Variables that look like ours but are not: a typo would silently have no effect."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def known() -> set[str]:
 
 
 def remarks(names: Iterable[str]) -> Iterator[str]:
-    """A line about each variable that is none of ours and looks like one.
+    """A line about each variable that looks like ours but is not.
 
     Args:
         names: of all variables. Those of others that only begin as ``PIPELINE_PROFILE`` does are left alone.

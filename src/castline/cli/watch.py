@@ -1,7 +1,7 @@
 """``castline watch``: what appears in a folder is uploaded, once, when it is whole.
 
-The folder is looked at again and again, and not listened to: what tells of changes (inotify) hears nothing of network
-file systems and of other hosts. A file is whole when its size and its time have stayed for a while; one that changes
+The folder is polled and not listened to, because change notification (inotify) misses what happens on network file
+systems and other hosts. A file is whole when its size and its time have stayed the same for a while; one that changes
 later is sent again, as it would be by hand. What was sent is in a journal, so that a restart sends nothing twice, and a
 recording that was deleted from the library does not come back. Nothing is ever taken out of the library here.
 """
@@ -59,9 +59,9 @@ class Watch:
     """A folder that is looked at.
 
     Args:
-        journal: a file; one that cannot be read is begun anew, and what is in the bucket already is not sent again.
+        journal: a file; one that cannot be read is started anew, and what is in the bucket already is not sent again.
         settle_s: seconds that a file stays as it is before it counts as whole.
-        beside: ends of names of what is put beside each file, as ``srt``.
+        beside: suffixes of the files that are put beside each file, such as ``srt``.
         results: everything that is made goes below this folder, too.
         clock: seconds.
     """
