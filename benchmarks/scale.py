@@ -83,9 +83,11 @@ def run(folder: Path, repeats: int = 1) -> dict[str, object]:
     found: dict[str, object] = {"measured": {name: getattr(measured, name) for name in Measured.__slots__}}
     curves = {}
     for model, speech in models.items():
-        curves[model] = {way: simulate(measured, way, speech) for way in _CURVE}
-        found[f"{model}, queues"] = {way: curves[model][way] for way in WAYS}
-        found[f"{model}, events"] = {way: simulate(measured, way, speech, queues=False) for way in WAYS}
+        queues, events = f"{model}, queues", f"{model}, events"
+        curves[queues] = {way: simulate(measured, way, speech) for way in _CURVE if way >= NEW_ACCOUNT}
+        curves[events] = {way: simulate(measured, way, speech, queues=False) for way in _CURVE}
+        for name in (queues, events):
+            found[name] = {way: curves[name][way] for way in WAYS if way in curves[name]}
         found[f"{model}, one function decodes"] = {way: simulate(measured, way, speech, ranges=1) for way in WAYS}
     plot(curves, ROOT / "docs" / "scale.png")
     return found
@@ -207,12 +209,11 @@ def simulate(
     """Seconds from upload to result, and dollars, in an account that runs so many functions at once.
 
     Args:
-        queues: ``Orchestration=queue`` with the limits that ``castline preflight`` advises, or ``events``. An account
-            that is too small for queues, too, has events.
+        queues: ``Orchestration=queue`` with the limits that ``castline preflight`` advises, or ``events``.
     """
     dice, numbers = random.Random(_SEED), count()
     memory = {"split": _SPLITTER_MB, "analyse": _ANALYSER_MB}
-    limits = dict(zip(_STAGE, shares(way), strict=True)) if queues and way >= NEW_ACCOUNT else None
+    limits = dict(zip(_STAGE, shares(way), strict=True)) if queues else None
     waiting = Waiting(way, limits)
     running: list[tuple[float, Task]] = []
     idle = {"split": 0, "analyse": 0}
@@ -278,12 +279,16 @@ def plot(curves: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6))
-    for model, curve in curves.items():
-        left.plot(list(curve), [point["seconds"] for point in curve.values()], marker="o", label=f"Whisper {model}")
+    for name, curve in curves.items():
+        style = "-" if "queues" in name else ":"
+        colour = "C0" if "tiny" in name else "C1"
+        seconds = [point["seconds"] for point in curve.values()]
+        left.plot(list(curve), seconds, style, color=colour, marker="o", markersize=4, label=f"Whisper {name}")
     left.axhline(45, color="grey", linewidth=0.8, linestyle="--")
     left.set(xscale="log", yscale="log", xlabel="invocations at once", ylabel="seconds", title="One hour of 1080p30")
     left.legend()
-    prices = {f"Castline, {model}": curve[60]["usd"] for model, curve in curves.items()} | OTHERS
+    own = {name: curve[60]["usd"] for name, curve in curves.items() if "queues" in name}
+    prices = {f"Castline, {name.partition(',')[0]}": usd for name, usd in own.items()} | OTHERS
     right.barh(list(prices), list(prices.values()), color=["C0", "C1", *["grey"] * len(OTHERS)])
     for at, price in enumerate(prices.values()):
         right.text(price, at, f" ${price:.2f}", va="center")

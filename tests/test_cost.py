@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from castline import cost
 from castline.cost import USUAL_FILM, Sizes, cost_of, estimate, standing
+from castline.cost.model import decode_seconds
 from castline.cost.prices import POLLS_A_MONTH
 from castline.local.template import load_template
 from castline.records import Options, Usage, VideoStream
@@ -79,6 +80,16 @@ def test_what_is_decoded_decides() -> None:
     keyframes = Options(sampling="keyframes")
     less, units = estimate(600, keyframes, _film(), audio=True, sizes=Sizes())
     assert cost_of(less, units).usd < _usd(_film())
+
+
+def test_bits_take_time_where_they_are_known() -> None:
+    """Twelve hours of 4K in ranges of three minutes: what one of them takes, at a camera's bit rate."""
+    film, options = _film(3840, 2160, codec="hevc"), Options(sampling="interval")
+    megabits = 42 * 180
+    assert decode_seconds(180, options, film, 2048, megabits) > 2 * decode_seconds(180, options, film, 2048)
+    assert decode_seconds(180, options, film, 2048, 2 * megabits) < 840 / 2
+    prores = _film(codec="prores")
+    assert decode_seconds(180, options, prores, 2048, megabits) == decode_seconds(180, options, prores, 2048)
 
 
 def test_how_it_is_deployed_decides_too() -> None:

@@ -358,6 +358,21 @@ def test_a_plan_that_cannot_be_read_asks_for_nothing(cut_world, films: dict[str,
     assert _manifest(cut_world)
 
 
+@pytest.mark.parametrize(("where", "refused"), [("video-splitting", True), ("local", False)])
+def test_ranges_that_one_invocation_cannot_decode_are_refused_before_any_is_asked_for(
+    cut_world, films: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, where: str, refused: bool
+) -> None:
+    monkeypatch.setattr(planning, "decode_seconds", lambda length_s, *_: 300.0 * length_s)
+    cut_world.upload(MEDIA, films[".mp4"])
+    _split(cut_world, MEDIA, function_name=where)
+    assert bool(_ranges(cut_world)) is not refused
+    if refused:
+        manifest = _manifest(cut_world)
+        assert manifest and manifest.error
+        assert manifest.error.code == "media_too_large"
+        assert "the longest of" in manifest.error.message and "SplitterMemory" in manifest.error.message
+
+
 @pytest.fixture(scope="session")
 def broadcasts(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> dict[str, bytes]:
     """Six minutes as MPEG-TS, which is not cut: with one keyframe, and with one a second."""

@@ -13,6 +13,8 @@ MB_PER_VCPU = 1769
 
 # Work of the stages in vCPU-seconds, measured with the demo and the benchmarks (docs/BENCHMARKS.md).
 _DECODE_PER_MEGAPIXEL = 0.0015  # H.264: an hour of 1080p30 took 286 s at 2048 MB, 2.9 hours of it 840 s
+#: Beside it, where the size of the file is known (docs/BENCHMARKS.md, "4K"): unpacking bits takes as long as pixels do.
+_DECODE_PER_MEGABIT, _BY_BITS = 0.013, ("h264", "hevc")
 #: The same of other codecs, against H.264 (docs/BENCHMARKS.md, "Decoding by codec").
 _CODECS = {"vp9": 0.9, "av1": 1.5, "mpeg4": 0.8, "mpeg2video": 0.65, "mjpeg": 0.6, "prores": 3.3}
 _KEYFRAMES = 1 / 9  # of the work, where only keyframes are decoded
@@ -90,15 +92,21 @@ def estimate(
     return usages, batches + chunks
 
 
-def decode_work(duration_s: float, options: Options, film: VideoStream | None) -> float:
-    """vCPU-seconds of decoding, by size, frame rate and codec of the film."""
+def decode_work(duration_s: float, options: Options, film: VideoStream | None, megabits: float = 0.0) -> float:
+    """vCPU-seconds of decoding, by size, frame rate and codec of the film.
+
+    Args:
+        megabits: of the film, where it is known.
+    """
     if film is None:
         return 0.0
     megapixels = film.width * film.height / 1e6 * (film.fps or _USUAL_FPS) * duration_s
     watched = options.speakers == "auto"
     share = _KEYFRAMES if options.sampling == "keyframes" and not watched else 1.0
-    decoded = megapixels * _DECODE_PER_MEGAPIXEL * _CODECS.get(film.codec, 1.0) * share
-    return decoded + (duration_s * _MOTION_PER_S if watched else 0.0)
+    decoded = megapixels * _DECODE_PER_MEGAPIXEL * _CODECS.get(film.codec, 1.0)
+    if film.codec in _BY_BITS:
+        decoded += megabits * _DECODE_PER_MEGABIT
+    return decoded * share + (duration_s * _MOTION_PER_S if watched else 0.0)
 
 
 def proxy_work(duration_s: float, film: VideoStream | None) -> float:
@@ -112,9 +120,11 @@ def proxy_work(duration_s: float, film: VideoStream | None) -> float:
     return min(whole, _PROXY_MOST_S * _PARALLEL["split"])
 
 
-def decode_seconds(duration_s: float, options: Options, film: VideoStream | None, memory_mb: int) -> float:
+def decode_seconds(
+    duration_s: float, options: Options, film: VideoStream | None, memory_mb: int, megabits: float = 0.0
+) -> float:
     """Seconds of a splitter of this size for decoding in one piece."""
-    return decode_work(duration_s, options, film) / min(memory_mb / MB_PER_VCPU, _PARALLEL["split"])
+    return decode_work(duration_s, options, film, megabits) / min(memory_mb / MB_PER_VCPU, _PARALLEL["split"])
 
 
 def work(duration_s: float, options: Options) -> tuple[float, float, float]:

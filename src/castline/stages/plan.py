@@ -135,6 +135,26 @@ class Cutting:
             self._check_size(one)
         return plan, needed
 
+    def check_ranges(self, plan: RangePlan, left_s: float) -> None:
+        """As ``check_time`` of its longest range.
+
+        Raises:
+            MediaTooLarge: it would be cut off.
+        """
+        length_s, video = self.probed.duration_s, self.probed.video
+        longest_s = max((one.end_s - one.start_s for one in plan.ranges if one.kind == "frames"), default=0.0)
+        if self._settings.off_lambda or not length_s or not video:
+            return
+        options = self.request.options.model_copy(update={"sampling": plan.sampling})
+        megabits = self.request.source.size * 8 / 1e6 * longest_s / length_s
+        needed_s = decode_seconds(longest_s, options, video, self._settings.memory_mb, megabits)
+        if needed_s > left_s:
+            raise MediaTooLarge(
+                f"decoding {longest_s:.0f} s of {video.width}x{video.height}, the longest of its ranges, "
+                f"would take about {needed_s:.0f} s, and a splitter has {left_s:.0f} s; raise SplitterMemory, or ask "
+                'for keyframes alone ({"sampling": "keyframes"} in the sidecar)'
+            )
+
     def check_time(self, left_s: float) -> None:
         """Whether one invocation can decode it, where it is not cut. Off Lambda, that is not known beforehand.
 
@@ -148,12 +168,14 @@ class Cutting:
         if self._settings.off_lambda or not length_s or not video:
             return
         options, memory_mb = self.request.options, self._settings.memory_mb
-        needed_s = decode_seconds(length_s, options, video, memory_mb)
+        megabits = self.request.source.size * 8 / 1e6
+        needed_s = decode_seconds(length_s, options, video, memory_mb, megabits)
         if needed_s > left_s and options.sampling == "auto":  # keyframes alone may do
             grid, _ = grid_of(self.probed, options, self.limits)
             found = Pictures.of_packets(packets(self.path, [video.index], self.limits))
             mode = sampling.decide("auto", grid.interval_s, found.extent) if found else "interval"
-            needed_s = decode_seconds(length_s, options.model_copy(update={"sampling": mode}), video, memory_mb)
+            options = options.model_copy(update={"sampling": mode})
+            needed_s = decode_seconds(length_s, options, video, memory_mb, megabits)
         if needed_s > left_s:
             raise MediaTooLarge(
                 f"decoding {length_s / 3600:.1f} h of {video.width}x{video.height} would take about {needed_s:.0f} s, "

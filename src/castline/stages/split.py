@@ -83,6 +83,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
                 forget_ranges(before, store, settings)
             if planned := cutting.plan(before, watch):
                 plan, needed = planned
+                cutting.check_ranges(plan, time_to_decode(settings))
                 asked = ask(plan, needed, store, settings, announce)
                 logger.info("cut into ranges", ranges=len(plan.ranges), asked=len(asked))
                 whole = None if asked else conclude_run(plan, store, settings, announce)
