@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from castline.operations.outdated import _same, outdated
-from castline.records import Notice, Options, Result, Source
+from castline.records import Failure, Notice, Options, Result, Source, UnitFailure
 from castline.settings import Settings
 from castline.storage import MemoryStore
 
@@ -15,7 +15,9 @@ SOURCE = Source(bucket="castline-input", key="a.mp4", etag="1", version=None, si
 
 
 def _result(engines: dict[str, str], options: Options | None = None, *warnings: Notice) -> Result:
-    return Result.model_construct(engines=engines, options=options or Options(), warnings=warnings, error=None)
+    return Result.model_construct(
+        engines=engines, options=options or Options(), warnings=warnings, failures=(), error=None
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,11 @@ def test_options_and_engines_that_changed_are_named(tmp_path: Path) -> None:
     nobody = Notice(code="no_speech_engine", message="nobody listened")
     said = outdated(_result({"detector": "yunet"}, engines, nobody), SOURCE, store, settings)
     assert said == "transcriber was none and is faster-whisper:base"
+    failure = UnitFailure(
+        unit="audio-0000", start_s=0.0, end_s=4.0, error=Failure(code="model_not_found", message="no weights")
+    )
+    failed = _result({"detector": "yunet"}, engines).model_copy(update={"failures": (failure,)})
+    assert outdated(failed, SOURCE, store, settings) == "transcriber was none and is faster-whisper:base"
+    damaged = failure.model_copy(update={"error": Failure(code="unit", message="no sound can be read")})
+    failed = _result({"detector": "yunet"}, engines).model_copy(update={"failures": (damaged,)})
+    assert outdated(failed, SOURCE, store, settings) == "", "another engine would not read it either"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from castline.engines.plugins import ROLES, registered
+from castline.errors import ModelCorrupt, ModelError, ModelNotFound
 from castline.records import Options, Result, Source
 from castline.runs.request import read_request
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+
+_NO_MODEL = frozenset(error.code for error in (ModelError, ModelNotFound, ModelCorrupt))
+_KINDS = {"detector": "frames", "embedder": "frames", "transcriber": "audio"}
 
 
 def outdated(result: Result, source: Source, store: ObjectStore, settings: Settings) -> str:
@@ -20,11 +24,14 @@ def outdated(result: Result, source: Source, store: ObjectStore, settings: Setti
         for name in Options.model_fields:
             if getattr(asked, name) != getattr(had, name):
                 return f"{name} was {_said(getattr(had, name))} and is {_said(getattr(asked, name))}"
-    unheard = any(warning.code == "no_speech_engine" for warning in result.warnings)
+    # Kinds of units that no engine was there for; a kind that the recording does not have is no failure of one.
+    missed = {failure.unit.partition("-")[0] for failure in result.failures if failure.error.code in _NO_MODEL}
+    if any(warning.code == "no_speech_engine" for warning in result.warnings):
+        missed.add("audio")
     for role in ROLES:
         then, now = result.engines.get(role), _now(role, settings)
-        if then is None and not (role == "transcriber" and unheard):
-            continue  # the recording has no such part
+        if then is None and _KINDS.get(role) not in missed:
+            continue
         if now and not _same(then, now, role):
             return f"{role} was {then or 'none'} and is {now}"
     return ""
