@@ -364,11 +364,13 @@ def test_a_picture_stands_for_the_film_until_it_is_played(
     page.wait("!document.getElementById('play').hidden")
     page.wait("document.getElementById('media').currentTime > 1")
     assert now(page) == "0:00"
+    assert page.js("document.getElementById('now-who').textContent") == "", "its picture is of another moment"
     assert not page.js("document.getElementById('media').controls"), "they would tell another time"
     page.js("document.getElementById('media').muted = true")
     page.click("#play")
     page.wait("document.getElementById('media').controls && !document.getElementById('media').paused")
     assert page.js("document.getElementById('media').currentTime < 3")
+    assert page.js("document.getElementById('now-who').textContent") == "Ada Lovelace"
     assert page.js("document.getElementById('play').hidden")
     assert page.problems() == []
 

@@ -81,7 +81,9 @@ function main() {
     transcript.show(t);
     faces.show(t);
     if (nowTime.textContent !== formatTime(t)) nowTime.textContent = formatTime(t);
-    const who = visible.length ? visible.map((i) => data.people[i].label).join(", ") : "nobody on screen";
+    // Of the poster nothing is said: its picture is of another moment than the one that will be played.
+    const names = visible.map((i) => data.people[i].label).join(", ") || "nobody on screen";
+    const who = player.posing ? "" : names;
     if (nowWho && nowWho.textContent !== who) nowWho.textContent = nowWho.title = who;
   }
 

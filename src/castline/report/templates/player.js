@@ -29,6 +29,7 @@ function createPlayer(data) {
 
   const player = {
     get time() { return poster !== null ? 0 : usable() ? media.currentTime : position; },
+    get posing() { return poster !== null; },
     get playing() { return usable() && !media.paused && !media.ended; },
     onChange(listener) { listeners.push(listener); },
     seek(seconds) {
