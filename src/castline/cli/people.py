@@ -26,7 +26,7 @@ from castline.cli.connect import (
     tell,
 )
 from castline.cli.render import clock
-from castline.cli.shown import escape
+from castline.cli.shown import below, escape
 from castline.engines.process import Engines
 from castline.errors import GalleryError, ModelError
 from castline.gallery.load import PhotoEmbedder, load_gallery
@@ -76,7 +76,7 @@ def add(
             gallery.set_basis(name, basis, there.store, there.settings)
         for picture in pictures:
             remark = f": [yellow]{picture.remark}[/]" if picture.remark else ""
-            console.print(f"  enrolled {escape(picture.label)}{remark}", soft_wrap=True)
+            below(console, f"enrolled {escape(picture.label)}{remark}")
         _tell_results(there, embed)
         # Also where there are no results: everybody's photos are looked at, and `list` can say which are of no use.
         load_gallery(there.store, there.settings.gallery_bucket, embed(pictures[0].body).model, embed)
@@ -110,7 +110,7 @@ def add_voice(
         gallery.enrol_voice(name, voice, there.store, there.settings)
         if basis:
             gallery.set_basis(name, basis, there.store, there.settings)
-        console.print(f"  {voice.voice_s:.1f} s of speech enrolled as the voice of {escape(name)}", soft_wrap=True)
+        below(console, f"{voice.voice_s:.1f} s of speech enrolled as the voice of {escape(name)}")
         _tell_results(there, embed)
 
 
@@ -132,7 +132,7 @@ def _pictures_in_video(
             picture = folder / f"person-{number}.jpg"
             picture.write_bytes(seen.picture)
             when = f"{clock(seen.start_s)} to {clock(seen.end_s)}"
-            console.print(f"  --person {number}: {when}, {escape(str(picture))}", soft_wrap=True)
+            below(console, f"--person {number}: {when}, {escape(str(picture))}")
         raise GalleryError(f"{several.message}, or say which of them with --person") from several
 
 
@@ -282,7 +282,7 @@ def undo(
         if not yes:
             typer.confirm(f"Take back: {change}?", abort=True)
         gallery.undo(there.store, there.settings)
-        console.print(f"  taken back: {escape(str(change))}", soft_wrap=True)
+        below(console, f"taken back: {escape(str(change))}")
         _tell_results(there, _models(there)[1])
 
 
@@ -324,7 +324,7 @@ def forget(
 
 def _print_proof(name: str, proof: gallery.Proof, there: Connection) -> None:
     where = f"{there.settings.gallery_bucket} and {there.settings.output_bucket}"
-    console.print(f"  checked {proof.objects} key(s) and {proof.files} file(s) in {where}", soft_wrap=True)
+    below(console, f"checked {proof.objects} key(s) and {proof.files} file(s) in {where}")
     for title, traces in (
         ("[yellow]spoken or part of a key, left alone[/]", proof.alone),
         ("[red]still there[/]", proof.left),
@@ -333,7 +333,7 @@ def _print_proof(name: str, proof: gallery.Proof, there: Connection) -> None:
             places = [trace.where for trace in same]
             console.print(f"  {title} ({why}):")
             for place in places[:_SHOWN]:
-                console.print(f"    {escape(keys.shown(place))}", soft_wrap=True)
+                below(console, f"  {escape(keys.shown(place))}")
             if len(places) > _SHOWN:
                 console.print(f"    and {len(places) - _SHOWN} more")
     if not proof.left:

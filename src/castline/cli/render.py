@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from castline.cli.shown import escape
+from castline.cli.shown import below, escape
 from castline.operations.progress import MediaProgress
 from castline.records import Person, Result, SpokenSegment
 
@@ -69,7 +69,7 @@ def print_summary(console: Console, result: Result, place: Path, *, brief: bool 
         _print_heading(console, result)
         if people := [who(person) for person in result.people]:
             more = f" and {len(people) - _SHOWN_PEOPLE} more" if len(people) > _SHOWN_PEOPLE else ""
-            console.print(f"  {', '.join(people[:_SHOWN_PEOPLE])}{more}", soft_wrap=True)
+            below(console, f"{', '.join(people[:_SHOWN_PEOPLE])}{more}")
     else:
         _print_result(console, result, most=_SHOWN_LINES, rest=relative(place / "transcript.txt"))
 
@@ -79,9 +79,9 @@ def _print_heading(console: Console, result: Result) -> None:
     length = f"  {clock(result.duration_s)}" if result.duration_s else ""
     console.print(f"\n[bold]{escape(result.media)}[/]{length}  [{style}]{result.status}[/]")
     if result.error:
-        console.print(f"  [{style}]{result.error.code}[/]: {escape(result.error.message)}", soft_wrap=True)
+        below(console, f"[{style}]{result.error.code}[/]: {escape(result.error.message)}")
     for warning in result.warnings:
-        console.print(f"  [yellow]warning[/]: {escape(warning.message)}", soft_wrap=True)
+        below(console, f"[yellow]warning[/]: {escape(warning.message)}")
 
 
 def _print_result(console: Console, result: Result, most: int | None, rest: str) -> None:
@@ -137,10 +137,10 @@ def _print_used(console: Console, result: Result) -> None:
     timings = ", ".join(f"{item.stage} {item.seconds:.1f} s" for item in result.processing.timings)
     cost = result.processing.cost
     if used:
-        console.print(f"  [dim]made by: {escape(used)}[/]", soft_wrap=True)
-    console.print(
-        f"  [dim]run {result.run}; {timings}; on AWS about ${cost.usd:.4f} (prices of {cost.prices_as_of})[/]",
-        soft_wrap=True,
+        below(console, f"[dim]made by: {escape(used)}[/]")
+    below(
+        console,
+        f"[dim]run {result.run}; {timings}; on AWS about ${cost.usd:.4f} (prices of {cost.prices_as_of})[/]",
     )
 
 
@@ -224,7 +224,7 @@ def _tell_finished(console: Console, shown: Sequence[MediaProgress], told: set[s
         if item.finished and item.media not in told:
             told.add(item.media)
             state = item.state if item.result else "failed"
-            console.print(f"  {escape(item.media)}: {state} after {after_s:.1f} s", soft_wrap=True)
+            below(console, f"{escape(item.media)}: {state} after {after_s:.1f} s")
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 from castline.cli import connect
 from castline.cli.connect import (
+    OF_THE_STACK,
     Connection,
     answer,
     check_installed,
@@ -24,7 +25,7 @@ from castline.cli.connect import (
 from castline.cli.index import write_index
 from castline.cli.inputs import Inputs, inputs, refuse_others
 from castline.cli.render import print_summary, relative, show_left_out, transfer_bar, watch
-from castline.cli.shown import escape
+from castline.cli.shown import below, escape
 from castline.cli.transfer import download_proxy, download_result, place_media, place_of, upload
 from castline.engines.base import check_request
 from castline.engines.plugins import ROLES
@@ -79,7 +80,7 @@ def run_media(asked: Asked) -> int:
     Returns:
         Exit status: 0 when every file ended ``complete``, 1 otherwise.
     """
-    check_installed("onnxruntime", "cv2", "ministack", "hypercorn")
+    check_installed("onnxruntime", "cv2", *OF_THE_STACK)
     config = settings()
     refuse_classic(config)
     with (
@@ -113,7 +114,7 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
                 f"the stack that runs in {config.state_dir} was started with {', '.join(others)}: end what uses it "
                 "(castline down), or give this run a --library of its own"
             )
-        console.print(f"  stack: {local.where.rpartition(' ')[2]} ({how})", soft_wrap=True)
+        below(console, f"stack: {local.where.rpartition(' ')[2]} ({how})")
         sources = _sent(given.files, asked, local)
         if session.started:  # else somebody may be at it
             _say_unfinished(sources, local)
@@ -138,7 +139,7 @@ def _say_engines(count: int, config: Settings, flags: Mapping[str, Any]) -> None
         lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"), roles=roles)
     for line in lines:
         said = line if connect.verbose else line.partition("; ")[0]
-        console.print(f"  {escape(said)}", soft_wrap=True)
+        below(console, f"{escape(said)}")
     if any("; " in line for line in lines) and not connect.verbose:
         console.print("  [dim]castline doctor says what would give you better ones[/]")
 
@@ -183,7 +184,7 @@ def _forget_flags(files: list[tuple[Path, str]], flags: Mapping[str, Any], local
                 continue
             local.store.delete(local.settings.input_bucket, [name])
             changed.add(key)
-            console.print(f"  {escape(key)}: the options of an earlier run do not count any more", soft_wrap=True)
+            below(console, f"{escape(key)}: the options of an earlier run do not count any more")
     return changed
 
 
@@ -192,16 +193,16 @@ def _go_on(source: Source, local: Connection, *, again: bool) -> None:
     store, config, name = local.store, local.settings, escape(source.key)
     result = finished(source, store, config)
     if result is None:
-        console.print(f"  {name}: an earlier run did not finish it; it goes on from there", soft_wrap=True)
+        below(console, f"{name}: an earlier run did not finish it; it goes on from there")
         send = Sender(local.client, config)
         for function, event in missing(source, store, config):
             send(function, event)
         return
     why = "as asked" if again else outdated(result, source, store, config)
     if not why:
-        console.print(f"  {name}: has its result already; --again makes it anew", soft_wrap=True)
+        below(console, f"{name}: has its result already; --again makes it anew")
         return
-    console.print(f"  {name}: processed again, {escape(why)}", soft_wrap=True)
+    below(console, f"{name}: processed again, {escape(why)}")
     store.delete(config.output_bucket, [result_key(source.key)])
     rerun(source.key, local.client, store, config)
 
@@ -213,7 +214,7 @@ def _say_unfinished(sources: Sequence[Source], local: Connection) -> None:
     if left:
         more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
         named = escape(", ".join(left[:_NAMED]))
-        console.print(f"  left unfinished earlier: {named}{more} (castline reconcile finishes it)", soft_wrap=True)
+        below(console, f"left unfinished earlier: {named}{more} (castline reconcile finishes it)")
 
 
 def _length(path: Path, config: Settings) -> float:
@@ -297,7 +298,7 @@ def _enrol(people: _Enrolled, engines: Engines, local: Connection) -> None:
         engines.embedder.info.id,
         lambda body: people.looks.get(body) or embed_photo(body, engines),
     )
-    console.print(f"  people known: {escape(', '.join(people.pictures))}", soft_wrap=True)
+    below(console, f"people known: {escape(', '.join(people.pictures))}")
 
 
 def _fingerprint(local: Connection) -> str:

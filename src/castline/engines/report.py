@@ -98,10 +98,10 @@ def _faces(role: str, settings: Settings) -> str:
             break
         info = engine.survey(settings)
         if info.source:
-            return "; ".join([f"{_short(info.title)} ({_homely(info.source)})", *missed])
+            return "; ".join([f"{_short(info.title)} ({homely(info.source)})", *missed])
         if info.id in DOWNLOADS:
             title = _short(info.title)
-            missed += [f"{title}: {_homely(info.reason)}", _BETTER.format(name=info.id, title=title)]
+            missed += [f"{title}: {homely(info.reason)}", _BETTER.format(name=info.id, title=title)]
     return "; ".join(["none available", *missed])
 
 
@@ -109,12 +109,12 @@ def _speech(settings: Settings, refusal: str) -> str:
     searched = find.search(settings.models_dir)
     best = searched.best
     if best:
-        where = best.where if best.package else _homely(str(best.path))
+        where = best.where if best.package else homely(str(best.path))
         said = [f"Whisper {best.model}{', English only' if english_only(best.model) else ''} ({where})"]
     else:
-        missed = (f"{info.id}: {_homely(info.reason)}" for info in survey(settings, "transcriber"))
+        missed = (f"{info.id}: {homely(info.reason)}" for info in survey(settings, "transcriber"))
         said = [f"none available, so nobody listens ({'; '.join(missed)})"]
-    said += [_homely(error.message) for error in searched.damaged if best]
+    said += [homely(error.message) for error in searched.damaged if best]
     said += [f"{refusal} (asked at most once a day)"] if refusal else []
     if best is None or best.package:
         said.append(
@@ -148,7 +148,7 @@ def _short(title: str) -> str:
     return title.partition(" (")[0]
 
 
-def _homely(text: str) -> str:
+def homely(text: str) -> str:
     """The home folder as people write it."""
     return text.replace(str(Path.home()), "~")
 

@@ -72,7 +72,7 @@ def test_a_package_s_model_goes_by_the_model_s_name(name: str, package: Path, mo
 
 def test_the_survey_says_that_it_is_embedded(package: Path, models: Path) -> None:
     first, *others = survey(_settings(models, "auto"), "transcriber")
-    assert (first.source, first.reason) == (str(package), "tiny.en, embedded, in the package some-weights")
+    assert (first.source, first.reason) == ("bundled", "tiny.en, embedded, in the package some-weights")
     assert [info.source for info in others] == ["", ""]
 
 

@@ -118,7 +118,8 @@ def survey(family: Family, models_dir: Path) -> EngineInfo:
     except ModelCorrupt as error:
         return replace(family.info, reason=error.message)
     if found:
-        return replace(family.info, source=str(found.path), reason=f"{found.model}, {found.where}")
+        source = "bundled" if found.package else str(found.path)
+        return replace(family.info, source=source, reason=f"{found.model}, {found.where}")
     packages = [PACKAGES[f"{family.id}:{model}"].distribution for model in _in_packages(family)]
     absent = f", and the package {' or '.join(packages)} is not installed" if packages else ""
     return replace(family.info, reason=f"its weights are not in {models_dir}{absent}")
