@@ -25,6 +25,7 @@ from castline.cli import run as running
 from castline.cli.connect import Connection
 from castline.cli.operations import parse_duration
 from castline.errors import LocalStackError, StorageError
+from castline.local.engine import ACCOUNT
 from castline.records import Failure, Manifest, Usage
 from castline.runs.complete import complete_run
 from castline.runs.request import read_request, read_source
@@ -116,8 +117,10 @@ def test_every_command_explains_itself(command: tuple[str, ...], run: Run) -> No
 
 def test_up_prints_the_keys_ready_to_copy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     variables = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "AWS_SECRET_ACCESS_KEY": "a-long_secret" * 20}
-    stack = SimpleNamespace(endpoint_url="http://127.0.0.1:4566", environment=variables)
-    monkeypatch.setattr("castline.local.stack.start_detached", lambda *_: stack)
+    stack = SimpleNamespace(
+        endpoint_url="http://127.0.0.1:4566", environment=variables, settings=Settings(), client=lambda _: None
+    )
+    monkeypatch.setattr("castline.local.session.start_detached", lambda *_, **__: stack)
     found = run("up")
     assert found.exit_code == 0
     lines = [line for line in _plain(found.output).splitlines() if line.startswith("export ")]
@@ -286,7 +289,7 @@ def test_errors_are_one_friendly_line(
 def test_detail_of_an_error_is_shown_when_asked_for(
     run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise StorageError("S3 said no", detail="line [1]\nline 2")
 
     monkeypatch.setattr(everyday, "connect", refuse)
@@ -457,3 +460,22 @@ def test_the_library_is_the_users_unless_there_is_one_here(monkeypatch: pytest.M
     assert Settings().state_dir == tmp_path / "data" / "castline"
     (tmp_path / ".castline").mkdir()
     assert Settings().state_dir == Path(".castline")
+
+
+def test_who_only_looks_starts_no_stack(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a stack is started")
+
+    monkeypatch.setattr("castline.local.session.start_detached", refuse)
+    library = tmp_path / "of a user"
+    place = library / "s3" / ACCOUNT / "castline-input"
+    place.mkdir(parents=True)
+    (place / "Été [b].mp4").write_bytes(b"x")
+    monkeypatch.setattr(connecting, "settings", lambda: Settings(state_dir=library))
+    found = run("status")
+    assert found.exit_code == 0
+    assert re.search(r"Été \[b\]\.mp4 +waiting", found.output)
+    found = run("results")
+    assert found.exit_code == 1
+    assert "no result for anything yet" in found.output
+    assert [path.name for path in library.iterdir()] == ["s3"], "nothing is written either"

@@ -296,7 +296,7 @@ def test_objects_outlive_a_hard_kill_and_no_process_does(checkout: Path, seen: S
     )
     owner = subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(template)])
     try:
-        assert wait_until(lambda: read_state(tmp_path) is not None, 20)
+        assert wait_until(lambda: read_state(tmp_path) is not None)
         first = LocalStack.attach(config)
         put = first.client("s3").put_object(Bucket="kill-input", Key="wöche/a.mp4", Body=b"media")
         seen.take(1)

@@ -24,10 +24,11 @@ from castline.cli.shown import escape
 from castline.display import visible
 from castline.errors import CastlineError, LocalStackError, OptionsError
 from castline.settings import Settings, settings
-from castline.storage import S3Store
+from castline.storage import ObjectStore, S3Store
 
 if TYPE_CHECKING:
     from castline.local.session import Session
+    from castline.local.state import Keep
 
 #: Whether errors show their detail (``castline --verbose``).
 verbose = False
@@ -39,6 +40,7 @@ console = Console(highlight=False)
 #: What a command was asked for.
 answer = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
+OF_THE_STACK = ("aiohttp", "hypercorn", "ministack", "samtranslator", "yaml")
 _OF_THE_SERVICE = frozenset(
     {
         "alembic",
@@ -61,7 +63,7 @@ class Connection:
     client: makes a boto3 client of a service there.
     """
 
-    store: S3Store
+    store: ObjectStore
     settings: Settings
     where: str
     client: Callable[[str], Any] = aws.client
@@ -177,7 +179,9 @@ def say_left_out(paths: Iterable[Path]) -> None:
         console.print(f"  [yellow]left out[/]: {escape(str(path))}: {keys.UNREAD_PHOTO}", soft_wrap=True)
 
 
-def connect(endpoint_url: str | None = None, *, work: bool = False, make: bool = False) -> Connection:
+def connect(
+    endpoint_url: str | None = None, *, work: bool = False, make: bool = False, read: bool = False
+) -> Connection:
     """Find S3: the given endpoint, ``AWS_ENDPOINT_URL``, the local stack, or AWS itself.
 
     A stack that is not running is started for as long as the command takes, if the library holds something under the
@@ -186,6 +190,7 @@ def connect(endpoint_url: str | None = None, *, work: bool = False, make: bool =
     Args:
         work: before such a stack stops, it finishes what the command leaves to be done.
         make: begin a library where there is neither one nor AWS.
+        read: the command changes nothing, so it reads the library's files and starts no stack.
 
     Raises:
         LocalStackError: there is no library here, and there are no AWS credentials either.
@@ -215,27 +220,29 @@ def connect(endpoint_url: str | None = None, *, work: bool = False, make: bool =
                 f"nothing is in the library {config.state_dir} yet (castline run FILE begins it, --library names "
                 "another one), and there are no AWS credentials"
             )
-    return local_session(config, work=work)[0]
+    if read and here:
+        from castline.local.files import LibraryFiles
+
+        return Connection(LibraryFiles(config.state_dir), config, f"the library {config.state_dir}")
+    return local_session(config, keep="busy" if work else "used")[0]
 
 
 def local_session(
-    config: Settings, slots: int = 2, *, work: bool = False, prewarm: bool = False
+    config: Settings, slots: int = 2, *, prewarm: bool = False, keep: Keep = "used"
 ) -> tuple[Connection, Session]:
     """Attach to the local stack or start it, until the command ends.
 
     Args:
-        work: before it stops, it finishes what is left to be done.
+        keep: how long it stays after that: ``busy`` until it has finished what is left to be done, or ``always``.
 
     Raises:
         LocalStackError: it does not start.
     """
+    check_installed(*OF_THE_STACK)  # else its own process would say so, in its log
     from castline.local.session import Session
-    from castline.local.state import keep_for
 
-    session = Session.join(config, slots, prewarm=prewarm)
+    session = Session.join(config, slots, prewarm=prewarm, keep=keep)
     _held.callback(session.leave)
-    if work:
-        keep_for("busy", config.state_dir)
     stack = session.stack
     where = f"local stack at {stack.endpoint_url}"
     return Connection(S3Store(stack.client("s3")), config, where, stack.client), session

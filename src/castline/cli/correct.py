@@ -34,7 +34,7 @@ _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
 def list_lines(media: Media, as_json: AsJson = False, endpoint_url: Endpoint = None) -> None:
     """The lines with their numbers, who is on screen, and what is put right."""
     with friendly_errors():
-        shown = _shown(media, connect(endpoint_url))
+        shown = _shown(media, connect(endpoint_url, read=True))
         if as_json:
             print_json(shown.view.result.transcript.model_dump(mode="json"))
             return
@@ -110,7 +110,7 @@ def undo(
 def history(media: Media, as_json: AsJson = False, endpoint_url: Endpoint = None) -> None:
     """Who changed what, and when."""
     with friendly_errors():
-        corrections = _shown(media, connect(endpoint_url)).corrections
+        corrections = _shown(media, connect(endpoint_url, read=True)).corrections
         if as_json:
             print_json(corrections.model_dump(mode="json"))
             return

@@ -87,17 +87,13 @@ def run(
 def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2) -> None:
     """Start the local stack and leave it running; it finishes what a crash left undone."""
     with friendly_errors():
-        from castline.local.stack import running_stack, start_detached
-        from castline.local.state import keep_for
-
         config = settings()
-        if running_stack(config):
-            there, _ = local_session(config, slots)  # so that it does not stop just now
-            keep_for("always", config.state_dir)
-            console.print(f"[green]up[/]  {there.where.rpartition(' ')[2]} already")
-            return
         with console.status("starting the local stack"):
-            stack = start_detached(config, slots)
+            _, session = local_session(config, slots, keep="always")
+        stack = session.stack
+        if not session.started:
+            console.print(f"[green]up[/]  {stack.endpoint_url} already")
+            return
         console.print(f"[green]up[/]  {stack.endpoint_url}  (upload to s3://{config.input_bucket})")
         console.print("its keys, for the AWS tools and the course's (castline's own commands find them):")
         for name, value in stack.environment.items():
@@ -166,7 +162,7 @@ def status(
     with friendly_errors():
         if as_json:
             say_on_stderr()
-        there = connect(endpoint_url)
+        there = connect(endpoint_url, read=not wait)
         refuse_classic(there.settings)
         sources = list(uploaded_media(there.store, there.settings))
         look = Lookout(sources, there.store, there.settings)
@@ -206,7 +202,7 @@ def results(
     with friendly_errors():
         if as_json:
             say_on_stderr()
-        there = connect(endpoint_url)
+        there = connect(endpoint_url, read=True)
         refuse_classic(there.settings)
         if not (media or everything or tree):
             _list_results(there, as_json=as_json)

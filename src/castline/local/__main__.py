@@ -10,12 +10,10 @@ import threading
 from typing import get_args
 
 from castline.errors import CastlineError, LocalStackError
-from castline.local.session import Orphan
+from castline.local.session import LOOK, Orphan
 from castline.local.stack import LocalStack
 from castline.local.state import Keep
-from castline.operations import reconcile
 from castline.settings import Settings, settings
-from castline.storage import S3Store
 
 logger = logging.getLogger("castline.local")
 
@@ -30,9 +28,15 @@ def main() -> int:
     parser.add_argument("--keep", choices=get_args(Keep), default="always", help="for whom it runs")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: ended.set())
+    ended, woken = threading.Event(), threading.Event()
+
+    def told(number: int, _frame: object) -> None:
+        if number != LOOK:
+            ended.set()
+        woken.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, LOOK):
+        signal.signal(number, told)
     config = settings()
     try:
         with LocalStack(config, arguments.slots, prewarm=arguments.prewarm, keep=arguments.keep) as stack:
@@ -40,7 +44,9 @@ def main() -> int:
             if arguments.keep == "always":
                 _catch_up(stack, config)
             orphan = Orphan(config.state_dir)
-            while not ended.wait(_WATCH_S):
+            while not ended.is_set():
+                woken.wait(_WATCH_S)
+                woken.clear()
                 if not stack.alive:
                     raise LocalStackError("the AWS emulator died; its last words are in logs/ministack.log")
                 if orphan.look(busy=stack.host is not None and stack.host.busy):
@@ -54,6 +60,9 @@ def main() -> int:
 
 
 def _catch_up(stack: LocalStack, config: Settings) -> None:
+    from castline.operations import reconcile
+    from castline.storage import S3Store
+
     try:
         reconcile(stack.client, S3Store(stack.client("s3")), config)
     except Exception:

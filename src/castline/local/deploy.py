@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from castline.errors import LocalStackError
 from castline.local import wiring
+from castline.local.expansion import expanded
 from castline.local.functions import FunctionSpec, spec_from_configuration
 from castline.local.queue_reader import QueueMapping
 from castline.local.resolver import Resolver
@@ -98,7 +99,7 @@ def deploy(deployment: Deployment, client: ClientFactory) -> None:
     change = cloudformation.update_stack if exists else cloudformation.create_stack
     change(
         StackName=name,
-        TemplateBody=packaged(deployment.template, deployment.root, code),
+        TemplateBody=expanded(packaged(deployment.template, deployment.root, code)),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in deployment.values.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )

@@ -22,7 +22,9 @@ from aiohttp import web
 
 from castline.errors import LocalStackError
 from castline.gate.credentials import Credentials
+from castline.gate.private import private_folder
 from castline.local.bridge import error_body, is_test_event, to_aws
+from castline.local.forking import Nursery
 from castline.local.functions import FunctionSpec
 from castline.local.listener import ours_only
 from castline.local.metrics import MetricsPublisher
@@ -66,14 +68,16 @@ class LambdaHost:
 
     Args:
         state_dir: logs go to ``logs/``, each process's temporary folder is in ``tmp/``.
+        preload: modules that functions need, imported once for all of their processes.
     """
 
-    def __init__(self, state_dir: Path, watchdog: Watchdog) -> None:
+    def __init__(self, state_dir: Path, watchdog: Watchdog, preload: tuple[str, ...] = ()) -> None:
         self._state_dir = state_dir.resolve()
         self._watchdog = watchdog
         self._pools: dict[str, FunctionPool] = {}
         self._readers: list[QueueReader] = []
         self._metrics = MetricsPublisher()
+        self._nursery = Nursery(preload, _base_environment(), self._state_dir / "logs" / "functions.log")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lambda-host", daemon=True)
         self._runner: web.AppRunner | None = None
@@ -163,6 +167,8 @@ class LambdaHost:
     # --- inside the loop ---
 
     async def _listen(self) -> int:
+        private_folder(self._state_dir / "logs")
+        await self._nursery.start()
         app = web.Application(client_max_size=_MAX_BODY, middlewares=[ours_only])
         app.router.add_post(f"/{self._secret}/{{function}}", self._on_invoke)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -179,6 +185,7 @@ class LambdaHost:
                 spec,
                 function_environment(spec, surroundings),
                 self._state_dir,
+                self._nursery,
                 self._watchdog,
                 self._metrics.observe,
             )
@@ -202,6 +209,7 @@ class LambdaHost:
 
     async def _shut_down(self) -> None:
         await self._end_functions()
+        await self._nursery.stop()
         await self._metrics.stop()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -239,9 +247,8 @@ def function_environment(spec: FunctionSpec, surroundings: Mapping[str, str]) ->
         surroundings: the emulator as its AWS, and variables for every function; of those a function's own win.
     """
     aws = {key: value for key, value in surroundings.items() if key.startswith("AWS_")}
-    passed_on = {key: value for key, value in os.environ.items() if key in _PASSED_ON}
     return {
-        **passed_on,
+        **_base_environment(),
         **surroundings,
         **spec.environment,
         "AWS_LAMBDA_FUNCTION_NAME": spec.name,
@@ -262,6 +269,10 @@ def function_environment(spec: FunctionSpec, surroundings: Mapping[str, str]) ->
         "PATH": os.pathsep.join([*(str(folder) for folder in spec.path), *_BASE_PATH]),
         "PYTHONPATH": str(spec.task_root),
     }
+
+
+def _base_environment() -> dict[str, str]:
+    return {"PATH": os.pathsep.join(_BASE_PATH), **{key: os.environ[key] for key in _PASSED_ON & os.environ.keys()}}
 
 
 def _failed(body: bytes) -> web.Response:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from castline.local.bridge import error_body
+from castline.local.forking import Nursery
 from castline.local.functions import FunctionSpec
 from castline.local.runtime_process import Invocation, Outcome, ProcessFailed, RuntimeProcess
 from castline.local.watchdog import Watchdog
@@ -42,12 +43,14 @@ class FunctionPool:
         spec: FunctionSpec,
         environment: dict[str, str],
         state_dir: Path,
+        nursery: Nursery,
         watchdog: Watchdog,
         observe: Callable[[Observation], None],
     ) -> None:
         self.spec = spec
         self._environment = environment
         self._state_dir = state_dir
+        self._nursery = nursery
         self._watchdog = watchdog
         self._observe = observe
         self._waiting: asyncio.Queue[tuple[Invocation, asyncio.Future[Outcome]]] = asyncio.Queue()
@@ -139,7 +142,7 @@ class FunctionPool:
                 # It went away after its last answer. No event was in it, so none has to pay.
                 logger.info("%s: replacing a process: %s", self.spec.name, failure)
                 await self._discard(slot)
-        process = RuntimeProcess(self.spec, slot, self._environment, self._state_dir, self._watchdog)
+        process = RuntimeProcess(self.spec, slot, self._environment, self._state_dir, self._nursery, self._watchdog)
         self._processes[slot] = process
         await process.start()
         await process.wait_ready()

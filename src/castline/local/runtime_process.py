@@ -13,7 +13,6 @@ import os
 import secrets
 import shutil
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,12 @@ from typing import Any
 
 from aiohttp import web
 
-from castline.gate.private import UMASK, open_private, private_folder
+from castline.gate.private import open_private, private_folder
+from castline.local.forking import Nursery
 from castline.local.functions import FunctionSpec
 from castline.local.limits import GroupLimits
 from castline.local.listener import ours_only
+from castline.local.state import ProcessId
 from castline.local.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -72,16 +73,23 @@ class RuntimeProcess:
     """Starts, feeds and ends one process. All methods run in the host's event loop."""
 
     def __init__(
-        self, spec: FunctionSpec, slot: int, environment: dict[str, str], state_dir: Path, watchdog: Watchdog
+        self,
+        spec: FunctionSpec,
+        slot: int,
+        environment: dict[str, str],
+        state_dir: Path,
+        nursery: Nursery,
+        watchdog: Watchdog,
     ) -> None:
         self._spec = spec
         self._environment = environment
         self._tmp = state_dir / "tmp" / f"{spec.name}-{slot}"
         self._log_path = state_dir / "logs" / f"{spec.name}-{slot}.log"
+        self._nursery = nursery
         self._watchdog = watchdog
         self._runner: web.AppRunner | None = None
-        self._process: asyncio.subprocess.Process | None = None
-        self._ended: asyncio.Task[int] | None = None
+        self._process: ProcessId | None = None
+        self._ended: asyncio.Future[int] | None = None
         self._limits: GroupLimits | None = None
         self._watch: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
@@ -97,12 +105,7 @@ class RuntimeProcess:
     @property
     def alive(self) -> bool:
         """Whether it has not exited: asked of the system, because the event loop hears of an end a moment later."""
-        if self._process is None or self._ended is None or self._ended.done():
-            return False
-        try:
-            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-        except ChildProcessError:  # somebody has waited for it already
-            return False
+        return self._process is not None and self._ended is not None and not self._ended.done() and self._process.alive
 
     async def start(self) -> None:
         """Open the listener and start the process; does not wait for its initialisation."""
@@ -125,23 +128,12 @@ class RuntimeProcess:
             "AWS_LAMBDA_LOG_STREAM_NAME": f"{time.strftime('%Y/%m/%d')}/[$LATEST]{secrets.token_hex(16)}",
             "TMPDIR": str(self._tmp),
         }
-        with open_private(self._log_path) as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "awslambdaric",
-                self._spec.handler,
-                cwd=self._spec.task_root,
-                env=environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                umask=UMASK,
-            )
-        self._watchdog.add(self._process.pid)
-        self._ended = asyncio.create_task(self._process.wait())
-        self._limits = GroupLimits(self._process.pid, self._spec.memory_mb, self._spec.disk_mb, self._tmp)
+        pid, self._ended = await self._nursery.spawn(
+            "awslambdaric", self._spec.handler, cwd=self._spec.task_root, environment=environment, log=self._log_path
+        )
+        self._process = ProcessId.of(pid)
+        self._watchdog.add(pid)
+        self._limits = GroupLimits(pid, self._spec.memory_mb, self._spec.disk_mb, self._tmp)
         self._watch = asyncio.create_task(self._limits.watch())
 
     async def wait_ready(self) -> None:

@@ -6,17 +6,21 @@ that ends, so nobody has to be counted. Who can take it alone is the last.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import signal
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from castline.gate.private import open_private, private_folder
 from castline.local.engine import is_taken
 from castline.local.stack import LocalStack, running_stack, settings_environment, start_detached
-from castline.local.state import StackState, read_state, write_state
+from castline.local.state import Keep, StackState, keep_for, read_state, write_state
 from castline.settings import Settings
 
+#: A user that leaves sends this to the stack's controller, which then looks whether anybody is left.
+LOOK = signal.SIGUSR1
 #: Settings that say where the stack is, and not what it does.
 _OF_THE_PLACE = frozenset({"CASTLINE_STATE_DIR", "CASTLINE_PORT"})
 
@@ -34,13 +38,14 @@ class Session:
         self._users = users
 
     @classmethod
-    def join(cls, settings: Settings, slots: int = 2, *, prewarm: bool = False) -> Self:
+    def join(cls, settings: Settings, slots: int = 2, *, prewarm: bool = False, keep: Keep = "used") -> Self:
         """Attach to the stack of the settings' state folder, or start it in a process of its own.
 
         Where somebody else's stack has the port, another port is used: commands find it by the state folder.
 
         Args:
             slots: processes per function, of a stack that is started.
+            keep: how long it stays, at least (``StackState``).
 
         Raises:
             LocalStackError: it did not come up.
@@ -53,7 +58,8 @@ class Session:
             with open_private(folder / "starting") as door:
                 fcntl.flock(door, fcntl.LOCK_EX)
                 running = running_stack(settings)
-                stack = running or start_detached(_with_free_port(settings), slots, keep="used", prewarm=prewarm)
+                stack = running or start_detached(_with_free_port(settings), slots, keep=keep, prewarm=prewarm)
+                keep_for(keep, folder)
         except BaseException:
             users.close()
             raise
@@ -72,13 +78,17 @@ class Session:
         ]
 
     def leave(self) -> None:
-        """Stop using it; the stack stops if nobody else uses it and nobody wanted it to stay. Safe to call again."""
+        """Stop using it; the stack ends by itself if nobody else uses it and nobody wanted it to stay.
+
+        This does not wait for that end; whoever joins meanwhile does. Safe to call again.
+        """
         if self._users.closed:
             return
-        with self._users:
-            state = read_state(self.stack.settings.state_dir)
-            if state is not None and state.keep == "used" and alone(self._users):
-                self.stack.stop()
+        self._users.close()
+        state = read_state(self.stack.settings.state_dir)
+        if state is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(state.controller.pid, LOOK)
 
 
 def alone(users: BinaryIO) -> bool:

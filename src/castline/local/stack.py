@@ -10,24 +10,38 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from castline.errors import LocalStackError
 from castline.gate.credentials import Credentials, Keyring, ensure_credentials, read_credentials
 from castline.gate.private import UMASK, open_private, private_folder
 from castline.local.access import aws_client
-from castline.local.deploy import Deployment, deploy, function_specs
 from castline.local.engine import REGION, Engine, is_ready
-from castline.local.lambda_host import LambdaHost
 from castline.local.state import Keep, ProcessId, StackState, exclusive, read_state, state_path, write_state
 from castline.local.watchdog import Watchdog
 from castline.settings import Settings, variable, written
 
+if TYPE_CHECKING:  # what only the process that runs a stack needs is imported there
+    from castline.local.deploy import Deployment
+    from castline.local.lambda_host import LambdaHost
+
 logger = logging.getLogger(__name__)
 
-_DETACHED_START_S = 60.0
+#: What every function imports, and what the analyser needs for its first unit.
+_PRELOAD = (
+    "castline.handler",
+    "castline.stages",
+    "castline.engines.choose",
+    "castline.recognition.analyse",
+    "castline.media.pictures",
+    "onnxruntime",
+    "faster_whisper",
+)
+_DETACHED_START_S = 120.0
 _STOP_S = 20.0
 
 
@@ -53,7 +67,8 @@ class LocalStack:
         keep: Keep = "always",
     ) -> None:
         self.settings = settings
-        self.deployment = Deployment.of(settings, template=template, **(parameters or {}))
+        self._template = template
+        self._parameters = parameters or {}
         self._slots = slots
         self._prewarm = prewarm
         self._keep = keep
@@ -94,6 +109,17 @@ class LocalStack:
     def alive(self) -> bool:
         """Whether the emulator and whoever controls it still run."""
         return self._state is not None and self._state.engine.alive and self._state.controller.alive
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        """The template with its parameters; most commands that attach never ask.
+
+        Raises:
+            LocalStackError: no template, or a parameter it does not know.
+        """
+        from castline.local.deploy import Deployment
+
+        return Deployment.of(self.settings, template=self._template, **self._parameters)
 
     @property
     def function_names(self) -> dict[str, str]:
@@ -138,11 +164,13 @@ class LocalStack:
             LocalStackError: a stack runs in this state folder already, the port is taken, the
                 emulator does not come up, or the deployment is not what the template says.
         """
+        from castline.local.lambda_host import LambdaHost
+
         state_dir = self.settings.state_dir
         with contextlib.ExitStack() as undo:
             undo.enter_context(exclusive(state_dir))
             watchdog = undo.enter_context(Watchdog())
-            host = LambdaHost(state_dir, watchdog)
+            host = LambdaHost(state_dir, watchdog, _PRELOAD)
             undo.callback(host.stop)
             host.start()
             user, deployer = ensure_credentials(state_dir), Credentials.random()
@@ -169,9 +197,7 @@ class LocalStack:
 
     def redeploy(self, **parameters: str) -> None:
         """Apply the template again, with other parameters, to the stack this process runs."""
-        self.deployment = Deployment(
-            self.deployment.template, self.deployment.root, {**self.deployment.values, **parameters}
-        )
+        self.deployment = replace(self.deployment, values={**self.deployment.values, **parameters})
         self._deploy()
 
     def stop(self) -> None:
@@ -195,6 +221,8 @@ class LocalStack:
     def _deploy(self) -> None:
         if self.host is None:
             raise LocalStackError("only the process that started the stack can deploy to it")
+        from castline.local.deploy import deploy, function_specs
+
         deploy(self.deployment, self.deployer)
         layer = ffmpeg_layer(self.settings.state_dir)
         specs = function_specs(self.deployment, self.deployer, layer_path=(layer,) if layer else (), slots=self._slots)
@@ -269,7 +297,11 @@ def start_detached(settings: Settings, slots: int = 2, *, keep: Keep = "always",
         time.sleep(0.02)
     if process.poll() is None:
         process.terminate()
-        process.wait(_STOP_S)
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()  # its watchdog ends the rest
+            process.wait()
     tail = log_path.read_text(errors="replace")[-4000:].strip()
     reason = tail.splitlines()[-1] if tail else f"see {log_path}"
     raise LocalStackError(f"the stack did not start: {reason}", detail=tail)

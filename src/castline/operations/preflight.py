@@ -146,8 +146,7 @@ def memory(plan: Plan, account: Account) -> Iterator[Finding]:
     if largest[0] > NEW_ACCOUNT_MB and executions_ < USUAL_EXECUTIONS:
         line = (
             f"{largest[1]} wants {largest[0]} MB; an account of {executions_} executions is a new one, which is given "
-            f"at most {NEW_ACCOUNT_MB}: lower AnalyserMemory, RecorderMemory and SplitterMemory, or ask AWS's support "
-            "to raise it"
+            f"at most {NEW_ACCOUNT_MB}: lower AnalyserMemory and SplitterMemory, or ask AWS's support to raise it"
         )
         yield Finding("problem", "memory of the functions", line)
     else:

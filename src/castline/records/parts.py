@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from castline.records.base import Box, Count, Failure, Grade, Milliseconds, Notice, Number, Point, Record, Seconds
 from castline.records.units import Usage
+
+if TYPE_CHECKING:  # a third of what the records take to import, and most programs read none of these
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Embedding(Record):
@@ -24,6 +26,8 @@ class Embedding(Record):
     @field_validator("data")
     @classmethod
     def _is_vector(cls, data: str) -> str:
+        import numpy as np
+
         if not np.isfinite(np.frombuffer(base64.b64decode(data, validate=True), dtype="<f4")).all():
             raise ValueError("an embedding is finite")
         return data
@@ -39,6 +43,8 @@ class Embedding(Record):
 
     def vector(self) -> NDArray[np.float32]:
         """Shape (d,), float32."""
+        import numpy as np
+
         return np.frombuffer(base64.b64decode(self.data), dtype="<f4")
 
 
@@ -207,6 +213,8 @@ class Voices(Record):
 
     @model_validator(mode="after")
     def _has_rows(self) -> Self:
+        import numpy as np
+
         flat = np.frombuffer(base64.b64decode(self.data, validate=True), dtype="<f2")
         rows = len(self.windows)
         if not np.isfinite(flat).all() or (len(flat) % rows if rows else len(flat)):
@@ -225,6 +233,8 @@ class Voices(Record):
 
     def vectors(self) -> NDArray[np.float32]:
         """Shape (len(windows), d), float32."""
+        import numpy as np
+
         flat = np.frombuffer(base64.b64decode(self.data), dtype="<f2").astype(np.float32)
         return flat.reshape(len(self.windows), -1) if self.windows else flat.reshape(0, 0)
 

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy import make_url
 
 from castline.errors import SettingsError
 from castline.settings import settings
@@ -132,6 +131,8 @@ class ServiceSettings(BaseSettings):
     def database_url(self) -> str:
         if not self.database:
             return f"sqlite:///{self.folder.resolve() / 'service.db'}"
+        from sqlalchemy import make_url
+
         url = make_url(self.database)
         if self.database_password:
             url = url.set(password=self.database_password)
