@@ -26,6 +26,7 @@ from castline.cli.connect import Connection
 from castline.cli.operations import parse_duration
 from castline.errors import LocalStackError, StorageError
 from castline.local.engine import ACCOUNT
+from castline.operations.progress import progress_of
 from castline.records import Failure, Manifest, Usage
 from castline.runs.complete import complete_run
 from castline.runs.request import read_request, read_source
@@ -479,3 +480,23 @@ def test_who_only_looks_starts_no_stack(run: Run, monkeypatch: pytest.MonkeyPatc
     assert found.exit_code == 1
     assert "no result for anything yet" in found.output
     assert [path.name for path in library.iterdir()] == ["s3"], "nothing is written either"
+
+
+def test_a_quiet_run_that_failed_says_why(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _finished(store, "a [b].mp4")
+    media = tmp_path / "a [b].mp4"
+    media.write_bytes(b"text")
+    source = read_source("castline-input", media.name, store)
+    assert source
+    asked = running.Asked(
+        what=str(media), output=tmp_path / "out", slots=1, gallery=None, name="", replace=False, again=False,
+        as_json=False, flags={},
+    )  # fmt: skip
+    there = Connection(store, Settings(), "memory")
+    monkeypatch.setattr(connecting.console, "quiet", True)
+    assert running._show([(media, media.name)], [progress_of(source, store, Settings())], asked, there) == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith("failed a [b].mp4: ")
+    assert shown.out.startswith("report: ")

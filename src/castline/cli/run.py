@@ -17,6 +17,7 @@ from castline.cli.connect import (
     check_installed,
     check_writable,
     console,
+    errors,
     local_session,
     print_json,
     refuse_classic,
@@ -24,7 +25,7 @@ from castline.cli.connect import (
 )
 from castline.cli.index import write_index
 from castline.cli.inputs import Inputs, inputs, refuse_others
-from castline.cli.render import print_summary, relative, show_left_out, transfer_bar, watch
+from castline.cli.render import print_summary, problem_of, relative, show_left_out, transfer_bar, watch
 from castline.cli.shown import below, escape
 from castline.cli.transfer import download_proxy, download_result, place_media, place_of, upload
 from castline.engines.base import check_request
@@ -323,6 +324,8 @@ def _show(
             download_result(key, asked.output, local.store, local.settings)
             place_media(source, key, asked.output)
             download_proxy(item.result, asked.output, local.store, local.settings)
+            if console.quiet and item.result.error:  # else the summary says it
+                errors.print(f"[yellow]{item.state}[/] {escape(key)}: {escape(problem_of(item))}", soft_wrap=True)
             if not asked.as_json:
                 print_summary(console, item.result, place, brief=len(files) > 1)
                 answer.print(f"report: {escape(relative(place / REPORT))}", soft_wrap=True)
