@@ -1,5 +1,7 @@
 """Voices, faces and mouths: who says a line, and who must not be said to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -146,6 +148,33 @@ def test_a_line_in_which_another_mouth_moves_is_not_said_by_the_voice_s_owner():
     turns = [*DIALOGUE, Turn(24, 36, "Speaker 1"), Turn(36, 38, "Speaker 1")]
     heard = {"Speaker 1": HeardAs("known", "Ada", 0.9)}
     assert names(join(turns, (ada, bob), heard))[-2:] == [("says", "Ada"), ("unknown", None)]
+
+
+def test_a_mouth_does_not_contradict_a_line_that_sounds_like_the_voice_s_owner():
+    ada = somebody(1, "Ada", (0, 24), speaking=mouth(MOVES, RESTS, RESTS, RESTS))
+    bob = somebody(2, "Bob", (0, 24), speaking=mouth(RESTS, RESTS, MOVES, RESTS), box=RIGHT)
+    heard = {"Speaker 1": HeardAs("known", "Ada", 0.9)}
+    assert names(join(DIALOGUE, (ada, bob), heard))[::2] == [("says", "Ada"), ("unknown", None)]
+    hers = [replace(turn, like=frozenset({"Ada"})) for turn in DIALOGUE]
+    assert names(join(hers, (ada, bob), heard))[::2] == [("says", "Ada")] * 2
+
+
+def test_where_one_voice_is_dubbed_no_mouth_is_a_hint():
+    heard = {"Speaker 1": HeardAs("known", "Bob", 0.9)}
+    short = Turn(24, 24.5, None)
+    ada = somebody(1, "Ada", (0, 25), speaking=[*mouth(MOVES, RESTS, MOVES, RESTS), (24, 24.5, MOVES)])
+    bob = somebody(2, "Bob", (0, 25), speaking=[*mouth(RESTS, MOVES, RESTS, MOVES), (24, 24.5, RESTS)], box=RIGHT)
+    assert names(join([*DIALOGUE, short], (ada, bob), {}))[1::3] == [("maybe", "Bob"), ("maybe", "Ada")]
+    joined = join([*DIALOGUE, short], (ada, bob), heard)
+    assert names(joined) == [("unknown", None)] * 5
+    assert "another mouth in this film moves with a voice that is not its owner's" in joined.voices["Speaker 2"].reasons
+
+
+def test_a_second_of_each_line_is_enough():
+    glances = [(6.0 * at + 2.5, 6.0 * at + 3.5, MOVES if at % 2 == 0 else RESTS) for at in range(4)]
+    ada = somebody(1, "Ada", (0, 24), speaking=glances)
+    bob = somebody(2, "Bob", (0, 24), speaking=[(start, end, -score) for start, end, score in glances], box=RIGHT)
+    assert names(join(DIALOGUE, (ada, bob), {})) == [("maybe", "Ada"), ("maybe", "Bob")] * 2
 
 
 def test_a_voice_of_which_mouths_say_the_opposite_stays_one_without_a_name():

@@ -165,6 +165,10 @@ def test_a_moment_at_the_edge_of_a_segment_is_not_given_to_the_voice_that_follow
     }
     result = assemble(make.manifest(make.audio_unit(0, 0, 9), options=VOICES), parts, {}, None).result
     assert said(result) == [("Speaker 1", "a b c d"), (None, "free."), ("Speaker 2", "e f g")]
+    views = render_views(result)
+    # Without a head, it would read as said by the one before.
+    assert views["transcript.txt"].decode().splitlines() == ["Speaker 1: a b c d", "Unknown: free.", "Speaker 2: e f g"]
+    assert b"\nUnknown: free." in views["transcript.srt"]
 
 
 def test_the_report_has_a_lane_for_each_voice_and_the_guess_beside_the_line(make, dialogue):

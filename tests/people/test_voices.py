@@ -7,7 +7,7 @@ import pytest
 
 from castline import keys
 from castline import people as api
-from castline.assembly.known_voices import whose
+from castline.assembly.known_voices import like, whose
 from castline.engines.thresholds import VoiceThresholds
 from castline.errors import GalleryError
 from castline.operations.forget import forget_person
@@ -173,3 +173,10 @@ def test_a_damaged_voice_names_nobody_and_stops_nothing(people) -> None:
     people.store.put(people.settings.gallery_bucket, "Ada/0000.voice", b'{"embedding": ')
     publish(people, 0)
     assert said(people) == [("Speaker 1", "unknown")]
+
+
+def test_of_a_line_alone_it_is_told_whose_voices_it_is_like() -> None:
+    known = [KnownVoice(name=name, key="", voice=voice(who)) for name, who in (("Ada", 0), ("Bob", 1))]
+    assert like(look(0, 0.75), known, "ge2e", LIMITS) == {"Ada"}
+    assert like(look(0, 0.70), known, "ge2e", LIMITS) == set()
+    assert like(look(0), known, "other", LIMITS) == set()

@@ -75,3 +75,19 @@ def test_many_groups_are_linked_in_blocks():
     heard = tell_apart(chunks, 0.6)  # 490 groups
     assert len({heard.at(0.5 + second) for second in range(7)}) == 7
     assert all(heard.at(second + 0.5) == heard.at(690.5 + second) for second in range(7))
+
+
+def test_where_one_voice_ends_and_the_next_begins_windows_do_not_agree():
+    heard = tell_apart([talk([0, 1, 0, 1])], 0.6)
+    assert heard.agreed(2.0)
+    assert heard.agreed(6.0)
+    assert not heard.agreed(3.8)
+    assert not heard.agreed(4.3)
+    assert heard.agreed(4.5)
+
+
+def test_what_is_heard_from_one_time_to_another_is_of_windows_whose_middle_is_there():
+    heard = tell_apart([talk([0, 1])], 0.6)
+    found = heard.between(4.4, 6.4)
+    assert found[1] > 0.9 > 0.1 > abs(found[0])
+    assert heard.between(4.6, 5.4) is None

@@ -11,19 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from castline.recognition.mouths import MOVES, RESTS
 from castline.records import Attribution, Box, Identity, Person, Range, Speaking, SpeakingFace, Track, merge_ranges
 
 Spans = list[tuple[float, float]]
 
-# Logits. LR-ASD on GRID's clips: who speaks +2.0 to +2.8, who does not -0.9 to -1.5 (docs/VOICES.md).
-_MOVES, _RESTS = 0.5, -0.5
 _SAME_PLACE = 0.3  # intersection over union of the box that was watched and the face of the track
 # A mouth names a voice: watched so long in so many lines of it, moving for so much of that, anybody else's for no more
-# than that, and, watched so long while others are heard, moving for no more than that.
-_WATCHED_S, _LINES, _WITH, _ANOTHER = 3.0, 2, 0.8, 0.1
-_COMPARED_S, _WITHOUT = 2.0, 0.2
+# than that, and, watched so long while others are heard, moving for no more than that. Of most lines, a second is
+# watched.
+_WATCHED_S, _LINES, _WITH, _ANOTHER = 1.5, 2, 0.8, 0.1
+_COMPARED_S, _WITHOUT = 1.5, 0.2
 _UNHEARD = "no enrolled voice bears it out"
-_WHOSE = 0.5  # of the line, that a mouth moves in it or rests
+_WHOSE, _GLANCE_S = 0.5, 0.4  # of what is watched of a line, that a mouth moves in it or rests; less tells nothing
 # A face may go with a voice: heard so long in so many lines, on screen for so much of it, anybody else for no more than
 # that, and while others speak for no more than that.
 _HEARD_S, _ON, _TWO, _ELSEWHERE = 5.0, 0.9, 0.5, 0.25
@@ -35,11 +35,13 @@ class Turn:
 
     Attributes:
         voice: ``Speaker 1`` …; None for a voice that could not be told.
+    like: people whose enrolled voices this line alone is like.
     """
 
     start_s: float
     end_s: float
     voice: str | None
+    like: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,14 @@ class Named:
 
     Attributes:
         identity: ``known`` for a name, ``ambiguous`` for a ``maybe``.
+    dubbed: whether a mouth moves with it whose owner's enrolled voice it is not.
     """
 
     identity: Identity = "unknown"
     name: str | None = None
     confidence: float = 0.0
     reasons: tuple[str, ...] = ()
+    dubbed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,11 @@ def join(
         voice: _unless_contradicted(voice, _named(voice, turns, seen, heard_as.get(voice, HeardAs())), turns, seen)
         for voice in names
     }
-    return Joined(voices, tuple(_line(turn, voices, seen, pictures=pictures) for turn in turns))
+    dubbed = any(named.dubbed for named in voices.values())
+    if dubbed:
+        voices = {voice: _unless_seen_alone(named, heard_as.get(voice, HeardAs())) for voice, named in voices.items()}
+    lines = (_line(turn, voices, seen, pictures=pictures, believed=not dubbed) for turn in turns)
+    return Joined(voices, tuple(lines))
 
 
 def watched(people: Sequence[Person], faces: Iterable[SpeakingFace]) -> tuple[Person, ...]:
@@ -155,8 +163,19 @@ class _Seen:
         self.on = _spans(person.ranges)
         looks = [look for track in person.tracks for look in track.speaking]
         self.watched = _spans(looks)
-        self.moves = _spans(look for look in looks if look.score >= _MOVES)
-        self.rests = _spans(look for look in looks if look.score <= _RESTS)
+        self.moves = _spans(look for look in looks if look.score >= MOVES)
+        self.rests = _spans(look for look in looks if look.score <= RESTS)
+
+    def moves_in(self, line: Spans) -> bool:
+        """Whether the mouth moves in most of what was watched of a line."""
+        return self._mostly(self.moves, line)
+
+    def rests_in(self, line: Spans) -> bool:
+        return self._mostly(self.rests, line)
+
+    def _mostly(self, what: Spans, line: Spans) -> bool:
+        watched = _both(self.watched, line)
+        return _length(watched) >= min(_GLANCE_S, _length(line)) and _share(what, watched) >= _WHOSE
 
 
 def _spans(items: Iterable[Range | Speaking | Turn]) -> Spans:
@@ -194,10 +213,10 @@ def _named(voice: str, turns: Sequence[Turn], seen: Sequence[_Seen], heard: Hear
     others = [turn for turn in turns if turn.voice not in (voice, None)]
     mouth = _by_mouth(own, others, seen)
     if mouth.name in heard.against:
-        return Named(reasons=(*mouth.reasons, f"the voice is not like that of {mouth.name}"))
+        return Named(reasons=(*mouth.reasons, f"the voice is not like that of {mouth.name}"), dubbed=True)
     if heard.identity == "known":
         if mouth.name not in (None, heard.name):
-            return Named(reasons=(*mouth.reasons, f"the voice is like that of {heard.name}"))
+            return Named(reasons=(*mouth.reasons, f"the voice is like that of {heard.name}"), dubbed=True)
         why = (f"the voice is that of {heard.name}", *(mouth.reasons if mouth.name else ()))
         return Named("known", heard.name, max(heard.confidence, mouth.confidence if mouth.name else 0.0), why)
     if heard.identity == "ambiguous":
@@ -226,11 +245,23 @@ def _unless_contradicted(voice: str, named: Named, turns: Sequence[Turn], seen: 
     return Named(reasons=(*named.reasons, "in most of its lines, another mouth moves"))
 
 
+def _unless_seen_alone(named: Named, heard: HeardAs) -> Named:
+    """In a film in which one mouth moves with a voice that is not its owner's, no mouth and no face is a hint."""
+    if named.identity != "ambiguous" or heard.identity != "unknown":
+        return named
+    return Named(reasons=(*named.reasons, "another mouth in this film moves with a voice that is not its owner's"))
+
+
 def _another_moves(name: str, turn: Turn, seen: Sequence[_Seen]) -> bool:
-    """Whether somebody known as another moves the mouth, or anybody while the one of this name is there, and rests."""
+    """Whether somebody known as another moves the mouth, or anybody while the one of this name is there, and rests.
+
+    Not where the line alone sounds like the one of this name: people chew, nod and laugh while others speak.
+    """
+    if name in turn.like:
+        return False
     line = _spans([turn])
     there = [each for each in seen if _both(each.on, line)]
-    movers = [each for each in there if _share(each.moves, line) >= _WHOSE]
+    movers = [each for each in there if each.moves_in(line)]
     if any(each.name == name for each in movers):
         return False
     return any(each.known for each in movers) or bool(movers and any(each.name == name for each in there))
@@ -249,7 +280,8 @@ def _by_mouth(own: Sequence[Turn], others: Sequence[Turn], seen: Sequence[_Seen]
     moves = _share(best.moves, _both(best.watched, voice))
     if moves < _WITH:
         return Named(reasons=("no mouth on screen moves with the voice",))
-    another = max((_share(each.moves, voice) for each in seen if each is not best), default=0.0)
+    watched_voice = _both(merge_ranges([span for each in seen for span in each.watched]), voice)
+    another = max((_share(each.moves, watched_voice) for each in seen if each is not best), default=0.0)
     if another > _ANOTHER:
         return Named(reasons=("more than one mouth moves with the voice",))
     if not best.known:
@@ -292,22 +324,27 @@ def _by_face(own: Sequence[Turn], others: Sequence[Turn], seen: Sequence[_Seen])
 # --- a line -------------------------------------------------------------------------------------
 
 
-def _line(turn: Turn, voices: Mapping[str, Named], seen: Sequence[_Seen], *, pictures: bool) -> Attribution:
+def _line(
+    turn: Turn, voices: Mapping[str, Named], seen: Sequence[_Seen], *, pictures: bool, believed: bool
+) -> Attribution:
     line = _spans([turn])
     named = voices.get(turn.voice or "", Named())
     there = [each for each in seen if _both(each.on, line)]
-    movers = [each for each in there if _share(each.moves, line) >= _WHOSE]
+    movers = [each for each in there if each.moves_in(line)]
     if named.name:
         if _another_moves(named.name, turn, seen):
             return Attribution(outcome="unknown", reasons=(*named.reasons, "in this line, another mouth moves"))
         outcome = "says" if named.identity == "known" else "maybe"
         return Attribution(outcome=outcome, name=named.name, confidence=named.confidence, reasons=named.reasons)
-    if turn.voice is None and len(movers) == 1 and movers[0].known:
-        moves = round(_share(movers[0].moves, line), 3)
-        why = ("the voice is heard too shortly to be told", f"the mouth moves for {moves:.0%} of the line")
+    if believed and turn.voice is None and len(movers) == 1 and movers[0].known:
+        moves = round(_share(movers[0].moves, _both(movers[0].watched, line)), 3)
+        why = (
+            "the voice is heard too shortly to be told",
+            f"the mouth moves for {moves:.0%} of what is watched of the line",
+        )
         return Attribution(outcome="maybe", name=movers[0].name, confidence=moves, reasons=why)
     if pictures and not there:
         return Attribution(outcome="off_screen", reasons=("no face is on screen",))
-    if there and all(_share(each.rests, line) >= _WHOSE for each in there):
+    if there and all(each.rests_in(line) for each in there):
         return Attribution(outcome="off_screen", reasons=("no mouth on screen moves",))
     return Attribution(outcome="unknown", reasons=named.reasons)

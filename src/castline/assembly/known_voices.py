@@ -25,15 +25,9 @@ def whose(
         voice_s: how long it is heard.
         model: of the embedding; enrolled voices of others do not count.
     """
-    people: dict[str, list[NDArray[np.float32]]] = {}
-    for known in voices:
-        embedding = known.voice.embedding
-        if embedding.model == model and len(embedding.vector()) == len(vector):
-            people.setdefault(known.name, []).append(embedding.vector())
-    length = float(np.linalg.norm(vector))
-    if not people or voice_s < ENOUGH_S or not length:
+    alike = _alike(vector, voices, model) if voice_s >= ENOUGH_S else {}
+    if not alike:
         return HeardAs()
-    alike = {name: float(vector @ _mean(vectors)) / length for name, vectors in people.items()}
     best, *others = sorted(alike, key=lambda name: (-alike[name], name))
     unlike = frozenset(name for name, similarity in alike.items() if similarity < limits.unlike)
     nearest = alike[others[0]] if others else -1.0
@@ -41,6 +35,24 @@ def whose(
         return HeardAs(against=unlike)
     known_as = alike[best] >= limits.known and alike[best] - nearest >= limits.apart
     return HeardAs("known" if known_as else "ambiguous", best, round(alike[best], 3), unlike)
+
+
+def like(
+    vector: NDArray[np.float32], voices: Sequence[KnownVoice], model: str, limits: VoiceThresholds
+) -> frozenset[str]:
+    """Everybody whose enrolled voice this may be; of so little that it could not be known by it."""
+    return frozenset(name for name, alike in _alike(vector, voices, model).items() if alike >= limits.ambiguous)
+
+
+def _alike(vector: NDArray[np.float32], voices: Sequence[KnownVoice], model: str) -> dict[str, float]:
+    """Cosine similarities to the mean of each person's enrolled voices."""
+    people: dict[str, list[NDArray[np.float32]]] = {}
+    for known in voices:
+        embedding = known.voice.embedding
+        if embedding.model == model and len(embedding.vector()) == len(vector):
+            people.setdefault(known.name, []).append(embedding.vector())
+    length = float(np.linalg.norm(vector))
+    return {name: float(vector @ _mean(own)) / length for name, own in people.items()} if length else {}
 
 
 def _mean(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

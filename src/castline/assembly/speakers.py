@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from castline.assembly.attribution import HeardAs, Named, Turn, join
-from castline.assembly.known_voices import whose
+from castline.assembly.known_voices import like, whose
 from castline.assembly.stitch import excerpt, words_of
 from castline.engines.plugins import find_engine
+from castline.engines.thresholds import VoiceThresholds
 from castline.recognition.voices import Chunk, Heard, tell_apart
 from castline.records import (
     Attribution,
@@ -26,7 +27,6 @@ from castline.records import (
 )
 
 _ISLAND_S = 0.5  # of another voice amid one voice's words: a word the windows cannot place
-_EDGE_S = 0.8  # at the edge of a segment, where nothing follows that could tell: half a window
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,21 @@ def said_by(
             for voice, number in numbers.items()
             if limits
         }
-        lines, speakers = _with_names(lines, speakers, people, heard_as, pictures=pictures)
+        turns = [_turn(line, heard, known, space[0], limits) for line in lines]
+        lines, speakers = _with_names(lines, turns, speakers, people, heard_as, pictures=pictures)
     return Lines(lines, speakers, _left_out(len(found) - len(comparable), len(found)), space[0])
+
+
+def _turn(line: Line, heard: Heard, known: Sequence[KnownVoice], model: str, limits: VoiceThresholds | None) -> Turn:
+    start, end = line.segment.start_s, line.segment.end_s
+    alone = heard.between(start, end)
+    alike = frozenset[str]() if alone is None or limits is None else like(alone, known, model, limits)
+    return Turn(start, end, line.speaker, alike)
 
 
 def _with_names(
     lines: tuple[Line, ...],
+    turns: Sequence[Turn],
     speakers: tuple[Speaker, ...],
     people: Sequence[Person],
     heard_as: Mapping[str, HeardAs],
@@ -100,7 +109,6 @@ def _with_names(
     pictures: bool,
 ) -> tuple[tuple[Line, ...], tuple[Speaker, ...]]:
     """Voices that are somebody's have that name from here on; two that are the same person's are one."""
-    turns = [Turn(line.segment.start_s, line.segment.end_s, line.speaker) for line in lines]
     joined = join(turns, people, heard_as, pictures=pictures)
     found: dict[str, Speaker] = {}
     for speaker in speakers:
@@ -187,18 +195,18 @@ def _voices(words: Sequence[Word], heard: Heard) -> list[tuple[int, int | None]]
         return [(at, None) for at in range(len(words))]
     nearest = [min(known, key=lambda each: (abs(middles[each] - moment), each)) for moment in middles]
     voices = [heard.at(middles[at]) for at in nearest]
-    return list(enumerate(_without_islands(voices, words)))
+    agreed = [heard.agreed(middles[at]) for at in nearest]
+    return list(enumerate(_without_islands(voices, words, agreed)))
 
 
-def _without_islands(voices: list[int | None], words: Sequence[Word]) -> list[int | None]:
+def _without_islands(voices: list[int | None], words: Sequence[Word], agreed: Sequence[bool]) -> list[int | None]:
     runs = [list(group) for _, group in groupby(range(len(voices)), key=lambda at: voices[at])]
     smooth = list(voices)
     for before, run, after in zip(runs, runs[1:], runs[2:], strict=False):
         brief = words[run[-1]].end_s - words[run[0]].start_s < _ISLAND_S
         if brief and voices[before[0]] == voices[after[0]]:
             smooth[run[0] : run[-1] + 1] = [voices[before[0]]] * len(run)
-    if len(runs) > 1:  # so short a piece at an edge may be the next voice's, or the end of a word that nobody placed
-        for run in (runs[0], runs[-1]):
-            if words[run[-1]].end_s - words[run[0]].start_s < _EDGE_S:
-                smooth[run[0] : run[-1] + 1] = [None] * len(run)
+    for run in (list(group) for _, group in groupby(range(len(smooth)), key=lambda at: smooth[at])):
+        if not any(agreed[at] for at in run):  # all of it may be the next voice's, or the one's before
+            smooth[run[0] : run[-1] + 1] = [None] * len(run)
     return smooth

@@ -25,7 +25,7 @@ _FRAME = 0.07  # detect and embed, one or two faces
 _SPEECH_PER_S = 0.16  # of audio, Whisper base in int8 with random weights; the embedded tiny.en takes 0.06
 #: Looking at mouths: of a second of film, with one face in it and somebody who speaks half of the time; and what it
 #: takes to write the small pictures.
-_MOUTHS_PER_S, _MOTION_PER_S = 0.15, 0.04
+_MOUTHS_PER_S, _MOTION_PER_S = 0.08, 0.04
 _INVOCATION_S = {"split": 0.2, "faces": 0.5, "speech": 0.5, "mouths": 0.0}  # of each, without work
 #: Seconds a new environment takes until it works: imports, and of the analyser its models.
 _INIT_S = {"split": 1.0, "faces": 2.0, "speech": 3.2}

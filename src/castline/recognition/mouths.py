@@ -6,8 +6,9 @@ it takes a running median); only within a track, which ends at cuts, not before 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,16 +16,21 @@ from numpy.typing import NDArray
 
 from castline.engines.base import ActiveSpeaker
 from castline.recognition.tracks import FaceTrack
-from castline.records import Box, SpeakingFace, merge_ranges
+from castline.records import Box, SpeakingFace
 
-#: Of a recording, seconds of faces: at 10 ms a picture, ten minutes of one processor.
+#: Of a recording, seconds of faces: at 10 ms a picture, ten minutes of one processor at most.
 MOST_S = 2400.0
-_PAUSE_S = 0.5  # a shorter pause does not end what is looked at
+#: Logits from which on a mouth moves with the sound, and below which it does not; between, nobody knows. LR-ASD on
+#: GRID's clips: who speaks +2.0 to +2.8, who does not -0.9 to -1.5 (docs/VOICES.md).
+MOVES, RESTS = 0.5, -0.5
+_LONGEST_S = 3.0  # of a line, at a time
+_GLANCE_S = 1.0
 _LEAST_S = 0.4  # the net sees ten pictures at least
 _AROUND_S = 0.5
 _PIECE_S = 1.0  # what one score is for
 _STEP_S = 0.04
 _OLD_S = 0.25  # a picture is shown for so long if none follows
+_STILL, _STILL_SCORE = 0.2, -1.0
 
 
 class Film(Protocol):
@@ -41,71 +47,117 @@ class Film(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A face that is to be looked at, from one time to another in seconds.
+    """A face that is to be looked at while something is said, from one time to another in seconds.
 
     Attributes:
-        from_s, until_s: with what is before and after it, for the net tells little of a second alone.
+        first_s, last_s: from when and until when the face is there.
     """
 
     track: FaceTrack
     start_s: float
     end_s: float
-    from_s: float
-    until_s: float
+    first_s: float
+    last_s: float
+
+    def glance(self) -> Look:
+        """A second in the middle."""
+        middle, half = (self.start_s + self.end_s) / 2, min(_GLANCE_S, self.end_s - self.start_s) / 2
+        return replace(self, start_s=middle - half, end_s=middle + half)
+
+
+Scene = tuple[Look, ...]
+"""The faces on screen while something of three seconds at most is said."""
 
 
 def looks(
     tracks: Sequence[FaceTrack], until_ms: dict[int, int], speech: Sequence[tuple[float, float]], most_s: float = MOST_S
-) -> tuple[list[Look], bool]:
+) -> tuple[list[Scene], bool]:
     """Faces on screen while somebody speaks, in order of time, and whether there is more than may be looked at.
 
     Args:
         until_ms: how long a frame stayed as it was, by its time.
-        speech: when somebody speaks, seconds of the recording.
+        speech: when something is said, seconds of the recording; each line, or word, in order.
         most_s: seconds of faces in all; of more, evenly spread ones are kept.
     """
-    spoken = merge_ranges(list(speech), gap_s=_PAUSE_S)
+    spans = [_span(track, until_ms) for track in tracks]
     found = []
-    for track in tracks:
-        last = track.times_ms[-1]
-        first_s, last_s = track.times_ms[0] / 1000, max(last, until_ms.get(last, last)) / 1000
-        for start, end in spoken:
-            begin, stop = max(start, first_s), min(end, last_s)
-            if stop - begin >= _LEAST_S:
-                found.append(Look(track, begin, stop, max(begin - _AROUND_S, first_s), min(stop + _AROUND_S, last_s)))
-    found.sort(key=lambda look: (look.start_s, look.end_s, look.track.faces[0].box))
-    total = sum(look.end_s - look.start_s for look in found)
+    for start, end in _pieces(speech):
+        there = [
+            Look(track, max(start, first), min(end, last), first, last)
+            for track, (first, last) in zip(tracks, spans, strict=True)
+            if min(end, last) - max(start, first) >= _LEAST_S
+        ]
+        if there:
+            found.append(tuple(sorted(there, key=lambda look: (look.start_s, look.end_s, look.track.faces[0].box))))
+    lengths = [sum(look.end_s - look.start_s for look in scene) for scene in found]
+    total = sum(lengths)
     if total <= most_s:
         return found, False
     kept, due = [], 0.0
-    for look in found:
-        due += (look.end_s - look.start_s) * most_s / total
-        if due >= look.end_s - look.start_s:
-            due -= look.end_s - look.start_s
-            kept.append(look)
+    for scene, seconds in zip(found, lengths, strict=True):
+        due += seconds * most_s / total
+        if due >= seconds:
+            due -= seconds
+            kept.append(scene)
     return kept, True
 
 
-def score(found: Sequence[Look], film: Film, engine: ActiveSpeaker) -> Iterator[SpeakingFace]:
-    """One score for about each second of each look."""
-    for look in found:
-        for start, pictures in _runs(film.pictures(look.from_s, look.until_s), look.from_s, look.until_s):
-            height, width = pictures[0].shape
-            times = np.array([start + _STEP_S * at for at in range(len(pictures))])
-            boxes = _boxes(look.track, times)
-            sound = film.sound(start, start + len(pictures) * _STEP_S)
-            pixels = boxes * np.array([width, height, width, height])
-            scores = engine.score_speaking(pictures, pixels.astype(np.float32), sound)
-            wanted = np.flatnonzero((times > look.start_s - _STEP_S / 2) & (times < look.end_s - _STEP_S / 2))
-            count = max(1, round(len(wanted) * _STEP_S / _PIECE_S))
-            for part in np.array_split(wanted, count) if len(wanted) else ():
-                yield SpeakingFace(
-                    start_s=round(float(times[part[0]]), 3),
-                    end_s=round(float(times[part[-1]]) + _STEP_S, 3),
-                    score=round(float(scores[part].mean()), 2),
-                    engine=engine.info.id,
-                    box=_box(boxes[part[len(part) // 2]]),
-                )
+def _pieces(speech: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """Each line in equal pieces; what two lines have in common is the first one's."""
+    until = 0.0
+    for begin, end in sorted(speech):
+        start, until = max(begin, until), max(end, until)
+        count = max(1, math.ceil((end - start) / _LONGEST_S - 1e-6))
+        step = (end - start) / count
+        yield from ((start + at * step, start + (at + 1) * step) for at in range(count) if end > start)
+
+
+def _span(track: FaceTrack, until_ms: dict[int, int]) -> tuple[float, float]:
+    last = track.times_ms[-1]
+    return track.times_ms[0] / 1000, max(last, until_ms.get(last, last)) / 1000
+
+
+def score(scenes: Sequence[Scene], film: Film, engine: ActiveSpeaker) -> Iterator[SpeakingFace]:
+    """What is seen of mouths: a second of each scene, and all of it unless one moves, plainly more than the others."""
+    for scene in scenes:
+        seen = [face for look in scene for face in _watch(look.glance(), film, engine)]
+        best, *others = sorted((face.score for face in seen), reverse=True) or [RESTS]
+        if best < MOVES or any(score > best - (MOVES - RESTS) for score in others):
+            seen = [face for look in scene for face in _watch(look, film, engine, _AROUND_S)]
+        yield from seen
+
+
+def _watch(look: Look, film: Film, engine: ActiveSpeaker, around_s: float = 0.0) -> Iterator[SpeakingFace]:
+    """One score for about each second; what is around it helps, for the net tells little of a second alone."""
+    first_s, last_s = max(look.start_s - around_s, look.first_s), min(look.end_s + around_s, look.last_s)
+    for start, pictures in _runs(film.pictures(first_s, last_s), first_s, last_s):
+        height, width = pictures[0].shape
+        times = np.array([start + _STEP_S * at for at in range(len(pictures))])
+        boxes = _boxes(look.track, times)
+        pixels = (boxes * np.array([width, height, width, height])).astype(np.float32)
+        if _is_still(pictures, pixels):
+            scores = np.full(len(pictures), _STILL_SCORE, np.float32)
+        else:
+            scores = engine.score_speaking(pictures, pixels, film.sound(start, start + len(pictures) * _STEP_S))
+        wanted = np.flatnonzero((times > look.start_s - _STEP_S / 2) & (times < look.end_s - _STEP_S / 2))
+        count = max(1, round(len(wanted) * _STEP_S / _PIECE_S))
+        for part in np.array_split(wanted, count) if len(wanted) else ():
+            yield SpeakingFace(
+                start_s=round(float(times[part[0]]), 3),
+                end_s=round(float(times[part[-1]]) + _STEP_S, 3),
+                score=round(float(scores[part].mean()), 2),
+                engine=engine.info.id,
+                box=_box(boxes[part[len(part) // 2]]),
+            )
+
+
+def _is_still(pictures: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32]) -> bool:
+    """Whether it is a picture of a face, of which the net says little: nothing changes but by the codec."""
+    height, width = pictures[0].shape
+    left, top, right, bottom = (int(value) for value in boxes[len(boxes) // 2])
+    face = np.s_[max(0, top) : min(height, bottom), max(0, left) : min(width, right)]
+    faces = np.stack([picture[face] for picture in pictures]).astype(np.int16)
+    return bool(faces.size) and float(np.abs(np.diff(faces, axis=0)).mean()) < _STILL
 
 
 def _runs(

@@ -8,7 +8,7 @@ become a few groups, and the groups of all chunks the recording's voices.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,9 +67,10 @@ class Heard:
             voice: vectors[[at for at, label in enumerate(labels) if label == voice]].mean(axis=0)
             for voice in sorted({label for label in labels if label is not None})
         }
-        placed = sorted(zip(windows, labels, strict=True), key=lambda each: sum(each[0]))
-        self._windows = [window for window, _ in placed]
-        self._labels = [label for _, label in placed]
+        order = sorted(range(len(windows)), key=lambda at: sum(windows[at]))
+        self._windows = [windows[at] for at in order]
+        self._labels = [labels[at] for at in order]
+        self._vectors = vectors[order]
         self._middles = [sum(window) / 2 for window in self._windows]
 
     def within(self, moment_s: float) -> bool:
@@ -80,6 +81,16 @@ class Heard:
         """The voice at a moment; None where there is none, or one that is heard for too short a time."""
         nearest = self._nearest(moment_s)
         return None if nearest is None else self._labels[nearest]
+
+    def agreed(self, moment_s: float) -> bool:
+        """Whether all windows with a moment in them, or nearly, are of one voice; where a voice ends, they are not."""
+        low, high = moment_s - STEP_S / 2, moment_s + STEP_S / 2
+        place = bisect_left(self._middles, moment_s)
+        around = range(max(0, place - 3), min(len(self._windows), place + 3))
+        return (
+            len({self._labels[at] for at in around if self._windows[at][0] <= high and low <= self._windows[at][1]})
+            <= 1
+        )
 
     def voices(self) -> list[int]:
         """All voices."""
@@ -93,6 +104,11 @@ class Heard:
         """How long a voice is heard."""
         spans = [window for window, label in zip(self._windows, self._labels, strict=True) if label == voice]
         return sum(end - start for start, end in merge_ranges(spans))
+
+    def between(self, start_s: float, end_s: float) -> NDArray[np.float32] | None:
+        """The mean of the embeddings of windows whose middle is there, shape (d,); None where there is none."""
+        inside = self._vectors[bisect_left(self._middles, start_s) : bisect_right(self._middles, end_s)]
+        return inside.mean(axis=0) if len(inside) else None
 
     def _nearest(self, moment_s: float) -> int | None:
         """The window around a moment whose middle is nearest."""

@@ -12,9 +12,10 @@ from types import MappingProxyType
 from castline import keys
 from castline.records import Result
 from castline.report.page import render_report
-from castline.report.writers import WRITERS, ResultWriter, flat_transcript, writer_for
+from castline.report.writers import UNKNOWN, WRITERS, ResultWriter, flat_transcript, writer_for
 
 __all__ = [
+    "UNKNOWN",
     "VIEWS",
     "WRITERS",
     "ResultWriter",

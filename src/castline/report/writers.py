@@ -23,6 +23,9 @@ from castline.cues import clean
 from castline.display import cell
 from castline.records import Cue, Result, SpokenSegment
 
+#: Says what nobody knows the voice of, where voices were told apart.
+UNKNOWN = "Unknown"
+
 
 class ResultWriter(Protocol):
     """Writes one view of a result. Pure: equal results give equal bytes."""
@@ -266,10 +269,15 @@ class _Escape(Protocol):
 
 
 def _heads(speakers: Sequence[str | None]) -> list[str]:
-    """What is put before each text: the name of the voice where it changes, else nothing."""
-    befores = [None, *speakers[:-1]]
+    """What is put before each text: the name of the voice where it changes, else nothing.
+
+    What nobody knows the voice of says so: without, it would read as said by whoever was named last.
+    """
+    if not any(speakers):
+        return [""] * len(speakers)
+    befores = ["", *speakers[:-1]]
     changes = zip(befores, speakers, strict=False)
-    return [f"{clean(now)}: " if now and now != before else "" for before, now in changes]
+    return [f"{clean(now or UNKNOWN)}: " if now != before else "" for before, now in changes]
 
 
 def _subtitles(entries: Sequence[Cue], format_: str, escape: _Escape, around: Sequence[tuple[str, str]]) -> bytes:

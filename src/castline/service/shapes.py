@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from castline.records import Result, Segment, Word
-from castline.report import writer_for
+from castline.report import UNKNOWN, writer_for
 
 Render = Callable[[Result], bytes]
 
@@ -276,7 +276,7 @@ def openai_diarized(result: Result) -> dict[str, Any]:
                 "start": each.start_s,
                 "end": each.end_s,
                 "text": f" {each.text.strip()}",
-                "speaker": each.speaker or "Unknown",
+                "speaker": each.speaker or UNKNOWN,
             }
             for each in result.transcript.segments
         ],

@@ -41,7 +41,7 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, KeyError, E
 def watch_mouths(
     manifest: Manifest, parts: Parts, store: ObjectStore, settings: Settings, load: Callable[[], ActiveSpeaker]
 ) -> Mouths:
-    """Look at every face on screen while somebody speaks.
+    """Look at the faces on screen while somebody speaks, for as long as it takes to see who does.
 
     Args:
         load: gives the engine; called only where there is something to look at.
@@ -93,7 +93,7 @@ def _segments(part: FramesPart | AudioPart | None) -> Sequence[Segment]:
 
 
 class _StoredFilm:
-    """Small pictures and sound as stage 1 wrote them; two minutes of pictures and two chunks are kept."""
+    """Small pictures and sound as stage 1 wrote them; two minutes, four seconds decoded, and two chunks are kept."""
 
     def __init__(self, manifest: Manifest, units: Sequence[AudioUnit], store: ObjectStore, settings: Settings) -> None:
         self._manifest, self._units, self._store, self._bucket = manifest, units, store, settings.stage1_bucket
@@ -102,6 +102,7 @@ class _StoredFilm:
         self._starts = sorted(each[2] for each in parsed if each)
         self._damaged: set[int] = set()
         self._minute = lru_cache(maxsize=2)(self._read_minute)
+        self._picture = lru_cache(maxsize=128)(self._decoded)  # for each face that is in it
         self._chunk = lru_cache(maxsize=2)(self._read_chunk)
 
     @property
@@ -117,10 +118,13 @@ class _StoredFilm:
                 break
             times = self._minute(begins)
             for time in sorted(each for each in times if start_ms - 250 <= each <= end_ms):
-                picture = _decode(times[time])
+                picture = self._picture(begins, time)
                 if picture is not None:
                     found.append((time / 1000, picture))
         return found
+
+    def _decoded(self, start_ms: int, time_ms: int) -> NDArray[np.uint8] | None:
+        return _decode(self._minute(start_ms)[time_ms])
 
     def _read_minute(self, start_ms: int) -> dict[int, bytes]:
         key = keys.motion_key(self._manifest.media, self._manifest.run, start_ms)
