@@ -372,4 +372,6 @@ class Storm:
             if (owner := owner_of(info.key)).media == key and owner.view
         }
         images = {person.image: there[person.image] or b"" for person in result.people if person.image}
-        assert there == {keys.RESULT: result.to_json(), **images, **render_views(result, images)}
+        right = {keys.RESULT: result.to_json(), **images, **render_views(result, images)}
+        wrong = sorted(name for name in there | right if there.get(name) != right.get(name))
+        assert not wrong, f"{key} has other views than its result: {wrong}"
