@@ -81,7 +81,7 @@ def _publish(media: str, looks: list[Any], assembler: Any) -> None:
 
 
 def _naming(people: int) -> dict[str, float]:
-    from castline.engines.thresholds import thresholds_for
+    from castline.engines.plugins import thresholds_for
     from castline.recognition.identity import identify, identify_each
     from castline.recognition.sightings import Enrolled
     from castline.records import Embedding, Gallery, KnownFace

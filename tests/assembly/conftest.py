@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from castline.engines.thresholds import Thresholds, thresholds_for
+from castline.engines.plugins import thresholds_for
+from castline.engines.thresholds import Thresholds
 from castline.recognition.tracks import FaceTrack
 from castline.records import (
     AudioPart,

@@ -21,7 +21,7 @@ from castline.cli import eval as command
 from castline.cli import main as commands
 from castline.engines.base import Image
 from castline.engines.choose import load_detector, load_embedder
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import thresholds_for
 from castline.evaluation import PhotoFolder, read_dataset, tracks
 from castline.media.pictures import decode_jpeg, encode_jpeg, limit_side
 from castline.recognition.grade import PERSON_MIN_SCORE

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import thresholds_for
 from castline.errors import EvaluationError
 from castline.evaluation.mot import Mot
 from castline.evaluation.sequences import KINDS, Kind, Shown, count

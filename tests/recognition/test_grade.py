@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from castline.engines.thresholds import NEVER, thresholds_for
+from castline.engines.plugins import thresholds_for
+from castline.engines.thresholds import NEVER
 from castline.recognition.grade import grade_of, may_share_faults
 from castline.records import Embedding, Face
 

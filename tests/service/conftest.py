@@ -23,9 +23,10 @@ import psycopg
 import pytest
 import uvicorn
 
-from castline.service.app import Service, create_app
+from castline.service.app import create_app
 from castline.service.pages.shelf import Find
 from castline.service.settings import ServiceSettings
+from castline.service.state import Service
 from castline.settings import Settings
 from castline.weights.packages import packaged
 from tests.answering import answering

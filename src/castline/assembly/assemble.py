@@ -15,7 +15,7 @@ from castline.assembly.speakers import Line, said_by
 from castline.assembly.stitch import stitch
 from castline.cost import Sizes, cost_of, estimate
 from castline.cues import cues_of
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import thresholds_for
 from castline.recognition.identity import Group, people_on
 from castline.recognition.tracks import FaceTrack
 from castline.records import (

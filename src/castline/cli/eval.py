@@ -16,7 +16,7 @@ from castline.cli.measured import progress, table_of, write
 from castline.cli.shown import escape
 from castline.engines.base import Detector, Embedder
 from castline.engines.choose import choices
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import thresholds_for
 from castline.errors import EvaluationError
 from castline.evaluation import Identification, PairList, PhotoFolder, Verification, read_dataset
 from castline.evaluation.bands import Band

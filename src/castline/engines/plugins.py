@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aws_lambda_powertools import Logger
 
 from castline.engines.base import ActiveSpeaker, Detector, Embedder, EngineInfo, Transcriber, VoiceEncoder
-from castline.errors import ModelNotFound
+from castline.errors import ModelError, ModelNotFound
 from castline.weights.downloads import DOWNLOADS, Download
 
 if TYPE_CHECKING:
@@ -119,6 +119,19 @@ def find_engine(engine_id: str) -> Engine:
         if engine.id == engine_id:
             return engine
     raise ModelNotFound(f"there is no engine {engine_id!r}")
+
+
+def thresholds_for(model: str) -> Thresholds:
+    """The thresholds of an embedder id as written into parts; the digest of its weights at the end does not count.
+
+    Raises:
+        ModelError: no installed engine declares any for this id.
+    """
+    declared = {engine.id: engine.thresholds for engine in registered("embedder") if engine.thresholds}
+    found = declared.get(model) or declared.get(model.rpartition("-")[0])
+    if found is None:
+        raise ModelError(f"no similarity thresholds are known for the embedder {model!r}")
+    return found
 
 
 def downloads() -> dict[str, tuple[Download, ...]]:

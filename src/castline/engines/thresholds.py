@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from castline.errors import ModelError
 from castline.records import Grade
 
 #: Above every cosine similarity.
@@ -68,18 +67,3 @@ class VoiceThresholds:
     ambiguous: float
     unlike: float
     apart: float
-
-
-def thresholds_for(model: str) -> Thresholds:
-    """The thresholds of an embedder id as written into parts; the digest of its weights at the end does not count.
-
-    Raises:
-        ModelError: no installed engine declares any for this id.
-    """
-    from castline.engines.plugins import registered
-
-    declared = {engine.id: engine.thresholds for engine in registered("embedder") if engine.thresholds}
-    found = declared.get(model) or declared.get(model.rpartition("-")[0])
-    if found is None:
-        raise ModelError(f"no similarity thresholds are known for the embedder {model!r}")
-    return found

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from castline.engines.base import Detector, Embedder, Image
 from castline.engines.thresholds import NEVER, Thresholds
+from castline.errors import EvaluationError, UnitError
 from castline.evaluation.degrade import WAYS, Way
 from castline.evaluation.faces import Scores, equal_error_rate
 from castline.recognition.grade import PERSON_MIN_SCORE, grade_of, may_share_faults
@@ -92,7 +93,6 @@ def bands(
     Raises:
         EvaluationError: a file that is no picture.
     """
-    from castline.evaluation.measure import read_photo
 
     clean: dict[Path, tuple[Image, Face]] = {}
     for path in photos:
@@ -183,3 +183,18 @@ def _width(image: Image, face: Face) -> float:
     x0, y0, x1, y1 = face.box
     height, width = image.shape[:2]
     return float(min((x1 - x0) * width, (y1 - y0) * height))
+
+
+def read_photo(path: Path) -> Image:
+    """A photo as RGB, shape (h, w, 3), uint8, scaled down where its longer side exceeds 1600 pixels.
+
+    Raises:
+        EvaluationError: it is no picture.
+    """
+    from castline.media.pictures import decode_jpeg, limit_side
+    from castline.recognition.analyse import MAX_SIDE
+
+    try:
+        return limit_side(decode_jpeg(path.read_bytes()), MAX_SIDE)
+    except (UnitError, OSError) as error:
+        raise EvaluationError(f"{path} is not a picture we can read") from error

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.engines.base import Detector, Embedder, EngineInfo, Image
-from castline.engines.thresholds import thresholds_for
-from castline.errors import EvaluationError, UnitError
-from castline.evaluation.bands import Band
+from castline.engines.base import Detector, Embedder, EngineInfo
+from castline.engines.plugins import thresholds_for
+from castline.errors import EvaluationError
+from castline.evaluation.bands import Band, read_photo
 from castline.evaluation.dataset import PairList, PhotoFolder, Split, split_people
 from castline.evaluation.faces import (
     Identification,
@@ -26,9 +26,6 @@ from castline.evaluation.faces import (
 from castline.recognition.dominant import dominant, most_prominent_first
 from castline.recognition.grade import grade_of
 from castline.records import Embedding, Gallery, Grade, KnownFace, Record
-
-#: Photos come from anywhere; larger ones are scaled down to this many pixels on their longer side.
-_MAX_SIDE = 1600
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ def describe(
     Raises:
         EvaluationError: a file that is no picture.
     """
-    from castline.recognition.analyse import analyse_frames
+    from castline.recognition.analyse import MAX_SIDE, analyse_frames
 
     embeddings: dict[Path, Embedding] = {}
     grades: dict[Path, Grade] = {}
@@ -99,7 +96,7 @@ def describe(
     several: list[Path] = []
     for path in photos:
         image = read_photo(path)
-        (frame,) = analyse_frames([(0, image)], detector, embedder, max_image_side=_MAX_SIDE)
+        (frame,) = analyse_frames([(0, image)], detector, embedder, max_image_side=MAX_SIDE)
         if face := dominant(frame.faces):
             embeddings[path] = face.embedding
             grades[path] = grade_of(face)
@@ -108,20 +105,6 @@ def describe(
         if done:
             done()
     return Described(embeddings, grades, tuple(without), tuple(several))
-
-
-def read_photo(path: Path) -> Image:
-    """A photo as RGB, shape (h, w, 3), uint8, scaled down where its longer side exceeds 1600 pixels.
-
-    Raises:
-        EvaluationError: it is no picture.
-    """
-    from castline.media.pictures import decode_jpeg, limit_side
-
-    try:
-        return limit_side(decode_jpeg(path.read_bytes()), _MAX_SIDE)
-    except (UnitError, OSError) as error:
-        raise EvaluationError(f"{path} is not a picture we can read") from error
 
 
 def measure(

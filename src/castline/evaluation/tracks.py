@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from castline.engines.base import Detector, Embedder
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import thresholds_for
 from castline.errors import EvaluationError, UnitError
 from castline.evaluation.dataset import PhotoFolder
 from castline.evaluation.sequences import KINDS, Conditions, Shown, TracksCount, count

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from castline import keys
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import thresholds_for
 from castline.errors import GalleryError
 from castline.gallery.load import MAX_PHOTO_BYTES, PhotoEmbedder
 from castline.records import Face, Grade

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from castline import keys
 from castline.assembly import Assembly
 from castline.assembly.attribution import same_place
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import thresholds_for
 from castline.errors import UnreadableObject
 from castline.gallery.load import load_gallery
 from castline.recognition.grade import grade_of

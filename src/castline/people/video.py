@@ -10,7 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from castline.engines.thresholds import Thresholds, thresholds_for
+from castline.engines.plugins import thresholds_for
+from castline.engines.thresholds import Thresholds
 from castline.errors import GalleryError
 from castline.gallery.load import PhotoEmbedder
 from castline.gallery.pictures import MOST, Picture, problem_of

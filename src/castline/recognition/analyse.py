@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from castline.engines.base import DetectedFace, Detector, Embedder, Image
-from castline.engines.thresholds import Thresholds, thresholds_for
+from castline.engines.plugins import thresholds_for
+from castline.engines.thresholds import Thresholds
 from castline.media.pictures import encode_jpeg, limit_side
 from castline.recognition import quality
 from castline.recognition.look import look_of

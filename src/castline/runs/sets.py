@@ -9,7 +9,7 @@ from aws_lambda_powertools import Logger
 from pydantic import TypeAdapter
 
 from castline import keys
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import thresholds_for
 from castline.errors import KeyLayoutError, ModelError, UnreadableObject, may_pass
 from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Manifest, Part, Result, Source, Usage
 from castline.runs.common import read_result

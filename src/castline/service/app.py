@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import logging
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -29,21 +28,11 @@ from castline.service.pages.render import page
 from castline.service.pages.shelf import Find, Shelf
 from castline.service.pool import Pool
 from castline.service.settings import ServiceSettings
+from castline.service.state import Service
 from castline.service.tokens import Tokens, User
 from castline.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What the routes work with, in ``app.state.service``."""
-
-    service: ServiceSettings
-    settings: Settings
-    jobs: Jobs
-    tokens: Tokens
-    pool: Pool
 
 
 def create_app(service: ServiceSettings, settings: Settings, find: Find | None = None) -> FastAPI:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.security import HTTPBearer
 
 from castline.service.asked import ENDED, JobRequest, JobView, Ok, view
+from castline.service.state import service_of
 from castline.service.tables import Job
 from castline.service.tokens import User
-
-if TYPE_CHECKING:
-    from castline.service.app import Service
 
 #: The border asks for it; here it is only said in the document.
 bearer = HTTPBearer(auto_error=False, description="user:secret, as `castline tokens add` prints it")
@@ -32,11 +30,6 @@ router = APIRouter(
 _FIRST_MAX = 2**31
 
 
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
 def _user(request: Request) -> User:
     user: User = request.state.user
     return user
@@ -50,7 +43,7 @@ def _admin(request: Request) -> User:
 
 
 def _own_job(job_id: str, request: Request) -> Job:
-    job = _service(request).jobs.get(job_id) if job_id.isascii() and job_id.isprintable() else None
+    job = service_of(request).jobs.get(job_id) if job_id.isascii() and job_id.isprintable() else None
     if job is None:
         raise HTTPException(404, "Job not found")
     user = _user(request)
@@ -62,7 +55,7 @@ def _own_job(job_id: str, request: Request) -> Job:
 @router.post("/")
 def submit(body: JobRequest, request: Request) -> JobView:
     """Queue a job."""
-    service, user = _service(request), _user(request)
+    service, user = service_of(request), _user(request)
     if service.jobs.locked:
         raise HTTPException(503, "Submitting new jobs is prohibited")
     if service.jobs.waiting(user.name) >= service.service.queued_per_user:
@@ -77,20 +70,20 @@ def list_(
     limit: Annotated[int, Query(ge=1, le=100)] = 100,
 ) -> list[JobView]:
     """One's own jobs, for an administrator all, in the order in which they are done."""
-    return [view(job) for job in _service(request).jobs.page(_user(request), offset, limit)]
+    return [view(job) for job in service_of(request).jobs.page(_user(request), offset, limit)]
 
 
 @router.get("/lock", dependencies=[Depends(_admin)])
 def lock(request: Request) -> Ok:
     """Take no more jobs."""
-    _service(request).jobs.lock(True)
+    service_of(request).jobs.lock(True)
     return Ok()
 
 
 @router.get("/unlock", dependencies=[Depends(_admin)])
 def unlock(request: Request) -> Ok:
     """Take jobs again."""
-    _service(request).jobs.lock(False)
+    service_of(request).jobs.lock(False)
     return Ok()
 
 
@@ -98,7 +91,7 @@ def unlock(request: Request) -> Ok:
 def info(job_id: str, request: Request) -> JobView:
     """A job. One with notification_type poll that has ended is deleted by being asked for."""
     job = _own_job(job_id, request)
-    if job.notification == "poll" and job.state in ENDED and not _service(request).jobs.claim_result(job):
+    if job.notification == "poll" and job.state in ENDED and not service_of(request).jobs.claim_result(job):
         raise HTTPException(404, "Job not found")
     return view(job)
 
@@ -106,5 +99,5 @@ def info(job_id: str, request: Request) -> JobView:
 @router.delete("/{job_id}")
 def delete(job_id: str, request: Request) -> Ok:
     """Cancel a running job; delete any other."""
-    _service(request).jobs.cancel_or_delete(_own_job(job_id, request).id)
+    service_of(request).jobs.cancel_or_delete(_own_job(job_id, request).id)
     return Ok()

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 from anyio.to_thread import run_sync
@@ -28,11 +28,9 @@ from castline.service.languages import NAMES
 from castline.service.pool import DirectWork
 from castline.service.queue import bearer
 from castline.service.shapes import content_type
+from castline.service.state import service_of
 from castline.service.worker import Ended, Task, Text
 from castline.settings import Settings
-
-if TYPE_CHECKING:
-    from castline.service.app import Service
 
 router = APIRouter(
     tags=["transcript"],
@@ -69,7 +67,7 @@ Granularity = Literal["word", "segment"]
 @router.get("/v1/models")
 def models(request: Request) -> dict[str, Any]:
     """The names that ``model`` may have."""
-    here = models_here(_service(request).settings)
+    here = models_here(service_of(request).settings)
     names = [*OPENAI_MODELS, *(f"{engine}:{model}" for engine, found in here.items() for model in found)]
     return {"object": "list", "data": [_model(name) for name in names]}
 
@@ -77,7 +75,7 @@ def models(request: Request) -> dict[str, Any]:
 @router.get("/v1/models/{name}")
 def model(name: str, request: Request) -> dict[str, Any]:
     """One of them."""
-    _transcriber(name, _service(request).settings)
+    _transcriber(name, service_of(request).settings)
     return _model(name)
 
 
@@ -205,11 +203,6 @@ async def detect_language(
     return {"detected_language": name, "language_code": ended.language, "confidence": ended.probability}
 
 
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
 def _transcriber(name: str, settings: Settings) -> str:
     """The engine for a model's name: OpenAI's, ours (``engine:model``), or a usual one (``small``)."""
     if not name or name in OPENAI_MODELS:
@@ -225,7 +218,7 @@ def _transcriber(name: str, settings: Settings) -> str:
 
 def _task(request: Request, model: str, options: Mapping[str, object], *, style: str, answer: str) -> Task:
     """A task without its file."""
-    transcriber = _transcriber(model, _service(request).settings)
+    transcriber = _transcriber(model, service_of(request).settings)
     return Task("", Path(), transcriber=transcriber, options=options, style=style, answer=answer)
 
 
@@ -301,7 +294,7 @@ async def _events(request: Request, task: Task, *, look: bool) -> AsyncGenerator
         lambda folder: replace(task, folder=folder),
         lambda message: _unless_closed(loop, lambda: queue.put_nowait(message)),
     )
-    if not _service(request).pool.submit(work):
+    if not service_of(request).pool.submit(work):
         raise HTTPException(503, "Too many requests wait", headers={"Retry-After": "10"})
     try:
         while True:
@@ -332,7 +325,7 @@ def _checked(ended: Ended) -> Ended:
 @asynccontextmanager
 async def _kept(request: Request, file: UploadFile, samples: bool) -> AsyncIterator[Path]:
     """The upload as a file that a worker can read."""
-    folder = _service(request).service.folder / "uploads" / str(uuid4())
+    folder = service_of(request).service.folder / "uploads" / str(uuid4())
 
     def keep() -> Path:
         folder.mkdir(parents=True)

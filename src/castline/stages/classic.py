@@ -122,7 +122,7 @@ def _answer(key: str, name: str, store: ObjectStore, settings: Settings) -> str:
 
 
 def _name(body: bytes, store: ObjectStore, settings: Settings, engines: EngineSet) -> str | None:
-    from castline.engines.thresholds import thresholds_for
+    from castline.engines.plugins import thresholds_for
     from castline.gallery.load import load_gallery
     from castline.media.pictures import decode_jpeg
     from castline.recognition.analyse import MAX_SIDE, analyse_frames

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from castline import keys
 from castline.assembly import main_embedder
 from castline.engines.base import ActiveSpeaker
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import thresholds_for
 from castline.errors import CastlineError, ModelError, UnreadableObject
 from castline.media.chunks import SAMPLE_RATE
 from castline.media.flac import decode_flac

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from castline.engines.faces.onnx_embedders import ArcFaceEmbedder, FaceNetEmbedder
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import thresholds_for
 from castline.errors import ModelCorrupt
 from castline.weights import locate
 from castline.weights.facenet import ensure_facenet

@@ -10,8 +10,7 @@ from castline.engines.choose import load_embedder, survey
 from castline.engines.faces import quantize
 from castline.engines.faces.mtcnn import MtcnnDetector
 from castline.engines.faces.onnx_embedders import FaceNetEmbedder
-from castline.engines.plugins import find_engine
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import find_engine, thresholds_for
 from castline.errors import ModelCorrupt, ModelError, ModelNotFound
 from castline.media.pictures import decode_jpeg
 from castline.settings import Settings

@@ -2,8 +2,7 @@ import dataclasses
 
 import pytest
 
-from castline.engines.plugins import registered
-from castline.engines.thresholds import thresholds_for
+from castline.engines.plugins import registered, thresholds_for
 from castline.errors import ModelError
 
 THRESHOLDS = {engine.id: engine.thresholds for engine in registered("embedder")}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from castline.archive.feed import Feed
 from castline.archive.index import Index
@@ -17,10 +18,12 @@ from castline.errors import CastlineError, LocalStackError
 from castline.operations.progress import MediaProgress, progress_of
 from castline.runs.request import uploaded_media
 from castline.settings import Settings
+from castline.storage import S3Store
 from castline.storage.base import ObjectStore
 
 logger = logging.getLogger(__name__)
 
+_URL_S = 3600  # a part of 16 MB, at 5 kB a second
 _REST = 10  # times as long as looking took, at least
 _FEEDLESS_S = 60.0  # between two looks whether a queue tells of results
 _ASKED = 8  # unfinished media files whose progress is asked for; each takes a few requests
@@ -148,3 +151,17 @@ class Shelf:
                 logger.exception("the library was not refreshed")
             self._wake.wait(max(self._refresh_s, _REST * (time.monotonic() - start)))
             self._wake.clear()
+
+
+def origin_of(there: Deployment) -> str:
+    """Where a browser puts parts; empty where it cannot."""
+    if not isinstance(there.store, S3Store):
+        return ""
+    found = urlsplit(part_url(there, "a", "b", 1))
+    return f"{found.scheme}://{found.netloc}"
+
+
+def part_url(there: Deployment, key: str, upload: str, part: int) -> str:
+    """Where a browser puts one part of an upload."""
+    named = {"Bucket": there.settings.input_bucket, "Key": key, "UploadId": upload, "PartNumber": part}
+    return str(there.client("s3").generate_presigned_url("upload_part", Params=named, ExpiresIn=_URL_S))

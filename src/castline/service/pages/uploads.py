@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import APIRouter, Depends, Request
@@ -19,7 +18,7 @@ from starlette.exceptions import HTTPException
 from castline import keys
 from castline.errors import KeyLayoutError
 from castline.service.pages.actions import checked_header
-from castline.service.pages.shelf import Deployment
+from castline.service.pages.shelf import Deployment, part_url
 from castline.service.pages.views import shelf_of
 from castline.service.settings import ServiceSettings
 from castline.storage import S3Store
@@ -27,7 +26,6 @@ from castline.storage.base import CONTENT_TYPES
 from castline.storage.multipart import part_size
 
 router = APIRouter(include_in_schema=False, prefix="/uploads", dependencies=[Depends(checked_header)])
-_URL_S = 3600  # a part of 16 MB, at 5 kB a second
 
 
 class Upload(BaseModel):
@@ -60,7 +58,7 @@ def there(request: Request, asked: Upload) -> dict[str, Any]:
 @router.post("/sign")
 def sign(request: Request, asked: Upload) -> dict[str, str]:
     """Where the browser puts a part."""
-    return {"url": _url(_there(request), asked.key, asked.upload, asked.part)}
+    return {"url": part_url(_there(request), asked.key, asked.upload, asked.part)}
 
 
 @router.post("/complete", status_code=201)
@@ -87,14 +85,6 @@ def abort(request: Request, asked: Upload) -> dict[str, str]:
     return {}
 
 
-def origin_of(there: Deployment) -> str:
-    """Where a browser puts parts; empty where it cannot."""
-    if not isinstance(there.store, S3Store):
-        return ""
-    found = urlsplit(_url(there, "a", "b", 1))
-    return f"{found.scheme}://{found.netloc}"
-
-
 def _there(request: Request) -> Deployment:
     found = shelf_of(request).deployment
     if not isinstance(found.store, S3Store):
@@ -113,11 +103,6 @@ def _check(asked: Upload, there: Deployment, service: ServiceSettings) -> None:
         raise HTTPException(413 if asked.size else 400, f"a recording has 1 to {service.max_bytes} bytes")
     if there.store.head(there.settings.input_bucket, asked.key):
         raise HTTPException(409, f"there is a recording called {asked.key} already")
-
-
-def _url(there: Deployment, key: str, upload: str, part: int) -> str:
-    named = {"Bucket": there.settings.input_bucket, "Key": key, "UploadId": upload, "PartNumber": part}
-    return str(there.client("s3").generate_presigned_url("upload_part", Params=named, ExpiresIn=_URL_S))
 
 
 def _parts(there: Deployment, asked: Upload) -> dict[int, dict[str, Any]]:

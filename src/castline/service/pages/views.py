@@ -18,7 +18,7 @@ from castline.gallery.changes import Change
 from castline.people import last_change, list_people, photo_remarks
 from castline.service.pages.files import serve_file, serve_photo
 from castline.service.pages.render import HEADERS, STATIC, page
-from castline.service.pages.shelf import Shelf
+from castline.service.pages.shelf import Shelf, origin_of
 
 router = APIRouter(include_in_schema=False)
 _SHOWN = 48
@@ -163,8 +163,6 @@ def _last(shelf: Shelf) -> Change | None:
 
 def _direct(shelf: Shelf) -> str:
     """The origin that a browser uploads to; empty where it goes through the service."""
-    from castline.service.pages.uploads import origin_of
-
     return origin_of(shelf.deployment)
 
 
