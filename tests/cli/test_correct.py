@@ -23,7 +23,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, people: People) -> Run:
     found = Connection(people.store, people.settings, "memory", lambda service: None)  # type: ignore[arg-type]
-    monkeypatch.setattr(correct_commands, "connect", lambda url=None: found)
+    monkeypatch.setattr(correct_commands, "connect", lambda url=None, **_: found)
     monkeypatch.setattr(correct_commands, "_who", lambda there: "eve")
     people.publish(_MEDIA, [people.face("A")], said="The buget is too small.")
 
