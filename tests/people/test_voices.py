@@ -7,7 +7,7 @@ import pytest
 
 from castline import keys
 from castline import people as api
-from castline.assembly.known_voices import like, whose
+from castline.assembly.known_voices import Enrolled, like, whose
 from castline.engines.thresholds import VoiceThresholds
 from castline.errors import GalleryError
 from castline.operations.forget import forget_person
@@ -110,13 +110,13 @@ def test_what_is_nearly_her_voice_is_maybe_hers_and_never_shown_so(people) -> No
 )
 def test_a_voice_has_three_outcomes(enrolled, likeness, seconds, expected) -> None:
     known = [KnownVoice(name=name, key="", voice=voice(who)) for name, who in enrolled.items()]
-    found = whose(look(0, likeness), seconds, known, "ge2e", LIMITS)
+    found = whose(look(0, likeness), seconds, Enrolled(known, "ge2e", len(look(0))), LIMITS)
     assert (found.identity, found.name) == expected
 
 
 def test_voices_of_another_encoder_do_not_count() -> None:
     known = [KnownVoice(name="Ada", key="", voice=voice(0, model="other"))]
-    assert whose(look(0), 9.0, known, "ge2e", LIMITS).identity == "unknown"
+    assert whose(look(0), 9.0, Enrolled(known, "ge2e", len(look(0))), LIMITS).identity == "unknown"
 
 
 def test_a_speaker_of_a_recording_is_enrolled_and_known_in_the_next(people) -> None:
@@ -177,6 +177,7 @@ def test_a_damaged_voice_names_nobody_and_stops_nothing(people) -> None:
 
 def test_of_a_line_alone_it_is_told_whose_voices_it_is_like() -> None:
     known = [KnownVoice(name=name, key="", voice=voice(who)) for name, who in (("Ada", 0), ("Bob", 1))]
-    assert like(look(0, 0.75), known, "ge2e", LIMITS) == {"Ada"}
-    assert like(look(0, 0.70), known, "ge2e", LIMITS) == set()
-    assert like(look(0), known, "other", LIMITS) == set()
+    enrolled, other = (Enrolled(known, model, len(look(0))) for model in ("ge2e", "other"))
+    assert like(look(0, 0.75), enrolled, LIMITS) == {"Ada"}
+    assert like(look(0, 0.70), enrolled, LIMITS) == set()
+    assert like(look(0), other, LIMITS) == set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,36 @@ from castline.records import KnownVoice
 ENOUGH_S = 3.0
 
 
-def whose(
-    vector: NDArray[np.float32], voice_s: float, voices: Sequence[KnownVoice], model: str, limits: VoiceThresholds
-) -> HeardAs:
+class Enrolled:
+    """The gallery's voices, stacked once for all that is compared with them.
+
+    Args:
+        model, size: of the embeddings that are compared; enrolled voices of others do not count.
+    """
+
+    def __init__(self, voices: Iterable[KnownVoice], model: str, size: int) -> None:
+        people: dict[str, list[NDArray[np.float32]]] = {}
+        for known in voices:
+            embedding = known.voice.embedding
+            if embedding.model == model and len(vector := embedding.vector()) == size:
+                people.setdefault(known.name, []).append(vector)
+        self._names = tuple(people)
+        self._means = np.array([_mean(own) for own in people.values()], np.float32).reshape(len(people), size)
+
+    def alike(self, vector: NDArray[np.float32]) -> dict[str, float]:
+        """Cosine similarities to the mean of each person's voices; none of a vector without length."""
+        length = float(np.linalg.norm(vector))
+        return dict(zip(self._names, (self._means @ vector / length).tolist(), strict=True)) if length else {}
+
+
+def whose(vector: NDArray[np.float32], voice_s: float, enrolled: Enrolled, limits: VoiceThresholds) -> HeardAs:
     """What the gallery says of a voice.
 
     Args:
         vector: mean of its windows' embeddings, shape (d,), of any length.
         voice_s: how long it is heard.
-        model: of the embedding; enrolled voices of others do not count.
     """
-    alike = _alike(vector, voices, model) if voice_s >= ENOUGH_S else {}
+    alike = enrolled.alike(vector) if voice_s >= ENOUGH_S else {}
     if not alike:
         return HeardAs()
     best, *others = sorted(alike, key=lambda name: (-alike[name], name))
@@ -37,22 +56,9 @@ def whose(
     return HeardAs("known" if known_as else "ambiguous", best, round(alike[best], 3), unlike)
 
 
-def like(
-    vector: NDArray[np.float32], voices: Sequence[KnownVoice], model: str, limits: VoiceThresholds
-) -> frozenset[str]:
+def like(vector: NDArray[np.float32], enrolled: Enrolled, limits: VoiceThresholds) -> frozenset[str]:
     """Everybody whose enrolled voice this may be; of so little that it could not be known by it."""
-    return frozenset(name for name, alike in _alike(vector, voices, model).items() if alike >= limits.ambiguous)
-
-
-def _alike(vector: NDArray[np.float32], voices: Sequence[KnownVoice], model: str) -> dict[str, float]:
-    """Cosine similarities to the mean of each person's enrolled voices."""
-    people: dict[str, list[NDArray[np.float32]]] = {}
-    for known in voices:
-        embedding = known.voice.embedding
-        if embedding.model == model and len(embedding.vector()) == len(vector):
-            people.setdefault(known.name, []).append(embedding.vector())
-    length = float(np.linalg.norm(vector))
-    return {name: float(vector @ _mean(own)) / length for name, own in people.items()} if length else {}
+    return frozenset(name for name, alike in enrolled.alike(vector).items() if alike >= limits.ambiguous)
 
 
 def _mean(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

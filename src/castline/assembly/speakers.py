@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from castline.assembly.attribution import HeardAs, Named, Turn, join
-from castline.assembly.known_voices import like, whose
+from castline.assembly.known_voices import Enrolled, like, whose
 from castline.assembly.stitch import excerpt, words_of
 from castline.engines.plugins import find_engine
 from castline.engines.thresholds import VoiceThresholds
@@ -81,21 +81,21 @@ def said_by(
         for voice, number in numbers.items()
     )
     if people is not None:
-        limits = engine.voice_thresholds
+        limits, enrolled = engine.voice_thresholds, Enrolled(known, *space)
         heard_as = {
-            f"Speaker {number}": whose(heard.mean(voice), heard.seconds(voice), known, space[0], limits)
+            f"Speaker {number}": whose(heard.mean(voice), heard.seconds(voice), enrolled, limits)
             for voice, number in numbers.items()
             if limits
         }
-        turns = [_turn(line, heard, known, space[0], limits) for line in lines]
+        turns = [_turn(line, heard, enrolled, limits) for line in lines]
         lines, speakers = _with_names(lines, turns, speakers, people, heard_as, pictures=pictures)
     return Lines(lines, speakers, _left_out(len(found) - len(comparable), len(found)), space[0])
 
 
-def _turn(line: Line, heard: Heard, known: Sequence[KnownVoice], model: str, limits: VoiceThresholds | None) -> Turn:
+def _turn(line: Line, heard: Heard, enrolled: Enrolled, limits: VoiceThresholds | None) -> Turn:
     start, end = line.segment.start_s, line.segment.end_s
     alone = heard.between(start, end)
-    alike = frozenset[str]() if alone is None or limits is None else like(alone, known, model, limits)
+    alike = frozenset[str]() if alone is None or limits is None else like(alone, enrolled, limits)
     return Turn(start, end, line.speaker, alike)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from castline.assembly.known_voices import whose
+from castline.assembly.known_voices import Enrolled, whose
 from castline.engines.base import VoiceEncoder
 from castline.engines.speech.voice import stretches
 from castline.engines.thresholds import VoiceThresholds
@@ -178,5 +178,5 @@ def _asked(enrolled: Vectors, asked: Vectors, limits: VoiceThresholds) -> tuple[
     mean = np.asarray(mean / np.linalg.norm(mean), np.float32)
     known = KnownVoice(name="somebody", key="", voice=EnrolledVoice(embedding=Embedding.of("", mean), voice_s=9.0))
     look = np.asarray(asked.mean(axis=0), np.float32)
-    heard = whose(look, _ANY_LENGTH, (known,), "", limits)
+    heard = whose(look, _ANY_LENGTH, Enrolled([known], "", len(mean)), limits)
     return heard.identity, float(mean @ look) / (float(np.linalg.norm(look)) or 1.0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from castline import keys
-from castline.assembly.known_voices import whose
+from castline.assembly.known_voices import Enrolled, whose
 from castline.engines.plugins import find_engine
 from castline.errors import CastlineError, GalleryError, UnreadableObject
 from castline.gallery.voices import load_voices
@@ -172,7 +172,7 @@ def erase_voices(name: str, store: ObjectStore, settings: Settings) -> tuple[int
         if part is None or part.voices is None or not part.voices.windows:
             continue
         voices, unit = part.voices, parsed[0]
-        limits = find_engine(voices.model).voice_thresholds
+        limits, enrolled = find_engine(voices.model).voice_thresholds, Enrolled(known, *voices.space)
         spans = _hers(name, unit, store, settings)
         offset = _offset(unit, store, settings) if spans else 0.0
         kept = [
@@ -180,9 +180,7 @@ def erase_voices(name: str, store: ObjectStore, settings: Settings) -> tuple[int
             for at, ((start, end), vector) in enumerate(zip(voices.windows, voices.vectors(), strict=True))
             if not _within(start + offset, end + offset, spans)
             and not (
-                limits
-                and (heard := whose(vector, 1e3, known, voices.model, limits)).identity == "known"
-                and heard.name == name
+                limits and (heard := whose(vector, 1e3, enrolled, limits)).identity == "known" and heard.name == name
             )
         ]
         if len(kept) < len(voices.windows):
