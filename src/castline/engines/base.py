@@ -68,6 +68,12 @@ class DetectedFace:
     score: float
 
 
+def pixels_inside(image: Image, box: NDArray[np.float32]) -> Image:
+    """The box's own pixels, as many as are in the picture; maybe none."""
+    x0, y0, x1, y1 = (int(v) for v in np.clip(box, 0, [image.shape[1], image.shape[0]] * 2))
+    return image[y0:y1, x0:x1]
+
+
 class Detector(Protocol):
     info: EngineInfo
 

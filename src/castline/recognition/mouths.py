@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.engines.base import ActiveSpeaker
+from castline.engines.base import ActiveSpeaker, pixels_inside
 from castline.recognition.tracks import FaceTrack
 from castline.records import Box, SpeakingFace
 
@@ -153,10 +153,8 @@ def _watch(look: Look, film: Film, engine: ActiveSpeaker, around_s: float = 0.0)
 
 def _is_still(pictures: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32]) -> bool:
     """Whether it is a picture of a face, of which the net says little: nothing changes but by the codec."""
-    height, width = pictures[0].shape
-    left, top, right, bottom = (int(value) for value in boxes[len(boxes) // 2])
-    face = np.s_[max(0, top) : min(height, bottom), max(0, left) : min(width, right)]
-    faces = np.stack([picture[face] for picture in pictures]).astype(np.int16)
+    box = boxes[len(boxes) // 2]
+    faces = np.stack([pixels_inside(picture, box) for picture in pictures]).astype(np.int16)
     return bool(faces.size) and float(np.abs(np.diff(faces, axis=0)).mean()) < _STILL
 
 

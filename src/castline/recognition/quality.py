@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from castline.engines.base import DetectedFace, Image
+from castline.engines.base import DetectedFace, Image, pixels_inside
 from castline.engines.faces.align import box_crop
 
 #: Sharpness is compared at one size, or a large face would count as blurred.
@@ -69,7 +69,7 @@ def blocking(image: Image, box: NDArray[np.float32]) -> float:
     divided by the middle one. Faces of less than three blocks give 1. After Wang, Sheikh and Bovik, "No-reference
     perceptual quality assessment of JPEG compressed images" (ICIP 2002), where the place of the blocks is known.
     """
-    inside = _inside(image, box)
+    inside = pixels_inside(image, box)
     if min(inside.shape[:2]) <= 3 * _BLOCK:
         return 1.0
     grey = cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -97,14 +97,8 @@ def burnt(image: Image, box: NDArray[np.float32]) -> float:
 
     At most ~0.15 where the light is good.
     """
-    inside = _inside(image, box)
+    inside = pixels_inside(image, box)
     return float((inside.max(axis=2) >= _FULL).mean()) if inside.size else 0.0
-
-
-def _inside(image: Image, box: NDArray[np.float32]) -> Image:
-    """The box's own pixels, as many as are in the picture; maybe none."""
-    x0, y0, x1, y1 = (int(v) for v in np.clip(box, 0, [image.shape[1], image.shape[0]] * 2))
-    return image[y0:y1, x0:x1]
 
 
 def pose(landmarks: NDArray[np.float32]) -> tuple[float, float]:
