@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Never
@@ -46,9 +47,7 @@ class LibraryFiles:
         found = self._same(bucket, info)
         if found is None:
             return False
-        with found.open("rb") as source, path.open("wb") as target:
-            while block := source.read(_BLOCK):
-                target.write(block)
+        shutil.copyfile(found, path)
         return True
 
     def read(self, bucket: str, info: ObjectInfo | Source, offset: int, length: int) -> bytes | None:
@@ -81,16 +80,7 @@ class LibraryFiles:
     def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
         self._refuse()
 
-    def put(
-        self,
-        bucket: str,
-        key: str,
-        body: bytes | Path,
-        *,
-        if_absent: bool = False,
-        if_match: str | None = None,
-        content_type: str | None = None,
-    ) -> bool:
+    def put(self, bucket: str, key: str, body: bytes | Path, **conditions: object) -> bool:
         self._refuse()
 
     def delete(self, bucket: str, keys: list[str]) -> None:
