@@ -24,10 +24,10 @@ from castline.errors import LocalStackError
 from castline.gate.credentials import Credentials
 from castline.gate.private import private_folder
 from castline.local.bridge import error_body, is_test_event, to_aws
-from castline.local.forking import Nursery
 from castline.local.functions import FunctionSpec
 from castline.local.listener import ours_only
 from castline.local.metrics import MetricsPublisher
+from castline.local.nursery import Nursery
 from castline.local.pool import FunctionPool
 from castline.local.queue_reader import QueueMapping, QueueReader
 from castline.local.runtime_process import Invocation

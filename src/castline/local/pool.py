@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from castline.local.bridge import error_body
-from castline.local.forking import Nursery
 from castline.local.functions import FunctionSpec
+from castline.local.nursery import Nursery
 from castline.local.runtime_process import Invocation, Outcome, ProcessFailed, RuntimeProcess
 from castline.local.watchdog import Watchdog
 

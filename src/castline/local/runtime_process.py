@@ -21,10 +21,10 @@ from typing import Any
 from aiohttp import web
 
 from castline.gate.private import open_private, private_folder
-from castline.local.forking import Nursery
 from castline.local.functions import FunctionSpec
 from castline.local.limits import GroupLimits
 from castline.local.listener import ours_only
+from castline.local.nursery import Nursery
 from castline.local.state import ProcessId
 from castline.local.watchdog import Watchdog
 

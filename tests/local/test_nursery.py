@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from castline.local.forking import Nursery
+from castline.local.nursery import Nursery
 
 _PROBE = """
 import json, os, sys, time
