@@ -72,6 +72,26 @@ def test_a_manifest_that_cannot_be_read_is_made_again(world) -> None:
     assert _pending(world) == [("video-splitting", "talk.mp4")]
 
 
+def test_what_failed_and_left_a_manifest_that_cannot_be_read_is_split_again(world, failure_envelope) -> None:
+    world.upload("talk.mp4")
+    event = object_created(world.settings.input_bucket, "talk.mp4")
+    failure_event(failure_envelope(event, "video-splitting"), world.store, world.settings)
+    key = keys.manifest_key("talk.mp4", world.result().run)
+    world.store.put(world.settings.stage1_bucket, key, b'{"run": "')
+    assert world.result().status == "failed"
+    assert _pending(world) == [("video-splitting", "talk.mp4")]
+    world.analyse(*world.split())
+    assert (world.result().status, _pending(world)) == ("complete", [])
+
+
+def test_what_failed_and_whose_manifest_expired_is_over(world, failure_envelope) -> None:
+    world.upload("talk.mp4")
+    event = object_created(world.settings.input_bucket, "talk.mp4")
+    failure_event(failure_envelope(event, "video-splitting"), world.store, world.settings)
+    world.store.delete(world.settings.stage1_bucket, [keys.manifest_key("talk.mp4", world.result().run)])
+    assert _pending(world) == []
+
+
 def test_a_run_that_only_lacks_its_result_is_assembled(world) -> None:
     units = world.split()
     world.analyse(*units)

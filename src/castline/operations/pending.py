@@ -50,7 +50,8 @@ def missing(
     """
     run, manifest = current_run(source, store, settings)
     if manifest is None or split_again(manifest, store, settings):
-        if manifest or not ended:  # what ended and has no manifest any more is over
+        # What ended and has no manifest any more is over; one that is there and cannot be read is made again.
+        if not ended or store.head(settings.stage1_bucket, keys.manifest_key(source.key, run)):
             yield settings.splitter_function, object_created(settings.input_bucket, source.key)
         return
     missing = units_to_analyse(manifest, store, settings)
