@@ -400,6 +400,28 @@ def test_the_list_of_results_leads_to_them_and_runs_nothing(tmp_path: Path, page
     page.wait("document.title === 'the report'")
 
 
+@pytest.mark.parametrize("duration_s", [20, 39.9])  # the poster is at a tenth: in the middle, and at the very end
+def test_the_poster_stands_for_the_film_until_it_is_played_from_its_start(
+    make: Any, open_report: Open, ffmpeg: str, tmp_path: Path, duration_s: float
+) -> None:
+    record(ffmpeg, tmp_path / "film.webm", "-c:v", "libvpx", "-c:a", "libopus")
+    page = open_report(render_report(make.result(media="film.webm", duration_s=duration_s)))
+    page.wait("!document.getElementById('play').hidden && media.currentTime > 1 && !media.seeking")
+    assert page.js("[document.getElementById('now-time').textContent, media.controls]") == ["0:00", False]
+    page.js("media.muted = true; media.addEventListener('playing', () => { window.began = media.currentTime; })")
+    page.click("#play")
+    page.wait("media.currentTime > 1 && window.began < 1")
+    assert page.js("[document.getElementById('play').hidden, media.controls]") == [True, True]
+    assert page.problems() == []
+
+
+def test_a_film_that_ends_before_its_poster_has_none(make: Any, open_report: Open, ffmpeg: str, tmp_path: Path) -> None:
+    record(ffmpeg, tmp_path / "film.webm", "-c:v", "libvpx", "-c:a", "libopus")
+    page = open_report(render_report(make.result(media="film.webm", duration_s=60.0)))
+    page.wait("media.readyState > 0")
+    assert page.js("[document.getElementById('play').hidden, media.currentTime]") == [True, 0]
+
+
 @pytest.mark.parametrize(("suffix", "codecs"), [(".mpg", ("mpeg1video", "mp2")), (".mkv", ("libx265", "ac3"))])
 def test_a_proxy_plays_where_the_recording_does_not(
     make: Any, open_report: Open, ffmpeg: str, tmp_path: Path, suffix: str, codecs: tuple[str, str]

@@ -91,13 +91,14 @@ function createPlayer(data) {
       document.documentElement.style.setProperty("--aspect", media.videoWidth / media.videoHeight);
     }
     if (position > 0) media.currentTime = position;
-    else if (data.poster && media.videoWidth && media.paused) showPoster(Math.min(data.poster, media.duration));
+    else if (0 < data.poster && data.poster < media.duration && media.videoWidth && media.paused) showPoster(data.poster);
     changed();
   });
   media.addEventListener("play", () => {
     if (poster === null) return;
     showPoster(null);
     media.currentTime = 0;
+    if (media.paused) media.play().catch(() => {}); // the poster was so near the end that it was over meanwhile
   });
   for (const name of ["play", "pause", "seeking", "seeked", "timeupdate", "ended"]) media.addEventListener(name, changed);
 
