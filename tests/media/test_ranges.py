@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from castline.media import AudioPiece, FramesPiece, MotionPiece, Piece, SplitSummary, probe, sampling, split, split_part
-from castline.media.decode import Part
+from castline.media.decode import Part, Sampled
 from castline.media.ffmpeg import Limits
 from castline.media.mp4 import NotIndexed, read_index
 from castline.media.packets import packets
@@ -150,6 +151,21 @@ def test_ranges_give_the_units_of_one_decode(
     assert len(_same(path, limits, tmp_path, options)) > 3
     if coding in ("b-frames", "every second"):
         assert len(_same(path, limits, tmp_path, options.model_copy(update={"speakers": "auto"}))) > 3
+
+
+def test_a_range_is_whole_whatever_happens_to_ffmpegs_lines(
+    ffmpeg: Callable[..., None],
+    limits: Limits,
+    tmp_path: Path,
+    short_stretches: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread may write into another's line, so that what is said stands behind it and without a name."""
+    path = tmp_path / "film.mp4"
+    ffmpeg(*_film(26), *_TONE, *_X264, *_CODING["b-frames"], "-c:a", "aac", "-shortest", path)
+    note, named = Sampled.note, re.compile(r"\[Parsed_showinfo_\d+ @ 0x[0-9a-f]+\] \[info\] ")
+    monkeypatch.setattr(Sampled, "note", lambda self, line: note(self, named.sub("    Stream #1:0", line)))
+    assert len(_same(path, limits, tmp_path, Options(sampling="interval", interval_s=0.3, frames_per_unit=3))) > 3
 
 
 def _odd(name: str, ffmpeg: Callable[..., None], folder: Path) -> Path:

@@ -26,10 +26,11 @@ _SHOWINFO = r"^\[Parsed_showinfo_\d+ @ 0x[0-9a-f]+\] \[info\] "
 _SET_CLOCK = "settb=1/1000000"
 _TICK = Fraction(1, 1000)  # milliseconds
 _CONFIGURED = re.compile(_SHOWINFO + r"config in time_base: ")
-_SHOWN = re.compile(
-    _SHOWINFO
-    + r"n:\s*\d+ pts:\s*(?P<ticks>-?\d+) .*? sar:(?P<wide>\d+)/(?P<high>\d+) s:(?P<width>\d+)x(?P<height>\d+) "
-)
+_TIME = r"n:\s*\d+ pts:\s*(?P<ticks>-?\d+) "
+_SHOWN = re.compile(_SHOWINFO + _TIME + r".*? sar:(?P<wide>\d+)/(?P<high>\d+) s:(?P<width>\d+)x(?P<height>\d+) ")
+#: The same behind what another thread of ffmpeg had begun to say, as its list of outputs. A title may say it
+#: too, so it is believed only of frames outside of a part.
+_SHOWN_BEHIND = re.compile(_TIME + r"\s*pts_time:")
 _JPEG_QUALITY = 3  # ffmpeg's -q:v; 2 is best, 31 worst. 3 costs the detector nothing measurable.
 _MOTION_QUALITY = 5
 #: PQ and HLG to BT.709: reference white (203 cd/m², ITU-R BT.2408) is SDR's white, and what is darker than 80 % of it,
@@ -85,17 +86,21 @@ class Sampled:
         if _CONFIGURED.match(line):
             self._begins = True
         elif match := _SHOWN.match(line):
-            # Halves go up, as in the names that ffmpeg gives the frames.
-            time_ms = max(0, math.floor(int(match["ticks"]) * _TICK + Fraction(1, 2)))
-            slot = self.grid.slot(time_ms)
+            time_ms = _time_ms(match)
             if not self.takes(time_ms):
-                self.before, self.after = self.before or slot < self.part.begin, self.after or slot > self.part.begin
-            elif self._begins and self.sizes and slot <= self.grid.slot(self._last_ms):
+                self._witness(time_ms)
+            elif self._begins and self.sizes and self.grid.slot(time_ms) <= self.grid.slot(self._last_ms):
                 self.dropped.add(time_ms)
             elif time_ms not in self.sizes:
                 self.sizes[time_ms] = _display(match)
                 self._last_ms = max(self._last_ms, time_ms)
             self._begins = False
+        elif (match := _SHOWN_BEHIND.search(line)) and not self.takes(_time_ms(match)):
+            self._witness(_time_ms(match))
+
+    def _witness(self, time_ms: int) -> None:
+        slot = self.grid.slot(time_ms)
+        self.before, self.after = self.before or slot < self.part.begin, self.after or slot > self.part.begin
 
     def takes(self, time_ms: int) -> bool:
         """Whether a time belongs to the part."""
@@ -110,6 +115,11 @@ class Sampled:
     def whole(self) -> bool:
         """Whether nothing of the part can be missing: the decoder was there before it began, and after it ended."""
         return (self.before or not self.part.begin) and (self.after or self.part.end is None)
+
+
+def _time_ms(match: re.Match[str]) -> int:
+    """Halves go up, as in the names that ffmpeg gives the frames."""
+    return max(0, math.floor(int(match["ticks"]) * _TICK + Fraction(1, 2)))
 
 
 def _display(match: re.Match[str]) -> Size:
