@@ -53,8 +53,9 @@ run: $(VENV)/.run
 
 # Two workers, a file each: end-to-end tests wait a lot. JOBS=0 runs in one process.
 JOBS ?= 2
+# LONG=1 takes the tests that have sizes at their full scale.
 test: $(VENV)/.dev .venv-sam/.done
-	$(BIN)/pytest -n $(JOBS) --dist loadfile
+	LONG=$(LONG) $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 # Storms over the whole stack (tests/chaos), as long as you like; the figures go to chaos.log.
 SEEDS ?= 1 2 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -26,6 +27,11 @@ settings.load_profile("castline")
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and so would every command that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def at_scale(size: int, whole: int) -> int:
+    """How large a test is every day, and how large with LONG=1 in the environment (`make test LONG=1`)."""
+    return whole if os.environ.get("LONG") else size
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,9 @@ from tests.chaos.storm import Storm
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3600)]  # a message may be hidden for long
 
 _SEEDS = [int(seed) for seed in os.environ.get("SEEDS", "1").split()]
-_DEEDS = int(os.environ.get("DEEDS", "30"))
+_DEEDS = int(os.environ.get("DEEDS", "20"))
 _RATE = float(os.environ.get("RATE", "0.15"))
-_UPLOADS = int(os.environ.get("UPLOADS", "20"))
+_UPLOADS = int(os.environ.get("UPLOADS", "10"))
 _ORCHESTRATIONS = os.environ.get("ORCHESTRATIONS", "events queue").split()
 
 

@@ -1,5 +1,6 @@
-"""Sixty media in a tree and a marker, on the local stack. The listing runs in the listener, as the emulator's Map has
-no ItemReader; what the machine does with one batch runs on the emulator with a recorded input.
+"""A tree of media (sixty at scale) and a marker, on the local stack.
+
+The listing runs in the listener, as the emulator's Map has no ItemReader; what the machine does with one batch runs on the emulator with a recorded input.
 """
 
 from __future__ import annotations
@@ -18,24 +19,26 @@ from castline import keys
 from castline.cli.main import app
 from castline.local.stack import LocalStack
 from castline.settings import Settings, settings
+from tests.conftest import at_scale
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 _LINE = re.compile(r"\[\d\d:\d\d:\d\d\.\d{3} --> \d\d:\d\d:\d\d\.\d{3}\]  \S.*")
-_BROKEN = "week2/lesson1/video7.mp4"
+_EACH = at_scale(3, 10)
+_BROKEN = "week2/lesson1/video2.mp4"
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory, demo: Path, ffmpeg: Callable[..., None]) -> Path:
-    """Two weeks of three lessons of ten videos: two seconds of the demo's speech each, one of them a letter."""
+    """Two weeks of three lessons of videos: two seconds of the demo's speech each, one of them a letter."""
     folder = tmp_path_factory.mktemp("course")
     ffmpeg("-ss", 10, "-i", demo, "-t", 2, "-vn", "-c:a", "aac", clip := folder / "clip.mp4")
     body = clip.read_bytes()
     clip.unlink()
-    for number in range(60):
-        week, lesson, video = number // 30 + 1, number // 10 % 3 + 1, number % 10 + 1
-        path = folder / f"week{week}" / f"lesson{lesson}" / f"video{video}.mp4"
+    for number in range(6 * _EACH):
+        lesson, video = number // _EACH, number % _EACH + 1
+        path = folder / f"week{lesson // 3 + 1}" / f"lesson{lesson % 3 + 1}" / f"video{video}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
     (folder / _BROKEN).write_bytes(b"This is a letter, not a film.\n" * 20)
@@ -77,12 +80,12 @@ def _markers_done(batched: Any, count: int) -> None:
         time.sleep(0.2)
 
 
-def test_sixty_media_a_bad_name_and_a_marker_twice(batched: Any, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_a_bad_name_and_a_marker_twice(batched: Any, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = _upload(batched, tree, monkeypatch, "--batch", "--pattern", r"week1/.*")
     assert bad.exit_code == 2
     assert list(batched.store.find(batched.settings.input_bucket)) == [], "nothing was sent"
     media = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*.mp4"))
-    assert len(media) == 60
+    assert len(media) == 6 * _EACH
     good = _upload(batched, tree, monkeypatch, "--batch", "--pattern", r"week\d+/lesson\d+/video\d+\.mp4")
     assert good.exit_code == 0, good.output
     results = batched.results(media)
@@ -98,7 +101,7 @@ def test_sixty_media_a_bad_name_and_a_marker_twice(batched: Any, tree: Path, mon
         assert all(map(_LINE.fullmatch, text.splitlines())), text
 
     before = _begun(batched, "video-splitting")
-    assert before == 60, "each was started once, and none by its own event"
+    assert before == 6 * _EACH, "each was started once, and none by its own event"
     again = _upload(batched, tree, monkeypatch, "--batch")
     assert again.exit_code == 0, again.output
     event = {

@@ -1,4 +1,4 @@
-"""The two tools as somebody starts them, against the real stack: a hundred videos, points for what is right."""
+"""The two tools as somebody starts them, against the real stack: many videos (a hundred at scale), points for the names."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 from castline.local.stack import LocalStack
 from castline.settings import Settings
+from tests.conftest import at_scale
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -21,7 +22,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 _ID = "1225754101"
 #: The people of the four clips, in the order of the files.
 _PEOPLE = ("Trump", "Biden", "Bean", "Depp")
-_COUNT = 100
+_COUNT = at_scale(32, 100)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def faces(clips: Path, tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callabl
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The expected names of a hundred uploads that cycle the four clips."""
+    """The expected names of uploads that cycle the four clips."""
     table = tmp_path_factory.mktemp("truth") / "names.csv"
     rows = [f"test_{at:02d}.mp4,{_PEOPLE[at % len(_PEOPLE)]}" for at in range(_COUNT)]
     table.write_text("\n".join(["file,name", *rows]) + "\n")
@@ -95,7 +96,7 @@ def _points(report: dict[str, Any]) -> dict[int, float]:
     return {check["number"]: check["points"] for check in report["checks"]}
 
 
-def test_a_hundred_uploads_a_hundred_names_a_hundred_points(
+def test_every_upload_its_name_and_a_hundred_points(
     course: LocalStack, clips: Path, faces: dict[str, Path], names: Path, tmp_path: Path
 ) -> None:
     _enrol(course, faces)

@@ -25,10 +25,11 @@ from castline.operations.redrive import queue_url
 from castline.records import Result
 from castline.settings import Settings
 from castline.storage import S3Store
+from tests.conftest import at_scale
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-_COUNT = 50
+_COUNT = at_scale(16, 50)
 _ANALYSER = "face-recognition"
 
 
@@ -46,7 +47,7 @@ def _versions(pipeline, key: str) -> list[str]:
     return [version["ETag"] for version in found["Versions"] if version["Key"] == key]
 
 
-def test_fifty_at_once_give_fifty_results_each_once(fresh_pipeline, short_clips: list[Path]) -> None:
+def test_a_burst_gives_every_upload_one_result(fresh_pipeline, short_clips: list[Path]) -> None:
     pipeline = fresh_pipeline
     pipeline.stack.deployer("s3").put_bucket_versioning(
         Bucket=pipeline.settings.output_bucket, VersioningConfiguration={"Status": "Enabled"}

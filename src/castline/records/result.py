@@ -133,7 +133,7 @@ class Cue(Record):
 
     start_s: Seconds
     end_s: Seconds
-    lines: tuple[str, ...]
+    lines: tuple[str, ...] = Field(min_length=1)
     visible: str | None = None
     speaker: str | None = Field(None, exclude_if=lambda speaker: speaker is None)
 

@@ -1,4 +1,4 @@
-"""An hour of sound goes through both stages, in chunks: no word is lost, doubled or moved.
+"""Long sound (an hour at scale) goes through both stages, in chunks: no word is lost, doubled or moved.
 
 Every "word" is a chord of four tones out of forty, one per decimal digit, so a small engine that
 analyses the signal tells ten thousand of them apart without a doubt, and what should be heard is exact.
@@ -28,10 +28,11 @@ from castline.runs.common import read_result
 from castline.settings import Settings
 from castline.stages import analyse_event, split_event
 from castline.storage import MemoryStore
+from tests.conftest import at_scale
 
 pytestmark = pytest.mark.slow
 
-_HOUR_S = 3600.0
+_LENGTH_S = float(at_scale(1200, 3600))
 _MEDIA = "long/hour"
 #: Hz of digit d (second index) at decimal place p (first).
 _TONES = np.array([[400 + 960 * place + 80 * digit for digit in range(10)] for place in range(4)])
@@ -92,18 +93,18 @@ class Chords:
 
 
 def _compose(words: Callable[[random.Random], tuple[int, float, float]], seed: int) -> tuple[NDArray[np.float32], Said]:
-    """An hour of chords.
+    """Long sound of chords.
 
     Args:
         words: gives the next word's number, its length and the pause after it (seconds).
     """
     chance = random.Random(seed)
-    samples = np.zeros(int((_HOUR_S + 2) * SAMPLE_RATE), np.float32)
+    samples = np.zeros(int((_LENGTH_S + 2) * SAMPLE_RATE), np.float32)
     time = np.arange(SAMPLE_RATE, dtype=np.float32) / SAMPLE_RATE
     waves = np.sin(2 * np.pi * _TONES[..., None].astype(np.float32) * time) * np.float32(0.12)
     said: Said = []
     at = 0.7
-    while at < _HOUR_S:
+    while at < _LENGTH_S:
         number, length, pause = words(chance)
         digits = [number // 10**place % 10 for place in range(4)]
         first, count = round(at * SAMPLE_RATE), round(length * SAMPLE_RATE)
@@ -204,14 +205,14 @@ def _process(path: Path, engine: Chords) -> tuple[Manifest, Result]:
 @pytest.mark.parametrize(
     ("kind", "hard", "off_s"), [("talk", False, 0.0), ("unbroken", True, 0.0), ("stammer", True, 0.05)]
 )
-def test_an_hour_loses_doubles_and_moves_no_word(
+def test_long_sound_loses_doubles_and_moves_no_word(
     kind: str, hard: bool, off_s: float, hour: Callable[[str], Hour]
 ) -> None:
     made = hour(kind)
     manifest, result = _process(made.path, Chords(off_s))
     assert (result.status, result.warnings) == ("complete", ())
     chunks = [unit for unit in manifest.units if isinstance(unit, AudioUnit)]
-    assert len(chunks) > 50
+    assert len(chunks) > _LENGTH_S / 72
     assert [chunk.hard_cut for chunk in chunks] == [hard] * (len(chunks) - 1) + [False]
     heard = [word for segment in result.transcript.segments for word in segment.words]
     assert [word.text for word in heard] == [text for _, _, text in made.said]
@@ -220,7 +221,7 @@ def test_an_hour_loses_doubles_and_moves_no_word(
         for word, (start, end, _) in zip(heard, made.said, strict=True)
     ]
     assert max(apart) <= 0.03 + off_s
-    assert math.isclose(result.duration_s or 0, _HOUR_S + 2, abs_tol=0.1)
+    assert math.isclose(result.duration_s or 0, _LENGTH_S + 2, abs_tol=0.1)
 
 
 def test_an_engine_without_word_times_loses_and_doubles_no_word_either(hour: Callable[[str], Hour]) -> None:
