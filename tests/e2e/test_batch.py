@@ -1,6 +1,7 @@
 """A tree of media (sixty at scale) and a marker, on the local stack.
 
-The listing runs in the listener, as the emulator's Map has no ItemReader; what the machine does with one batch runs on the emulator with a recorded input.
+The listing runs in the listener, as the emulator's Map has no ItemReader; what the machine does with one batch runs
+on the emulator with a recorded input.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The two tools as somebody starts them, against the real stack: many videos (a hundred at scale), points for the names."""
+"""The two tools as somebody starts them, against the real stack: many videos, points for the names."""
 
 from __future__ import annotations
 
