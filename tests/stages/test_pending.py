@@ -133,5 +133,6 @@ def test_progress_is_read_off_the_buckets(world, failure_envelope) -> None:
     assert (look().state, look().frames, look().done, look().finished) == ("analysing", (1, 2), 1, False)
     world.analyse(*units[1:])
     assert (look().state, look().finished, look().result) == ("complete", True, world.result())
+    assert (look().frames, look().audio) == ((2, 2), (1, 1)), "also of what ended"
     world.upload("talk.mp4", b"another take")
     assert look().state == "waiting"

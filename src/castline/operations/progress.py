@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -108,7 +109,7 @@ def progress_of(source: Source, store: ObjectStore, settings: Settings, duration
     media = source.key
     result = finished(source, store, settings)
     if result:
-        return MediaProgress(media, result.status, result=result)
+        return MediaProgress(media, result.status, *_counts(result), result=result)
     run, manifest = current_run(source, store, settings)
     if manifest:
         kinds = [unit.kind for unit in manifest.units]
@@ -131,6 +132,14 @@ def progress_of(source: Source, store: ObjectStore, settings: Settings, duration
     options = manifest.options if manifest else settings.options()
     duration_s = duration_s or (manifest.probe.duration_s or 0.0 if manifest and manifest.probe else 0.0)
     return MediaProgress(media, state, *counts, problem=problem, expected=expected, work=work(duration_s, options))
+
+
+def _counts(result: Result) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Frames and audio units of what ended: analysed, and made."""
+    done = {timing.stage: timing.invocations for timing in result.processing.timings}
+    lost = Counter(failure.unit.partition("-")[0] for failure in result.failures)
+    frames, audio = done.get("faces", 0), done.get("speech", 0)
+    return (frames, frames + lost["frames"]), (audio, audio + lost["audio"])
 
 
 def _expected(duration_s: float, options: Options) -> tuple[int, int] | None:

@@ -26,7 +26,7 @@ from castline.service.wire import Rules, fetch, put
 from castline.settings import Settings
 
 _MB = 1024 * 1024
-_BEHIND = 5  # whoever asks about a job need not wait for it
+_BEHIND = 19  # whoever asks about a job need not wait for it; at 5, the slowest hundredth waits 60 ms, not 50
 _REFERENCE_S = 1.5  # of two seconds some are pauses; nobody was mistaken for so short a reference (docs/VOICES.md)
 _HELD_S = 7.0  # what is said so near to a hard cut may still change: the next chunk hears it again
 
