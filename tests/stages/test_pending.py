@@ -92,6 +92,28 @@ def test_what_failed_and_whose_manifest_expired_is_over(world, failure_envelope)
     assert _pending(world) == []
 
 
+def test_what_is_left_of_an_upload_that_is_gone_is_taken_away(world) -> None:
+    gone, shown = world.split("gone.mp4"), world.split("shown.mp4")
+    world.analyse(*gone, *shown)
+    world.store.delete(world.settings.input_bucket, ["gone.mp4", "shown.mp4"])
+    world.store.delete(world.settings.output_bucket, [keys.result_key("gone.mp4")])
+    assert _pending(world) == [("face-recognition", _manifest(gone[0]))]
+    kept = {key for key in world.store.objects if "gone.mp4" not in str(key)}
+    world.analyse(_manifest(gone[0]))
+    assert set(world.store.objects) == kept, "parts with embeddings, and views, too"
+    assert _pending(world) == []
+    assert world.result("shown.mp4"), "who expires uploads keeps what was made of them"
+
+
+def test_half_a_deletion_without_a_manifest_is_finished(world) -> None:
+    units = world.split("gone.mp4")
+    world.analyse(units[0])
+    world.store.delete(world.settings.input_bucket, ["gone.mp4"])
+    world.store.delete(world.settings.stage1_bucket, [_manifest(units[0])])
+    world.analyse(*(key for _, key in _pending(world)))
+    assert not [key for key in world.store.objects if "gone.mp4" in str(key)]
+
+
 def test_a_run_that_only_lacks_its_result_is_assembled(world) -> None:
     units = world.split()
     world.analyse(*units)

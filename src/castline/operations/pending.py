@@ -1,4 +1,4 @@
-"""What is unfinished, derived from the buckets alone: this mends a crashed stack or a lost event."""
+"""What is unfinished, derived from the buckets alone: this mends a crashed stack, a lost event, half a deletion."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from castline import keys
 from castline.events import object_created
 from castline.records import Source
+from castline.runs.removal import owner_of
 from castline.runs.request import uploaded_media
 from castline.runs.sets import current_run, finished, split_again, units_to_analyse, worth_another_try
 from castline.settings import Settings
@@ -16,7 +17,8 @@ from castline.storage.base import ObjectStore
 
 
 def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events that would finish every input whose current version has no result, or failed for a passing reason.
+    """The events that would finish every input whose current version has no result, or failed for a passing reason,
+    and that would take away what is left of uploads that are gone.
 
     Yields:
         Name of the function to invoke, and the S3 event to invoke it with. Sending one twice does no harm.
@@ -29,6 +31,22 @@ def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[
         result = finished(source, store, settings)
         if result is None or worth_another_try(result):
             yield from missing(source, store, settings, ended=result is not None)
+    for media, run in _left_behind(store, settings):  # whoever completes a run without an upload removes it
+        yield settings.analyser_function, object_created(settings.stage1_bucket, keys.manifest_key(media, run))
+
+
+def _left_behind(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, str]]:
+    """Media and run of what has neither an upload nor a result: its writers gave up before they could remove it.
+
+    A result whose upload is gone stays: people expire uploads, and keep what was made of them.
+    """
+    buckets = (settings.stage1_bucket, settings.output_bucket)
+    owners = {owner_of(info.key) for bucket in buckets for info in store.find(bucket)}
+    runs = {(owner.media, owner.run) for owner in owners if owner.run}
+    if runs:
+        kept = {owner.media for owner in owners if owner.view == keys.RESULT}
+        kept |= {info.key for info in store.find(settings.input_bucket)}
+        yield from sorted((media, run) for media, run in runs if media not in kept)
 
 
 def without_result(store: ObjectStore, settings: Settings) -> list[str]:
