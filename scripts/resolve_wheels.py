@@ -20,6 +20,7 @@ MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 SETS = {
     "zip functions": ["--requirement", "functions/requirements.txt"],
     "image": ["--requirement", "functions/face_recognition/requirements.txt"],
+    "service's image": ["--requirement", "functions/transcription_service/requirements.txt"],
     "image, models": ["onnx==1.23.2", "protobuf==7.36.2"],
     "layer": ["--no-deps", "imageio-ffmpeg==0.6.0"],
 }
@@ -42,7 +43,9 @@ def lacking(what: list[str], machine: str, python: str) -> str:
         done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode == 0:
         return ""
-    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: No matching") or "requires" in line]
+    errors = [
+        line for line in done.stderr.splitlines() if line.startswith(("ERROR: No matching", "ERROR: Cannot install"))
+    ]
     return (errors or done.stderr.splitlines() or ["pip does not say why"])[-1][:200]
 
 

@@ -6,6 +6,7 @@ from castline import keys
 from castline.events import object_created, objects_created
 from castline.operations.pending import pending
 from castline.operations.progress import progress_of
+from castline.runs.removal import discard_run
 from castline.runs.request import read_source
 from castline.stages import analyse_event, failure_event
 
@@ -110,6 +111,16 @@ def test_half_a_deletion_without_a_manifest_is_finished(world) -> None:
     world.analyse(units[0])
     world.store.delete(world.settings.input_bucket, ["gone.mp4"])
     world.store.delete(world.settings.stage1_bucket, [_manifest(units[0])])
+    world.analyse(*(key for _, key in _pending(world)))
+    assert not [key for key in world.store.objects if "gone.mp4" in str(key)]
+
+
+def test_views_that_were_written_after_a_deletion_are_taken_away(world) -> None:
+    units = world.split("gone.mp4")
+    world.analyse(*units)
+    world.store.delete(world.settings.input_bucket, ["gone.mp4"])
+    discard_run("gone.mp4", units[0].run, world.store, world.settings)
+    world.store.put(world.settings.output_bucket, "gone.mp4/transcript.srt", b"1")
     world.analyse(*(key for _, key in _pending(world)))
     assert not [key for key in world.store.objects if "gone.mp4" in str(key)]
 

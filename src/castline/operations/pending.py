@@ -8,12 +8,14 @@ from typing import Any
 from castline import keys
 from castline.events import object_created
 from castline.records import Source
-from castline.runs.removal import owner_of
+from castline.runs.removal import Owner, owner_of
 from castline.runs.request import uploaded_media
 from castline.runs.sets import current_run, finished, split_again, units_to_analyse, worth_another_try
 from castline.settings import Settings
 from castline.stages import classic
 from castline.storage.base import ObjectStore
+
+_ANY_RUN = "0" * 16  # views belong to a media file; whichever run is completed without an upload takes them along
 
 
 def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -41,12 +43,13 @@ def _left_behind(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, 
     A result whose upload is gone stays: people expire uploads, and keep what was made of them.
     """
     buckets = (settings.stage1_bucket, settings.output_bucket)
-    owners = {owner_of(info.key) for bucket in buckets for info in store.find(bucket)}
-    runs = {(owner.media, owner.run) for owner in owners if owner.run}
-    if runs:
+    owners = {owner_of(info.key) for bucket in buckets for info in store.find(bucket)} - {Owner()}
+    if owners:
         kept = {owner.media for owner in owners if owner.view == keys.RESULT}
         kept |= {info.key for info in store.find(settings.input_bucket)}
-        yield from sorted((media, run) for media, run in runs if media not in kept)
+        left = {(owner.media, owner.run) for owner in owners if owner.media not in kept}
+        of_runs = {media for media, run in left if run}
+        yield from sorted((media, run or _ANY_RUN) for media, run in left if run or media not in of_runs)
 
 
 def without_result(store: ObjectStore, settings: Settings) -> list[str]:
