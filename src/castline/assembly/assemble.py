@@ -220,7 +220,9 @@ class _Clock:
         frames = [frame for unit in manifest.units if isinstance(unit, FramesUnit) for frame in unit.frames]
         self.until_ms = {frame.time_ms: frame.until_ms for frame in frames}
         self._samples = sorted({*manifest.sample_times_ms, *self.until_ms})
-        self._end = manifest.duration_s or 0.0
+        # Nobody knows who is there in what could not be decoded.
+        decoded = [warning.start_s for warning in manifest.warnings if warning.code == "short_decode"]
+        self._end = min([manifest.duration_s or 0.0, *(end for end in decoded if end is not None)])
 
     def range_of(self, time_ms: int) -> tuple[float, float]:
         """Seconds of the timeline a kept frame speaks for."""
