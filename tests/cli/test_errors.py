@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from castline.cli.connect import check_writable
 from castline.cli.variables import known, remarks
+from castline.errors import OptionsError
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.mp4"
 
@@ -51,6 +53,14 @@ def test_one_line_and_exit_status_2(
     assert done.stderr.startswith("error ")
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stdout
+
+
+def test_asking_whether_results_can_be_written_leaves_no_folder(tmp_path: Path) -> None:
+    check_writable(tmp_path / "out" / "results")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "results").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OptionsError, match="no results can be written there"):
+        check_writable(tmp_path / "results")
 
 
 def test_the_detail_is_said_when_asked_for(tmp_path: Path) -> None:

@@ -231,6 +231,10 @@ def test_cost_before_anything_runs(run: Run) -> None:
     assert run("cost", "--duration", "1h", "--picture", "large").exit_code == 2
 
 
+def test_cost_of_nothing_says_what_to_give(run: Run) -> None:
+    assert run("cost").stderr == "error name a media file, or give its --duration: 90s, 45m, 1h or 1h30m\n"
+
+
 def test_cost_knows_picture_and_codec(run: Run) -> None:
     def usd(*arguments: str) -> float:
         found = re.search(r"about \$([\d.]+)", run("cost", "--duration", "1h", *arguments).output)

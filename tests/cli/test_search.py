@@ -48,6 +48,8 @@ def test_moments_are_shown_with_who_is_on_screen(shelf: Shelf, run) -> None:  # 
     assert "board.mp4 0:00.0  Ada" in done.output
     assert "A [red]budget[/] of ‹U+001B›[31mours." in done.output
     assert "nothing was found" in run("search", "nowhere").output
+    assert run("-q", "search", "budget").output == done.output
+    assert "nobody in any recording is called bob" in run("-q", "search", "person:bob").output
 
 
 def test_json_is_what_the_service_answers(shelf: Shelf, run) -> None:  # type: ignore[no-untyped-def]

@@ -10,13 +10,13 @@ from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
 from castline.cli import connect as connecting
-from castline.cli import eval_tracks, models, operations
+from castline.cli import doctor, eval_tracks, models, operations
 from castline.cli import main as commands
 from castline.cli import people as people_commands
 from castline.cli.connect import Connection
 from castline.cli.measured import table_of
 from castline.cli.render import _people, _words, progress_table
-from castline.cli.shown import below
+from castline.cli.shown import below, wrapped
 from castline.evaluation.sequences import TracksCount
 from castline.evaluation.tracks import TracksReport
 from castline.operations.progress import MediaProgress
@@ -58,6 +58,19 @@ def test_a_line_below_another_is_indented_where_it_is_too_long_and_whole_in_a_pi
         assert len(lines) == (2 if terminal else 1)
         assert all(shown.startswith("  ") and shown[2] != " " for shown in lines)
         assert " ".join(shown.strip() for shown in lines) == line.replace("[bold]", "").replace("[/]", "")
+
+
+def test_a_terminal_breaks_lines_between_words_and_a_pipe_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = f"ok  {'word ' * 40}(~/.cache/castline/models/facenet-casia.onnx)"
+    monkeypatch.setattr(doctor, "checks", lambda: iter([(True, line.removeprefix("ok  "))]))
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), width=80, highlight=False, force_terminal=terminal, color_system=None)
+        wrapped(console, line)
+        assert doctor.examine(console)
+        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        assert len(lines) == (8 if terminal else 2)
+        assert all(set(shown.split()) <= set(line.split()) for shown in lines)
+        assert not terminal or all(shown.startswith("    ") for shown in lines[5:])
 
 
 @pytest.mark.parametrize("width", WIDTHS)

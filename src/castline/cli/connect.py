@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from castline import aws, keys
-from castline.cli.shown import escape
+from castline.cli.shown import escape, wrapped
 from castline.display import visible
 from castline.errors import CastlineError, LocalStackError, OptionsError
 from castline.settings import Settings, settings
@@ -99,7 +99,7 @@ def as_at_first() -> None:
 
 def tell(line: str) -> None:
     """One line about one object that could not be read; the others go on."""
-    errors.print(f"[yellow]left aside[/] {escape(line)}", soft_wrap=True)
+    wrapped(errors, f"[yellow]left aside[/] {escape(line)}")
 
 
 @contextlib.contextmanager
@@ -112,7 +112,7 @@ def friendly_errors() -> Iterator[None]:
         raise  # whoever read our output has had enough; typer ends quietly
     except (CastlineError, ModuleNotFoundError, OSError, ClientError, BotoCoreError) as error:
         line, detail = _words(error)
-        errors.print(f"[red]error[/] {escape(line)}", soft_wrap=True)
+        wrapped(errors, f"[red]error[/] {escape(line)}")
         if detail and (verbose or os.environ.get("CASTLINE_DEBUG")):
             errors.print(visible(detail, lines=True), style="dim", markup=False)
         raise typer.Exit(2) from error
@@ -148,14 +148,14 @@ def check_installed(*modules: str) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Whether results can be put there; said before the work and not after it.
+    """Whether results can be put there; said before the work and not after it. Makes no folder: it may stay empty.
 
     Raises:
         OptionsError: it is a file, or nothing can be written there.
     """
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise OptionsError(f"{folder}: no results can be written there: {error.strerror}") from error

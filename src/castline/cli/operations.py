@@ -12,7 +12,7 @@ from rich.table import Table
 
 from castline.archive.place import media_left
 from castline.cli.connect import answer, connect, console, friendly_errors, print_json, refuse_classic, tell
-from castline.cli.shown import escape
+from castline.cli.shown import escape, wrapped
 from castline.cost import PRICES_AS_OF, USUAL_FILM, Sizes, cost_of, estimate, standing
 from castline.errors import OptionsError
 from castline.operations import delete_media, read_dead_letters, reconcile, redrive, rerun
@@ -144,10 +144,7 @@ def cost_command(
             return
         _priced(cost.items)
         per_hour = f", ${cost.usd / seconds * 3600:.4f} an hour of media" if seconds else ""
-        answer.print(
-            f"[bold]about ${cost.usd:.4f}[/]{per_hour} (prices of {PRICES_AS_OF}, within a factor of two)",
-            soft_wrap=True,
-        )
+        wrapped(answer, f"[bold]about ${cost.usd:.4f}[/]{per_hour} (prices of {PRICES_AS_OF}, within a factor of two)")
         monthly = sum(item.usd for item in standing(by_queue=orchestration == "queue"))
         answer.print(f"[dim]beside ${monthly:.2f} a month of alarms, metrics, dashboard and image[/]")
 
@@ -180,6 +177,8 @@ def parse_duration(text: str) -> float:
     Raises:
         OptionsError: anything else, and nothing.
     """
+    if not text:
+        raise OptionsError("name a media file, or give its --duration: 90s, 45m, 1h or 1h30m")
     match = _DURATION.fullmatch(text.strip().lower())
     if not match or not any(match.groups()):
         raise OptionsError(f"{text!r} is no duration; write 90s, 45m, 1h or 1h30m, or give a file")

@@ -26,7 +26,7 @@ from castline.cli.connect import (
     tell,
 )
 from castline.cli.render import clock
-from castline.cli.shown import below, escape
+from castline.cli.shown import below, escape, wrapped
 from castline.engines.process import Engines
 from castline.errors import GalleryError, ModelError
 from castline.gallery.load import PhotoEmbedder, load_gallery
@@ -193,7 +193,7 @@ def list_(
             table.add_row(escape(keys.shown(person.name)), str(len(person.photos)), newest, *more)
         answer.print(table)
         for photo, remark in remarks.items():
-            console.print(f"[yellow]{escape(keys.shown(photo))}[/]: {escape(remark)}", soft_wrap=True)
+            wrapped(console, f"[yellow]{escape(keys.shown(photo))}[/]: {escape(remark)}")
 
 
 def _as_json(person: gallery.KnownPerson, remarks: Mapping[str, str]) -> dict[str, object]:

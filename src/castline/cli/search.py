@@ -13,9 +13,9 @@ from castline.archive.moments import Answer, Moment
 from castline.archive.place import open_index
 from castline.archive.refresh import refresh
 from castline.archive.search import PAGE
-from castline.cli.connect import Connection, connect, console, errors, friendly_errors, refuse_classic
+from castline.cli.connect import Connection, answer, connect, console, errors, friendly_errors, refuse_classic
 from castline.cli.render import clock
-from castline.cli.shown import escape
+from castline.cli.shown import below, escape, wrapped
 
 _MOST = 10_000
 
@@ -42,11 +42,11 @@ def search_command(
         if form:
             _write(export(index, " ".join(query), form, rate, limit), output)
             return
-        answer = gather(index, " ".join(query), limit or PAGE, after)
+        found = gather(index, " ".join(query), limit or PAGE, after)
         if as_json:
-            typer.echo(answer.to_json())
+            typer.echo(found.to_json())
             return
-        _print(answer)
+        _print(found)
 
 
 def _write(body: bytes, output: Path | None) -> None:
@@ -69,18 +69,18 @@ def fresh_index(there: Connection) -> Index:
     return index
 
 
-def _print(answer: Answer) -> None:
-    for note in answer.notes:
-        console.print(escape(note), soft_wrap=True)
-    for hit in answer.hits:
+def _print(found: Answer) -> None:
+    for note in found.notes:
+        wrapped(answer, escape(note))
+    for hit in found.hits:
         who = ", ".join(person.name for person in hit.people)
-        console.print(f"[bold]{escape(hit.media)}[/] {clock(hit.start_s)}  [dim]{escape(who)}[/]", soft_wrap=True)
+        wrapped(answer, f"[bold]{escape(hit.media)}[/] {clock(hit.start_s)}  [dim]{escape(who)}[/]")
         if hit.text:
-            console.print(f"  {_marked(hit)}", soft_wrap=True)
-    if not answer.hits and not answer.notes:
+            below(answer, _marked(hit))
+    if not found.hits and not found.notes:
         console.print("nothing was found")
-    if answer.next is not None:
-        console.print(f"there are more: --after {answer.next}")
+    if found.next is not None:
+        console.print(f"there are more: --after {found.next}")
 
 
 def _marked(hit: Moment) -> str:

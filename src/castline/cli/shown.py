@@ -15,6 +15,11 @@ def escape(text: str) -> str:
     return markup.escape(visible(text))
 
 
+def wrapped(console: Console, line: str) -> None:
+    """Print markup that a terminal breaks between words; elsewhere it stays one line."""
+    console.print(line, soft_wrap=not console.is_terminal)
+
+
 def below(console: Console, line: str) -> None:
     """Print markup as a line of what is above it: indented, also where a terminal is too narrow for it in one piece."""
     if console.is_terminal:
