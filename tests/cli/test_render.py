@@ -207,6 +207,9 @@ def test_a_run_ends_with_some_lines_and_where_the_rest_is(monkeypatch: pytest.Mo
     console = Console(file=io.StringIO(), width=80, force_terminal=False)
     print_summary(console, result, tmp_path, brief=True)
     assert len(console.file.getvalue().splitlines()) == 3  # type: ignore[attr-defined]
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    print_summary(console, result.model_copy(update={"people": ()}), tmp_path, brief=True)
+    assert console.file.getvalue().splitlines()[2:] == ["  line 0. … and 74 more lines"]  # type: ignore[attr-defined]
 
 
 def test_watching_ends_when_everything_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,7 @@ def test_failed_result_explains_itself_and_shows_no_empty_panels(make: Any) -> N
     document = page(
         make.result(status="failed", error=error, probe=None, duration_s=None, engines={}, transcript=nothing)
     )
-    for expected in ("This file is not a video", "notes.mp4 is text", "not_media", "moov atom not found"):
+    for expected in ("This file cannot be read as a video", "notes.mp4 is text", "not_media", "moov atom not found"):
         assert expected in document.text
     for tag in ("video", "audio", "main", "ol"):
         assert not document.all(tag)

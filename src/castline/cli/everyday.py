@@ -259,7 +259,9 @@ def _list_results(there: Connection, *, as_json: bool) -> None:
         raise typer.Exit(1)
     for key in found:
         answer.print(f"  {escape(key)}", soft_wrap=True)
-    console.print(f"{len(found)} result(s); castline results KEY shows one, --all downloads all")
+    console.print(
+        f"{len(found)} result{'s' if len(found) > 1 else ''}; castline results KEY shows one, --all downloads all"
+    )
 
 
 def _download_tree(prefix: str, output: Path, there: Connection) -> None:

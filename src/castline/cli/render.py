@@ -63,13 +63,16 @@ def print_summary(console: Console, result: Result, place: Path, *, brief: bool 
 
     Args:
         place: folder of its files.
-        brief: only who is on screen, for one of many.
+        brief: only who is on screen, or else how what is said begins, for one of many.
     """
     if brief:
         _print_heading(console, result)
         if people := [who(person) for person in result.people]:
             more = f" and {len(people) - _SHOWN_PEOPLE} more" if len(people) > _SHOWN_PEOPLE else ""
             below(console, f"{', '.join(people[:_SHOWN_PEOPLE])}{more}")
+        elif spoken := [segment for segment in result.transcript.segments if not segment.suspect]:
+            more = f" … and {len(spoken) - 1} more lines" if len(spoken) > 1 else ""
+            below(console, f"{escape(spoken[0].text)}[dim]{more}[/]")
     else:
         _print_result(console, result, most=_SHOWN_LINES, rest=relative(place / "transcript.txt"))
 

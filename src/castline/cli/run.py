@@ -94,6 +94,7 @@ def run_media(asked: Asked) -> int:
 
 def _run(given: Inputs, asked: Asked, config: Settings) -> int:
     from castline.local.engine import has_bucket  # after check_installed
+    from castline.local.files import LibraryFiles
 
     show_left_out(console, given.left_out)
     people = _folders(asked.gallery or _demo_gallery(asked.what))
@@ -102,6 +103,8 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
         used_before = has_bucket(config.state_dir, config.gallery_bucket)
         # The stack starts in a process of its own, and is waited for here only when it is needed.
         stack = pool.submit(local_session, config, asked.slots, prewarm=True)
+        # Looked for while the stack starts: as soon as it runs, others may be at it.
+        left = without_result(LibraryFiles(config.state_dir), config)
         _say_engines(len(given.files), config, asked.flags)
         _check_language(asked.flags, engines, config)
         # A library that was used before knows photos; for a new one they are looked at while its stack starts.
@@ -118,7 +121,7 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
         below(console, f"stack: {local.where.rpartition(' ')[2]} ({how})")
         sources = _sent(given.files, asked, local)
         if session.started:  # else somebody may be at it
-            _say_unfinished(sources, local)
+            _say_unfinished(sources, left)
         if pictures:
             _enrol(pictures.result(), engines, local)
     durations = {key: _length(path, config) for path, key in given.files}
@@ -135,7 +138,7 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
 def _say_engines(count: int, config: Settings, flags: Mapping[str, Any]) -> None:
     unused = {"voice_encoder"} if flags.get("speakers", config.speakers) == "off" else set()
     roles = [role for role in ROLES if role not in unused]
-    console.print(f"[bold]Castline[/]  {count} file(s), engines on this machine:")
+    console.print(f"[bold]Castline[/]  {count} file{'s' if count > 1 else ''}, engines on this machine:")
     with console.status("preparing models (the first time makes the face nets)") as status:
         lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"), roles=roles)
     for line in lines:
@@ -201,17 +204,18 @@ def _go_on(source: Source, local: Connection, *, again: bool) -> None:
         return
     why = "as asked" if again else outdated(result, source, store, config)
     if not why:
-        below(console, f"{name}: has its result already; --again makes it anew")
+        had = "failed before" if result.status == "failed" else "has its result already"
+        below(console, f"{name}: {had}; --again {'tries' if result.status == 'failed' else 'makes'} it anew")
         return
     below(console, f"{name}: processed again, {escape(why)}")
     store.delete(config.output_bucket, [result_key(source.key)])
     rerun(source.key, local.client, store, config)
 
 
-def _say_unfinished(sources: Sequence[Source], local: Connection) -> None:
+def _say_unfinished(sources: Sequence[Source], found: Sequence[str]) -> None:
     """What an interrupted run left unfinished, besides what is asked for now."""
     ours = {source.key for source in sources}
-    left = [key for key in without_result(local.store, local.settings) if key not in ours]
+    left = [key for key in found if key not in ours]
     if left:
         more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
         named = escape(", ".join(left[:_NAMED]))

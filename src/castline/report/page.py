@@ -39,7 +39,7 @@ _MIN_VISIBLE_S = 0.25
 
 _HEADLINES: Mapping[str, str] = MappingProxyType(
     {
-        "not_media": "This file is not a video or a sound recording",
+        "not_media": "This file cannot be read as a video or a sound recording",
         "forbidden_media": "This file refers to other files, which is not allowed",
         "no_streams": "This file has no picture and no sound that can be used",
         "media_too_large": "This file is too large",
