@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from castline.cli.render import clock, print_result, print_summary, relative, watch, who
+from castline.cli.render import clock, print_result, print_summary, relative, transfer_bar, watch, who
 from castline.operations.progress import MediaProgress
 from castline.records import (
     AudioStream,
@@ -210,6 +210,14 @@ def test_a_run_ends_with_some_lines_and_where_the_rest_is(monkeypatch: pytest.Mo
     console = Console(file=io.StringIO(), width=80, force_terminal=False)
     print_summary(console, result.model_copy(update={"people": ()}), tmp_path, brief=True)
     assert console.file.getvalue().splitlines()[2:] == ["  line 0. … and 74 more lines"]  # type: ignore[attr-defined]
+
+
+def test_a_bar_leaves_nothing_behind_where_it_cannot_be_shown() -> None:
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), width=80, force_terminal=terminal, force_interactive=False)
+        with transfer_bar(console, "uploading", 8) as arrived:
+            arrived(8)
+        assert console.file.getvalue() == ""  # type: ignore[attr-defined]
 
 
 def test_watching_ends_when_everything_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,7 +247,7 @@ def transfer_bar(console: Console, what: str = "", total: int | None = None) -> 
     task = bar.add_task(what, total=total)
 
     def arrived(size: int, all_of_it: int | None = total) -> None:
-        if console.is_terminal:
+        if console.is_interactive:  # one that cannot take back a line would keep an empty one
             bar.start()
         bar.update(task, advance=size, total=all_of_it)
 

@@ -101,7 +101,9 @@ def _faces(role: str, settings: Settings) -> str:
             return "; ".join([f"{_short(info.title)} ({homely(info.source)})", *missed])
         if info.id in DOWNLOADS:
             title = _short(info.title)
-            missed += [f"{title}: {homely(info.reason)}", _BETTER.format(name=info.id, title=title)]
+            missed.append(f"{title}: {homely(info.reason)}")
+            if "models fetch" not in info.reason:  # which says it already
+                missed.append(_BETTER.format(name=info.id, title=title))
     return "; ".join(["none available", *missed])
 
 
