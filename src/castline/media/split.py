@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Literal
 
@@ -91,9 +92,14 @@ def check_length(probed: Probe, max_duration_s: float) -> None:
     """
     if probed.duration_s and probed.duration_s > max_duration_s:
         raise MediaTooLarge(
-            f"{probed.duration_s / 3600:.1f} h is longer than the limit of {max_duration_s / 3600:g} h; "
+            f"{_clock(ceil(probed.duration_s))} is longer than the limit of {_clock(int(max_duration_s))}; "
             "cut it into shorter files, or raise CASTLINE_MAX_DURATION_S"
         )
+
+
+def _clock(seconds: int) -> str:
+    """``0:01:30``"""
+    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
 def grid_of(probed: Probe, options: Options, limits: Limits) -> tuple[sampling.Grid, int]:
