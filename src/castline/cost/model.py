@@ -14,7 +14,7 @@ MB_PER_VCPU = 1769
 # Work of the stages in vCPU-seconds, measured with the demo and the benchmarks (docs/BENCHMARKS.md).
 _DECODE_PER_MEGAPIXEL = 0.0015  # H.264: an hour of 1080p30 took 286 s at 2048 MB, 2.9 hours of it 840 s
 #: Beside it, where the size of the file is known (docs/BENCHMARKS.md, "4K"): unpacking bits takes as long as pixels do.
-_DECODE_PER_MEGABIT, _BY_BITS = 0.013, ("h264", "hevc")
+_DECODE_PER_MEGABIT = {"h264": 0.013, "hevc": 0.05}
 #: The same of other codecs, against H.264 (docs/BENCHMARKS.md, "Decoding by codec").
 _CODECS = {"vp9": 0.9, "av1": 1.5, "mpeg4": 0.8, "mpeg2video": 0.65, "mjpeg": 0.6, "prores": 3.3}
 _KEYFRAMES = 1 / 9  # of the work, where only keyframes are decoded
@@ -104,8 +104,7 @@ def decode_work(duration_s: float, options: Options, film: VideoStream | None, m
     watched = options.speakers == "auto"
     share = _KEYFRAMES if options.sampling == "keyframes" and not watched else 1.0
     decoded = megapixels * _DECODE_PER_MEGAPIXEL * _CODECS.get(film.codec, 1.0)
-    if film.codec in _BY_BITS:
-        decoded += megabits * _DECODE_PER_MEGABIT
+    decoded += megabits * _DECODE_PER_MEGABIT.get(film.codec, 0.0)
     return decoded * share + (duration_s * _MOTION_PER_S if watched else 0.0)
 
 
