@@ -22,11 +22,11 @@ from castline.local import LocalStack
 from castline.local.deploy import function_specs
 from castline.local.stack import ffmpeg_layer, settings_environment
 from castline.operations import delete_media, reconcile
-from castline.operations.audit import PREFIX as AUDIT
 from castline.operations.pending import pending
 from castline.queues import GIVEN_UP, RANGES, UNITS, UPLOADS, queue_of, queue_url, send
 from castline.records import Result
 from castline.report import render_views
+from castline.runs.audit import PREFIX as AUDIT
 from castline.runs.removal import owner_of
 from castline.runs.request import read_source
 from castline.runs.sets import finished

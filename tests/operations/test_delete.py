@@ -12,7 +12,7 @@ from moto import mock_aws
 from castline import keys
 from castline.errors import OptionsError
 from castline.operations import delete_media, rerun
-from castline.operations.audit import PREFIX, AuditEntry, digest
+from castline.runs.audit import PREFIX, AuditEntry, digest
 from castline.settings import Settings
 from castline.storage import S3Store
 from tests.serving import own_queues

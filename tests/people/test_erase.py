@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from castline import keys
-from castline.operations.audit import digest
 from castline.operations.forget import forget_person
 from castline.people import erase_faces, forget, prove_forgotten, unname
 from castline.people.erase import without
 from castline.recognition.sightings import Enrolled
 from castline.records import FramesPart, Mouths, SpeakingFace, Usage
+from castline.runs.audit import digest
 
 _MEDIA = "week 1/talk.mp4"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from castline import keys
 from castline.events import object_created, objects_created
+from castline.operations import delete_media
 from castline.operations.pending import pending
 from castline.operations.progress import progress_of
 from castline.runs.removal import discard_run
@@ -122,6 +123,29 @@ def test_views_that_were_written_after_a_deletion_are_taken_away(world) -> None:
     discard_run("gone.mp4", units[0].run, world.store, world.settings)
     world.store.put(world.settings.output_bucket, "gone.mp4/transcript.srt", b"1")
     world.analyse(*(key for _, key in _pending(world)))
+    assert not [key for key in world.store.objects if "gone.mp4" in str(key)]
+
+
+def test_a_result_that_was_published_after_its_deletion_is_taken_away(world) -> None:
+    units = world.split("gone.mp4")
+    world.analyse(*units)
+    published = dict(world.store.objects)
+    delete_media("gone.mp4", world.store, world.settings)
+    late = {at: body for at, body in published.items() if keys.is_view(str(at[1]).rpartition("/")[2])}
+    assert late
+    world.store.objects.update(late)
+    assert _pending(world) == [("face-recognition", _manifest(units[0]))]
+    world.analyse(_manifest(units[0]))
+    assert not [key for key in world.store.objects if "gone.mp4" in str(key)]
+
+
+def test_who_was_ended_before_looking_for_the_upload_looks_when_the_event_comes_again(world) -> None:
+    units = world.split("gone.mp4")
+    world.analyse(*units)
+    published = dict(world.store.objects)
+    delete_media("gone.mp4", world.store, world.settings)
+    world.store.objects.update({at: body for at, body in published.items() if at[0] != world.settings.input_bucket})
+    world.analyse(units[1])
     assert not [key for key in world.store.objects if "gone.mp4" in str(key)]
 
 

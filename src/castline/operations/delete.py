@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from castline import keys
-from castline.operations.audit import Removed, digest, write_down
+from castline.runs.audit import Removed, digest, write_down
 from castline.runs.flat import withdraw_flat
 from castline.runs.removal import owner_of
 from castline.settings import Settings
@@ -30,7 +30,7 @@ def delete_media(media: str, store: ObjectStore, settings: Settings, *, who: str
     """Remove an upload, its sidecar, units, parts with their embeddings, pictures and results; then look again.
 
     The upload goes first: from then on no stage publishes anything of it. Photos in the gallery that were taken from
-    the media are a person's, and stay. The removal is written down (`operations.audit`).
+    the media are a person's, and stay. The removal is written down (`runs.audit`).
     """
     removed: dict[tuple[str, str], int] = {}
     left: list[tuple[str, ObjectVersion]] = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from castline import people
 from castline.errors import GalleryError
 from castline.gallery.load import PhotoEmbedder
-from castline.operations.audit import Removed, digest, write_down
+from castline.runs.audit import Removed, digest, write_down
 from castline.runs.corrections import forget_in_corrections
 from castline.settings import Settings
 from castline.storage.base import ObjectStore

@@ -8,6 +8,8 @@ from typing import Any
 from castline import keys
 from castline.events import object_created
 from castline.records import Source
+from castline.runs.audit import Deleted
+from castline.runs.common import read_result
 from castline.runs.removal import Owner, owner_of
 from castline.runs.request import uploaded_media
 from castline.runs.sets import current_run, finished, split_again, units_to_analyse, worth_another_try
@@ -40,14 +42,20 @@ def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[
 def _left_behind(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, str]]:
     """Media and run of what has neither an upload nor a result: its writers gave up before they could remove it.
 
-    A result whose upload is gone stays: people expire uploads, and keep what was made of them.
+    A result whose upload is gone stays: people expire uploads, and keep what was made of them. One that was published
+    after a deletion does not.
     """
     buckets = (settings.stage1_bucket, settings.output_bucket)
     owners = {owner_of(info.key) for bucket in buckets for info in store.find(bucket)} - {Owner()}
     if owners:
-        kept = {owner.media for owner in owners if owner.view == keys.RESULT}
-        kept |= {info.key for info in store.find(settings.input_bucket)}
-        left = {(owner.media, owner.run) for owner in owners if owner.media not in kept}
+        uploads = {info.key for info in store.find(settings.input_bucket)}
+        shown = {owner.media for owner in owners if owner.view == keys.RESULT} - uploads
+        deleted = Deleted(store, settings) if shown else ()
+        late = {media for media in shown if media in deleted}
+        for media in sorted(late):
+            published = read_result(media, store, settings)
+            yield media, published.run if published else _ANY_RUN
+        left = {(owner.media, owner.run) for owner in owners if owner.media not in uploads | shown}
         of_runs = {media for media, run in left if run}
         yield from sorted((media, run or _ANY_RUN) for media, run in left if run or media not in of_runs)
 

@@ -20,6 +20,7 @@ from castline.errors import OUT_OF_RETRIES, StorageError, UnreadableObject
 from castline.gallery.load import GalleryLoader, PhotoEmbedder, fingerprint_now, load_gallery
 from castline.gallery.voices import load_voices
 from castline.records import AudioPart, ErrorPart, Failure, FramesPart, Gallery, Manifest, Result
+from castline.runs.audit import Deleted
 from castline.runs.common import read_result
 from castline.runs.mouths import Watch, mouths_of
 from castline.runs.publish import publish
@@ -95,6 +96,10 @@ class Assembler:
                     return True
                 # An attempt before this one may have written views of this run beside the other's result.
                 return None if self._try(media, published.run) is None else True
+        elif self._came_after_deletion(media):
+            logger.info("deleted while it was being published; removed", media=media, run=run)
+            discard_run(media, run, store, settings)
+            return True
         assembly = self._assemble(manifest, names, done, failed)
         if assembly is None:
             return None if self.remake else False
@@ -119,8 +124,13 @@ class Assembler:
         """A run without a manifest is still being split, or its upload was deleted meanwhile."""
         if self.store.head(self.settings.input_bucket, media) is None:
             published = read_result(media, self.store, self.settings)
-            if published is None or published.run != run:
+            if published is None or published.run != run or self._came_after_deletion(media):
                 discard_run(media, run, self.store, self.settings)
+
+    def _came_after_deletion(self, media: str) -> bool:
+        """Whether somebody published, and was ended before looking whether the upload was still there."""
+        gone = self.store.head(self.settings.input_bucket, media) is None
+        return gone and media in Deleted(self.store, self.settings)
 
     def _assemble(
         self, manifest: Manifest, names: set[str], done: dict[str, keys.UnitId], failed: dict[str, keys.UnitId]

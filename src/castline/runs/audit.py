@@ -7,14 +7,17 @@ gives nobody her name.
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from castline.records import Record
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+from castline.storage.objects import read_object
 
 PREFIX = ".audit/"
+_AT = "%Y-%m-%dT%H-%M-%S.%fZ"
+_ECHO = timedelta(days=14)  # as long as SQS keeps a message, a stage may still be at work on what was deleted
 
 
 class Removed(Record):
@@ -50,6 +53,11 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _short(subject: str) -> str:
+    """What an entry's key has of its subject."""
+    return digest(subject)[:8]
+
+
 def write_down(
     action: Literal["forget", "delete"],
     subject: str,
@@ -65,6 +73,27 @@ def write_down(
     entry = AuditEntry(
         action=action, at=at.isoformat(), who=who, subject=digest(subject), removed=removed, proven=proven
     )
-    key = f"{PREFIX}{at:%Y-%m-%dT%H-%M-%S.%f}Z-{action}-{entry.subject[:8]}.json"
+    key = f"{PREFIX}{at:{_AT}}-{action}-{_short(subject)}.json"
     store.put(settings.output_bucket, key, entry.to_json(), if_absent=True)
     return key
+
+
+class Deleted:
+    """The media files that were deleted lately, so that what is there of them was written afterwards.
+
+    Uploads that only expired are not among them: what was made of those stays.
+    """
+
+    def __init__(self, store: ObjectStore, settings: Settings) -> None:
+        self._store, self._bucket = store, settings.output_bucket
+        self._entries: dict[str, list[str]] = {}
+        since = f"{PREFIX}{datetime.now(UTC) - _ECHO:{_AT}}"
+        for info in store.find(self._bucket, PREFIX):
+            _, _, subject = info.key.removesuffix(".json").partition("-delete-")
+            if subject and info.key > since:
+                self._entries.setdefault(subject, []).append(info.key)
+
+    def __contains__(self, media: str) -> bool:
+        keys_of_entries = self._entries.get(_short(media), [])
+        entries = (read_object(AuditEntry, self._store, self._bucket, key) for key in keys_of_entries)
+        return any(entry.subject == digest(media) for entry in entries if entry)
