@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from castline.cli.render import clock, print_result, print_summary, relative, transfer_bar, watch, who
+from castline.cli.run import _shared_warnings
 from castline.operations.progress import MediaProgress
 from castline.records import (
     AudioStream,
@@ -210,6 +211,21 @@ def test_a_run_ends_with_some_lines_and_where_the_rest_is(monkeypatch: pytest.Mo
     console = Console(file=io.StringIO(), width=80, force_terminal=False)
     print_summary(console, result.model_copy(update={"people": ()}), tmp_path, brief=True)
     assert console.file.getvalue().splitlines()[2:] == ["  line 0. … and 74 more lines"]  # type: ignore[attr-defined]
+
+
+def test_a_warning_about_the_engine_that_several_files_have_is_shown_with_none(tmp_path: Path) -> None:
+    guessed, cut = Notice(code="language_guessed", message="guessed"), Notice(code="short_decode", message="cut")
+    shown = [
+        MediaProgress("a.mp4", "complete", result=_result(warnings=(guessed, cut))),
+        MediaProgress("b.mp4", "complete", result=_result(warnings=(cut, guessed))),
+        MediaProgress("c.mp4", "failed", problem="gone"),
+    ]
+    shared = _shared_warnings(shown)
+    assert shared == {"guessed": 2}
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    print_summary(console, _result(warnings=(guessed, cut)), tmp_path, brief=True, but=shared)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "warning: cut" in text and "guessed" not in text
 
 
 def test_a_bar_leaves_nothing_behind_where_it_cannot_be_shown() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from castline.records import AudioStream, Candidate, Failure, Probe, Transcript, UnitFailure
 from castline.report import WRITERS, render_report
-from castline.report.text import clock, file_size, initials, length_of, money, seconds
+from castline.report.text import amount, clock, file_size, initials, length_of, money, seconds
 
 PAYLOAD = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">'\"&<!--"
 
@@ -193,6 +193,14 @@ def test_numbers_for_readers() -> None:
         "$0.000421",
         "$0.0123",
         "$2.50",
+    ]
+    assert [amount(x) for x in (0, 3.5e-05, 0.000651, 18.3712, 3, 12_345.6)] == [
+        "0",
+        "0.000035",
+        "0.000651",
+        "18.37",
+        "3",
+        "12346",
     ]
     assert [file_size(x) for x in (0, 999, 1234, 999_700, 12_300_000, 5e12)] == [
         *("0 bytes", "999 bytes", "1.2 kB", "1.0 MB", "12 MB", "5000 GB"),

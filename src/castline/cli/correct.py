@@ -12,7 +12,7 @@ import typer
 
 from castline.cli.connect import Connection, answer, connect, console, friendly_errors, print_json, refuse_classic
 from castline.cli.render import clock
-from castline.cli.shown import escape
+from castline.cli.shown import beside, escape, wrapped
 from castline.corrections import Draft, change_lines, name_faces, name_voice, take_back, what, withdraw
 from castline.errors import CorrectionError
 from castline.records import SaidLine
@@ -43,7 +43,7 @@ def list_lines(media: Media, as_json: AsJson = False, endpoint_url: Endpoint = N
             mark = "[yellow]*[/]" if line.correction else " "
             voice = f"[dim]{escape(segment.speaker)}[/] " if segment.speaker else ""
             said = f"{voice}{escape(segment.text.strip())}"
-            answer.print(f"{number:>5}{mark} {clock(segment.start_s)}  {said}", soft_wrap=True)
+            beside(answer, f"{number:>5}{mark} {clock(segment.start_s)}  ", said)
         for person in shown.view.result.people:
             answer.print(f"  {escape(person.id)}  {escape(person.name)}", soft_wrap=True)
         for each in shown.view.left:
@@ -121,7 +121,8 @@ def history(media: Media, as_json: AsJson = False, endpoint_url: Endpoint = None
             answer.print(f"{head}  {verb or ' '.join(change.removed)}".rstrip(), soft_wrap=True)
             for each in change.added:
                 style = "" if each.id in held else "[dim]"
-                answer.print(f"        {style}{each.id}  {escape(what(each))}{'[/]' if style else ''}", soft_wrap=True)
+                end = "[/]" if style else ""
+                beside(answer, f"        {style}{each.id}{end}  ", f"{style}{escape(what(each))}{end}")
         if not corrections.changes:
             console.print("nothing was corrected")
 
@@ -141,7 +142,7 @@ def _correct(media: str, endpoint_url: str | None, edit: Callable[[Shown], Draft
         shown = correct(media, _who(there), edit, there.store, there.settings)
         last = shown.corrections.changes[-1] if shown.corrections.changes else None
         said = "; ".join(map(what, last.added)) if last else ""
-        console.print(escape(said or "as it was heard"), soft_wrap=True)
+        wrapped(console, escape(said or "as it was heard"))
 
 
 def _who(there: Connection) -> str:

@@ -9,9 +9,8 @@ import sys
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
 
-from castline.cli.shown import escape
+from castline.cli.shown import beside, escape
 from castline.engines.choose import named_engine
 from castline.engines.plugins import ROLES
 from castline.engines.report import engine_lines, language_line
@@ -30,15 +29,7 @@ def examine(console: Console) -> bool:
     healthy = True
     for good, text in checks():
         healthy = healthy and good
-        sign = "[green]ok[/]" if good else "[red]bad[/]"
-        if console.is_terminal:
-            row = Table.grid(padding=(0, 1, 0, 0))
-            row.add_column(min_width=3)
-            row.add_column(overflow="fold")
-            row.add_row(sign, escape(text))
-            console.print(row)
-        else:
-            console.print(f"{sign}{' ' * (2 if good else 1)}{escape(text)}", soft_wrap=True)
+        beside(console, "[green]ok[/]  " if good else "[red]bad[/] ", escape(text))
     return healthy
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -58,15 +58,18 @@ def print_result(console: Console, result: Result) -> None:
     _print_result(console, result, most=None, rest="")
 
 
-def print_summary(console: Console, result: Result, place: Path, *, brief: bool = False) -> None:
+def print_summary(
+    console: Console, result: Result, place: Path, *, brief: bool = False, but: Container[str] = ()
+) -> None:
     """A result in some lines, and where the rest of it is.
 
     Args:
         place: folder of its files.
+        but: warnings that are not shown.
         brief: only who is on screen, or else how what is said begins, for one of many.
     """
     if brief:
-        _print_heading(console, result)
+        _print_heading(console, result, but)
         if people := [who(person) for person in result.people]:
             more = f" and {len(people) - _SHOWN_PEOPLE} more" if len(people) > _SHOWN_PEOPLE else ""
             below(console, f"{', '.join(people[:_SHOWN_PEOPLE])}{more}")
@@ -77,14 +80,15 @@ def print_summary(console: Console, result: Result, place: Path, *, brief: bool 
         _print_result(console, result, most=_SHOWN_LINES, rest=relative(place / "transcript.txt"))
 
 
-def _print_heading(console: Console, result: Result) -> None:
+def _print_heading(console: Console, result: Result, but: Container[str] = ()) -> None:
     style = STATE_STYLE[result.status]
     length = f"  {clock(result.duration_s)}" if result.duration_s else ""
     console.print(f"\n[bold]{escape(result.media)}[/]{length}  [{style}]{result.status}[/]")
     if result.error:
         below(console, f"[{style}]{result.error.code}[/]: {escape(result.error.message)}")
     for warning in result.warnings:
-        below(console, f"[yellow]warning[/]: {escape(warning.message)}")
+        if warning.message not in but:
+            below(console, f"[yellow]warning[/]: {escape(warning.message)}")
 
 
 def _print_result(console: Console, result: Result, most: int | None, rest: str) -> None:

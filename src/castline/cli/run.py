@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ from castline.runs.sets import finished
 from castline.settings import Settings, settings
 
 DEMO_GALLERY = "gallery"  # beside the demo video
+_OF_THE_ENGINES = ("language_guessed", "no_speech_engine")  # warnings that say nothing of the file
 _NAMED = 3  # media files of an earlier run that are named
 
 
@@ -316,10 +318,18 @@ def _named_anew(sources: Sequence[Source], engines: Engines, local: Connection) 
     return Lookout(sources, local.store, local.settings)()
 
 
+def _shared_warnings(processed: Sequence[MediaProgress]) -> dict[str, int]:
+    """Warnings about the engines that several files have, said once and not with each; and how many have them."""
+    notices = [notice for item in processed if item.result for notice in item.result.warnings]
+    said = Counter(notice.message for notice in notices if notice.code in _OF_THE_ENGINES)
+    return {message: count for message, count in said.items() if count > 1}
+
+
 def _show(
     files: Sequence[tuple[Path, str]], processed: Sequence[MediaProgress], asked: Asked, local: Connection
 ) -> int:
     found = []
+    shared = _shared_warnings(processed) if not asked.as_json else {}
     for (source, key), item in zip(files, processed, strict=True):
         place = place_of(key, asked.output)
         if item.result is None:
@@ -331,7 +341,7 @@ def _show(
             if console.quiet and item.result.error:  # else the summary says it
                 errors.print(f"[yellow]{item.state}[/] {escape(key)}: {escape(problem_of(item))}", soft_wrap=True)
             if not asked.as_json:
-                print_summary(console, item.result, place, brief=len(files) > 1)
+                print_summary(console, item.result, place, brief=len(files) > 1, but=shared)
                 answer.print(f"report: {escape(relative(place / REPORT))}", soft_wrap=True)
         found.append(
             {
@@ -346,7 +356,9 @@ def _show(
     complete = sum(item.state == "complete" for item in processed)
     index = write_index(asked.output)
     if len(processed) > 1:
-        console.print(f"{complete} of {len(processed)} complete")
+        console.print(f"\n{complete} of {len(processed)} complete")
+    for message, count in shared.items():
+        below(console, f"[yellow]warning[/] for {count} of them: {escape(message)}")
     if index and not asked.as_json:
         console.print(f"all results: {escape(relative(index))}", soft_wrap=True)
     if asked.as_json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from castline.cli.connect import connect, console, friendly_errors
+from castline.cli.connect import answer, connect, console, friendly_errors
 from castline.cli.shown import escape
 from castline.settings import settings
 
@@ -120,7 +120,7 @@ def list_() -> None:
         for token in _tokens().list():
             since = datetime.fromtimestamp(token.created, UTC).strftime("%Y-%m-%d %H:%M")
             table.add_row(escape(token.user), "admin" if token.admin else "edit" if token.edits else "read", since)
-        console.print(table)
+        answer.print(table)
 
 
 @tokens_app.command("import")

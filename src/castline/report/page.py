@@ -25,7 +25,7 @@ from castline.display import visible
 from castline.keys import AUDIO_SUFFIXES, PROXY, disk_name
 from castline.records import Person, Result
 from castline.report.html import environment
-from castline.report.text import clock, file_size, initials, length_of, money, seconds, similarity
+from castline.report.text import amount, clock, file_size, initials, length_of, money, seconds, similarity
 from castline.report.writers import WRITERS
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -83,6 +83,7 @@ def _environment() -> Environment:
             "clock": clock,
             "seconds": seconds,
             "length_of": length_of,
+            "amount": amount,
             "money": money,
             "similarity": similarity,
             "file_size": file_size,

@@ -42,6 +42,13 @@ def money(usd: float) -> str:
     return f"${usd:.2f}" if usd >= 1 else f"${usd:.4f}" if usd >= 0.01 else f"${usd:.6f}"
 
 
+def amount(quantity: float) -> str:
+    """Four digits, and never an exponent: ``18.37``, ``0.000035``."""
+    if quantity >= 1000:
+        return f"{quantity:.0f}"
+    return f"{quantity:.4g}" if quantity >= 0.0001 or quantity == 0 else f"{quantity:.6f}"
+
+
 def similarity(value: float) -> str:
     return f"{value:.2f}"
 
