@@ -13,6 +13,8 @@ from castline.cli import correct as correct_commands
 from castline.cli import main as commands
 from castline.cli.connect import Connection
 from castline.runs.written import read_written
+from castline.settings import Settings
+from castline.storage import MemoryStore
 from tests.people.conftest import People, people
 
 __all__ = ["people"]
@@ -72,3 +74,17 @@ def test_a_day_with_corrections(run: Run, people: People) -> None:
 def test_what_cannot_be_corrected_is_one_line(run: Run, arguments: tuple[str, ...], says: str) -> None:
     answer = run(*arguments)
     assert answer.exit_code == 2 and says in answer.output
+
+
+@pytest.mark.parametrize(
+    ("caller", "who"),
+    [
+        ("arn:aws:iam::123456789012:user/ada", "arn:aws:iam::123456789012:user/ada"),
+        ("arn:aws:iam::000000000000:root", "ada"),
+        ("", "ada"),
+    ],
+)
+def test_on_this_machine_its_user_is_who_changed_it(caller: str, who: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "caller", lambda self: caller)
+    monkeypatch.setattr(correct_commands.getpass, "getuser", lambda: "ada")
+    assert correct_commands._who(Connection(MemoryStore(), Settings(), "memory")) == who  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ app = typer.Typer(
 Media = Annotated[str, typer.Argument(help="Key of the recording.")]
 Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+_LOCAL_ACCOUNT = ":000000000000:"  # the local stack's, in which everybody is root
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
 
 
@@ -148,7 +149,8 @@ def _correct(media: str, endpoint_url: str | None, edit: Callable[[Shown], Draft
 def _who(there: Connection) -> str:
     """The user of AWS or of this machine."""
     with suppress(OSError, KeyError):
-        return there.caller() or getpass.getuser()
+        caller = there.caller()
+        return getpass.getuser() if not caller or _LOCAL_ACCOUNT in caller else caller
     return "somebody"
 
 
