@@ -134,12 +134,12 @@ def test_a_day(person: Person) -> None:
     stopped.expect("stack: ")
     stopped.expect("media")  # the progress bar
     stopped.sendintr()
-    stopped.expect("the same command goes on from here")
+    stopped.expect("run the same command again to continue from here")
     assert ends(stopped) == 130
     assert read_state(person.library) is None
     said = person.does("run", "a/IMG_1.mp4", CASTLINE_EMBEDDER="dlib-resnet-v1")
     assert "left unfinished earlier: note.m4a" in " ".join(said.split())
-    assert "the options of an earlier run do not count any more" in " ".join(said.split())
+    assert "the options of an earlier run no longer apply" in " ".join(said.split())
     assert "embedder dlib-resnet-v1" in " ".join(said.split())
     said = person.does("run", "voice/note.m4a")
     assert "an earlier run did not finish it" in " ".join(said.split())

@@ -51,11 +51,11 @@ def test_flags_variables_and_engines_count_as_they_are_now(run: Run, tmp_path: P
     assert first["options"]["hotwords"] == ["zebra"]  # type: ignore[index]
 
     said = run()  # flags do not stick
-    assert "  clip.mp4: the options of an earlier run do not count any more" in said
+    assert "  clip.mp4: the options of an earlier run no longer apply" in said
     assert _result(tmp_path)["options"]["hotwords"] == []  # type: ignore[index]
 
     said = run()
-    assert "  clip.mp4: has its result already; --again makes it anew" in said
+    assert "  clip.mp4: already has its result; --again makes it again" in said
 
     said = run(CASTLINE_INTERVAL_S="2")
     assert "  clip.mp4: processed again, interval_s was 1.0 and is 2.0" in said

@@ -163,7 +163,7 @@ def test_a_key_that_leaves_no_room_for_a_result_has_failed(size: int, world, fai
     assert seen.result
     assert seen.result.error
     assert seen.result.error.code == "key_layout"
-    assert "so long that S3 takes no result" in seen.result.error.message
+    assert "too long for S3 to store a result" in seen.result.error.message
     assert [keys_of(event) for _, event in pending(world.store, world.settings)] == [good.key]
     failed = failure_envelope(object_created(world.settings.input_bucket, key), "video-splitting")
     assert failure_event(failed, world.store, world.settings) == {"recorded": []}

@@ -1,4 +1,4 @@
-"""(manifest, parts, gallery) -> result: pure, deterministic, and blind to the order of arrival."""
+"""Builds a run's result from manifest, parts and gallery: pure, deterministic, whatever order they arrived in."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from castline.records import (
     merge_ranges,
 )
 
-_AUDIBLE_DB = -50.0  # RMS of the loudest second; somebody who speaks is at -40 at least
+_AUDIBLE_DB = -50.0  # RMS of the loudest second; speech reaches -40 at least
 _NOT_LISTENED = ("no_speech_engine", "speech_not_read")
 
 
@@ -74,9 +74,9 @@ def assemble(
 
     Args:
         parts: analysed units by unit name; every unit of the manifest is here or in ``errors``.
-        gallery: the people we know, in the same embedding model as the parts; None without faces and voices.
-        warnings: what the gallery had to say.
-        mouths: what was seen of them, where anybody looked.
+        gallery: the known people, embedded by the same model as the parts; None if there are no faces or voices.
+        warnings: notices from loading the gallery.
+        mouths: which faces were seen to speak; None where that was not analysed.
     """
     all_frames = [part for part in _in_order(manifest, parts) if isinstance(part, FramesPart)]
     model = main_embedder(all_frames)
@@ -149,7 +149,7 @@ def assemble(
 
 
 def _cost(manifest: Manifest, usages: Sequence[Usage]) -> Cost:
-    """Of what Lambda took, or would: the seconds of another machine are not Lambda's."""
+    """The cost on Lambda; an estimate where another machine did the work, because its seconds are not Lambda's."""
     units = len(manifest.units)
     if any(usage.elsewhere for usage in usages) and manifest.probe and manifest.duration_s:
         film, audio = manifest.probe.video, manifest.probe.audio is not None
@@ -161,18 +161,18 @@ def _cost(manifest: Manifest, usages: Sequence[Usage]) -> Cost:
 
 
 def _nothing_heard(audio: Sequence[tuple[AudioUnit, AudioPart]], said: Sequence[Notice]) -> tuple[Notice, ...]:
-    """A notice that there is sound without a word in it, unless another notice says so already."""
+    """A notice that the sound has no words in it, unless another notice already says so."""
     if any(part.segments for _, part in audio) or any(notice.code in _NOT_LISTENED for notice in said):
         return ()
     loudest = max((unit.level_db for unit, _ in audio if unit.level_db is not None), default=-100.0)
     if loudest < _AUDIBLE_DB:
         return ()
-    message = f"there is sound ({loudest:.0f} dBFS at its loudest), and no word was heard in it"
+    message = f"there is sound ({loudest:.0f} dBFS at its loudest), but no words were heard in it"
     return (Notice(code="nothing_heard", message=message),)
 
 
 def _in_media(warning: Notice, unit: AudioUnit) -> Notice:
-    """A part's warning with times of the whole recording."""
+    """A part's warning, with its times counted from the start of the recording."""
     if warning.start_s is None or warning.end_s is None:
         return warning
     return warning.model_copy(
@@ -184,7 +184,7 @@ def _in_media(warning: Notice, unit: AudioUnit) -> Notice:
 
 
 def main_language(audio: Sequence[tuple[AudioUnit, AudioPart]]) -> str | None:
-    """The language most is said in: where nobody is told, each chunk guesses for itself, music too."""
+    """The language spoken most; where none is set, it is detected in each chunk, even in music."""
     seconds: dict[str, float] = {}
     for _, part in audio:
         if part.language:
@@ -194,7 +194,7 @@ def main_language(audio: Sequence[tuple[AudioUnit, AudioPart]]) -> str | None:
 
 
 def _languages(audio: Sequence[tuple[AudioUnit, AudioPart]]) -> tuple[SpokenLanguage, ...]:
-    """The languages that were found out in any chunk, the one most is said in first."""
+    """The languages detected in any chunk, the one spoken most first."""
     seconds: dict[str, float] = {}
     weighted: dict[str, float] = {}
     for item in (item for _, part in audio for item in part.languages):
@@ -208,7 +208,7 @@ def _languages(audio: Sequence[tuple[AudioUnit, AudioPart]]) -> tuple[SpokenLang
 
 
 def main_embedder(parts: Sequence[FramesPart]) -> str | None:
-    """The model most parts were embedded with; they differ when a deployment changed it in the middle of a run."""
+    """The embedding model of most parts; they differ if a deployment changed it in the middle of a run."""
     counts = Counter(part.embedder for part in parts)
     return min(counts, key=lambda model: (-counts[model], model), default=None)
 
@@ -220,12 +220,12 @@ class _Clock:
         frames = [frame for unit in manifest.units if isinstance(unit, FramesUnit) for frame in unit.frames]
         self.until_ms = {frame.time_ms: frame.until_ms for frame in frames}
         self._samples = sorted({*manifest.sample_times_ms, *self.until_ms})
-        # Nobody knows who is there in what could not be decoded.
+        # Nobody knows who is on screen where nothing could be decoded.
         decoded = [warning.start_s for warning in manifest.warnings if warning.code == "short_decode"]
         self._end = min([manifest.duration_s or 0.0, *(end for end in decoded if end is not None)])
 
     def range_of(self, time_ms: int) -> tuple[float, float]:
-        """Seconds of the timeline a kept frame speaks for."""
+        """Start and end, in seconds, of the time that a kept frame stands for."""
         until = self.until_ms.get(time_ms, time_ms)
         following = bisect_right(self._samples, until)
         end = self._samples[following] / 1000 if following < len(self._samples) else max(self._end, until / 1000)
@@ -331,7 +331,7 @@ def _spoken(lines: Sequence[Line], people: tuple[Person, ...]) -> tuple[SpokenSe
 
 
 def visible_during(segment: Segment, people: tuple[Person, ...]) -> str | None:
-    """The one known person on screen while a segment is spoken, when nobody else is."""
+    """The known person who is alone on screen while a segment is spoken, if there is one."""
     seen = [
         person
         for person in people
@@ -370,7 +370,7 @@ def _engines(
 
 
 def _transcriber(audio: Iterable[AudioPart]) -> str | None:
-    """The first that listened."""
+    """The first transcriber that was used."""
     return next((part.transcriber for part in audio if part.transcriber), None)
 
 

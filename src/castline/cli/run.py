@@ -51,18 +51,18 @@ from castline.runs.sets import finished
 from castline.settings import Settings, settings
 
 DEMO_GALLERY = "gallery"  # beside the demo video
-_OF_THE_ENGINES = ("language_guessed", "no_speech_engine")  # warnings that say nothing of the file
-_NAMED = 3  # media files of an earlier run that are named
+_OF_THE_ENGINES = ("language_guessed", "no_speech_engine")  # warnings about the engines, not about a file
+_NAMED = 3  # unfinished media files that a message names
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What flags of ``run`` say.
+    """The flags of ``run``.
 
     Attributes:
-        name: key instead of the file's name; for a folder what keys begin with.
-        replace: whether another recording of the same name goes.
-        again: process also what has a result already.
+        name: key to use instead of the file's name; for a folder, what its keys begin with.
+        replace: whether another recording of the same name is replaced.
+        again: whether files that already have a result are processed, too.
         flags: options for all media files, as a sidecar names them.
     """
 
@@ -105,11 +105,11 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
         used_before = has_bucket(config.state_dir, config.gallery_bucket)
         # The stack starts in a process of its own, and is waited for here only when it is needed.
         stack = pool.submit(local_session, config, asked.slots, prewarm=True)
-        # Looked for while the stack starts: as soon as it runs, others may be at it.
+        # Listed while the stack starts: once it runs, other commands may be working on them.
         left = without_result(LibraryFiles(config.state_dir), config)
         _say_engines(len(given.files), config, asked.flags)
         _check_language(asked.flags, engines, config)
-        # A library that was used before knows photos; for a new one they are looked at while its stack starts.
+        # A library that was used before has its photos indexed; for a new one, that is done while the stack starts.
         known = (lambda: _looks_known(engines, stack.result()[0])) if used_before else dict[str, PhotoEmbedding]
         pictures = pool.submit(_pictures, people, engines, known) if people else None
         with console.status("starting the local stack"):
@@ -122,7 +122,7 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
             )
         below(console, f"stack: {local.where.rpartition(' ')[2]} ({how})")
         sources = _sent(given.files, asked, local)
-        if session.started:  # else somebody may be at it
+        if session.started:  # otherwise another command may be working on them
             _say_unfinished(sources, left)
         if pictures:
             _enrol(pictures.result(), engines, local)
@@ -130,7 +130,7 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
     try:
         processed = watch(console, Lookout(sources, local.store, config, durations))
     except KeyboardInterrupt:
-        console.print("  the same command goes on from here")
+        console.print("  run the same command again to continue from here")
         raise
     if any(item.result and item.result.gallery != _fingerprint(local) for item in processed):
         processed = _named_anew(sources, engines, local)
@@ -141,7 +141,7 @@ def _say_engines(count: int, config: Settings, flags: Mapping[str, Any]) -> None
     unused = {"voice_encoder"} if flags.get("speakers", config.speakers) == "off" else set()
     roles = [role for role in ROLES if role not in unused]
     console.print(f"[bold]Castline[/]  {count} file{'s' if count > 1 else ''}, engines on this machine:")
-    with console.status("preparing models (the first time makes the face nets)") as status:
+    with console.status("preparing models (the first run builds the face networks)") as status:
         lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"), roles=roles)
     for line in lines:
         said = line if connect.verbose else line.partition("; ")[0]
@@ -151,21 +151,21 @@ def _say_engines(count: int, config: Settings, flags: Mapping[str, Any]) -> None
 
 
 def _check_language(flags: Mapping[str, Any], engines: Engines, config: Settings) -> None:
-    """Refuse what the speech engine cannot do before anything is computed.
+    """Before anything is computed, refuse what the speech engine cannot do.
 
     Raises:
-        ModelError: a language or a task that it does not know.
+        ModelError: the engine does not support the language or the task.
     """
     options = config.options().model_copy(update={name: flags[name] for name in ("language", "task") if name in flags})
     if options.language or options.task == "translate":
         try:
             check_request(engines.transcriber.info, options)
         except NoSpeechEngine:
-            return  # the result says that nobody listened
+            return  # the result will say that there is none
 
 
 def _sent(files: list[tuple[Path, str]], asked: Asked, local: Connection) -> list[Source]:
-    """Upload, and have everything processed that is not being so and has no result that would be made now."""
+    """Upload the files, and process those that have no up-to-date result and are not being processed."""
     if not asked.replace:
         refuse_others(files, local.store, local.settings)
     changed = _forget_flags(files, asked.flags, local)
@@ -173,7 +173,7 @@ def _sent(files: list[tuple[Path, str]], asked: Asked, local: Connection) -> lis
         sent = dict(upload(files, asked.flags, local.store, local.settings, arrived))
     sources = [_source(key, local) for key in sent]
     for source in sources:
-        if source.key in changed:  # nobody is told of a sidecar that went by the emulator
+        if source.key in changed:  # not left to the emulator to announce the removed sidecar
             rerun(source.key, local.client, local.store, local.settings)
         elif not sent[source.key]:
             _go_on(source, local, again=asked.again)
@@ -181,7 +181,7 @@ def _sent(files: list[tuple[Path, str]], asked: Asked, local: Connection) -> lis
 
 
 def _forget_flags(files: list[tuple[Path, str]], flags: Mapping[str, Any], local: Connection) -> set[str]:
-    """Remove the sidecars that an earlier run's flags left, where this run has no flags; returns whose they were."""
+    """Remove the sidecars that an earlier run's flags left, where this run has no flags; returns their media keys."""
     changed = set()
     for path, key in files:
         name = sidecar_key(key)
@@ -190,7 +190,7 @@ def _forget_flags(files: list[tuple[Path, str]], flags: Mapping[str, Any], local
                 continue
             local.store.delete(local.settings.input_bucket, [name])
             changed.add(key)
-            below(console, f"{escape(key)}: the options of an earlier run do not count any more")
+            below(console, f"{escape(key)}: the options of an earlier run no longer apply")
     return changed
 
 
@@ -199,15 +199,15 @@ def _go_on(source: Source, local: Connection, *, again: bool) -> None:
     store, config, name = local.store, local.settings, escape(source.key)
     result = finished(source, store, config)
     if result is None:
-        below(console, f"{name}: an earlier run did not finish it; it goes on from there")
+        below(console, f"{name}: an earlier run did not finish it; this one continues from there")
         send = Sender(local.client, config)
         for function, event in missing(source, store, config):
             send(function, event)
         return
     why = "as asked" if again else outdated(result, source, store, config)
     if not why:
-        had = "failed before" if result.status == "failed" else "has its result already"
-        below(console, f"{name}: {had}; --again {'tries' if result.status == 'failed' else 'makes'} it anew")
+        had = "failed before" if result.status == "failed" else "already has its result"
+        below(console, f"{name}: {had}; --again {'tries' if result.status == 'failed' else 'makes'} it again")
         return
     below(console, f"{name}: processed again, {escape(why)}")
     store.delete(config.output_bucket, [result_key(source.key)])
@@ -215,7 +215,7 @@ def _go_on(source: Source, local: Connection, *, again: bool) -> None:
 
 
 def _say_unfinished(sources: Sequence[Source], found: Sequence[str]) -> None:
-    """What an interrupted run left unfinished, besides what is asked for now."""
+    """Name what an interrupted run left unfinished, apart from what is asked for now."""
     ours = {source.key for source in sources}
     left = [key for key in found if key not in ours]
     if left:
@@ -225,7 +225,7 @@ def _say_unfinished(sources: Sequence[Source], found: Sequence[str]) -> None:
 
 
 def _length(path: Path, config: Settings) -> float:
-    """Seconds, for the progress bar alone; 0 where nobody can tell."""
+    """Duration in seconds, for the progress bar only; 0 if unknown."""
     try:
         return probe(path, Limits.of(config)).duration_s or 0.0
     except CastlineError:
@@ -235,21 +235,21 @@ def _length(path: Path, config: Settings) -> float:
 def _source(key: str, local: Connection) -> Source:
     source = read_source(local.settings.input_bucket, key, local.store)
     if source is None:
-        raise LocalStackError(f"s3://{local.settings.input_bucket}/{key} vanished while it was processed")
+        raise LocalStackError(f"s3://{local.settings.input_bucket}/{key} vanished while it was being processed")
     return source
 
 
 def _demo_gallery(what: str) -> Path | None:
-    """The demo brings its people along."""
+    """The gallery that comes with the demo; None for any other media."""
     beside = Path(what).parent / DEMO_GALLERY
     return beside if Path(what).name == "demo.mp4" and beside.is_dir() else None
 
 
 def _folders(gallery: Path | None) -> list[Path]:
-    """A folder of photos per person.
+    """The folders of a gallery, one per person with photos of them.
 
     Raises:
-        GalleryError: there is none.
+        GalleryError: it is not a folder, or has no people in it.
     """
     if gallery is None:
         return []
@@ -264,8 +264,8 @@ def _folders(gallery: Path | None) -> list[Path]:
 @dataclass(frozen=True, slots=True)
 class _Enrolled:
     """Attributes:
-    pictures: by name.
-    looks: what a photo's bytes were found to show.
+    pictures: by the person's name.
+    looks: embeddings, by the photo's bytes.
     """
 
     pictures: dict[str, list[Picture]]
@@ -277,10 +277,10 @@ def _looks_known(engines: Engines, local: Connection) -> dict[str, PhotoEmbeddin
 
 
 def _pictures(people: Sequence[Path], engines: Engines, known: Callable[[], Mapping[str, PhotoEmbedding]]) -> _Enrolled:
-    """Look at the photos that the index does not know.
+    """Embed the photos that are not in the index yet.
 
     Args:
-        known: gives what it knows, by ETag, which is a photo's MD5.
+        known: returns the indexed embeddings by ETag, which is a photo's MD5.
     """
     looks: dict[bytes, PhotoEmbedding] = {}
     indexed = known()
@@ -298,7 +298,7 @@ def _pictures(people: Sequence[Path], engines: Engines, known: Callable[[], Mapp
 def _enrol(people: _Enrolled, engines: Engines, local: Connection) -> None:
     for name, pictures in people.pictures.items():
         enrol(name, pictures, local.store, local.settings)
-    # The index of the gallery is written here, so that no function has to look at the photos again.
+    # The index of the gallery is written here, so that no function has to embed the photos again.
     load_gallery(
         local.store,
         local.settings.gallery_bucket,
@@ -313,13 +313,13 @@ def _fingerprint(local: Connection) -> str:
 
 
 def _named_anew(sources: Sequence[Source], engines: Engines, local: Connection) -> list[MediaProgress]:
-    """Bind names in results that were made before somebody was enrolled."""
+    """Bind names again in results that were made before somebody was enrolled."""
     list(reassemble(local.store, local.settings, lambda body: embed_photo(body, engines), tell=tell))
     return Lookout(sources, local.store, local.settings)()
 
 
 def _shared_warnings(processed: Sequence[MediaProgress]) -> dict[str, int]:
-    """Warnings about the engines that several files have, said once and not with each; and how many have them."""
+    """Warnings about the engines that several files share, to be shown once, and how many files have them."""
     notices = [notice for item in processed if item.result for notice in item.result.warnings]
     said = Counter(notice.message for notice in notices if notice.code in _OF_THE_ENGINES)
     return {message: count for message, count in said.items() if count > 1}

@@ -1,8 +1,8 @@
-"""The Lambda service of the local stack: takes invocations over HTTP, runs them in real runtimes.
+"""The Lambda service of the local stack: takes invocations over HTTP and runs them in real runtimes.
 
-ministack forwards an invocation as ``POST /<secret>/<function>`` with the event as body (its documented proxy; the
-URL is ours to choose, and nobody else is told the secret). The answer's status decides: 200 carries the handler's
-answer, 500 is a function error, which ministack retries and sends to the on-failure destination as AWS does.
+ministack, the AWS emulator, forwards an invocation as ``POST /<secret>/<function>`` with the event as body (its
+documented proxy; we choose the URL, and only ministack knows the secret). Status 200 carries the handler's answer;
+500 is a function error, which ministack retries and sends to the on-failure destination as AWS does.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 _MAX_BODY = 64 * 1024 * 1024
 _BASE_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 #: What a process needs from the user's environment to find its home, its certificates and the network.
-#: Credentials are not among it: a handler must never reach a real account from here.
+#: Credentials are not passed on: a handler must never reach a real account from here.
 _PASSED_ON = frozenset(
     {
         "HOME",
@@ -91,7 +91,7 @@ class LambdaHost:
         self.port = self._call(self._listen())
 
     def url(self, function: str) -> str:
-        """Where invocations of a function are taken; who knows it may invoke."""
+        """The URL that takes invocations of a function; knowing it is enough to invoke."""
         return f"http://127.0.0.1:{self.port}/{self._secret}/{function}"
 
     def configure(
@@ -106,18 +106,18 @@ class LambdaHost:
         sqs: Any | None = None,
         retry_s: float = 15.0,
     ) -> None:
-        """Replace the functions. Those running are ended, and their events answered as failed, first.
+        """Replace the functions. Those running are ended first, and their events answered as failed.
 
-        Invocations that come before the first call, or during one, wait.
+        Invocations that arrive before the first call, or during one, wait.
 
         Args:
             endpoint_url: what the functions' AWS clients talk to.
-            credentials: what they sign with.
-            extra_environment: variables for every function; a function's own win.
-            prewarm: how many processes of a function start now, and not with their first event; True is all of them.
+            credentials: what those clients sign with.
+            extra_environment: variables for every function; a function's own override them.
+            prewarm: how many processes of a function start now, not with the first event; True means all of them.
             mappings: queues that functions read.
             sqs: a boto3 client that reads them.
-            retry_s: seconds before a message comes again whose process died.
+            retry_s: seconds before a message is delivered again after its process died.
         """
         surroundings = {**(extra_environment or {}), **credentials.environment, "AWS_ENDPOINT_URL": endpoint_url}
         functions = list(specs)
@@ -135,7 +135,7 @@ class LambdaHost:
         self._call(begin())
 
     def flush_metrics(self) -> None:
-        """Send what was collected so far, now."""
+        """Send at once what was collected so far."""
         self._call(self._metrics.flush())
 
     def pids(self, function: str) -> list[int]:
@@ -201,7 +201,7 @@ class LambdaHost:
             reader.start()
 
     async def _end_functions(self) -> None:
-        """Take nothing more from queues; running invocations are answered as failed, and their messages go back."""
+        """Take nothing more from the queues; running invocations are answered as failed, and their messages return."""
         await asyncio.gather(*(reader.stop_reading() for reader in self._readers))
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
         await asyncio.gather(*(reader.stop() for reader in self._readers))
@@ -244,7 +244,7 @@ def function_environment(spec: FunctionSpec, surroundings: Mapping[str, str]) ->
     """The environment Lambda gives a function.
 
     Args:
-        surroundings: the emulator as its AWS, and variables for every function; of those a function's own win.
+        surroundings: the emulator as AWS, and variables for every function; a function's own override the latter.
     """
     aws = {key: value for key, value in surroundings.items() if key.startswith("AWS_")}
     return {
@@ -260,7 +260,7 @@ def function_environment(spec: FunctionSpec, surroundings: Mapping[str, str]) ->
         "AWS_REGION": spec.region,
         "AWS_DEFAULT_REGION": spec.region,
         **aws,
-        # No look-up of an instance's credentials, and no proxy between us and the emulator.
+        # No look-up of an EC2 instance's credentials, and no proxy on the way to the emulator.
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",

@@ -1,7 +1,7 @@
-"""Who uses a stack: commands attach to the running one or start it, and the last one out stops it.
+"""The users of a stack: commands attach to the running one or start it, and the last one to leave stops it.
 
-A user holds a shared lock on ``<state_dir>/users`` for as long as it lives. The lock goes with the process, however
-that ends, so nobody has to be counted. Who can take it alone is the last.
+A user holds a shared lock on ``<state_dir>/users`` for as long as it lives. The lock ends with the process, however
+that ends, so users need not be counted. If nobody else holds the lock, the last one has left.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from castline.local.stack import LocalStack, running_stack, settings_environment
 from castline.local.state import Keep, StackState, keep_for, read_state, write_state
 from castline.settings import Settings
 
-#: A user that leaves sends this to the stack's controller, which then looks whether anybody is left.
+#: A user that leaves sends this to the stack's controller, which then checks whether anybody is left.
 LOOK = signal.SIGUSR1
 #: Settings that say where the stack is, and not what it does.
 _OF_THE_PLACE = frozenset({"CASTLINE_STATE_DIR", "CASTLINE_PORT"})
@@ -29,7 +29,7 @@ class Session:
     """One user of a stack.
 
     Attributes:
-        started: whether it was started for this user.
+        started: whether the stack was started for this user.
     """
 
     def __init__(self, stack: LocalStack, users: BinaryIO, *, started: bool) -> None:
@@ -41,14 +41,14 @@ class Session:
     def join(cls, settings: Settings, slots: int = 2, *, prewarm: bool = False, keep: Keep = "used") -> Self:
         """Attach to the stack of the settings' state folder, or start it in a process of its own.
 
-        Where somebody else's stack has the port, another port is used: commands find it by the state folder.
+        If another stack has the port, a free one is used: commands find their stack by the state folder.
 
         Args:
-            slots: processes per function, of a stack that is started.
-            keep: how long it stays, at least (``StackState``).
+            slots: processes per function, if the stack is started.
+            keep: how long the stack stays, at least (see ``StackState``).
 
         Raises:
-            LocalStackError: it did not come up.
+            LocalStackError: the stack did not start.
             SettingsError: the state folder cannot be made.
         """
         folder = private_folder(settings.state_dir)
@@ -78,9 +78,9 @@ class Session:
         ]
 
     def leave(self) -> None:
-        """Stop using it; the stack ends by itself if nobody else uses it and nobody wanted it to stay.
+        """Stop using the stack; it ends by itself if nobody else uses it and nobody asked for it to stay.
 
-        This does not wait for that end; whoever joins meanwhile does. Safe to call again.
+        This does not wait until it has ended; a user that joins meanwhile does. Safe to call again.
         """
         if self._users.closed:
             return
@@ -92,7 +92,7 @@ class Session:
 
 
 def alone(users: BinaryIO) -> bool:
-    """Take the list of users exclusively; False where somebody else holds it, and then the lock is let go."""
+    """Lock the list of users exclusively; if others hold it, release this process's own lock and return False."""
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -102,13 +102,13 @@ def alone(users: BinaryIO) -> bool:
 
 
 def stop_unless_used(settings: Settings) -> bool:
-    """Stop the running stack; where commands use it, it stops when the last of them ends.
+    """Stop the running stack; if commands use it, it stops when the last of them ends.
 
     Returns:
         Whether it is stopped.
 
     Raises:
-        LocalStackError: there is none.
+        LocalStackError: no stack is running.
     """
     running = LocalStack.attach(settings)
     with open_private(settings.state_dir / "users") as users:
@@ -122,10 +122,10 @@ def stop_unless_used(settings: Settings) -> bool:
 
 
 class Orphan:
-    """Whether nobody needs a stack any more; its controller asks again and again.
+    """Finds out when nobody needs a stack any more; its controller asks at intervals.
 
     Args:
-        idle_looks: how many looks in a row must find no work, where the stack stays to finish work.
+        idle_looks: how many checks in a row must find no work, if the stack stays to finish its work.
     """
 
     def __init__(self, state_dir: Path, *, idle_looks: int = 3) -> None:
@@ -135,7 +135,7 @@ class Orphan:
         self._users = open_private(state_dir / "users")
 
     def look(self, *, busy: bool) -> bool:
-        """Whether it is time to end. The list of users is held from then on, so that nobody comes in."""
+        """Whether the stack should end. If so, the list of users stays locked, so that nobody can join."""
         self._idle = 0 if busy else self._idle + 1
         state = self._state()
         if state is None or state.keep == "always" or (state.keep == "busy" and self._idle < self._idle_looks):

@@ -19,28 +19,28 @@ from castline.media.mixing import mix_filter, output_channels
 from castline.media.timeline import SHIFT_S
 from castline.records import Probe, VideoStream
 
-# Anchored, because titles are printed too. showinfo's pts_time has six digits only, which is 10 ms from 1000 s on, so
-# times are computed from clock ticks. The clock is set, not read: on a busy machine another thread of ffmpeg may be in
-# the middle of a line when the filter says which one it has.
+# Anchored, because ffmpeg prints titles too. showinfo's pts_time has only six digits, which means steps of 10 ms after
+# 1000 s, so times are computed from clock ticks. The time base is set, not read from the log: on a busy machine another
+# thread of ffmpeg may be in the middle of a line when the filter prints it.
 _SHOWINFO = r"^\[Parsed_showinfo_\d+ @ 0x[0-9a-f]+\] \[info\] "
 _SET_CLOCK = "settb=1/1000000"
 _TICK = Fraction(1, 1000)  # milliseconds
 _CONFIGURED = re.compile(_SHOWINFO + r"config in time_base: ")
 _TIME = r"n:\s*\d+ pts:\s*(?P<ticks>-?\d+) "
 _SHOWN = re.compile(_SHOWINFO + _TIME + r".*? sar:(?P<wide>\d+)/(?P<high>\d+) s:(?P<width>\d+)x(?P<height>\d+) ")
-#: The same behind what another thread of ffmpeg had begun to say, as its list of outputs. A title may say it
-#: too, so it is believed only of frames outside of a part.
+#: The same after something that another thread of ffmpeg had begun to print, such as its list of outputs. A title
+#: may contain it too, so it is trusted only for frames outside a part.
 _SHOWN_BEHIND = re.compile(_TIME + r"\s*pts_time:")
 _JPEG_QUALITY = 3  # ffmpeg's -q:v; 2 is best, 31 worst. 3 costs the detector nothing measurable.
 _MOTION_QUALITY = 5
-#: PQ and HLG to BT.709: reference white (203 cd/m², ITU-R BT.2408) is SDR's white, and what is darker than 80 % of it,
-#: all but lights and glints, stays as it is. A film curve (Hable's) flattens faces (docs/FACES.md, "HDR").
+#: PQ and HLG to BT.709: reference white (203 cd/m², ITU-R BT.2408) becomes SDR's white, and whatever is darker than
+#: 80 % of it, all but lights and glints, is unchanged. A film curve (Hable's) flattens faces (docs/FACES.md, "HDR").
 TONE_MAP = (
     "zscale=transfer=linear:npl=203,format=gbrpf32le,zscale=primaries=bt709,tonemap=mobius:param=0.8:peak=2:desat=0,"
     "zscale=transfer=bt709:matrix=bt709:range=tv,format=yuv420p"
 )
 
-#: A clock that goes back (two films, one after the other in one Matroska) goes on from where it was.
+#: Where times jump back (two films, one after the other in one Matroska file), they continue from the last one.
 _ONWARD = "setpts='if(isnan(PREV_INPTS),PTS,PREV_OUTPTS+if(lt((PTS-PREV_INPTS)*TB,-0.5),0.04/TB,PTS-PREV_INPTS))'"
 
 Size = tuple[int, int]
@@ -48,12 +48,12 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A range of the pictures: whole stretches of the sampling grid.
+    """A range of the pictures: whole slots of the sampling grid.
 
     Attributes:
         begin, end: slots of the grid, the end exclusive; None is the end of the recording.
-        keyframes: which frames are looked at, as was decided for all of the recording.
-        seek_s: a time after a keyframe that lies before the range, seconds; None decodes from the beginning.
+        keyframes: whether only keyframes are decoded, as decided for the whole recording.
+        seek_s: where to seek, just after a keyframe before the range, seconds; None decodes from the beginning.
     """
 
     begin: int
@@ -67,8 +67,8 @@ class Sampled:
     """The sampled frames, read off ffmpeg's log.
 
     Attributes:
-        grid: only one frame of an interval counts, also where ffmpeg began anew because the size changed.
-        part: what is before and after it is only noted.
+        grid: only one frame per interval counts, even where ffmpeg started again because the size changed.
+        part: the range wanted; of frames outside it, only the presence is noted.
         sizes: display (width, height) of each frame before it was scaled, by its time in ms.
         before, after: whether a frame before the part, or after it, came out of the decoder.
     """
@@ -108,17 +108,17 @@ class Sampled:
         return slot >= self.part.begin and (self.part.end is None or slot < self.part.end)
 
     def inside(self) -> bool:
-        """Whether the decoder is inside the part: what it complains of before or after does not concern the part."""
+        """Whether the decoder is inside the part; complaints from before or after do not concern the part."""
         return (bool(self.sizes) or not self.part.begin) and not self.after
 
     @property
     def whole(self) -> bool:
-        """Whether nothing of the part can be missing: the decoder was there before it began, and after it ended."""
+        """Whether nothing of the part can be missing: frames were decoded from before it and after it."""
         return (self.before or not self.part.begin) and (self.after or self.part.end is None)
 
 
 def _time_ms(match: re.Match[str]) -> int:
-    """Halves go up, as in the names that ffmpeg gives the frames."""
+    """Halves round up, as in the names that ffmpeg gives the frames."""
     return max(0, math.floor(int(match["ticks"]) * _TICK + Fraction(1, 2)))
 
 
@@ -130,7 +130,7 @@ def _display(match: re.Match[str]) -> Size:
 
 @dataclass
 class Recipe:
-    """How one media file is to be decoded; makes the argument lists.
+    """How to decode one media file; makes ffmpeg's argument lists.
 
     Attributes:
         folder: where the JPEG files go.
@@ -160,20 +160,20 @@ class Recipe:
         return arguments(ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0], self.limits)
 
     def other_sizes(self, sizes: Mapping[Size, Sequence[int]]) -> list[str]:
-        """argv with one output for each other size that the picture took on, of the frames at these times (ms)."""
+        """argv with one output for each further picture size, of the frames at these times (ms)."""
         source = self._source()
         outputs = []
         for size, times in sizes.items():
-            # ffmpeg's names are rounded to a millisecond, and no two frames wanted are within two of them.
+            # ffmpeg's names are rounded to a millisecond, and no two wanted frames are within 2 ms of each other.
             wanted = "+".join(f"between(t,{(time - 0.6) / 1000:.4f},{(time + 0.6) / 1000:.4f})" for time in times)
             outputs.append(self._jpegs(source, size, [*self._stop, f"select='{wanted}'"]))
         return arguments(ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0], self.limits)
 
     @property
     def _own_clock(self) -> bool:
-        """Whether the file's start is subtracted here, and not by ffmpeg.
+        """Whether the file's start time is subtracted here and not by ffmpeg.
 
-        Of Matroska, ffmpeg finds a video's start only by decoding, and of keyframes alone it does not.
+        In Matroska, ffmpeg finds a video's start only by decoding, and from keyframes alone it does not.
         """
         return self.keyframes and "matroska" in self.probed.container
 
@@ -182,20 +182,20 @@ class Recipe:
         options: dict[str, Any] = {"skip_frame": "nokey"} if self.keyframes and not every_frame else {}
         if self._own_clock:
             options["copyts"] = None
-        elif seek_s is not None:  # else ffmpeg would begin to count where it lands
+        elif seek_s is not None:  # else ffmpeg would count from where the seek lands
             options |= {"copyts": None, "start_at_zero": None}
         if seek_s is not None:
             options |= {"ss": f"{seek_s:.3f}", "noaccurate_seek": None}
         return open_input(self.path, self.limits, joined=self.probed.joined, **options)
 
     def _frames(self, source: Any) -> Any:
-        """Output of the sampled frames, scaled as the size that was probed asks for."""
+        """Output of the sampled frames, scaled according to the probed size."""
         video, part = self._video, self.part
         if part is None:
             select = sampling.select_filter(self.grid, self.limits.max_frames)
         else:
             select = sampling.select_part(self.grid, part.begin, part.end)
-        # It stops behind the log, so that the frame which ends a part is seen.
+        # The stop comes after the log, so that the frame which ends a part is logged.
         chosen = [select, _SET_CLOCK, "showinfo=checksum=0", *self._stop]
         return self._jpegs(source, (video.width, video.height), chosen)
 

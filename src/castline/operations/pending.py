@@ -1,4 +1,4 @@
-"""What is unfinished, derived from the buckets alone: this mends a crashed stack, a lost event, half a deletion."""
+"""Unfinished work, found from the buckets alone, whether after a crash, a lost event or an incomplete deletion."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from castline.settings import Settings
 from castline.stages import classic
 from castline.storage.base import ObjectStore
 
-_ANY_RUN = "0" * 16  # views belong to a media file; whichever run is completed without an upload takes them along
+_ANY_RUN = "0" * 16  # views belong to a media file: completing any run of it removes them once the upload is gone
 
 
 def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events that would finish every input whose current version has no result, or failed for a passing reason,
-    and that would take away what is left of uploads that are gone.
+    """The events that finish every input whose current version has no result or failed for a passing reason, and those
+    that remove what is left of deleted uploads.
 
     Yields:
         Name of the function to invoke, and the S3 event to invoke it with. Sending one twice does no harm.
@@ -35,15 +35,15 @@ def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[
         result = finished(source, store, settings)
         if result is None or worth_another_try(result):
             yield from missing(source, store, settings, ended=result is not None)
-    for media, run in _left_behind(store, settings):  # whoever completes a run without an upload removes it
+    for media, run in _left_behind(store, settings):  # completing a run without an upload removes it
         yield settings.analyser_function, object_created(settings.stage1_bucket, keys.manifest_key(media, run))
 
 
 def _left_behind(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, str]]:
-    """Media and run of what has neither an upload nor a result: its writers gave up before they could remove it.
+    """Media and run of objects with neither an upload nor a result: their writers gave up before removing them.
 
-    A result whose upload is gone stays: people expire uploads, and keep what was made of them. One that was published
-    after a deletion does not.
+    A result whose upload is gone stays: people let uploads expire and keep what was made from them. One that was
+    published after a deletion does not.
     """
     buckets = (settings.stage1_bucket, settings.output_bucket)
     owners = {owner_of(info.key) for bucket in buckets for info in store.find(bucket)} - {Owner()}
@@ -61,7 +61,7 @@ def _left_behind(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, 
 
 
 def without_result(store: ObjectStore, settings: Settings) -> list[str]:
-    """Keys of uploads that have no result of any version, by two listings alone."""
+    """Keys of uploads that have no result of any version; this takes only two listings."""
     suffix = f"/{keys.RESULT}"
     listed = (info.key for info in store.find(settings.output_bucket))
     told = {key.removesuffix(suffix) for key in listed if key.endswith(suffix)}
@@ -75,11 +75,11 @@ def missing(
     """The events that would finish one upload.
 
     Args:
-        ended: whether it has a result, parts of which are to be tried again.
+        ended: whether it has a result, some of whose parts are to be tried again.
     """
     run, manifest = current_run(source, store, settings)
     if manifest is None or split_again(manifest, store, settings):
-        # What ended and has no manifest any more is over; one that is there and cannot be read is made again.
+        # A run that ended and lost its manifest is final; a manifest that cannot be read is made again.
         if not ended or store.head(settings.stage1_bucket, keys.manifest_key(source.key, run)):
             yield settings.splitter_function, object_created(settings.input_bucket, source.key)
         return

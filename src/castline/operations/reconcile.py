@@ -1,6 +1,6 @@
 """Finds inputs without a result, from the buckets alone, and runs them.
 
-Events may be lost: with an emulator that died, while a permission was wrong, or before the stack existed.
+Events may be lost: when an emulator dies, while a permission is wrong, or before the stack exists.
 Objects are not. Runs are idempotent, so doing too much is harmless.
 """
 
@@ -45,7 +45,7 @@ def reconcile(client: Callable[[str], Any], store: ObjectStore, settings: Settin
 class Sender:
     """Sends events to functions as S3 would: into a stage's queue where the deployment has one, else by invoking.
 
-    Ten thousand asynchronous invocations are given up after six hours; messages wait for 14 days.
+    Of ten thousand asynchronous invocations, Lambda drops those that wait for six hours; messages wait for 14 days.
 
     Args:
         client: makes a boto3 client of a service.
@@ -72,7 +72,7 @@ class Sender:
             raise ResourceError(f"{function} could not be invoked: {error}") from error
 
     def _queue(self, function: str, event: Mapping[str, Any]) -> str | None:
-        """The URL of an event's queue; None where it has none, or who asks may not use it."""
+        """The URL of an event's queue; None if it has none or the caller may not use it."""
         name = queue_of(function, event, self._settings)
         if name is None:
             return None
@@ -80,12 +80,12 @@ class Sender:
             try:
                 self._urls[name] = queue_url(name, self._settings, self._client("sqs"))
             except (ClientError, BotoCoreError) as error:
-                logger.debug("no queue of %s: %s", function, error)
+                logger.debug("no queue for %s: %s", function, error)
                 self._urls[name] = None
         return self._urls[name]
 
 
 def _each(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """An event per object, without the envelopes that it came in before."""
+    """One event per object, taken out of its envelopes."""
     for content in opened(event):
         yield {"Records": [content]} if content.get("eventSource") == "aws:s3" else content

@@ -1,20 +1,20 @@
 """Tracks: one uninterrupted appearance of one face across sampled frames.
 
-A track ends at a cut (``recognition/cuts.py``), and where a face is that nobody gets to in the time between.
-Whether it is the same person afterwards is for identity to say, by looks alone. Within a shot, sampled
-frames still lie a second or more apart, so place alone is never enough:
+A track ends at a cut (``recognition/cuts.py``), and where the next face is too far away to be the same one.
+Whether the same person appears again later is decided by looks alone (``recognition/identity.py``). Within a
+shot, sampled frames still lie a second or more apart, so position alone is never enough:
 
-- A face that hardly moved, in surroundings that stayed, continues a track at ``same_track``: a profile or
-  a blink changes the looks more than the place.
-- One that moved, no further than people do in the time between, continues it at ``moved``.
+- A face that hardly moved, in unchanged surroundings, continues a track at the threshold ``same_track``: a
+  turn of the head or a blink changes its looks more than its position.
+- One that moved, but no further than people do in that time, continues it at ``moved``.
 - A poor face (``recognition/grade.py``: small, blurred, or the detector is not sure) must reach the thresholds
-  of poor faces (``ambiguous`` where it hardly moved) and may not have come as far, because blur and few
-  pixels make strangers alike. One that tells nothing continues a track only where it hardly moved. Neither
+  for poor faces (``ambiguous`` where it hardly moved) and may not have moved as far, because blur and few
+  pixels make strangers look alike. A useless one continues a track only where it hardly moved. Neither
   takes a track that a clear face also fits.
 
 A face is compared with the faces of the track, not with their mean: a mean that took in a wrong face
-drifts away and takes in more. The nearest of the last few must be near enough, and the middle one of many
-may not be a stranger.
+drifts away and takes in more. The most similar of the last few faces must be similar enough, and the median
+similarity to many must be higher than a stranger's.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from castline.recognition.cuts import shots, stayed
 from castline.recognition.grade import LONE_MIN_SCORE, PERSON_MIN_SCORE, SHARP, grade_of
 from castline.records import Box, Face, FrameFaces, Grade
 
-#: How long a face may be lost (turned away, blurred) without ending its track, in seconds; and from one
-#: sampled frame to the next, where they lie far apart and nothing was looked at in between.
+#: How long a face may be lost (turned away, blurred) without ending its track, in seconds; and how far apart
+#: two successive sampled frames may lie, because nothing was looked at in between.
 _MAX_GAP_S, _MAX_STEP_S = 3.0, 10.0
-_RECENT, _MIDDLE = 5, 50  # last faces of a track of which the nearest, and the middle one, is compared
+_RECENT, _MIDDLE = 5, 50  # last faces of a track that count for the best and for the median similarity
 _NEAR_IOU = 0.3
 _IOU_WEIGHT = 0.5  # full overlap counts as half the way from same_track to known, when faces compete
-_WORSE: tuple[Grade, ...] = get_args(Grade)  # the best first
-#: How far a face gets in its shot: breadths of itself at once and per second, and times its size likewise.
-#: A poor one is not believed to have come as far.
+_WORSE: tuple[Grade, ...] = get_args(Grade)  # from best to worst
+#: How far a face may move in a shot, in face widths: at once and per second; by which factor it may grow or
+#: shrink, likewise. A poor face may move less.
 _MOVE, _MOVE_PER_S, _POOR_MOVE_PER_S = 1.0, 2.0, 0.5
 _RESIZE, _RESIZE_PER_S = 1.5, 0.5
 
@@ -69,7 +69,7 @@ class FaceTrack:
         """A track of some of the faces.
 
         Args:
-            positions: indices into ``faces``, rising.
+            positions: indices into ``faces``, in ascending order.
         """
         part = FaceTrack()
         for at in positions:
@@ -89,7 +89,7 @@ class FaceTrack:
 
     @property
     def centroid(self) -> NDArray[np.float64]:
-        """Quality-weighted mean embedding of the telling faces (all, if none is), unit norm, shape (d,)."""
+        """Quality-weighted mean embedding of the telling faces, or of all if none is; unit norm, shape (d,)."""
         positions = self.telling or range(len(self.faces))
         total = np.sum([self.vectors[at] * max(self.faces[at].quality, 0.01) for at in positions], axis=0)
         mean: NDArray[np.float64] = total / max(float(np.linalg.norm(total)), 1e-9)
@@ -102,9 +102,9 @@ class FaceTrack:
 
 
 def is_person(track: FaceTrack) -> bool:
-    """Whether a track is believed to show somebody and not a pattern; the detector's score alone is not enough.
+    """Whether a track is taken for a person and not a pattern; the detector's score alone is not enough.
 
-    One clear (or degraded) sighting it is sure of; or two such, however poor; or one poor sighting it is very sure of.
+    It takes a clear or degraded face that the detector is sure of, two of any grade, or a poor one it is very sure of.
     """
     sure = [at for at, face in enumerate(track.faces) if face.score >= PERSON_MIN_SCORE]
     if len(sure) > 1 or any(track.grades[at] in SHARP for at in sure):
@@ -124,12 +124,12 @@ def iou(a: Box, b: Box) -> float:
 
 
 def within_reach(a: Box, b: Box, seconds: float, per_s: float = _MOVE_PER_S) -> bool:
-    """Whether one face gets from box to box, and from size to size, in so many seconds.
+    """Whether one face can move from one box to the other, and change its size accordingly, in this time.
 
-    Distances are counted in the boxes' own breadths and heights, so the shape of the frame does not matter.
+    Distances are measured in widths and heights of the boxes, so the shape of the frame does not matter.
 
     Args:
-        per_s: how many breadths it gets away in a second.
+        per_s: how many widths it may move in a second.
     """
     wide = max((a[2] - a[0] + b[2] - b[0]) / 2, 1e-9)
     high = max((a[3] - a[1] + b[3] - b[1]) / 2, 1e-9)
@@ -146,8 +146,7 @@ def link(
 
     Args:
         frames: analysed frames, sorted by time.
-        until_ms: how long the frame of each time is known to have looked the same, where it is longer
-            than that moment: a face in a still picture is not lost.
+        until_ms: the end of each still picture, by its frame's time; a face in a still picture is not lost.
 
     Returns:
         Tracks in order of first appearance. Every face is in exactly one of them.
@@ -162,7 +161,7 @@ def link(
         ]
         done.extend(track for track, gone in zip(active, lost, strict=True) if gone)
         active = [track for track, gone in zip(active, lost, strict=True) if not gone]
-        # By place, so that equally good pairs are decided the same way whatever the detector's order.
+        # By position, so that ties between pairs are broken the same way whatever the detector's order.
         faces = sorted(frame.faces, key=lambda face: (face.box, face.embedding.data))
         vectors = [face.embedding.vector().astype(np.float64) for face in faces]
         pairs = []
@@ -194,7 +193,7 @@ def _lost(track: FaceTrack, sample: int, time_ms: int, until: Mapping[int, int])
 
 
 def _gap_s(track: FaceTrack, time_ms: int, until: Mapping[int, int]) -> float:
-    """Seconds since the track was last known to be there."""
+    """Seconds since the track's face was last known to be on screen."""
     last = track.times_ms[-1]
     return max(time_ms - max(until.get(last, last), last), 0) / 1000
 
@@ -207,7 +206,7 @@ def _fit(
     Args:
         gap_s: seconds since the track's last face.
         vector: the face's embedding.
-        stays: the face hardly moved, and what is around it is as it was.
+        stays: the face hardly moved, and its surroundings are unchanged.
     """
     overlap = iou(track.faces[-1].box, face.box)
     grade = grade_of(face)

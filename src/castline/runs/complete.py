@@ -1,9 +1,9 @@
-"""The last one out assembles: is the set of parts complete, and if so, what does the run say?
+"""Whoever writes the last piece of a run assembles it: checks that every part is there, and publishes the result.
 
-Needs no lock and no database. S3 is strongly consistent, so whoever writes the last piece (a part, an error part or
-the manifest) sees all others. Whoever assembles looks at the published result *before* it reads anything else, and
-may only replace exactly that one: if somebody published meanwhile, everything is read again. So a result never goes
-back to fewer parts, an older upload, or names of before.
+This needs no lock and no database. S3 is strongly consistent, so the function that writes the last piece (a part, an
+error part or the manifest) sees all the others. It looks at the published result *before* it reads anything else, and
+may replace only that one: if another was published meanwhile, it reads everything again. So a result never goes back
+to fewer parts, an older upload or outdated names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from castline.storage.base import ObjectStore
 logger = Logger(child=True)
 
 _READS = 8  # at once
-_TRIES = 20  # somebody else published in between each time
+_TRIES = 20  # attempts, each spoilt by another publication
 _RANK = ("failed", "partial", "complete")
 
 Remake = Callable[[keys.UnitId], object]
@@ -43,9 +43,9 @@ Remake = Callable[[keys.UnitId], object]
 @dataclass(frozen=True, slots=True)
 class Assembler:
     """Attributes:
-    embed_photo: how to embed gallery photos that have no embedding yet; None where no model is.
-    watch: how to look at mouths; None where no model is: what was seen before is taken then.
-    remake: what to do about a part that cannot be read; with None the run ends without it, and `reconcile` makes it.
+    embed_photo: how to embed gallery photos that have no embedding yet; None if there is no model.
+    watch: how to look at mouths; None if there is no model: then earlier observations are used.
+    remake: what to do about a part that cannot be read; if None, the run ends without it and `reconcile` makes it.
     """
 
     store: ObjectStore
@@ -56,14 +56,14 @@ class Assembler:
     watch: Watch | None = None
 
     def complete(self, media: str, run: str) -> bool:
-        """Publish a run if its set of parts is complete, it is the one to be shown, and nobody else did.
+        """Publish a run if all its parts are there, it is the current one, and nobody else has published it.
 
         Returns:
-            Whether the run has ended, be it that it was replaced or deleted meanwhile.
+            Whether the run has ended, even by being replaced or deleted meanwhile.
 
         Raises:
-            UnreadableObject: its manifest cannot be read.
-            StorageError: somebody else published again and again.
+            UnreadableObject: the manifest cannot be read.
+            StorageError: others kept publishing in between.
         """
         for _ in range(_TRIES):
             ended = self._try(media, run)
@@ -72,9 +72,9 @@ class Assembler:
         raise StorageError(f"the result of {media} was replaced {_TRIES} times while it was being published")
 
     def _try(self, media: str, run: str) -> bool | None:
-        """As `complete`; None if somebody else was faster, or a part had to be made again."""
+        """One attempt at `complete`; None if somebody else was faster, or a part had to be made again."""
         store, settings = self.store, self.settings
-        shown = store.head(settings.output_bucket, keys.result_key(media))  # before all that it will be made of
+        shown = store.head(settings.output_bucket, keys.result_key(media))  # before all that is read for the new one
         manifest = read_manifest(media, run, store, settings)
         if manifest is None:
             self._tidy(media, run)
@@ -91,10 +91,10 @@ class Assembler:
                 discard_run(media, run, store, settings)
                 return True
             if current.identity != manifest.source.identity:
-                logger.info("a newer upload took this media file over; not published", media=media, run=run)
+                logger.info("a newer upload replaced this media file; not published", media=media, run=run)
                 if published is None:
                     return True
-                # An attempt before this one may have written views of this run beside the other's result.
+                # An earlier attempt may have written this run's views beside the other run's result.
                 return None if self._try(media, published.run) is None else True
         elif self._came_after_deletion(media):
             logger.info("deleted while it was being published; removed", media=media, run=run)
@@ -113,29 +113,29 @@ class Assembler:
             logger.info("deleted while it was being published; removed", media=media, run=run)
             discard_run(media, run, store, settings)
             return True
-        if first:  # of those who saw the full set, and of later bindings of names, one pays
+        if first:  # a run counts once, however often it is assembled
             _count(assembly.result)
         known = assembly.result.gallery
         if known is not None and fingerprint_now(store, settings.gallery_bucket) != known:
-            return None  # whoever enrolled somebody meanwhile found no result to bind anew
+            return None  # somebody was enrolled before there was a result to put the name into
         return True
 
     def _tidy(self, media: str, run: str) -> None:
-        """A run without a manifest is still being split, or its upload was deleted meanwhile."""
+        """Remove a run without a manifest if its upload was deleted; otherwise it is still being split."""
         if self.store.head(self.settings.input_bucket, media) is None:
             published = read_result(media, self.store, self.settings)
             if published is None or published.run != run or self._came_after_deletion(media):
                 discard_run(media, run, self.store, self.settings)
 
     def _came_after_deletion(self, media: str) -> bool:
-        """Whether somebody published, and was ended before looking whether the upload was still there."""
+        """Whether a result was published after its upload was deleted, and its writer died before it noticed."""
         gone = self.store.head(self.settings.input_bucket, media) is None
         return gone and media in Deleted(self.store, self.settings)
 
     def _assemble(
         self, manifest: Manifest, names: set[str], done: dict[str, keys.UnitId], failed: dict[str, keys.UnitId]
     ) -> Assembly | None:
-        """None if a part could not be read, was removed, and is made again."""
+        """None if an unreadable part was removed and is being made again."""
         store, settings = self.store, self.settings
         parts: dict[str, FramesPart | AudioPart] = {}
         errors: dict[str, ErrorPart] = {}
@@ -186,21 +186,21 @@ def complete_run(
     remake: Remake | None = None,
     watch: Watch | None = None,
 ) -> bool:
-    """`Assembler.complete`, for whoever has one run only."""
+    """`Assembler.complete` for a single run."""
     return Assembler(store, settings, embed_photo, remake, watch=watch).complete(media, run)
 
 
 def _keep_manifest(manifest: Manifest, store: ObjectStore, settings: Settings) -> bool:
-    """Keep the manifest beside the parts; whether this is the first time."""
+    """Keep the manifest beside the parts; returns whether none was there before."""
     key, body = keys.manifest_key(manifest.media, manifest.run), manifest.to_json()
     first = store.put(settings.output_bucket, key, body, if_absent=True)
-    if not first and store.get(settings.output_bucket, key) != body:  # it was split again
+    if not first and store.get(settings.output_bucket, key) != body:  # the media file was split again
         store.put(settings.output_bucket, key, body)
     return first
 
 
 def _worse(new: Result, published: Result) -> bool:
-    """Whether a result of the same run has less than what is published; parts expire, and failures stay."""
+    """Whether a result has less in it than the published one of the same run: parts expire, but failures stay."""
     if new.run != published.run:
         return False
     return (_RANK.index(new.status), -len(new.failures)) < (_RANK.index(published.status), -len(published.failures))

@@ -1,4 +1,4 @@
-"""What a run consists of, and how much of it is there: derived from the buckets, as everything is."""
+"""What a run consists of and how much of it exists, derived from the buckets alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from castline.storage.objects import read_object
 
 logger = Logger(child=True)
 
-#: How often a media file is split, or a unit given up, before it is left at that.
+#: How often a media file is split, or a unit given up, before no further attempt is made.
 MOST_ATTEMPTS = 3
 _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
 
@@ -28,10 +28,10 @@ _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
 def read_manifest(media: str, run: str, store: ObjectStore, settings: Settings) -> Manifest | None:
     """The manifest of a run; None while it is being split.
 
-    The copy beside the parts outlives stage 1, so that names can be bound anew after its objects expired.
+    The copy beside the parts outlives stage 1, so that names can be bound again after the objects there expired.
 
     Raises:
-        UnreadableObject: it is there, and cannot be read.
+        UnreadableObject: it exists, but cannot be read.
     """
     key = keys.manifest_key(media, run)
     problem: UnreadableObject | None = None
@@ -47,7 +47,7 @@ def read_manifest(media: str, run: str, store: ObjectStore, settings: Settings) 
 
 
 def split_manifest(key: str, store: ObjectStore, settings: Settings) -> Manifest | None:
-    """A manifest of stage 1; None also for one that was cut off, or that another version of Castline wrote."""
+    """A manifest of stage 1; None also if it is truncated or was written by another version of Castline."""
     try:
         return read_object(Manifest, store, settings.stage1_bucket, key)
     except UnreadableObject as error:
@@ -56,7 +56,7 @@ def split_manifest(key: str, store: ObjectStore, settings: Settings) -> Manifest
 
 
 def failed_manifest(request: Request, failure: Failure, settings: Settings) -> Manifest:
-    """What stands for a media file that could not be split."""
+    """The manifest of a media file that could not be split."""
     return Manifest(
         run=request.run,
         source=request.source,
@@ -71,18 +71,18 @@ def failed_manifest(request: Request, failure: Failure, settings: Settings) -> M
 def read_part(
     unit: keys.UnitId, store: ObjectStore, settings: Settings, *, failed: bool = False
 ) -> FramesPart | AudioPart | ErrorPart:
-    """What became of a unit.
+    """The part of a unit, or its error part.
 
     Args:
-        failed: whether it has an error part only.
+        failed: whether it has only an error part.
 
     Raises:
-        UnreadableObject: it is gone, cannot be read, or is another unit's or of a model that we know nothing of.
+        UnreadableObject: it is gone, cannot be read, belongs to another unit, or comes from an unknown model.
     """
     key, bucket = unit.error_key if failed else unit.part_key, settings.output_bucket
     part = read_object(ErrorPart, store, bucket, key) if failed else read_object(_PART, store, bucket, key)
     if part is None or part.unit != unit.name or (not isinstance(part, ErrorPart) and part.kind != unit.kind):
-        raise UnreadableObject(f"{key} is gone, or another unit's")
+        raise UnreadableObject(f"{key} is gone, or belongs to another unit")
     if isinstance(part, FramesPart):
         try:
             thresholds_for(part.embedder)
@@ -94,7 +94,7 @@ def read_part(
 def written_parts(
     media: str, run: str, store: ObjectStore, settings: Settings
 ) -> tuple[dict[str, keys.UnitId], dict[str, keys.UnitId]]:
-    """Units by name that have a part, and units that have an error part only."""
+    """Units by name: those with a part, and those with only an error part."""
     done: dict[str, keys.UnitId] = {}
     failed: dict[str, keys.UnitId] = {}
     for info in store.find(settings.output_bucket, keys.parts_prefix(media, run)):
@@ -105,7 +105,7 @@ def written_parts(
 
 
 def read_error(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> ErrorPart | None:
-    """Why a unit was given up; None also where that cannot be read."""
+    """Why a unit was given up; None also if its error part cannot be read."""
     try:
         return read_object(ErrorPart, store, settings.output_bucket, unit.error_key)
     except UnreadableObject:
@@ -113,7 +113,7 @@ def read_error(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> Err
 
 
 def units_to_analyse(manifest: Manifest, store: ObjectStore, settings: Settings) -> list[keys.UnitId]:
-    """Units without a part, and those that were given up for what may pass, in the manifest's order."""
+    """Units without a part that are worth an attempt: all but those given up for good, in the manifest's order."""
     done, failed = written_parts(manifest.media, manifest.run, store, settings)
     wanted = []
     for item in manifest.units:
@@ -125,7 +125,7 @@ def units_to_analyse(manifest: Manifest, store: ObjectStore, settings: Settings)
 
 
 def split_again(manifest: Manifest, store: ObjectStore, settings: Settings) -> bool:
-    """Whether only splitting again helps: it ended with what may pass, or units went before they had a part."""
+    """Whether only splitting again helps: it failed for a passing reason, or units are gone without a part."""
     if manifest.error and once_more(manifest.error.code, manifest.attempt):
         return True
     media, run = manifest.media, manifest.run
@@ -138,7 +138,7 @@ def split_again(manifest: Manifest, store: ObjectStore, settings: Settings) -> b
 
 
 def worth_another_try(result: Result) -> bool:
-    """Whether something of a result failed for what may pass."""
+    """Whether anything in a result failed for a passing reason."""
     errors = [failure.error for failure in result.failures] + ([result.error] if result.error else [])
     return any(may_pass(error.code) for error in errors)
 
@@ -150,7 +150,7 @@ def once_more(code: str, attempt: int) -> bool:
 def current_run(source: Source, store: ObjectStore, settings: Settings) -> tuple[str, Manifest | None]:
     """The run of the current upload of a media file, and its manifest if it is split.
 
-    Found by what was split rather than by these settings alone: the splitter may have run with others.
+    Found from what was split, not from these settings alone: the splitter may have run with different ones.
     """
     expected = read_request(source, store, settings).run
     for manifest in _manifests(source, expected, store, settings):
@@ -171,12 +171,12 @@ def _manifests(source: Source, expected: str, store: ObjectStore, settings: Sett
 def finished(source: Source, store: ObjectStore, settings: Settings) -> Result | None:
     """The published result of the current upload of a media file.
 
-    S3 takes none beside a key that is too long. Such a media file has failed, and the key itself says so.
+    If the key is too long for S3 to store a result beside it, the media file has failed; the key alone shows that.
     """
     if not keys.has_room(source.key):
-        from castline.assembly import assemble  # the splitter's function is without
+        from castline.assembly import assemble  # the splitter's function does not ship it
 
-        failure = Failure(code=KeyLayoutError.code, message="the key is so long that S3 takes no result beside it")
+        failure = Failure(code=KeyLayoutError.code, message="the key is too long for S3 to store a result beside it")
         return assemble(failed_manifest(Request(source, settings.options()), failure, settings), {}, {}, None).result
     result = read_result(source.key, store, settings)
     return result if result and result.source.identity == source.identity else None

@@ -1,4 +1,4 @@
-"""The jobs in the database: every change is one statement that says from which state it starts."""
+"""The jobs in the database. Every change is one statement that names the state it starts from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST_PAUSE_S = 300.0
 
 class Jobs:
     """Attributes:
-    arrived: is called when there is something to do.
+    arrived: called when there is something to do.
     """
 
     def __init__(self, engine: Engine, *, lease_s: float = 30.0, unclaimed_s: float = 30 * 24 * 3600) -> None:
@@ -61,11 +61,11 @@ class Jobs:
             return session.get(Job, job_id)
 
     def claim_result(self, job: Job) -> bool:
-        """Take an ended job that was polled out of the table; False if somebody else already has."""
+        """Delete an ended job whose result was polled; False if somebody else already has."""
         return self._changed(delete(Job).where(col(Job.id) == job.id, col(Job.state).in_(ENDED))) == 1
 
     def cancel_or_delete(self, job_id: str) -> None:
-        """A running job is canceled, any other is gone."""
+        """Cancel a job that is running; delete any other."""
         now = time.time()
         canceled = update(Job).where(col(Job.id) == job_id, col(Job.state) == "running")
         if not self._changed(canceled.values(**_ended("canceled", CANCELED, now))):
@@ -117,7 +117,7 @@ class Jobs:
             return job
 
     def renew(self, job: Job) -> bool:
-        """Say that its worker is alive; False when the job is no longer that worker's: canceled, or taken away."""
+        """Extend the lease of a job at work; False if it was canceled or taken from this worker."""
         return self._changed(self._mine(job).values(lease=time.time() + self._lease_s)) == 1
 
     def finish(self, job: Job, state: State, message: str, *, at: float | None = None, **values: Any) -> bool:
@@ -129,7 +129,7 @@ class Jobs:
         return self._changed(self._mine(job).values(**_ended(state, message, at or time.time()), **values)) == 1
 
     def requeue(self, job: Job, *, died: bool) -> None:
-        """Put a job back into its place. A worker that died costs a retry; a service that stops does not."""
+        """Put a job back in its place in the queue. A dead worker costs a retry; a service that stops does not."""
         spent = job.deaths + died
         if spent > _RETRIES:
             self.finish(job, "error", DIED_TWICE, deaths=spent)
@@ -140,7 +140,7 @@ class Jobs:
     # --- time ----------------------------------------------------------------------------------------
 
     def requeue_abandoned(self, *, all_running: bool = False) -> int:
-        """Jobs whose service is gone, queued again: those whose lease has run out, or all."""
+        """Queue the jobs of a service that is gone again: those whose lease has expired, or all running ones."""
         abandoned = update(Job).where(col(Job.state) == "running")
         if not all_running:
             abandoned = abandoned.where(col(Job.lease) < time.time())
@@ -150,13 +150,13 @@ class Jobs:
         return found
 
     def vanish(self) -> int:
-        """Forget ended jobs whose time is over."""
+        """Delete ended jobs that were kept long enough."""
         kept = case((col(Job.notification) == "poll", self._unclaimed_s), else_=col(Job.expiration))
         over = col(Job.finish_time) + kept < time.time()
         return self._changed(delete(Job).where(col(Job.state).in_(ENDED), over))
 
     def to_notify(self, limit: int = 20) -> list[Job]:
-        """Jobs whose end is to be announced now; each is postponed, so that no other service announces it too."""
+        """Ended jobs to announce now; each one's next attempt is put off, so that no other service announces it too."""
         now = time.time()
         due = (
             select(Job)
