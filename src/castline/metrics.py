@@ -1,17 +1,17 @@
 """Numbers for CloudWatch, as one line of embedded metric format (EMF) per invocation.
 
 Stages call ``record`` wherever they are; only a Lambda handler collects and publishes (``collected``), so
-that the same stage on a laptop's command line or in a test records into nothing. A metric must never cost
+that the same stage on a laptop's command line or in a test records nothing. A metric must never cost
 a result: what cannot be published is logged and forgotten.
 
     Media          results published, each run once           count
     Units          units analysed                             count
     Failures       units and media that ended in an error     count
     Faces          faces seen on analysed frames              count
-    SplitSeconds   splitting one media file, whole                 seconds
+    SplitSeconds   splitting one media file                  seconds
     FacesSeconds   analysing one batch of frames              seconds
     SpeechSeconds  transcribing one chunk of audio            seconds
-    SpeechRTF      the same over the chunk's length           ratio; 1 is as slow as speaking
+    SpeechRTF      the same over the chunk's length           ratio; 1 is real time
     CostUSD        what a run cost on AWS, when published     US dollars
 """
 
@@ -58,7 +58,7 @@ def record(name: Name, value: float = 1.0) -> None:
 
 @contextmanager
 def collected(settings: Settings) -> Iterator[None]:
-    """Publish what is recorded inside, at its end, also when it raises.
+    """Publish what is recorded inside when the block ends, even by an exception.
 
     The one dimension is ``service``, the deployment's prefix: names of metrics already tell the stage, and
     several deployments in one account stay apart. Outside of Lambda nothing is published.
@@ -84,7 +84,7 @@ def _publish(values: list[tuple[Name, float]], settings: Settings) -> None:
             metrics.add_metric(name, _UNITS[name], value)
         # A property, not a dimension: free, and there for Logs Insights.
         metrics.add_metadata("function_name", settings.function_name)
-        if metrics.metric_set:  # a hundred values of one name go out by themselves
+        if metrics.metric_set:  # a hundred values of one name are flushed without this
             metrics.flush_metrics()
     except Exception as error:
         logger.warning("metrics are lost", reason=str(error))

@@ -1,7 +1,7 @@
 """Which engine of a role this process uses, and why.
 
 A name in the settings is ``auto``, an engine's id, or ``id:argument`` (a file, a folder, a model) where it takes one.
-``auto`` takes the first of those with a rank whose weights are here, and downloads nothing.
+``auto`` takes the first ranked engine whose weights are here, and downloads nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def survey(settings: Settings, *roles: str) -> tuple[EngineInfo, ...]:
-    """All engines of some roles (of all, where none is named) with where they would come from on this machine.
+    """All engines of these roles (of every role if none is named), and where this machine would load them from.
 
     Loads and downloads nothing. ``source`` is empty for an engine that is not available; ``reason`` says why.
     """
@@ -30,18 +30,18 @@ def load_detector(settings: Settings) -> Detector:
     """The face detector the settings name.
 
     Raises:
-        ModelNotFound: unknown name, or its files are not to be had.
-        ModelCorrupt: a file is there and is no model.
+        ModelNotFound: unknown name, or its files are not available.
+        ModelCorrupt: a file is there, but is not a model.
     """
     return cast(Detector, _load("detector", settings.detector, settings))
 
 
 def load_embedder(settings: Settings) -> Embedder:
-    """The face embedder the settings name; ``auto`` is the first with a rank that is to be had.
+    """The face embedder the settings name; ``auto`` is the first ranked one available.
 
     Raises:
-        ModelNotFound: unknown name, or its file is not to be had.
-        ModelCorrupt: the file is there and is not what it should be.
+        ModelNotFound: unknown name, or its file is not available.
+        ModelCorrupt: the file is there, but is not the expected one.
     """
     return cast(Embedder, _load("embedder", settings.embedder, settings))
 
@@ -51,8 +51,8 @@ def load_transcriber(settings: Settings) -> Transcriber:
 
     Raises:
         NoSpeechEngine: ``auto``, and there is none.
-        ModelNotFound: unknown name, its package is not installed, or its weights are not to be had.
-        ModelCorrupt: the weights are there and cannot be read, and could not be fetched again; for ``auto``, those
+        ModelNotFound: unknown name, its package is not installed, or its weights are not available.
+        ModelCorrupt: the weights are there, but cannot be read or fetched again; for ``auto``, those
             of all engines that have any.
     """
     if settings.transcriber == "auto":
@@ -63,27 +63,27 @@ def load_transcriber(settings: Settings) -> Transcriber:
 
 
 def load_voice_encoder(settings: Settings) -> VoiceEncoder:
-    """The voice encoder the settings name; ``auto`` is the first with a rank that is to be had.
+    """The voice encoder the settings name; ``auto`` is the first ranked one available.
 
     Raises:
-        ModelNotFound: unknown name, or its file is not to be had.
-        ModelCorrupt: the file is there and is not what it should be.
+        ModelNotFound: unknown name, or its file is not available.
+        ModelCorrupt: the file is there, but is not the expected one.
     """
     return cast(VoiceEncoder, _load("voice_encoder", settings.voice_encoder, settings))
 
 
 def load_active_speaker(settings: Settings) -> ActiveSpeaker:
-    """The engine for speaking faces that the settings name; ``auto`` is the first with a rank that is available.
+    """The engine for speaking faces that the settings name; ``auto`` is the first ranked one available.
 
     Raises:
-        ModelNotFound: unknown name, or its file is not to be had.
-        ModelCorrupt: the file is there and is not what it should be.
+        ModelNotFound: unknown name, or its file is not available.
+        ModelCorrupt: the file is there, but is not the expected one.
     """
     return cast(ActiveSpeaker, _load("active_speaker", settings.active_speaker, settings))
 
 
 def named_engine(role: str, settings: Settings) -> EngineInfo | None:
-    """The engine that the settings name, with where its weights are here; None for ``auto``.
+    """The engine that the settings name, and where its weights are on this machine; None for ``auto``.
 
     Raises:
         ModelNotFound: there is none of this name.
@@ -96,7 +96,7 @@ def prepare(role: str, settings: Settings) -> None:
     """Prepare what ``load_…`` will load, so that no two processes do so at once.
 
     Raises:
-        ModelNotFound, ModelCorrupt: as loading it; not for a role that most do without, left to ``auto``.
+        ModelNotFound, ModelCorrupt: as ``load_…`` does; not for an optional role that is left to ``auto``.
     """
     name: str = getattr(settings, role)
     if name != "auto":
@@ -148,7 +148,7 @@ def _asked(role: str, name: str) -> tuple[Engine, str]:
 
 
 def _best(role: str, settings: Settings) -> tuple[Engine, list[str]]:
-    """The first engine of a role that ``auto`` can have, made ready, and why not those before it.
+    """The first engine of a role that ``auto`` can use, prepared, and why it passed over those before.
 
     Weights that are there but cannot be read are an error, not skipped: whoever put them there meant them to be used.
     """

@@ -1,13 +1,13 @@
-"""How well a speech engine hears: word error rate and speed, over the whole way a recording takes.
+"""How well a speech engine transcribes: word error rate and speed, over the pipeline's own steps.
 
 With ``S``, ``D``, ``I`` the substitutions, deletions and insertions of the cheapest alignment of what was
 heard to the reference (Levenshtein distance on words, by jiwer), and ``N`` the words of the reference:
 
     WER  (S + D + I) / N        may exceed 1; of several files (sum of S + D + I) / (sum of N)
-    RTF  seconds of recognition / seconds of audio: below 1 is faster than the speech
+    RTF  seconds of recognition / seconds of audio: below 1 is faster than real time
 
-Each file goes the pipeline's way: probed, decoded, cut into FLAC chunks, transcribed chunk by chunk and
-stitched. So any container counts, and so do words lost at a cut.
+Each file is processed as in the pipeline: probed, decoded, cut into FLAC chunks, transcribed chunk by chunk and
+stitched. So any container may be tested, and words lost at a cut count as errors.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class Heard:
     """What the engine made of one file.
 
     Attributes:
-        text: without suspected inventions, as in a result's transcript.
+        text: without suspected hallucinations, as in a result's transcript.
         language: the one that was asked for, otherwise the one the engine found; None where it heard nothing.
         audio_s: decoded audio, seconds.
         seconds: wall time in the engine; reading and decoding are not in it.
-        segments: all of them, suspected inventions too, as in a result.
+        segments: all of them, suspected hallucinations too, as in a result.
     """
 
     text: str
@@ -86,7 +86,7 @@ class FileReport(Record):
     """One file.
 
     Attributes:
-        heard: text of the engine, as it came.
+        heard: the engine's text, unchanged.
         audio_s, seconds: as ``Heard``; ``rtf`` is their quotient, None for a file without samples.
         raw: errors after ``normalise.plain``; ``normalised``: after ``normalise.normalise`` for the language.
     """
@@ -125,7 +125,7 @@ class SpeechReport(Record):
 
 
 def check_countable() -> None:
-    """Find out before the work whether words can be counted at all.
+    """Check, before any work is done, that words can be counted.
 
     Raises:
         EvaluationError: jiwer or whisper-normalizer is not installed.
@@ -140,10 +140,10 @@ def check_countable() -> None:
 def read_transcripts(table: Path) -> tuple[Utterance, ...]:
     """Rows of a tab-separated table in UTF-8 with the columns ``file`` and ``reference``.
 
-    Paths are relative to the table. Other columns are ignored; quotation marks mean themselves.
+    Paths are relative to the table. Other columns are ignored; quotation marks are taken literally.
 
     Raises:
-        EvaluationError: no such table, no such column, no rows, a file that is not there, or not one
+        EvaluationError: no such table, no such column, no rows, a missing file, or no
             reference with a word in it.
     """
     if not table.is_file():
@@ -235,7 +235,7 @@ def _part(unit: AudioUnit, body: bytes, transcriber: Transcriber, settings: Sett
 
 
 def count_errors(reference: str, heard: str) -> WordErrors:
-    """Errors of one text; words are what stands between spaces, so both must be normalised before.
+    """Errors of one text; words are separated by spaces, so both texts must be normalised first.
 
     Raises:
         EvaluationError: as ``check_countable``.
@@ -268,7 +268,7 @@ def _word_errors(words: int, substitutions: int, deletions: int, insertions: int
 
 
 def add_up(counts: Iterable[WordErrors]) -> WordErrors:
-    """The errors of several texts as those of one."""
+    """The errors of several texts, counted as one text."""
     rows = [(item.words, item.substitutions, item.deletions, item.insertions) for item in counts]
     words, substitutions, deletions, insertions = (sum(column) for column in zip(*rows, strict=True))
     return _word_errors(words, substitutions, deletions, insertions)
@@ -280,14 +280,14 @@ def evaluate(
     settings: Settings,
     done: Callable[[], None] | None = None,
 ) -> SpeechReport:
-    """Hear every file and count.
+    """Transcribe every file and count the errors.
 
     Args:
         utterances: at least one.
         done: called after each file.
 
     Raises:
-        EvaluationError: a file without sound or that cannot be decoded, or as ``check_countable``.
+        EvaluationError: a file has no sound or cannot be decoded, or as ``check_countable``.
         ModelError: the engine does not know the language of the settings.
     """
     check_countable()

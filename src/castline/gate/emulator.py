@@ -1,6 +1,6 @@
 """``python -m castline.gate.emulator``: ministack's application behind the gate, in one process.
 
-ministack alone would listen on a port that takes anything from anybody. Here the port is the gate's and the emulator
+ministack alone would listen on a port that accepts requests from anybody. Here the port is the gate's and the emulator
 is a function call behind it, so that there is no second port to find. Secrets come as one line of JSON on standard
 input, not in the environment, which child processes inherit.
 """
@@ -17,7 +17,7 @@ from castline.gate.credentials import Credentials, Keyring
 
 
 def secrets_line(keyring: Keyring, proxies: dict[str, str]) -> bytes:
-    """What the program wants on its standard input.
+    """What this program expects on its standard input.
 
     Args:
         proxies: URL that runs the function, by function name.

@@ -1,6 +1,6 @@
-"""Checks AWS signatures by computing them once more with botocore's own signers.
+"""Checks AWS signatures by computing them again with botocore's own signers.
 
-Taken are Signature Version 4 in the header, and presigned S3 URLs of Version 4 and 2 (boto3's default is still 2).
+Accepted are Signature Version 4 in the header, and presigned S3 URLs of Version 4 and 2 (boto3's default is still 2).
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _CONTENT_SHA256 = "x-amz-content-sha256"
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a good signature says.
+    """What a valid signature proves.
 
     Attributes:
-        service: that the request is for, in AWS's words of signing.
+        service: what the request is for, by its name in signatures.
         body_sha256: hex digest that the body must have; None where the signature leaves it open.
     """
 
@@ -61,7 +61,7 @@ def verify(request: Request, keyring: Keyring, body: bytes = b"", *, now: dateti
         body: the body, if ``needs_body``.
 
     Raises:
-        RequestRefused: there is none, it is of somebody else, too old, or of another request.
+        RequestRefused: it is missing, by an unknown key, too old, or for another request.
     """
     now = now or datetime.now(UTC)
     in_query = {name for name in ("X-Amz-Signature", "Signature") if name in request.parameters}
@@ -81,7 +81,7 @@ def verify(request: Request, keyring: Keyring, body: bytes = b"", *, now: dateti
 def _in_header(request: Request, keyring: Keyring, body: bytes, now: datetime) -> Proof:
     parts = _HEADER.fullmatch(request.headers["authorization"])
     if not parts:
-        raise RequestRefused("the Authorization header is not of AWS4-HMAC-SHA256", aws_code="InvalidRequest")
+        raise RequestRefused("the Authorization header is not valid for AWS4-HMAC-SHA256", aws_code="InvalidRequest")
     signer = _signer(keyring, parts["key"])
     stamp = request.headers.get("x-amz-date", "")
     if abs(now - _time(stamp, parts["day"])) > SKEW:
@@ -125,7 +125,7 @@ def _in_url_version_2(request: Request, keyring: Keyring, now: datetime) -> Proo
         raise RequestRefused("Request has expired")
     bucket = bucket_of(request.headers.get("host", ""))
     check = auth.HmacV1QueryAuth(_boto(signer))
-    check._get_date = lambda: expires  # in the signed text it stands in the place of the date
+    check._get_date = lambda: expires  # the signed text has it in place of the date
     split = urlsplit(request.url)
     path = f"/{bucket}{request.raw_path}" if bucket else None
     expected = check.get_signature(request.method, split, _headers(request, None), auth_path=path)
@@ -136,7 +136,7 @@ def _in_url_version_2(request: Request, keyring: Keyring, now: datetime) -> Proo
 def _compare(check: Any, request: Request, signed: str, stamp: str, parts: Any, body: bytes) -> None:
     """Sign the request anew and compare.
 
-    What decides about a request has to be signed: Host, and all that begins with ``x-amz-``.
+    Whatever affects what a request does must be signed: Host, and all headers that begin with ``x-amz-``.
     """
     names = set(signed.split(";"))
     decisive = {name for name in request.headers if name.startswith("x-amz-")}

@@ -23,13 +23,13 @@ Speakers = Literal["auto", "voices", "off"]
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """Who else may set an option than the environment of a process.
+    """Who may set an option, besides the environment of a process.
 
     Attributes:
-        sidecar: whether ``<media>.json`` may; what it may not is the deployment's, whose image holds the engines.
+        sidecar: whether ``<media>.json`` may; if not, only the deployment may, whose image holds the engines.
         parameter: the template's parameter; empty where the default is right for every deployment.
         flag: of ``castline run`` and ``upload``, as typer declares it; empty for none.
-        sets: what the flag means, where it takes no value.
+        sets: the value that the flag stands for, if it takes none.
     """
 
     sidecar: bool = False
@@ -85,7 +85,7 @@ class Options(SpeechOptions):
         60.0, ge=10, le=600, description="Wanted length of an audio chunk, seconds; cuts fall on silences near it."
     )
     audio_track: Annotated[int | None, Doors(sidecar=True, flag="--audio-track")] = Field(
-        None, ge=1, le=100, description="Which sound track to hear, from 1; unset chooses."
+        None, ge=1, le=100, description="Which sound track to use, counted from 1; if unset, Castline chooses."
     )
     detector: Annotated[str, Doors(parameter="Detector")] = Field(
         "auto", description="Face detector; `castline models list` has them."
@@ -100,7 +100,7 @@ class Options(SpeechOptions):
     word_times: Annotated[bool, Doors(sidecar=True, parameter="WordTimes", flag="--word-times/--no-word-times")] = (
         Field(True, description="Whether results have every word with its times, or segments only.")
     )
-    # What follows is written only where it differs, so that runs and results of before are what they were.
+    # The options below are written only if they differ from the default, so that earlier runs and results still match.
     speakers: Annotated[Speakers, Doors(sidecar=True, flag="--speakers", sets="auto")] = Field(
         "off",
         exclude_if=lambda value: value == "off",
@@ -109,17 +109,17 @@ class Options(SpeechOptions):
     voice_encoder: Annotated[str, Doors()] = Field(
         "auto",
         exclude_if=lambda value: value == "auto",
-        description="What knows voices apart; auto takes the best one whose weights are present.",
+        description="Voice encoder; auto takes the best one whose weights are present.",
     )
     active_speaker: Annotated[str, Doors()] = Field(
         "auto",
         exclude_if=lambda value: value == "auto",
-        description="What tells a speaking face; auto takes the best one whose weights are present.",
+        description="Detector of speaking faces; auto takes the best one whose weights are present.",
     )
 
 
 def doors() -> Iterator[tuple[str, Doors]]:
-    """Every option with who may set it."""
+    """Every option, and who may set it."""
     for name, field in Options.model_fields.items():
         (found,) = (entry for entry in field.metadata if isinstance(entry, Doors))
         yield name, found

@@ -1,6 +1,6 @@
-"""Stage 1 as the state machine asks for it (``statemachine/``): which execution, and which units.
+"""Stage 1 for the state machine (``statemachine/``): which execution to start, and which units to analyse.
 
-Payloads are pointers into S3 and short names, because a state's data ends at 256 KB: a stage-1 key of
+Payloads are pointers into S3 and short names, because a state's data is limited to 256 KB: a stage-1 key of
 the run is ``prefix`` + one of ``units``.
 """
 
@@ -25,7 +25,7 @@ def identify(event: Event, store: ObjectStore, settings: Settings) -> dict[str, 
     """The execution that an event of the input bucket asks for.
 
     Its name comes from the run, so that a repeated event starts nothing. A run that is there already, but
-    is not what is published, gets another name: it is to be published again.
+    is not the published one, gets another name, so that it is published again.
 
     Returns:
         ``{"execution": name or None, "bucket": …, "media": …}``.
@@ -56,14 +56,14 @@ def split(
     """Split the current upload of a media file, unless that is done, and list what is to be analysed.
 
     Args:
-        split_media: as the profile has it.
+        split_media: the profile's own function for it.
 
     Returns:
         ``{"bucket": stage-1 bucket, "prefix": …, "units": [keys below the prefix], "ranges": [keys below the
-        prefix]}``; no units for a media file that is gone, that nothing could be decoded of, or that has ranges.
+        prefix]}``; no units for a media file that is gone, of which nothing could be decoded, or that has ranges.
 
     Raises:
-        CastlineError: a retryable one; in the classic profile any.
+        CastlineError: only a retryable one; in the classic profile, any.
     """
     found = split_media(ObjectCreated(bucket, media, 1), store, settings, nobody)
     prefix, units, ranges = (found.prefix, found.units, found.ranges) if found else ("", (), ())
@@ -74,7 +74,7 @@ def collect(bucket: str, prefix: str, store: ObjectStore, settings: Settings) ->
     """The units of a run whose ranges have been split.
 
     Raises:
-        StorageError: the manifest is not there yet: a range that failed is still being written down.
+        StorageError: the manifest is not there yet: the failure of a range is still being recorded.
     """
     run = keys.parse_manifest(f"{prefix}manifest.json")
     manifest = read_manifest(*run, store, settings) if run else None
@@ -101,4 +101,4 @@ def run_step(
             return {}
         case {"step": "collect", "bucket": str(bucket), "prefix": str(prefix)}:
             return collect(bucket, prefix, store, settings)
-    raise EventError(f"there is no step {str(event.get('step'))[:60]!r}, or it lacks something")
+    raise EventError(f"there is no step {str(event.get('step'))[:60]!r}, or it lacks a parameter")

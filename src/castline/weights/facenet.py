@@ -25,12 +25,12 @@ _GRAPH, _STATE_DICT = ".pb", ".pt"
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A file that FaceNet's ONNX file can be made of.
+    """A file from which FaceNet's ONNX file can be made.
 
     Attributes:
         file: its name in the models folder; ``.pb`` is a frozen TensorFlow graph, ``.pt`` facenet-pytorch's own file.
-        sha256: of the published file; empty where nobody publishes one that others confirm.
-        package: the distribution that carries it, and where in it; None where none does.
+        sha256: of the published file; empty if there is no confirmed one.
+        package: the distribution that carries it, and its path in there; None if none does.
     """
 
     file: str
@@ -56,11 +56,11 @@ FACENETS: dict[str, tuple[Weights, ...]] = {
 
 
 def int8(name: str) -> str:
-    """Id of an engine as ``castline.engines.faces.quantize`` makes it: its embeddings do not meet fp32's."""
+    """Id of an engine quantised by ``castline.engines.faces.quantize``; its embeddings do not compare to fp32's."""
     return f"{name}-int8"
 
 
-#: Ids of the quantised engines, and what each is made of.
+#: Ids of the quantised engines, and what each is made from.
 INT8 = {int8(name): name for name in FACENETS}
 
 
@@ -70,7 +70,7 @@ def onnx_file(name: str, models_dir: Path) -> Path:
 
 
 def find_weights(name: str, models_dir: Path) -> Path | None:
-    """Weights to make an engine's ONNX file of: in the models folder, or else inside the package that carries them."""
+    """Weights to make an engine's ONNX file from: in the models folder, or else in the package that carries them."""
     for weights in FACENETS[name]:
         if (models_dir / weights.file).is_file():
             return models_dir / weights.file
@@ -81,24 +81,24 @@ def find_weights(name: str, models_dir: Path) -> Path | None:
 
 
 def can_export() -> bool:
-    """Whether what FaceNet's export needs is installed (nothing of it is imported to know)."""
+    """Whether all that FaceNet's export needs is installed (checked without importing it)."""
     return all(importlib.util.find_spec(name) is not None for name in ("torch", "onnx", "facenet_pytorch"))
 
 
 def lacking(weights: Path) -> str:
-    """What is not installed to make an ONNX file of these weights, as a readable line; empty when all is."""
+    """What must still be installed to make an ONNX file from these weights, as a readable line; empty if nothing."""
     if weights.suffix == _GRAPH:
         return "" if importlib.util.find_spec("onnx") else "FaceNet must be converted to ONNX once: that needs onnx"
     return "" if can_export() else EXPORT_NEEDS
 
 
 def ensure_facenet(models_dir: Path, name: str = "facenet-vggface2") -> Path:
-    """Path of an engine's ONNX file; made first where its weights are here (a second or three, once).
+    """Path of an engine's ONNX file; if only its weights are here, it is made first (a few seconds, once).
 
-    Safe to call from several processes at once: each writes aside and renames.
+    Safe to call from several processes at once: each writes a temporary file and renames it.
 
     Raises:
-        ModelNotFound: neither the ONNX file nor the weights are here, or what makes the one of the other is not.
+        ModelNotFound: neither the ONNX file nor the weights are here, or what converts them is not installed.
         ModelCorrupt: the package's file is not the published one.
         ModelError: making it failed.
     """
@@ -114,7 +114,7 @@ def ensure_facenet(models_dir: Path, name: str = "facenet-vggface2") -> Path:
 
 
 def missing(name: str, models_dir: Path) -> str:
-    """One line that says that an engine's weights are not here."""
+    """One line saying that an engine's weights are not here."""
     carried = packages(name)
     return f"FaceNet's weights ({FACENETS[name][0].file}) are not in {models_dir}" + (
         f", and the package {carried} is not installed" if carried else ""
@@ -127,10 +127,10 @@ def packages(name: str) -> str:
 
 
 def from_path(name: str, file: Path, models_dir: Path) -> Path:
-    """The ONNX file for a file somebody gave: itself, or what is made of it, which is kept in the models folder.
+    """The ONNX file for a given file: the file itself, or one made from it and kept in the models folder.
 
     Raises:
-        ModelNotFound: what makes an ONNX file of it is not installed.
+        ModelNotFound: what converts it to ONNX is not installed.
         ModelCorrupt: it holds the weights of another member of the family, or cannot be read.
         ModelError: making it failed.
     """
@@ -145,7 +145,7 @@ def from_path(name: str, file: Path, models_dir: Path) -> Path:
 
 
 def check_member(name: str, weights: str, file: Path) -> None:
-    """Refuse weights that are known to be another member's: its thresholds are others.
+    """Refuse weights that are known to be another member's, which has other thresholds.
 
     Args:
         weights: their SHA-256.

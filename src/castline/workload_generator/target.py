@@ -42,7 +42,7 @@ class Target:
 
     @property
     def store(self) -> S3Store:
-        """Without threads of its own: one that hangs would keep the program from ending."""
+        """A store without threads of its own: one that hangs would keep the program from ending."""
         return S3Store(self.s3, threads=False)
 
     @property
@@ -80,8 +80,8 @@ def connect(
         endpoint_url: default: ``AWS_ENDPOINT_URL``, then a running local stack, then AWS itself.
         access_key, secret_key: both or neither; default: those of the local stack where it is the endpoint, then
             boto3's own search. Never shown or logged.
-        asu_id: prefix of the bucket names in the course's words.
-        prefix: the same in Castline's words; default: the settings' buckets.
+        asu_id: prefix of the bucket names, as the course calls it.
+        prefix: the same, as Castline calls it; default: the settings' buckets.
         profile: ``auto`` is classic when ``asu_id`` is given, and full otherwise.
 
     Raises:
@@ -117,7 +117,7 @@ def connect(
 
 
 def _find(endpoint_url: str | None, config: Settings) -> tuple[str | None, str]:
-    """The endpoint (None for AWS itself), and where that is, for people."""
+    """The endpoint (None for AWS itself), and a description of it for people."""
     if endpoint := endpoint_url or os.environ.get("AWS_ENDPOINT_URL"):
         return endpoint, endpoint
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from castline.settings import Settings
 
 #: The usual names of Whisper's models, better ones first. The turbo is ahead of the model it was distilled
-#: from: it reads nearly as well at an eighth of the time, and on CPUs the time decides.
+#: from: it is nearly as accurate in an eighth of the time, and on CPUs time decides.
 MODELS = (
     "large-v3-turbo", "distil-large-v3", "large-v3", "large-v2", "distil-large-v2", "large-v1",
     "medium", "medium.en", "distil-medium.en", "small", "small.en", "distil-small.en",
@@ -34,7 +34,7 @@ class Family(Engine):
     """An engine of the Whisper family: windows of sound in, words out; ``listening`` does the rest.
 
     Attributes:
-        info: what it can do with a multilingual model; a loaded engine tells what its model can do.
+        info: what it can do with a multilingual model; a loaded engine says what its own model can do.
         package: what must be importable.
         prefix, suffix: around a model's name, what its file (or folder) in the models folder is called.
         transcriber: ``module:class`` of what is loaded, called with a path, ``threads`` and ``info``.
@@ -57,7 +57,7 @@ class Family(Engine):
         return file.removeprefix(self.prefix).removesuffix(self.suffix)
 
     def installed(self) -> bool:
-        """Whether the engine's package is there; it is not imported to know."""
+        """Whether the engine's package is there (checked without importing it)."""
         return importlib.util.find_spec(self.package) is not None
 
     def is_there(self, path: Path) -> bool:
