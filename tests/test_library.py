@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -250,3 +251,13 @@ def test_every_public_name_is_there_and_explained() -> None:
         assert getattr(castline, name).__doc__, name
     with pytest.raises(AttributeError, match="no attribute 'transscribe'"):
         _ = castline.transscribe
+
+
+def test_onnx_runtime_reports_nothing_and_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
+    outside = {
+        name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    }
+    subprocess.run(
+        [sys.executable, "-c", "import castline, onnxruntime"], env=outside | {"HOME": str(tmp_path)}, check=True
+    )
+    assert list(tmp_path.rglob("*")) == []

@@ -21,6 +21,9 @@ __version__ = "0.1.0"
 #: once, when it is loaded, which nothing here does before this; by itself it would decode a thousand million.
 MAX_PIXELS = 120_000_000
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+# ONNX Runtime would tell its makers of each process, with an identifier of the machine that it keeps in the home.
+# It asks this when it is loaded; its disable_telemetry_events() comes too late.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["CastlineError", "Person", "Result", "Settings", "Transcript", "analyse", "recognise", "transcribe"]
 
