@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from castline.engines.base import ActiveSpeaker, Detector, Embedder, EngineInfo, Transcriber, VoiceEncoder
 from castline.engines.plugins import OPTIONAL, ROLES, Engine, Loaded, find_engine, registered
-from castline.errors import ModelError, ModelNotFound
+from castline.errors import ModelCorrupt, ModelError, ModelNotFound
 
 if TYPE_CHECKING:
     from castline.settings import Settings
@@ -159,6 +159,8 @@ def _best(role: str, settings: Settings) -> tuple[Engine, list[str]]:
             break
         try:
             engine.prepare("", settings, asked=False)
+        except ModelCorrupt:
+            raise
         except ModelError as error:
             missed.append(error.message)
             last = error
