@@ -7,12 +7,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from castline.archive.place import index_path
+from castline.cli import connect as reaching
 from castline.errors import StorageError
 from castline.local.engine import ACCOUNT
 from castline.local.files import LibraryFiles
 from castline.local.session import Session
 from castline.local.state import read_state
-from castline.settings import Settings
+from castline.settings import Settings, settings
 from castline.storage import S3Store
 from castline.storage.base import ObjectStore
 
@@ -56,6 +58,27 @@ def test_it_shows_what_the_stack_showed(tmp_path: Path) -> None:
     assert not files.download("unit-input", other, tmp_path / "copy")
     assert files.read("unit-input", other, 0, 1) is None
     assert [version.key for version in files.versions("unit-input", "a")] == ["a b/[c]/%20 d.txt"]
+
+
+@pytest.mark.e2e
+def test_its_search_index_is_one_however_it_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a name that was forgotten would stay in the others."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"STATE_DIR": str(tmp_path / "library"), "PORT": "0", "PREFIX": "unit"}.items():
+        monkeypatch.setenv(f"CASTLINE_{name}", value)
+    settings.cache_clear()
+    session, connect = Session.join(settings()), reaching.connect
+    try:
+        S3Store(session.stack.client("s3")).put("unit-input", "a.txt", b"a")
+        ways = [connect(session.stack.endpoint_url), connect(), connect(read=True)]
+        assert len({there.where for there in ways}) == 3
+        assert len({index_path(there.place, there.settings) for there in ways}) == 1
+        assert connect("http://127.0.0.1:9").place == "http://127.0.0.1:9"
+    finally:
+        reaching._held.close()
+        session.leave()
+        settings.cache_clear()
 
 
 def test_nothing_is_changed_nothing_outside_is_read_and_damage_is_no_end(tmp_path: Path) -> None:

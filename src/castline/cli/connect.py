@@ -61,12 +61,22 @@ class Connection:
     """Attributes:
     where: for people: "local stack at …", or "AWS".
     client: makes a boto3 client of a service there.
+    own: whether this is the library of this machine, through its stack or by its files.
     """
 
     store: ObjectStore
     settings: Settings
     where: str
     client: Callable[[str], Any] = aws.client
+    own: bool = False
+
+    @property
+    def place(self) -> str:
+        """What its search index is kept by: one for a library, through whatever port or by its files it is reached.
+
+        Were there several, a forgotten name would stay in those that are not looked at.
+        """
+        return "the library" if self.own else self.where
 
     def caller(self) -> str:
         """The caller's ARN; empty where the endpoint cannot say."""
@@ -201,8 +211,9 @@ def connect(
     if endpoint:
         if not endpoint.startswith(("http://", "https://")):
             raise OptionsError(f"{endpoint} is no endpoint: write http://HOST:PORT or https://HOST")
-        at = partial(aws.client, endpoint=endpoint, keys=local_keys(endpoint, config))
-        return Connection(S3Store(at("s3")), config, endpoint, at)
+        ours = local_keys(endpoint, config)
+        at = partial(aws.client, endpoint=endpoint, keys=ours)
+        return Connection(S3Store(at("s3")), config, endpoint, at, own=bool(ours))
     try:
         from castline.local.engine import has_bucket
         from castline.local.stack import running_stack
@@ -223,7 +234,7 @@ def connect(
     if read and here:
         from castline.local.files import LibraryFiles
 
-        return Connection(LibraryFiles(config.state_dir), config, f"the library {config.state_dir}")
+        return Connection(LibraryFiles(config.state_dir), config, f"the library {config.state_dir}", own=True)
     return local_session(config, keep="busy" if work else "used")[0]
 
 
@@ -245,7 +256,7 @@ def local_session(
     _held.callback(session.leave)
     stack = session.stack
     where = f"local stack at {stack.endpoint_url}"
-    return Connection(S3Store(stack.client("s3")), config, where, stack.client), session
+    return Connection(S3Store(stack.client("s3")), config, where, stack.client, own=True), session
 
 
 def local_keys(endpoint: str, config: Settings) -> dict[str, str]:

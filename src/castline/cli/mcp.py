@@ -46,7 +46,7 @@ def mcp_command(
 ) -> None:
     """Serve the archive over standard input and output to a program that speaks MCP: search and read, nothing else."""
     with friendly_errors():
-        there = connect(endpoint_url)
+        there = connect(endpoint_url, read=True)
         refuse_classic(there.settings)
         server_of(there).run("stdio")
 

@@ -83,7 +83,7 @@ def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) 
             done = delete_media(media, there.store, there.settings, who=there.caller())
         for where in done.left[:_SHOWN]:
             console.print(f"  [red]still there[/]: {escape(where)}", soft_wrap=True)
-        indexed = media_left(media, there.where, there.store, there.settings)
+        indexed = media_left(media, there.place, there.store, there.settings)
         if indexed:
             console.print("  [red]still there[/]: in the search index")
         if done.left or indexed:

@@ -315,7 +315,7 @@ def forget(
             console.print(f"  {done.unnamed} result(s) whose parts have expired lost the name")
         proof = done.proof
         _print_proof(name, proof, there)
-        found = names_left(name, there.where, there.store, there.settings)
+        found = names_left(name, there.place, there.store, there.settings)
         if found:
             console.print(f"  [red]still there[/]: the search index has the name in {found} recording(s)")
         if proof.left or found:

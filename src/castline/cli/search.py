@@ -36,7 +36,7 @@ def search_command(
 ) -> None:
     """Find the moments in all recordings in which something is said, or somebody is on screen (docs/ARCHIVE.md)."""
     with friendly_errors():
-        there = connect(endpoint_url)
+        there = connect(endpoint_url, read=True)
         refuse_classic(there.settings)
         index = fresh_index(there)
         if form:
@@ -58,7 +58,7 @@ def _write(body: bytes, output: Path | None) -> None:
 
 def fresh_index(there: Connection) -> Index:
     """The index of a deployment, brought to what is published."""
-    index = open_index(there.where, there.settings)
+    index = open_index(there.place, there.settings)
     with errors.status("looking for new results") as status:
         refresh(
             index,

@@ -71,7 +71,7 @@ def _deployment() -> Deployment:
     from castline.service.pages.shelf import Deployment
 
     there = connect()
-    return Deployment(there.store, there.settings, there.where, cache(there.client))
+    return Deployment(there.store, there.settings, there.place, cache(there.client))
 
 
 def task() -> None:
