@@ -123,7 +123,7 @@ def test_rows_of_operations_and_evaluations(width: int, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("width", WIDTHS)
 def test_tracks_of_ten_thousand_faces(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(file=io.StringIO(), width=width, highlight=False, color_system=None)
-    monkeypatch.setattr(eval_tracks, "console", console)
+    monkeypatch.setattr(eval_tracks, "answer", console)
     numbers = dict.fromkeys(TracksCount.model_fields, 64277)
     numbers |= dict.fromkeys(("strangers_named", "wrong_names", "mixed_tracks", "people_true"), 12)
     row = TracksCount(**numbers | {"kind": "slides", "condition": "jpeg 10"})  # type: ignore[arg-type]

@@ -84,7 +84,7 @@ def run(monkeypatch: pytest.MonkeyPatch, config: Settings) -> Run:
     monkeypatch.setattr(command, "settings", lambda: config)
 
     def invoke(*arguments: object) -> Result:
-        for console in (connecting.console, connecting.errors):
+        for console in (connecting.answer, connecting.console, connecting.errors):
             monkeypatch.setattr(console, "_width", 200)
         return CliRunner().invoke(commands.app, ["eval", "speech", *map(str, arguments)])
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from castline.cli.connect import check_installed, console, friendly_errors
+from castline.cli.connect import answer, check_installed, console, friendly_errors
 from castline.cli.eval_tracks import tracks
 from castline.cli.eval_voices import voices
 from castline.cli.measured import progress, table_of, write
@@ -66,7 +66,7 @@ def faces(
         report = done.report
         if bands:
             report = report.model_copy(update={"bands": _bands(data, detector, engine)})
-            console.print(_bands_table(report.bands))
+            answer.print(_bands_table(report.bands))
         if json:
             write(json, report)
         if plot:
@@ -133,24 +133,24 @@ def _percent(rate: float | None) -> str:
 
 def _print(name: str, report: FacesReport, found: Described) -> None:
     people = f" of {report.people} people" if report.people else ""
-    console.print(f"[bold]{escape(name)}[/]  {report.photos} photos{people}; {escape(report.title)} ({report.model})")
+    answer.print(f"[bold]{escape(name)}[/]  {report.photos} photos{people}; {escape(report.title)} ({report.model})")
     if found.with_several:
-        console.print(f"  [yellow]{len(found.with_several)} with several faces, none of which dominates, left out[/]: "
+        answer.print(f"  [yellow]{len(found.with_several)} with several faces, none of which dominates, left out[/]: "
                       f"{escape(', '.join(report.with_several[:5]))}{' …' if len(found.with_several) > 5 else ''}",
                       soft_wrap=True)  # fmt: skip
     if found.without_face:
-        console.print(f"  [yellow]{len(found.without_face)} without a face, left out[/]: "
+        answer.print(f"  [yellow]{len(found.without_face)} without a face, left out[/]: "
                       f"{escape(', '.join(report.without_face[:5]))}{' …' if len(found.without_face) > 5 else ''}",
                       soft_wrap=True)  # fmt: skip
-    console.print()
-    console.print(_verification_table(report.verification))
+    answer.print()
+    answer.print(_verification_table(report.verification))
     if report.identification:
-        console.print()
-        console.print(_identification_table(report.identification))
+        answer.print()
+        answer.print(_identification_table(report.identification))
         for wrong in report.identification.wrong_names:
-            console.print(f"  [red]{escape(wrong.photo)} was named {escape(wrong.named)}[/]", soft_wrap=True)
+            answer.print(f"  [red]{escape(wrong.photo)} was named {escape(wrong.named)}[/]", soft_wrap=True)
     else:
-        console.print(f"\nidentification not measured: {escape(report.not_identified or '')}", soft_wrap=True)
+        answer.print(f"\nidentification not measured: {escape(report.not_identified or '')}", soft_wrap=True)
 
 
 def _verification_table(found: Verification) -> Table:
@@ -188,14 +188,14 @@ def _identification_table(found: Identification) -> Table:
 
 def _print_speech(name: str, report: SpeechReport) -> None:
     files, words = len(report.files), report.raw.words
-    console.print(f"[bold]{escape(name)}[/]  {files} {'file' if files == 1 else 'files'}, {words} words; "
+    answer.print(f"[bold]{escape(name)}[/]  {files} {'file' if files == 1 else 'files'}, {words} words; "
                   f"{escape(report.title)} ({escape(report.engine)})\n", soft_wrap=True)  # fmt: skip
     table = table_of("file", "audio", "RTF", "raw WER", "s/d/i", "norm. WER", "s/d/i")
     for row in report.files:
         table.add_row(escape(row.file), *_heard(row))
     table.add_row("total", *_heard(report), style="bold")
-    console.print(table)
-    console.print("\n[dim]s/d/i: words substituted, deleted, inserted; "
+    answer.print(table)
+    answer.print("\n[dim]s/d/i: words substituted, deleted, inserted; "
                   "raw: without case and punctuation; norm.: after Whisper's normaliser[/]",
                   soft_wrap=True)  # fmt: skip
     of_files: dict[str, list[str]] = {}
@@ -204,7 +204,7 @@ def _print_speech(name: str, report: SpeechReport) -> None:
             of_files.setdefault(warning, []).append(row.file)
     for warning, names in of_files.items():
         where = names[0] if len(names) == 1 else f"{len(names)} files"
-        console.print(f"  [yellow]{escape(where)}[/]: {escape(warning)}", soft_wrap=True)
+        answer.print(f"  [yellow]{escape(where)}[/]: {escape(warning)}", soft_wrap=True)
 
 
 def _heard(report: SpeechReport | FileReport) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from castline.cli.connect import console, friendly_errors
+from castline.cli.connect import answer, friendly_errors
 from castline.cli.measured import progress, table_of, write
 from castline.cli.shown import escape
 from castline.errors import EvaluationError
@@ -70,7 +70,7 @@ def tracks(
 
 
 def _print(name: str, report: TracksReport) -> None:
-    console.print(
+    answer.print(
         f"[bold]{escape(name)}[/]  {report.photos} photos of {report.people} people, {report.orders} orders, "
         f"{report.enrol} photos enrolled of each known person; {escape(report.model)}\n",
         soft_wrap=True,
@@ -80,8 +80,8 @@ def _print(name: str, report: TracksReport) -> None:
     for row in report.counts:
         table.add_row(f"{row.kind} {row.condition}", *_cells(row))
     table.add_row("total", *_cells(report.total), style="bold")
-    console.print(table)
-    console.print(
+    answer.print(table)
+    answer.print(
         "[dim]Of so many sightings, or tracks. Identity switches and IDF1: motmetrics; broken: shots in two tracks; "
         "people: listed, and truly there.[/]"
     )
@@ -90,11 +90,11 @@ def _print(name: str, report: TracksReport) -> None:
         for clip in report.clips:
             table.add_row(escape(clip.file), str(clip.sightings), str(clip.tracks), str(clip.people_found),
                           str(clip.people_true))  # fmt: skip
-        console.print()
-        console.print(table)
+        answer.print()
+        answer.print(table)
     if report.not_found:
         lost = ", ".join(f"{condition} {number}" for condition, number in report.not_found.items())
-        console.print(f"\n[dim]photos without a face that dominates, not shown: {lost}[/]", soft_wrap=True)
+        answer.print(f"\n[dim]photos without a face that dominates, not shown: {lost}[/]", soft_wrap=True)
 
 
 def _cells(row: TracksCount) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from castline.cli.connect import check_installed, console, friendly_errors
+from castline.cli.connect import answer, check_installed, console, friendly_errors
 from castline.cli.measured import progress, table_of, write
 from castline.cli.shown import escape
 from castline.engines.choose import choices
@@ -86,19 +86,19 @@ def _print(
     told: Mapping[str, tuple[Told, ...]],
     found: tuple[Trials, ...],
 ) -> None:
-    console.print(f"[bold]{escape(name)}[/]  {people} people; {escape(title)}\n")
+    answer.print(f"[bold]{escape(name)}[/]  {people} people; {escape(title)}\n")
     table = table_of("voices told apart", "threshold", "DER", "JER", "right number of voices")
     for half, rows in told.items():
         for row in rows:
             style = "bold" if row.same_voice == chosen else ""
             table.add_row(half, f"{row.same_voice:.2f}", f"{row.der:.1%}", f"{row.jer:.1%}",
                           f"{row.right} of {row.conversations}", style=style)  # fmt: skip
-    console.print(table)
+    answer.print(table)
     if found:
-        console.print()
+        answer.print()
         table = table_of("strangers' voices", "trials", "named", "maybe", "highest", "right person", "no name")
         for each in found:
             missed = "" if each.frr is None else f"{each.frr:.1%}"
             table.add_row(each.way, str(each.strangers), str(each.named), str(each.maybe), f"{each.highest:.3f}",
                           str(each.own), missed)  # fmt: skip
-        console.print(table)
+        answer.print(table)
