@@ -360,7 +360,9 @@ def test_a_picture_stands_for_the_film_until_it_is_played(
     result: Any, open_report: Open, tmp_path: Path, ffmpeg: str
 ) -> None:
     record(ffmpeg, tmp_path / "film.webm", "-c:v", "libvpx", "-c:a", "libopus")
-    page = open_report(render_report(result.model_copy(update={"media": "film.webm"})))
+    ada = result.people[0]
+    ada = ada.model_copy(update={"ranges": (ada.ranges[0].model_copy(update={"start_s": 0.0, "end_s": 3.0}),)})
+    page = open_report(render_report(result.model_copy(update={"media": "film.webm", "people": (ada,)})))
     page.wait("!document.getElementById('play').hidden")
     page.wait("document.getElementById('media').currentTime > 1")
     assert now(page) == "0:00"
