@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from castline import keys
-from castline.events import object_created
+from castline.events import object_created, objects_created
 from castline.local import LocalStack
 from castline.local.deploy import function_specs
 from castline.local.stack import ffmpeg_layer, settings_environment
@@ -351,7 +351,8 @@ class Storm:
 
     def _check(self) -> None:
         config, store = self.settings, self._store
-        assert list(pending(store, config)) == [], "reconciling once is enough"
+        left = [(function, item.key) for function, event in pending(store, config) for item in objects_created(event)]
+        assert not left, f"reconciling once is not enough: {left[:5]}"
         for key, clip in self._there.items():
             result = self._result(key)
             assert result, f"{key} has no result"
