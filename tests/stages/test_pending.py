@@ -68,6 +68,15 @@ def test_units_that_are_gone_are_made_again(world) -> None:
     assert _pending(world) == [("video-splitting", "talk.mp4")]
 
 
+def test_a_unit_that_was_given_up_and_is_gone_is_made_again(world, failure_envelope) -> None:
+    frames, audio = world.split()
+    world.analyse(frames)
+    failure_event(failure_envelope(world.event(audio)), world.store, world.settings)
+    world.store.delete(world.settings.stage1_bucket, [audio.stage1_key])
+    assert world.result().status == "partial"
+    assert _pending(world) == [("video-splitting", "talk.mp4")], "to ask for it again would fail again"
+
+
 def test_a_manifest_that_cannot_be_read_is_made_again(world) -> None:
     units = world.split()
     world.store.put(world.settings.stage1_bucket, _manifest(units[0]), b'{"run": "')

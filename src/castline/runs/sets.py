@@ -125,13 +125,11 @@ def units_to_analyse(manifest: Manifest, store: ObjectStore, settings: Settings)
 
 
 def split_again(manifest: Manifest, store: ObjectStore, settings: Settings) -> bool:
-    """Whether only splitting again helps: it failed for a passing reason, or units are gone without a part."""
+    """Whether only splitting again helps: it failed for a passing reason, or units that are to be analysed are gone."""
     if manifest.error and once_more(manifest.error.code, manifest.attempt):
         return True
     media, run = manifest.media, manifest.run
-    units = {keys.UnitId(media, run, unit.kind, unit.index) for unit in manifest.units}
-    done, failed = written_parts(media, run, store, settings)
-    units -= {*done.values(), *failed.values()}
+    units = set(units_to_analyse(manifest, store, settings))
     if not units:
         return False
     return bool(units - {keys.parse_unit(info.key) for info in store.find(settings.stage1_bucket, f"{media}/{run}/")})
