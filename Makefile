@@ -54,6 +54,7 @@ run: $(VENV)/.run
 # Two workers, a file each: end-to-end tests wait a lot. JOBS=0 runs in one process.
 JOBS ?= 2
 # LONG=1 takes the tests that have sizes at their full scale.
+LONG ?=
 test: $(VENV)/.dev .venv-sam/.done
 	LONG=$(LONG) $(BIN)/pytest -n $(JOBS) --dist loadfile
 

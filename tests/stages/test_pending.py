@@ -25,6 +25,14 @@ def _manifest(unit: keys.UnitId) -> str:
     return keys.manifest_key(unit.media, unit.run)
 
 
+def _given_up(world, failure_envelope) -> str:
+    """Upload a recording that cannot be split; the key of its failed manifest."""
+    world.upload("talk.mp4")
+    event = object_created(world.settings.input_bucket, "talk.mp4")
+    failure_event(failure_envelope(event, "video-splitting"), world.store, world.settings)
+    return keys.manifest_key("talk.mp4", world.result().run)
+
+
 def test_nothing_uploaded_is_nothing_to_do(world) -> None:
     world.upload("notes.txt")
     assert _pending(world) == []
@@ -84,11 +92,7 @@ def test_a_manifest_that_cannot_be_read_is_made_again(world) -> None:
 
 
 def test_what_failed_and_left_a_manifest_that_cannot_be_read_is_split_again(world, failure_envelope) -> None:
-    world.upload("talk.mp4")
-    event = object_created(world.settings.input_bucket, "talk.mp4")
-    failure_event(failure_envelope(event, "video-splitting"), world.store, world.settings)
-    key = keys.manifest_key("talk.mp4", world.result().run)
-    world.store.put(world.settings.stage1_bucket, key, b'{"run": "')
+    world.store.put(world.settings.stage1_bucket, _given_up(world, failure_envelope), b'{"run": "')
     assert world.result().status == "failed"
     assert _pending(world) == [("video-splitting", "talk.mp4")]
     world.analyse(*world.split())
@@ -96,10 +100,7 @@ def test_what_failed_and_left_a_manifest_that_cannot_be_read_is_split_again(worl
 
 
 def test_what_failed_and_whose_manifest_expired_is_over(world, failure_envelope) -> None:
-    world.upload("talk.mp4")
-    event = object_created(world.settings.input_bucket, "talk.mp4")
-    failure_event(failure_envelope(event, "video-splitting"), world.store, world.settings)
-    world.store.delete(world.settings.stage1_bucket, [keys.manifest_key("talk.mp4", world.result().run)])
+    world.store.delete(world.settings.stage1_bucket, [_given_up(world, failure_envelope)])
     assert _pending(world) == []
 
 

@@ -101,12 +101,12 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
     show_left_out(console, given.left_out)
     people = _folders(asked.gallery or _demo_gallery(asked.what))
     engines = Engines(config)
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         used_before = has_bucket(config.state_dir, config.gallery_bucket)
         # The stack starts in a process of its own, and is waited for here only when it is needed.
         stack = pool.submit(local_session, config, asked.slots, prewarm=True)
         # Listed while the stack starts: once it runs, other commands may be working on them.
-        left = without_result(LibraryFiles(config.state_dir), config)
+        left = pool.submit(without_result, LibraryFiles(config.state_dir), config)
         _say_engines(len(given.files), config, asked.flags)
         _check_language(asked.flags, engines, config)
         # A library that was used before has its photos indexed; for a new one, that is done while the stack starts.
@@ -123,7 +123,7 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
         below(console, f"stack: {local.where.rpartition(' ')[2]} ({how})")
         sources = _sent(given.files, asked, local)
         if session.started:  # otherwise another command may be working on them
-            _say_unfinished(sources, left)
+            _say_unfinished(sources, left.result())
         if pictures:
             _enrol(pictures.result(), engines, local)
     durations = {key: _length(path, config) for path, key in given.files}

@@ -95,12 +95,13 @@ class Sampled:
                 self.sizes[time_ms] = _display(match)
                 self._last_ms = max(self._last_ms, time_ms)
             self._begins = False
-        elif (match := _SHOWN_BEHIND.search(line)) and not self.takes(_time_ms(match)):
+        elif match := _SHOWN_BEHIND.search(line):
             self._witness(_time_ms(match))
 
     def _witness(self, time_ms: int) -> None:
         slot = self.grid.slot(time_ms)
-        self.before, self.after = self.before or slot < self.part.begin, self.after or slot > self.part.begin
+        self.before |= slot < self.part.begin
+        self.after |= self.part.end is not None and slot >= self.part.end
 
     def takes(self, time_ms: int) -> bool:
         """Whether a time belongs to the part."""

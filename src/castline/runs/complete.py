@@ -96,7 +96,7 @@ class Assembler:
                     return True
                 # An earlier attempt may have written this run's views beside the other run's result.
                 return None if self._try(media, published.run) is None else True
-        elif self._came_after_deletion(media):
+        elif self._is_gone(media) and media in Deleted(store, settings):  # its writer died before it noticed
             logger.info("deleted while it was being published; removed", media=media, run=run)
             discard_run(media, run, store, settings)
             return True
@@ -122,15 +122,13 @@ class Assembler:
 
     def _tidy(self, media: str, run: str) -> None:
         """Remove a run without a manifest if its upload was deleted; otherwise it is still being split."""
-        if self.store.head(self.settings.input_bucket, media) is None:
+        if self._is_gone(media):
             published = read_result(media, self.store, self.settings)
-            if published is None or published.run != run or self._came_after_deletion(media):
+            if published is None or published.run != run or media in Deleted(self.store, self.settings):
                 discard_run(media, run, self.store, self.settings)
 
-    def _came_after_deletion(self, media: str) -> bool:
-        """Whether a result was published after its upload was deleted, and its writer died before it noticed."""
-        gone = self.store.head(self.settings.input_bucket, media) is None
-        return gone and media in Deleted(self.store, self.settings)
+    def _is_gone(self, media: str) -> bool:
+        return self.store.head(self.settings.input_bucket, media) is None
 
     def _assemble(
         self, manifest: Manifest, names: set[str], done: dict[str, keys.UnitId], failed: dict[str, keys.UnitId]
