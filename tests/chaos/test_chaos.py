@@ -15,13 +15,15 @@ from castline.settings import Settings
 from castline.weights.packages import packaged
 from tests.chaos.faults import FAULTS
 from tests.chaos.storm import Storm
+from tests.conftest import at_scale
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3600)]  # a message may be hidden for long
 
 _SEEDS = [int(seed) for seed in os.environ.get("SEEDS", "1").split()]
 _DEEDS = int(os.environ.get("DEEDS", "20"))
 _RATE = float(os.environ.get("RATE", "0.15"))
-_UPLOADS = int(os.environ.get("UPLOADS", "10"))
+# Every day, a burst is what tests/e2e/test_delivery.py sends.
+_UPLOADS = int(os.environ.get("UPLOADS", at_scale(0, 10)))
 _ORCHESTRATIONS = os.environ.get("ORCHESTRATIONS", "events queue").split()
 
 
@@ -41,6 +43,7 @@ def test_a_storm(seed: int, orchestration: str, models_dir: Path, tmp_path: Path
     _log(f"seed {seed}, {orchestration}", storm)
 
 
+@pytest.mark.skipif(not _UPLOADS, reason="only with LONG=1 or UPLOADS")
 @pytest.mark.parametrize("seed", _SEEDS)
 def test_a_burst_at_once(seed: int, models_dir: Path, tmp_path: Path, ffmpeg: Callable[..., None]) -> None:
     """Many small uploads on two slots: queues hold what nobody has time for."""

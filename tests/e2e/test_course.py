@@ -22,7 +22,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 _ID = "1225754101"
 #: The people of the four clips, in the order of the files.
 _PEOPLE = ("Trump", "Biden", "Bean", "Depp")
-_COUNT = at_scale(32, 100)
+_COUNT = at_scale(16, 100)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from tests.conftest import at_scale
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-_COUNT = at_scale(16, 50)
+_COUNT = at_scale(10, 50)
 _ANALYSER = "face-recognition"
 
 

@@ -223,7 +223,7 @@ def test_photos_degraded_as_the_footage_is_name_no_stranger(
     settings = Settings(models_dir=models_dir)
     detector, embedder = load_detector(settings), load_embedder(settings)
     monkeypatch.setattr(tracks, "KINDS", ("slides",))
-    for condition in ("jpeg 5", "motion", "dark", "bright")[: at_scale(2, 4)]:
+    for condition in ("jpeg 5", "motion", "dark", "bright")[: at_scale(1, 4)]:
         shown = tracks.show(data, detector, embedder, [condition])
         report = tracks.measure_tracks(
             shown, embedder.info.id, detector.info.id, orders=8, enrol=5, enrolled_as=condition
