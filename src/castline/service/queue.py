@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.security import HTTPBearer
+from pydantic_core import to_json
 
 from castline.service.asked import ENDED, JobRequest, JobView, Ok, view
 from castline.service.state import service_of
@@ -52,6 +53,11 @@ def _own_job(job_id: str, request: Request) -> Job:
     return job
 
 
+def _answer(found: JobView | list[JobView]) -> Response:
+    """What clients ask for again and again: written here, in this thread, and not checked once more by FastAPI."""
+    return Response(to_json(found), media_type="application/json")
+
+
 @router.post("/")
 def submit(body: JobRequest, request: Request) -> JobView:
     """Queue a job."""
@@ -63,14 +69,14 @@ def submit(body: JobRequest, request: Request) -> JobView:
     return view(service.jobs.add(user.name, body))
 
 
-@router.get("/")
+@router.get("/", response_model=list[JobView])
 def list_(
     request: Request,
     offset: Annotated[int, Query(ge=0, le=_FIRST_MAX)] = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 100,
-) -> list[JobView]:
+) -> Response:
     """One's own jobs, for an administrator all, in the order in which they are done."""
-    return [view(job) for job in service_of(request).jobs.page(_user(request), offset, limit)]
+    return _answer([view(job) for job in service_of(request).jobs.page(_user(request), offset, limit)])
 
 
 @router.get("/lock", dependencies=[Depends(_admin)])
@@ -87,13 +93,13 @@ def unlock(request: Request) -> Ok:
     return Ok()
 
 
-@router.get("/{job_id}")
-def info(job_id: str, request: Request) -> JobView:
+@router.get("/{job_id}", response_model=JobView)
+def info(job_id: str, request: Request) -> Response:
     """A job. One with notification_type poll that has ended is deleted by being asked for."""
     job = _own_job(job_id, request)
     if job.notification == "poll" and job.state in ENDED and not service_of(request).jobs.claim_result(job):
         raise HTTPException(404, "Job not found")
-    return view(job)
+    return _answer(view(job))
 
 
 @router.delete("/{job_id}")
