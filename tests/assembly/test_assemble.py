@@ -61,7 +61,7 @@ def test_a_complete_run(make) -> None:
 
 
 def test_chunks_nobody_listened_to_take_nothing_from_the_others(make) -> None:
-    unheard = Notice(code="no_speech_engine", message="nobody listened")
+    unheard = Notice(code="no_speech_engine", message="no speech was transcribed")
     parts = {
         "audio-0000": make.audio_part(0, language=None, transcriber=None, warnings=[unheard]),
         "audio-0001": make.audio_part(1, make.segment((0.5, 1.0, "bye"))),

@@ -65,7 +65,7 @@ def test_mouths_that_take_turns_may_be_dubbed():
     joined = join(DIALOGUE, in_turn(), {})
     assert names(joined) == [("maybe", "Ada"), ("maybe", "Bob")] * 2
     assert {voice.identity for voice in joined.voices.values()} == {"ambiguous"}
-    assert all("no enrolled voice bears it out" in line.reasons for line in joined.lines)
+    assert all("no enrolled voice confirms it" in line.reasons for line in joined.lines)
 
 
 @pytest.mark.parametrize("identity", ["known", "ambiguous"])

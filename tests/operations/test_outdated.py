@@ -51,7 +51,7 @@ def test_options_and_engines_that_changed_are_named(tmp_path: Path) -> None:
     said = outdated(_result(tiny, engines), SOURCE, store, settings)
     assert said == "transcriber was faster-whisper:tiny.en and is faster-whisper:base"
     assert outdated(_result({"detector": "yunet"}, engines), SOURCE, store, settings) == "", "a film without sound"
-    nobody = Notice(code="no_speech_engine", message="nobody listened")
+    nobody = Notice(code="no_speech_engine", message="no speech was transcribed")
     said = outdated(_result({"detector": "yunet"}, engines, nobody), SOURCE, store, settings)
     assert said == "transcriber was none and is faster-whisper:base"
     failure = UnitFailure(

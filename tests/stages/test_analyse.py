@@ -77,7 +77,7 @@ def test_without_any_speech_engine_people_are_found_and_it_is_said(world) -> Non
     assert result.engines == {"detector": "fake-detector", "embedder": "dlib-resnet-v1"}
     (warning,) = result.warnings
     assert (warning.code, warning.start_s) == ("no_speech_engine", None)
-    assert "nobody listened" in str(warning)
+    assert "no speech was transcribed" in str(warning)
 
 
 @pytest.mark.parametrize("error", [ModelNotFound("whisper.cpp is not installed"), ModelCorrupt("damaged")])
@@ -313,7 +313,7 @@ def test_a_photo_to_enrol_is_graded_and_refused_where_it_tells_nothing(world) ->
 
     assert embed_photo(encode_jpeg(image), world.engines).grade == "clear"
     assert embed_photo(blurred(1.5), world.engines).grade == "poor"
-    with pytest.raises(GalleryError, match=r"too small or too blurred to tell anybody by \(\d+ px, sharpness \d\)$"):
+    with pytest.raises(GalleryError, match=r"too blurred to recognise anybody by \(\d+ px, sharpness \d\)$"):
         embed_photo(blurred(4), world.engines)
 
 
@@ -328,7 +328,7 @@ def test_a_photo_to_enrol_shows_exactly_one_person(world) -> None:
         embed_photo(world.picture("black"), world.engines)
     with pytest.raises(GalleryError, match="not a picture"):
         embed_photo(b"text", world.engines)
-    with pytest.raises(GalleryError, match="a HEIC photo, which is not read; save it as JPEG"):
+    with pytest.raises(GalleryError, match="a HEIC photo, which is not supported; save it as JPEG"):
         embed_photo(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 99, world.engines)
     one = world.engines.detector
     single = one.detect

@@ -220,7 +220,7 @@ class _Clock:
         frames = [frame for unit in manifest.units if isinstance(unit, FramesUnit) for frame in unit.frames]
         self.until_ms = {frame.time_ms: frame.until_ms for frame in frames}
         self._samples = sorted({*manifest.sample_times_ms, *self.until_ms})
-        # Nobody knows who is on screen where nothing could be decoded.
+        # Who is on screen is unknown where nothing could be decoded.
         decoded = [warning.start_s for warning in manifest.warnings if warning.code == "short_decode"]
         self._end = min([manifest.duration_s or 0.0, *(end for end in decoded if end is not None)])
 

@@ -1,9 +1,9 @@
-"""Who says a line: voices, the faces on screen while they are heard, and whose mouth moves. Pure.
+"""Who says a line: combines voices, the faces on screen meanwhile, and moving mouths. Pure.
 
-A name is given to a voice, not to a line: to one that is enrolled and known, or that is like an enrolled one and whose
-mouth moves with it and rests while others are heard, if nothing contradicts. Mouths alone are a ``maybe``: a film that
-is dubbed looks the same (docs/VOICES.md). So is a face that is merely there: the camera stays with listeners, too, and
-over a silent face anybody may narrate.
+A name is given to a voice, not to a line. The voice must be enrolled and known; or it must resemble the enrolled voice
+of a person whose mouth moves with it and rests while others speak. Nothing may contradict. A mouth alone gives only a
+``maybe``, because a dubbed film looks the same (docs/VOICES.md). So does a face that is merely on screen: cameras also
+show listeners, and anybody may narrate over a silent face.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from castline.records import Attribution, Box, Identity, Person, Range, Speaking
 Spans = list[tuple[float, float]]
 
 _SAME_PLACE = 0.3  # intersection over union of the box that was watched and the face of the track
-# A mouth names a voice: watched so long in so many lines of it, moving for so much of that, anybody else's for no more
-# than that, and, watched so long while others are heard, moving for no more than that. Of most lines, a second is
-# watched.
+# A mouth names a voice if it was watched for so long in so many of its lines, moves for so much of that, nobody else's
+# moves for more than that, and, if watched for so long while others speak, moves for no more than that. Of most lines,
+# one second is watched.
 _WATCHED_S, _LINES, _WITH, _ANOTHER = 1.5, 2, 0.8, 0.1
 _COMPARED_S, _WITHOUT = 1.5, 0.2
-_UNHEARD = "no enrolled voice bears it out"
-_WHOSE, _GLANCE_S = 0.5, 0.4  # of what is watched of a line, that a mouth moves in it or rests; less tells nothing
-# A face may go with a voice: heard so long in so many lines, on screen for so much of it, anybody else for no more than
-# that, and while others speak for no more than that.
+_UNHEARD = "no enrolled voice confirms it"
+_WHOSE, _GLANCE_S = 0.5, 0.4  # of the watched part of a line, in which a mouth moves or rests; less is inconclusive
+# A face may belong to a voice if the voice speaks for so long in so many lines, the face is on screen for so much of
+# that, nobody else is for more than that, and it is for no more than that while others speak.
 _HEARD_S, _ON, _TWO, _ELSEWHERE = 5.0, 0.9, 0.5, 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A line as it is heard.
+    """A line and its voice.
 
     Attributes:
-        voice: ``Speaker 1`` …; None for a voice that could not be told.
-    like: people whose enrolled voices this line alone is like.
+        voice: ``Speaker 1`` …; None if the voice could not be determined.
+        like: people whose enrolled voices this line by itself resembles.
     """
 
     start_s: float
@@ -46,12 +46,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class HeardAs:
-    """What the gallery says of a voice.
+    """How a voice compares with the enrolled ones.
 
     Attributes:
-        name: the person it is most like; None for nobody enrolled.
-        confidence: 0..1 that it is right; 0 where unknown.
-        against: people who are enrolled with a voice that this one is not like.
+        name: the person whose voice is most similar; None for nobody enrolled.
+        confidence: 0..1 that the name is right; 0 if unknown.
+        against: people whose enrolled voice this one does not resemble.
     """
 
     identity: Identity = "unknown"
@@ -62,11 +62,11 @@ class HeardAs:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Whose voice it is.
+    """The person a voice belongs to.
 
     Attributes:
         identity: ``known`` for a name, ``ambiguous`` for a ``maybe``.
-    dubbed: whether a mouth moves with it whose owner's enrolled voice it is not.
+        dubbed: whether a mouth moves with it although the owner's enrolled voice is a different one.
     """
 
     identity: Identity = "unknown"
@@ -79,7 +79,7 @@ class Named:
 @dataclass(frozen=True, slots=True)
 class Joined:
     """Attributes:
-    voices: by the name of the voice.
+    voices: by the voice's name.
     lines: one for each turn.
     """
 
@@ -90,13 +90,13 @@ class Joined:
 def join(
     turns: Sequence[Turn], people: Sequence[Person], heard_as: Mapping[str, HeardAs], *, pictures: bool = True
 ) -> Joined:
-    """Whose voices are heard, and who says each line.
+    """Find out whose the voices are, and who says each line.
 
     Args:
         turns: all lines in order of time.
-        people: all who are on screen, with what was seen of their mouths in their tracks; nothing may have been.
-        heard_as: what the gallery says of voices; those that are left out are unknown to it.
-        pictures: whether there is anything to be seen; without, nobody is off screen.
+        people: everybody on screen; their tracks contain what was seen of their mouths, if anything.
+        heard_as: how the voices compare with the enrolled ones; a voice without an entry is unknown.
+        pictures: whether there are any pictures; without them, nobody is off screen.
     """
     seen = [_Seen(person) for person in people]
     names = dict.fromkeys(turn.voice for turn in turns if turn.voice)
@@ -112,9 +112,9 @@ def join(
 
 
 def watched(people: Sequence[Person], faces: Iterable[SpeakingFace]) -> tuple[Person, ...]:
-    """People with what was seen of their mouths: by time and place, the track whose face it is.
+    """Assign what was seen of mouths to people's tracks, by time and position.
 
-    A face that belongs to no track, or as well to two, is left out.
+    A face that fits no track, or two equally well, is left out.
     """
     tracks = [track for person in people for track in person.tracks]
     found: dict[str, list[Speaking]] = {}
@@ -148,7 +148,7 @@ def _box_at(track: Track, time_s: float) -> Box:
 
 
 def same_place(one: Box, other: Box) -> bool:
-    """Whether what was watched there is the face here."""
+    """Whether a watched box and a face are at the same place."""
     width = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
     height = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
     both = (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1]) - width * height
@@ -167,7 +167,7 @@ class _Seen:
         self.rests = _spans(look for look in looks if look.score <= RESTS)
 
     def moves_in(self, line: Spans) -> bool:
-        """Whether the mouth moves in most of what was watched of a line."""
+        """Whether the mouth moves in most of the watched part of a line."""
         return self._mostly(self.moves, line)
 
     def rests_in(self, line: Spans) -> bool:
@@ -187,7 +187,7 @@ def _length(spans: Spans) -> float:
 
 
 def _both(one: Spans, other: Spans) -> Spans:
-    """What is in both; each sorted and without overlaps."""
+    """The intersection of two lists of spans, each sorted and without overlaps."""
     found: Spans = []
     at = 0
     for start, end in one:
@@ -237,7 +237,7 @@ def _named(voice: str, turns: Sequence[Turn], seen: Sequence[_Seen], heard: Hear
 
 
 def _unless_contradicted(voice: str, named: Named, turns: Sequence[Turn], seen: Sequence[_Seen]) -> Named:
-    """A name that mouths speak against in most of what the voice says is none; the voice stays one, without it."""
+    """Withdraw a name that mouths contradict in most of what the voice says; the voice itself stays."""
     own = [turn for turn in turns if turn.voice == voice]
     against = [turn for turn in own if named.name and _another_moves(named.name, turn, seen)]
     if _length(_spans(against)) <= _WHOSE * _length(_spans(own)):
@@ -246,16 +246,16 @@ def _unless_contradicted(voice: str, named: Named, turns: Sequence[Turn], seen: 
 
 
 def _unless_seen_alone(named: Named, heard: HeardAs) -> Named:
-    """In a film in which one mouth moves with a voice that is not its owner's, no mouth and no face is a hint."""
+    """If one mouth in a film moves with a voice that is not its owner's, no mouth and no face is evidence any more."""
     if named.identity != "ambiguous" or heard.identity != "unknown":
         return named
     return Named(reasons=(*named.reasons, "another mouth in this film moves with a voice that is not its owner's"))
 
 
 def _another_moves(name: str, turn: Turn, seen: Sequence[_Seen]) -> bool:
-    """Whether somebody known as another moves the mouth, or anybody while the one of this name is there, and rests.
+    """Whether another known person's mouth moves, or anybody's while the person of this name is on screen and rests.
 
-    Not where the line alone sounds like the one of this name: people chew, nod and laugh while others speak.
+    Not if the line by itself sounds like this person: people chew, nod and laugh while others speak.
     """
     if name in turn.like:
         return False
@@ -268,9 +268,9 @@ def _another_moves(name: str, turn: Turn, seen: Sequence[_Seen]) -> bool:
 
 
 def _by_mouth(own: Sequence[Turn], others: Sequence[Turn], seen: Sequence[_Seen]) -> Named:
-    """Who moves the mouth while a voice is heard; without a reason where nobody was watched for long enough.
+    """The person whose mouth moves with a voice; without a reason if nobody was watched for long enough.
 
-    ``known`` where all that can be seen says so, which is what a dubbed film looks like, too.
+    ``known`` means that everything visible agrees, which is also the case in a dubbed film.
     """
     voice, rest = _spans(own), _spans(others)
     looked = [each for each in seen if _length(_both(each.watched, voice)) >= _WATCHED_S]
@@ -299,7 +299,7 @@ def _by_mouth(own: Sequence[Turn], others: Sequence[Turn], seen: Sequence[_Seen]
 
 
 def _by_face(own: Sequence[Turn], others: Sequence[Turn], seen: Sequence[_Seen]) -> Named:
-    """The known face that goes with a voice, if exactly one does; a guess."""
+    """The known face that fits a voice, if exactly one does; a guess."""
     if not seen:
         return Named()
     voice, rest = _spans(own), _spans(others)
@@ -339,7 +339,7 @@ def _line(
     if believed and turn.voice is None and len(movers) == 1 and movers[0].known:
         moves = round(_share(movers[0].moves, _both(movers[0].watched, line)), 3)
         why = (
-            "the voice is heard too shortly to be told",
+            "the voice speaks too briefly to be determined",
             f"the mouth moves for {moves:.0%} of what is watched of the line",
         )
         return Attribution(outcome="maybe", name=movers[0].name, confidence=moves, reasons=why)

@@ -1,4 +1,4 @@
-"""Whose voice it is, of those that are enrolled: three outcomes, as for faces."""
+"""Compares a voice with the enrolled ones: three outcomes, as for faces."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from castline.assembly.attribution import HeardAs
 from castline.engines.thresholds import VoiceThresholds
 from castline.records import KnownVoice
 
-#: A voice that is heard for less gets no name by its sound.
+#: Seconds of speech below which a voice gets no name by its sound.
 ENOUGH_S = 3.0
 
 
 class Enrolled:
-    """The gallery's voices, stacked once for all that is compared with them.
+    """The gallery's voices, stacked once for all comparisons.
 
     Args:
-        model, size: of the embeddings that are compared; enrolled voices of others do not count.
+        model, size: model and length of the embeddings to compare; enrolled voices with others do not count.
     """
 
     def __init__(self, voices: Iterable[KnownVoice], model: str, size: int) -> None:
@@ -32,17 +32,17 @@ class Enrolled:
         self._means = np.array([_mean(own) for own in people.values()], np.float32).reshape(len(people), size)
 
     def alike(self, vector: NDArray[np.float32]) -> dict[str, float]:
-        """Cosine similarities to the mean of each person's voices; none of a vector without length."""
+        """Cosine similarities to the mean of each person's voices; empty for a zero vector."""
         length = float(np.linalg.norm(vector))
         return dict(zip(self._names, (self._means @ vector / length).tolist(), strict=True)) if length else {}
 
 
 def whose(vector: NDArray[np.float32], voice_s: float, enrolled: Enrolled, limits: VoiceThresholds) -> HeardAs:
-    """What the gallery says of a voice.
+    """How a voice compares with the enrolled ones.
 
     Args:
-        vector: mean of its windows' embeddings, shape (d,), of any length.
-        voice_s: how long it is heard.
+        vector: mean of its windows' embeddings, shape (d,), of any norm.
+        voice_s: seconds of its speech.
     """
     alike = enrolled.alike(vector) if voice_s >= ENOUGH_S else {}
     if not alike:
@@ -57,7 +57,7 @@ def whose(vector: NDArray[np.float32], voice_s: float, enrolled: Enrolled, limit
 
 
 def like(vector: NDArray[np.float32], enrolled: Enrolled, limits: VoiceThresholds) -> frozenset[str]:
-    """Everybody whose enrolled voice this may be; of so little that it could not be known by it."""
+    """Everybody whose enrolled voice this may be, even if it is too short to be known."""
     return frozenset(name for name, alike in enrolled.alike(vector).items() if alike >= limits.ambiguous)
 
 

@@ -1,4 +1,4 @@
-"""Whose voice says a line: words go to voices by time, and segments are split where the voice changes."""
+"""The voice of each line: words go to voices by time, and segments are split where the voice changes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from castline.records import (
     Word,
 )
 
-_ISLAND_S = 0.5  # of another voice amid one voice's words: a word the windows cannot place
+_ISLAND_S = 0.5  # shorter runs of another voice amid one voice's words are words that the windows cannot place
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """Attributes:
     speaker: name of the voice, or None.
-    said_by: where faces were compared.
+    said_by: set if faces were compared.
     """
 
     segment: Segment
@@ -57,13 +57,13 @@ def said_by(
     known: Sequence[KnownVoice] = (),
     pictures: bool = False,
 ) -> Lines:
-    """Segments with their voices; as they are, where no part has any.
+    """Segments with their voices; unchanged if no part has voices.
 
     Args:
         segments: in seconds of the recording.
-        people: those on screen, to be compared with the voices; None to leave faces out.
+        people: the people on screen, to be compared with the voices; None to leave faces out.
         known: enrolled voices.
-        pictures: whether there was anything to be seen.
+        pictures: whether there are any pictures.
     """
     found = [(unit, part.voices) for unit, part in audio if part.voices]
     spaces = Counter(voices.space for _, voices in found if voices.windows)
@@ -108,7 +108,7 @@ def _with_names(
     *,
     pictures: bool,
 ) -> tuple[tuple[Line, ...], tuple[Speaker, ...]]:
-    """Voices that are somebody's have that name from here on; two that are the same person's are one."""
+    """Rename each voice that belongs to a person; two voices of one person become one."""
     joined = join(turns, people, heard_as, pictures=pictures)
     found: dict[str, Speaker] = {}
     for speaker in speakers:
@@ -126,7 +126,7 @@ def _with_names(
     names = {voice: named.name for voice, named in joined.voices.items() if named.identity == "known"}
     return (
         tuple(
-            # A line of somebody's voice in which somebody else's mouth moves is nobody's.
+            # If somebody else's mouth moves in a line of a named voice, the line has no speaker.
             replace(
                 line,
                 said_by=by,
@@ -188,7 +188,7 @@ def _split(segment: Segment, heard: Heard) -> list[tuple[Segment, int | None]]:
 
 
 def _voices(words: Sequence[Word], heard: Heard) -> list[tuple[int, int | None]]:
-    """The voice of each word, by its place. Words outside of what was measured go with the nearest one inside."""
+    """The voice of each word, by its index. Words outside the measured windows go with the nearest word inside."""
     middles = [(word.start_s + word.end_s) / 2 for word in words]
     known = [at for at, moment in enumerate(middles) if heard.within(moment)]
     if not known:
@@ -207,6 +207,6 @@ def _without_islands(voices: list[int | None], words: Sequence[Word], agreed: Se
         if brief and voices[before[0]] == voices[after[0]]:
             smooth[run[0] : run[-1] + 1] = [voices[before[0]]] * len(run)
     for run in (list(group) for _, group in groupby(range(len(smooth)), key=lambda at: smooth[at])):
-        if not any(agreed[at] for at in run):  # all of it may be the next voice's, or the one's before
+        if not any(agreed[at] for at in run):  # the whole run may belong to the previous or the next voice
             smooth[run[0] : run[-1] + 1] = [None] * len(run)
     return smooth

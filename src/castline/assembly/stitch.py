@@ -18,12 +18,12 @@ _NOT_WORD = re.compile(r"[^\w']+")
 # Thai, Lao, Burmese, Khmer, kana and Chinese characters are written without spaces: each counts as a word.
 _SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _TOKEN = re.compile(f"[{_SPACELESS}]|[^\\s{_SPACELESS}]+")
-_SPACED = re.compile(f"[{_SPACELESS}]{{2}}")  # between these no space is written
-_APART_S = 0.8  # two hearings of one word lie closer than this …
-_GUESSED_APART_S = 2.0  # … or than this, where the engine gave no word times and they are estimates
-_TOUCH_S = 0.05  # words that share no more than this follow each other
-_EDGE_S, _BEYOND_S = 0.3, 0.5  # a word this near to a cut may go on for so long beyond it
-# A sentence goes on after no longer a pause, and a segment is no longer: as the engines cut them.
+_SPACED = re.compile(f"[{_SPACELESS}]{{2}}")  # no space is written between these
+_APART_S = 0.8  # two transcriptions of one word are closer than this …
+_GUESSED_APART_S = 2.0  # … or than this, if word times are estimates because the engine gave none
+_TOUCH_S = 0.05  # words that overlap by no more than this are consecutive
+_EDGE_S, _BEYOND_S = 0.3, 0.5  # a word this near to a cut may continue for so long beyond it
+# The longest pause within a sentence, and the longest segment: the limits by which the engines cut.
 _SENTENCE_PAUSE_S, _LONGEST_S = 0.8, 12.0
 
 
@@ -31,7 +31,7 @@ def stitch(chunks: Sequence[tuple[AudioUnit, AudioPart]]) -> list[Segment]:
     """Segments of all chunks in media time.
 
     Args:
-        chunks: in order of time. After a hard cut the next chunk overlaps; the overlap is heard twice.
+        chunks: in order of time. After a hard cut the next chunk overlaps; the overlap is transcribed twice.
     """
     segments: list[Segment] = []
     previous: AudioUnit | None = None
@@ -60,7 +60,7 @@ def _shift(segment: Segment, by_s: float) -> Segment:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """A word, and where it stands: its segment, counted over both chunks, and its place in it."""
+    """A word and its position: its segment, counted over both chunks, and its index in that segment."""
 
     word: Word
     segment: int
@@ -68,11 +68,10 @@ class _Heard:
 
 
 def _join_overlap(before: list[Segment], after: list[Segment], start_s: float, end_s: float) -> list[Segment]:
-    """What was said around ``[start_s, end_s)``, which both chunks heard: the union of what they heard.
+    """What was said in ``[start_s, end_s)``, which both chunks contain: the union of their words.
 
-    A word that both heard is said once, in the words of the chunk that has more around it. A word that only one
-    of them heard is kept, unless the other heard something else at the same time; then the chunk has the word whose
-    edge is further away.
+    A word in both is kept once, as the chunk with more context has it. A word in only one of them is kept, unless the
+    other has a different word at the same time; then the chunk whose edge is further away wins.
     """
     middle = (start_s + end_s) / 2
     sources = [*before, *after]
@@ -97,7 +96,7 @@ def _join_overlap(before: list[Segment], after: list[Segment], start_s: float, e
 
 
 def _union(old: Sequence[_Heard], new: Sequence[_Heard], overlap: tuple[float, float]) -> list[_Heard]:
-    """Words between two that both heard, in order of time; what is said at the same time is said by one of them."""
+    """The words between two shared words, in order of time; where both chunks have words at once, one of them wins."""
     said: list[_Heard] = []
     for mine, theirs in _clusters(old, new, overlap):
         if mine and theirs:
@@ -112,9 +111,9 @@ def _union(old: Sequence[_Heard], new: Sequence[_Heard], overlap: tuple[float, f
 def _clusters(
     old: Sequence[_Heard], new: Sequence[_Heard], overlap: tuple[float, float]
 ) -> list[tuple[list[_Heard], list[_Heard]]]:
-    """Words that overlap in time, directly or through others, put together.
+    """Groups of words that overlap in time, directly or through others.
 
-    A word at the very edge of its chunk is likely the piece of one that goes on beyond it.
+    A word at the very edge of its chunk is probably the beginning or end of one that extends beyond it.
     """
     first, last = overlap
     spans = [
@@ -135,7 +134,7 @@ def _clusters(
 
 
 def _runs(said: Sequence[_Heard]) -> list[list[_Heard]]:
-    """Words that follow each other in one segment, put together."""
+    """Groups of consecutive words of one segment."""
     runs: list[list[_Heard]] = []
     for item in said:
         last = runs[-1][-1] if runs else None
@@ -147,7 +146,7 @@ def _runs(said: Sequence[_Heard]) -> list[list[_Heard]]:
 
 
 def _piece(sources: Sequence[Segment], heard: Sequence[Sequence[_Heard]], run: Sequence[_Heard]) -> list[Segment]:
-    """The part of a segment that a run of its words is."""
+    """The part of a segment that consists of a run of its words."""
     segment = sources[run[0].segment]
     if len(run) == len(heard[run[0].segment]):
         return [segment]
@@ -197,10 +196,10 @@ def _together(one: Segment, other: Segment) -> Segment:
 
 
 def _heard_by_both(old: Sequence[Word], new: Sequence[Word], apart_s: float) -> list[tuple[int, int]]:
-    """Places of equal words, in order in both, that together are nearest in time.
+    """Index pairs of equal words, in order in both, that are nearest in time overall.
 
-    The longest common subsequence with closeness for its weights: "yes yes yes" heard from its second
-    word on must pair by time, and not first with first.
+    The longest common subsequence, weighted by closeness in time: if one chunk begins with the second "yes" of "yes yes
+    yes", words must pair by time, and not first with first.
     """
     best: list[list[tuple[float, int, int]]] = [[(0.0, -1, -1)] * (len(new) + 1) for _ in range(len(old) + 1)]
     for i, mine in enumerate(old, 1):
@@ -228,7 +227,7 @@ def _pause(words: Sequence[Word], middle: float) -> float:
 
 
 def words_of(segment: Segment) -> tuple[Word, ...]:
-    """A segment's words; where the engine has no word times, estimates: its text spread by length."""
+    """A segment's words. If the engine gave no word times, they are estimated: the text is spread by length."""
     if segment.words:
         return segment.words
     found = list(_TOKEN.finditer(segment.text))
@@ -248,7 +247,7 @@ def words_of(segment: Segment) -> tuple[Word, ...]:
 
 
 def excerpt(segment: S, words: Sequence[Word]) -> S:
-    """A segment that says no more than some of its `words_of`."""
+    """A segment reduced to some of its `words_of`."""
     return segment.model_copy(update={"text": spell(words), "words": tuple(words) if segment.words else ()})
 
 

@@ -1,1 +1,1 @@
-"""The people we know: photos in S3 by name, and what is derived from them."""
+"""The known people: photos in S3 by name, and what is derived from them."""

@@ -1,6 +1,6 @@
-"""What was done to the gallery's names, so that it can be taken back: one object for each change, in order.
+"""Changes of the gallery's names, recorded so that they can be undone: one object for each change, in order.
 
-A change is written before it is made, so one that was interrupted can be taken back, too.
+A change is recorded before it is made, so an interrupted one can be undone, too.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Kind = Literal["enrolled", "renamed", "merged", "split"]
 class Change(Record):
     """Attributes:
     moved: new key by old key.
-    kept: those of the new keys that had the same photo before.
-    added: keys of photos that were not there before.
+    kept: those of the new keys that already had the same photo.
+    added: keys of photos that did not exist before.
     """
 
     kind: Kind
@@ -39,7 +39,7 @@ class Change(Record):
 
     @property
     def names(self) -> list[str]:
-        """Everybody it is about."""
+        """Everybody the change is about."""
         return _names([*self.moved, *self.moved.values(), *self.kept, *self.added])
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class Change(Record):
 
 
 def record(change: Change, store: ObjectStore, settings: Settings) -> None:
-    """Write down a change that is about to be made."""
+    """Record a change that is about to be made."""
     before = last(store, settings)
     number = int(before[0].removeprefix(PREFIX).removesuffix(".json")) + 1 if before else 0
     while not store.put(settings.gallery_bucket, f"{PREFIX}{number:06d}.json", change.to_json(), if_absent=True):
@@ -62,13 +62,13 @@ def record(change: Change, store: ObjectStore, settings: Settings) -> None:
 
 
 def last(store: ObjectStore, settings: Settings) -> tuple[str, Change] | None:
-    """Key and content of the newest change; None where there is none."""
+    """Key and content of the newest change; None if there is none."""
     found = list(changes(store, settings))
     return found[-1] if found else None
 
 
 def drop(name: str, store: ObjectStore, settings: Settings) -> None:
-    """Remove all photos that are a person's from what can be taken back, under former names, too."""
+    """Remove all photos of a person from the recorded changes, including those under former names."""
     former: set[str] = set()
 
     def other(photo: str) -> bool:
@@ -90,7 +90,7 @@ def drop(name: str, store: ObjectStore, settings: Settings) -> None:
 
 
 def changes(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, Change]]:
-    """Keys and contents, oldest first; what is not ours, or of another version, is left out."""
+    """Keys and contents, oldest first; objects that are not ours, or of another version, are left out."""
     for info in list(store.find(settings.gallery_bucket, PREFIX)):
         if not _KEY.fullmatch(info.key):
             continue
@@ -100,5 +100,5 @@ def changes(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, Chang
 
 
 def _names(photos: Iterable[str]) -> list[str]:
-    """Whose they are, each once."""
+    """The names in some keys, each once."""
     return list(dict.fromkeys(keys.gallery_name(photo) for photo in photos))

@@ -1,6 +1,6 @@
-"""Keeps the gallery's derived embeddings in step when photos move or go, without running a model.
+"""Keeps the gallery's derived embeddings up to date when photos move or go, without running a model.
 
-The index is only a cache (see `castline.gallery.load`): whatever is lost here is computed anew from photos.
+The index is only a cache (see `castline.gallery.load`): whatever is lost here is computed again from photos.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def indexes(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, Index
     for info in list(store.find(settings.gallery_bucket, PREFIX)):
         try:
             index = read_object(Index, store, settings.gallery_bucket, info.key)
-        except UnreadableObject:  # cut off, or another version's
+        except UnreadableObject:  # truncated, or of another version
             index = None
         yield info.key, index
 
 
 def carry(moved: Mapping[str, str], store: ObjectStore, settings: Settings) -> None:
-    """Let embeddings follow photos that have a new key.
+    """Move embeddings along with photos that have a new key.
 
     Args:
         moved: new key by old key; both objects exist, with the same bytes.

@@ -1,4 +1,4 @@
-"""The people we know: photos in S3 per name, and an index of embeddings derived from them.
+"""The known people: photos in S3 per name, and an index of embeddings derived from them.
 
 The index is a cache. It is keyed by photo and ETag, one object per embedding model, so it can be
 deleted or lost to a concurrent writer at any time and is rebuilt from the photos.
@@ -25,9 +25,9 @@ logger = Logger(child=True)
 
 class IndexEntry(Record):
     """Attributes:
-    embedding: None when the photo cannot be enrolled; ``problem`` says why.
-    grade: of the embedded face; None where it was embedded before photos were graded, and is to be again.
-    grading: the rules it was graded by; by others than today's it is to be again.
+    embedding: None if the photo cannot be enrolled; ``problem`` says why.
+    grade: of the embedded face; None if it was embedded before photos were graded, and must be embedded again.
+    grading: version of the rules it was graded by; with an old version, it must be graded again.
     """
 
     etag: str
@@ -49,10 +49,10 @@ class Index(Record):
 
 MAX_PHOTO_BYTES = 64 * 1024 * 1024
 
-#: Bytes of a photo -> the face it is about; raises GalleryError when it has none, several, or a useless one.
+#: Bytes of a photo -> the face it is about; raises GalleryError if it has none, several, or a useless one.
 PhotoEmbedder = Callable[[bytes], PhotoEmbedding]
 
-#: As `load_gallery`.
+#: The signature of `load_gallery`.
 GalleryLoader = Callable[[ObjectStore, str, str, PhotoEmbedder | None], "LoadedGallery"]
 
 
@@ -66,14 +66,14 @@ def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedd
     """The gallery in one model's embeddings.
 
     Args:
-        embed: computes what the index lacks. Without it, or when it is of another model than asked
-            for, such photos are left out with a warning.
+        embed: computes embeddings that the index lacks. Without it, or if it is for another model than requested, such
+            photos are left out with a warning.
     """
     return _load(_listed(store, bucket), store, bucket, model, embed)
 
 
 class RememberedGalleries:
-    """`load_gallery` for many results in a row: the index is read again only after a photo came, changed or went."""
+    """`load_gallery` for many results in a row: the index is read again only if photos have changed."""
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, bool], tuple[list[ObjectInfo], LoadedGallery]] = {}
@@ -90,7 +90,7 @@ class RememberedGalleries:
 
 
 def _listed(store: ObjectStore, bucket: str) -> list[ObjectInfo]:
-    """Photos, files that somebody may take for photos, and voices."""
+    """Photos, files that may be mistaken for photos, and voices."""
     return [
         info
         for info in store.find(bucket)
@@ -140,7 +140,7 @@ def _load(
 
 
 def looks_known(store: ObjectStore, bucket: str, model: str) -> dict[str, PhotoEmbedding]:
-    """What the index says of enrolled photos, by ETag. It goes with the photos, so nobody who is forgotten is in it."""
+    """The indexed embeddings of enrolled photos, by ETag; they go with the photos when somebody is forgotten."""
     known = _read_index(store, bucket, keys.gallery_index_key(model), model)
     return {
         entry.etag: PhotoEmbedding(model=model, data=entry.embedding.data, grade=entry.grade)
@@ -150,14 +150,14 @@ def looks_known(store: ObjectStore, bucket: str, model: str) -> dict[str, PhotoE
 
 
 def fingerprint_now(store: ObjectStore, bucket: str) -> str:
-    """`Gallery.fingerprint` of what is there at this moment."""
+    """`Gallery.fingerprint` of the present content."""
     return _fingerprint(_listed(store, bucket))
 
 
 def _read_index(store: ObjectStore, bucket: str, key: str, model: str) -> dict[str, IndexEntry]:
     try:
         index = read_object(Index, store, bucket, key)
-    except UnreadableObject:  # cut off, or another version's: as good as none
+    except UnreadableObject:  # truncated, or of another version: treated as missing
         index = None
     entries = index.entries if index else {}
     return {key: entry for key, entry in entries.items() if not entry.embedding or entry.embedding.model == model}
@@ -171,7 +171,7 @@ def _embed(store: ObjectStore, bucket: str, photo: ObjectInfo, model: str, embed
         embedding = embed(body)
     except (GalleryError, UnreadableObject) as error:
         return IndexEntry(etag=photo.etag, problem=error.message)
-    # An old run is put together after the deployment changed its model: the two never meet.
+    # An old run is assembled after the deployment changed its model: the two are never compared.
     if embedding.model != model:
         return None
     looks = Embedding(model=model, data=embedding.data)

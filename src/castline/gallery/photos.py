@@ -1,4 +1,4 @@
-"""The photos of the people we know: who there is, and how photos come, move and go."""
+"""The photos of the known people: who they are, and how photos are added, moved and removed."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class KnownPerson:
     """Attributes:
     photos: keys in the gallery bucket, sorted.
     voices: keys of enrolled voices, sorted.
-    newest: when the newest of them was stored; None where the store does not say.
-    basis: why the person may be known (consent, a contract, …), in the words of whoever enrolled them.
+    newest: when the newest of them was stored; None if the store does not say.
+    basis: why the person may be known (consent, a contract, …), in the words of the person who enrolled them.
     """
 
     name: str
@@ -41,7 +41,7 @@ class KnownPerson:
 
     @property
     def objects(self) -> tuple[str, ...]:
-        """All that is stored of the person, but the basis."""
+        """Everything stored of the person, except the basis."""
         return (*self.photos, *self.voices)
 
 
@@ -74,9 +74,9 @@ def list_people(store: ObjectStore, settings: Settings) -> dict[str, list[str]]:
 
 
 def photo_remarks(store: ObjectStore, settings: Settings) -> dict[str, str]:
-    """Remarks about photos, by key: why they cannot be used, that they are poor, or ``NOT_SEEN``.
+    """Remarks about photos, by key: why one cannot be used, that it is poor, or ``NOT_SEEN``.
 
-    As the models found that embedded them so far; no model is run.
+    They come from the models that have embedded the photos so far; no model is run.
     """
     seen = [found.entries for _, found in index.indexes(store, settings) if found]
     remarks: dict[str, str] = {}
@@ -95,10 +95,10 @@ def photo_remarks(store: ObjectStore, settings: Settings) -> dict[str, str]:
 
 
 def photos_in(paths: list[Path]) -> list[Path]:
-    """The given files, folders replaced by the photos in them; ``left_out`` says what else is there.
+    """The given files, with folders replaced by the photos in them; ``left_out`` lists what else they contain.
 
     Raises:
-        GalleryError: a path that is neither, or a folder without photos.
+        GalleryError: a path that is neither a file nor a folder, or a folder without photos.
     """
     found: list[Path] = []
     for path in paths:
@@ -116,7 +116,7 @@ def photos_in(paths: list[Path]) -> list[Path]:
 
 
 def left_out(paths: list[Path]) -> list[Path]:
-    """What is in the given folders but is not a readable photo: HEIC, videos, notes."""
+    """Files in the given folders that are not readable photos: HEIC, videos, notes."""
     return [
         item
         for path in paths
@@ -131,7 +131,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def enrol(name: str, pictures: Iterable[Picture], store: ObjectStore, settings: Settings) -> list[str]:
-    """Store pictures as photos of a person; the same picture twice is one. Can be taken back (``undo``).
+    """Store pictures as photos of a person; the same picture twice counts once. Can be undone (``undo``).
 
     Returns:
         Their keys, in the given order.
@@ -150,7 +150,7 @@ def enrol(name: str, pictures: Iterable[Picture], store: ObjectStore, settings: 
 
 
 def add_photo(name: str, path: Path, store: ObjectStore, settings: Settings, embed: PhotoEmbedder) -> str:
-    """Enrol one photo; the same photo twice is one.
+    """Enrol one photo; the same photo twice counts once.
 
     Returns:
         Its key.
@@ -165,7 +165,7 @@ def add_photo(name: str, path: Path, store: ObjectStore, settings: Settings, emb
 
 
 def rename(old: str, new: str, store: ObjectStore, settings: Settings) -> int:
-    """Give all photos of a person another name. Can be taken back (``undo``).
+    """Give all photos of a person another name. Can be undone (``undo``).
 
     Returns:
         How many photos the person had.
@@ -208,11 +208,11 @@ def merge(into: str, others: Sequence[str], store: ObjectStore, settings: Settin
 
 
 def split(name: str, photos: Sequence[str], into: str, store: ObjectStore, settings: Settings) -> int:
-    """Give some photos of a person to somebody else, which mends a wrong merge. Can be taken back (``undo``).
+    """Give some photos of a person to somebody else, to correct a wrong merge. Can be undone (``undo``).
 
     Args:
         photos: keys.
-        into: a new name, or somebody's.
+        into: a new or an existing name.
 
     Returns:
         How many photos changed their name.
@@ -239,12 +239,12 @@ def forget(name: str, store: ObjectStore, settings: Settings) -> int:
 
     Raises:
         GalleryError: nobody has this name.
-        KeyLayoutError: nobody has it, and nobody could.
+        KeyLayoutError: nobody has it, and it is not a possible name.
     """
     photos, mine = _found(name, store, settings), called(name, store, settings)
     if photos:
         store.delete(settings.gallery_bucket, photos)
-    # Also when an earlier attempt was interrupted here.
+    # Necessary even if there are no photos: an earlier attempt may have been interrupted here.
     index.drop(lambda key: keys.gallery_name(key) == mine, store, settings)
     changes.drop(mine, store, settings)
     if not photos:
@@ -253,7 +253,7 @@ def forget(name: str, store: ObjectStore, settings: Settings) -> int:
 
 
 def set_basis(name: str, basis: str, store: ObjectStore, settings: Settings) -> None:
-    """Write down why a person may be known; it moves and goes with the photos.
+    """Record why a person may be known; it moves and goes with the photos.
 
     Raises:
         GalleryError: longer than 2000 bytes.
@@ -268,10 +268,10 @@ def set_basis(name: str, basis: str, store: ObjectStore, settings: Settings) -> 
 def undo(store: ObjectStore, settings: Settings) -> Change | None:
     """Undo the last change: photos return to where they were, or are removed; `reassemble` then updates the results.
 
-    Calling it again undoes the change before. What another client changed meanwhile stays as it is.
+    Calling it again undoes the change before that. Changes that another client made meanwhile stay.
 
     Returns:
-        What was taken back; None if there was nothing to take back.
+        The change that was undone; None if there was none.
     """
     found = changes.last(store, settings)
     if found is None:
@@ -295,17 +295,20 @@ def undo(store: ObjectStore, settings: Settings) -> Change | None:
 
 
 def _move(kind: Kind, source: Sequence[str], target: str, store: ObjectStore, settings: Settings) -> None:
-    """Copy first, then delete: whatever interrupts this, no photo is lost."""
+    """Copy first, then delete: if this is interrupted, no photo is lost."""
     bucket = settings.gallery_bucket
     moved: dict[str, str] = {}
-    taken: dict[str, str] = {}  # digests of what lies there, or will
+    taken: dict[str, str] = {}  # digests of photos that exist or will exist there
     kept: set[str] = set()
     for key in source:
         body = store.get(bucket, key)
         if body is None:
             continue
         digest, new = _digest(body), target + key.partition("/")[2]
-        for choice in (new, f"{target}{digest}{PurePosixPath(key).suffix}"):  # another photo may have its name
+        for choice in (
+            new,
+            f"{target}{digest}{PurePosixPath(key).suffix}",
+        ):  # another photo may have its name
             there = store.get(bucket, choice) if choice not in taken else None
             if there is not None:
                 kept.add(choice)
@@ -337,19 +340,19 @@ def _photos_of(name: str, store: ObjectStore, settings: Settings) -> list[str]:
 
 
 def called(name: str, store: ObjectStore, settings: Settings) -> str:
-    """The name as the gallery has it, from a name typed as ``keys.shown`` displays it."""
+    """The name in the gallery, given a name typed as ``keys.shown`` displays it."""
     photos = _found(name, store, settings)
     return keys.gallery_name(photos[0]) if photos else keys.spelled(name)
 
 
 def last_change(store: ObjectStore, settings: Settings) -> Change | None:
-    """What ``undo`` takes back."""
+    """The change that ``undo`` would undo."""
     found = changes.last(store, settings)
     return found[1] if found else None
 
 
 def _found(name: str, store: ObjectStore, settings: Settings) -> list[str]:
-    """Keys of everything that lies under a name, photo or not; the name may be typed as it is ``shown``."""
+    """Keys of everything stored under a name, photo or not; the name may be typed as it is ``shown``."""
     wanted, found = keys.spelled(name), dict[str, list[str]]()
     for info in store.find(settings.gallery_bucket):
         if "/" in info.key:
@@ -358,10 +361,10 @@ def _found(name: str, store: ObjectStore, settings: Settings) -> list[str]:
 
 
 def _nobody(name: str) -> GalleryError:
-    """Nobody has this name.
+    """The error for a name that nobody has.
 
     Raises:
-        KeyLayoutError: nobody could have it.
+        KeyLayoutError: it is not a possible name.
     """
     keys.check_person_name(name)
     return GalleryError(f"nobody is called {name!r}; see: castline people list")

@@ -1,4 +1,4 @@
-"""Pictures to enrol: the face in each must be found again, be alone, and be the right person."""
+"""Pictures to enrol: in each, exactly one face must be found, and it must be the right person's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from castline.records import Face, Grade
 
 #: Pictures taken of one person from a video or a result. More of them cost time and add little.
 MOST = 5
-#: Remarks about photos that count for less, by their face's grade.
+#: Remarks about photos whose similarities are reduced, by their face's grade.
 REMARKS: Mapping[Grade, str] = {
     "degraded": (
         "smeared, dark, over-exposed, noisy or compressed, "
@@ -29,7 +29,7 @@ class Picture:
     """A picture that one face dominates.
 
     Attributes:
-        label: what it is, for people.
+        label: a description for people.
         suffix: one of ``keys.PHOTO_SUFFIXES``.
         remark: why the face counts for less; empty for a clear one.
     """
@@ -44,14 +44,14 @@ def picture_of(path: Path, embed: PhotoEmbedder) -> Picture:
     """A photo to enrol.
 
     Raises:
-        GalleryError: it is no photo, or no face dominates it.
+        GalleryError: it is not a photo, or no face dominates it.
     """
     _check_photo(path.name, path.stat().st_size)
     return picture_from(path.name, path.read_bytes(), embed)
 
 
 def picture_from(name: str, body: bytes, embed: PhotoEmbedder) -> Picture:
-    """A photo to enrol, out of its file's name and bytes.
+    """A photo to enrol, from its file's name and bytes.
 
     Raises:
         GalleryError: as `picture_of`.
@@ -72,10 +72,10 @@ def _check_photo(name: str, size: int) -> None:
 
 
 def problem_of(body: bytes, face: Face, embed: PhotoEmbedder) -> str | None:
-    """Why a crop cannot stand for the face it was cut out for; None when it can.
+    """Why a crop cannot represent the face for which it was cut out; None if it can.
 
-    A crop with margin may show a neighbour larger than the face that was meant, so looks must agree
-    too. They cannot be compared when the face was embedded by another model than ``embed``'s.
+    A crop with margin may show a neighbour larger than the intended face, so embeddings must agree, too. They cannot be
+    compared if the face was embedded by another model than ``embed``'s.
     """
     try:
         found = embed(body)

@@ -1,4 +1,4 @@
-"""The voices we know: beside a person's photos, one object for each that was enrolled. The sound is not kept."""
+"""The known voices: one object for each enrolled voice, beside a person's photos. The sound is not kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = Logger(child=True)
 
 
 def enrol_voice(name: str, voice: EnrolledVoice, store: ObjectStore, settings: Settings) -> str:
-    """Store a voice as a person's; the same one twice is one. Can be taken back (``undo``), renamed and forgotten.
+    """Store a voice as a person's; the same one twice counts once. It can be undone (``undo``), renamed and forgotten.
 
     Returns:
         Its key.
@@ -36,7 +36,7 @@ def enrol_voice(name: str, voice: EnrolledVoice, store: ObjectStore, settings: S
 
 
 def load_voices(store: ObjectStore, bucket: str) -> tuple[KnownVoice, ...]:
-    """All enrolled voices, by key; one that cannot be read is left out, and the log says so."""
+    """All enrolled voices, by key; unreadable ones are left out, with a line in the log."""
     found = []
     for info in store.find(bucket):
         name = keys.parse_voice(info.key)

@@ -1,4 +1,4 @@
-"""Hostile media in, frames and speech-ready audio out: probe, one decode, units as they get ready."""
+"""Turns hostile media into frames and audio for speech recognition: probe, one decode, units as they become ready."""
 
 from castline.media.pieces import AudioPiece, FramesPiece, MotionPiece, Piece
 from castline.media.probe import probe

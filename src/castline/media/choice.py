@@ -1,7 +1,7 @@
-"""Which of several video streams and sound tracks are taken, and why: pure ranking, and two looks into the file.
+"""Chooses among several video streams and sound tracks, with reasons: pure ranking, and two looks into the file.
 
-Sound: the track asked for; else one in the language asked for; else the one marked default; else the first.
-A track that is much shorter than another, or silent, gives way. Pictures: a track of one still gives way to film.
+Sound: the requested track; else one in the requested language; else the one marked default; else the first. A track
+that is much shorter than another, or silent, is passed over. Pictures: film comes before a single still.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from castline.media.packets import Extent, extents
 from castline.records import AudioStream, Options, Stream, VideoStream
 
 _SHORT = 0.5  # of the longest track: a jingle, or a track that was switched off
-_SILENT_DB = -70.0  # the loudest sample; a room without anybody is above
-_LISTEN: dict[str, Any] = {"t": 60}  # seconds, before all of a track is listened to
+_SILENT_DB = -70.0  # the loudest sample; an empty room is above
+_LISTEN: dict[str, Any] = {"t": 60}  # seconds, before the whole track is read
 _LOUDEST = re.compile(r"max_volume: (-?[\d.]+|-inf) dB")
-_SHARE = 0.1  # of the time there is, for each look
+_SHARE = 0.1  # of the available time, for each look
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """Attributes:
-    index: of the stream; None where none can be taken.
+    index: of the stream; None if none can be used.
     notes: by stream index, why it was taken or passed over.
     """
 
@@ -39,7 +39,7 @@ class Chosen:
 def choose_sound(
     path: Path, streams: Sequence[Stream], audios: dict[int, AudioStream], options: Options, limits: Limits
 ) -> Chosen:
-    """The sound track to hear.
+    """The sound track to use.
 
     Args:
         audios: what is known of the tracks that can be decoded, by stream index.
@@ -85,7 +85,7 @@ def _other(taken: int | None, stream: Stream, why: str) -> str:
 
 
 def choose_picture(path: Path, streams: Sequence[Stream], videos: dict[int, VideoStream], limits: Limits) -> Chosen:
-    """The pictures to look at: cover art never, a single still only where there is no film."""
+    """The video stream to use: never cover art, and a single still only if there is no film."""
     tracks = [stream for stream in streams if stream.kind == "video" and not stream.cover]
     notes = {stream.index: "there is no decoder for it" for stream in tracks if stream.index not in videos}
     able = [stream for stream in tracks if stream.index in videos]
@@ -105,11 +105,11 @@ def _ends(path: Path, streams: Sequence[Stream], limits: Limits) -> dict[int, fl
 
 
 def is_silent(path: Path, index: int, limits: Limits) -> bool:
-    """Whether a sound track has nothing above -70 dBFS: in its first minute, then in all of it."""
+    """Whether a sound track has nothing above -70 dBFS, first in its first minute, then in all of it."""
     try:
         return all(_loudest_db(path, index, limits.share(_SHARE), **length) < _SILENT_DB for length in (_LISTEN, {}))
     except FfmpegTimeout:
-        return False  # nobody knows
+        return False  # unknown
 
 
 def _loudest_db(path: Path, index: int, limits: Limits, **length: Any) -> float:

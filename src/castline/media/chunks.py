@@ -1,7 +1,7 @@
 """Where to cut long audio: pure planning on samples, no files, no ffmpeg.
 
-A chunk ends in the middle of a silence near the target length. Where there is none, the cut is
-hard: both chunks then get an overlap, and assembly stitches the words (``assembly.stitch``).
+A chunk ends in the middle of a silence near the target length. If there is none, the cut is hard: the chunks then
+overlap, and assembly stitches the words (``assembly.stitch``).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000
-"""Samples per second of all audio inside Castline; what every speech model here expects."""
+"""Samples per second of all audio inside Castline, as every speech model here expects."""
 
 HOP_S = 0.02
 _HOP = int(HOP_S * SAMPLE_RATE)
-_SMOOTH = 10  # hops: a pause between words shorter than 0.2 s is no place to cut
+_SMOOTH = 10  # hops: a pause shorter than 0.2 s, between words, is not a place to cut
 _WINDOW = 0.25  # a cut may fall this share of the target length before or after it
 _OVERLAP_S = 3.0  # long enough for a few words on both sides of a hard cut
 _QUIET_SHARE = 0.1  # silence is below a tenth (-20 dB) of the loud parts around it …
@@ -25,7 +25,7 @@ _FLOOR = 10 ** (-60 / 20)  # … or below -60 dBFS
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Samples of ``[start_s, end_s)``; ``hard_cut`` when it ends in sound and overlaps the next."""
+    """Samples of ``[start_s, end_s)``; ``hard_cut`` if it ends in sound and overlaps the next."""
 
     start_s: float
     end_s: float
@@ -62,13 +62,13 @@ class Chunker:
         return chunks
 
     def jump(self, start: int) -> list[Chunk]:
-        """Nothing is there until sample ``start``: what was before is a chunk of its own."""
+        """Skip to sample ``start``: what came before becomes a chunk of its own."""
         chunks = self.finish()
         self._start = start
         return chunks
 
     def finish(self) -> list[Chunk]:
-        """The rest, as one chunk; nothing when no sample is left."""
+        """The rest, as one chunk; nothing if no sample is left."""
         self._join()
         if not len(self._buffer):
             return []
@@ -104,7 +104,7 @@ def plan_cut(samples: NDArray[np.int16], target: int) -> tuple[int, bool]:
     quiet = level < max(loud * _QUIET_SHARE, _FLOOR)
     runs = [(start, end) for start, end in _runs(quiet) if end - start >= _SMOOTH]
     if runs:
-        # The longest silence is the surest; among equals the nearest to the target.
+        # The longest silence is the safest; among equals the nearest to the target.
         middle = (target - low) / _HOP
         start, end = max(runs, key=lambda run: (min(run[1] - run[0], 50), -abs((run[0] + run[1]) / 2 - middle)))
         return low + (start + end) * _HOP // 2, False

@@ -1,4 +1,4 @@
-"""What a process that reads hostile input may do: no new privileges, no sockets, limited memory, time and disk."""
+"""Restricts processes that read hostile input: no new privileges, no sockets, limited memory, time and disk."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
-_FILE_BYTES = 64 * 1024 * 1024  # of one file it writes: a JPEG of the largest frame is far below
+_FILE_BYTES = 64 * 1024 * 1024  # size of one file it writes: a JPEG of the largest frame is far smaller
 _PIPE_BYTES = 1 << 18
-_TASKS = 512  # threads and processes it may add to those the user has
+_TASKS = 512  # threads and processes it may add to the user's
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP = 38, 22  # linux/prctl.h
 _SECCOMP_MODE_FILTER = 2  # linux/seccomp.h
 
-#: Of linux/audit.h and of the architecture's table of system calls: its mark, and ``socket``.
+#: From linux/audit.h and the architecture's table of system calls: its identifier, and the number of ``socket``.
 _SOCKET = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-_IO_URING_SETUP = 425  # which opens sockets without that call
-_X32 = 0x40000000  # from here on the same calls under other numbers, on x86_64
+_IO_URING_SETUP = 425  # io_uring opens sockets without that call
+_X32 = 0x40000000  # on x86_64, the same calls have other numbers from here on
 
 logger = logging.getLogger(__name__)
 
 
 def spawn(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a program that can gain no privileges and open no sockets, with pipes for its output and nothing to read.
+    """Start a program that can gain no privileges and open no sockets, with piped output and no input.
 
-    A child inherits that from the thread that starts it, so it is started by a thread of its own:
-    ``preexec_fn`` is not safe where there are threads.
+    A child inherits these restrictions from the thread that starts it, so it is started by a thread of its own:
+    ``preexec_fn`` is not safe with threads.
     """
 
     def start() -> subprocess.Popen[bytes]:
@@ -102,7 +102,7 @@ def confine(pid: int, memory_mb: int, seconds: float) -> None:
 
     Args:
         memory_mb: address space, MiB.
-        seconds: wall clock it is given; all cores together may compute for that long each.
+        seconds: wall-clock time allowed; each core may compute for that long.
     """
     memory = memory_mb * 1024 * 1024
     limits = {

@@ -1,4 +1,4 @@
-"""Running ffmpeg on hostile input: what it may open, how long it may run, how it says no.
+"""Runs ffmpeg on hostile input: what it may open, how long it may run, how its failures are reported.
 
 ffmpeg-python builds the argument lists; no shell, no stdin, a wall-clock limit, a memory limit,
 local files only, and only demuxers that cannot refer to other files.
@@ -46,22 +46,22 @@ _READABLE: tuple[tuple[str, str], ...] = (
     ("Cannot allocate memory", "decoding needs more memory than allowed"),
     ("Error opening input: No such file or directory", "the file has gone from the temporary disk"),
 )
-#: Failures of the machine and not of the file: another try may succeed.
+#: Failures of the machine, not of the file: another attempt may succeed.
 _ELSEWHERE = ("No space", "Cannot allocate", "Error opening input: No such file")
 
 _LINE = re.compile(r"^(?:\[(?P<who>[^\]]+) @ 0x[0-9a-f]+\] )*(?:\[(?P<level>error|fatal|panic)\] )(?P<text>.+)$")
 _TAIL_LINES = 60
-_HEAD_LINES = 5000  # of a container's description; more streams and chapters than that are nobody's
-_KEPT_ERRORS = 50  # a damaged hour gives a hundred thousand of them
+_HEAD_LINES = 5000  # of a container's description; no real file has more streams and chapters
+_KEPT_ERRORS = 50  # a damaged hour produces a hundred thousand of them
 _LINE_BYTES = 4096  # the rest of a longer line is dropped
 _BLOCK_BYTES = 1 << 16
 
-#: Seconds a broadcast's clock may jump and still be believed: less is a gap, more is another recording's clock.
-#: Where the clock goes back, recordings were joined end to end, and every jump is one from one to the next.
+#: Seconds a broadcast's clock may jump and still be believed: less is a gap, more is another recording's clock. If the
+#: clock goes back, recordings were joined end to end, and every jump is a joint.
 _CLOCK_JUMP_S, _JOINED_JUMP_S = 3600, 1
 
 #: All of ffmpeg's environment. A static ffmpeg segfaults when its iconv loads the system's converters
-#: (7.0.2 does so on every MPEG-TS with a service name), so it is sent where there are none.
+#: (7.0.2 does so on every MPEG-TS with a service name), so it is directed to a folder without any.
 _ENVIRONMENT = {"GCONV_PATH": "/nonexistent", "LC_ALL": "C"}
 
 
@@ -71,10 +71,10 @@ class Limits:
 
     Attributes:
         timeout_s: wall clock of one process, seconds.
-        deadline: when the last of them has to be over, on the clock of ``time.monotonic``.
+        deadline: when the last of them must have ended, on the clock of ``time.monotonic``.
         memory_mb: address space, MiB.
         max_pixels: coded width x height.
-        max_frames: frames looked at.
+        max_frames: frames sampled.
         max_units: stage-1 objects of one kind.
     """
 
@@ -88,10 +88,10 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings, left_s: float = math.inf) -> Limits:
-        """The limits of the settings, with the ffmpeg that is there: on PATH, or from imageio-ffmpeg.
+        """The limits of the settings, with the installed ffmpeg: on PATH, or from imageio-ffmpeg.
 
         Args:
-            left_s: seconds from now that all processes together may take.
+            left_s: seconds from now that all processes together may run.
         """
         return cls(
             program=_program(settings.ffmpeg),
@@ -105,17 +105,17 @@ class Limits:
 
     @property
     def left_s(self) -> float:
-        """Seconds that a process started now may take."""
+        """Seconds that a process started now may run."""
         return max(min(self.timeout_s, self.deadline - time.monotonic()), 0.1)
 
     def share(self, part: float) -> Limits:
-        """The same limits, with only a part of the time that is left."""
+        """The same limits, with only a part of the remaining time."""
         return replace(self, timeout_s=self.left_s * part)
 
 
 def _program(name: str) -> str:
     if shutil.which(name) is None:
-        with contextlib.suppress(ImportError, RuntimeError):  # the package is not there, or has none for this system
+        with contextlib.suppress(ImportError, RuntimeError):  # not installed, or none for this system
             import imageio_ffmpeg
 
             return str(imageio_ffmpeg.get_ffmpeg_exe())
@@ -154,7 +154,7 @@ class Ffmpeg:
 
     Args:
         on_line: called in a background thread with every stderr line.
-        heeds: whether an error line that comes now is one of what is asked for.
+        heeds: whether an error line that arrives now concerns the requested part.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class Ffmpeg:
         return self._process.stdout
 
     def stdout_lines(self) -> Iterator[bytes]:
-        """Lines of its output, as they come."""
+        """Lines of its output, as they arrive."""
         return iter(self.stdout)
 
     @property
@@ -201,10 +201,10 @@ class Ffmpeg:
         return self._process.poll() is None
 
     def wait(self) -> int:
-        """Exit status, once the process ended and all its output is read.
+        """Exit status, once the process has ended and all its output is read.
 
         Raises:
-            FfmpegTimeout: it ran into its wall-clock limit and was killed.
+            FfmpegTimeout: it reached its wall-clock limit and was killed.
         """
         status = self._process.wait()
         self._timer.cancel()
@@ -248,9 +248,9 @@ class Ffmpeg:
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
-    """Lines of a pipe, read in blocks; what is beyond ``_LINE_BYTES`` of a line is dropped.
+    """Lines of a pipe, read in blocks; the part of a line beyond ``_LINE_BYTES`` is dropped.
 
-    A long title must not be taken for a line of ffmpeg's own, so its rest is no line.
+    A long title must not be mistaken for a line of ffmpeg's own, so its rest is not a line.
     """
     begun = b""
     while block := os.read(stream.fileno(), _BLOCK_BYTES):
@@ -266,7 +266,7 @@ def run(argv: list[str], limits: Limits) -> tuple[int, bytes, str, list[str]]:
     """Run to the end: exit status, stdout, the first lines of stderr, and its error lines.
 
     Raises:
-        FfmpegTimeout: killed when its time was over.
+        FfmpegTimeout: killed when its time was up.
     """
     lines: list[str] = []
 
@@ -281,7 +281,7 @@ def run(argv: list[str], limits: Limits) -> tuple[int, bytes, str, list[str]]:
 
 @lru_cache
 def decoders(program: str) -> frozenset[str]:
-    """Names of the codecs this ffmpeg can decode; empty when it does not say."""
+    """Names of the codecs this ffmpeg can decode; empty if it does not say."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         argv = [program, "-hide_banner", "-codecs"]
         listed = subprocess.run(argv, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
@@ -290,15 +290,15 @@ def decoders(program: str) -> frozenset[str]:
 
 
 def explain(status: int, errors: list[str], log: str, *, opened: bool) -> CastlineError:
-    """The one typed error for how ffmpeg ended and what it printed.
+    """The typed error for how ffmpeg ended and what it printed.
 
     Args:
-        status: its exit status; negative when a signal ended it.
-        opened: whether the container had been opened, so that what failed is decoding.
+        status: its exit status; negative if a signal ended it.
+        opened: whether the container had been opened, so that it was decoding that failed.
     """
     if status < 0:
         return UndecodableMedia(f"ffmpeg crashed on this file ({signal.Signals(-status).name})", detail=log)
-    # Only error lines count: the rest of the log repeats titles and tags, which may say anything.
+    # Only error lines count: the rest of the log repeats titles and tags, which may contain anything.
     said = "\n".join(errors)
     if "Format not on whitelist" in said:
         return ForbiddenMedia(

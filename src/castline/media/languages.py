@@ -1,4 +1,4 @@
-"""Whether a container's language (ISO 639-2, two spellings) is the one asked for (BCP-47, ISO 639-1)."""
+"""Compares a container's language (ISO 639-2, two spellings) with the requested one (BCP-47, ISO 639-1)."""
 
 from __future__ import annotations
 

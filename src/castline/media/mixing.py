@@ -1,7 +1,7 @@
-"""Many channels become one: what ffmpeg does for that, and what is left to do.
+"""Mixes many channels down to one: what ffmpeg does for that, and what remains to be done.
 
-ffmpeg hands over two channels (one of a mono track). Their mean is what is heard, but where the two cancel
-each other, as with a microphone wired the wrong way round, the louder one is.
+ffmpeg delivers two channels (one for a mono track). Their mean is used, except where they cancel each other, as with a
+microphone wired the wrong way round: there the louder one is used.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from castline.media.chunks import SAMPLE_RATE
 from castline.media.probe import NO_LAYOUT
 from castline.records import AudioStream
 
-_BLOCK = SAMPLE_RATE  # samples that are judged together
-#: Power of the mean, of the louder channel's: equal channels give 1, unrelated ones 0.5, one alone 0.25.
+_BLOCK = SAMPLE_RATE  # samples that are examined together
+#: Power of the mean over that of the louder channel: equal channels give 1, unrelated ones 0.5, a single one 0.25.
 _CANCELLED = 0.1
 _MOST_CHANNELS = 64
-_THREE = "2.1"  # what recorders call any three channels, and ffmpeg would leave out the third
+_THREE = "2.1"  # recorders label any three channels so, and ffmpeg would leave out the third
 
 
 def output_channels(audio: AudioStream) -> int:
-    """How many channels ffmpeg hands over."""
+    """How many channels ffmpeg delivers."""
     return 1 if audio.channels == 1 or audio.layout.startswith("ambisonic") else 2
 
 
 def mix_filter(audio: AudioStream) -> str:
-    """The filter that a track needs before ffmpeg can mix it; empty where it knows by itself.
+    """The filter that a track needs before ffmpeg can mix it; empty if it needs none.
 
-    The first channel of ambisonic sound is the sound from everywhere. Channels without positions
-    go alternately to the one and to the other side, so that pairs that cancel are noticed.
+    The first channel of ambisonic sound is the omnidirectional one. Channels without positions go alternately to either
+    side, so that pairs that cancel are detected.
     """
     if audio.layout.startswith("ambisonic"):
         return "pan=mono|c0=c0"
@@ -53,13 +53,13 @@ class Mixer:
         self._size = 0
 
     def feed(self, samples: NDArray[np.float32]) -> NDArray[np.int16]:
-        """Take float32 samples, shape (n, 1 or 2), full scale 1; give int16, shape (m,), what is ready."""
+        """Take float32 samples, shape (n, 1 or 2), full scale 1; return those that are ready as int16, shape (m,)."""
         self._pending.append(samples)
         self._size += len(samples)
         return self._mix(self._size // _BLOCK * _BLOCK) if self._size >= _BLOCK else np.empty(0, np.int16)
 
     def rest(self) -> NDArray[np.int16]:
-        """What is left, shape (m,)."""
+        """The remaining samples, shape (m,)."""
         return self._mix(self._size)
 
     def _mix(self, count: int) -> NDArray[np.int16]:

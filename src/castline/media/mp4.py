@@ -1,7 +1,7 @@
-"""Where in an MP4 or MOV file each sample lies, read from its index (ISO/IEC 14496-12, the ``moov`` box) alone.
+"""Finds where each sample is in an MP4 or MOV file, from its index (ISO/IEC 14496-12, the ``moov`` box) alone.
 
-What is unusual here (fragments, several edits, samples in other files, a compressed index) is not indexed, and whoever
-asks reads the whole file: a guess would fetch the wrong bytes.
+Unusual files (fragments, several edits, samples in other files, a compressed index) are not indexed, and the caller
+reads the whole file: a guess would fetch the wrong bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WINDOW = 1 << 16
 
 
 class NotIndexed(Exception):
-    """There is no index of the plain kind; the message says what is unusual."""
+    """There is no ordinary index; the message says what is unusual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Track:
         duration_s: seconds.
         keyframe: whether decoding can begin there.
         offset, size: bytes of the file.
-        shown: whether the edit list leaves it in.
+        shown: whether the edit list includes it.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class Track:
 class Index:
     """Attributes:
     tracks: in the order of the file, which is that of ffmpeg's streams.
-    boxes: (first, end) bytes of all that is not media data, as far as a reader goes.
+    boxes: (first, end) bytes of everything but media data that a reader reads.
     """
 
     tracks: tuple[Track, ...]
@@ -65,7 +65,7 @@ def read_index(read: Read, size: int) -> Index:
     """The index of a file of ``size`` bytes.
 
     Raises:
-        NotIndexed: it has none of the plain kind.
+        NotIndexed: it has no ordinary index.
     """
     moov, boxes = _find_moov(read, size)
     children = dict(_boxes(moov))
@@ -84,7 +84,7 @@ def read_index(read: Read, size: int) -> Index:
 
 
 def _find_moov(read: Read, size: int) -> tuple[memoryview, list[tuple[int, int]]]:
-    """The body of ``moov``, and where everything but the media data is, until the index and data are found."""
+    """The body of ``moov``, and the positions of all boxes but the media data, up to the index and the data."""
     at, seen, moov, data = 0, list[tuple[int, int]](), None, False
     for _ in range(_MOST_BOXES):
         if at + 8 > size or (moov is not None and data):
@@ -107,7 +107,7 @@ def _find_moov(read: Read, size: int) -> tuple[memoryview, list[tuple[int, int]]
         at += length
     if moov is None:
         raise NotIndexed("it has no index")
-    # A reader looks at the beginning first, and at what comes after the last box that it needs.
+    # A reader reads the beginning first, and then what follows the last box that it needs.
     return moov, [(0, min(_WINDOW, size)), *seen, (max(at, 0), min(at + _WINDOW, size))]
 
 
@@ -132,7 +132,7 @@ def _inside(body: memoryview, *names: bytes) -> memoryview:
 
 
 def _scale(header: memoryview) -> int:
-    """Ticks a second, of ``mvhd`` or ``mdhd``."""
+    """Ticks per second, from ``mvhd`` or ``mdhd``."""
     (ticks,) = struct.unpack_from(">I", header, 20 if header[0] else 12)
     if not ticks:
         raise NotIndexed("its clock stands still")
@@ -198,7 +198,7 @@ def _sizes(body: memoryview, kind: str) -> Integers:
     if count > _MOST_SAMPLES:
         raise ValueError("too many samples")
     if each and kind == "soun":
-        raise NotIndexed("its sound has no packets")  # old QuickTime counts samples otherwise
+        raise NotIndexed("its sound has no packets")  # old QuickTime counts samples differently
     if each:
         return np.full(count, each, np.int64)
     return np.frombuffer(body, ">u4", offset=12, count=count).astype(np.int64)
@@ -236,7 +236,7 @@ def _in_this_file(references: memoryview, descriptions: memoryview) -> bool:
 def _edited(
     trak: memoryview, ticks: Integers, scale: int, movie_scale: int, *, video: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Times as the edit list has them, in ticks of the track, and which samples it leaves in."""
+    """Times according to the edit list, in ticks of the track, and which samples it includes."""
     try:
         body = _inside(trak, b"edts", b"elst")
     except StopIteration:
@@ -254,6 +254,6 @@ def _edited(
     shown = inside >= 0
     if length:
         shown &= inside < length * scale / movie_scale
-    if video and shown.any() and not shown.all():  # an edit within a picture begins with the next one
+    if video and shown.any() and not shown.all():  # an edit that begins within a picture begins with the next one
         inside -= inside[shown].min()
     return inside + delay, shown

@@ -1,4 +1,4 @@
-"""Why a split is worth less than it seems: one typed warning for each reason."""
+"""Warnings about a split: one typed warning for each reason why it is incomplete or degraded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from castline.media.ffmpeg import Ffmpeg, Limits
 from castline.records import Notice, Options, Probe, Stream
 
 _SHORT_S, _SHORT_SHARE = 1.0, 0.05
-_LONG_S = 10.0  # one picture may stand for a shorter video
+_LONG_S = 10.0  # one picture is enough for a shorter video
 
 
 class Summary(Protocol):
@@ -29,10 +29,10 @@ class Told:
     """What was seen while decoding.
 
     Attributes:
-        errors: ffmpeg's first ones; ``error_count`` is how many there were.
-        interval_s: the interval that was sampled with.
+        errors: ffmpeg's first errors; ``error_count`` is how many there were.
+        interval_s: the interval that was used for sampling.
         cancelled_s: seconds in which the channels cancelled each other.
-        left_out: frames of other sizes that were too many.
+        left_out: frames left out because there were too many sizes.
         other_sizes: why frames of other sizes are missing.
     """
 
@@ -120,8 +120,8 @@ def _damage(probed: Probe, told: Told, summary: Summary) -> Iterator[Notice]:
     if len(summary.sampled_ms) == 1 and max(expected, summary.audio_s) > max(_LONG_S, 5 * told.interval_s):
         message = f"one picture stands for all {max(expected, summary.audio_s):.1f} s: there is no other"
         yield Notice(code="one_frame", message=message)
-    # Sampled frames end up to one step early, a picture that stands still may have no other to come, and a track
-    # that was passed over may be the longest: only all there is of sound, or an error, proves a short decode.
+    # Sampled frames end up to one step early, a still picture may be the last one, and a track that was passed over may
+    # be the longest: only the end of the sound, or an error, proves a short decode.
     reached = max(summary.audio_s, last_s)
     slack = max(_SHORT_S, _SHORT_SHARE * expected) + (0.0 if probed.audio else told.interval_s)
     all_of_it = probed.audio and all(stream.used for stream in probed.streams if stream.kind == "audio")

@@ -1,4 +1,4 @@
-"""Times of packets, streamed from the demuxer: what a file holds, without decoding and without believing its header."""
+"""Times of packets, streamed from the demuxer: what a file contains, without decoding it or trusting its header."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from castline.media.ffmpeg import Ffmpeg, Limits, arguments, open_input
 
 _TIME_BASE = re.compile(rb"#tb (\d+): (\d+)/(\d+)")
 _BACK = re.compile(r"\[warning\] Non-monotonic DTS; previous: (?P<last>-?\d+), current: (?P<this>-?\d+);")
-_BACK_S = 0.1  # ffmpeg's own measure of a clock that goes back
-_MPEG_CLOCK = 90_000  # ticks a second of MPEG's containers
+_BACK_S = 0.1  # ffmpeg's own threshold for a clock that goes back
+_MPEG_CLOCK = 90_000  # ticks per second of MPEG's containers
 _NO_TIME = -(1 << 60)  # ffmpeg's mark for "no time", give or take an offset, is -(1 << 63)
 
 
@@ -24,7 +24,7 @@ _NO_TIME = -(1 << 60)  # ffmpeg's mark for "no time", give or take an offset, is
 class Packet:
     """Attributes:
     stream: index of the stream in its container.
-    start_s, end_s: presentation, seconds; None where the container does not tell.
+    start_s, end_s: presentation times, seconds; None if the container has none.
     """
 
     stream: int
@@ -35,11 +35,11 @@ class Packet:
 
 @dataclass(slots=True)
 class Extent:
-    """What the packets of one stream say.
+    """Summary of the packets of one stream.
 
     Attributes:
         count: packets.
-        end_s: when the last one ends; None when not all of them have a time.
+        end_s: when the last one ends; None if not all of them have a time.
         widest_s: the longest time without a keyframe, from zero to the end.
     """
 
@@ -66,7 +66,7 @@ class Extent:
 def packets(path: Path, streams: Iterable[int], limits: Limits, *, joined: bool = False) -> Iterator[Packet]:
     """All packets of some streams, in the order of the file.
 
-    ``framecrc`` prints one line per packet; a packet that is no keyframe carries an ``F=`` field.
+    ``framecrc`` prints one line per packet; a packet that is not a keyframe has an ``F=`` field.
 
     Raises:
         FfmpegTimeout: the file is too long for the time there is.
@@ -92,7 +92,7 @@ def packets(path: Path, streams: Iterable[int], limits: Limits, *, joined: bool 
 
 
 def extents(path: Path, streams: Iterable[int], limits: Limits, *, joined: bool = False) -> dict[int, Extent] | None:
-    """What the packets of each stream say, as ``packets``; None when there is no time to read them all."""
+    """A summary of each stream's packets; None if there is no time to read them all."""
     found = {index: Extent() for index in streams}
     try:
         for packet in packets(path, found, limits, joined=joined):
@@ -105,7 +105,7 @@ def extents(path: Path, streams: Iterable[int], limits: Limits, *, joined: bool 
 
 
 def goes_back(path: Path, streams: Iterable[int], limits: Limits) -> bool:
-    """Whether the clock of an MPEG container does: recordings were joined end to end.
+    """Whether the clock of an MPEG container goes back, because recordings were joined end to end.
 
     Raises:
         FfmpegTimeout: the file is too long for the time there is.

@@ -16,7 +16,7 @@ def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
     """Decode a JPEG (or any still picture OpenCV knows) to RGB, shape (h, w, 3), uint8.
 
     Raises:
-        UnitError: the bytes are no picture, or one of more than ``MAX_PIXELS``, which is not decoded.
+        UnitError: the bytes are not a picture, or one of more than ``MAX_PIXELS``, which is not decoded.
     """
     pixels = None
     if data:

@@ -1,4 +1,4 @@
-"""Pieces of a media file that are ready, collected while ffmpeg still runs."""
+"""Collects finished pieces of a media file while ffmpeg is still running."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class FrameWatch:
     """Collects finished JPEG files into zips of ``per_unit`` frames, of one stretch each.
 
     Args:
-        stretch: the number of the stretch that a time (ms) is in.
-        wanted: whether the frame of a time (ms) is one to keep; None while nobody knows.
+        stretch: the number of the stretch that contains a time (ms).
+        wanted: whether to keep the frame of a time (ms); None while unknown.
     """
 
     def __init__(
@@ -116,10 +116,10 @@ class FrameWatch:
 
 
 class AudioReader:
-    """Sound of one media file becomes chunks, each where it is on the clock.
+    """Turns the sound of one media file into chunks, each at its time on the clock.
 
-    ``read`` takes an ffmpeg's stdout in a thread of its own, so that neither pipe can stall the other; it may
-    be called once more, with another process, after the first one broke off.
+    ``read`` consumes an ffmpeg's stdout in a thread of its own, so that neither pipe can stall the other; it may be
+    called again with another process after the first one broke off.
     """
 
     def __init__(self, channels: int, chunk_s: float, max_duration_s: float, max_units: int) -> None:
@@ -180,11 +180,11 @@ class AudioReader:
                 self.capped = self.capped or self._timeline.full or self._count >= self._max_units
                 if self.capped:
                     break
-            while process.stdout.read(_PIPE_BYTES):  # pictures may go on
+            while process.stdout.read(_PIPE_BYTES):  # pictures may continue
                 pass
         except BaseException as failure:  # handed to the caller by join()
             self._failure = failure
-            process.kill()  # nobody reads its output any more
+            process.kill()  # its output is not read any more
 
     def _take(self, placed: Placed) -> None:
         if placed.start != self._reached:
@@ -209,7 +209,7 @@ class AudioReader:
 
 
 class MotionWatch:
-    """As ``FrameWatch``, of the small pictures: there are so many that they are looked for once in a second."""
+    """As ``FrameWatch``, for the small pictures: there are so many that the folder is checked once a second."""
 
     def __init__(self, folder: Path, stretch: Callable[[int], int], takes: Callable[[int], bool]) -> None:
         self._watch = FrameWatch(folder, _MOTION_BATCH, stretch, takes)

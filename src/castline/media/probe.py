@@ -1,4 +1,4 @@
-"""What a container says of itself, read from the text of ``ffmpeg -i``, and which of its streams are taken.
+"""Reads what a container says of itself from the text of ``ffmpeg -i``, and chooses its streams.
 
 The static ffmpeg that fits in a Lambda layer comes without ffprobe; the layout of these lines has
 been stable for a decade, the version is pinned, and tests run on the real thing.
@@ -36,7 +36,7 @@ _RATE = re.compile(r", (?P<rate>\d+) Hz, (?P<layout>[^,]+)")
 _ROTATION = re.compile(r"^\s+displaymatrix: rotation of (?P<degrees>-?\d+(?:\.\d+)?) degrees")
 _LEVEL = re.compile(r"^\[(?:info|warning|verbose)\] ?")
 _GUESSED = "Estimating duration from bitrate"
-_CLOCKED = ("mpeg", "mpegts")  # whose length is the last time on their clock less the first, wherever it jumps
+_CLOCKED = ("mpeg", "mpegts")  # their length is the last time on their clock minus the first, despite any jumps
 _CHANNELS = {
     "mono": 1,
     "stereo": 2,
@@ -51,8 +51,8 @@ _CHANNELS = {
     "7.1": 8,
 }
 _AMBISONIC = re.compile(r"^ambisonic (\d+)")
-_LEAST_RATE = 2000  # Hz: below, there is nothing of a voice but its pitch
-_SHARE = 0.1  # of the time there is, for reading all packets of a file that does not say how long it is
+_LEAST_RATE = 2000  # Hz: below this, only the pitch of a voice remains
+_SHARE = 0.1  # of the available time, for reading all packets of a file that does not say how long it is
 
 #: A channel layout printed as "40 channels" has no speaker positions; ffmpeg cannot mix it down by itself.
 NO_LAYOUT = re.compile(r"^(\d+) channels")
@@ -63,7 +63,7 @@ class Listing:
     """What ``ffmpeg -i`` says.
 
     Attributes:
-        videos, audios: of the streams that say enough to be decoded, by index.
+        videos, audios: the streams with enough information to be decoded, by index.
     """
 
     duration_s: float | None = None
@@ -74,15 +74,15 @@ class Listing:
 
 
 def probe(path: Path, limits: Limits, options: Options | None = None) -> Probe:
-    """Open the container, and choose what to look at and what to hear.
+    """Open the container, and choose its pictures and sound.
 
     Args:
-        options: what is asked for: a language, a sound track.
+        options: those of the run; the requested language and sound track matter here.
 
     Raises:
         NotMedia: empty, or no demuxer knows it.
         ForbiddenMedia: a playlist or another list of files.
-        NoStreams: opened, but neither video (cover art is not video) nor audio inside.
+        NoStreams: it contains neither video (cover art is not video) nor audio.
         UndecodableMedia: there is no decoder for anything in it.
         MediaTooLarge: more pixels than ``limits.max_pixels``.
         FfmpegTimeout: it could not be opened in time.
@@ -91,7 +91,7 @@ def probe(path: Path, limits: Limits, options: Options | None = None) -> Probe:
     # Without an output ffmpeg prints the streams and exits with status 1.
     argv = [part for part in arguments(open_input(path, limits).output("-"), limits) if part != "-"]
     status, _, log, errors = run(argv, limits)
-    # Not splitlines(): a title may hold any of the other characters Unicode calls a line's end.
+    # Not splitlines(): a title may contain any of the other characters that Unicode calls line ends.
     lines = [_LEVEL.sub("", line) for line in log.split("\n")]
     container = next((match["names"] for match in map(_INPUT.match, lines) if match), None)
     if container is None:
@@ -113,7 +113,7 @@ def probe(path: Path, limits: Limits, options: Options | None = None) -> Probe:
     duration_s = found.duration_s
     if duration_s is None or _GUESSED in log or container in _CLOCKED:
         duration_s = _packets_end(path, wanted, limits, joined)
-    elif "matroska" in container:  # it says when the last packet ends
+    elif "matroska" in container:  # the packets say when the last one ends
         duration_s = round(max(duration_s - max(found.start_s, 0.0), 0.0), 3)
     return Probe(
         container=container,
@@ -127,7 +127,7 @@ def probe(path: Path, limits: Limits, options: Options | None = None) -> Probe:
 
 
 def unreadable(stream: Stream) -> str:
-    """That a stream cannot be decoded, and why."""
+    """The message that a stream cannot be decoded, and why."""
     what = "pictures" if stream.kind == "video" else "sound"
     return f"the {what} ({stream.codec}) cannot be read: {stream.note or 'there is no decoder for it'}"
 
@@ -145,17 +145,17 @@ def _goes_back(path: Path, streams: list[int], limits: Limits) -> bool:
 
 
 def _packets_end(path: Path, streams: list[int], limits: Limits, joined: bool) -> float | None:
-    """Length by the packets of the streams that are taken."""
+    """Length by the packets of the chosen streams."""
     found = extents(path, streams, limits.share(_SHARE), joined=joined) or {}
     ends = [extent.end_s for extent in found.values()]
     return round(max(end for end in ends if end is not None), 3) or None if ends and None not in ends else None
 
 
 def parse(lines: list[str], able: frozenset[str] = frozenset()) -> Listing:
-    """What ``ffmpeg -i`` printed.
+    """Parse what ``ffmpeg -i`` printed.
 
     Args:
-        able: codecs that can be decoded; empty believes that all can.
+        able: codecs that can be decoded; empty assumes that all can.
     """
     found = Listing()
     last: VideoStream | None = None
@@ -205,7 +205,7 @@ def _video(index: int, codec: str, rest: str) -> VideoStream | None:
     if size is None:
         return None
     width, height = int(size["width"]), int(size["height"])
-    aspects = list(_ASPECT.finditer(rest))  # the codec's, then the container's where it differs: that one counts
+    aspects = list(_ASPECT.finditer(rest))  # the codec's, then the container's, which overrides it
     aspect = aspects[-1] if aspects else None
     if aspect and int(aspect["num"]) and int(aspect["den"]):
         width = max(1, round(width * int(aspect["num"]) / int(aspect["den"])))

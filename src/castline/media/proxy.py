@@ -1,8 +1,8 @@
-"""A copy of a recording that every browser plays, where it does not play the recording itself.
+"""Makes a copy that every browser plays, for recordings that browsers do not play themselves.
 
-H.264 and AAC in MP4: what all browsers have in common. Streams that are that already are copied, so that a Matroska
-file of a screen recorder costs no decoding. Rules are by codec and container, after MDN's "Web video codec guide" and
-"Media container formats" (2026): a codec that only some machines have, such as HEVC, counts as one that is not played.
+It is H.264 and AAC in MP4, which all browsers support. Streams that already have these codecs are copied, so that a
+screen recorder's Matroska file costs no decoding. Rules are by codec and container, after MDN's "Web video codec guide"
+and "Media container formats" (2026): a codec that only some machines support, such as HEVC, counts as not played.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from castline.records import Probe
 MAX_BYTES = 1_000_000_000
 _LONG_SIDE = 960
 _RATE = "30"  # frames a second, at most
-_LEAST_S = 1.0  # not worth beginning with less
+_LEAST_S = 1.0  # not worth starting with less time
 _COPIED_SOUND = frozenset(("aac", "mp3"))
 
 #: (codecs of the picture, codecs of the sound) that are played, by a name of ffmpeg's demuxer.
@@ -41,7 +41,7 @@ _PLAYED = {
 
 
 def is_played(probed: Probe) -> bool:
-    """Whether browsers play the streams that were looked at and heard, and no other sound than that one."""
+    """Whether browsers play the streams that were analysed, and no other sound track than that one."""
     heard = [stream.index for stream in probed.streams if stream.kind == "audio"]
     if probed.audio and heard and heard[0] != probed.audio.index:
         return False
@@ -51,14 +51,14 @@ def is_played(probed: Probe) -> bool:
 
 
 def make_proxy(path: Path, probed: Probe, limits: Limits, allowed_s: float, target: Path) -> bool:
-    """Write a proxy of the streams that were looked at and heard, on the result's own clock.
+    """Write a proxy of the streams that were analysed, on the result's own clock.
 
     Args:
-        allowed_s: seconds it may take; what is not done by then is thrown away.
-        target: a file that is not there yet, ``.mp4``.
+        allowed_s: seconds it may take; an unfinished proxy is discarded then.
+        target: a file that does not exist yet, ``.mp4``.
 
     Returns:
-        False where there is none: it took too long, would be too large, or could not be decoded.
+        False if there is none: it took too long, would be too large, or could not be decoded.
     """
     if min(allowed_s, limits.left_s) < _LEAST_S:
         return False
@@ -73,7 +73,7 @@ def make_proxy(path: Path, probed: Probe, limits: Limits, allowed_s: float, targ
         target.unlink(missing_ok=True)
         return False
     size = target.stat().st_size if target.exists() else 0
-    if not 0 < size < most * 0.99:  # ffmpeg stops at the limit without a word
+    if not 0 < size < most * 0.99:  # ffmpeg stops at the limit silently
         target.unlink(missing_ok=True)
         return False
     return True
@@ -104,6 +104,6 @@ def _output(source: Any, probed: Probe, target: Path, most: int) -> Any:
         else:
             before = mix_filter(audio)
             options |= {"c:a": "aac", "b:a": "96k", "ac": output_channels(audio), **({"af": before} if before else {})}
-    # Times, titles and places that a phone wrote into the recording are nobody's business here.
+    # Times, titles and places that a phone recorded are private, and not needed here.
     options |= {"map_metadata": -1, "map_chapters": -1, "movflags": "+faststart", "fs": most, "format": "mp4"}
     return ffmpeg.output(*streams, str(target), **options)

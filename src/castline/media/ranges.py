@@ -1,7 +1,7 @@
-"""Where a long recording is cut into ranges that can be decoded alone, and which bytes each of them needs.
+"""Plans where a long recording is cut into ranges that can be decoded alone, and which bytes each of them needs.
 
-A range is a number of whole stretches of the sampling grid (``sampling.Grid``). It is decoded from a keyframe that lies
-before it until a frame after it came out, so that whoever decodes it sees that nothing is missing.
+A range is a number of whole stretches of the sampling grid (``sampling.Grid``). It is decoded from a keyframe before it
+until a frame after it has been decoded, which shows that nothing is missing.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Span = tuple[int, int]
 """First byte, and the one after the last."""
 
 _BEFORE_S = 0.002  # times are rounded to a millisecond
-#: ffmpeg reads on while it is told that it has enough: so many samples, and of keyframes alone, so many keyframes.
+#: ffmpeg reads on for so many samples, or keyframes if only these are decoded, before it can be stopped.
 _AFTER, _KEYS_AFTER = 96, 16
 _GAP = 1 << 16  # bytes that cost less than another request
-_OPENING_S, _OPENING_BYTES = 6.0, 6_000_000  # what ffmpeg reads of each stream before it decodes, and some more
+_OPENING_S, _OPENING_BYTES = 6.0, 6_000_000  # what ffmpeg reads of each stream before it decodes, with a margin
 _COMPARED = 64  # packets
-_BACK_S = 0.5  # a clock that goes back so far is another recording's
+_BACK_S = 0.5  # a clock that goes back so far belongs to another recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Pictures:
 
     @property
     def extent(self) -> Extent:
-        """As ``packets.extents`` counts it."""
+        """Computed as ``packets.extents`` does."""
         keys = np.append(0.0, self.start_s[self.keyframe])
         end = float((self.start_s + self.duration_s).max(initial=0.0))
         widest = float(np.diff(keys).max(initial=0.0))
@@ -74,7 +74,7 @@ class Pictures:
 
     @property
     def in_order(self) -> bool:
-        """Whether the clock never goes back, but for the reordering of pictures within a second."""
+        """Whether the clock never goes back, apart from reordered pictures within a second."""
         reached = np.maximum.accumulate(self.start_s) if len(self.start_s) else self.start_s
         keys = self.start_s[self.keyframe]
         return bool((reached - self.start_s < _BACK_S).all() and (np.diff(keys) > 0).all())
@@ -83,8 +83,8 @@ class Pictures:
 def cut(pictures: Pictures, grid: Grid, keyframes: bool, wanted_s: float) -> list[Part]:
     """Ranges of about ``wanted_s`` seconds that together are all pictures, in order.
 
-    There is no border where the next keyframe before it is as far away as a range is long: decoding would begin
-    so early that nothing is won.
+    There is no border where the preceding keyframe is as far away as a range is long: decoding would begin so early
+    that nothing would be gained.
     """
     step = grid.slots * math.ceil(round(wanted_s / grid.stretch_s, 6))
     keys = np.sort(pictures.start_s[pictures.keyframe & (pictures.start_s >= 0)])

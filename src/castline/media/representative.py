@@ -1,9 +1,8 @@
-"""The one frame that stands for a whole video: what it shows for long, moving, and sharp.
+"""The one frame that represents a whole video: it shows what is on screen for long, moving, and sharp.
 
-Stage 1 has no face model, so this judges pictures only. A frame is worth the share of the video that
-looks like it, more so where that share is alive: people move, empty rooms do not, and who walks by is
-seen too briefly and too differently from frame to frame. Among the frames that look like the best one,
-the sharpest is taken.
+Stage 1 has no face model, so this judges pictures only. A frame is worth the share of the video that looks like it, and
+more if that share moves: people move, empty rooms do not, and passers-by are seen too briefly and too differently from
+frame to frame. Among the frames that look like the best one, the sharpest is taken.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from castline.media.summary import SplitSummary, stands_until
 from castline.records import Options, Probe
 from castline.scratch import SCRATCH
 
-_SAMPLES = 48  # of a video whose length is known
-_KEPT = 2 * _SAMPLES  # at most, whatever the container says
-_WIDTH, _HEIGHT = 256, 144  # where frames are compared
-_BLOCK = 8  # pixels of that which make one of the thumbnail: small movements do not count as another picture
+_SAMPLES = 48  # samples of a video whose length is known
+_KEPT = 2 * _SAMPLES  # samples at most, whatever the container says
+_WIDTH, _HEIGHT = 256, 144  # size at which frames are compared
+_BLOCK = 8  # pixels of that size per thumbnail pixel: small movements do not count as another picture
 _ALIKE = 0.8  # correlation of two thumbnails that show the same scene
-_STILL = 0.25  # what a share of the video without any movement is worth, against 1 + this for the liveliest
+_STILL = 0.25  # weight of a share of the video without any movement, against 1 + this for the liveliest
 
 
 def representative_frame(
@@ -39,7 +38,7 @@ def representative_frame(
     """The most representative frame as a JPEG, its longer side at most ``options.long_side`` pixels.
 
     Raises:
-        NoStreams: there is no video in it.
+        NoStreams: it contains no video.
         UndecodableMedia, MediaTooLarge, FfmpegTimeout, ResourceError: as ``split``.
     """
     if probed.video is None:
@@ -85,7 +84,7 @@ def choose(greys: NDArray[np.uint8], weights: NDArray[np.float64]) -> int:
 
 
 def _correlation(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pearson's r of each row with each; a flat picture is like itself and other flat ones only."""
+    """Pearson's r of each row with each; a flat picture is similar only to itself and other flat ones."""
     centred = rows - rows.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     flat = length[:, 0] < 1.0
@@ -105,7 +104,7 @@ def _sharpness(picture: NDArray[np.float32]) -> float:
 
 
 def _greys(jpegs: list[bytes], limits: Limits) -> NDArray[np.uint8]:
-    """JPEGs of our own making as small grey pictures, shape (n, _HEIGHT, _WIDTH), uint8."""
+    """Our own JPEGs as small grey pictures, shape (n, _HEIGHT, _WIDTH), uint8."""
     with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}greys-") as folder:
         path = Path(folder) / "frames.mjpeg"
         path.write_bytes(b"".join(jpegs))

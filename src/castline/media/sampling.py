@@ -1,4 +1,4 @@
-"""Which frames are looked at, and the filters that pick them inside ffmpeg.
+"""Which frames are analysed, and the filters that select them inside ffmpeg.
 
 Two facts decide (both measured, see docs/BENCHMARKS.md): encoders put keyframes at scene cuts, and
 decoding only keyframes costs about a tenth of decoding everything.
@@ -18,8 +18,8 @@ from castline.records import Sampling, VideoStream
 Mode = Literal["interval", "keyframes"]
 
 _MIN_SIDE = 2
-_LOOK = 0.25  # of the time there is, for a look at the packets
-_LEAST_INTERVAL_S = 0.02  # no face changes faster
+_LOOK = 0.25  # of the available time, for reading the packets
+_LEAST_INTERVAL_S = 0.02  # faces do not change faster
 _STRETCH_S, _LONG_STRETCH_S = 60, 600
 
 _ROWS, _BOX, _BITS = 16, 8, 12
@@ -28,14 +28,14 @@ _LEFT = 16  # mpdecimate leaves out the first columns
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Slots of one interval from the recording's zero on, of which the first frame each is looked at, in stretches.
+    """Slots of one interval, counted from the recording's zero, in stretches; the first frame of each slot is analysed.
 
-    Near-duplicates are told within a stretch, and a batch of frames ends with it. So nothing that is made of a stretch
+    Near-duplicates are found within a stretch, and a batch of frames ends with it. So nothing made from a stretch
     depends on what came before, and a range of whole stretches can be decoded alone.
 
     Attributes:
         interval_s: length of a slot, whole milliseconds.
-        slots: of a stretch: a minute of whole batches, or more where a batch takes longer, up to ten minutes.
+        slots: slots per stretch: a minute of whole batches, or more if a batch is longer, up to ten minutes.
     """
 
     interval_s: float
@@ -66,10 +66,10 @@ class Grid:
         return f"floor(({time}+0.0005)/{self.interval_s:.6f})"
 
     def without_duplicates(self, width: int, height: int) -> list[str]:
-        """Filters that drop frames (``width`` x ``height``) which look like the one before, but the first of a stretch.
+        """Filters that drop frames (``width`` x ``height``) like the previous one, except the first of a stretch.
 
-        ``mpdecimate`` compares with the last frame it kept and cannot be told to forget it. So the number of the
-        stretch is drawn below the picture, in black and white, while they are compared.
+        ``mpdecimate`` compares with the last frame it kept and cannot be made to forget it. So the number of the
+        stretch is drawn below the picture, in black and white, while frames are compared.
         """
         number = f"floor({self.slot_of('t')}/{self.slots})"
         boxes = [
@@ -77,12 +77,12 @@ class Grid:
             f":enable='mod(floor({number}/{1 << bit}),2)'"
             for bit in range(_BITS)
         ]
-        # Even ones: the filter rounds down to whole pixels of colour, and must not go below the picture.
+        # Even numbers: the filter rounds down to whole chroma pixels, and must not extend below the picture.
         wide, high = (-(-size // 2) * 2 for size in (max(width, _LEFT + _BOX * (_BITS + 1)), height + _ROWS))
         return [f"pad={wide}:{high}", *boxes, "mpdecimate", f"crop={width}:{height}:0:0:exact=1"]
 
 
-#: Pictures a second that mouths are watched in, and their longer side: a face of a sixth of the height has 60 pixels.
+#: Rate of the pictures in which mouths are watched, and their longer side: a face of a sixth of the height has 60 px.
 MOTION_RATE, MOTION_SIDE = 25, 640
 
 
@@ -93,7 +93,7 @@ def scaled_size(width: int, height: int, long_side: int) -> tuple[int, int]:
 
 
 def affordable(interval_s: float, duration_s: float | None, limits: Limits) -> float:
-    """The interval that is asked for in whole milliseconds, or a wider one: 20 ms at least, and so many in all."""
+    """The requested interval in whole milliseconds, widened to at least 20 ms and to the limit on frames."""
     fewest_ms = math.ceil(round((duration_s or 0.0) / limits.max_frames * 1000, 6))
     return max(round(max(interval_s, _LEAST_INTERVAL_S) * 1000), fewest_ms) / 1000
 
@@ -101,15 +101,15 @@ def affordable(interval_s: float, duration_s: float | None, limits: Limits) -> f
 def select_filter(grid: Grid, most: int) -> str:
     """Keep the first frame of every interval, with its own presentation time, ``most`` in all.
 
-    ``fps=1/n`` would hand out times of a grid instead, and comparing with the previously selected
-    frame would drift when n is no multiple of the frame duration.
+    ``fps=1/n`` would return grid times instead, and comparing with the previously selected frame would drift if n is
+    not a multiple of the frame duration.
     """
     this, last = grid.slot_of("t"), grid.slot_of("prev_selected_t")
     return f"select='lt(selected_n,{most})*(isnan(prev_selected_t)+gt({this},{last}))'"
 
 
 def select_part(grid: Grid, begin: int, end: int | None) -> str:
-    """As ``select_filter``, of slots from ``begin`` to before ``end`` alone, with a witness on either side.
+    """As ``select_filter``, for the slots from ``begin`` to before ``end`` only, with a witness on either side.
 
     The witnesses are the first frame that is decoded, and the first one at or after the end.
     """
@@ -120,7 +120,7 @@ def select_part(grid: Grid, begin: int, end: int | None) -> str:
 
 
 def select_motion() -> str:
-    """Keep the first frame of every slot of 40 ms; ``fps`` would fill an hour's gap with ninety thousand pictures."""
+    """Keep the first frame of every 40 ms slot; ``fps`` would fill a gap of an hour with ninety thousand pictures."""
     grid = Grid(1 / MOTION_RATE, 1)
     return f"select='isnan(prev_selected_t)+gt({grid.slot_of('t')},{grid.slot_of('prev_selected_t')})'"
 
@@ -128,11 +128,11 @@ def select_motion() -> str:
 def choose(
     sampling: Sampling, interval_s: float, path: Path, video: VideoStream, limits: Limits, *, joined: bool = False
 ) -> Sampling:
-    """Resolve ``auto``: keyframes where they come at least as often as asked, else interval.
+    """Resolve ``auto``: keyframes if they are at least as frequent as requested, else interval.
 
-    A tenth of slack forgives encoders that round (a keyframe every 25 frames at 24.97 fps). Interval, too,
-    where the container does not tell every time (AVI, raw streams: the decoder would have to guess), and
-    where reading all packets takes more than a quarter of the time there is.
+    A tenth of slack forgives encoders that round (a keyframe every 25 frames at 24.97 fps). Interval also if the
+    container lacks some times (AVI, raw streams: the decoder would have to guess), and if reading all packets takes
+    more than a quarter of the available time.
     """
     if sampling != "auto":
         return sampling
@@ -141,7 +141,7 @@ def choose(
 
 
 def decide(sampling: Sampling, interval_s: float, extent: Extent | None) -> Mode:
-    """As ``choose``, of what the packets say."""
+    """As ``choose``, given what the packets say."""
     if sampling != "auto":
         return sampling
     if extent is None or not extent.count or extent.end_s is None:

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, where that is no media: pictures, documents, error pages, lists of other files."""
+"""Recognises files that are not media by their first bytes: pictures, documents, error pages, lists of other files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HEIF = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
 
 
 def refuse_what_is_no_media(path: Path) -> None:
-    """Look at the head of a file before any demuxer does.
+    """Check the head of a file before any demuxer reads it.
 
     Raises:
         NotMedia: empty, a picture, a document, a page.
@@ -53,7 +53,7 @@ def _picture(head: bytes) -> str | None:
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF:
         return "a HEIF or AVIF picture"
     if head.startswith(b"BM") and head[6:10] != b"\0\0\0\0":
-        return None  # two letters are no proof; the next eight bytes are a size, and nothing
+        return None  # two letters prove nothing; the next eight bytes are a size, and zeros
     return next((what for start, what in _PICTURES if head.startswith(start)), None)
 
 

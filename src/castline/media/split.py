@@ -1,9 +1,8 @@
-"""One ffmpeg process that turns a media file into units, handed over while it still runs.
+"""Turns a media file into units with one ffmpeg process, and yields them while it still runs.
 
-Frames come as JPEG files that ffmpeg names by presentation time and renames into place when they
-are whole; audio comes as samples with their times through a pipe. A unit is yielded as soon as it is
-complete. Where the one process fails, frames and sound are decoded each by itself, so that neither
-takes the other along.
+Frames come as JPEG files that ffmpeg names by presentation time and renames into place when they are complete; audio
+comes as samples with their times through a pipe. A unit is yielded as soon as it is complete. If the process fails,
+frames and sound are decoded separately, so that one does not fail because of the other.
 """
 
 from __future__ import annotations
@@ -27,21 +26,21 @@ from castline.records import Options, Probe
 from castline.scratch import SCRATCH
 
 _POLL_S = 0.05
-_OTHER_SIZES = 8  # a second decode may write; a picture that changes more often is scaled as it began
-_OTHER_FRAMES = 3000  # of other sizes; each is a term of ffmpeg's expression
+_OTHER_SIZES = 8  # sizes a second decode may write; if there are more, the rest is left out
+_OTHER_FRAMES = 3000  # frames of other sizes; each is a term of ffmpeg's expression
 
 
-#: Pieces of one process, and in the end what went wrong with it.
+#: Pieces of one process, and its error at the end, if any.
 Pieces = Generator[Piece, None, CastlineError | None]
 
 
 def split(
     path: Path, probed: Probe, options: Options, limits: Limits, summary: SplitSummary, *, max_duration_s: float
 ) -> Iterator[Piece]:
-    """Decode once; yield units as they get ready; leave the rest in ``summary``.
+    """Decode once; yield units as they become ready; put everything else into ``summary``.
 
-    A decode that breaks off after it gave something is not raised: ``summary.error`` names it, so
-    that what was decoded is analysed and the run ends ``partial``.
+    If decoding breaks off after it produced something, no error is raised: ``summary.error`` names it, so that what was
+    decoded is analysed and the run ends ``partial``.
 
     Raises:
         UndecodableMedia: nothing could be decoded.
@@ -65,17 +64,17 @@ def split_part(
     *,
     max_duration_s: float,
 ) -> Iterator[Piece]:
-    """As ``split``, only a range of the pictures, or the sound alone; the caller concludes when it has all of them.
+    """As ``split``, but only a range of the pictures, or only the sound; the caller concludes once it has all of them.
 
-    What is made of it is what ``split`` makes of the same stretches, byte for byte.
+    The units equal those that ``split`` makes from the same stretches, byte for byte.
 
     Args:
-        path: what is read of it (``media.mp4_index`` says what) has to be there; the rest may be holes.
-        part: None is the sound.
+        path: the bytes that are read (``media.ranges`` says which) must be present; the rest may be holes.
+        part: None for the sound.
 
     Raises:
-        UndecodableMedia: a range of pictures is not whole: a frame before it, or after it, was not reached.
-        CastlineError: as ``split``; what failed after something was had is in ``summary.failures``.
+        UndecodableMedia: a range of pictures is incomplete: a frame before it, or after it, was not reached.
+        CastlineError: as ``split``; failures after something was decoded are in ``summary.failures``.
     """
     kind: Literal["video", "audio"] = "video" if part else "audio"
     with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}frames-") as folder:
@@ -112,7 +111,7 @@ def grid_of(probed: Probe, options: Options, limits: Limits) -> tuple[sampling.G
 
 
 class _Decode:
-    """One media file, through one ffmpeg process or, where that fails, a few."""
+    """Decodes one media file, through one ffmpeg process or, if that fails, a few."""
 
     def __init__(
         self,
@@ -171,7 +170,7 @@ class _Decode:
         return sampling.choose(wanted, interval_s, recipe.path, video, self._limits, joined=self._probed.joined)
 
     def _through(self, kinds: tuple[str, ...]) -> Pieces:
-        """One process for these kinds."""
+        """Run one process for these kinds."""
         keyframes = self._recipe.keyframes and "video" in kinds
         argv = replace(self._recipe, keyframes=keyframes).arguments(kinds)
         return (yield from self._process(argv, sound="audio" in kinds))
@@ -190,8 +189,8 @@ class _Decode:
         return failure
 
     def _take(self, frames: list[FramesPiece], audio: list[AudioPiece]) -> Iterator[Piece]:
-        # Sound first: a chunk takes ten times as long to analyse as a batch of frames, and what takes
-        # longest should not be what starts last.
+        # Sound first: a chunk takes ten times as long to analyse as a batch of frames, and the longest work should not
+        # start last.
         for chunk in audio:
             self._summary.audio_units.append(chunk.unit)
             yield chunk
@@ -201,7 +200,7 @@ class _Decode:
             yield piece
 
     def _wanted(self, time_ms: int) -> bool | None:
-        """Of a frame's file: it has the size that was probed, or is one of those made for its own size."""
+        """Whether to keep a frame's file: it has the probed size, or was made for its own size."""
         if not self._sampled.takes(time_ms):
             return False
         if time_ms in self._sampled.dropped and time_ms not in self._sampled.sizes:
@@ -214,7 +213,7 @@ class _Decode:
         return video is not None and size == (video.width, video.height)
 
     def _others(self) -> dict[Size, list[int]]:
-        """Times of the frames that have another size than the probed one."""
+        """Times of the frames whose size is not the probed one."""
         found: dict[Size, list[int]] = {}
         for time_ms, size in self._sampled.sizes.items():
             if not self._natural(size):
@@ -222,7 +221,7 @@ class _Decode:
         return found
 
     def _other_sizes(self, found: dict[Size, list[int]]) -> Iterator[Piece]:
-        """Frames that changed their size while recording, in a second decode, each scaled by its own."""
+        """Decode again the frames that changed size while recording, each scaled by its own size."""
         yield from self._take(self._watch.rest(), [])
         most = sorted(found.items(), key=lambda item: -len(item[1]))[:_OTHER_SIZES]
         sizes = {size: times[:_OTHER_FRAMES] for size, times in most}
@@ -234,7 +233,7 @@ class _Decode:
 
     def _count(self) -> None:
         summary = self._summary
-        # A line that another thread of ffmpeg broke into is lost; the frame is there all the same.
+        # A log line that another thread of ffmpeg interrupted is lost, but its frame is there.
         kept = (time_ms for names in summary.frame_units for time_ms in names)
         summary.sampled_ms[:] = sorted({*self._sampled.sizes, *kept})
         if self._audio:

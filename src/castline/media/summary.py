@@ -1,4 +1,4 @@
-"""What a split gave, known when it is over: from one decode, or from all ranges of one."""
+"""What a split produced, known when it is over: from one decode, or from all ranges of one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class SplitSummary:
     """What is only known at the end. Filled by ``split`` while it runs.
 
     Attributes:
-        sampled_ms: presentation times of all sampled frames, also of the dropped near-duplicates.
+        sampled_ms: presentation times of all sampled frames, including dropped near-duplicates.
         frame_units: times of the kept frames of each unit; ``numbers`` are the units' own.
         told: what was seen while decoding.
-        failures: why pictures (``video``) or sound (``audio``) are missing, or some of them.
-        error: the one for what is missing.
+        failures: why some or all pictures (``video``) or sound (``audio``) are missing.
+        error: the error that names what is missing.
     """
 
     sampling: Literal["interval", "keyframes"] | None = None
@@ -50,7 +50,7 @@ class SplitSummary:
         return (*frames, *self.audio_units)
 
     def duration_s(self, probed: Probe) -> float:
-        """Length of the timeline in seconds: the container's word, or what was decoded if that is longer."""
+        """Length of the timeline in seconds: the container's, or what was decoded if that is longer."""
         last_frame = self.sampled_ms[-1] / 1000 if self.sampled_ms else 0.0
         return round(max(probed.duration_s or 0.0, last_frame, self.audio_s), 3)
 
@@ -84,7 +84,7 @@ def conclude(summary: SplitSummary, probed: Probe, options: Options, limits: Lim
 
 
 def _named(failures: dict[str, CastlineError], probed: Probe) -> CastlineError | None:
-    """The one error for what is missing; None when nothing is."""
+    """The error that names what is missing; None if nothing is."""
     for kind in _WORDS:
         tracks = [stream for stream in probed.streams if stream.kind == kind and not stream.cover]
         if tracks and not any(stream.decodable for stream in tracks):

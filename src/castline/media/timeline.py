@@ -1,7 +1,7 @@
-"""Sound on the clock: packets with their times come in, samples with their place come out.
+"""Puts sound on the clock: turns packets with times into samples with positions.
 
 ffmpeg writes its samples as Matroska, whose blocks carry the decoder's times; the few elements
-needed are read here (RFC 9559). A sample's place is its packet's time: gaps stay gaps.
+needed are read here (RFC 9559). A sample's position follows from its packet's time: gaps stay gaps.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from castline.media.chunks import SAMPLE_RATE
 
-#: Added to all times on the way, because Matroska has none before zero.
+#: Added to all times in transit, because Matroska has none before zero.
 SHIFT_S = 1000
 _SEGMENT, _CLUSTER, _TIMESTAMP, _SIMPLE_BLOCK = 0x18538067, 0x1F43B675, 0xE7, 0xA3
-_MOST_BYTES = 1 << 26  # of one element
+_MOST_BYTES = 1 << 26  # bytes of one element
 _JITTER = SAMPLE_RATE // 10  # clocks of containers are rounded; less than this is no gap
 
 
@@ -34,18 +34,18 @@ class Packet:
 
 
 def read_packets(stream: IO[bytes], channels: int) -> Iterator[Packet]:
-    """Packets of a Matroska stream of 32-bit float samples, as they come; ends where the stream breaks off."""
+    """Packets of a Matroska stream of 32-bit float samples, as they arrive; ends where the stream breaks off."""
     cluster_ms = 0
     while (header := _element(stream)) is not None:
         identifier, size = header
         if identifier in (_SEGMENT, _CLUSTER):
-            continue  # what is inside follows
+            continue  # its children follow
         body = stream.read(size) if size <= _MOST_BYTES else b""
         if len(body) < size:
             return
         if identifier == _TIMESTAMP:
             cluster_ms = int.from_bytes(body, "big")
-        elif identifier == _SIMPLE_BLOCK:  # one byte of track, two of time, one of flags, the samples
+        elif identifier == _SIMPLE_BLOCK:  # one byte for the track, two for the time, one for flags, then the samples
             time_ms = cluster_ms + int.from_bytes(body[1:3], "big", signed=True)
             whole = max(len(body) - 4, 0) // (4 * channels)
             samples = np.frombuffer(body[4 : 4 + whole * 4 * channels], "<f4").reshape(-1, channels)
@@ -60,7 +60,7 @@ def _element(stream: IO[bytes]) -> tuple[int, int] | None:
 
 
 def _number(stream: IO[bytes], *, keep_marker: bool) -> int | None:
-    """A number whose first set bit tells its length."""
+    """A number whose length is given by its first set bit."""
     first = stream.read(1)
     if not first or not first[0]:
         return None
@@ -75,7 +75,7 @@ def _number(stream: IO[bytes], *, keep_marker: bool) -> int | None:
 @dataclass(frozen=True, slots=True)
 class Placed:
     """Attributes:
-    start: place of the first sample, in samples from zero.
+    start: position of the first sample, in samples from zero.
     samples: shape (n, channels).
     """
 
@@ -84,10 +84,11 @@ class Placed:
 
 
 class Timeline:
-    """Puts packets in their places, one after the other.
+    """Puts packets in their positions, one after the other.
 
-    A gap up to ``fill_s`` becomes silence, so that what surrounds it is heard together; after a longer one the
-    next samples start at their own time. A clock that goes back is not followed: what was said is not undone.
+    A gap up to ``fill_s`` becomes silence, so that what surrounds it is transcribed together; after a longer one the
+    next samples start at their own time. A clock that goes back is not followed: sound that was placed is not
+    overwritten.
 
     Args:
         end_s: nothing is placed after it.
@@ -106,11 +107,11 @@ class Timeline:
         return self.position >= self._end
 
     def again(self) -> None:
-        """The same packets come once more: what was placed of them is passed over."""
+        """The same packets follow once more: those that were placed are skipped."""
         self._had, self.position, self._shift, self._begun = max(self.position, self._had), 0, 0, False
 
     def place(self, packet: Packet) -> list[Placed]:
-        """Where a packet's samples go; silence for a short gap before them comes first."""
+        """The positions of a packet's samples, preceded by silence for a short gap before them."""
         wanted = round(packet.time_s * SAMPLE_RATE) + self._shift
         samples = packet.samples
         if not self._begun and wanted < 0:  # before the media begins
@@ -130,7 +131,7 @@ class Timeline:
         return [rest for each in placed if len((rest := self._unknown(each)).samples)]
 
     def _unknown(self, placed: Placed) -> Placed:
-        """What of it was not placed before, and is not after the end."""
+        """The part that was not placed before and is not after the end."""
         skip = max(self._had - placed.start, 0)
         keep = max(self._end - placed.start, 0)
         return Placed(placed.start + skip, placed.samples[skip:keep])

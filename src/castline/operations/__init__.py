@@ -1,4 +1,4 @@
-"""What people do to a deployment: run again, find what was lost, delete. Works on AWS and locally."""
+"""What people do to a deployment: run again, find lost events, delete. Works on AWS and locally."""
 
 from castline.operations.delete import Deletion, delete_media
 from castline.operations.reconcile import reconcile

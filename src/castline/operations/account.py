@@ -1,4 +1,4 @@
-"""An account before, during and after a deployment: what is planned for it, what is there, what was found."""
+"""A deployment in an account: what is planned, what exists, what checks found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from castline.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
-#: Kinds of resources that a deleted stack leaves behind, because they hold what people gave (``DeletionPolicy``).
+#: Kinds of resources that a deleted stack leaves behind, because they hold people's data (``DeletionPolicy``).
 KEPT = ("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SecretsManager::Secret")
 
 
@@ -24,7 +24,7 @@ class Finding:
     """What one check found.
 
     Attributes:
-        level: ``problem`` keeps a deployment from working, ``note`` is worth knowing or could not be found out.
+        level: a ``problem`` keeps a deployment from working, a ``note`` is worth knowing or could not be determined.
         line: one line; for a problem, it says what to do.
     """
 
@@ -37,7 +37,7 @@ class Finding:
 class PlannedFunction:
     """Attributes:
     variables: bytes of all environment variables, names and values, in UTF-8.
-    reserved: executions; 0 for none.
+    reserved: reserved executions; 0 for none.
     """
 
     memory_mb: int
@@ -47,10 +47,10 @@ class PlannedFunction:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a deployment with these parameters would be.
+    """A deployment that these parameters would create.
 
     Attributes:
-        values: the template's parameters, all of them.
+        values: all parameters of the template.
         log_groups: names.
         allowed: statements of the deployer's policy (docs/policies/deployer.json), placeholders filled in.
     """
@@ -80,7 +80,7 @@ class Stack:
 
     Attributes:
         values: parameters it was deployed with.
-        resources: with physical names; for a queue, that is its URL.
+        resources: physical names; for a queue, its URL.
     """
 
     name: str
@@ -95,15 +95,15 @@ class Stack:
         """The physical name of a resource.
 
         Raises:
-            OptionsError: the stack has none of that id, so it is not one of ours.
+            OptionsError: the stack has no resource of that id, so it is not one of ours.
         """
         for resource in self.resources:
             if resource.logical_id == logical_id:
                 return resource.name
-        raise OptionsError(f"the stack {self.name} has no {logical_id}: it is no deployment of Castline")
+        raise OptionsError(f"the stack {self.name} has no {logical_id}: it is not a deployment of Castline")
 
     def settings(self) -> Settings:
-        """Settings with which the commands speak to this deployment."""
+        """Settings with which commands use this deployment."""
         return Settings(
             input_bucket=self.named("InputBucket"),
             stage1_bucket=self.named("Stage1Bucket"),
@@ -117,7 +117,7 @@ class Stack:
 
 
 def read_stack(name: str, account: Account) -> Stack | None:
-    """A stack with its resources; None where there is none.
+    """A stack with its resources; None if it does not exist.
 
     Raises:
         ClientError: CloudFormation refused.
@@ -137,7 +137,7 @@ def read_stack(name: str, account: Account) -> Stack | None:
 
 
 def stack_status(name: str, account: Account) -> str:
-    """``CREATE_COMPLETE`` and the like; empty where there is no such stack.
+    """``CREATE_COMPLETE`` and the like; empty if there is no such stack.
 
     Raises:
         ClientError: CloudFormation refused.
@@ -150,7 +150,7 @@ def require_stack(name: str, account: Account) -> Stack:
     """A stack with its resources.
 
     Raises:
-        OptionsError: there is none of that name.
+        OptionsError: there is no stack of that name.
     """
     try:
         found = read_stack(name, account)
@@ -165,7 +165,7 @@ def _described(name: str, account: Account) -> StackTypeDef | None:
     try:
         found = account.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
-        # There is no code of its own for a stack that is not there.
+        # CloudFormation has no error code of its own for a stack that does not exist.
         if code_of(error) == "ValidationError" and "does not exist" in str(error):
             return None
         raise

@@ -1,4 +1,4 @@
-"""Takes a media file away for good: every version of the upload, and everything that was made of it."""
+"""Removes a media file for good: every version of the upload, and everything that was made from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from castline.runs.removal import owner_of
 from castline.settings import Settings
 from castline.storage.base import ObjectStore, ObjectVersion
 
-_ROUNDS = 3  # a stage that is working on it writes once more, and sees then that the upload is gone
+_ROUNDS = 3  # a stage that is processing it may write once more before it sees that the upload is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Deletion:
 
 
 def delete_media(media: str, store: ObjectStore, settings: Settings, *, who: str = "") -> Deletion:
-    """Remove an upload, its sidecar, units, parts with their embeddings, pictures and results; then look again.
+    """Remove an upload, its sidecar, units, parts with their embeddings, pictures and results; then check again.
 
     The upload goes first: from then on no stage publishes anything of it. Photos in the gallery that were taken from
-    the media are a person's, and stay. The removal is written down (`runs.audit`).
+        the media belong to a person, and stay. The removal is recorded (`runs.audit`).
     """
     removed: dict[tuple[str, str], int] = {}
     left: list[tuple[str, ObjectVersion]] = []
@@ -58,7 +58,7 @@ def _everything(media: str, store: ObjectStore, settings: Settings) -> Iterator[
     exact = {
         settings.input_bucket: [media, keys.sidecar_key(media)],
         settings.stage1_bucket: [keys.classic_frame_key(media)] if settings.profile == "classic" else [],
-        # The classic answer, or a flat transcript, however the deployment is set now.
+        # The classic answer, or a flat transcript, whatever the deployment's present settings.
         settings.output_bucket: [keys.flat_transcript_key(media), *_messages(media, store, settings)],
     }
     for bucket, names in exact.items():
@@ -71,7 +71,7 @@ def _everything(media: str, store: ObjectStore, settings: Settings) -> Iterator[
 
 
 def _messages(media: str, store: ObjectStore, settings: Settings) -> Iterator[str]:
-    """Objects of the messages that a voice note came with: they hold its transcript. What leads to them goes last."""
+    """The objects of a voice note's messages, which contain its transcript; the notes that lead to them go last."""
     note = keys.parse_note(media)
     if note is None:
         return

@@ -1,4 +1,4 @@
-"""Forgetting somebody completely: photos, embeddings, names in results; the proof, and the record of it."""
+"""Forgets somebody completely: photos, embeddings, names in results; with a proof and a record."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from castline.storage.base import ObjectStore
 @dataclass(frozen=True, slots=True)
 class Forgotten:
     """Attributes:
-    photos, faces, parts: how many photos were removed, and faces in how many parts.
-    windows: how many moments of the voice were removed from parts.
-    updated: results that were bound anew.
-    unnamed: results whose parts have expired, and that lost the name.
+    photos, faces, parts: how many photos and faces were removed, the latter from how many parts.
+    windows: how many windows of the voice were removed from parts.
+    updated: results in which names were bound again.
+    unnamed: results whose parts have expired, from which the name was removed.
     """
 
     photos: int
@@ -41,15 +41,15 @@ def forget_person(
     who: str = "",
     tell: Callable[[str], None],
 ) -> Forgotten:
-    """Remove a person's photos and embeddings, and the name from all results; then look for the name everywhere.
+    """Remove a person's photos and embeddings, and the name from all results; then search for the name everywhere.
 
     Args:
-        name: as `people.called` has it.
-        who: is recorded as the one who did it.
+        name: as `people.called` returns it.
+        who: recorded as the one who did it.
         tell: see `people.reassemble`.
 
     Raises:
-        GalleryError: nobody is called so, and the name is nowhere.
+        GalleryError: nobody has this name, and it occurs nowhere.
     """
     erased = people.erase_faces(name, store, settings)
     mouths = people.erase_mouths(store, settings)
@@ -58,7 +58,7 @@ def forget_person(
     try:
         count = people.forget(name, store, settings)
     except GalleryError:
-        # Somebody was interrupted: the photos are gone, and results may still have the name.
+        # An earlier attempt was interrupted: the photos are gone, but results may still have the name.
         if not people.prove_forgotten(name, store, settings).left:
             raise
         count = 0

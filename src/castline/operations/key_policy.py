@@ -1,4 +1,4 @@
-"""Whether the policy of a KMS key lets everybody use the key who must (docs/policies/key.json does)."""
+"""Checks that the policy of a KMS key lets everything use the key that must (docs/policies/key.json does)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _LOGS_CONTEXT = "kms:EncryptionContext:aws:logs:arn"
 @dataclass(frozen=True, slots=True)
 class Need:
     """Attributes:
-    principal: of the service.
-    context: values of the request's context that its conditions are held against.
-    why: what stays undone without it.
+    principal: the service's principal.
+    context: values of the request's context, with which conditions are compared.
+    why: what would not work without it.
     """
 
     principal: str
@@ -29,7 +29,7 @@ class Need:
 
 
 def missing(policy: Mapping[str, Any], plan: Plan) -> list[str]:
-    """A line about each right that the policy does not give. Denying statements are not looked at."""
+    """A line about each right that the policy does not grant. Denying statements are ignored."""
     statements = [item for item in _as_list(policy.get("Statement")) if item.get("Effect") == "Allow"]
     lines = []
     for need in _needs(plan):
@@ -42,7 +42,7 @@ def missing(policy: Mapping[str, Any], plan: Plan) -> list[str]:
 
 
 def _needs(plan: Plan) -> Iterator[Need]:
-    """Which services must use the key, given what is deployed."""
+    """The services that must use the key, given what is deployed."""
     values = plan.values
     source = {"aws:SourceAccount": plan.account}
     services = {
@@ -74,7 +74,7 @@ def _gives(statement: Mapping[str, Any], action: str, need: Need) -> bool:
 
 
 def _holds(kind: str, tested: Mapping[str, Any], need: Need) -> bool:
-    """Whether a condition lets the need through; one on what we do not know of the request is taken to."""
+    """Whether a condition permits the need; a condition on values that we do not know is assumed to."""
     wild = kind.endswith("Like") or kind.startswith("Arn")
     for name, patterns in tested.items():
         known = next((value for key, value in need.context.items() if key.lower() == name.lower()), None)

@@ -1,4 +1,4 @@
-"""Whether a result is what would be made now: by the engines that are here, with the options that are asked for."""
+"""Whether a result is what would be made now, by the engines on this machine and with the requested options."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _KINDS = {"detector": "frames", "embedder": "frames", "transcriber": "audio"}
 
 
 def outdated(result: Result, source: Source, store: ObjectStore, settings: Settings) -> str:
-    """Why a result is not what would be made now, in a few words; empty where it is.
+    """Why a result is not what would be made now, in a few words; empty if it is.
 
-    Engines are looked for and not loaded: weights of one's own that were replaced under one name are not noticed.
+    Engines are located but not loaded, so a user's own weights that were replaced under the same name are not noticed.
     """
     request = read_request(source, store, settings)
     if request.error is None and result.error is None:
@@ -24,7 +24,7 @@ def outdated(result: Result, source: Source, store: ObjectStore, settings: Setti
         for name in Options.model_fields:
             if getattr(asked, name) != getattr(had, name):
                 return f"{name} was {_said(getattr(had, name))} and is {_said(getattr(asked, name))}"
-    # Kinds of units that no engine was there for; a kind that the recording does not have is no failure of one.
+    # Kinds of units for which there was no engine; a kind that the recording does not have is not such a failure.
     missed = {failure.unit.partition("-")[0] for failure in result.failures if failure.error.code in _NO_MODEL}
     if any(warning.code == "no_speech_engine" for warning in result.warnings):
         missed.add("audio")
@@ -38,7 +38,7 @@ def outdated(result: Result, source: Source, store: ObjectStore, settings: Setti
 
 
 def _now(role: str, settings: Settings) -> str:
-    """The engine a process would take, as results name it, without what only its file can say; empty for none."""
+    """The engine a process would use, as results name it, without details that only its file has; empty for none."""
     name: str = getattr(settings, role)
     if name != "auto":
         return name
@@ -53,7 +53,7 @@ def _now(role: str, settings: Settings) -> str:
 
 
 def _same(then: str | None, now: str, role: str) -> bool:
-    """Whether a result's engine is the one; models given by path are told apart by their engine alone."""
+    """Whether a result's engine is this one; of models given by path, only the engines are compared."""
     if then is None:
         return False
     (engine, _, model), (engine_now, _, model_now) = then.partition(":"), now.partition(":")

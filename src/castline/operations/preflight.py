@@ -1,7 +1,8 @@
-"""What would go wrong with a deployment, found before anything is created.
+"""Finds what would go wrong with a deployment, before anything is created.
 
-A check asks the account and gives findings; it changes nothing. One that may not ask says so, and the others go on.
-Limits are AWS's (docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, 2025-06); quotas are looked up.
+A check queries the account and returns findings; it changes nothing. A check that lacks permission says so, and the
+others continue. Limits are AWS's (docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, 2025-06); quotas are
+looked up.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from castline.aws import Account, is_offered
 from castline.operations.account import Finding, Plan, code_of, read_stack
 from castline.operations.key_policy import missing
 
-#: Memory of a function in a new account. No API says that an account is new: its executions give it away.
+#: Memory of a function in a new account. No API says that an account is new, but its quota of executions shows it.
 NEW_ACCOUNT_MB = 3008
 #: Executions of an account that is no longer new.
 USUAL_EXECUTIONS = 1000
-#: What an account must keep for functions without a reserve.
+#: Executions that an account must keep for functions without a reservation.
 UNRESERVED = 100
-#: Executions of one that is.
+#: Executions of a new account.
 NEW_ACCOUNT = 10
-#: For the recorder and what else is invoked, beside the stages (Orchestration=queue).
+#: Executions for the recorder and other functions, beside the stages (Orchestration=queue).
 BESIDE_STAGES = 2
-#: What limits the stages at work: new media, ranges of long recordings, units.
+#: Parameters that limit how much is processed at once: new media, ranges of long recordings, units.
 AT_ONCE = ("SplitterAtOnce", "RangesAtOnce", "AnalyserAtOnce")
-#: Of nine that work, one splits uploads: ten minutes take 22 s of it and 136 s of analysers. Of three, one decodes
-#: ranges: units of an hour come no sooner than its ranges are decoded (docs/BENCHMARKS.md).
+#: One in nine splits uploads: ten minutes take 22 s of splitters and 136 s of analysers. One in three decodes ranges:
+#: units of an hour come no sooner than its ranges are decoded (docs/BENCHMARKS.md).
 ONE_SPLITS_OF, ONE_DECODES_OF = 9, 3
 #: The largest and the smallest MaximumConcurrency.
 MOST_AT_ONCE, LEAST_AT_ONCE = 1000, 2
@@ -122,7 +123,7 @@ def at_once(plan: Plan, account: Account) -> Iterator[Finding]:
 
 
 def shares(executions: int) -> tuple[int, int, int]:
-    """Uploads, ranges and units at work at once (``AT_ONCE``), as many as an account of so many executions carries."""
+    """How many uploads, ranges and units (``AT_ONCE``) an account with so many executions can process at once."""
     free = executions - (UNRESERVED if executions >= USUAL_EXECUTIONS else BESIDE_STAGES)
     uploads, ranges = max(free // ONE_SPLITS_OF, LEAST_AT_ONCE), max(free // ONE_DECODES_OF, LEAST_AT_ONCE)
     units = max(free - uploads - ranges, LEAST_AT_ONCE)
@@ -286,13 +287,13 @@ CHECKS: tuple[Check, ...] = (
 
 
 def _ours(plan: Plan, account: Account) -> set[str]:
-    """Physical names of what the stack has already."""
+    """Physical names of the stack's existing resources."""
     stack = read_stack(plan.stack, account)
     return {resource.name for resource in stack.resources} if stack else set()
 
 
 def _taken(bucket: str, account: Account) -> str:
-    """Why a bucket cannot be made; empty where its name is free."""
+    """Why a bucket cannot be created; empty if its name is free."""
     try:
         account.s3.head_bucket(Bucket=bucket)
     except ClientError as error:
@@ -321,7 +322,7 @@ def _queue_exists(name: str, account: Account) -> bool:
 
 
 def _reserved_now(name: str, account: Account) -> int:
-    """What a function of an earlier deployment has reserved: an update gives that back first."""
+    """What the functions of an earlier deployment have reserved: an update releases that first."""
     try:
         return account.lambda_.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions", 0)
     except ClientError:
@@ -337,13 +338,13 @@ def _ask_for(quota: tuple[str, str], value: int, plan: Plan) -> str:
 
 
 def _principal(caller: str, account: Account) -> str:
-    """The user or role behind an identity, as IAM's simulator wants it; empty for the root user."""
+    """The user or role behind an identity, in the form IAM's simulator needs; empty for the root user."""
     kind, _, rest = caller.split(":", 5)[5].partition("/")
     if kind == "root":
         return ""
     if kind != "assumed-role":
         return caller
-    return account.iam.get_role(RoleName=rest.partition("/")[0])["Role"]["Arn"]  # with its path, which STS leaves out
+    return account.iam.get_role(RoleName=rest.partition("/")[0])["Role"]["Arn"]  # with its path, which STS omits
 
 
 def _denied(caller: str, statement: Any, account: Account) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""How far a media file has come, derived from the buckets alone: the same on a laptop and on AWS."""
+"""The progress of a media file, derived from the buckets alone: the same on a laptop and on AWS."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ FINISHED: frozenset[State] = frozenset({"complete", "partial", "failed"})
 class MediaProgress:
     """Attributes:
     frames, audio: (parts written, units made so far). ``splitting`` means more units may come.
-    result: set when the run has ended.
+    result: set once the run has ended.
     problem: why it ended without a readable result; mostly empty.
-    expected: units that there will be, of frames and of audio, where that can be told.
-    work: what splitting, a unit of frames and a unit of audio take in proportion (``cost.work``).
+    expected: how many units of frames and of audio there will be, if known.
+    work: relative work of splitting, of a unit of frames, and of a unit of audio (``cost.work``).
     """
 
     media: str
@@ -43,7 +43,7 @@ class MediaProgress:
 
     @property
     def fraction(self) -> float | None:
-        """How much of the work is done, 0 to 1, weighted by how long its parts take; None while that is unknown."""
+        """The share of the work that is done, 0 to 1, weighted by how long each piece takes; None while unknown."""
         if self.finished:
             return 1.0
         if not self.expected:
@@ -67,14 +67,14 @@ class MediaProgress:
 
 
 class Lookout:
-    """Looks at many media again and again without asking about each of them every time.
+    """Follows many media without querying each of them every time.
 
-    Media are worked on roughly in order, so only the first few unfinished ones are asked about; what
-    is finished stays so. Asking costs about five requests.
+    Media are processed roughly in order, so only the first few unfinished ones are queried; finished ones stay
+    finished. A query costs about five requests.
 
     Args:
         sources: the uploads, in their order.
-        durations: seconds by key, where they are known before the splitter tells.
+        durations: seconds by key, if known before the splitter reports them.
     """
 
     _ASKED = 16
@@ -104,7 +104,7 @@ def progress_of(source: Source, store: ObjectStore, settings: Settings, duration
     """The state of the current upload of one media file.
 
     Args:
-        duration_s: its length, where it is known before the splitter tells.
+        duration_s: its length, if known before the splitter reports it.
     """
     media = source.key
     result = finished(source, store, settings)
@@ -113,7 +113,7 @@ def progress_of(source: Source, store: ObjectStore, settings: Settings, duration
     run, manifest = current_run(source, store, settings)
     if manifest:
         kinds = [unit.kind for unit in manifest.units]
-    else:  # still being split: what there is so far
+    else:  # still being split: the units made so far
         found = (keys.parse_unit(item.key) for item in store.find(settings.stage1_bucket, f"{media}/{run}/"))
         kinds = [unit.kind for unit in found if unit]
     made = {"frames": kinds.count("frames"), "audio": kinds.count("audio")}
@@ -135,7 +135,7 @@ def progress_of(source: Source, store: ObjectStore, settings: Settings, duration
 
 
 def _counts(result: Result) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Frames and audio units of what ended: analysed, and made."""
+    """Frames and audio units of an ended run: analysed, and made."""
     done = {timing.stage: timing.invocations for timing in result.processing.timings}
     lost = Counter(failure.unit.partition("-")[0] for failure in result.failures)
     frames, audio = done.get("faces", 0), done.get("speech", 0)

@@ -1,4 +1,4 @@
-"""Dead letters: what is in the queue of failed invocations, and running it again."""
+"""Dead letters: reads the queue of failed invocations, and runs them again."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from castline.storage.objects import read_object
 logger = logging.getLogger(__name__)
 
 _BATCH = 10  # SQS's limit of messages per call
-_HIDDEN_S = 300  # nobody else sees what is being shown to a person
-_EMPTY_ANSWERS = 3  # a queue is spread over servers, and one answer asks few of them
+_HIDDEN_S = 300  # hidden from others while they are shown to a person
+_EMPTY_ANSWERS = 3  # a queue is spread over servers, and one call asks only a few of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class DeadLetter:
     """One message of the dead-letter queue.
 
     Attributes:
-        failed: the invocations it is about; none for a message that we do not understand.
-        receipt: what deletes it.
+        failed: the invocations it is about; empty for a message that we do not understand.
+        receipt: the handle that deletes it.
     """
 
     failed: tuple[InvocationFailed, ...]
@@ -39,7 +39,7 @@ class DeadLetter:
     receipt: str
 
     def objects(self) -> Iterator[tuple[str, str, str, str]]:
-        """(function, bucket, key, reason) of everything in it; no bucket and key where no object is concerned."""
+        """(function, bucket, key, reason) of everything in it; bucket and key are empty if no object is concerned."""
         for failed in self.failed:
             named = [(item.bucket, item.key) for item in failed.objects()]
             for bucket, key in named or [("", "")]:
@@ -52,7 +52,7 @@ def queue_url(sqs: Any, settings: Settings) -> str:
 
 
 def read_dead_letters(sqs: Any, url: str) -> list[DeadLetter]:
-    """All messages that are there now; hidden from others for five minutes, and not deleted."""
+    """All present messages; they are hidden from others for five minutes, not deleted."""
     found: dict[str, DeadLetter] = {}
     empty = 0
     while empty < _EMPTY_ANSWERS:
@@ -67,7 +67,7 @@ def read_dead_letters(sqs: Any, url: str) -> list[DeadLetter]:
 
 
 def put_back(sqs: Any, url: str, letters: Iterable[DeadLetter]) -> None:
-    """Make messages visible again that nobody wants to run."""
+    """Make messages visible again that are not to be run."""
     for letter in letters:
         sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=letter.receipt, VisibilityTimeout=0)
 
@@ -80,7 +80,7 @@ def redrive(
     settings: Settings,
     tell: Callable[[str], None] = logger.warning,
 ) -> int:
-    """Run again what failed, then delete its message; what cannot be run or understood stays in the queue.
+    """Run failed invocations again, then delete their messages; those that cannot be run or understood stay.
 
     Args:
         client: makes a boto3 client of a service.
@@ -113,7 +113,7 @@ def redrive(
 
 
 def forget_failed_split(media: str, store: ObjectStore, settings: Settings) -> None:
-    """Remove manifests that only say that splitting was given up, or nothing at all: they would say so again."""
+    """Remove manifests that are unreadable, or only say that splitting was given up: they would stop a new attempt."""
     for bucket in (settings.stage1_bucket, settings.output_bucket):
         for info in list(store.find(bucket, f"{media}/")):
             parsed = keys.parse_manifest(info.key)
@@ -135,7 +135,7 @@ def _function_for(failed: InvocationFailed, settings: Settings) -> str:
 
 
 def _failed(body: str) -> list[InvocationFailed]:
-    """What a message is about: an on-failure envelope, SNS's event with one, or a plain S3 event."""
+    """The failed invocations in a message: an on-failure envelope, SNS's event with one, or a plain S3 event."""
     try:
         event = read_json(body.encode(errors="replace"), "message", max_bytes=MAX_EVENT_BYTES)
     except UnreadableObject:

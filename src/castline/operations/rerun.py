@@ -1,4 +1,4 @@
-"""Runs a media file afresh: what was made from its current upload is discarded, and it is split again."""
+"""Processes a media file again: what was made from its current upload is discarded, and it is split again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from castline.storage.base import ObjectStore
 
 
 def rerun(media: str, client: Callable[[str], Any], store: ObjectStore, settings: Settings) -> str:
-    """Split and analyse the current upload of a media file once more; the result that is shown stays until then.
+    """Split and analyse the current upload of a media file again; the published result stays until then.
 
     Args:
         client: makes a boto3 client of a service.

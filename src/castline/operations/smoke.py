@@ -1,4 +1,4 @@
-"""Does a deployment work? One short video goes through it, and everything is taken away again."""
+"""Tests a deployment: one short video goes through it, and everything is removed again."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def smoke(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Finding]:
-    """Findings, each as soon as it is known; the upload and what was made of it are removed at the end.
+    """Findings, each as soon as it is known; the upload and everything made from it are removed at the end.
 
-    A classic deployment answers with a name in a text, any other with a result.
+    A classic deployment answers with a name in a text file, any other with a result.
 
     Args:
-        media: a short video with somebody who speaks.
+        media: a short video in which somebody speaks.
         seconds: how long to wait for the answer.
-        clock, sleep: of the waiting, in seconds.
+        clock, sleep: used for waiting, in seconds.
     """
     if stack.status not in _WORKS:
         yield Finding("problem", "stack", f"{stack.name} is {stack.status}")
@@ -66,7 +66,7 @@ def smoke(
 
 
 class _Waiting:
-    """Asks repeatedly until there is an answer or no time left."""
+    """Polls until there is an answer or no time left."""
 
     def __init__(
         self, begun: float, seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]

@@ -1,8 +1,8 @@
-"""Takes a whole deployment away: the stack, and what the stack leaves behind on purpose.
+"""Removes a whole deployment: the stack, and what the stack leaves behind on purpose.
 
-The stack goes first, because nothing writes any more when its functions are gone; if CloudFormation refuses, nothing
-has been lost. Then buckets are emptied of all versions and deleted, queues and secrets with them, and the repositories
-of images that SAM keeps in a stack of its own (its "companion").
+The stack goes first, because nothing writes any more once its functions are gone; if CloudFormation refuses, nothing
+has been lost. Then buckets are emptied of all versions and deleted, and so are queues, secrets, and the image
+repositories that SAM keeps in a stack of its own (its "companion").
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from castline.storage import S3Store
 from castline.storage.base import ObjectVersion
 
 _PAUSE_S = 5.0
-_LONGEST_S = 3600.0  # network interfaces of functions in a VPC take AWS up to half an hour
+_LONGEST_S = 3600.0  # AWS takes up to half an hour to remove network interfaces of functions in a VPC
 _BATCH = 1000
 _GONE = {"NoSuchBucket", "404", "ResourceNotFoundException", "RepositoryNotFoundException", "NoSuchUpload"}
 
@@ -31,9 +31,9 @@ class Leftovers:
     """What is deleted besides the stack.
 
     Attributes:
-        resources: kept by the stack when it is deleted.
-        versions: by bucket, how many objects and versions there are; markers of deletion count.
-        companions: stacks that SAM made for the images.
+        resources: those that the stack keeps when it is deleted.
+        versions: number of objects and versions by bucket, delete markers included.
+        companions: stacks that SAM created for the images.
     """
 
     resources: tuple[Resource, ...]
@@ -42,7 +42,7 @@ class Leftovers:
 
 
 def leftovers(stack: Stack, account: Account) -> Leftovers:
-    """What the stack would leave behind. Only looks, and changes nothing."""
+    """What the stack would leave behind. Changes nothing."""
     kept = tuple(stack.of_kind(*KEPT))
     store = S3Store(account.s3)
     buckets = [resource.name for resource in kept if resource.kind == "AWS::S3::Bucket" and resource.name]
@@ -51,7 +51,7 @@ def leftovers(stack: Stack, account: Account) -> Leftovers:
 
 
 def staying(stack: Stack, account: Account) -> list[str]:
-    """What is not taken away, a line each: it is shared with other deployments, or somebody else's."""
+    """What is not removed, a line each: it is shared with other deployments, or belongs to somebody else."""
     lines = [
         f"packages of the code, below {stack.name}/ in SAM's bucket (aws-sam-cli-managed-default-…)",
         "metrics and traces, which end by themselves (15 months, 30 days)",
@@ -68,7 +68,7 @@ def staying(stack: Stack, account: Account) -> list[str]:
 def teardown(
     stack: Stack, left: Leftovers, account: Account, *, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Finding]:
-    """Delete the stack, then what it leaves; findings, each as soon as it is known.
+    """Delete the stack, then what it leaves behind; yields findings, each as soon as it is known.
 
     Raises:
         ResourceError: the stack could not be deleted. Buckets, queues and secrets are as they were.
@@ -111,7 +111,7 @@ def _remove(resource: Resource, account: Account) -> str:
 
 
 def empty(bucket: str, account: Account) -> int:
-    """Delete every version of every object, markers of deletion and unfinished uploads.
+    """Delete every version of every object, delete markers and unfinished uploads.
 
     Returns:
         How many objects, versions and markers there were.

@@ -1,6 +1,6 @@
-"""Enrolling, naming and forgetting people, and binding names anew in the results.
+"""Enrolling, naming and forgetting people, and binding names in the results again.
 
-Results are re-assembled from their parts, which hold embeddings: seconds, and no model run on media.
+Results are re-assembled from their parts, which contain embeddings: this takes seconds and runs no model on media.
 """
 
 from castline.gallery.changes import Change

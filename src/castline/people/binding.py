@@ -1,4 +1,4 @@
-"""Late binding: names are bound anew in published results, from parts, without a model run on media."""
+"""Late binding: names are bound again in published results, from parts, without running a model on media."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def reassemble(
     everything: bool = False,
     tell: Callable[[str], None] = logger.warning,
 ) -> Iterator[str]:
-    """Bind names anew in every published result that the gallery as it is now may change.
+    """Bind names again in every published result that the present gallery may change.
 
-    A result of another face model than ``embed``'s is bound with the embeddings that model left in the
-    gallery; photos that are newer are named in its warnings.
+    A result of another face model than ``embed``'s is bound with that model's embeddings in the gallery; photos without
+    them are named in its warnings.
 
     Args:
-        everything: also results that are up to date, or show nobody.
+        everything: include results that are up to date, or show nobody.
         tell: called with a line about each recording whose names could not be bound.
 
     Yields:
-        The key of each recording of which at least one file was written, after its result was.
+        The key of each recording for which at least one file was written, once its result has been.
     """
 
     now = fingerprint_now(store, settings.gallery_bucket)
@@ -68,20 +68,20 @@ def reassemble(
 
 
 def _outdated(result: Result, fingerprint: str) -> bool:
-    if result.gallery is None or not {"embedder", "voice_encoder"} & result.engines.keys():  # nobody to be named
+    if result.gallery is None or not {"embedder", "voice_encoder"} & result.engines.keys():  # there is nobody to name
         return False
-    # A gallery warning may be about a photo that whoever assembled had no model for.
+    # A gallery warning may be about a photo for which the earlier assembly had no model.
     unsure = any(warning.code == "gallery_photo" for warning in result.warnings)
     return unsure or result.gallery != fingerprint
 
 
 class _Binder:
-    """Assembles one run after the other; what they share is read once."""
+    """Assembles one run after the other; shared data is read once."""
 
     def __init__(self, store: ObjectStore, settings: Settings, embed: PhotoEmbedder) -> None:
         self._embed = embed
-        self._model = ""  # of the result at hand
-        self._foreign: set[str] = set()  # models that ``embed`` is not of
+        self._model = ""  # of the current result
+        self._foreign: set[str] = set()  # models other than ``embed``'s
         galleries = RememberedGalleries()
         self._without_model = Assembler(store, settings, load=galleries)
         self._with_model = replace(self._without_model, embed_photo=self._embed_here)

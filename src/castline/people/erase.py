@@ -1,8 +1,8 @@
-"""Forgetting reaches into parts and into results whose parts are gone.
+"""Removes a forgotten person from parts, and from results whose parts are gone.
 
-Parts hold what was seen without a name: boxes, embeddings and pictures of everybody. Somebody who is forgotten leaves
-them, too: where a result named them, and wherever a face alone would be known as theirs. What was seen of a mouth is of
-the face at that place and time, and goes with it.
+Parts contain what was seen, without names: boxes, embeddings and pictures of everybody. A forgotten person's faces are
+removed from them, too: those that a result named, and all that alone would be known as theirs. What was seen of a mouth
+belongs to the face at that place and time, and is removed with it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
 
 class Erased(NamedTuple):
     """Attributes:
-    faces: detections that went, with their embeddings and pictures.
+    faces: removed detections, with their embeddings and pictures.
     parts: keys of the parts they were in.
     """
 
@@ -62,9 +62,9 @@ class Erased(NamedTuple):
 
 
 def erase_faces(name: str, store: ObjectStore, settings: Settings) -> Erased:
-    """Take a person's faces out of all parts. Call it before the photos go, because they show who it is.
+    """Remove a person's faces from all parts. Call it before the photos are removed, because they identify the person.
 
-    Whoever is only maybe this person stays, unnamed.
+    Faces that are only possible matches stay, unnamed.
     """
 
     @cache
@@ -110,10 +110,10 @@ def erase_faces(name: str, store: ObjectStore, settings: Settings) -> Erased:
 
 
 def erase_mouths(store: ObjectStore, settings: Settings) -> tuple[str, ...]:
-    """Take out what was seen of mouths whose faces are gone. Call it after `erase_faces`.
+    """Remove what was seen of mouths whose faces are gone. Call it after `erase_faces`.
 
     Returns:
-        Keys of what was written anew.
+        Keys of the rewritten objects.
     """
     written = []
     for key, mouths, gone in mouths_of_nobody(store, settings):
@@ -127,10 +127,10 @@ def erase_mouths(store: ObjectStore, settings: Settings) -> tuple[str, ...]:
 def mouths_of_nobody(
     store: ObjectStore, settings: Settings
 ) -> Iterator[tuple[str, Mouths | None, frozenset[SpeakingFace]]]:
-    """What is known of mouths in each run, and what of it is of no face that a part of the run has.
+    """What is known of mouths in each run, and what of it belongs to no face in the run's parts.
 
     Yields:
-        Its key; what it holds, None if that cannot be read; and what is left over in it.
+        The object's key; its content, None if it cannot be read; and what is left over in it.
     """
     bucket = settings.output_bucket
     for info in list(store.find(bucket)):
@@ -157,7 +157,7 @@ def _frames_of_run(media: str, run: str, store: ObjectStore, settings: Settings)
 
 
 def _has_a_face(mouth: SpeakingFace, frames: Sequence[FrameFaces]) -> bool:
-    """Whether the frame before its middle or the one after has a face at that place."""
+    """Whether the frame before its middle, or the one after, has a face at that place."""
     after = bisect_right(frames, 500 * (mouth.start_s + mouth.end_s), key=lambda frame: frame.time_ms)
     return any(
         same_place(face.box, mouth.box) for frame in frames[max(after - 1, 0) : after + 1] for face in frame.faces
@@ -165,7 +165,7 @@ def _has_a_face(mouth: SpeakingFace, frames: Sequence[FrameFaces]) -> bool:
 
 
 def unname(name: str, store: ObjectStore, settings: Settings) -> Iterator[str]:
-    """Take a name out of results that cannot be assembled any more, because their parts expired.
+    """Remove a name from results that cannot be assembled any more, because their parts have expired.
 
     Yields:
         Each media file whose result was written.
@@ -190,7 +190,7 @@ def unname(name: str, store: ObjectStore, settings: Settings) -> Iterator[str]:
 
 
 def without(result: Result, name: str) -> Result:
-    """The result as if nobody had known this name."""
+    """The result as if this name had been unknown."""
     taken = {person.name for person in result.people}
     free = (f"Person {number}" for number in range(1, 2 + len(taken)) if f"Person {number}" not in taken)
     labels: dict[str, str] = {}
@@ -268,7 +268,7 @@ def _mentions(result: Result, name: str) -> bool:
 
 
 def _known_as(name: str, faces: Sequence[Face], known: Enrolled) -> list[bool]:
-    """Of each face, whether it alone would be known as this person's."""
+    """For each face, whether it alone would be known as this person's."""
     if name not in known.names:
         return [False] * len(faces)
     outcomes = identify_each([face.embedding.vector() for face in faces], known, [grade_of(face) for face in faces])

@@ -1,4 +1,4 @@
-"""Naming somebody from a result: the pictures that show them there become their photos."""
+"""Names somebody from a result: the pictures that show them there become their photos."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def name_person(
     """Enrol somebody from a result; `reassemble` then binds the name in the results.
 
     Parts keep one picture per appearance and unit. The best of them, at most five, become photos, each
-    only if exactly one main face is found in it again and looks like the face it was kept for.
+    only if exactly one main face is found in it again and resembles the face it was kept for.
 
     Args:
         label: the person's name in the result (``Person 2``), or id (``person-2``).
-        name: the name from now on; photos are added to those of a person who has it already.
+        name: the new name; if a person already has it, the photos are added to theirs.
 
     Returns:
         Keys of the photos.
@@ -82,7 +82,7 @@ def _find(label: str, result: Result) -> Person:
 
 
 def _crops(person: Person, result: Result, store: ObjectStore, settings: Settings) -> Iterator[Face]:
-    """The faces of a person that have a picture, found in the parts by time and place."""
+    """The faces of a person that have a picture, found in the parts by time and position."""
     sightings = {(round(s.time_s * 1000), s.box) for track in person.tracks for s in track.sightings}
     done, _ = written_parts(result.media, result.run, store, settings)
     for unit in done.values():

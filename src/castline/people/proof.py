@@ -1,12 +1,11 @@
-"""After forgetting: is the name really nowhere?
+"""Proves, after forgetting, that the name is nowhere.
 
-Everything in the gallery and output buckets is listed, and everything published is read. A name that
-still occurs somewhere is either left over, or it belongs to the recording: spoken in it, part of its key,
-or part of somebody else's name. It belongs to the recording when the file is exactly what its result says,
-and the result gives nobody this name.
+Everything in the gallery and output buckets is listed, and everything published is read. A name that still occurs is
+either left over or legitimate: spoken in the recording, part of its key, or part of somebody else's name. It is
+legitimate if the file is exactly what its result renders to, and the result gives nobody this name.
 
-Parts hold the embeddings of everybody who was seen, and nobody's name. They are read only where mouths were looked at:
-what was seen of one whose face is in no part any more is left over of somebody, whoever that was.
+Parts contain the embeddings of everybody who was seen, but no names. They are read only if mouths were watched: what
+was seen of a mouth whose face is in no part any more is left over from some forgotten person.
 """
 
 from __future__ import annotations
@@ -55,8 +54,8 @@ class Proof:
     """Attributes:
     objects: how many keys were listed.
     files: how many of them were read.
-    left: where the person is still mentioned. Empty: forgotten.
-    alone: where the same letters occur and mean something else.
+    left: where the person is still mentioned; empty if they are forgotten.
+    alone: where the same letters occur but mean something else.
     """
 
     objects: int = 0
@@ -82,10 +81,10 @@ class Mentions:
 
 
 def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
-    """Look for a name in everything that is stored and published.
+    """Search for a name in everything that is stored and published.
 
     Args:
-        name: as the gallery has it, also one that we would refuse.
+        name: as in the gallery, even one that we would refuse now.
     """
     name = keys.spelled(name)
     mentions, proof = Mentions(name), Proof()
@@ -99,7 +98,7 @@ def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
         media = owner.media or info.key
         if owner.view:
             published.setdefault(media, []).append(owner.view)
-        elif not owner.media and may_hold_names(info.key):  # somebody else put it there
+        elif not owner.media and may_hold_names(info.key):  # written by other software
             proof.files += 1
             body = _read(settings.output_bucket, info.key, store, proof)
             if mentions.within(body.decode("utf-8", "replace")):
@@ -123,7 +122,7 @@ def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
 
 
 def _unowned(key: str, says_its_result: bool, settings: Settings, proof: Proof) -> None:
-    """A mention in what belongs to no media file. Messages hold what was written and spoken, and no names of ours."""
+    """A mention in an object of no media file. Messages contain what was written and spoken, but no names of ours."""
     if keys.parse_message(key):
         proof.alone.append(_trace(settings.output_bucket, key, "part of a message as received, or spoken in it"))
     elif says_its_result:
@@ -144,7 +143,7 @@ def _gallery(name: str, mentions: Mentions, store: ObjectStore, settings: Settin
     for key, change in changes(store, settings):
         proof.files += 1
         if name in change.names:
-            proof.left.append(_trace(bucket, key, "a change that can be taken back"))
+            proof.left.append(_trace(bucket, key, "a change that can be undone"))
     for key, index in indexes(store, settings):
         proof.files += 1
         photos = index.entries if index else ()
@@ -171,7 +170,7 @@ def _views(
     ]
     named = any(name in set(_bound_names(each)) for each in (result, shown) if each)
     picture = f"people/{keys.slug(name)}.jpg"
-    # A picture may have this file name because of "Person 1", who is nobody.
+    # A picture may have this file name because of "Person 1", which is not a name.
     if picture in views and (named or not result or all(person.image != picture for person in result.people)):
         proof.left.append(_trace(bucket, keys.result_key(media, picture), "a picture of the person"))
     says = _rendered(result, shown, bodies) if result and shown and found else {}
@@ -190,7 +189,7 @@ def _views(
 
 
 def _read(bucket: str, key: str, store: ObjectStore, proof: Proof) -> bytes:
-    """What is there to be searched. Of what is too large to be read nobody can say that it has no name in it."""
+    """The text to search. An object that is too large to read cannot be shown to be free of the name."""
     try:
         return store.get(bucket, key) or b""
     except UnreadableObject as error:
@@ -201,26 +200,28 @@ def _read(bucket: str, key: str, store: ObjectStore, proof: Proof) -> bytes:
 def _put_right(
     media: str, body: bytes, name: str, mentions: Mentions, store: ObjectStore, settings: Settings, proof: Proof
 ) -> None:
-    """What people put right in one media file."""
+    """The corrections of one media file."""
     where = keys.result_key(media, keys.CORRECTIONS)
     written = read_written(media, store, settings)
     given = {each for change in written.corrections.changes for added in change.added for each in names_in(added)}
     if written.problem and mentions.within(body.decode("utf-8", "replace")):
         proof.left.append(_trace(settings.output_bucket, where, "it cannot be read"))
     elif name in given:
-        proof.left.append(_trace(settings.output_bucket, where, "named by somebody who put something right"))
+        proof.left.append(_trace(settings.output_bucket, where, "named in a correction"))
     elif mentions.within(body.decode("utf-8", "replace")):
-        proof.alone.append(_trace(settings.output_bucket, where, "spoken, part of another name, or who put it right"))
+        proof.alone.append(
+            _trace(settings.output_bucket, where, "spoken, part of another name, or a correction's author")
+        )
 
 
 def _rendered(result: Result, shown: Result, bodies: dict[str, bytes]) -> dict[str, bytes]:
-    """Every text file as the result of now, and what people put right in it, would have it."""
+    """Every text file as the present result and its corrections would render it."""
     images = {person.image: bodies[person.image] for person in result.people if person.image in bodies}
     return {keys.RESULT: result.to_json(), **render_views(shown, images)}
 
 
 def _bound_names(result: Result) -> Iterator[str]:
-    """Names that the gallery gave to somebody in a result, or that it is warned about."""
+    """Names that the gallery gave to somebody in a result, or that its warnings mention."""
     own = {person.name for person in result.people if person.identity != "known" and _GENERATED.fullmatch(person.name)}
     yield from (person.name for person in result.people if person.name not in own)
     yield from (candidate.name for person in result.people for candidate in person.candidates)
@@ -245,14 +246,16 @@ def _fold(text: str) -> str:
 
 
 def _whole(text: str) -> str:
-    """A pattern for a spelling that is not inside a longer number, nor inside a longer word where the
-    script has upper and lower case; others do not put spaces between words, or hang endings onto names."""
+    """A pattern for a spelling as a whole word or number.
+
+    Words need no boundary in scripts without upper and lower case: those have no spaces, or append endings to names.
+    """
     before, after = (_inner(char) for char in (text[:1], text[-1:]))
     return f"{before and f'(?<!{before})'}{re.escape(text)}{after and f'(?!{after})'}"
 
 
 def _inner(edge: str) -> str:
-    """What would continue a word or number that has this character at its edge."""
+    """A pattern for characters that would continue a word or number with this character at its edge."""
     if edge.isdigit():
         return r"\d"
     return r"[^\W\d_]" if edge != edge.swapcase() else ""

@@ -1,4 +1,4 @@
-"""Calling somebody otherwise: in the gallery, and in what people put right in single recordings."""
+"""Renames somebody in the gallery and in the corrections of single recordings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rename(old: str, new: str, store: ObjectStore, settings: Settings) -> int:
 
 
 def merge(into: str, others: Sequence[str], store: ObjectStore, settings: Settings) -> int:
-    """As `gallery.photos.merge`; corrections follow, and stay with the name when the merge is taken back."""
+    """As `gallery.photos.merge`; corrections follow, and keep the name if the merge is undone."""
     before = [photos.called(name, store, settings) for name in others]
     count = photos.merge(into, others, store, settings)
     for name in before:
@@ -30,7 +30,7 @@ def merge(into: str, others: Sequence[str], store: ObjectStore, settings: Settin
 
 
 def undo(store: ObjectStore, settings: Settings) -> Change | None:
-    """As `gallery.photos.undo`; where somebody was renamed, corrections follow back."""
+    """As `gallery.photos.undo`; if that undoes a renaming, corrections follow."""
     change = photos.undo(store, settings)
     if change is not None and change.kind == "renamed":
         for new, old in {keys.gallery_name(new): keys.gallery_name(old) for old, new in change.moved.items()}.items():

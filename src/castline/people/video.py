@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from castline.engines.process import EngineSet
 
 _INTERVAL_S = 1.0
-_MOST_FRAMES = 600  # a longer video is sampled more sparsely: somebody is waiting
+_MOST_FRAMES = 600  # frames at most; a longer video is sampled more sparsely, because somebody is waiting
 _LONG_SIDE = 1280
-_WORST_QUALITY = 0.5  # of the best one; a blurred view would match blurred strangers
-_TRIES = 3  # views of one stretch of time, before it is left out
+_WORST_QUALITY = 0.5  # of the best view's quality; a blurred view would match blurred strangers
+_TRIES = 3  # views tried in one stretch of time before it is left out
 _MARGINS = (0.5, 1.0)  # of the box on each side; the detector needs some room around a face
 _JPEG_QUALITY = 92
 
@@ -48,7 +48,7 @@ class SeenPerson:
 
 
 class SeveralPeople(GalleryError):
-    """Nobody said whom of the people in a video to enrol.
+    """There are several people in a video, and none was chosen.
 
     Attributes:
         people: in order of first appearance; ``pictures_in_video`` counts them from 1.
@@ -65,11 +65,11 @@ def pictures_in_video(
     """At most five pictures of one person in a video, in order of time.
 
     Args:
-        person: which one, counted from 1 in order of first appearance; not needed where there is one.
+        person: which one, counted from 1 in order of first appearance; not needed if there is only one.
 
     Raises:
         SeveralPeople: more than one person is in it, and ``person`` is None.
-        GalleryError: nobody is in it, or not that many, or no face can be cut out of it.
+        GalleryError: there is nobody in it, or nobody of that number, or no face can be cut out of it.
         MediaError: it cannot be decoded.
     """
     from castline.media.pictures import decode_jpeg
@@ -146,8 +146,8 @@ def _sampled(path: Path, settings: Settings) -> Iterator[dict[int, bytes]]:
 def _people(frames: list[FrameFaces], limits: Thresholds) -> list[list[FaceTrack]]:
     """Tracks by person.
 
-    Clustering rather lists somebody twice than it takes two for one. Here that would refuse a good video,
-    so it is enough that one view of each would pass for a photo of the other.
+    Clustering prefers to list somebody twice over mistaking two people for one. Here that would refuse a good video, so
+    two people are one if one view of each would pass for a photo of the other.
     """
     people: list[list[FaceTrack]] = []
     for group in people_on(frames, Gallery(model="", fingerprint=""), limits):
@@ -167,7 +167,7 @@ def _one_person(some: Sequence[FaceTrack], others: Sequence[FaceTrack], limits: 
 
 
 def _picture(image: Image, face: Face, embed: PhotoEmbedder) -> bytes | None:
-    """The face cut out so that it is found again; None if it is not, whatever the margin."""
+    """The face cut out so that the detector finds it again; None if it does not, whatever the margin."""
     from castline.media.pictures import encode_jpeg
 
     for margin in _MARGINS:

@@ -1,4 +1,4 @@
-"""Enrolling voices, from files and from recordings; and taking somebody's voice out of the parts."""
+"""Enrols voices from files and from recordings, and removes somebody's voice from the parts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from castline.storage.base import ObjectStore
 if TYPE_CHECKING:
     from castline.engines.process import EngineSet
 
-#: Of less speech nobody's voice is known well enough.
+#: Seconds of speech that are needed to enrol a voice.
 LEAST_S = 5.0
 _MOST_S = 600.0
 _ONE_VOICE = 0.58  # windows of one person are more alike on average (docs/VOICES.md)
@@ -54,7 +54,7 @@ def voice_in_file(path: Path, settings: Settings, engines: EngineSet, least_s: f
     """The one voice in a recording, of its first ten minutes.
 
     Args:
-        least_s: of less speech it is not taken.
+        least_s: seconds of speech that are needed.
 
     Raises:
         GalleryError: there are several voices, or too little speech.
@@ -89,10 +89,10 @@ def voice_in_recording(media: str, speaker: str, store: ObjectStore, settings: S
     """The voice of somebody who speaks in a processed recording.
 
     Args:
-        speaker: as the result shows it (``Speaker 2``), or its id.
+        speaker: the voice's name in the result (``Speaker 2``), or its id.
 
     Raises:
-        GalleryError: no such result or speaker, its parts are gone, or it says too little.
+        GalleryError: no such result or speaker, its parts are gone, or it speaks too little.
     """
     result = read_result(media, store, settings)
     if result is None:
@@ -112,7 +112,7 @@ def voice_in_recording(media: str, speaker: str, store: ObjectStore, settings: S
                     windows.append((start + unit.start_s, end + unit.start_s))
                     vectors.append(vector)
     if not found:
-        raise GalleryError(f"what voices sound like in {media} is gone; process it again (castline run --again)")
+        raise GalleryError(f"the voices' embeddings of {media} are gone; process it again (castline run --again)")
     model = max(found, key=lambda each: (len(found[each][0]), each))
     return _enrolled(model, *found[model], media)
 
@@ -154,12 +154,12 @@ def _audio_parts(result: Result, store: ObjectStore, settings: Settings) -> Iter
 
 
 def erase_voices(name: str, store: ObjectStore, settings: Settings) -> tuple[int, tuple[str, ...]]:
-    """Take a person's voice out of all parts. Call it before the enrolled voices go: they tell whose it is.
+    """Remove a person's voice from all parts. Call it before the enrolled voices are removed, because they identify it.
 
-    What goes: windows in lines that a result says are theirs, and windows that alone would be known as theirs.
+    Removes windows in lines that a result says are theirs, and windows that alone would be known as theirs.
 
     Returns:
-        How many windows went, and the keys of the parts they were in.
+        How many windows were removed, and the keys of the parts they were in.
     """
     known = load_voices(store, settings.gallery_bucket)
     gone, parts = 0, []

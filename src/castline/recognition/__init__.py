@@ -1,4 +1,4 @@
-"""From frames to people: analysing frames, tracks, who somebody is, and how far a face can be trusted.
+"""From frames to people: analysing frames, tracks, identity, and how far a face can be trusted.
 
-What assembly needs of it (tracks, cuts, sightings, identity, confidence, grade) loads no model library.
+The modules that assembly needs (tracks, cuts, sightings, identity, confidence, grade) load no model library.
 """

@@ -1,4 +1,4 @@
-"""A batch of frames in, faces as records out: detect, embed, judge, and keep one picture per person."""
+"""Turns a batch of frames into face records: detect, embed, judge, and keep one picture per person."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from castline.records import Embedding, Face, FrameFaces, Point
 
 #: Frames whose pyramids go through the detector together: bounds its memory (about 16 bytes a pixel).
 _GROUP = 4
-#: Larger pictures are scaled down: frames of stage 1 are smaller, photos to enrol come from anywhere.
+#: Larger pictures are scaled down: frames of stage 1 are smaller, but photos to enrol may have any size.
 MAX_SIDE = 1600
 #: A kept picture: how far beyond the box it reaches on each side, its largest side.
 _CROP_MARGIN, _CROP_SIDE = 0.40, 256
@@ -53,7 +53,7 @@ def analyse_frames(
             vectors = embedder.embed(image, faces)
             records = [_record(image, face, embedder.info.id, v) for face, v in zip(faces, vectors, strict=True)]
             found.append(FrameFaces(time_ms=time_ms, faces=tuple(records), look=look_of(image)))
-    # The same linking as in assembly, so that whoever becomes a person there has a picture from here.
+    # The same linking as in assembly, so that everybody who becomes a person there has a picture from here.
     limits = thresholds_for(embedder.info.id)
     shown = {id(face) for track in link(found, limits) for face in _pictured(track, limits)}
     return tuple(
@@ -65,7 +65,10 @@ def analyse_frames(
 
 
 def _pictured(track: FaceTrack, limits: Thresholds) -> list[Face]:
-    """Faces of which each other one of the track is a likeness, the best first: assembly may split a track by name."""
+    """The faces of a track that get a picture, the best first.
+
+    There may be several, because assembly may split a track by name.
+    """
     chosen: list[int] = []
     for at in sorted(range(len(track.faces)), key=lambda at: -track.faces[at].quality):
         if not chosen or all(float(track.vectors[at] @ track.vectors[other]) < limits.same_track for other in chosen):
@@ -76,7 +79,7 @@ def _pictured(track: FaceTrack, limits: Thresholds) -> list[Face]:
 def face_picture(image: Image, face: DetectedFace) -> Image:
     """A square around the face with 40 % margin on each side, at most 256 pixels, inside the picture.
 
-    Where the square would leave the picture it is moved, and shrunk if it is larger than the picture.
+    A square that would extend beyond the picture is moved, and shrunk if it is larger than the picture.
     """
     height, width = image.shape[:2]
     x0, y0, x1, y1 = (float(v) for v in face.box)

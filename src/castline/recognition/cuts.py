@@ -1,13 +1,13 @@
-"""Where one shot ends and another begins, told from what the analyser noted of every frame.
+"""Where one shot ends and another begins, found from what the analyser stored for every frame.
 
-Sampled frames lie a second or more apart, so a detector that expects 25 frames a second cannot be used
-as it is. Its measures can: the brightness of a few large areas, as in PySceneDetect's ContentDetector,
-and a histogram of colours, as in its HistogramDetector (B. Castellano, https://www.scenedetect.com). Here
+Sampled frames are a second or more apart, so a detector that expects 25 frames a second cannot be used directly. Its
+measures can: the brightness of a few large areas, as in PySceneDetect's ContentDetector, and a histogram of colours, as
+in its HistogramDetector (B. Castellano, https://www.scenedetect.com). Here
 
     distance = (1 - correlation of brightness) + (1 - Bhattacharyya coefficient of colours)
 
-which is 0 for one picture and 0.8 in the middle for two unrelated ones. Correlation forgives a lamp that
-is switched on, and both forgive people who move. What was measured: docs/FACES.md, "Cuts".
+which is 0 for identical pictures and 0.8 in the median for two unrelated ones. Correlation tolerates a lamp that is
+switched on, and both tolerate people who move. Measured in docs/FACES.md, "Cuts".
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from castline.records import Box, FrameFaces
 #: Areas of the brightness picture, (columns, rows), and bins of hue, saturation and value.
 AREAS = (12, 8)
 BINS = (6, 2, 4)
-#: From this distance on two frames are of different shots.
+#: From this distance on, two frames belong to different shots.
 CUT = 0.25
-#: From this distance in brightness alone on, what is around a face is something else.
+#: From this distance in brightness alone, the surroundings of a face count as changed.
 _CHANGED = 0.15
-#: Two pictures flatter than this (standard deviation in grey levels) are alike, whatever their noise.
+#: Two pictures flatter than this (standard deviation in grey levels) count as alike, whatever their noise.
 _FLAT = 2.0
 
 _BYTES = AREAS[0] * AREAS[1] + BINS[0] * BINS[1] * BINS[2]
 
 
 def pack(brightness: NDArray[np.uint8], colours: NDArray[np.float32]) -> str:
-    """What ``FrameFaces.look`` holds: 192 characters.
+    """The 192 characters of ``FrameFaces.look``.
 
     Args:
         brightness: mean grey of each area, shape (8, 12).
@@ -57,13 +57,13 @@ def distance(a: str, b: str) -> float:
 
 
 def stayed(a: str | None, b: str | None, box: Box) -> bool:
-    """Whether what is around a box hardly changed between two frames.
+    """Whether the surroundings of a box hardly changed between two frames.
 
-    In a slide show on one background the frame as a whole stays alike while the picture in it changes.
+    In a slide show on one background, the frame as a whole stays similar while the picture in it changes.
 
     Args:
-        a, b: looks; where one is missing, nothing says that it changed.
-        box: a face in ``b``. Around it is as far as one breadth and height of it.
+        a, b: looks; if one is missing, nothing indicates a change.
+        box: a face in ``b``. The surroundings extend one breadth and one height beyond it.
     """
     if not a or not b:
         return True
@@ -78,7 +78,7 @@ def shots(frames: Sequence[FrameFaces]) -> list[int]:
     """The number of each frame's shot, from 0.
 
     Args:
-        frames: in order of time. A frame without a look is of the same shot as the one before.
+        frames: in order of time. A frame without a look belongs to the same shot as the one before.
     """
     numbers: list[int] = []
     seen: str | None = None

@@ -1,4 +1,4 @@
-"""Whom a picture is about: one rule for photos to enrol, the gallery, evaluation and the classic profile."""
+"""Which face a picture is about: one rule for photos to enrol, the gallery, evaluation and the classic profile."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from castline.recognition.grade import PERSON_MIN_SCORE
 from castline.records import Face
 
-#: By how much the main face must lead the next one. Photos of two people side by side: 1.02; the
-#: clearest of bystanders in LFW: 1.50.
+#: Factor by which the main face must lead the next one. Photos of two people side by side have 1.02; the most prominent
+#: bystanders in LFW leave a lead of 1.50.
 _LEAD = 1.4
 
 
@@ -19,12 +19,12 @@ def prominence(face: Face) -> float:
 
 
 def most_prominent_first(faces: Sequence[Face]) -> list[Face]:
-    """The faces the detector is sure of (``PERSON_MIN_SCORE``), by ``prominence``."""
+    """The faces that the detector is certain of (``PERSON_MIN_SCORE``), by ``prominence``."""
     return sorted((face for face in faces if face.score >= PERSON_MIN_SCORE), key=prominence, reverse=True)
 
 
 def dominant(faces: Sequence[Face]) -> Face | None:
-    """The one face a picture is about; None where there is none, or where several share it."""
+    """The one face a picture is about; None if there is none, or if several are equally prominent."""
     found = most_prominent_first(faces)
     if not found or (len(found) > 1 and prominence(found[0]) < _LEAD * prominence(found[1])):
         return None

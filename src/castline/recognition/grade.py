@@ -1,24 +1,24 @@
-"""How far a face's looks can be trusted: clear, degraded, poor, or not at all.
+"""How far a face's appearance can be trusted: clear, degraded, poor, or not at all.
 
-A quality between 0 and 1 (``recognition/quality.py``) weighs votes. It cannot say where a similarity stops to
-mean what the thresholds say: blur and few pixels take away what tells people apart, so that strangers
-come closer to each other. Smear, darkness, glare, noise and compression do so where *both* pictures have them: what was
-done to one face was done to the other. Measured in docs/FACES.md, "Poor faces".
+A quality between 0 and 1 (``recognition/quality.py``) weighs votes. It cannot say when the thresholds no longer apply
+to a similarity: blur and few pixels remove what distinguishes people, so that strangers become more alike. Smear,
+darkness, glare, noise and compression have this effect if *both* pictures have them, because both faces were changed in
+the same way. Measured in docs/FACES.md, "Poor faces".
 """
 
 from __future__ import annotations
 
 from castline.records import Face, Grade
 
-#: Rises when faces are graded anew: what was graded before is looked at again where it is kept.
+#: Increased when the rules of grading change: stored grades with a lower number are computed again.
 GRADING = 3
-#: A person needs a sighting the detector is this sure of; weaker ones alone are mostly patterns.
+#: A person needs a sighting with at least this detector score; weaker ones alone are mostly patterns.
 #: Measured: docs/FACES.md, "When a detection is a person".
 PERSON_MIN_SCORE = 0.95
-#: ... and this sure where it is the only sighting, and a poor one.
+#: The score needed if there is only one sighting, and a poor one.
 LONE_MIN_SCORE = 0.99
 
-#: Grades of faces that are large and sharp enough to be followed and told apart, whatever else is wrong with them.
+#: Grades of faces that are large and sharp enough to be tracked and told apart, whatever else is wrong with them.
 SHARP: tuple[Grade, ...] = ("clear", "degraded")
 
 _CLEAR_PX, _CLEAR_SHARPNESS = 32.0, 40.0
@@ -28,9 +28,9 @@ _USELESS_PX, _USELESS_SHARPNESS, _USELESS_QUALITY = 20.0, 8.0, 0.05
 
 
 def grade_of(face: Face) -> Grade:
-    """``clear``: the thresholds hold. ``degraded``: they hold against a clear face. ``poor``: higher ones do.
+    """``clear``: the thresholds apply. ``degraded``: they apply against a clear face. ``poor``: higher ones apply.
 
-    ``useless``: it says nothing about who it is.
+    ``useless``: the face says nothing about who it is.
     """
     if face.size_px < _USELESS_PX or face.sharpness < _USELESS_SHARPNESS or face.quality < _USELESS_QUALITY:
         return "useless"
@@ -46,5 +46,5 @@ def grade_of(face: Face) -> Grade:
 
 
 def may_share_faults(a: Grade, b: Grade) -> bool:
-    """Whether two faces may be alike for what was done to their pictures, and not for who they are."""
+    """Whether two faces may be alike because of faults of their pictures, and not because they are one person."""
     return "clear" not in (a, b)

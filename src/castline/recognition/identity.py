@@ -1,9 +1,9 @@
-"""From tracks to people: names for those we know, clusters for those we do not.
+"""From tracks to people: names for known people, clusters for unknown ones.
 
-Identity has three outcomes. ``known``: the track's telling faces, weighted by quality, are above the
-known threshold of their grade and clearly nearest to one name. ``ambiguous``: it might be. ``unknown``: a stranger.
-Wrong merges hurt more than duplicates, so in a cluster no two tracks may be strangers, and two faces that
-are on screen together are never one person.
+Identity has three outcomes. ``known``: the track's usable faces, weighted by quality, are above the known threshold of
+their grade and clearly nearest to one name. ``ambiguous``: it might be that person. ``unknown``: a stranger. Wrong
+merges hurt more than duplicates, so in a cluster no two tracks may be strangers, and two faces that are on screen
+together are never one person.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Group:
 
 
 def score_names(track: FaceTrack, known: Enrolled) -> list[Candidate]:
-    """The names most like a track, best first: what its telling faces say, weighted by quality."""
+    """The names most similar to a track, best first: the similarities of its usable faces, weighted by quality."""
     positions = track.telling
     if not known.names or not positions:
         return []
@@ -49,13 +49,13 @@ def score_names(track: FaceTrack, known: Enrolled) -> list[Candidate]:
 def identify_alone(
     vector: NDArray[np.float32], known: Enrolled, grade: Grade = "clear"
 ) -> tuple[Identity, list[Candidate]]:
-    """What ``identify`` says of a face seen once, with nobody else on screen.
+    """The outcome of ``identify`` for a face seen once, with nobody else on screen.
 
     Args:
         vector: embedding of the gallery's model, unit norm, shape (d,), float32.
 
     Returns:
-        The outcome, and the names most like it, best first; ``known`` means the first of them.
+        The outcome, and the most similar names, best first; ``known`` means the first of them.
     """
     (outcome,) = identify_each([vector], known, [grade])
     return outcome
@@ -64,11 +64,11 @@ def identify_alone(
 def identify_each(
     vectors: Sequence[NDArray[np.float32]], known: Enrolled, grades: Sequence[Grade]
 ) -> list[tuple[Identity, list[Candidate]]]:
-    """``identify_alone`` of many faces, which reads the gallery's matrix once a block and not once a face.
+    """``identify_alone`` for many faces, which reads the gallery's matrix once per block and not once per face.
 
     Args:
         vectors: n embeddings of the gallery's model, unit norm, shape (d,), float32.
-        grades: of each.
+        grades: one for each vector.
     """
     if not known.names or not vectors:
         return [("unknown", []) for _ in vectors]
@@ -83,7 +83,7 @@ def people_on(
     limits: Thresholds,
     until_ms: Mapping[int, int] | None = None,
 ) -> list[Group]:
-    """Everybody on some frames, in order of first appearance; patterns that are no faces are left out.
+    """Everybody in some frames, in order of first appearance; patterns that are not faces are left out.
 
     Args:
         frames, until_ms: as ``link`` has them.
@@ -134,11 +134,11 @@ def _top(names: list[Candidate]) -> float:
 def _at_home(
     index: int, tracks: Sequence[FaceTrack], clear: Sequence[int], members: Sequence[int], limits: Thresholds
 ) -> bool:
-    """Whether an ambiguous track belongs to the person its own best name says.
+    """Whether an ambiguous track belongs to the person of its own best name.
 
     A blurred or turned face may miss the gallery photos and still match the same person's clear
-    track of the same video. Both must agree: its own best name, and its likeness to a track that has it. Where
-    neither is clear, they may only have their blur or darkness in common.
+    track of the same video. Both must agree: its own best name, and its similarity to a track that has it. If neither
+        track is clear, they may only have their blur or darkness in common.
 
     Args:
         clear: tracks that have the name by themselves.
@@ -157,7 +157,7 @@ def _together(a: FaceTrack, b: FaceTrack) -> bool:
 
 
 def _surplus(a: FaceTrack, b: FaceTrack, limits: Thresholds) -> float:
-    """By how much two tracks are more alike than one person's must be."""
+    """By how much two tracks exceed the similarity that two tracks of one person need."""
     needed = max(limits.of(track.grade).cluster for track in (a, b))
     if may_share_faults(a.grade, b.grade):
         needed += limits.both
@@ -178,7 +178,7 @@ def _cluster(indices: list[int], tracks: Sequence[FaceTrack], limits: Thresholds
     sizes = np.ones(len(indices))
     floor = limits.ambiguous - limits.cluster
     allowed = np.where(least >= floor, average, -NEVER)
-    # The best partner of each cluster is kept, so that a merge costs a few rows and not the whole matrix.
+    # The best partner of each cluster is stored, so that a merge costs a few rows and not the whole matrix.
     partner, best = allowed.argmax(axis=1), allowed.max(axis=1)
     while True:
         row = int(best.argmax())
@@ -208,7 +208,7 @@ def _cluster(indices: list[int], tracks: Sequence[FaceTrack], limits: Thresholds
 
 
 def _surpluses(tracks: Sequence[FaceTrack], limits: Thresholds) -> NDArray[np.float64]:
-    """``_surplus`` of all pairs, shape (n, n); ``-NEVER`` for a track and itself, and for tracks seen together."""
+    """``_surplus`` of all pairs, shape (n, n); ``-NEVER`` for a track with itself, and for tracks seen together."""
     centroids = np.stack([track.centroid for track in tracks])
     needed = np.array([limits.of(track.grade).cluster for track in tracks])
     found: NDArray[np.float64] = centroids @ centroids.T - np.maximum(needed[:, np.newaxis], needed)

@@ -1,4 +1,4 @@
-"""What a whole frame looks like, in a few bytes: all that assembly has to tell cuts by."""
+"""What a whole frame looks like, in a few bytes, from which assembly finds cuts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from castline.engines.base import Image
 from castline.recognition.cuts import AREAS, BINS, pack
 
-#: Colours are counted on a picture this large (width, height): their shares need no more.
+#: Size (width, height) of the picture on which colours are counted: their shares need no larger one.
 _SIZE = (96, 64)
 
 
@@ -20,7 +20,7 @@ def look_of(image: Image) -> str:
     """
     small = cv2.resize(image, _SIZE, interpolation=cv2.INTER_AREA)
     brightness = cv2.resize(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), AREAS, interpolation=cv2.INTER_AREA)
-    # OpenCV's hue of bytes ends at 180.
+    # OpenCV's hue of 8-bit pictures ends at 180.
     colours = cv2.calcHist(
         [cv2.cvtColor(small, cv2.COLOR_RGB2HSV)], [0, 1, 2], None, list(BINS), [0, 180, 0, 256, 0, 256]
     )

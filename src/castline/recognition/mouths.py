@@ -1,7 +1,8 @@
-"""Which face's mouth moves while somebody speaks: what is looked at, and where its face is between two sightings.
+"""Whose mouth moves while somebody speaks: which faces are watched when, and where they are between two sightings.
 
-Faces are looked for once in a second or so. In between, a face goes straight from one place to the next (what looks at
-it takes a running median); only within a track, which ends at cuts, not before its first sighting or after its last.
+Faces are detected about once a second. In between, a face is assumed to move straight from one place to the next (the
+engine takes a running median); only within a track, which ends at cuts, and neither before its first sighting nor after
+its last.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from castline.engines.base import ActiveSpeaker, pixels_inside
 from castline.recognition.tracks import FaceTrack
 from castline.records import Box, SpeakingFace
 
-#: Of a recording, seconds of faces: at 10 ms a picture, ten minutes of one processor at most.
+#: Seconds of faces watched in one recording at most: at 10 ms a picture, ten minutes of one processor.
 MOST_S = 2400.0
-#: Logits from which on a mouth moves with the sound, and below which it does not; between, nobody knows. LR-ASD on
-#: GRID's clips: who speaks +2.0 to +2.8, who does not -0.9 to -1.5 (docs/VOICES.md).
+#: Logits from which on a mouth moves with the sound, and below which it does not; in between it is undecided. LR-ASD on
+#: GRID's clips: speakers +2.0 to +2.8, others -0.9 to -1.5 (docs/VOICES.md).
 MOVES, RESTS = 0.5, -0.5
 _LONGEST_S = 3.0  # of a line, at a time
 _GLANCE_S = 1.0
-_LEAST_S = 0.4  # the net sees ten pictures at least
+_LEAST_S = 0.4  # the net needs ten pictures at least
 _AROUND_S = 0.5
-_PIECE_S = 1.0  # what one score is for
+_PIECE_S = 1.0  # the time that one score covers
 _STEP_S = 0.04
 _OLD_S = 0.25  # a picture is shown for so long if none follows
 _STILL, _STILL_SCORE = 0.2, -1.0
@@ -37,20 +38,20 @@ class Film(Protocol):
     """The small pictures of a recording, and its sound."""
 
     def pictures(self, start_s: float, end_s: float) -> list[tuple[float, NDArray[np.uint8]]]:
-        """Grey pictures with their times (s), in order, from the last one at or before the start to the end."""
+        """Grey pictures with their times in seconds, in order, from the last one at or before the start to the end."""
         ...
 
     def sound(self, start_s: float, end_s: float) -> NDArray[np.float32]:
-        """Mono 16 kHz, float32 in -1..1; silence where there is none."""
+        """Mono 16 kHz, float32 in -1..1; silence where there is no sound."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A face that is to be looked at while something is said, from one time to another in seconds.
+    """A face to watch while something is said, from one time to another in seconds.
 
     Attributes:
-        first_s, last_s: from when and until when the face is there.
+        first_s, last_s: first and last time at which the face is on screen.
     """
 
     track: FaceTrack
@@ -72,12 +73,12 @@ Scene = tuple[Look, ...]
 def looks(
     tracks: Sequence[FaceTrack], until_ms: dict[int, int], speech: Sequence[tuple[float, float]], most_s: float = MOST_S
 ) -> tuple[list[Scene], bool]:
-    """Faces on screen while somebody speaks, in order of time, and whether there is more than may be looked at.
+    """Faces on screen while somebody speaks, in order of time, and whether there are more than may be watched.
 
     Args:
-        until_ms: how long a frame stayed as it was, by its time.
+        until_ms: how long a frame stayed unchanged, by its time.
         speech: when something is said, seconds of the recording; each line, or word, in order.
-        most_s: seconds of faces in all; of more, evenly spread ones are kept.
+        most_s: seconds of faces in all; if there are more, evenly spread ones are kept.
     """
     spans = [_span(track, until_ms) for track in tracks]
     found = []
@@ -103,7 +104,7 @@ def looks(
 
 
 def _pieces(speech: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    """Each line in equal pieces; what two lines have in common is the first one's."""
+    """Each line in equal pieces; time that two lines have in common belongs to the first."""
     until = 0.0
     for begin, end in sorted(speech):
         start, until = max(begin, until), max(end, until)
@@ -118,7 +119,7 @@ def _span(track: FaceTrack, until_ms: dict[int, int]) -> tuple[float, float]:
 
 
 def score(scenes: Sequence[Scene], film: Film, engine: ActiveSpeaker) -> Iterator[SpeakingFace]:
-    """What is seen of mouths: a second of each scene, and all of it unless one moves, plainly more than the others."""
+    """Scores of mouths for a second of each scene, and for all of it unless exactly one mouth clearly moves."""
     for scene in scenes:
         seen = [face for look in scene for face in _watch(look.glance(), film, engine)]
         best, *others = sorted((face.score for face in seen), reverse=True) or [RESTS]
@@ -128,7 +129,7 @@ def score(scenes: Sequence[Scene], film: Film, engine: ActiveSpeaker) -> Iterato
 
 
 def _watch(look: Look, film: Film, engine: ActiveSpeaker, around_s: float = 0.0) -> Iterator[SpeakingFace]:
-    """One score for about each second; what is around it helps, for the net tells little of a second alone."""
+    """One score for about each second; the net also gets what surrounds it, because a second alone says little."""
     first_s, last_s = max(look.start_s - around_s, look.first_s), min(look.end_s + around_s, look.last_s)
     for start, pictures in _runs(film.pictures(first_s, last_s), first_s, last_s):
         height, width = pictures[0].shape
@@ -152,7 +153,7 @@ def _watch(look: Look, film: Film, engine: ActiveSpeaker, around_s: float = 0.0)
 
 
 def _is_still(pictures: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32]) -> bool:
-    """Whether it is a picture of a face, of which the net says little: nothing changes but by the codec."""
+    """Whether this is a still picture, for which the net's score is unreliable: only the codec changes anything."""
     box = boxes[len(boxes) // 2]
     faces = np.stack([pixels_inside(picture, box) for picture in pictures]).astype(np.int16)
     return bool(faces.size) and float(np.abs(np.diff(faces, axis=0)).mean()) < _STILL
@@ -161,7 +162,7 @@ def _is_still(pictures: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32])
 def _runs(
     found: Sequence[tuple[float, NDArray[np.uint8]]], start_s: float, end_s: float
 ) -> Iterator[tuple[float, list[NDArray[np.uint8]]]]:
-    """Pictures every 40 ms without a gap, and when they begin: of a film with fewer, some are taken twice."""
+    """Pictures every 40 ms without a gap, and when they begin; if the film has fewer, some are repeated."""
     run: list[NDArray[np.uint8]] = []
     began, at, time = start_s, 0, start_s
     while found and time < end_s - _STEP_S / 2:

@@ -11,10 +11,10 @@ _HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"
 
 
 def embed_photo(body: bytes, engines: EngineSet) -> PhotoEmbedding:
-    """The face a photo to enrol is about, clear or poor; bystanders do not matter where it clearly dominates.
+    """The face a photo to enrol is about, clear or poor; bystanders do not matter if it clearly dominates.
 
     Raises:
-        GalleryError: not a picture, no face, several of which none dominates, or one that tells nothing.
+        GalleryError: not a picture, no face, several of which none dominates, or a useless one.
     """
     from castline.media.pictures import decode_jpeg
     from castline.recognition.analyse import MAX_SIDE, analyse_frames
@@ -26,7 +26,7 @@ def embed_photo(body: bytes, engines: EngineSet) -> PhotoEmbedding:
     except UnitError as error:
         heic = body[4:8] == b"ftyp" and body[8:12] in _HEIC
         why = error.message.replace("a frame cannot be decoded", "not a picture we can read")
-        raise GalleryError("a HEIC photo, which is not read; save it as JPEG" if heic else why) from error
+        raise GalleryError("a HEIC photo, which is not supported; save it as JPEG" if heic else why) from error
     (frame,) = analyse_frames([(0, image)], engines.detector, engines.embedder, max_image_side=MAX_SIDE)
     face = dominant(frame.faces)
     if face is None:
@@ -36,5 +36,5 @@ def embed_photo(body: bytes, engines: EngineSet) -> PhotoEmbedding:
     grade = grade_of(face)
     if grade == "useless":
         seen = f"{face.size_px:.0f} px, sharpness {face.sharpness:.0f}"
-        raise GalleryError(f"the face in the photo is too small or too blurred to tell anybody by ({seen})")
+        raise GalleryError(f"the face in the photo is too small or too blurred to recognise anybody by ({seen})")
     return PhotoEmbedding(model=face.embedding.model, data=face.embedding.data, grade=grade)

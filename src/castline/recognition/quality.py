@@ -7,10 +7,10 @@
     pose   cos(yaw) * cos(roll), at least 0.1
     score  the detector's probability
 
-The weight lowers a face's vote about who somebody is. It never hides a face: it is positive for each.
+The weight scales a face's vote about who somebody is. It never hides a face: it is always positive.
 
-``detail``, ``blocking``, ``noise`` and ``burnt`` are no part of it. They say whether the picture was smeared, darkened,
-compressed, amplified or over-exposed in a way that gives strangers a likeness of its own (``recognition/grade.py``).
+``detail``, ``blocking``, ``noise`` and ``burnt`` are not part of it. They say whether the picture was smeared,
+darkened, compressed, amplified or over-exposed in a way that makes strangers look alike (``recognition/grade.py``).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from castline.engines.base import DetectedFace, Image, pixels_inside
 from castline.engines.faces.align import box_crop
 
-#: Sharpness is compared at one size, or a large face would count as blurred.
+#: Sharpness is compared at one size; otherwise a large face would count as blurred.
 _SIDE = 112
 #: Sharpness at which a face counts half; clear portraits have several hundred, motion blur under 50.
 _HALF_SHARP = 50.0
 _LEAST = 0.1
 #: JPEG, MPEG-1, -2 and -4 transform blocks of so many pixels.
 _BLOCK = 8
-#: From here on a colour counts as full: codecs leave it a little below 255.
+#: From this value on a colour counts as saturated: codecs leave it a little below 255.
 _FULL = 253
 #: Distance of the eyes over how far the nose's tip stands out of the plane of eyes and mouth; for
 #: adults about 62 mm to 27 mm.
@@ -50,8 +50,8 @@ def sharpness(image: Image, box: NDArray[np.float32]) -> float:
 def detail(image: Image, box: NDArray[np.float32]) -> float:
     """Variance of the second derivative of the box's grey pixels at 112 x 112, in the direction in which it is least.
 
-    Columns, rows and both diagonals. Motion takes detail along its way alone, darkness and a blurred lens in all
-    directions: below ~12 one of them is at work. 0 is flat.
+    Columns, rows and both diagonals. Motion removes detail only along its direction, darkness and a blurred lens in all
+    directions: below ~12 one of them has done so. 0 is flat.
     """
     grey = cv2.cvtColor(box_crop(image, box, _SIDE), cv2.COLOR_RGB2GRAY).astype(np.float32)
     middle = 2 * grey[1:-1, 1:-1]
@@ -63,11 +63,11 @@ def detail(image: Image, box: NDArray[np.float32]) -> float:
 
 
 def blocking(image: Image, box: NDArray[np.float32]) -> float:
-    """How much the borders of a codec's blocks stand out: the steps there over those elsewhere, 1 where there are none.
+    """How much a codec's block borders stand out: the steps there over those elsewhere, 1 if there are no blocks.
 
     The mean step between neighbouring pixels is taken for each of eight columns (rows) modulo eight, and the largest
-    divided by the middle one. Faces of less than three blocks give 1. After Wang, Sheikh and Bovik, "No-reference
-    perceptual quality assessment of JPEG compressed images" (ICIP 2002), where the place of the blocks is known.
+    divided by the middle one. Faces smaller than three blocks give 1. After Wang, Sheikh and Bovik, "No-reference
+    perceptual quality assessment of JPEG compressed images" (ICIP 2002), where the positions of the blocks are known.
     """
     inside = pixels_inside(image, box)
     if min(inside.shape[:2]) <= 3 * _BLOCK:
@@ -82,10 +82,10 @@ def blocking(image: Image, box: NDArray[np.float32]) -> float:
 
 
 def noise(image: Image, box: NDArray[np.float32]) -> float:
-    """How grainy the smoothest tenth of the box's grey pixels is at 112 x 112, over the contrast of all; 0 is smooth.
+    """Grain of the smoothest tenth of the box's grey pixels at 112 x 112, over the contrast of all; 0 is smooth.
 
-    Grain is what a Gaussian of 1.2 px takes away. Skin has little of it and a sensor's noise is everywhere, so the
-    smoothest of 8 x 8 px areas tell noise from beards and hair. Below ~0.04 in good light.
+    Grain is what a Gaussian of 1.2 px removes. Skin has little of it and a sensor's noise is everywhere, so the
+    smoothest of 8 x 8 px areas distinguish noise from beards and hair. Below ~0.04 in good light.
     """
     grey = cv2.cvtColor(box_crop(image, box, _SIDE), cv2.COLOR_RGB2GRAY).astype(np.float32)
     areas = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 1.2)).reshape(_SIDE // 8, 8, _SIDE // 8, 8).mean(axis=(1, 3))
@@ -93,9 +93,9 @@ def noise(image: Image, box: NDArray[np.float32]) -> float:
 
 
 def burnt(image: Image, box: NDArray[np.float32]) -> float:
-    """Share of the box's pixels in which a colour is as bright as it can be, 0..1: what was lighter is lost.
+    """Share of the box's pixels in which a colour is saturated, 0..1: brighter detail is lost.
 
-    At most ~0.15 where the light is good.
+    At most ~0.15 in good light.
     """
     inside = pixels_inside(image, box)
     return float((inside.max(axis=2) >= _FULL).mean()) if inside.size else 0.0
@@ -105,8 +105,8 @@ def pose(landmarks: NDArray[np.float32]) -> tuple[float, float]:
     """Rough yaw and roll of a head from five landmarks, degrees.
 
     Returns:
-        Yaw in -90..90, positive when the nose points to the right of the picture: from how far the
-        nose's tip lies beside the middle of eyes and mouth. Roll in -180..180, positive when the face
+        Yaw in -90..90, positive when the nose points to the right of the picture: from how far the nose's tip is beside
+        the middle of eyes and mouth. Roll in -180..180, positive when the face
         is turned clockwise: the slope of the eyes.
     """
     points = landmarks.astype(np.float64)
@@ -122,7 +122,7 @@ def pose(landmarks: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def combined(size_px: float, sharp: float, yaw: float, roll: float, score: float) -> float:
-    """The formula at the top of this module; all but ``score`` as the functions here return them.
+    """The formula at the top of this module; all arguments except ``score`` are as the functions here return them.
 
     Returns:
         0..1, never 0 for a positive score.

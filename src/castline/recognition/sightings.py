@@ -1,8 +1,8 @@
-"""What single sightings say about who a track shows, and tracks whose sightings disagree.
+"""Decides from single sightings who a track shows, and splits tracks whose sightings disagree.
 
-A track's name is a claim about each of its sightings, so each may object. A clear one that looks neither
-like the named person's photos nor like the sightings that do is of somebody else, and sightings that
-carry two names are of two people, however the track came to take them both.
+A track's name is a claim about each of its sightings, so each may object. A clear sighting that resembles neither the
+named person's photos nor the sightings that resemble them shows somebody else, and sightings with two names show two
+people, even if one track contains both.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from castline.records import Candidate, Gallery, Grade, Identity
 
 #: The best name must lead the second by this much cosine similarity.
 MARGIN = 0.02
-_DIGITS = 4  # of a candidate's similarity
+_DIGITS = 4  # digits kept of a candidate's similarity
 _ROUNDED = 10.0**-_DIGITS
 _BLOCK = 128  # faces
-_COHORT = 1000  # photos of others, at most, that a photo is held against
+_COHORT = 1000  # photos of others, at most, with which a photo is compared
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """A gallery in matrices: decoded and stacked once, for all the faces that are compared with it.
+    """A gallery as matrices: decoded and stacked once, for all faces that are compared with it.
 
     Attributes:
         names: everybody who has a photo, p of them, sorted.
-        photos: unit embeddings, shape (m, d), float64; those of one person are neighbours, in the order of ``names``.
-        less: by how much a photo of its grade counts for less, shape (m,).
-        clear: which photos are, shape (m,).
+        photos: unit embeddings, shape (m, d), float64; those of one person are adjacent, in the order of ``names``.
+        less: by how much each photo's similarities are reduced because of its grade, shape (m,).
+        clear: whether each photo is clear, shape (m,).
         first: row of each person's first photo, shape (p,).
-        limits: of the gallery's model.
+        limits: the thresholds of the gallery's model.
     """
 
     names: tuple[str, ...]
@@ -49,13 +49,12 @@ class Enrolled:
 
     @classmethod
     def of(cls, gallery: Gallery, limits: Thresholds) -> Self:
-        """A gallery whose embeddings are all of one model and length.
+        """Build it from a gallery whose embeddings all have one model and length.
 
-        A degraded or poor photo counts for less, by as much as a poor face must be more alike; one that tells nothing,
-        not at all.
-        So does a photo that is like other people's: photos compressed or lit alike are closer than their people are,
-        and a face must be more like it than they are. By this alone nobody who was ``known`` is ``unknown``: who is
-        enrolled under two names stays ambiguous.
+        The similarities of a degraded or poor photo are reduced by the margin of poor faces; a useless photo does not
+        count. They are also reduced if the photo resembles photos of other people: photos compressed or lit alike are
+        closer to each other than the people are, so a face must resemble it more than they do. This alone makes nobody
+        who was ``known`` ``unknown``: somebody enrolled under two names stays ambiguous.
         """
         faces = sorted(gallery.faces, key=lambda face: face.name)
         photos = np.array([face.embedding.vector() for face in faces], np.float64)
@@ -69,18 +68,18 @@ class Enrolled:
         return cls(tuple(names), photos, less, np.array([face.grade == "clear" for face in faces], bool), first, limits)
 
     def alike(self, faces: NDArray[np.float64], grades: Sequence[Grade]) -> NDArray[np.float64]:
-        """Of each face to each person: the highest similarity over the person's photos, shape (n, p).
+        """Similarity of each face to each person: the highest over the person's photos, shape (n, p).
 
-        A face and a photo neither of which is clear may have their blur or darkness in common and not their person,
-        however alike they are, so together they count for just less than ``known``.
+        A face and a photo neither of which is clear may have only their blur or darkness in common, so their similarity
+        is capped just below ``known``.
 
         Args:
-            faces: unit embeddings, shape (n, d); somebody is enrolled.
-            grades: of each.
+            faces: unit embeddings, shape (n, d); the gallery must not be empty.
+            grades: one for each face.
         """
         clear = np.array([grade == "clear" for grade in grades], bool)
         known = np.array([self.limits.of(grade).known for grade in grades])
-        # Block by block: with all photos at once, an hour of one face and thousands of people are gigabytes.
+        # Block by block: with all photos at once, an hour of one face and thousands of people would take gigabytes.
         blocks = (slice(at, at + _BLOCK) for at in range(0, len(faces), _BLOCK))
         return np.concatenate(
             [np.maximum.reduceat(self._each(faces[at], clear[at], known[at]), self.first, axis=1) for at in blocks]
@@ -89,32 +88,32 @@ class Enrolled:
     def _each(
         self, faces: NDArray[np.float64], clear: NDArray[np.bool_], known: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Of each face to each photo, shape (n, m)."""
+        """Similarity of each face to each photo, shape (n, m)."""
         similar: NDArray[np.float64] = faces @ self.photos.T - self.less
         neither = np.ix_(~clear, ~self.clear)
-        # In the order of their likeness, so that candidates are ranked.
+        # Kept in the order of similarity, so that candidates stay ranked.
         at_most = known[~clear, np.newaxis] - _ROUNDED - MARGIN * (1 - similar[neither])
         similar[neither] = np.minimum(similar[neither], at_most)
         return similar
 
     def nearest(self, similarities: NDArray[np.float64], most: int = 3) -> list[Candidate]:
-        """Those most alike, best first.
+        """The most similar people, best first.
 
         Args:
             similarities: by person, shape (p,).
         """
         likely = np.arange(len(self.names))
         if most < len(self.names):
-            # Those that rounding makes equal with the last one are ordered by name.
+            # Those that rounding makes equal to the last one are ordered by name.
             likely = np.flatnonzero(similarities >= np.partition(similarities, -most)[-most] - _ROUNDED)
         return ranked({self.names[at]: similarities[at] for at in likely})[:most]
 
 
 def _most_alike_other(photos: NDArray[np.float64], owner: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Of each photo to photos of other people: the highest similarity, shape (m,).
+    """The highest similarity of each photo to photos of other people, shape (m,).
 
     Args:
-        owner: whose each photo is, shape (m,).
+        owner: index of each photo's person, shape (m,).
     """
     step = -(-len(photos) // _COHORT)
     others, theirs = photos[::step], owner[::step]
@@ -131,7 +130,7 @@ def ranked(names: Mapping[str, float]) -> list[Candidate]:
 
 
 def lead(names: Sequence[Candidate]) -> float:
-    """By how much the best of the names, sorted, leads the second; all there is, where there is no second."""
+    """By how much the best of the sorted names leads the second; its whole similarity if there is no second."""
     return names[0].similarity - names[1].similarity if len(names) > 1 else 2.0
 
 
@@ -148,10 +147,10 @@ def decide(names: Sequence[Candidate], limits: Thresholds) -> Identity:
 
 
 def agreeing(track: FaceTrack, known: Enrolled) -> list[FaceTrack]:
-    """The track, or its parts where its sightings disagree about who it is; in order of time.
+    """The track, or its parts if its sightings disagree about who it is; in order of time.
 
-    Every sighting is in exactly one part. Nothing is split where no sighting has a name, or where most
-    object to it: then the name is the mistake, and the whole track is judged.
+    Every sighting is in exactly one part. Nothing is split if no sighting has a name, or if most object to it: then the
+    name is the mistake, and the whole track is judged.
     """
     if len(track.faces) < 2 or not known.names:
         return [track]
@@ -190,7 +189,7 @@ def _nearest(
     photos: Mapping[str, NDArray[np.float64]],
     limits: Thresholds,
 ) -> list[str | None]:
-    """``said``, and for each nameless sighting whose it is most like; None where it objects to all of them.
+    """``said``, and for each nameless sighting the most similar name; None if it objects to all of them.
 
     Args:
         anchors: positions of the sightings that have a name by themselves.
@@ -204,7 +203,7 @@ def _nearest(
     alike = {name: (vectors[nameless] @ vectors[members].T).max(axis=1) for name, members in anchors.items()}
     for row, at in enumerate(nameless):
         name = max(alike, key=lambda each: float(alike[each][row]))
-        # A poor face looks like nobody; its place made it part of the track.
+        # A poor face resembles nobody; its position made it part of the track.
         needed = limits.ambiguous if track.grades[at] in SHARP else limits.same_track
         belongs[at] = name if max(alike[name][row], photos[name][at]) >= needed else None
     return belongs

@@ -1,9 +1,9 @@
-"""Voices of a recording: windows of speech, which of them are one voice, and who is heard at a moment.
+"""Voices of a recording: windows of speech, which of them are one voice, and who speaks at a moment.
 
-Windows are put together by average linkage (R. Sokal and C. Michener, 1958): the two groups whose windows are most
-alike on average become one, until no two are alike enough. The mean of all cosine similarities between two groups of
-unit vectors is the product of their means, so means and sizes are all that is kept of a group; a chunk's windows first
-become a few groups, and the groups of all chunks the recording's voices.
+Windows are clustered by average linkage (R. Sokal and C. Michener, 1958): the two groups whose windows are most similar
+on average are merged, until no two are similar enough. The mean of all cosine similarities between two groups of unit
+vectors is the product of their means, so only the mean and size of a group are kept. A chunk's windows first become a
+few groups, then the groups of all chunks become the recording's voices.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from castline.records import merge_ranges
 
-#: A window is what the encoder learned from; the next begins half of it later.
+#: A window has the length that the encoder was trained on; the next begins half of it later.
 WINDOW_S, STEP_S = 1.6, 0.8
-_SHORTEST_S = 0.4  # of less speech no encoder says much
+_SHORTEST_S = 0.4  # no encoder can say much about less speech
 _BLOCK = 400  # groups that are compared with each other at a time: 0.1 s
-#: A voice heard for less is not forced into anybody.
+#: A voice with less speech is not assigned to anybody.
 LEAST_S = 2.0
 _NEAR_S = 0.25  # a moment this near to a window is in it: the ends of words are quiet
 
@@ -44,7 +44,7 @@ def windows_of(stretches: Sequence[Window]) -> list[Window]:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What was heard in a piece of the recording.
+    """The voice windows of a piece of the recording.
 
     Attributes:
         windows: seconds of the recording, in order.
@@ -56,7 +56,7 @@ class Chunk:
 
 
 class Heard:
-    """Which voice is heard when; voices are numbers, from 0.
+    """Which voice speaks when; voices are numbered from 0.
 
     Args:
         vectors: shape (len(windows), d), unit norm.
@@ -78,12 +78,12 @@ class Heard:
         return self._nearest(moment_s) is not None
 
     def at(self, moment_s: float) -> int | None:
-        """The voice at a moment; None where there is none, or one that is heard for too short a time."""
+        """The voice at a moment; None if there is none, or if it speaks for too short a time."""
         nearest = self._nearest(moment_s)
         return None if nearest is None else self._labels[nearest]
 
     def agreed(self, moment_s: float) -> bool:
-        """Whether all windows with a moment in them, or nearly, are of one voice; where a voice ends, they are not."""
+        """Whether all windows that contain a moment, or nearly, are of one voice; where voices change they are not."""
         low, high = moment_s - STEP_S / 2, moment_s + STEP_S / 2
         place = bisect_left(self._middles, moment_s)
         around = range(max(0, place - 3), min(len(self._windows), place + 3))
@@ -101,12 +101,12 @@ class Heard:
         return np.asarray(self._looks[voice], np.float32)
 
     def seconds(self, voice: int) -> float:
-        """How long a voice is heard."""
+        """How long a voice speaks."""
         spans = [window for window, label in zip(self._windows, self._labels, strict=True) if label == voice]
         return sum(end - start for start, end in merge_ranges(spans))
 
     def between(self, start_s: float, end_s: float) -> NDArray[np.float32] | None:
-        """The mean of the embeddings of windows whose middle is there, shape (d,); None where there is none."""
+        """The mean of the embeddings of windows whose middle is in a span, shape (d,); None if there are none."""
         inside = self._vectors[bisect_left(self._middles, start_s) : bisect_right(self._middles, end_s)]
         return inside.mean(axis=0) if len(inside) else None
 
@@ -119,7 +119,7 @@ class Heard:
 
 
 def tell_apart(chunks: Sequence[Chunk], same_voice: float) -> Heard:
-    """The voices of a recording, as many as there are.
+    """Find the voices of a recording, however many there are.
 
     Args:
         same_voice: mean cosine similarity of windows from which on two groups are one voice.
@@ -162,7 +162,7 @@ def _length(group: Sequence[int], windows: Sequence[Window]) -> float:
 
 
 def _labels(groups: Sequence[Sequence[int]], vectors: NDArray[np.float32], same_voice: float) -> list[int | None]:
-    """For every window the group it is most like on average; None where it is like none."""
+    """For every window the group that is most similar on average; None if none is similar enough."""
     if not groups:
         return [None] * len(vectors)
     alike = vectors @ _means(groups, vectors).T

@@ -1,1 +1,1 @@
-"""A run: what was asked for, what it consists of, when it is complete, and how it is published."""
+"""A run: its request, what it consists of, when it is complete, and how it is published."""

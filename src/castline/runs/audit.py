@@ -1,7 +1,7 @@
-"""Who removed what, and when: kept in the output bucket under ``.audit/``.
+"""The record of who removed what, and when, in the output bucket under ``.audit/``.
 
-An entry has digests where names and keys were: it can prove that Ada was forgotten to somebody who asks for Ada, and
-gives nobody her name.
+An entry contains digests instead of names and keys: it can prove to somebody who asks for Ada that she was forgotten,
+without revealing her name.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from castline.storage.objects import read_object
 
 PREFIX = ".audit/"
 _AT = "%Y-%m-%dT%H-%M-%S.%fZ"
-_ECHO = timedelta(days=14)  # as long as SQS keeps a message, a stage may still be at work on what was deleted
+_ECHO = timedelta(days=14)  # as long as SQS keeps a message, a stage may still process what was deleted
 
 
 class Removed(Record):
-    """One object that is gone.
+    """One object that was removed.
 
     Attributes:
         key: SHA-256 of its key, hex.
@@ -36,7 +36,7 @@ class Removed(Record):
 class AuditEntry(Record):
     """Attributes:
     at: ISO 8601, UTC.
-    who: ARN of the caller; empty where that is unknown.
+    who: ARN of the caller; empty if unknown.
     subject: SHA-256 of the person's name or the media's key, hex.
     proven: whether nothing was found afterwards.
     """
@@ -54,7 +54,7 @@ def digest(text: str) -> str:
 
 
 def _short(subject: str) -> str:
-    """What an entry's key has of its subject."""
+    """The part of the subject's digest that an entry's key contains."""
     return digest(subject)[:8]
 
 
@@ -68,7 +68,7 @@ def write_down(
     who: str,
     proven: bool,
 ) -> str:
-    """Keep an entry; returns its key."""
+    """Store an entry; returns its key."""
     at = datetime.now(UTC)
     entry = AuditEntry(
         action=action, at=at.isoformat(), who=who, subject=digest(subject), removed=removed, proven=proven
@@ -79,9 +79,9 @@ def write_down(
 
 
 class Deleted:
-    """The media files that were deleted lately, so that what is there of them was written afterwards.
+    """The media files that were deleted lately; anything that exists of them was written afterwards.
 
-    Uploads that only expired are not among them: what was made of those stays.
+    Uploads that merely expired are not among them: their results stay.
     """
 
     def __init__(self, store: ObjectStore, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What several stages need: one item after another, the upload on disk, and a stopwatch for usage records."""
+"""Shared by several stages: processing items one by one, the upload on disk, and a stopwatch for usage records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLOSING_S = 45.0  # for the last uploads and the manifest
 _LEAST_S = 10.0
 
 
-_PIECE = 16 * 1024 * 1024  # of a span, in one request
+_PIECE = 16 * 1024 * 1024  # bytes of a span in one request
 _REQUESTS = 16  # at once
 
 
@@ -34,9 +34,10 @@ class Split(NamedTuple):
 
     Attributes:
         run: its run; empty in the classic profile.
-        prefix, units: keys of the stage-1 objects to analyse are the one and one of the others, put together.
+        prefix, units: the prefix plus one of the units is the key of a stage-1 object to analyse.
         new: whether this call made them.
-        ranges: as ``units``: what asks for the ranges of a long recording, whose units are still to come.
+        ranges: like ``units``, for the objects that request the ranges of a long recording, whose units are still to
+            come.
     """
 
     run: str
@@ -55,7 +56,7 @@ def found_split(manifest: Manifest, *, new: bool) -> Split:
 
 
 def found_ranges(media: str, run: str, asked: Iterable[str]) -> Split:
-    """Ranges that were asked for; their units are still to come."""
+    """Ranges that were requested; their units are still to come."""
     prefix = keys.run_prefix(media, run)
     return Split(run, prefix, (), new=True, ranges=tuple(key.removeprefix(prefix) for key in asked))
 
@@ -65,7 +66,7 @@ R = TypeVar("R")
 
 
 def each(items: Iterable[T], do: Callable[[T], R]) -> list[R]:
-    """Do all items of an event: one that cannot be done keeps nobody else's from being done.
+    """Process all items of an event: one that fails does not keep the others from being processed.
 
     Raises:
         Exception: what the first bad item raised, after the last item. The platform invokes again.
@@ -78,7 +79,7 @@ def each(items: Iterable[T], do: Callable[[T], R]) -> list[R]:
                 answers.append(do(item))
             except Exception as error:
                 problem = problem or error
-    except EventError as error:  # there is something between the items that is none
+    except EventError as error:  # there was something among the items that is not an item
         problem = problem or error
     if problem:
         raise problem
@@ -86,7 +87,7 @@ def each(items: Iterable[T], do: Callable[[T], R]) -> list[R]:
 
 
 def download(source: Source, path: Path, store: ObjectStore, settings: Settings) -> bool:
-    """Write exactly the upload that was looked at to a file; False when it is gone or replaced.
+    """Write exactly this version of the upload to a file; False if it is gone or was replaced.
 
     Raises:
         NotMedia: it is empty.
@@ -101,7 +102,7 @@ def download(source: Source, path: Path, store: ObjectStore, settings: Settings)
 
 
 def fetch(source: Source, spans: Sequence[tuple[int, int]], path: Path, store: ObjectStore) -> bool:
-    """Write pieces of exactly the upload that was looked at to a file as large as it, with holes between them.
+    """Write pieces of exactly this version of the upload to a file of the same size, with holes between them.
 
     Returns:
         False when it is gone or replaced.
@@ -128,11 +129,11 @@ def fetch(source: Source, spans: Sequence[tuple[int, int]], path: Path, store: O
 
 
 def check_upload(size: int, settings: Settings) -> None:
-    """Whether so many bytes are worth reading.
+    """Check that a file of this many bytes can be processed.
 
     Raises:
-        NotMedia: there are none.
-        MediaTooLarge: beyond ``max_bytes``, or what the disk has room for.
+        NotMedia: the file is empty.
+        MediaTooLarge: more than ``max_bytes``, or than the disk has room for.
     """
     if size == 0:
         raise NotMedia("the file is empty")
@@ -146,7 +147,7 @@ def check_upload(size: int, settings: Settings) -> None:
 
 
 def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:
-    """The newest published result of a media file; None also for one that cannot be read, as of another version."""
+    """The newest published result of a media file; None if there is none that can be read."""
     try:
         return read_object(Result, store, settings.output_bucket, keys.result_key(media))
     except UnreadableObject as error:
@@ -155,9 +156,9 @@ def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | 
 
 
 def time_to_decode(settings: Settings) -> float:
-    """Seconds from the start of an invocation that all decoding may take.
+    """Seconds from the start of an invocation by which all decoding must end.
 
-    A decode that takes too long ends in time to keep what it gave: Lambda would kill it, and everything with it.
+    A decode that takes too long is ended in time to keep its output: Lambda would kill it, and everything with it.
     """
     return max(settings.timeout_s - _CLOSING_S, _LEAST_S)
 

@@ -1,7 +1,7 @@
-"""What people put right in a recording: read, written and published. One object, replaced only as it was read.
+"""People's corrections of a recording: read, written and published. One object, replaced only if unchanged since read.
 
-Views are made of a result and its corrections, and whoever writes views looks afterwards whether both still are what
-they were made of (`publish`). So the last views that are written are of the last of both.
+Views are made from a result and its corrections, and after writing views, the writer checks whether both are still the
+same (`publish`). So the views written last are made from the latest of both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from castline.storage.base import ObjectStore
 
 logger = Logger(child=True)
 
-_TRIES = 20  # somebody else wrote in between each time
+_TRIES = 20  # attempts; somebody else wrote in between each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Shown:
 
     Attributes:
         machine: ``result.json``.
-        view: with what people put right.
+        view: the result with people's corrections.
     """
 
     machine: Result
@@ -47,7 +47,7 @@ Edit = Callable[[Shown], Draft]
 
 
 def read_shown(media: str, store: ObjectStore, settings: Settings) -> Shown | None:
-    """The published result of a media file as people see it; None where there is none that can be read."""
+    """The published result of a media file as people see it; None if there is none that can be read."""
     result = read_result(media, store, settings)
     return None if result is None else show(result, store, settings)
 
@@ -58,16 +58,16 @@ def show(result: Result, store: ObjectStore, settings: Settings) -> Shown:
 
 
 def correct(media: str, who: str, edit: Edit, store: ObjectStore, settings: Settings) -> Shown:
-    """Change what is put right in a recording, and publish it.
+    """Change the corrections of a recording, and publish it.
 
     Args:
-        who: is written down as the one who did it.
-        edit: is asked again with what is there then, when somebody else was faster; it raises
-            ``CorrectionConflict`` where that is about the same.
+        who: recorded as the author.
+        edit: called again with the new state if somebody else was faster; it raises ``CorrectionConflict`` if both
+            changed the same thing.
 
     Raises:
         CorrectionError: there is no result, the corrections cannot be read, or ``edit`` raised it.
-        StorageError: others wrote again and again.
+        StorageError: others kept writing in between.
     """
     for _ in range(_TRIES):
         written = read_written(media, store, settings)
@@ -113,13 +113,13 @@ def _write(new: Corrections, instead_of: Written, store: ObjectStore, settings: 
 
 
 def publish_again(media: str, store: ObjectStore, settings: Settings) -> bool:
-    """Write the views of the published result anew.
+    """Write the views of the published result again.
 
     Returns:
-        False where there is no result.
+        False if there is no result.
 
     Raises:
-        StorageError: somebody else published again and again.
+        StorageError: somebody else kept publishing in between.
     """
     for _ in range(_TRIES):
         shown = store.head(settings.output_bucket, keys.result_key(media))
@@ -138,9 +138,9 @@ def publish_again(media: str, store: ObjectStore, settings: Settings) -> bool:
 
 
 def forget_in_corrections(name: str, store: ObjectStore, settings: Settings) -> list[str]:
-    """Take a name out of everything that people put right, history included, and out of the views.
+    """Remove a name from all corrections, history included, and from the views.
 
-    What cannot be read is left for the proof to find.
+    Unreadable corrections are left for the proof to find.
 
     Returns:
         Media files whose corrections were written.
@@ -149,7 +149,7 @@ def forget_in_corrections(name: str, store: ObjectStore, settings: Settings) -> 
 
 
 def rename_in_corrections(old: str, new: str, store: ObjectStore, settings: Settings) -> list[str]:
-    """Call somebody otherwise in everything that people put right, as the gallery does; returns as above."""
+    """Rename somebody in all corrections, as in the gallery; returns the same as above."""
     return _everywhere(lambda corrections: with_name(corrections, old, new), store, settings)
 
 

@@ -1,6 +1,6 @@
-"""The flat transcript, ``week1/video1.txt``: media whose keys differ by their suffix alone share it.
+"""The flat transcript, ``week1/video1.txt``: media whose keys differ only by their suffix share it.
 
-The one published last has it. When that one goes, or fails, it is written again from another that has a transcript.
+It belongs to the one published last. When that one is deleted or fails, it is written again from another one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from castline.storage.base import ObjectStore
 
 
 def publish_flat(result: Result, store: ObjectStore, settings: Settings) -> None:
-    """Write the transcript of a result. What failed has none, and keeps none of an upload before."""
+    """Write the transcript of a result. A failed media file has none, not even that of an earlier upload."""
     if result.status == "failed":
         withdraw_flat(result.media, store, settings)
         return
@@ -28,7 +28,7 @@ def publish_flat(result: Result, store: ObjectStore, settings: Settings) -> None
 
 
 def withdraw_flat(media: str, store: ObjectStore, settings: Settings) -> None:
-    """Leave no transcript of a media file where it was; that of another that shares its place comes back."""
+    """Remove the transcript of a media file; that of another one that shares its key is restored."""
     other = next(_others(media, store, settings), None)
     if other:
         publish_flat(other, store, settings)
@@ -37,7 +37,7 @@ def withdraw_flat(media: str, store: ObjectStore, settings: Settings) -> None:
 
 
 def _others(media: str, store: ObjectStore, settings: Settings) -> Iterator[Result]:
-    """Results with a transcript, of other media that share the place of one, by key."""
+    """Results with a transcript, by key, of other media that share a media file's transcript key."""
     shared, bucket = keys.flat_transcript_key(media), settings.output_bucket
     for info in store.find(bucket, shared.removesuffix("txt")):
         owner = info.key.removesuffix(f"/{keys.RESULT}")
@@ -49,6 +49,6 @@ def _others(media: str, store: ObjectStore, settings: Settings) -> Iterator[Resu
 
 
 def holds(there: ObjectInfo | None, body: bytes) -> bool:
-    """Whether an object has these bytes already."""
+    """Whether an object already has these bytes."""
     # S3's ETag of a small object is its MD5 (not under KMS; then this only saves nothing).
     return there is not None and there.etag == hashlib.md5(body, usedforsecurity=False).hexdigest()

@@ -1,7 +1,7 @@
-"""What was seen of mouths, once for a run.
+"""What was seen of mouths, determined once for a run.
 
-Whoever completes the set of parts has it looked at, before assembling, and writes it beside the parts; the first one
-to write is believed, so a run that is assembled again (names were bound anew) looks at nothing.
+The invocation that completes the set of parts watches mouths before assembling, and writes the outcome beside the
+parts. The first to write wins, so a run that is assembled again (to bind names) does not watch again.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ logger = Logger(child=True)
 
 Parts = Mapping[str, FramesPart | AudioPart]
 Watch = Callable[[Manifest, Parts], Mouths]
-"""Looks at the mouths of a run."""
+"""Watches the mouths of a run."""
 
 
 def mouths_of(
     manifest: Manifest, parts: Parts, store: ObjectStore, settings: Settings, watch: Watch | None
 ) -> Mouths | None:
-    """What is known of mouths; looked at first where nobody did, and anybody here can.
+    """What is known of mouths; they are watched now if that was not done before and an engine is available.
 
     Args:
-        watch: how to look; None where there is no engine.
+        watch: watches mouths; None if there is no engine.
     """
     if manifest.options.speakers != "auto" or not _both(parts):
         return None
@@ -38,7 +38,7 @@ def mouths_of(
     try:
         found = read_object(Mouths, store, bucket, key)
     except UnreadableObject as error:
-        logger.error("what was seen of mouths cannot be read; it is made again", reason=error.message)
+        logger.error("what was seen of mouths cannot be read; they are watched again", reason=error.message)
         store.delete(bucket, [key])
         found = None
     if found is None and watch:
@@ -50,6 +50,6 @@ def mouths_of(
 
 
 def _both(parts: Parts) -> bool:
-    """Whether there is a face, and a word."""
+    """Whether there are both faces and words."""
     faces = any(frame.faces for part in parts.values() if isinstance(part, FramesPart) for frame in part.frames)
     return faces and any(part.segments for part in parts.values() if isinstance(part, AudioPart))

@@ -1,4 +1,4 @@
-"""Writing a result and its views, so that what is shown together was made together."""
+"""Writes a result and its views, so that everything shown together was made together."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ logger = Logger(child=True)
 def publish(assembly: Assembly, instead_of: ObjectInfo | None, store: ObjectStore, settings: Settings) -> bool:
     """Write the views, and the result last, because it is what people wait for.
 
-    Here, and nowhere else, views get what people put right; the result stays the machine's.
+    Here, and nowhere else, corrections enter the views; the result stays as the machine made it.
 
     Args:
-        instead_of: ``result.json`` as it was before anything was read that the assembly is made of.
+        instead_of: ``result.json`` as it was before any input of the assembly was read.
 
     Returns:
-        False if somebody else published or corrected meanwhile. Views are then of this assembly and the result is the
-        other's: the caller reads everything again and publishes once more.
+        False if somebody else published or corrected meanwhile. The views are then of this assembly, but the result is
+        the other one: the caller reads everything again and publishes once more.
     """
     result, bucket = assembly.result, settings.output_bucket
     written = read_written(result.media, store, settings)

@@ -1,4 +1,4 @@
-"""Whoever sees that all ranges of a long recording have ended writes its manifest."""
+"""Ranges of a long recording: their plan, their outcomes, and the manifest once all have ended."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ logger = Logger(child=True)
 R = TypeVar("R", RangePlan, RangeDone)
 
 _READS = 8  # at once
-#: Numbers of units of one range; a unit's number says which it is of.
+#: How many unit numbers each range has; a unit's number shows which range it belongs to.
 UNITS = 10_000
-_SAID = 5  # ranges that the error names
+_SAID = 5  # ranges that the error names, at most
 
 
 def read_plan(media: str, run: str, store: ObjectStore, settings: Settings) -> RangePlan | None:
-    """How a run is cut; None for one that is not, and where that cannot be read."""
+    """How a run is cut; None if it is not, or if the plan cannot be read."""
     return _read(RangePlan, keys.plan_key(media, run), store, settings)
 
 
 def read_done(plan: RangePlan, number: int, store: ObjectStore, settings: Settings) -> RangeDone | None:
-    """What became of a range; None as long as nothing did, and where that cannot be read."""
+    """The outcome of a range; None if there is none yet, or if it cannot be read."""
     return _read(RangeDone, keys.range_done_key(plan.source.key, plan.run, number), store, settings)
 
 
@@ -45,17 +45,17 @@ def _read(kind: type[R], key: str, store: ObjectStore, settings: Settings) -> R 
     try:
         return read_object(kind, store, settings.stage1_bucket, key)
     except UnreadableObject as error:
-        logger.error("what is known of ranges cannot be read", reason=error.message)
+        logger.error("the outcome of a range cannot be read", reason=error.message)
         return None
 
 
 def ended(done: RangeDone | None) -> bool:
-    """Whether a range has ended, and another try is not worth it."""
+    """Whether a range has ended, and another attempt is not worthwhile."""
     return done is not None and not (done.error and once_more(done.error.code, done.attempt))
 
 
 def write_done(plan: RangePlan, number: int, done: RangeDone, store: ObjectStore, settings: Settings) -> None:
-    """Write down what became of a range; what is better stays."""
+    """Record the outcome of a range; a better one that exists stays."""
     key = keys.range_done_key(plan.source.key, plan.run, number)
     if not store.put(settings.stage1_bucket, key, done.to_json(), if_absent=True):
         there = read_done(plan, number, store, settings)
@@ -64,13 +64,13 @@ def write_done(plan: RangePlan, number: int, done: RangeDone, store: ObjectStore
 
 
 def forget_ranges(plan: RangePlan, store: ObjectStore, settings: Settings) -> None:
-    """All ranges are to be split again."""
+    """Forget the outcomes of all ranges, so that they are split again."""
     media, run = plan.source.key, plan.run
     store.delete(settings.stage1_bucket, [keys.range_done_key(media, run, each) for each in range(len(plan.ranges))])
 
 
 def finish(plan: RangePlan, store: ObjectStore, settings: Settings) -> Manifest | None:
-    """Write the manifest if all ranges have ended: the first time, or again if more is there now.
+    """Write the manifest if all ranges have ended: the first time, or again if there is more now.
 
     Returns:
         The manifest that this call wrote.
@@ -97,7 +97,7 @@ def finish(plan: RangePlan, store: ObjectStore, settings: Settings) -> Manifest 
 
 
 def merge(plan: RangePlan, dones: Sequence[RangeDone], settings: Settings) -> Manifest:
-    """The manifest of a run from all its ranges, in their order: what one decode of the whole would have said."""
+    """The manifest of a run from all its ranges, in order: the same as from an undivided decode."""
     summary, told = SplitSummary(sampling=plan.sampling), Told()
     summary.told = told
     for number, done in enumerate(dones):
@@ -151,6 +151,6 @@ def _failure(missing: Sequence[tuple[PlannedRange, Failure]]) -> Failure:
 
 
 def described(planned: PlannedRange) -> str:
-    """A range as people are told of it."""
+    """A range as messages to people describe it."""
     what = "the pictures" if planned.kind == "frames" else "the sound"
     return f"{what} from {planned.start_s:.1f} to {planned.end_s:.1f} s"

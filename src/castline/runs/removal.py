@@ -1,4 +1,4 @@
-"""What belongs to one media file, and taking it away: from stage 1 and from the output."""
+"""Finds and removes what belongs to one media file in stage 1 and in the output."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from castline.storage.base import ObjectStore
 
 
 class Owner(NamedTuple):
-    """Whose an object of the stage-1 or the output bucket is; all empty for what is nobody's.
+    """The media file and run to which an object of the stage-1 or output bucket belongs; empty if it has none.
 
     Attributes:
-        run: empty for what is published, which belongs to a media file and to no run.
-        view: name of the published file, or of what people put right in it.
+        run: empty for published files, which belong to a media file and to no run.
+        view: name of the published file, or of the corrections.
     """
 
     media: str = ""
@@ -26,7 +26,7 @@ class Owner(NamedTuple):
 
 
 def owner_of(key: str) -> Owner:
-    """Whose a key is. S3 has no folders: ``talk.mp4/people/b.mp4`` may be another media file, with files of its own."""
+    """The owner of a key. S3 has no folders: ``talk.mp4/people/b.mp4`` may be another media file with its own files."""
     if found := keys.parse_unit(key):
         return Owner(found.media, found.run)
     if part := keys.parse_part(key):
@@ -46,7 +46,7 @@ def owner_of(key: str) -> Owner:
 
 
 def keys_of_run(bucket: str, media: str, run: str, store: ObjectStore) -> Iterator[str]:
-    """What a run left in a bucket."""
+    """The keys of a run in a bucket."""
     for info in store.find(bucket, f"{media}/{run}/"):
         if owner_of(info.key)[:2] == (media, run):
             yield info.key
@@ -55,7 +55,7 @@ def keys_of_run(bucket: str, media: str, run: str, store: ObjectStore) -> Iterat
 def discard_run(media: str, run: str, store: ObjectStore, settings: Settings) -> None:
     """Remove a run whose upload is gone: its units, its parts with their embeddings, and what it published.
 
-    The manifests go last: they are what shows, after an interruption, that something may be left.
+    The manifests go last: after an interruption, they show that something may be left.
     """
     published = read_result(media, store, settings)
     shows_nothing = store.head(settings.output_bucket, keys.result_key(media)) is None
@@ -71,10 +71,10 @@ def discard_run(media: str, run: str, store: ObjectStore, settings: Settings) ->
 
 
 def discard_units(media: str, store: ObjectStore, settings: Settings) -> None:
-    """Remove from stage 1 what an upload that is gone has left there, but for the run whose result is shown.
+    """Remove from stage 1 what a vanished upload has left there, except for the run whose result is shown.
 
-    Whoever was ended between writing and looking again has left something; the event that comes once more does this.
-    Parts that were made of it meanwhile are their writers' to remove (`complete`).
+    An invocation that was killed between writing and checking again has left something; the repeated event removes it.
+    Parts that were made from it meanwhile are removed by their writers (`complete`).
     """
     published = read_result(media, store, settings)
     kept = published.run if published else ""

@@ -1,4 +1,4 @@
-"""What is asked of a media file: which upload of it, and with which options.
+"""The request for a media file: which upload of it, and with which options.
 
 The deployment's options are the defaults. A sidecar, the object ``<media>.json`` beside the media,
 overrides them for this media file, whether it comes before the media or after; its ETag is part of the
@@ -28,10 +28,10 @@ MAX_SIDECAR_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One run to be: the upload, its options, and what is wrong with its sidecar.
+    """A run to be made: the upload, its options, and what is wrong with its sidecar.
 
     Attributes:
-        error: set when the sidecar cannot be followed; ``options`` are then the deployment's.
+        error: set if the sidecar cannot be used; ``options`` are then the deployment's.
     """
 
     source: Source
@@ -46,11 +46,11 @@ class Request:
 
 
 def read_source(bucket: str, media: str, store: ObjectStore) -> Source | None:
-    """The current upload of a media file; None when it is gone."""
+    """The current upload of a media file; None if it is gone."""
     info = store.head(bucket, media)
     if info is None:
         return None
-    # The longest keys leave no room for one.
+    # The longest keys leave no room for a sidecar.
     sidecar = store.head(bucket, keys.sidecar_key(media)) if keys.is_storable(keys.sidecar_key(media)) else None
     return Source(
         bucket=bucket,
@@ -65,7 +65,7 @@ def read_source(bucket: str, media: str, store: ObjectStore) -> Source | None:
 def source_of(item: ObjectCreated, store: ObjectStore, settings: Settings) -> Source | None:
     """The current upload that an event is about; an event of a sidecar is one of its media.
 
-    None for a foreign bucket or object, and for a media file that is gone, or not there yet.
+    None for a foreign bucket or object, and for a media file that is gone or not there yet.
     """
     media = keys.media_of(item.key)
     if media is None or item.bucket != settings.input_bucket:
@@ -76,18 +76,18 @@ def source_of(item: ObjectCreated, store: ObjectStore, settings: Settings) -> So
 def uploaded_media(store: ObjectStore, settings: Settings) -> Iterator[Source]:
     """The current upload of every media file of the input bucket."""
     for listed in store.find(settings.input_bucket):
-        # A listing has no versions, and they are part of a run's identity.
+        # A listing does not contain versions, which are part of a run's identity.
         if keys.is_media(listed.key) and (source := read_source(settings.input_bucket, listed.key, store)):
             yield source
 
 
 def uploads_left_out(store: ObjectStore, settings: Settings) -> list[str]:
-    """Keys of the input bucket that nobody processes, although somebody may believe so."""
+    """Keys of the input bucket that are not processed, although their names suggest otherwise."""
     return [listed.key for listed in store.find(settings.input_bucket) if keys.is_left_out(listed.key)]
 
 
 def read_request(source: Source, store: ObjectStore, settings: Settings) -> Request:
-    """The options of an upload: the deployment's, and its sidecar's over them."""
+    """The options of an upload: the deployment's, overridden by its sidecar's."""
     defaults = settings.options()
     if source.sidecar is None:
         return Request(source, defaults)
@@ -108,7 +108,7 @@ def override(defaults: Options, body: bytes, name: str) -> Options:
         name: what messages call the sidecar.
 
     Raises:
-        OptionsError: not a JSON object, or a key or value that there is not.
+        OptionsError: not a JSON object, or an unknown key or value.
     """
     try:
         asked = read_json(body, name, max_bytes=MAX_SIDECAR_BYTES)

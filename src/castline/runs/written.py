@@ -1,4 +1,4 @@
-"""``corrections.json`` as it lies in the output bucket."""
+"""``corrections.json`` as stored in the output bucket."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ logger = Logger(child=True)
 @dataclass(frozen=True, slots=True)
 class Written:
     """Attributes:
-    etag: empty where there is no such object.
-    corrections: none where there is no such object, or it cannot be read.
+    etag: empty if there is no such object.
+    corrections: empty if there is no such object, or it cannot be read.
     problem: why it cannot be read; empty otherwise.
     """
 
@@ -32,7 +32,7 @@ class Written:
 
 
 def read_written(media: str, store: ObjectStore, settings: Settings) -> Written:
-    """What people put right in a media file's result, and which writing of it that is."""
+    """The corrections of a media file's result, and the ETag of the object that contains them."""
     key, nothing = keys.result_key(media, keys.CORRECTIONS), Corrections(media=media)
     info = store.head(settings.output_bucket, key)
     if info is None:
@@ -48,7 +48,7 @@ def read_written(media: str, store: ObjectStore, settings: Settings) -> Written:
 
 
 def as_shown(result: Result, store: ObjectStore, settings: Settings) -> Result:
-    """A result with what people put right in it, as its views have it."""
+    """A result with people's corrections, as its views show it."""
     return corrected(result, read_written(result.media, store, settings).corrections.now()).result
 
 

@@ -1,4 +1,4 @@
-"""Stage 2: a unit becomes a part, and whoever completes the set assembles.
+"""Stage 2: a unit becomes a part, and the invocation that completes the set assembles.
 
 Models load once per process (``Engines``), at the first unit that needs them: a process that only
 ever sees audio never loads a face model.
@@ -45,7 +45,7 @@ from castline.storage.objects import read_object
 
 logger = Logger(service="face-recognition")
 
-#: What reading a damaged zip can raise; a flipped bit may ask for a password or an unknown method.
+#: What reading a damaged zip can raise; a flipped bit may demand a password or an unknown method.
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, KeyError, EOFError, OSError)
 
 
@@ -82,14 +82,14 @@ def analyse_object(item: ObjectCreated, store: ObjectStore, settings: Settings, 
 
 
 def watch(manifest: Manifest, parts: Parts, store: ObjectStore, settings: Settings, engines: EngineSet) -> Mouths:
-    """Look at mouths with this process's engine; the module, and what it needs of pictures, is loaded only now."""
+    """Watch mouths with this process's engine; the module, and the picture libraries it needs, are loaded only now."""
     from castline.stages.mouths import watch_mouths
 
     return watch_mouths(manifest, parts, store, settings, lambda: engines.active_speaker)
 
 
 def analyse_unit(unit: keys.UnitId, store: ObjectStore, settings: Settings, engines: EngineSet) -> bool:
-    """Write the part of one unit, unless it is there.
+    """Write the part of one unit, unless it exists.
 
     A unit that can never be read leaves an error part at once.
 
@@ -123,7 +123,7 @@ def analyse_unit(unit: keys.UnitId, store: ObjectStore, settings: Settings, engi
         failed = ErrorPart(unit=unit.name, error=Failure.of(error))
         return store.put(settings.output_bucket, unit.error_key, failed.to_json())
     _measure(part)
-    # The first writer wins: a repeated event must not change bytes somebody may already have read.
+    # The first writer wins: a repeated event must not change bytes that somebody may have read.
     return store.put(settings.output_bucket, unit.part_key, written, if_absent=True)
 
 
@@ -156,10 +156,10 @@ def _faces(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch)
 
 
 def _check_archive(archive: zipfile.ZipFile) -> None:
-    """Before anything is unpacked.
+    """Check an archive before anything is unpacked.
 
     Raises:
-        UnitError: more frames or bytes than a batch has.
+        UnitError: more frames or bytes than a batch may have.
     """
     entries = archive.infolist()
     size = sum(entry.file_size for entry in entries)
@@ -170,7 +170,7 @@ def _check_archive(archive: zipfile.ZipFile) -> None:
 def _options(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> Options:
     options = read_object(Options, store, settings.stage1_bucket, keys.options_key(unit.media, unit.run))
     if options is None:
-        raise UnitError("what the run was asked for is gone")
+        raise UnitError("the run's options are gone")
     return options
 
 
@@ -180,9 +180,9 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
     try:
         with watch.step("load"):
             transcriber = engines.transcriber
-    except NoSpeechEngine as error:  # nobody asked for one by name: people are found without, too
-        logger.warning("nobody listens", unit=unit.name, reason=error.message)
-        message = "nobody listened: there is no model to read speech with; `castline models list` says what is missing"
+    except NoSpeechEngine as error:  # no engine was named: people are found without one, too
+        logger.warning("no speech engine", unit=unit.name, reason=error.message)
+        message = "no speech was transcribed: there is no speech model; `castline models list` says what is missing"
         nobody = Notice(code="no_speech_engine", message=message)
         return AudioPart(
             unit=unit.name, transcriber=None, language=None, segments=(), warnings=(nobody,), usage=watch.usage()
@@ -196,7 +196,7 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
         if len(samples):
             metrics.record("SpeechRTF", (perf_counter() - start) * SAMPLE_RATE / len(samples))
     voices, unheard = _voices(samples, engines, watch) if options.speakers != "off" and heard.segments else (None, ())
-    if not heard.segments:  # whichever language nobody spoke
+    if not heard.segments:  # a language that nobody spoke does not matter
         warnings = tuple(warning for warning in warnings if warning.code != "language_guessed")
     return AudioPart(
         unit=unit.name,
@@ -213,7 +213,7 @@ def _speech(unit: keys.UnitId, body: bytes, engines: EngineSet, watch: Stopwatch
 def _voices(
     samples: NDArray[np.float32], engines: EngineSet, watch: Stopwatch
 ) -> tuple[Voices | None, tuple[Notice, ...]]:
-    """What voices sound like, or a notice that they cannot be told apart: words without voices are better than none."""
+    """Embeddings of voices, or a notice that they cannot be told apart: words without voices are better than none."""
     from castline.engines.speech.voice import stretches
     from castline.recognition.voices import windows_of
 

@@ -1,8 +1,8 @@
 """What notifies stage 2 of a new stage-1 object: S3 itself, or the splitter.
 
 ``Orchestration=queue`` and ``events`` leave it to the bucket's notifications, ``invoke`` has the splitter invoke the
-analyser asynchronously, and with ``stepfunctions`` a state machine does it (``stages.steps``); a splitter
-that is invoked outside of the machine, to mend something, invokes too.
+analyser asynchronously, and with ``stepfunctions`` a state machine does it (``stages.steps``); a splitter that is
+invoked outside the machine, for a repair, invokes it, too.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Announce = Callable[[str], None]
 
 
 def nobody(_key: str) -> None:
-    """Somebody else does it."""
+    """Do nothing: something else notifies stage 2."""
 
 
 def announcer(settings: Settings) -> Announce:
-    """What the splitter does about a new stage-1 object."""
+    """What the splitter does to announce a new stage-1 object."""
     if settings.orchestration in ("queue", "events"):
         return nobody
 

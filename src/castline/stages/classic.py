@@ -4,8 +4,8 @@
     stage-1   test_00.jpg     the most representative frame
     output    test_00.txt     the name of the person it shows, or the word for a stranger; nothing else
 
-No run ids, no manifest, no result: a repeated event writes the same bytes again. What fails for good
-fails its invocation, so that the failure recorder writes the word for a stranger, and nobody waits for ever.
+There are no run ids, no manifest and no result: a repeated event writes the same bytes again. A permanent failure fails
+the invocation, so that the failure recorder writes the word for a stranger, and nobody waits for ever.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     """Write the representative frame of the current upload of a video.
 
     Returns:
-        The frame as its only unit; None where there was nothing to do.
+        The frame as its only unit; None if there was nothing to do.
 
     Raises:
-        CastlineError: whatever kept it from being written; not all of it is worth a retry.
+        CastlineError: the frame could not be written; not every error is retryable.
     """
     source = source_of(item, store, settings)
     if source is None:
@@ -74,10 +74,10 @@ def recognise(item: ObjectCreated, store: ObjectStore, settings: Settings, engin
     """Write the name of the person a frame shows.
 
     Returns:
-        The answer's key; None where there was nothing to do.
+        The answer's key; None if there was nothing to do.
 
     Raises:
-        UnitError: the frame is no picture.
+        UnitError: the frame is not a picture.
     """
     ours = item.bucket == settings.stage1_bucket and keys.is_classic_frame(item.key)
     seen = store.head(item.bucket, item.key) if ours else None
@@ -100,7 +100,7 @@ def give_up(item: ObjectCreated, store: ObjectStore, settings: Settings) -> str 
 
 
 def unanswered(store: ObjectStore, settings: Settings) -> Iterator[Source]:
-    """Uploads without an answer, or with one older than themselves."""
+    """Uploads without an answer, or with an answer that is older than the upload."""
     for source in uploaded_media(store, settings):
         answer = store.head(settings.output_bucket, keys.classic_answer_key(source.key))
         upload = store.head(source.bucket, source.key)
@@ -140,7 +140,7 @@ def _name(body: bytes, store: ObjectStore, settings: Settings, engines: EngineSe
     model = engines.embedder.info.id
     gallery = load_gallery(store, settings.gallery_bucket, model, lambda photo: embed_photo(photo, engines)).gallery
     known = Enrolled.of(gallery, thresholds_for(model))
-    # Who stands beside the person the clip is about, however large, is mostly nobody we know.
+    # Somebody beside the person the clip is about, however large, is mostly not a known person.
     for face in faces:
         identity, names = identify_alone(face.embedding.vector(), known, grade_of(face))
         if identity == "known":

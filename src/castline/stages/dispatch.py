@@ -1,4 +1,4 @@
-"""What the functions do with an event: the one place that knows the profile, and the steps of the state machine."""
+"""Routes events to the stages: the one place that knows the profile, and the steps of the state machine."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ def split_event(
     """Split every media file of an S3 event, or of the messages of a queue, or do a step of the state machine.
 
     Args:
-        announce: tells stage 2 of each new object; default: as the settings' orchestration has it.
+        announce: notifies stage 2 of each new object; by default according to the settings' orchestration.
 
         queues: a client of SQS; default: AWS's.
 
     Returns:
         ``{"runs": [run ids]}``, without those that were already split; ``{"frames": [keys]}`` in the
-        classic profile. Of a step: what ``stages.steps`` says. Of a queue: which messages are to come again.
+        classic profile. For a step: what ``stages.steps`` returns. For messages of a queue: which of them are to be
+            delivered again.
     """
     return stage_messages(event, lambda one: _split(one, store, settings, announce), settings, queues)
 
@@ -81,8 +82,8 @@ def analyse_event(
         queues: a client of SQS; default: AWS's.
 
     Returns:
-        ``{"parts": [unit names], "assembled": [media]}``; ``{"answers": [keys]}`` in the classic profile.
-        Of a queue: which messages are to come again.
+        ``{"parts": [unit names], "assembled": [media]}``; ``{"answers": [keys]}`` in the classic profile. For messages
+        of a queue: which of them are to be delivered again.
     """
     return stage_messages(event, lambda one: _analyse(one, store, settings, engines), settings, queues)
 
@@ -102,16 +103,17 @@ def _analyse(event: Event, store: ObjectStore, settings: Settings, engines: Engi
 def failure_event(event: Event, store: ObjectStore, settings: Settings, queues: Any | None = None) -> dict[str, Any]:
     """Record every failed invocation of an event, and assemble the runs that this completes.
 
-    What comes by the queue of what was given up is kept in the dead-letter queue once it is recorded.
+    Messages from the queue of given-up messages are put into the dead-letter queue once they are recorded.
 
     Args:
         queues: a client of SQS; default: AWS's.
 
     Returns:
-        ``{"recorded": [media]}``; keys of answers in the classic profile. Of a queue: which messages are to come again.
+        ``{"recorded": [media]}``; keys of answers in the classic profile. For messages of a queue: which of them are to
+        be delivered again.
 
     Raises:
-        EventError: there is something in the event that is no failed invocation; the others are recorded.
+        EventError: something in the event is not a failed invocation; the others are recorded.
     """
     if not of_queue(event):
         return _record(event, store, settings)
@@ -135,7 +137,7 @@ def _record(event: Event, store: ObjectStore, settings: Settings) -> dict[str, A
     def record(failed: InvocationFailed) -> list[str]:
         answers = each(failed.objects(), lambda item: end(failed, item))
         if not answers:  # it stays in the dead-letter queue, for a person
-            logger.error("an event nobody understands failed", function=failed.function, reason=failed.reason)
+            logger.error("an unknown event failed", function=failed.function, reason=failed.reason)
         return [answer for answer in answers if answer]
 
     return {"recorded": [answer for answers in each(invocations_failed(event), record) for answer in answers]}

@@ -1,4 +1,4 @@
-"""When a stage is out of retries, its failure is written down as a part, so that the run still ends."""
+"""When a stage is out of retries, its failure is recorded as a part, so that the run still ends."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ logger = Logger(service="failure-recorder")
 
 
 def give_up(failed: InvocationFailed, item: ObjectCreated, store: ObjectStore, settings: Settings) -> str | None:
-    """Write down what an invocation could not do with an object, and end its run.
+    """Record that an invocation failed for an object, and end its run.
 
-    This function holds no model, so gallery photos that were never embedded are left out with a
-    warning; enrolling or re-assembling later mends that. A run whose manifest cannot be read ends failed.
+    This function has no model, so gallery photos that were never embedded are left out with a warning; enrolling or
+    re-assembling later corrects that. A run whose manifest cannot be read ends failed.
 
     Returns:
-        The media file that ended; None where nobody waits for it.
+        The media file whose run ended; None if nobody waits for it.
     """
     failure = Failure(code=OUT_OF_RETRIES, message=f"gave up after repeated failures: {failed.reason}")
     run = _record(item, failure, store, settings)
@@ -51,14 +51,14 @@ def give_up(failed: InvocationFailed, item: ObjectCreated, store: ObjectStore, s
 
 
 def as_letter(message: Message, settings: Settings) -> dict[str, Any]:
-    """A message of what was given up as a failed invocation: a function wrote it, or nobody ever answered for it."""
+    """A given-up message as a failed invocation: a function wrote it, or no function ever answered for it."""
     event = read_json(str(message.get("body", "")).encode(errors="replace"), "message", max_bytes=MAX_EVENT_BYTES)
     if isinstance(event, dict) and isinstance(event.get("requestPayload"), Mapping):
         return event
     failed = InvocationFailed(event if isinstance(event, dict) else {}, "", "")
     item = next(iter(failed.objects()), None)
     if item is None:
-        raise EventError("a message that tells of no object and of no failed invocation")
+        raise EventError("a message about neither an object nor a failed invocation")
     of_input = item.bucket == settings.input_bucket
     return {
         "requestContext": {
@@ -71,12 +71,12 @@ def as_letter(message: Message, settings: Settings) -> dict[str, Any]:
 
 
 def _record(item: ObjectCreated, failure: Failure, store: ObjectStore, settings: Settings) -> tuple[str, str] | None:
-    """The (media, run) that this may have completed."""
+    """Record a failure; returns the (media, run) that this may have completed."""
     if item.bucket == settings.input_bucket:
         source = source_of(item, store, settings)
         if source is None and (gone := keys.media_of(item.key)):
             discard_units(gone, store, settings)
-        if source is None or not keys.has_room(source.key):  # the key says it all
+        if source is None or not keys.has_room(source.key):  # the key contains all that is needed
             return None
         return _record_media(source, failure, store, settings)
     if item.bucket == settings.stage1_bucket and (of_range := keys.parse_range(item.key)):
@@ -94,7 +94,7 @@ def _record(item: ObjectCreated, failure: Failure, store: ObjectStore, settings:
 def _record_range(
     media: str, run: str, number: int, failure: Failure, store: ObjectStore, settings: Settings
 ) -> tuple[str, str] | None:
-    """Write down that a range could not be split; with the last one, the manifest."""
+    """Record that a range could not be split; after the last range, write the manifest."""
     plan = read_plan(media, run, store, settings)
     if plan is None or number >= len(plan.ranges):
         return None
@@ -119,7 +119,7 @@ def _record_media(source: Source, failure: Failure, store: ObjectStore, settings
     if done and not split_again(done, store, settings):
         return source.key, request.run
     manifest = failed_manifest(request, failure, settings)
-    if done:  # what the attempt before could decode is worth more than nothing
+    if done:  # what an earlier attempt could decode is worth more than nothing
         manifest = (done if done.error else manifest).model_copy(update={"attempt": done.attempt + 1})
     store.put(settings.stage1_bucket, key, manifest.to_json(), if_absent=not there)
     return source.key, request.run

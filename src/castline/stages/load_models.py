@@ -1,4 +1,4 @@
-"""Fill the models folder from S3: what the one-off loader of ``ModelStorage=efs`` does."""
+"""Fills the models folder from S3: the one-off loader of ``ModelStorage=efs``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load_models_event(_event: Event, store: ObjectStore, settings: Settings) -> 
         ``{"written": [names], "kept": [names], "bytes": written}``.
 
     Raises:
-        CastlineError: as ``copy_models``; invoked by hand, whoever did so reads why.
+        CastlineError: as ``copy_models``; the loader is invoked by hand, so its user reads the reason.
     """
     copied = copy_models(store, settings)
     logger.info("models are in place", folder=str(settings.models_dir), written=len(copied.written))

@@ -1,4 +1,4 @@
-"""Looks at mouths once everything else in a run is known: faces, what is said, and when both coincide."""
+"""Watches mouths once everything else in a run is known: faces, what is said, and when both coincide."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from castline.storage.base import ObjectStore
 
 logger = Logger(child=True)
 
-#: A minute of small pictures has 1 500, and about 25 MB.
+#: A minute of small pictures has 1 500 of them, and about 25 MB.
 _MAX_PICTURES, _MAX_BYTES = 1500, 256 * 2**20
 _MAX_PIXELS = 4096 * 4096
 _BROKEN = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, KeyError, EOFError, OSError, cv2.error)
@@ -41,10 +41,10 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, KeyError, E
 def watch_mouths(
     manifest: Manifest, parts: Parts, store: ObjectStore, settings: Settings, load: Callable[[], ActiveSpeaker]
 ) -> Mouths:
-    """Look at the faces on screen while somebody speaks, for as long as it takes to see who does.
+    """Watch the faces on screen while somebody speaks, for as long as it takes to see who does.
 
     Args:
-        load: gives the engine; called only where there is something to look at.
+        load: returns the engine; called only if there is something to watch.
     """
     watch = Stopwatch("mouths", settings)
     units = [unit for unit in manifest.units if isinstance(unit, AudioUnit)]
@@ -71,19 +71,19 @@ def watch_mouths(
     try:
         with watch.step("load"):
             engine = load()
-    except ModelError as error:  # voices and faces without mouths are better than no result
-        logger.warning("nobody looks at mouths", reason=error.message)
-        message = f"nobody looked at mouths, so faces and voices are compared by time alone: {error.message}"
+    except ModelError as error:  # a result from voices and faces without mouths is better than none
+        logger.warning("mouths are not watched", reason=error.message)
+        message = f"mouths were not watched, so faces and voices are compared by time alone: {error.message}"
         return Mouths(engine=None, warnings=(Notice(code="no_mouths", message=message[:500]),), usage=watch.usage())
     film = _StoredFilm(manifest, units, store, settings)
     with watch.step("mouths"):
         faces = tuple(score(found, film, engine))
     warnings = []
     if capped:
-        message = "there is more speech with faces than is looked at; evenly spread lines were"
+        message = "there are more lines with faces than can be watched; evenly spread ones were"
         warnings.append(Notice(code="mouths_capped", message=message))
     if film.missing:
-        message = f"mouths could not be looked at where {film.missing} minutes of small pictures are gone or damaged"
+        message = f"mouths could not be watched where {film.missing} minutes of small pictures are gone or damaged"
         warnings.append(Notice(code="mouths_missing", message=message))
     return Mouths(engine=engine.info.id, faces=faces, warnings=tuple(warnings), usage=watch.usage())
 
@@ -93,7 +93,7 @@ def _segments(part: FramesPart | AudioPart | None) -> Sequence[Segment]:
 
 
 class _StoredFilm:
-    """Small pictures and sound as stage 1 wrote them; two minutes, four seconds decoded, and two chunks are kept."""
+    """Small pictures and sound as stage 1 wrote them; keeps two minutes, four decoded seconds, and two chunks."""
 
     def __init__(self, manifest: Manifest, units: Sequence[AudioUnit], store: ObjectStore, settings: Settings) -> None:
         self._manifest, self._units, self._store, self._bucket = manifest, units, store, settings.stage1_bucket

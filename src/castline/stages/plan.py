@@ -1,4 +1,4 @@
-"""Whether a recording is cut into ranges, and asking for them."""
+"""Decides whether a recording is cut into ranges, and requests them."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from castline.storage.base import ObjectStore
 
 logger = Logger(child=True)
 
-_SMALL_BYTES = 1_000_000  # not worth a look into the index first
+_SMALL_BYTES = 1_000_000  # not worth reading the index first
 _FULL_HD = 1920 * 1080
-_LEAST_WEIGHT, _MOST_WEIGHT = 0.25, 16.0  # of a second: fewer pixels are not faster without end
+_LEAST_WEIGHT, _MOST_WEIGHT = 0.25, 16.0  # of a second: with few pixels, other costs dominate
 _MOST_RANGES = 240
 
 
 class Cutting:
-    """The current upload of a media file, opened: as little of it as its kind allows.
+    """The current upload of a media file, with as little of it fetched as its container allows.
 
     Attributes:
         path: the file; with holes where there is an ``index``.
-        index: where its samples lie; None means that all of it is there.
+        index: where its samples are; None means that the whole file was fetched.
         probed: what the container says.
-        whole_because: why it is decoded in one piece; empty where it is cut, or short.
+        whole_because: why it is decoded in one piece; empty if it is cut, or short.
     """
 
     def __init__(self, request: Request, path: Path, store: ObjectStore, settings: Settings, limits: Limits) -> None:
@@ -52,7 +52,7 @@ class Cutting:
         self.whole_because = ""
 
     def open(self, watch: Stopwatch) -> bool:
-        """Fetch and probe; False when the upload is gone or replaced.
+        """Fetch and probe it; False if the upload is gone or was replaced.
 
         Raises:
             CastlineError: as ``download`` and ``probe``.
@@ -70,7 +70,7 @@ class Cutting:
         return there
 
     def whole(self, watch: Stopwatch) -> bool:
-        """Fetch what is still missing; False when the upload is gone or replaced."""
+        """Fetch what is still missing; False if the upload is gone or was replaced."""
         if self.index is None:
             return True
         with watch.step("download"):
@@ -96,18 +96,18 @@ class Cutting:
         return index if longest_s * _MOST_WEIGHT > self._settings.cut_above_s else None
 
     def _first_bytes(self, index: Index) -> list[tuple[int, int]]:
-        """What probing reads: of several sound tracks, all, because a silent one gives way."""
+        """The pieces that probing reads: all sound tracks if there are several, because a silent one is passed over."""
         sounds = [number for number, track in enumerate(index.tracks) if track.kind == "soun"]
         return bytes_of_track(index, *sounds) if len(sounds) > 1 else opening(index)
 
     def plan(self, before: RangePlan | None, watch: Stopwatch) -> tuple[RangePlan, list[RangeBytes]] | None:
-        """How it is cut; None where it is decoded as a whole.
+        """How a recording is cut; None if it is decoded as a whole.
 
         Args:
-            before: how it was cut when it was tried before.
+            before: how it was cut at an earlier attempt.
 
         Raises:
-            MediaTooLarge: longer, or larger, than may be.
+            MediaTooLarge: longer or larger than allowed.
         """
         check_length(self.probed, self._settings.max_duration_s)
         if before is None and not self._is_long():
@@ -136,7 +136,7 @@ class Cutting:
         return plan, needed
 
     def check_ranges(self, plan: RangePlan, left_s: float) -> None:
-        """As ``check_time`` of its longest range.
+        """Like ``check_time``, for its longest range.
 
         Raises:
             MediaTooLarge: it would be cut off.
@@ -156,10 +156,10 @@ class Cutting:
             )
 
     def check_time(self, left_s: float) -> None:
-        """Whether one invocation can decode it, where it is not cut. Off Lambda, that is not known beforehand.
+        """Check that one invocation can decode an uncut recording. Off Lambda, that is not known beforehand.
 
         Args:
-            left_s: seconds that decoding may take.
+            left_s: seconds available for decoding.
 
         Raises:
             MediaTooLarge: it would be cut off.
@@ -185,7 +185,7 @@ class Cutting:
             )
 
     def _is_long(self) -> bool:
-        """Whether it takes long, and is of a kind that can be cut."""
+        """Whether decoding takes long, and the recording is of a kind that can be cut."""
         video, above_s = self.probed.video, self._settings.cut_above_s
         films = [each for each in self.probed.streams if each.kind == "video" and each.decodable and not each.cover]
         if not video:
@@ -198,7 +198,7 @@ class Cutting:
         elif len(films) != 1:
             self.whole_because = f"it has {len(films)} films"
         elif self.probed.joined:
-            self.whole_because = "it was joined of several recordings"
+            self.whole_because = "it was joined from several recordings"
         elif not ("mov" in self.probed.container or "matroska" in self.probed.container):
             self.whole_because = f"{self.probed.container} has no index"
         return not self.whole_because
@@ -233,7 +233,7 @@ class Cutting:
             )
             for part in parts
         ]
-        if self.probed.audio:  # first: it takes longest, and what is said is what is analysed longest
+        if self.probed.audio:  # first: it takes longest, and so does the analysis of speech
             ranges.insert(0, PlannedRange(kind="audio", end_s=self.probed.duration_s or round(length_s, 3)))
         return RangePlan(
             run=self.request.run,
@@ -259,17 +259,17 @@ class Cutting:
 
 
 def part_of(planned: PlannedRange, plan: RangePlan) -> Part:
-    """A range of pictures as the decoder knows it."""
+    """A range of pictures as the decoder needs it."""
     return Part(planned.begin, planned.end, plan.sampling == "keyframes", planned.seek_s)
 
 
 def ask(
     plan: RangePlan, needed: Sequence[RangeBytes], store: ObjectStore, settings: Settings, announce: Announce
 ) -> tuple[str, ...]:
-    """Ask for all ranges that have not ended; their keys."""
+    """Request all ranges that have not ended; returns their keys."""
     media, run, bucket = plan.source.key, plan.run, settings.stage1_bucket
     store.put(bucket, keys.options_key(media, run), plan.options.to_json())
-    if read_plan(media, run, store, settings) is None:  # it is made once; ranges are numbered by it
+    if read_plan(media, run, store, settings) is None:  # it is written once; ranges are numbered by it
         store.put(bucket, keys.plan_key(media, run), plan.to_json())
     asked = []
     for number, one in enumerate(needed):

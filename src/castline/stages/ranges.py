@@ -1,4 +1,4 @@
-"""Stage 1 of one range of a long recording; whoever ends last writes the manifest (``runs.ranges``)."""
+"""Stage 1 of one range of a long recording; the last range to end writes the manifest (``runs.ranges``)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = Logger(service="video-splitting")
 
 
 def split_range(item: ObjectCreated, store: ObjectStore, settings: Settings, announce: Announce) -> Split | None:
-    """Decode one range, unless that is done, and write the manifest if all have ended with it.
+    """Decode one range, unless that was done, and write the manifest if it was the last to end.
 
     Returns:
         The whole run, if its manifest was written.
@@ -67,7 +67,7 @@ def split_range(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
 
 
 def conclude_run(plan: RangePlan, store: ObjectStore, settings: Settings, announce: Announce) -> Split | None:
-    """Write the manifest and tell of it, if all ranges have ended."""
+    """Write and announce the manifest, if all ranges have ended."""
     manifest: Manifest | None = finish(plan, store, settings)
     if manifest is None:
         return None
@@ -84,7 +84,7 @@ def conclude_run(plan: RangePlan, store: ObjectStore, settings: Settings, announ
 def _decode(
     plan: RangePlan, number: int, store: ObjectStore, settings: Settings, announce: Announce
 ) -> RangeDone | None:
-    """Units of the range, and what became of it; None when its upload is gone."""
+    """The range's units and its outcome; None if its upload is gone."""
     watch, summary, source = Stopwatch("split", settings), SplitSummary(), plan.source
     limits = Limits.of(settings, time_to_decode(settings))
     planned = plan.ranges[number]
@@ -140,7 +140,7 @@ def _fetch(plan: RangePlan, number: int, path: Path, store: ObjectStore, setting
     try:
         asked = read_object(RangeBytes, store, settings.stage1_bucket, key)
     except UnreadableObject as error:
-        logger.error("what a range needs cannot be read; all of the file is taken", reason=error.message)
+        logger.error("the pieces of a range cannot be read; the whole file is fetched", reason=error.message)
         asked = None
     if asked and asked.spans:
         return fetch(plan.source, asked.spans, path, store)

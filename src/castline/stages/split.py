@@ -32,11 +32,11 @@ logger = Logger(service="video-splitting")
 def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, announce: Announce) -> Split | None:
     """Split the current upload of one media file; an event of its sidecar is one of the media.
 
-    Events may be late or repeated; whatever they say, the version that is there now is the one
-    worth processing. Errors that lie in the media end in a manifest that names them.
+    Events may be late or repeated; whatever they say, the current version is the one to process. Errors in the media
+    itself end in a manifest that names them.
 
     Returns:
-        What is there now, made by this call or before; None where there is nothing to split.
+        What exists now, made by this call or before; None if there is nothing to split.
 
     Raises:
         CastlineError: a retryable one; the platform invokes again.
@@ -79,7 +79,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
                 return None
             probed = cutting.probed
             before = read_plan(media, run, store, settings)
-            if before and done and not done.error:  # its units went before they had a part
+            if before and done and not done.error:  # its units were removed before they had a part
                 forget_ranges(before, store, settings)
             if planned := cutting.plan(before, watch):
                 plan, needed = planned
@@ -132,10 +132,9 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
 def _publish_again(
     manifest: bytes, media: str, run: str, manifest_key: str, store: ObjectStore, settings: Settings
 ) -> bool:
-    """A sidecar may come back as it was before: the run is there, and another one's result is shown, or none.
+    """Publish an existing run again: a sidecar may be restored while another run's result, or none, is shown.
 
-    Writing the manifest once more asks stage 2 whether the run is complete, and that publishes it. While the
-    run is being analysed, it only says that it is not.
+    Writing the manifest once more makes stage 2 check whether the run is complete, and publish it if so.
     """
     published = read_result(media, store, settings)
     if published and published.run == run:
@@ -148,7 +147,7 @@ def _publish_again(
 def _upload_proxy(
     path: Path, probed: Probe, request: Request, store: ObjectStore, settings: Settings, limits: Limits
 ) -> None:
-    """Make what browsers play, while the units are analysed; there may be none."""
+    """Make the proxy that browsers play, while the units are analysed; not every file needs or gets one."""
     key, target = keys.proxy_key(request.source.key, request.run), path.with_name(keys.PROXY)
     if store.head(settings.stage1_bucket, key) is not None:
         return
@@ -182,7 +181,7 @@ def _upload_units(
             )
             yield unit.stage1_key, piece.body
 
-    # Units are analysed before the manifest is written, so what they need to know comes first.
+    # Units are analysed before the manifest is written, so their options come first.
     options_key = keys.options_key(request.source.key, request.run)
     store.put(settings.stage1_bucket, options_key, request.options.to_json())
     put_all(units(), store, settings, announce)

@@ -1,4 +1,4 @@
-"""Units go to stage 1 while the next ones are decoded."""
+"""Uploads units to stage 1 while the next ones are decoded."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from castline.settings import Settings
 from castline.stages.announce import Announce
 from castline.storage.base import ObjectStore
 
-_UPLOADS = 4  # at once; decoding is the bottleneck, uploads must only not hold it up
+_UPLOADS = 4  # at once; decoding is the bottleneck, and uploads must not delay it
 _BACKLOG = 16  # units waiting for upload before decoding waits; bounds memory
 
 
-#: Units as (key, body), made while they are taken.
+#: Units as (key, body), made while they are consumed.
 Units = Generator[tuple[str, bytes], None, None]
 
 
 def put_all(units: Units, store: ObjectStore, settings: Settings, announce: Announce) -> None:
-    """Write units and tell of each; who makes them is ended, whatever happens."""
+    """Write and announce units; their generator is closed in any case."""
 
     def put(key: str, body: bytes) -> None:
         store.put(settings.stage1_bucket, key, body)
-        if keys.parse_motion(key) is None:  # nobody works on small pictures alone
+        if keys.parse_motion(key) is None:  # small pictures alone are not a unit to be analysed
             announce(key)
 
     with closing(units), ThreadPoolExecutor(_UPLOADS) as pool:
