@@ -1,1 +1,1 @@
-"""The door of the local stack: who may ask the emulator for what."""
+"""The gate of the local stack: who may request what from the emulator."""

@@ -1,4 +1,4 @@
-"""The keys of a local stack: made at random, kept in its state folder, good for nothing else.
+"""The keys of a local stack: made at random, kept in its state folder, valid for this stack only.
 
 The file has the form of the AWS tools' own credentials file, so that ``AWS_SHARED_CREDENTIALS_FILE`` may name it.
 """
@@ -28,8 +28,8 @@ class Credentials:
 
     @classmethod
     def random(cls) -> Credentials:
-        # ministack takes an access key of twelve digits for the number of an account; the prefix prevents that.
-        # Hexadecimal, because a secret that begins with a dash would be an option on a command line.
+        # ministack treats an access key of twelve digits as an account number; the prefix prevents that. Hexadecimal,
+        # because a secret that begins with a dash would be an option on a command line.
         return cls(f"CASTLINE{secrets.token_hex(6).upper()}", secrets.token_hex(20))
 
     @property
@@ -40,11 +40,11 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """Whose signatures the gate takes.
+    """The keys whose signatures the gate accepts.
 
     Attributes:
         user: for commands, tools and the functions: data and invocations, no code and no configuration.
-        deployer: for the deploy step; it is in the memory of two processes and nowhere else.
+        deployer: for the deploy step; it exists in the memory of two processes and nowhere else.
     """
 
     user: Credentials
@@ -58,7 +58,7 @@ def read_credentials(state_dir: Path) -> Credentials:
     """The user's keys of the stack in a state folder.
 
     Raises:
-        LocalStackError: there are none, or the file is damaged.
+        LocalStackError: there are no keys, or the file is damaged.
     """
     path = state_dir / _FILE
     parser = configparser.RawConfigParser()
@@ -70,7 +70,7 @@ def read_credentials(state_dir: Path) -> Credentials:
 
 
 def ensure_credentials(state_dir: Path) -> Credentials:
-    """As ``read_credentials``, but made where there are none. They stay the same until the file is deleted.
+    """As ``read_credentials``, but created if there are none. They stay the same until the file is deleted.
 
     Raises:
         LocalStackError: the file is damaged.

@@ -17,7 +17,7 @@ from castline.gate.credentials import Credentials, Keyring
 
 
 def secrets_line(keyring: Keyring, proxies: dict[str, str]) -> bytes:
-    """What this program expects on its standard input.
+    """The line that this program expects on its standard input.
 
     Args:
         proxies: URL that runs the function, by function name.

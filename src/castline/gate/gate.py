@@ -1,6 +1,6 @@
 """The gate: an ASGI application around the emulator's, in the emulator's process. There is no way around it.
 
-A body reaches the emulator only when all of it has come, with the hash that was signed.
+A body reaches the emulator only when it is complete and has the signed hash.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 #: Method, path, headers, parameters: the service that the emulator will send the request to.
 Router = Callable[[str, str, dict[str, str], dict[str, list[str]]], str]
 
-#: The only page without a signature: whether the emulator is up. It says nothing about what is in it.
+#: The only path that needs no signature: whether the emulator is up. It reveals nothing of its content.
 HEALTH = "/_ministack/health"
 #: Lambda's own limit is 6 MB, SQS's 1 MB.
 _MAX_API_BODY = 64 * 1024 * 1024
-#: S3's limit of one PutObject or UploadPart.
+#: S3's limit for one PutObject or UploadPart.
 _MAX_OBJECT = 5 * 1024**3
-#: Larger bodies wait on the disk.
+#: Larger bodies are kept on disk.
 _IN_MEMORY = 1024 * 1024
 _HEADERS = [(b"cross-origin-resource-policy", b"same-origin"), (b"x-content-type-options", b"nosniff")]
 
 
 class Gate:
-    """Lets through requests of this machine's programs that carry the right key.
+    """Lets through requests from this machine's programs that are signed with the right key.
 
     Args:
         app: the emulator.
-        route: how the emulator finds the service of a request.
+        route: the emulator's own function that finds the service of a request.
     """
 
     def __init__(self, app: App, keyring: Keyring, route: Router) -> None:
@@ -57,7 +57,7 @@ class Gate:
         self._route = route
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":  # browsers do not ask before they open one
+        if scope["type"] == "websocket":  # browsers open WebSockets without a preflight
             await send({"type": "websocket.close", "code": 1008})
             return
         if scope["type"] != "http":
@@ -88,10 +88,10 @@ class Gate:
                 await _refuse(request, refused, answer)
 
     async def _admit(self, request: Request, receive: Receive, origin: str) -> Receive:
-        """What the emulator reads the request from.
+        """The ASGI ``receive`` from which the emulator reads the request.
 
         Args:
-            origin: of the page that may put what it is about; its signature is checked as any other's.
+            origin: of the page that may put this object; its signature is checked like any other's.
 
         Raises:
             RequestRefused: the request does not pass.
@@ -124,15 +124,15 @@ class Gate:
 async def _read(receive: Receive, limit: int) -> tuple[bytes, str]:
     """The body and its SHA-256.
 
-    A large one goes to the disk until all of it has come: what breaks off costs no memory, and the emulator, which
-    would append each block to a copy of all before it, gets it in one piece.
+    A large one goes to disk until it is complete: an upload that breaks off costs no memory, and the emulator, which
+        would append each block to a copy of all before it, gets it in one piece.
     """
     digest, size = hashlib.sha256(), 0
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
         more = True
         while more:
             message = await receive()
-            if message["type"] == "http.disconnect":  # the emulator would take what came so far for the whole
+            if message["type"] == "http.disconnect":  # the emulator would treat the part that has arrived as the whole
                 raise RequestRefused("the body ended early", aws_code="IncompleteBody", status=400)
             block = message.get("body", b"")
             size += len(block)
@@ -146,7 +146,7 @@ async def _read(receive: Receive, limit: int) -> tuple[bytes, str]:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """A body that was read already, then whatever comes after it."""
+    """Replays a body that was already read, then whatever follows it."""
     read = False
 
     async def next_message() -> Message:
@@ -160,12 +160,12 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _without_cors(headers: Any) -> list[tuple[bytes, bytes]]:
-    """The emulator allows every origin everything; nothing here has to be read by a page."""
+    """Removes CORS headers: the emulator allows every origin everything, but no page needs to read an answer."""
     return [(name, value) for name, value in headers if not name.lower().startswith(b"access-control-")]
 
 
 def _cors(origin: str) -> list[tuple[bytes, bytes]]:
-    """What lets one page put parts, and see that they have come."""
+    """The headers that let one page put parts, and see that they have arrived."""
     return [
         (b"access-control-allow-origin", origin.encode()),
         (b"access-control-allow-methods", b"PUT"),
@@ -177,7 +177,7 @@ def _cors(origin: str) -> list[tuple[bytes, bytes]]:
 
 
 async def _refuse(request: Request, refused: RequestRefused, send: Send) -> None:
-    """Answer in the form that the service's clients read."""
+    """Answer in the form that the service's clients understand."""
     number = str(uuid4())
     code, message = refused.aws_code, refused.message
     if "x-amz-target" in request.headers or request.path.startswith("/20"):

@@ -1,6 +1,6 @@
 """What the two keys may do: the user's moves data and runs what is deployed, the deployer's changes what is deployed.
 
-What is not listed is refused: code or configuration in the emulator is code of whoever runs it.
+Everything that is not listed is refused: code or configuration in the emulator runs with the user's rights.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _WRITES = {
     "sts": set(),
     "secretsmanager": set(),
 }
-#: Parameters of S3 requests that write objects; all others of a write are configuration of the bucket.
+#: Parameters of S3 requests that write objects; a write with any other changes the bucket's configuration.
 _OBJECT_PARAMETERS = re.compile(
     r"uploads|uploadId|partNumber|versionId|tagging|delete|x-id"
     r"|X-Amz-\w+(-\w+)*|AWSAccessKeyId|Signature|Expires|content-type|content-md5|x-amz-[\w-]+"
@@ -49,20 +49,20 @@ _INVOKE = re.compile(
     r"/2015-03-31/functions/[^/]+/invocations|/2014-11-13/functions/[^/]+/invoke-async/?"
     r"|/2021-11-15/functions/[^/]+/response-streaming-invocations"
 )
-#: ministack looks for these before it looks at the service, whatever the host.
+#: ministack checks for these before it determines the service, whatever the host.
 _SIDE_DOOR = re.compile(r"/_(ministack|localstack|aws|alb)(/|$)")
 _BUCKET_PATH = re.compile(r"/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?)?", re.DOTALL)
 
 
 def check_shape(request: Request, service: str, routed: str) -> None:
-    """Refuse a request that the emulator would take for one of another service than it is signed for.
+    """Refuse a request that the emulator would route to a service other than the one it is signed for.
 
     Args:
-        service: what it is signed for.
-        routed: what the emulator would take it for.
+        service: the service it is signed for.
+        routed: the service to which the emulator would route it.
 
     Raises:
-        RequestRefused: they differ, or the path belongs to one of the emulator's side doors.
+        RequestRefused: they differ, or the path is one of the emulator's own endpoints.
     """
     if service != routed:
         raise RequestRefused("the credential is scoped to another service", aws_code="SignatureDoesNotMatch")
@@ -80,7 +80,7 @@ def check_shape(request: Request, service: str, routed: str) -> None:
 
 
 def check_user(request: Request, service: str, body: bytes) -> None:
-    """Refuse what the user's key may not do.
+    """Refuse requests that the user's key may not make.
 
     Raises:
         RequestRefused: the request changes code or configuration, or it is not clear what it does.
@@ -97,7 +97,7 @@ def check_user(request: Request, service: str, body: bytes) -> None:
 
 
 def operation(request: Request, body: bytes) -> str:
-    """Name of the operation of a JSON or Query service; empty where it is named nowhere, or more than once."""
+    """Name of the operation of a JSON or Query service; empty if it is missing or given more than once."""
     form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True) if request.is_form else {}
     target = request.headers.get("x-amz-target")
     named = [*([target.rpartition(".")[2]] if target else []), *request.parameters.get("Action", [])]

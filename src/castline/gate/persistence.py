@@ -1,8 +1,8 @@
 """Deletes that survive a restart and send their events.
 
-ministack 1.4.21 keeps each bucket's current objects on disk. In a versioned bucket it notes a delete in memory only,
-as a marker, and leaves the file, so that after a restart what was deleted is there again. The same happens where the
-newest version is deleted by its id. And ``DeleteObjects`` tells nobody. All are put right here, where the emulator
+ministack 1.4.21 keeps each bucket's current objects on disk. In a versioned bucket it records a delete in memory only,
+as a marker, and leaves the file, so that deleted objects are back after a restart. The same happens if the newest
+version is deleted by its id. And ``DeleteObjects`` sends no events. All of this is corrected here, where the emulator
 makes the change.
 """
 
@@ -19,7 +19,7 @@ def keep_deletes() -> None:
 
     def mark_and_remove(bucket_name: str, key: str, prior_obj: dict[str, Any] | None) -> str:
         for version in s3._object_versions.get((bucket_name, key)) or ():
-            # A version that was read from disk at the start has its bytes there only; it may be asked for again.
+            # A version that was read from disk at the start has its bytes only there; it may be requested again.
             if prior_obj is not None and version.get("is_latest") and version.get("data") is None:
                 version["data"] = s3._read_body(bucket_name, key, prior_obj)
         marker: str = mark(bucket_name, key, prior_obj)
@@ -57,7 +57,7 @@ def tell_of_deletes() -> None:
 
 
 def _keys_in(body: bytes) -> list[str]:
-    """The keys that a request to delete names; none of one that cannot be read, which the emulator refuses."""
+    """The keys in a delete request; empty if it cannot be read, in which case the emulator refuses it."""
     try:
         return [str(key.text) for key in s3.fromstring(body).iter(f"{{{s3.S3_NS}}}Key")]
     except Exception:

@@ -9,18 +9,18 @@ from typing import BinaryIO
 
 from castline.errors import SettingsError
 
-#: For processes that write files of their own: what they make is the owner's alone.
+#: For processes that write files of their own: only the owner may access them.
 UMASK = 0o077
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder, and every parent it lacks, or take one that is there: closed to everybody else (0700).
+    """Make a folder and its missing parents, or use an existing one, accessible only to its owner (0700).
 
-    One that is open and has things in it is somebody's own (a home, ``/tmp``, a folder of videos) and keeps its mode:
-    what we write there is closed by itself.
+    An open folder with other files in it is not ours (a home, ``/tmp``, a folder of videos) and keeps its mode: each
+    file that we write there is private by itself.
 
     Raises:
-        SettingsError: it cannot be made, or is something else; said with its name. Nothing has been changed.
+        SettingsError: it cannot be made, or is not a folder; the message names it. Nothing has been changed.
     """
     try:
         return _made(path)
@@ -39,7 +39,7 @@ def _made(path: Path) -> Path:
 
 
 def open_private(path: Path, how: int = os.O_APPEND) -> BinaryIO:
-    """Open a file for writing that is the owner's alone (0600), also where it was there with another mode.
+    """Open a file for writing that only its owner may access (0600), even if it existed with another mode.
 
     Args:
         how: ``os.O_APPEND`` or ``os.O_TRUNC``.

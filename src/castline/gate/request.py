@@ -1,4 +1,4 @@
-"""A request as the gate sees it: what a signature covers, and what the emulator will make of it."""
+"""A request as the gate sees it: what a signature covers, and how the emulator will interpret it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from urllib.parse import parse_qs
 @dataclass(frozen=True)
 class Request:
     """Attributes:
-    raw_path: the path as it was sent, escapes and all; this is what is signed.
-    path: the same, unescaped; this is what the emulator looks at.
-    query: as it was sent, without the question mark.
+    raw_path: the path as sent, with its escapes; this is what is signed.
+    path: the same, unescaped; this is what the emulator uses.
+    query: as sent, without the question mark.
     fields: every header field, names in lower case, in the order sent.
     """
 
@@ -48,7 +48,7 @@ class Request:
         return parse_qs(self.query, keep_blank_values=True)
 
     def parameter(self, name: str) -> str:
-        """The value of a parameter that is there exactly once; otherwise empty."""
+        """The value of a parameter that occurs exactly once; otherwise empty."""
         values = self.parameters.get(name, [])
         return values[0] if len(values) == 1 else ""
 

@@ -21,11 +21,11 @@ _WATCH_S = 1.0
 
 
 def main() -> int:
-    """Start, re-drive what is unfinished, wait for SIGTERM, SIGINT or the last user's end, stop."""
+    """Start, re-drive what is unfinished, wait for SIGTERM, SIGINT or the end of the last user, and stop."""
     parser = argparse.ArgumentParser(prog="python -m castline.local", description=__doc__)
     parser.add_argument("--slots", type=int, default=2, help="processes per function")
     parser.add_argument("--prewarm", action="store_true", help="start the processes now, not with their first event")
-    parser.add_argument("--keep", choices=get_args(Keep), default="always", help="for whom it runs")
+    parser.add_argument("--keep", choices=get_args(Keep), default="always", help="how long it stays")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     ended, woken = threading.Event(), threading.Event()
@@ -48,7 +48,7 @@ def main() -> int:
                 woken.wait(_WATCH_S)
                 woken.clear()
                 if not stack.alive:
-                    raise LocalStackError("the AWS emulator died; its last words are in logs/ministack.log")
+                    raise LocalStackError("the AWS emulator died; the end of its log is in logs/ministack.log")
                 if orphan.look(busy=stack.host is not None and stack.host.busy):
                     break
     except CastlineError as error:
@@ -66,7 +66,7 @@ def _catch_up(stack: LocalStack, config: Settings) -> None:
     try:
         reconcile(stack.client, S3Store(stack.client("s3")), config)
     except Exception:
-        # A damaged object in a bucket must not keep everything else from running.
+        # A damaged object in a bucket must not prevent everything else from running.
         logger.exception("could not re-drive everything that was unfinished")
 
 

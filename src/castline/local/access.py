@@ -19,17 +19,17 @@ def aws_client(endpoint_url: str, service: str, credentials: Credentials) -> Any
 
 
 def local_credentials(endpoint_url: str, settings: Settings) -> Credentials | None:
-    """The keys of an endpoint, if it is the stack that runs in the settings' state folder.
+    """The keys of an endpoint, if it is the stack running in the settings' state folder.
 
-    Whatever keys of AWS are in the environment are not sent there.
+    AWS keys from the environment are never sent there.
 
     Raises:
-        LocalStackError: it is, and its keys cannot be read.
+        LocalStackError: it is that stack, but its keys cannot be read.
     """
     state = read_state(settings.state_dir)
     try:
         parts = urlsplit(endpoint_url)
         ours = state is not None and parts.hostname in _LOOPBACK and parts.port == state.port
-    except ValueError:  # no URL; whoever uses it says so
+    except ValueError:  # not a URL; whatever uses it will say so
         return None
     return read_credentials(settings.state_dir) if ours else None

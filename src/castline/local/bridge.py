@@ -6,7 +6,7 @@ Where ministack 1.4.21 differs, and a handler would notice:
 - Lambda destinations of S3 notifications receive ``s3:TestEvent``; on AWS only queues and topics do;
 - the error of a proxied function arrives as text, ``Proxy target returned HTTP 500: {...}``.
 
-The host is the one place all events pass, so they are put right here and the handlers stay AWS's.
+All events pass through the host, so they are corrected here and the handlers need no special cases.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def is_test_event(event: object) -> bool:
 
 
 def to_aws(event: Any) -> Any:
-    """The event as AWS would have sent it; anything unknown is passed on untouched."""
+    """The event as AWS would have sent it; anything unknown is passed on unchanged."""
     if not isinstance(event, Mapping) or not isinstance(event.get("Records"), list):
         return event
     return {**event, "Records": [_record(record) for record in event["Records"]]}
 
 
 def error_body(error_type: str, message: str) -> bytes:
-    """JSON of a failed invocation, short enough to pass ministack whole."""
+    """JSON of a failed invocation, short enough for ministack not to truncate it."""
     while True:
         body = json.dumps({"errorType": error_type, "errorMessage": message}, ensure_ascii=False).encode()
         if len(body) <= ERROR_BODY_BYTES:
@@ -62,7 +62,7 @@ def _s3_record(record: Mapping[str, Any]) -> Mapping[str, Any]:
     if record.get("responseElements", {}).get("x-amz-id-2") != _EMULATOR_HOST_ID:
         return record
     item = record["s3"]["object"]
-    # AWS leaves slashes alone and encodes the rest as a form does.
+    # AWS does not encode slashes and encodes the rest as a form does.
     item = {**item, "key": quote_plus(item["key"], safe="/")}
     answer = {**record["responseElements"], "x-amz-id-2": "local"}
     return {**record, "responseElements": answer, "s3": {**record["s3"], "object": item}}

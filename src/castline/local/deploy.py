@@ -34,7 +34,7 @@ class Deployment:
     """A template with the parameters of one stack.
 
     Attributes:
-        root: folder that the template's local paths start from.
+        root: folder to which the template's local paths are relative.
     """
 
     template: dict[str, Any]
@@ -76,7 +76,7 @@ class Deployment:
 
     @property
     def mappings(self) -> list[QueueMapping]:
-        """Which functions read which queues."""
+        """The queues that functions read."""
         return [QueueMapping.of(properties) for properties in self.resolver.resources(MAPPING).values()]
 
     @property
@@ -85,12 +85,12 @@ class Deployment:
 
 
 def deploy(deployment: Deployment, client: ClientFactory) -> None:
-    """Create the stack, or update it where it exists, then check its wiring.
+    """Create the stack, or update it if it exists, then check its wiring.
 
-    Buckets that are already there, with objects from an earlier life of the emulator, are kept.
+    Buckets that already exist, with objects from an earlier run of the emulator, are kept.
 
     Raises:
-        LocalStackError: CloudFormation refused, or the wiring is not what the template says.
+        LocalStackError: CloudFormation refused, or the wiring differs from the template.
     """
     name = deployment.stack_name
     code = _upload_code(client("s3"), f"{name}-local-deploy")
@@ -112,7 +112,7 @@ def deploy(deployment: Deployment, client: ClientFactory) -> None:
 def function_specs(
     deployment: Deployment, client: ClientFactory, *, layer_path: tuple[Path, ...] = (), slots: int = 2
 ) -> list[FunctionSpec]:
-    """What the host needs to know of the deployed functions, asked of the deployment itself.
+    """What the host needs to know of the deployed functions, read from the deployment itself.
 
     Args:
         slots: processes of one function; its reserved concurrency may lower that.
@@ -130,7 +130,7 @@ def function_specs(
 
 
 def _upload_code(s3: Any, bucket: str) -> dict[str, str]:
-    # Code runs from the checkout, in the host; CloudFormation only wants an object to point at.
+    # Code runs from the checkout, in the host; CloudFormation only needs an object to refer to.
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w") as archive:
         archive.writestr(zipfile.ZipInfo("README"), "The code of this function runs from the checkout.\n")

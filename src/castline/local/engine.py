@@ -41,7 +41,7 @@ def has_bucket(state_dir: Path, bucket: str) -> bool:
 
 
 def is_taken(port: int) -> bool:
-    """Whether somebody listens on a port of 127.0.0.1."""
+    """Whether a process listens on a port of 127.0.0.1."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -50,9 +50,9 @@ class Engine:
     """One ministack.
 
     Args:
-        port: where its gate listens, on 127.0.0.1 only; 0 takes a free one.
+        port: where its gate listens, on 127.0.0.1 only; 0 uses a free one.
         state_dir: objects go to ``s3/``, its log to ``logs/ministack.log``.
-        keyring: whose requests the gate lets through.
+        keyring: the keys whose requests the gate lets through.
     """
 
     def __init__(self, state_dir: Path, port: int, keyring: Keyring, watchdog: Watchdog) -> None:
@@ -125,7 +125,7 @@ class Engine:
         pipe = self._process.stdin if self._process else None
         if pipe is None:
             return
-        # A process that is gone already is noticed, with its log, by whoever waits for it to be ready.
+        # If the process is already gone, the code that waits for it to be ready notices, and reports its log.
         with contextlib.suppress(BrokenPipeError), pipe:
             pipe.write(line)
 
@@ -136,12 +136,12 @@ class Engine:
             "GATEWAY_PORT": str(self.port),
             "S3_PERSIST": "1",
             "S3_DATA_DIR": str(self._state_dir / "s3"),
-            # Everything but objects comes from the template, at every start.
+            # Everything except objects comes from the template, at every start.
             "PERSIST_STATE": "0",
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",
             "MINISTACK_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            # Listeners on further ports that nobody here needs.
+            # Listeners on further ports that are not needed here.
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
             "LOG_LEVEL": "WARNING",
@@ -152,7 +152,7 @@ class Engine:
 
 
 def is_ready(url: str) -> bool:
-    """Whether an emulator answers there."""
+    """Whether an emulator answers at this endpoint."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{url}{HEALTH}", timeout=2) as answer:

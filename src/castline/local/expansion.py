@@ -1,6 +1,6 @@
-"""The SAM transform of the template, done once for each template and kept.
+"""The SAM transform of the template, done once for each template and cached.
 
-The emulator would do it at every start, which takes it longer than everything else that it does to deploy.
+The emulator would do it at every start, and it takes longer than the rest of a deployment.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from platformdirs import user_cache_path
 
 from castline.local.engine import REGION
 
-_KEPT = 16  # templates; a checkout needs one, and its tests a few
+_KEPT = 16  # templates kept; a checkout needs one, and its tests a few
 
 
 def expanded(body: str, folder: Path | None = None) -> str:
     """A template in SAM's language as plain CloudFormation, both JSON.
 
     Args:
-        folder: where what was expanded is kept; unset is the user's cache. One that cannot be written keeps nothing.
+        folder: the cache; by default in the user's cache folder. If it cannot be written, nothing is cached.
     """
     folder = folder or user_cache_path("castline") / "templates"
     digest = hashlib.sha256(f"{version('aws-sam-translator')}\n{body}".encode()).hexdigest()
@@ -37,7 +37,7 @@ def expanded(body: str, folder: Path | None = None) -> str:
 
 
 def _transformed(body: str) -> object:
-    # A second of imports, at the first start alone.
+    # A second of imports, at the first start only.
     import boto3
     from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
     from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]

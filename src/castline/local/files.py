@@ -1,8 +1,8 @@
 """The library's objects, read from the files that the emulator keeps them in.
 
-So a command that only looks does not start a stack, and stop it, for that. Each object is a file below the bucket's
-folder, with a ``.meta.json`` beside it (ministack 1.4.21); both are replaced as a whole, before the emulator answers
-who wrote, so a stack that runs meanwhile does no harm.
+So a command that only reads need not start and stop a stack. Each object is a file below the bucket's folder, with a
+``.meta.json`` beside it (ministack 1.4.21). Both are replaced atomically before the emulator answers the writer, so a
+stack that runs meanwhile does no harm.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BLOCK = 1024 * 1024
 
 
 class LibraryFiles:
-    """An ``ObjectStore`` that is read only: what would change something raises ``StorageError``."""
+    """A read-only ``ObjectStore``: methods that would change something raise ``StorageError``."""
 
     def __init__(self, state_dir: Path) -> None:
         self._root = state_dir.resolve() / "s3" / ACCOUNT
@@ -63,7 +63,7 @@ class LibraryFiles:
             yield self.read(bucket, info, start, min(_BLOCK, last + 1 - start)) or b""
 
     def find(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
-        root = self._root / bucket  # a bucket without objects has none
+        root = self._root / bucket  # a bucket without objects has no folder
         found = (
             os.path.relpath(os.path.join(folder, name), root)  # noqa: PTH118 - thousands of objects
             for folder, _, names in os.walk(root)
@@ -90,7 +90,7 @@ class LibraryFiles:
         self._refuse()
 
     def _path(self, bucket: str, key: str) -> Path | None:
-        """Where an object would be; None for a key that leads out of its bucket."""
+        """The path of an object; None for a key that leads out of its bucket."""
         root = self._root / bucket
         path = root / key
         return path if path.resolve().is_relative_to(root) and not key.endswith(_FACTS) else None
@@ -106,7 +106,7 @@ class LibraryFiles:
             facts = _facts(Path(f"{path}{_FACTS}"))
             etag = str(facts.get("etag", "")).strip('"') or _md5(path)
         except FileNotFoundError:
-            return None  # it went meanwhile
+            return None  # it was removed meanwhile
         return ObjectInfo(
             key=key,
             size=size,
@@ -121,7 +121,7 @@ class LibraryFiles:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What is kept beside an object; nothing where it is damaged, as the emulator has it."""
+    """The metadata stored beside an object; empty if damaged, as for the emulator."""
     try:
         facts = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):

@@ -1,7 +1,8 @@
-"""The process that functions are forked from, which has imported what they need; ``nursery`` is the host's side.
+"""The process from which functions are forked, which has imported what they need; ``nursery`` is the host's side.
 
-A program of its own: a line of JSON on standard input asks for a process, and lines on standard output tell its number
-and, later, its end. Only the standard library, and one thread: nobody may be in the middle of something when it forks.
+It is a separate program: a line of JSON on standard input requests a process, and lines on standard output report its
+number and, later, its end. It uses only the standard library and one thread: no thread may be in the middle of
+something when it forks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 
 
 def _main(preload: list[str]) -> None:
-    warnings.filterwarnings("ignore", message=".*use of fork")  # threads of libraries, which know how to be forked
+    warnings.filterwarnings("ignore", message=".*use of fork")  # threads of libraries that can handle a fork
     told, woken = os.pipe()
     os.set_blocking(woken, False)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
@@ -31,7 +32,7 @@ def _main(preload: list[str]) -> None:
     for module in preload:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
-    added = {name: os.environ[name] for name in os.environ.keys() - before}  # by modules that are not run again
+    added = {name: os.environ[name] for name in os.environ.keys() - before}  # by modules that do not run again
     waiting = b""
     with selectors.DefaultSelector() as ready:
         for source in (0, told):
@@ -64,13 +65,13 @@ def _start(wanted: dict[str, Any], ours: tuple[int, ...]) -> None:
         _run(wanted, log, (*ours, in_session, entered))
     os.close(log)
     os.close(entered)
-    os.read(in_session, 1)  # so that its group can be killed from now on
+    os.read(in_session, 1)  # so that its process group can be killed from now on
     os.close(in_session)
     _tell({"started": pid})
 
 
 def _run(wanted: dict[str, Any], log: int, ours: tuple[int, ...]) -> None:
-    """Become what is wanted, in the child; does not return."""
+    """Run the requested module, in the child; does not return."""
     status = 1
     try:
         os.setsid()
@@ -87,7 +88,7 @@ def _run(wanted: dict[str, Any], log: int, ours: tuple[int, ...]) -> None:
         tempfile.tempdir = None
         os.chdir(wanted["cwd"])
         module, *arguments = wanted["argv"]
-        if sys.platform == "darwin":  # its frameworks do not survive a fork without a new program
+        if sys.platform == "darwin":  # macOS frameworks do not survive a fork without exec
             os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
         sys.path[:0] = [wanted["cwd"]]
         sys.argv = [module, *arguments]

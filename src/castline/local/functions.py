@@ -1,4 +1,4 @@
-"""What the Lambda host knows of a function."""
+"""What the Lambda host knows about a function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from castline.errors import LocalStackError
 
-#: Variables that the deployment adds to a function for the host, and the host takes away again.
+#: Variables that the deployment adds to a function for the host, and that the host removes again.
 TIMEOUT_VARIABLE = "LOCAL_HOST_TIMEOUT_S"
 ROOT_VARIABLE = "LOCAL_HOST_TASK_ROOT"
 _HOST_ONLY = frozenset({TIMEOUT_VARIABLE, ROOT_VARIABLE})
@@ -22,8 +22,8 @@ class FunctionSpec:
     Attributes:
         handler: ``module.function``, importable from ``task_root``.
         timeout_s: seconds one invocation may take; waiting for a free process does not count.
-        memory_mb: of all processes of one invocation.
-        disk_mb: of its ``/tmp``.
+        memory_mb: limit for all processes of one invocation.
+        disk_mb: limit for its ``/tmp``.
         path: folders put first on PATH (the layers' ``bin``).
         slots: processes, hence invocations at the same time.
     """

@@ -1,8 +1,9 @@
 """Lambda's limits on memory and on ``/tmp``, enforced on a process group.
 
-Lambda's sandbox refuses what is too much. Here the group is looked at ten times a second and killed when it has too
-much, which its event sees as it would there (``Runtime.ExitError``, signal: killed); a single file is bounded by the
-kernel. What only lives for less than a tenth of a second is not seen. Needs Linux; elsewhere nothing is enforced.
+Lambda's sandbox refuses allocations over the limit. Here the group is checked ten times a second and killed if it
+exceeds a limit, with the same effect for its event (``Runtime.ExitError``, signal: killed); the size of a single file
+is limited by the kernel. Excesses of less than a tenth of a second go unnoticed. Needs Linux; elsewhere nothing is
+enforced.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class GroupLimits:
 
     Args:
         group: process id of its leader.
-        memory_mb: of all its processes together; pages of files do not count, because they can be dropped.
-        disk_mb: of all files below ``folder``.
+        memory_mb: limit for all its processes together; file pages do not count, because they can be dropped.
+        disk_mb: limit for all files below ``folder``.
     """
 
     def __init__(self, group: int, memory_mb: int, disk_mb: int, folder: Path) -> None:
@@ -40,7 +41,7 @@ class GroupLimits:
         self._folder = folder
 
     async def watch(self) -> None:
-        """Kill the group once it has too much."""
+        """Kill the group once it exceeds a limit."""
         if not _PROC.is_dir():
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -1,4 +1,4 @@
-"""What all of our HTTP listeners check first about a request."""
+"""The first check that all of our HTTP listeners make."""
 
 from __future__ import annotations
 

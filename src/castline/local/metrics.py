@@ -1,4 +1,4 @@
-"""Lambda's CloudWatch metrics, which the emulator does not make for proxied functions."""
+"""Lambda's CloudWatch metrics, which the emulator does not produce for proxied functions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from castline.local.pool import Observation
 logger = logging.getLogger(__name__)
 
 _NAMESPACE = "AWS/Lambda"
-#: CloudWatch's limit of values in one PutMetricData call.
+#: CloudWatch's limit on values in one PutMetricData call.
 _BATCH = 1000
 _PERIOD_S = 1.0
-#: With nobody to take them, the oldest are dropped: four values per invocation.
+#: If they cannot be delivered, the oldest are dropped: four values per invocation.
 _KEEP = 40_000
 
 
@@ -31,7 +31,7 @@ class MetricsPublisher:
         self._task: asyncio.Task[None] | None = None
 
     def observe(self, observation: Observation) -> None:
-        """Note one finished invocation. Costs microseconds."""
+        """Record one finished invocation. Costs microseconds."""
         now = datetime.now(UTC)
         for name, value, unit in (
             ("Invocations", 1.0, "Count"),
@@ -55,7 +55,7 @@ class MetricsPublisher:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Stop sending; what is left is sent first."""
+        """Send what is left, and stop."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -63,13 +63,13 @@ class MetricsPublisher:
             await self.flush()
 
     async def flush(self) -> None:
-        """Send everything collected so far; what is refused, or cannot be delivered, is sent the next time."""
+        """Send everything collected so far; values that are refused or cannot be delivered are sent the next time."""
         while self._data and self._client is not None:
             batch = [self._data.popleft() for _ in range(min(_BATCH, len(self._data)))]
             try:
                 await asyncio.to_thread(self._client.put_metric_data, Namespace=_NAMESPACE, MetricData=batch)
             except (BotoCoreError, ClientError) as error:
-                logger.debug("metrics not taken: %s", error)
+                logger.debug("metrics were not accepted: %s", error)
                 room = _KEEP - len(self._data)
                 self._data.extendleft(reversed(batch[max(0, len(batch) - room) :]))
                 return

@@ -1,4 +1,4 @@
-"""Processes of functions as forks of one that has imported what they need: a second of imports once, not for each."""
+"""Forks function processes from one that has imported what they need: a second of imports once, not per process."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Nursery:
     """Starts processes; all methods run in one event loop.
 
     Args:
-        preload: modules that are imported before the first process starts; what is not installed is left out.
-        environment: of those imports; a process has its own.
-        log: file for what goes wrong before a process has a log of its own.
+        preload: modules that are imported before the first process starts; missing ones are skipped.
+        environment: for those imports; each process has its own.
+        log: file for errors that occur before a process has a log of its own.
     """
 
     def __init__(self, preload: tuple[str, ...], environment: Mapping[str, str], log: Path) -> None:
@@ -40,11 +40,11 @@ class Nursery:
         self._children: dict[int, asyncio.Future[int]] = {}
 
     async def start(self) -> None:
-        """Begin with the imports; does not wait for them."""
+        """Start importing; does not wait for it."""
         with open_private(self._log) as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-P",  # our folder's modules are nobody's top-level ones
+                "-P",  # modules in this folder must not become top-level modules
                 forking.__file__,
                 *self._preload,
                 env=self._environment,
@@ -75,12 +75,12 @@ class Nursery:
             "log": str(log),
         }
         pipe.write(json.dumps(wanted).encode() + b"\n")
-        with contextlib.suppress(ConnectionError):  # the reader sees the end, too, and answers
+        with contextlib.suppress(ConnectionError):  # the reader also sees the end, and resolves the futures
             await pipe.drain()
         return await asked
 
     async def stop(self) -> None:
-        """End it. What it started has ended before; the rest is killed."""
+        """End it. Its children should have ended before; any that remain are killed."""
         if self._process is None or self._reading is None:
             return
         if self._process.stdin:
@@ -109,7 +109,7 @@ class Nursery:
             asked = self._asked.popleft()
             if not asked.done():
                 asked.set_exception(OSError("the process that starts functions has ended"))
-        for pid, ended in self._children.items():  # nobody will hear of their end
+        for pid, ended in self._children.items():  # their end will not be reported any more
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
             ended.set_result(-signal.SIGKILL)

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Observation:
-    """What the metrics are made of.
+    """The raw values of the metrics.
 
     Attributes:
         concurrent: invocations of this function running when this one began, itself included.
@@ -35,7 +35,7 @@ class Observation:
 class FunctionPool:
     """Runs invocations of one function on its slots, first come first served.
 
-    Nothing is ever throttled: what finds no free process waits.
+    Nothing is ever throttled: an invocation that finds no free process waits.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class FunctionPool:
 
     @property
     def running(self) -> int:
-        """Invocations that a process has."""
+        """Number of invocations that are running."""
         return self._running
 
     def start(self, *, prewarm: int = 0) -> None:
-        """Begin to serve. So many processes start now, the others with their first event."""
+        """Begin to serve. This many processes start now, the others with their first event."""
         slots = range(self.spec.slots)
         self._slots = [asyncio.create_task(self._serve(slot, prewarm=slot < prewarm)) for slot in slots]
 
@@ -84,7 +84,7 @@ class FunctionPool:
         return await future
 
     async def stop(self) -> None:
-        """End all processes; what waits or runs is answered as failed."""
+        """End all processes; waiting and running invocations are answered as failed."""
         for task in self._slots:
             task.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
@@ -132,14 +132,14 @@ class FunctionPool:
         return outcome
 
     async def _ready_process(self, slot: int) -> RuntimeProcess:
-        """The slot's process, idle; started if it has none that lives."""
+        """The slot's idle process; started if there is no live one."""
         process = self._processes.get(slot)
         if process is not None:
             try:
                 await process.wait_ready()
                 return process
             except ProcessFailed as failure:
-                # It went away after its last answer. No event was in it, so none has to pay.
+                # It ended after its last answer. It had no event, so no event fails.
                 logger.info("%s: replacing a process: %s", self.spec.name, failure)
                 await self._discard(slot)
         process = RuntimeProcess(self.spec, slot, self._environment, self._state_dir, self._nursery, self._watchdog)

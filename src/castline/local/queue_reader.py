@@ -1,9 +1,9 @@
-"""Event source mappings of the local stack: queues are read, and functions invoked, as Lambda's pollers do it.
+"""Event source mappings of the local stack: reads queues and invokes functions as Lambda's pollers do.
 
-The emulator's own poller is one thread for all queues and knows no ``MaximumConcurrency``, so the mappings are deployed
-disabled, and the Lambda host reads instead: by SQS's API, with long polls, partial failures and the queue's own
-redrive policy. One thing differs: a message whose process died comes again after the pause of any that failed. On
-AWS it waits until it is no longer hidden, a quarter of an hour; here nobody wants to wait for that.
+The emulator's own poller is one thread for all queues and does not support ``MaximumConcurrency``, so the mappings are
+deployed disabled, and the Lambda host reads instead: through SQS's API, with long polls, partial failures and the
+queue's own redrive policy. One thing differs: a message whose process died is delivered again after the usual pause for
+failures. On AWS it stays hidden for a quarter of an hour, which would be too long here.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_WAIT_S = 1  # of a long poll; so long the end of a stack waits for it
-_PAUSE_S = 0.5  # after a call that failed
+_WAIT_S = 1  # of a long poll; the stack's end may wait for so long
+_PAUSE_S = 0.5  # pause after a call that failed
 _LARGEST_BATCH = 10
 
 
@@ -38,8 +38,8 @@ _LARGEST_BATCH = 10
 class QueueMapping:
     """Attributes:
     queue: its ARN.
-    batch: messages of one invocation, at most.
-    at_once: invocations at the same time (``MaximumConcurrency``); 0 is as many as the function has processes.
+    batch: messages per invocation, at most.
+    at_once: concurrent invocations (``MaximumConcurrency``); 0 means as many as the function has processes.
     """
 
     queue: str
@@ -59,11 +59,11 @@ class QueueMapping:
 
 
 class QueueReader:
-    """One mapping. All methods run in the host's event loop; the calls of SQS in threads of its own.
+    """One mapping. All methods run in the host's event loop, and SQS calls in threads of its own.
 
     Args:
         sqs: a boto3 client.
-        first_s: seconds before a message comes again whose invocation failed; doubled each time.
+        first_s: seconds before a message whose invocation failed is delivered again; doubled each time.
     """
 
     def __init__(self, mapping: QueueMapping, pool: FunctionPool, sqs: Any, first_s: float) -> None:
@@ -84,13 +84,13 @@ class QueueReader:
         self._reading = asyncio.create_task(self._read())
 
     async def stop_reading(self) -> None:
-        """Take no more messages. A poll that is under way is waited for, so that none is taken and dropped."""
+        """Take no more messages. A poll in progress is awaited, so that no message is received and dropped."""
         self._stopping = True
         if self._reading is not None:
             await self._reading
 
     async def stop(self) -> None:
-        """Wait for what was invoked, once the function's processes have ended."""
+        """Wait for running invocations, once the function's processes have ended."""
         await self.stop_reading()
         await asyncio.gather(*self._invocations, return_exceptions=True)
         self._threads.shutdown(wait=False)
@@ -118,7 +118,7 @@ class QueueReader:
             outcome = await self._pool.invoke(Invocation(str(uuid.uuid4()), payload))
             await self._call(lambda: self._settle(messages, outcome))
         except (ClientError, BotoCoreError) as error:
-            logger.debug("%s has not heard what became of its messages: %s", self._mapping.queue, error)
+            logger.debug("the outcome of messages could not be reported to %s: %s", self._mapping.queue, error)
         finally:
             self._free.release()
 
@@ -143,7 +143,7 @@ class QueueReader:
         return list(answer.get("Messages", []))
 
     def _settle(self, messages: list[dict[str, Any]], outcome: Outcome) -> None:
-        """Delete what is done; after an error of the whole invocation, its messages come again later."""
+        """Delete processed messages; after an error of the whole invocation, its messages are delivered again later."""
         failed = _failed(outcome)
         for message in messages:
             handle = {"QueueUrl": self._url, "ReceiptHandle": message["ReceiptHandle"]}
@@ -154,7 +154,7 @@ class QueueReader:
                 self._sqs.change_message_visibility(**handle, VisibilityTimeout=again_s)
 
     def _record(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """A message as Lambda hands it to a function."""
+        """A message as Lambda passes it to a function."""
         attributes = message.get("MessageAttributes", {})
         return {
             "messageId": message["MessageId"],
@@ -170,7 +170,7 @@ class QueueReader:
 
 
 def _failed(outcome: Outcome) -> set[str] | None:
-    """Ids of the messages that the function says are to come again; None where it all failed."""
+    """Ids of the messages that the function reports as failed; None if the whole invocation failed."""
     if outcome.error:
         return None
     answer = json.loads(outcome.body or b"null")

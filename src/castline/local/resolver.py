@@ -1,4 +1,4 @@
-"""Evaluates a template's expressions as far as names and wiring need it."""
+"""Evaluates a template's expressions as far as names and wiring need them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Resolver:
         self._values = values
 
     def value(self, expression: Any) -> Any:
-        """An expression, evaluated; what ``AWS::NoValue`` stands for is left out of lists and maps."""
+        """Evaluate an expression; ``AWS::NoValue`` is left out of lists and maps."""
         if isinstance(expression, list):
             return [item for item in map(self.value, expression) if item is not _NO_VALUE]
         if not isinstance(expression, dict):
@@ -67,11 +67,11 @@ class Resolver:
         return {key: item for key, item in pairs if item is not _NO_VALUE}
 
     def condition(self, name: str) -> bool:
-        """A named condition."""
+        """Evaluate a named condition."""
         return self._test(self._template["Conditions"][name])
 
     def resources(self, kind: str) -> dict[str, Any]:
-        """Evaluated properties by logical id, of every resource of a type that the conditions allow."""
+        """Evaluated properties by logical id, for every resource of a type that the conditions permit."""
         return {
             logical_id: self.value(resource["Properties"])
             for logical_id, resource in self._template["Resources"].items()
@@ -86,7 +86,7 @@ class Resolver:
         return str(self.value(resource["Properties"][_NAMED[resource["Type"]][1]]))
 
     def arn(self, logical_id: str) -> str:
-        """The ARN of a resource; its logical id where we give no name (roles)."""
+        """The ARN of a resource; its logical id if we give it no name (roles)."""
         kind = self._template["Resources"][logical_id]["Type"]
         return f"arn:aws:{_NAMED[kind][0]}{self.name(logical_id)}" if kind in _NAMED else logical_id
 
@@ -95,7 +95,7 @@ class Resolver:
         return {logical_id: str(item["FunctionName"]) for logical_id, item in self.resources(FUNCTION).items()}
 
     def _substituted(self, argument: Any) -> str:
-        """``Sub`` of a text, or of a text and a map of what wins over parameters and resources."""
+        """``Sub`` of a text, or of a text and a map that overrides parameters and resources."""
         text, names = argument if isinstance(argument, list) else (argument, {})
 
         def value(match: re.Match[str]) -> str:
@@ -121,7 +121,7 @@ class Resolver:
         if name == "Condition":
             return self.condition(argument)
         if name == "Fn::Equals":
-            # Parameters are text on the wire, so 0 and "0" are equal.
+            # Parameters are transmitted as text, so 0 and "0" are equal.
             return str(self.value(argument[0])) == str(self.value(argument[1]))
         if name == "Fn::Not":
             return not self._test(argument[0])

@@ -1,7 +1,6 @@
 """One execution environment: an ``awslambdaric`` process and the Runtime API it talks to.
 
-Each process has a TCP listener of its own, so that a request needs no identification: the port is
-the process.
+Each process has a TCP listener of its own, so that the port identifies the process.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ logger = logging.getLogger(__name__)
 _API = "/2018-06-01/runtime"
 #: Lambda allows 10 s; loading models with every core busy takes longer than on Lambda.
 INIT_TIMEOUT_S = 120.0
-#: The runtime repeats an error with its stack in a header, which it cuts at 1 MiB.
+#: The runtime repeats an error with its stack in a header, which it truncates at 1 MiB.
 _MAX_HEADER = 2 * 1024 * 1024
 _MAX_BODY = 64 * 1024 * 1024
 
@@ -53,7 +52,7 @@ class Outcome:
     Attributes:
         body: the handler's answer, or the error, as JSON.
         error: whether it is a function error.
-        duration_s: from the hand-over of the event to the answer.
+        duration_s: seconds from passing on the event to the answer.
     """
 
     body: bytes
@@ -104,11 +103,11 @@ class RuntimeProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it has not exited: asked of the system, because the event loop hears of an end a moment later."""
+        """Whether it has not exited; asks the system, because the event loop learns of an end a moment later."""
         return self._process is not None and self._ended is not None and not self._ended.done() and self._process.alive
 
     async def start(self) -> None:
-        """Open the listener and start the process; does not wait for its initialisation."""
+        """Open the listener and start the process, without waiting for its initialisation."""
         app = web.Application(client_max_size=_MAX_BODY, middlewares=[ours_only])
         app.router.add_get(f"{_API}/invocation/next", self._on_next)
         app.router.add_post(f"{_API}/invocation/{{id}}/response", self._on_response)
@@ -137,7 +136,7 @@ class RuntimeProcess:
         self._watch = asyncio.create_task(self._limits.watch())
 
     async def wait_ready(self) -> None:
-        """Until the process asks for work.
+        """Wait until the process asks for work.
 
         Raises:
             ProcessFailed: it ended or reported an error during its initialisation, or took too long.
@@ -164,7 +163,7 @@ class RuntimeProcess:
 
         Raises:
             ProcessFailed: the process died (``Runtime.ExitError``) or ran into the function's timeout
-                (``Sandbox.Timedout``). The process is of no further use; ``stop`` it.
+                (``Sandbox.Timedout``). The process cannot be used any more; ``stop`` it.
         """
         assert self._ended is not None and self._handover is not None  # noqa: S101 - wait_ready() comes first
         loop = asyncio.get_running_loop()
@@ -191,7 +190,7 @@ class RuntimeProcess:
         if self._watch is not None:
             self._watch.cancel()
         if self._process is not None and self._ended is not None:
-            # The group, also when its leader is gone: a crashed handler may have left children.
+            # The whole group, even if its leader is gone: a crashed handler may have left children.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             await self._ended

@@ -25,7 +25,7 @@ from castline.local.state import Keep, ProcessId, StackState, exclusive, read_st
 from castline.local.watchdog import Watchdog
 from castline.settings import Settings, variable, written
 
-if TYPE_CHECKING:  # what only the process that runs a stack needs is imported there
+if TYPE_CHECKING:  # imports that only the process running a stack needs are made there
     from castline.local.deploy import Deployment
     from castline.local.lambda_host import LambdaHost
 
@@ -51,9 +51,9 @@ class LocalStack:
     Args:
         slots: processes per function.
         prewarm: start the processes of the two stages with the stack instead of with their first event.
-        template: another template than the project's.
+        template: a template other than the project's.
         parameters: template parameters that win over the settings.
-        keep: for whom it runs (``StackState``); whoever runs it looks after that.
+        keep: how long it stays (``StackState``); its controller sees to that.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class LocalStack:
 
     @classmethod
     def attach(cls, settings: Settings) -> LocalStack:
-        """The stack that runs in ``settings.state_dir``, in whichever process.
+        """Attach to the stack that runs in ``settings.state_dir``, whatever its process.
 
         Raises:
-            LocalStackError: there is none.
+            LocalStackError: no stack is running.
         """
         state = read_state(settings.state_dir)
         if state is None or not is_ready(state.endpoint_url):
@@ -107,12 +107,12 @@ class LocalStack:
 
     @property
     def alive(self) -> bool:
-        """Whether the emulator and whoever controls it still run."""
+        """Whether the emulator and the stack's controller are running."""
         return self._state is not None and self._state.engine.alive and self._state.controller.alive
 
     @cached_property
     def deployment(self) -> Deployment:
-        """The template with its parameters; most commands that attach never ask.
+        """The template with its parameters; most commands that attach never need it.
 
         Raises:
             LocalStackError: no template, or a parameter it does not know.
@@ -128,7 +128,7 @@ class LocalStack:
 
     @property
     def credentials(self) -> Credentials:
-        """The user's keys: for everything but deploying.
+        """The user's keys, for everything except deploying.
 
         Raises:
             LocalStackError: the stack is not running.
@@ -139,7 +139,7 @@ class LocalStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that lead every AWS tool here."""
+        """Variables that direct every AWS tool to this stack."""
         where = {"AWS_ENDPOINT_URL": self.endpoint_url, "AWS_DEFAULT_REGION": REGION}
         return {**where, **self.credentials.environment}
 
@@ -158,11 +158,11 @@ class LocalStack:
         return self._client(service, self._deployer)
 
     def start(self) -> Self:
-        """Start emulator and host in this process's care, and deploy the template.
+        """Start emulator and host under this process's control, and deploy the template.
 
         Raises:
-            LocalStackError: a stack runs in this state folder already, the port is taken, the
-                emulator does not come up, or the deployment is not what the template says.
+            LocalStackError: a stack already runs in this state folder, the port is taken, the emulator does not start,
+                or the deployment differs from the template.
         """
         from castline.local.lambda_host import LambdaHost
 
@@ -187,7 +187,7 @@ class LocalStack:
                 settings=settings_environment(self.settings),
             )
             self._deploy()
-            # Metrics must not hold up the end: the host goes before the emulator.
+            # Metrics must not delay the end: the host stops before the emulator.
             undo.callback(host.stop)
             host.publish_metrics(aws_client(self.endpoint_url, "cloudwatch", user))
             write_state(state_dir, self._state)
@@ -196,7 +196,7 @@ class LocalStack:
         return self
 
     def redeploy(self, **parameters: str) -> None:
-        """Apply the template again, with other parameters, to the stack this process runs."""
+        """Apply the template again, with other parameters, to the stack of this process."""
         self.deployment = replace(self.deployment, values={**self.deployment.values, **parameters})
         self._deploy()
 
@@ -238,7 +238,7 @@ class LocalStack:
         )
 
     def _stages(self) -> dict[str, int]:
-        """How many processes the first media file needs: one splits it."""
+        """How many processes the first media file needs; one splits it."""
         return {self.settings.splitter_function: 1, self.settings.analyser_function: self._slots}
 
     def _client(self, service: str, credentials: Credentials) -> Any:
@@ -254,7 +254,7 @@ class LocalStack:
 
 
 def running_stack(settings: Settings) -> LocalStack | None:
-    """The stack that runs in ``settings.state_dir``; None where there is none."""
+    """The stack that runs in ``settings.state_dir``, or None."""
     try:
         return LocalStack.attach(settings)
     except LocalStackError:
@@ -268,7 +268,7 @@ def start_detached(settings: Settings, slots: int = 2, *, keep: Keep = "always",
         keep: for whom it runs (``StackState``).
 
     Raises:
-        LocalStackError: it did not come up; the log's end is in ``detail``.
+        LocalStackError: it did not start; the log's end is in ``detail``.
     """
     log_path = settings.state_dir.resolve() / "logs" / "stack.log"
     private_folder(settings.state_dir)
@@ -291,7 +291,7 @@ def start_detached(settings: Settings, slots: int = 2, *, keep: Keep = "always",
     while time.monotonic() < deadline and process.poll() is None:
         state = read_state(settings.state_dir)
         if state is not None and state.controller.pid == process.pid:
-            # From here on it is on its own; without this, Popen would warn that nobody waits for it.
+            # From here on it is independent; without this, Popen would warn that nobody waits for it.
             process.returncode = 0
             return LocalStack.attach(settings)
         time.sleep(0.02)
@@ -308,7 +308,7 @@ def start_detached(settings: Settings, slots: int = 2, *, keep: Keep = "always",
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
-    """The settings somebody chose (not the defaults) as environment variables, paths made absolute."""
+    """The settings that differ from the defaults, as environment variables with absolute paths."""
     environment = {}
     for name in settings.model_fields_set:
         value = getattr(settings, name)
@@ -319,10 +319,10 @@ def settings_environment(settings: Settings) -> dict[str, str]:
 
 
 def ffmpeg_layer(state_dir: Path) -> Path | None:
-    """The local stand-in of the ffmpeg layer: a ``bin`` folder with imageio-ffmpeg's program.
+    """The local substitute for the ffmpeg layer: a ``bin`` folder with imageio-ffmpeg's program.
 
     Returns:
-        None when that package is not installed; then the system's ffmpeg serves.
+        None if that package is not installed; then the system's ffmpeg is used.
     """
     try:
         import imageio_ffmpeg
@@ -332,7 +332,7 @@ def ffmpeg_layer(state_dir: Path) -> Path | None:
     link = folder / "ffmpeg"
     try:
         program = Path(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError:  # no binary for this machine in the wheel
+    except RuntimeError:  # the wheel has no binary for this machine
         return None
     found = shutil.which(str(program))
     if found is None:
@@ -343,7 +343,7 @@ def ffmpeg_layer(state_dir: Path) -> Path | None:
 
 
 def _end(state: StackState) -> None:
-    """End a stack of another process: ask first, then insist."""
+    """End the stack of another process: first ask, then kill."""
     for signal_, patience_s in ((signal.SIGTERM, _STOP_S), (signal.SIGKILL, 5.0)):
         if not state.controller.alive:
             break

@@ -1,4 +1,4 @@
-"""What a running stack writes down so that other commands find it: ``<state_dir>/stack.json``."""
+"""The record of a running stack, by which other commands find it: ``<state_dir>/stack.json``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Keep = Literal["used", "busy", "always"]
 
 
 class ProcessId(Record):
-    """A process, told apart from a later one with the same number by its start time.
+    """A process, distinguished from a later one with the same number by its start time.
 
     Attributes:
-        started: the system's own start mark; empty where there is no ``/proc``.
+        started: the start time as the system records it; empty if there is no ``/proc``.
     """
 
     pid: int
@@ -34,7 +34,7 @@ class ProcessId(Record):
 
     @property
     def alive(self) -> bool:
-        """Whether exactly this process still runs; a zombie does not."""
+        """Whether exactly this process still runs; a zombie does not count."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -50,9 +50,9 @@ class StackState(Record):
     Attributes:
         controller: the process that holds the Lambda host and ends everything when told to.
         engine: the AWS emulator.
-        keep: for whom it runs: for the commands that use it, also until its functions have nothing to do, or until it
+        keep: how long it stays: as long as commands use it, or also until its functions have nothing to do, or until it
             is told to end.
-        settings: variables of the settings that it was started with, where they are not the defaults.
+        settings: variables of the settings it was started with that differ from the defaults.
     """
 
     controller: ProcessId
@@ -71,7 +71,7 @@ def state_path(state_dir: Path) -> Path:
 
 
 def read_state(state_dir: Path) -> StackState | None:
-    """The state of a live stack; None when there is none, or when its controller is gone."""
+    """The state of a live stack; None if there is none, or if its controller is gone."""
     try:
         state = StackState.from_json(state_path(state_dir).read_bytes())
     except (OSError, UnreadableObject):
@@ -88,7 +88,7 @@ def write_state(state_dir: Path, state: StackState) -> None:
 
 
 def keep_for(keep: Keep, state_dir: Path) -> None:
-    """Have the stack that runs stay for longer; one that stays for longer already stays so."""
+    """Extend how long the running stack stays; this never shortens it."""
     state = read_state(state_dir)
     order = get_args(Keep)
     if state is not None and order.index(keep) > order.index(state.keep):
@@ -97,7 +97,7 @@ def keep_for(keep: Keep, state_dir: Path) -> None:
 
 @contextmanager
 def exclusive(state_dir: Path) -> Iterator[None]:
-    """Hold a state folder, closed to everybody else. The lock goes with the process, however it ends.
+    """Lock a state folder, with access for its owner only. The lock ends with the process, however that ends.
 
     Raises:
         LocalStackError: another process holds it.

@@ -17,14 +17,14 @@ FUNCTION = "AWS::Serverless::Function"
 LAYER = "AWS::Serverless::LayerVersion"
 MAPPING = "AWS::Lambda::EventSourceMapping"
 STATE_MACHINE = "AWS::Serverless::StateMachine"
-#: ministack bounds the call to the host, waiting included, by the function's timeout; the host has the real one.
+#: ministack limits the call to the host, waiting included, to the function's timeout; the host enforces the real one.
 LOCAL_TIMEOUT_S = 30 * 24 * 3600
 IMAGE_URI = "000000000000.dkr.ecr.us-east-1.amazonaws.com/castline:local"
 
 Template = dict[str, Any]
 
 
-#: libyaml's where PyYAML was built with it: an eighth of the time.
+#: libyaml's loader if PyYAML was built with it: an eighth of the time.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -49,7 +49,7 @@ _Loader.add_multi_constructor("!", _function_form)
 
 
 def default_template() -> Path:
-    """``template.yaml`` of the checkout this package runs from, else of the current folder.
+    """``template.yaml`` of the checkout from which this package runs, else of the current folder.
 
     Raises:
         LocalStackError: there is none.
@@ -92,12 +92,12 @@ def parameter_values(template: Template, given: Mapping[str, str]) -> dict[str, 
 def packaged(template: Template, root: Path, code: Mapping[str, str]) -> str:
     """The template as JSON with every local path replaced, ready for CreateStack.
 
-    Functions also get what the Lambda host must know: where their code is and their real timeout
-    (see ``castline.local.functions``).
+    Functions also get what the Lambda host must know: where their code is, and their real timeout (see
+        ``castline.local.functions``).
 
     Args:
         root: folder of the template.
-        code: ``Bucket`` and ``Key`` of a zip that stands for all code.
+        code: ``Bucket`` and ``Key`` of a zip that stands in for all code.
     """
     template = copy.deepcopy(template)
     globals_ = template.get("Globals", {}).get("Function", {})

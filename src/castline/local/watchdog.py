@@ -1,8 +1,8 @@
 """Ends process groups whose owner died without ending them.
 
-Run as a program: reads ``+<group>`` and ``-<group>`` lines, and when its input closes (the owner is
-gone, however hard) kills every group still listed. Only the standard library, so that it starts in
-milliseconds and weighs little.
+It runs as a program: it reads ``+<group>`` and ``-<group>`` lines, and when its input closes (the owner is gone, for
+whatever reason) it kills every group still listed. It uses only the standard library, so that it starts in milliseconds
+and needs little memory.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Self
 
 
 class Watchdog:
-    """The owner's end of the line: groups registered here do not outlive this process."""
+    """The owner's side: groups registered here do not outlive this process."""
 
     def __init__(self) -> None:
-        # Its own session: a Ctrl-C in the terminal must reach the owner, not the watchdog.
+        # A session of its own: a Ctrl-C in the terminal must reach the owner, not the watchdog.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(__file__))],
             stdin=subprocess.PIPE,
@@ -38,7 +38,7 @@ class Watchdog:
         self._tell(f"+{group}\n")
 
     def remove(self, group: int) -> None:
-        """Forget a group that has ended; its number may be given to somebody else."""
+        """Forget a group that has ended; its number may be reused."""
         self._tell(f"-{group}\n")
 
     def close(self) -> None:
@@ -60,10 +60,10 @@ class Watchdog:
         if pipe is None or pipe.closed:
             return
         try:
-            # One unbuffered write below PIPE_BUF: atomic, so several threads may tell at once.
+            # One unbuffered write below PIPE_BUF is atomic, so several threads may write at once.
             os.write(pipe.fileno(), line.encode())
         except BrokenPipeError:
-            return  # somebody killed the watchdog; the orderly way of ending still works
+            return  # the watchdog was killed; an orderly shutdown still works
 
 
 def _main() -> None:

@@ -1,4 +1,4 @@
-"""Compares what is deployed with what the template says, and puts back what the emulator dropped."""
+"""Compares what is deployed with the template, and restores what the emulator dropped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ClientFactory = Callable[[str], Any]
 
 
 def repair(resolver: Resolver, client: ClientFactory) -> list[str]:
-    """Set by API what CloudFormation should have set and did not.
+    """Set through the API what CloudFormation should have set but did not.
 
     Returns:
         What was set, one line each.
@@ -68,7 +68,7 @@ def _bucket_problems(resolver: Resolver, s3: Any) -> Iterator[_Problem]:
         configured = properties.get("NotificationConfiguration", {})
         form = _notifications(configured)
         found = s3.get_bucket_notification_configuration(Bucket=name)
-        # What an earlier deployment left behind is wrong, too: it would deliver a second time.
+        # A notification left by an earlier deployment is wrong, too: it would deliver a second time.
         if _shapes(form) != _shapes(found) or ("EventBridgeConfiguration" in form) != (
             "EventBridgeConfiguration" in found
         ):
@@ -149,7 +149,7 @@ def _queue_problems(resolver: Resolver, sqs: Any) -> Iterator[_Problem]:
 
 
 def _queue_attributes(properties: dict[str, Any]) -> dict[str, str]:
-    """A queue's properties as SQS's API writes them."""
+    """A queue's properties in the form of SQS's API."""
     numbers = ("VisibilityTimeout", "MessageRetentionPeriod")
     found = {name: str(properties[name]) for name in numbers if name in properties}
     if policy := properties.get("RedrivePolicy"):
@@ -200,7 +200,7 @@ def _mapping_problems(resolver: Resolver, lambda_: Any) -> Iterator[_Problem]:
                 yield f"the emulator's own reading of {source}", fix
 
 
-#: List of S3's API, its key of the target, and both as CloudFormation has them.
+#: S3's name of the list, its key of the target, and CloudFormation's names for both.
 _TOLD = (
     ("LambdaFunctionConfigurations", "LambdaFunctionArn", "LambdaConfigurations", "Function"),
     ("QueueConfigurations", "QueueArn", "QueueConfigurations", "Queue"),
@@ -208,7 +208,7 @@ _TOLD = (
 
 
 def _notifications(configured: dict[str, Any]) -> dict[str, Any]:
-    """CloudFormation's form of a bucket's notifications as S3's API writes it."""
+    """A bucket's notifications from CloudFormation's form in that of S3's API."""
     form: dict[str, Any] = {
         ours: [_notification(item, target, item[name]) for item in configured.get(theirs, [])]
         for ours, target, theirs, name in _TOLD
@@ -236,7 +236,7 @@ def _shape(item: dict[str, Any], target: str) -> tuple[str, tuple[str, ...], tup
 
 
 def _answer(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
-    """The answer of an API call; empty when what it asks about does not exist."""
+    """The answer of an API call; empty if its object does not exist."""
     try:
         answer: dict[str, Any] = call(**arguments)
     except ClientError as error:

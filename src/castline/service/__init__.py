@@ -2,8 +2,8 @@
 
     app        the HTTP application         border    who may ask, how often, and how much
     queue      the queue's routes           voice     the routes that answer at once
-    jobs       the jobs in the database     pool      worker processes, and what becomes of a job
+    jobs       the jobs in the database     pool      worker processes, and jobs while they run
     worker     what such a process does     wire      fetching and sending by URLs that users give
 
-Nothing outside of this folder but the command imports it. The contract is in docs/SERVICE.md.
+Outside this folder, only the command imports it. The contract is in docs/SERVICE.md.
 """

@@ -39,7 +39,7 @@ def create_app(service: ServiceSettings, settings: Settings, find: Find | None =
     """The application, its database opened; its workers live as long as its lifespan.
 
     Args:
-        find: finds the deployment whose library is shown in the browser; without, there are no such pages.
+        find: finds the deployment whose library is shown in the browser; without it, there are no such pages.
 
     Raises:
         ServiceError: the database cannot be used.
@@ -102,7 +102,7 @@ def create_app(service: ServiceSettings, settings: Settings, find: Find | None =
 
     @app.get("/metrics", tags=["service"], response_class=Response)
     def metrics(request: Request) -> Response:
-        """For Prometheus; an administrator's token is needed."""
+        """For Prometheus; needs an administrator's token."""
         user: User = request.state.user
         if not user.admin:
             raise HTTPException(403, "Unauthorized")
@@ -113,10 +113,10 @@ def create_app(service: ServiceSettings, settings: Settings, find: Find | None =
 
 @contextlib.contextmanager
 def _alone(service: ServiceSettings) -> Iterator[None]:
-    """Two services on one SQLite would take each other's jobs for abandoned.
+    """Lock the folder: two services on one SQLite would consider each other's jobs abandoned.
 
     Raises:
-        ServiceError: another one is there.
+        ServiceError: another service runs in it.
     """
     service.folder.mkdir(parents=True, exist_ok=True)
     with (service.folder / "lock").open("w") as lock:
@@ -135,14 +135,14 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """The library cannot be shown: no stack runs, or S3 does not answer."""
+    """Answer that the library cannot be shown: no stack runs, or S3 does not answer."""
     assert isinstance(error, CastlineError)  # noqa: S101 - what it is registered for
     logger.warning("%s", error.message)
     return page(request, "nothing.html.j2", 503, q="", reason=error.message)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    """What was wrong, without what was sent: that may be anything, and is not always writable."""
+    """Answer what was wrong, without repeating the input: that may be anything, and is not always printable."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     found: list[dict[str, Any]] = [
@@ -156,7 +156,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 class _Numbers:
-    """Read when Prometheus asks, so that they are right in every process."""
+    """Read when Prometheus asks, so that the numbers are right in every process."""
 
     def __init__(self, state: Service) -> None:
         self._state = state
@@ -167,6 +167,6 @@ class _Numbers:
             jobs.add_metric([name], count)
         yield jobs
         pool = self._state.pool
-        yield GaugeMetricFamily("castline_workers", "Worker processes there are", len(pool.pids))
+        yield GaugeMetricFamily("castline_workers", "Worker processes that exist", len(pool.pids))
         yield GaugeMetricFamily("castline_workers_busy", "Worker processes at work", pool.busy)
         yield CounterMetricFamily("castline_workers_died", "Worker processes that died at work", pool.died)

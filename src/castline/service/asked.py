@@ -1,4 +1,4 @@
-"""What a client of the queue may ask for, and what it is answered: the published fields and words."""
+"""Requests and answers of the queue: the published fields and words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Engine = Literal["openai-whisper", "whisper.cpp", "faster-whisper", "auto"]
 State = Literal["queued", "running", "canceled", "finished", "error", "expired"]
 Format = Literal["json", "vtt", "txt", "csv", "meta"]
-#: States that nothing follows.
+#: Final states.
 ENDED: tuple[State, ...] = ("canceled", "finished", "error", "expired")
 
 QUEUED = "Job has been queued"
@@ -26,7 +26,7 @@ Priority = Annotated[int, Field(ge=0, le=2)]
 
 
 class Outputs(BaseModel):
-    """Where to PUT what is made; at least one of ``json_url``, ``vtt_url`` and ``txt_url``."""
+    """Where to PUT the outputs; at least one of ``json_url``, ``vtt_url`` and ``txt_url``."""
 
     json_url: Url | None = None
     vtt_url: Url | None = None
@@ -47,10 +47,10 @@ class Outputs(BaseModel):
 
 class JobOptions(BaseModel):
     """Attributes:
-    engine: decides the shape of the outputs, too: ``auto`` and ``faster-whisper`` have Castline's own.
+    engine: also decides the format of the outputs: ``auto`` and ``faster-whisper`` have Castline's own.
     language: ``auto``, or a BCP-47 code that the model knows.
-    model: a usual name (``small.en``); not given, the server's own choice.
-    priority: where the published client puts it; the job's own wins.
+    model: a usual name (``small.en``); by default the server's own choice.
+    priority: here because the published client puts it here; the job's own takes precedence.
     """
 
     engine: Engine = "openai-whisper"
@@ -68,11 +68,11 @@ class JobOptions(BaseModel):
 
 
 class JobRequest(BaseModel):
-    """The body of a new job; fields that are not known are ignored.
+    """The body of a new job; unknown fields are ignored.
 
     Attributes:
-        notification_type: ``poll`` keeps a job until it is asked for; ``expire`` for ``expiration`` seconds after its
-            end; ``url`` as well, and PUTs it to ``notification_url`` until that answers 200.
+        notification_type: ``poll`` keeps a job until it is fetched; ``expire`` for ``expiration`` seconds after its
+            end; ``url`` likewise, and PUTs it to ``notification_url`` until that answers 200.
     """
 
     version: Literal["1"] = "1"
@@ -95,7 +95,7 @@ class JobRequest(BaseModel):
 
 
 class JobView(BaseModel):
-    """A job as clients see it. Times are seconds since 1970, 0.0 for what has not happened yet."""
+    """A job as clients see it. Times are seconds since 1970, 0.0 for events that have not happened yet."""
 
     model_config = ConfigDict(from_attributes=True)
 

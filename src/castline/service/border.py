@@ -1,4 +1,4 @@
-"""Who may ask, how often, and how much: decided before a body is read."""
+"""Decides who may send requests, how many and how large, before a body is read."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ UNAUTHORIZED = "Invalid authorization token"
 _OPEN = frozenset({"/health", "/docs", "/openapi.json"})
 _MEDIA = ("/v1/audio/", "/asr", "/detect-language")
 _JSON_BYTES = 1 << 20
-_FORM_BYTES = 1 << 20  # what a form has around its file
+_FORM_BYTES = 1 << 20  # bytes of a form around its file
 
 
 class Border:
-    """ASGI middleware. What passes has its ``User`` in ``scope["state"]["user"]``."""
+    """ASGI middleware. An accepted request has its ``User`` in ``scope["state"]["user"]``."""
 
     def __init__(
         self, app: ASGIApp, *, service: ServiceSettings, tokens: Tokens, doorkeeper: Doorkeeper | None = None
@@ -70,7 +70,7 @@ class Border:
     async def _at_the_door(
         self, doorkeeper: Doorkeeper, scope: Scope, headers: Mapping[str, str], path: str, user: User | None
     ) -> Response | None:
-        """Put who looks at a page into the scope's state; returns an answer for those who may not."""
+        """Put the user of a page into the scope's state; returns an answer for users who may not see it."""
         if user in (None, ANONYMOUS):
             found = await run_sync(doorkeeper.user_of, headers, scope["method"])
         else:
@@ -97,7 +97,7 @@ class Border:
                 return user
         if not self._service.anonymous:
             return None
-        try:  # without a token, a page in a browser could ask as well as its owner
+        try:  # without a token, any page in a browser could send requests as well as the machine's user
             refuse_pages(headers)
         except RequestRefused:
             return None
@@ -105,7 +105,7 @@ class Border:
 
 
 def _to_the_login(request: Request, site: str) -> Response:
-    """A link on another site brings no session along, which is SameSite=Strict: a page of ours asks once more."""
+    """Links on other sites do not send the session (SameSite=Strict): a page of ours requests the target again."""
     root, query = request.scope.get("root_path", ""), request.url.query
     path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0].removeprefix(root)
     wanted = onward(f"{path}?{query}" if query else path)
@@ -133,7 +133,7 @@ def too_large(limit: int) -> str:
 
 
 def refusal(path: str, status: int, message: str, headers: Mapping[str, str] | None = None, code: str = "") -> Response:
-    """An error in the shape of the API it is about."""
+    """An error in the format of the API concerned."""
     body: dict[str, object] = {"detail": message}
     if path.startswith("/v1/"):
         kind = "server_error" if status >= 500 else "invalid_request_error"
@@ -149,7 +149,7 @@ def _digits(text: str) -> str:
 
 
 class _Meter:
-    """A bucket per user that holds a minute's requests and fills all the time."""
+    """A token bucket per user that holds a minute's requests and is refilled continuously."""
 
     _MOST = 10_000
 
@@ -159,7 +159,7 @@ class _Meter:
         self._lock = threading.Lock()
 
     def wait_s(self, user: str) -> int:
-        """Seconds until the user may ask again; 0 for now."""
+        """Seconds until the user may send another request; 0 for now."""
         now, rate = time.monotonic(), self._per_minute / 60
         with self._lock:
             left, seen = self._left.get(user, (float(self._per_minute), now))

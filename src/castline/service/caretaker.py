@@ -1,4 +1,4 @@
-"""What has to be done from time to time: leases, lifetimes, notifications, and reports to ECS."""
+"""Periodic tasks: leases, lifetimes, notifications, and reports to ECS."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Caretaker:
         while not self._over.wait(_BEAT_S):
             try:
                 beat()
-            except Exception:  # the database, most likely; it goes on at the next beat
+            except Exception:  # most likely the database; it is tried again at the next beat
                 logger.exception("%s failed", beat.__name__)
 
     def tidy(self) -> None:
@@ -60,7 +60,7 @@ class Caretaker:
         self._measure()
 
     def tell(self) -> None:
-        """PUT ended jobs to whoever asked for it; only 200 counts."""
+        """PUT ended jobs to their notification URLs; only 200 counts."""
         for job in self._jobs.to_notify():
             url = json.loads(job.request)["notification_url"]
             body = view(job).model_copy(update={"url_notified": True}).model_dump_json().encode()
@@ -71,7 +71,7 @@ class Caretaker:
                 logger.info("notification of job %s failed: %s", job.id, error.message)
 
     def _protect(self) -> None:
-        """On ECS: a task at work is not scaled in."""
+        """On ECS, protect a working task from being scaled in."""
         agent = self._service.ecs_agent
         if not agent:
             return
@@ -92,7 +92,7 @@ class Caretaker:
             self._protected_at = now if busy else None
 
     def _measure(self) -> None:
-        """The backlog, for autoscaling."""
+        """Publish the backlog, for autoscaling."""
         now = time.monotonic()
         if not self._service.metrics_namespace or now - self._measured_at < _METRICS_S:
             return

@@ -1,4 +1,4 @@
-"""The database: SQLite in a folder, or any that SQLAlchemy reaches by URL; brought to this version's tables."""
+"""The database: SQLite in a folder, or any that SQLAlchemy can reach by URL, migrated to this version's tables."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _BUSY_MS = 30_000
 
 
 def open_database(settings: ServiceSettings) -> Engine:
-    """Connect, and bring the tables up to date.
+    """Connect, and migrate the tables.
 
     Raises:
-        ServiceError: it cannot be reached, or is of a later version.
+        ServiceError: it cannot be reached, or belongs to a later version.
     """
     if settings.embedded:
         private_folder(settings.folder)
         if settings.database_url == f"sqlite:///{settings.folder.resolve() / 'service.db'}":
             open_private(settings.folder / "service.db").close()  # SQLite's other files get the same mode
     try:
-        # Requests are served by threads; each may hold a connection.
+        # Requests are served by threads; each may use a connection.
         engine = create_engine(
             settings.database_url, pool_size=16, max_overflow=48, pool_pre_ping=not settings.embedded
         )
@@ -44,7 +44,7 @@ def open_database(settings: ServiceSettings) -> Engine:
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Run the migrations up to a revision. Two services that start at once take turns (PostgreSQL)."""
+    """Run the migrations up to a revision. Services that start at the same time take turns (PostgreSQL)."""
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(3061718)")
@@ -55,7 +55,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
 
 
 def _pragmas(journal: str, connection: Any, _record: object) -> None:
-    """Readers do not wait for writers (WAL); writers wait for each other."""
+    """Set SQLite so that readers do not wait for writers (WAL), and writers wait for each other."""
     cursor = connection.cursor()
     for pragma in (f"journal_mode={journal}", "synchronous=NORMAL", f"busy_timeout={_BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")

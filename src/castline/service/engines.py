@@ -1,6 +1,6 @@
-"""Which of this machine's models a client gets for the engine and the model it names.
+"""Maps the engine and model that a client names to the models of this machine.
 
-Nothing is downloaded and no path is followed: a name counts only where its model is here already.
+Nothing is downloaded and no path is followed: a name is valid only if its model is already on this machine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from castline.errors import ModelCorrupt, ModelNotFound
 from castline.settings import Settings
 from castline.weights.packages import PACKAGES
 
-#: The engines whose outputs have a published shape of their own.
+#: The engines whose outputs have a published format of their own.
 PUBLISHED = ("openai-whisper", "whisper.cpp")
 
 
@@ -23,11 +23,11 @@ def models_here(settings: Settings) -> dict[str, tuple[str, ...]]:
 def transcriber_for(engine: str, model: str | None, settings: Settings) -> str:
     """``castline.settings.Settings.transcriber`` for a client's request.
 
-    A published engine that has no such model here is stood in for by faster-whisper with the same weights; where no
-    model is named, and the engine has none here, the deployment's own choice is taken.
+    If a published engine does not have the model here, faster-whisper is used with the same weights; if no model is
+    named and the engine has none here, the deployment's own choice is used.
 
     Raises:
-        ModelNotFound: no such model is here; the message lists those that are.
+        ModelNotFound: the model is not on this machine; the message lists those that are.
     """
     here = models_here(settings)
     if model is None:
@@ -47,6 +47,6 @@ def _models(family: Family, settings: Settings) -> set[str]:
         if engine == family.id:
             try:
                 found |= {model} if in_package(family, model) else set()
-            except ModelCorrupt:  # as if it were not here; `castline models list` says so
+            except ModelCorrupt:  # treated as missing; `castline models list` reports it
                 continue
     return found

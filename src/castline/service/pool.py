@@ -1,8 +1,8 @@
-"""Worker processes, one thread for each, and what becomes of a job while it runs.
+"""Worker processes, one thread for each, and jobs while they run.
 
 The database is the only truth: a thread asks it twice a second whether its job is still its own, so that cancelling
-works from any service of a group. A worker that dies, that takes too long or whose job is canceled is ended with all
-it has started; the next job gets a new one.
+works from any service of a group. A worker that dies, takes too long or whose job is canceled is ended with everything
+it started; the next job gets a new one.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from castline.settings import Settings
 logger = logging.getLogger(__name__)
 
 _SENT: tuple[Format, ...] = ("json", "vtt", "txt", "csv")
-_LOOK_S = 0.25  # between looks at whether a job is still wanted
-_POLL_S = 1.0  # between looks into a database that others write, too
-_SLOW_S = 2.0  # after a database that could not be asked
+_LOOK_S = 0.25  # between checks whether a job is still wanted
+_POLL_S = 1.0  # between reads of a database that others also write
+_SLOW_S = 2.0  # pause after the database could not be reached
 
 
 class Work(Protocol):
-    """A task, and who wants to know."""
+    """A task, and where its outcome goes."""
 
     def task(self, folder: Path) -> Task: ...
     def wanted(self) -> bool:
-        """Whether it is to go on; is asked all the time."""
+        """Whether it should continue; called continually."""
         ...
 
     def tell(self, text: Text) -> None: ...
@@ -95,7 +95,7 @@ class QueuedWork:
 
 
 class DirectWork:
-    """A request whose client waits for the answer; ``post`` gets all that happens, from another thread."""
+    """A request whose client waits for the answer; ``post`` receives all events, from another thread."""
 
     def __init__(self, make: Callable[[Path], Task], post: Callable[[Text | Ended], None]) -> None:
         self._make, self.post = make, post
@@ -147,7 +147,7 @@ class Pool:
             slot.start()
 
     def stop(self) -> None:
-        """End all workers; what they were at is queued again."""
+        """End all workers; their jobs are queued again."""
         with self._more:
             self._stopping = True
             self._more.notify_all()
@@ -161,7 +161,7 @@ class Pool:
             self._more.notify()
 
     def submit(self, work: DirectWork) -> bool:
-        """Do it before all queued jobs; False where too many wait already."""
+        """Run a request before all queued jobs; False if too many are already waiting."""
         with self._more:
             if self._stopping or len(self._direct) >= self._service.waiting:
                 return False
@@ -185,11 +185,11 @@ class Pool:
 
     @property
     def pids(self) -> list[int]:
-        """Of the workers that are there."""
+        """Process ids of the existing workers."""
         return [pid for slot in self._slots if (pid := slot.pid)]
 
     def next(self) -> Work | None:
-        """What to do now; waits a while where there is nothing."""
+        """The next work; waits a while if there is none."""
         with self._more:
             while self._direct:
                 if not (waited := self._direct.popleft()).canceled:
@@ -204,7 +204,7 @@ class Pool:
 
 
 class _Slot(threading.Thread):
-    """One worker process at a time, and the work it does."""
+    """One worker process at a time, and its work."""
 
     def __init__(self, pool: Pool, number: int) -> None:
         super().__init__(name=f"slot-{number}", daemon=True)
@@ -233,8 +233,8 @@ class _Slot(threading.Thread):
                     idle_since = time.monotonic()
                 elif time.monotonic() - idle_since > self._service.worker_idle_s:
                     self._kill()
-            except Exception:  # the database, most likely; the lease brings the job back
-                logger.exception("a worker's thread goes on after an error")
+            except Exception:  # most likely the database; the job returns when its lease ends
+                logger.exception("a worker's thread continues after an error")
                 self._kill()
                 time.sleep(_SLOW_S)
             finally:
@@ -296,7 +296,7 @@ class _Slot(threading.Thread):
         if self._process is not None and self._process.is_alive():
             return
         self._kill()
-        # Not forked: this process has threads, and model libraries do not survive it.
+        # Not forked: this process has threads, and model libraries do not survive a fork.
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
@@ -311,15 +311,15 @@ class _Slot(threading.Thread):
             self._kill()
 
     def _kill(self) -> None:
-        """End the worker with all it has started."""
+        """End the worker with everything it started."""
         process, pipe = self._process, self._pipe
         self._process = self._pipe = None
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has no group yet, or is gone
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has no process group yet, or is gone
             os.killpg(process.pid, signal.SIGKILL)
         process.kill()
         process.join()
         pipe.close()
-        with contextlib.suppress(ValueError):  # somebody else has seen its end, and it does not know
+        with contextlib.suppress(ValueError):  # its exit status was collected elsewhere, so Popen does not know it
             process.close()

@@ -1,4 +1,4 @@
-"""The configuration file of the published queue, taken as this service's settings (docs/SERVICE.md)."""
+"""Reads the configuration file of the published queue as this service's settings (docs/SERVICE.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from castline.service.settings import ServiceSettings
 from castline.settings import Settings
 
 _MAX_BYTES = 64 * 1024
-#: Below the file's ``models_dir``: the folder of an engine, and what its models are called there.
+#: Below the file's ``models_dir``: the folder of an engine, and the names of its models there.
 _MODELS = ((WHISPER_CPP, "whisper.cpp", "ggml-", ".bin"), (OPENAI_WHISPER, "openai-whisper", "", ".pt"))
 
 
@@ -43,7 +43,7 @@ class _File(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What such a file says, in our words."""
+    """The content of such a file as our settings."""
 
     service: ServiceSettings
     settings: Settings
@@ -54,13 +54,13 @@ def read_published(path: Path, service: ServiceSettings, settings: Settings) -> 
     """Both settings, changed by a file of the form ``server: {host, port, root}``, ``files: {database, log_dir,
     models_dir, users}``.
 
-    Relative paths start at ``root``, or else at the current folder. The jobs' database is one of our own in the
-    folder of ``database``, whose file is left alone; nothing is written to ``log_dir`` (what is to be said goes to
-    standard error). A file without ``host`` has this machine alone, not every address. Models are found below
-    ``models_dir`` as the published server keeps them; where it has none, those of this machine are used.
+    Relative paths start at ``root``, or else at the current folder. The jobs' database is our own, in the folder of
+    ``database``, whose file is not touched; nothing is written to ``log_dir`` (logs go to standard error). Without
+    ``host``, the service listens on this machine only, not on every address. Models are found below ``models_dir`` as
+    the published server keeps them; if it has none, those of this machine are used.
 
     Raises:
-        ServiceError: the file cannot be read, or says something else.
+        ServiceError: the file cannot be read, or has another form.
     """
     try:
         with path.open("rb") as file:
@@ -90,7 +90,7 @@ def read_published(path: Path, service: ServiceSettings, settings: Settings) -> 
 
 
 def _linked(published: Path, ours: Path) -> Path | None:
-    """A folder with a link to each published model, named as our engines look for it; nothing where there is none."""
+    """A folder with a link to each published model, under the name our engines use; None if there are no models."""
     found = {
         ours / engine.file(path.name.removeprefix(prefix).removesuffix(suffix)): path.resolve()
         for engine, folder, prefix, suffix in _MODELS

@@ -13,14 +13,14 @@ from castline.service.state import service_of
 from castline.service.tables import Job
 from castline.service.tokens import User
 
-#: The border asks for it; here it is only said in the document.
+#: The border requires it; here it is only documented.
 bearer = HTTPBearer(auto_error=False, description="user:secret, as `castline tokens add` prints it")
 router = APIRouter(
     prefix="/transcription",
     tags=["queue"],
     dependencies=[Depends(bearer)],
     responses={
-        400: {"description": "A body that is no text"},
+        400: {"description": "A body that is not text"},
         401: {"description": "Invalid authorization token"},
         403: {"description": "Unauthorized"},
         404: {"description": "Job not found"},
@@ -75,7 +75,7 @@ def list_(
     offset: Annotated[int, Query(ge=0, le=_FIRST_MAX)] = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 100,
 ) -> Response:
-    """One's own jobs, for an administrator all, in the order in which they are done."""
+    """The user's jobs, or all for an administrator, in the order in which they are processed."""
     return _answer([view(job) for job in service_of(request).jobs.page(_user(request), offset, limit)])
 
 
@@ -95,7 +95,7 @@ def unlock(request: Request) -> Ok:
 
 @router.get("/{job_id}", response_model=JobView)
 def info(job_id: str, request: Request) -> Response:
-    """A job. One with notification_type poll that has ended is deleted by being asked for."""
+    """A job. Getting a job with notification_type poll that has ended deletes it."""
     job = _own_job(job_id, request)
     if job.notification == "poll" and job.state in ENDED and not service_of(request).jobs.claim_result(job):
         raise HTTPException(404, "Job not found")

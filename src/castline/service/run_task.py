@@ -1,6 +1,6 @@
 """A request with the published headers starts one Fargate task (docs/SERVICE.md, "Task per job").
 
-It runs in a Lambda behind API Gateway, and imports nothing that a zip without engines does not have.
+It runs in a Lambda function behind API Gateway, and imports only what a zip without engines contains.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-#: Of these one that is missing is the answer's text, in this order.
+#: Checked in this order; the answer names the first that is missing.
 REQUIRED = ("X_API_KEY", "DEC_LANG", "SR", "NUM_CHANNELS", "SAC", "DIA", "BUCKET_NAME", "OBJECT_PATH", "USER_ID")
 OPTIONAL = {
     "CUSTOM_GRAPH": "none",
@@ -33,7 +33,7 @@ _ALLOWED = {
     "DIA": {"yes", "no"},
     "CAP_PROV": {"FARGATE", "FARGATE_SPOT"},
 }
-_MOST = 2048  # characters of one value; ECS takes 8 KB of all
+_MOST = 2048  # characters of one value; ECS accepts 8 KB in all
 _SECRET = "X_API_KEY"  # noqa: S105 - the header's name
 
 
@@ -55,7 +55,7 @@ def start(event: Mapping[str, Any], settings: StarterSettings, key: str, ecs: An
     """Answer one request.
 
     Args:
-        event: API Gateway's, of either version of its format.
+        event: API Gateway's, in either version of its format.
         key: what X_API_KEY must be.
         ecs: a boto3 client.
 

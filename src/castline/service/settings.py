@@ -1,4 +1,4 @@
-"""What the service can be told; ``CASTLINE_…`` (``castline.settings``) says the rest: engines, models, ffmpeg."""
+"""Settings of the service; ``CASTLINE_…`` (``castline.settings``) has the rest: engines, models, ffmpeg."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class ServiceSettings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     """Port to listen on."""
     root: str = ""
-    """Path below which a proxy has the service (``/asr``)."""
+    """Path below which a proxy publishes the service (``/asr``)."""
     folder: Path = Field(default_factory=lambda: settings().state_dir / "service")
-    """Where the embedded database and files under way are; unset is in the library (``--library``)."""
+    """Where the embedded database and temporary files are; by default in the library (``--library``)."""
     database: str = ""
-    """SQLAlchemy URL (``postgresql+psycopg://…``); unset is SQLite in ``folder``."""
+    """SQLAlchemy URL (``postgresql+psycopg://…``); by default SQLite in ``folder``."""
     database_password: str = ""
-    """Goes into that URL, so that it can be kept apart."""
+    """Password for that URL, so that it can be kept separately."""
     journal: Literal["WAL", "DELETE"] = "WAL"
     """SQLite's journal; WAL does not work on network file systems."""
 
@@ -55,72 +55,73 @@ class ServiceSettings(BaseSettings):
     job_timeout_s: float = 6 * 3600
     """Longest time a job may take from its start."""
     worker_jobs: int = Field(200, ge=1)
-    """Jobs after which a worker makes room for a new one."""
+    """Jobs after which a worker is replaced."""
     worker_memory_mb: int = Field(6144, ge=256)
-    """Resident memory after a job above which a worker makes room for a new one."""
+    """Resident memory after a job above which a worker is replaced."""
     worker_idle_s: float = 300
-    """Seconds without work after which a worker ends and its memory returns."""
+    """Seconds without work after which a worker ends and its memory is freed."""
     lease_s: float = Field(30, ge=1)
-    """Seconds without a sign of life after which a running job is queued again."""
+    """Seconds without a heartbeat after which a running job is queued again."""
 
     max_bytes: int = Field(4 * 1024**3, ge=1)
     """Largest input, uploaded or fetched."""
     fetch_timeout_s: float = 1800
-    """Longest time fetching an input may take."""
+    """Longest time that fetching an input may take."""
     redirects: int = Field(5, ge=0)
     """Redirects that are followed for an input."""
     allow: Annotated[tuple[Network, ...], NoDecode] = ()
-    """Networks users' URLs may lead to although they are not public, separated by commas (``10.1.0.0/16``)."""
+    """Networks to which users' URLs may lead although they are not public, separated by commas (``10.1.0.0/16``)."""
 
     requests_per_minute: int = Field(1200, ge=1)
-    """Requests of one user."""
+    """Requests per minute of one user."""
     queued_per_user: int = Field(2000, ge=1)
-    """Jobs of one user that wait."""
+    """Waiting jobs of one user."""
     waiting: int = Field(64, ge=1)
-    """Requests of all users that wait for an answer with a transcript."""
+    """Requests of all users that may wait for a transcript."""
     unclaimed_s: float = 30 * 24 * 3600
-    """Seconds after which a job that nobody asks for vanishes."""
+    """Seconds after which a job that nobody fetches is removed."""
     anonymous: bool = False
-    """Whether requests without a token are served, as those of the user ``anonymous``: for machines of one person."""
+    """Whether requests without a token are served, as the user ``anonymous``: for machines with a single user."""
 
     pages_login: Literal["auto", "always"] = "auto"
-    """Whether the library's pages want a login: ``auto`` is not where ``host`` is this machine alone and there is no
+    """Whether the library's pages require a login: ``auto`` means not if ``host`` is this machine alone and there is no
     ``oidc_issuer``."""
     pages_for: Literal["admins", "everybody"] = "admins"
-    """Who of those with a token sees the library's pages; only administrators change something there."""
+    """Which users with a token may see the library's pages; changes there need an editor or administrator."""
     pages_refresh_s: float = Field(1, ge=0.05)
-    """Seconds between two looks at what is published, at least; each lists the output bucket."""
+    """Least seconds between two looks at what is published; each lists the output bucket."""
 
     session_key: str = Field("", pattern="^(.{32,})?$")
-    """What the pages' sessions are signed with; unset is a file in ``folder``, for one service alone. 32 characters
-    or more."""
+    """Key with which the pages' sessions are signed, of 32 characters or more; by default a file in ``folder``, for a
+    single service."""
 
     url: str = ""
     """Where browsers find the service (``https://library.example.org``); an OpenID provider sends them back there."""
     oidc_issuer: str = ""
-    """OpenID provider that people may log in with, as its discovery document spells it; unset is none."""
+    """OpenID provider with which people may log in, as its discovery document spells it; by default none."""
     oidc_client_id: str = ""
-    """What the provider calls the service."""
+    """The service's client id at the provider."""
     oidc_client_secret: str = ""
-    """Secret of that client; unset for a public one."""
+    """Secret of that client; empty for a public one."""
     oidc_scopes: str = "openid email profile"
-    """What is asked of the provider; some want another scope before they tell groups."""
+    """Scopes requested from the provider; some need another scope to return groups."""
     oidc_read: Annotated[tuple[Rule, ...], NoDecode] = ()
     """Who may look, separated by commas: ``@example.org`` and ``ada@example.org`` (addresses that the provider has
-    verified), ``groups=staff`` (a claim that is this or has this in it), ``*`` (whoever the provider lets in)."""
+    verified), ``groups=staff`` (a claim that equals or contains this value), ``*`` (everybody whom the provider lets
+    in)."""
     oidc_edit: Annotated[tuple[Rule, ...], NoDecode] = ()
     """Who may also correct, upload and name people."""
     oidc_admin: Annotated[tuple[Rule, ...], NoDecode] = ()
     """Who may also forget people."""
     oidc_session_s: float = Field(12 * 3600, ge=60)
-    """Seconds after which somebody has to ask the provider again: so long nobody hears that it would refuse."""
+    """Seconds after which people must log in with the provider again; until then, its refusal has no effect."""
 
     ecs_agent: str = Field("", validation_alias="ECS_AGENT_URI")
     """Where a task on ECS protects itself from being scaled in; set by ECS."""
     metrics_namespace: str = ""
-    """CloudWatch namespace the backlog is put into; unset puts none."""
+    """CloudWatch namespace for the backlog; by default it is not published."""
     admin_token: str = ""
-    """Secret of the user ``admin``, who is made when the service starts."""
+    """Secret of the user ``admin``, who is created when the service starts."""
 
     @field_validator("allow", "oidc_read", "oidc_edit", "oidc_admin", mode="before")
     @classmethod
@@ -162,7 +163,7 @@ def service_settings() -> ServiceSettings:
     """The process's settings, read once.
 
     Raises:
-        SettingsError: a variable that cannot be what it says; values are not repeated, as some are secrets.
+        SettingsError: a variable has an invalid value; values are not repeated, as some are secrets.
     """
     try:
         return ServiceSettings()

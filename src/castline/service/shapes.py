@@ -1,7 +1,7 @@
-"""A transcript in the shapes others have published: openai-whisper's files, whisper.cpp's files, OpenAI's API.
+"""Transcripts in formats that others have published: openai-whisper's files, whisper.cpp's files, OpenAI's API.
 
-Ours are ``castline.report.writers``. Whisper's own token numbers are not kept by Castline's engines: where a shape
-lists tokens, the list is empty (openai-whisper, OpenAI) or has the words in their place (whisper.cpp).
+Ours are ``castline.report.writers``. Castline's engines do not keep Whisper's token numbers: where a format lists
+tokens, the list is empty (openai-whisper, OpenAI) or contains the words instead (whisper.cpp).
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def content_type(format_: str) -> str:
 
 
 def renderer(style: str, format_: str) -> Render:
-    """How a format is written in a style (``openai-whisper``, ``whisper.cpp``, ``asr-diarized``, ``openai-api``).
+    """The writer of a format in a style (``openai-whisper``, ``whisper.cpp``, ``asr-diarized``, ``openai-api``).
 
-    What a style does not have, and any other style, is ours.
+    Formats that a style lacks, and any other style, are ours.
     """
     own = _STYLES.get(style, {}).get(format_)
     return own or writer_for(format_).write
@@ -84,7 +84,7 @@ def _openai_segment(number: int, segment: Segment) -> dict[str, Any]:
 
 
 def written_words(segment: Segment) -> Iterator[tuple[str, Word]]:
-    """Words as they stand in the text, each with the space before it; a segment without words is one word."""
+    """Words as in the text, each with the space before it; a segment without words counts as one word."""
     words = segment.words or (Word(start_s=segment.start_s, end_s=segment.end_s, text=segment.text),)
     yield f" {words[0].text}", words[0]
     yield from ((word.written, word) for word in words[1:])
@@ -128,7 +128,7 @@ def _whisper_tsv(result: Result) -> bytes:
 
 
 def _asr_json(result: Result) -> bytes:
-    """A segment, and each of its words, has ``speaker`` where it is known."""
+    """A segment, and each of its words, has ``speaker`` if it is known."""
     found = whisper_dict(result)
     for written, segment in zip(found["segments"], result.transcript.segments, strict=True):
         if segment.speaker:
@@ -185,7 +185,7 @@ def _cpp_json(result: Result) -> bytes:
 
 
 def _cpp_model(model: str) -> dict[str, Any]:
-    """What the program tells of a model. Models of unknown names (fine-tuned ones) have zeros for what is not known."""
+    """The program's description of a model. Models of unknown names (fine-tuned ones) have zeros for unknown values."""
     kind, english = model.removesuffix(".en"), model.endswith(".en")
     state, heads, layers = _SIZES.get(kind.partition("-")[0], (0, 0, 0))
     third = kind.startswith("large-v3")
@@ -231,7 +231,7 @@ def _cpp_csv(result: Result) -> bytes:
 
 
 def _clock(seconds: float, *, mark: str = ".", short: bool = False) -> str:
-    """``00:01:02.345``; ``short`` leaves out hours that are none."""
+    """``00:01:02.345``; ``short`` leaves out zero hours."""
     minutes, ms = divmod(round(max(seconds, 0.0) * 1000), 60_000)
     hours, minutes = divmod(minutes, 60)
     front = f"{hours:02d}:" if hours or not short else ""
@@ -246,7 +246,7 @@ def openai_json(result: Result) -> dict[str, Any]:
 
 
 def openai_verbose(result: Result) -> dict[str, Any]:
-    """With segments and words; the route leaves out what was not asked for."""
+    """With segments and words; the route leaves out what was not requested."""
     transcript = result.transcript
     return {
         "task": result.options.task,
@@ -264,7 +264,7 @@ def openai_verbose(result: Result) -> dict[str, Any]:
 
 
 def openai_diarized(result: Result) -> dict[str, Any]:
-    """OpenAI's ``diarized_json``; what nobody can be told to have said is said by ``Unknown``."""
+    """OpenAI's ``diarized_json``; lines of no known speaker are said by ``Unknown``."""
     return {
         "task": "transcribe",
         "duration": result.duration_s or 0.0,

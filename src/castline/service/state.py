@@ -1,4 +1,4 @@
-"""What the routes work with."""
+"""The objects that the routes use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables. ``migrations/`` makes them; ``tests/service/test_migrations.py`` holds the two together."""
+"""The tables. ``migrations/`` creates them; ``tests/service/test_migrations.py`` compares the two."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ class Job(SQLModel, table=True):
     """A job: what clients see (``asked.JobView``), and what the pool needs.
 
     Attributes:
-        claim: of the worker that runs it; only who holds it may end it.
-        lease: until when that worker is believed to live, seconds since 1970.
+        claim: of the worker that runs it; only the holder may end it.
+        lease: until when that worker is assumed to be alive, seconds since 1970.
         deaths: workers that died on it.
         notification: ``poll``, ``expire`` or ``url``.
         expiration: seconds it is kept after its end.
-        notify_at: when its end is told next, seconds since 1970; 0.0 for never.
-        notify_failures: how many times in vain.
+        notify_at: time of the next notification of its end, seconds since 1970; 0.0 for never.
+        notify_failures: how many notifications failed.
     """
 
     __tablename__ = "job"
@@ -58,7 +58,7 @@ class Token(SQLModel, table=True):
 
 
 class Switch(SQLModel, table=True):
-    """What an administrator has switched, by name: ``lock``."""
+    """A switch set by an administrator, by name: ``lock``."""
 
     __tablename__ = "switch"
 

@@ -1,7 +1,7 @@
-"""``castline task``: one job in one task, as its environment says; by the published contract (docs/SERVICE.md).
+"""``castline task``: one job in one task, described by its environment, under the published contract (docs/SERVICE.md).
 
-The result is ``s3://BUCKET_NAME/decoded/<TAG>.json`` in the shape of Google's speech API. Whoever gave a RETURN_URL
-gets it as a file of a form.
+The result is ``s3://BUCKET_NAME/decoded/<TAG>.json`` in the shape of Google's speech API. It is also posted to
+RETURN_URL, if there is one, as a file in a form.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LANGUAGES = {"eng": "en", "afr": "af", "zul": "zu", "sto": "st", "mul": None}
 
 
 class TaskSettings(BaseSettings):
-    """The published headers, as environment. What decoding needs no more (SR, NUM_CHANNELS, SAC …) is not read.
+    """The published headers, as environment variables; those without effect (SR, NUM_CHANNELS, SAC …) are not read.
 
     Attributes:
         dia: whether words have a speaker.
@@ -55,10 +55,10 @@ class TaskSettings(BaseSettings):
 
 
 def run_task(task: TaskSettings, service: ServiceSettings, settings: Settings) -> int:
-    """Transcribe, write the result, and send it to whoever asked for that.
+    """Transcribe, write the result, and send it if requested.
 
     Returns:
-        The exit status: 0, or 101 for what is no media.
+        The exit status: 0, or 101 if the input is not media.
 
     Raises:
         CastlineError: it could not be fetched, read or written.
@@ -132,7 +132,7 @@ def _download(s3: Any, task: TaskSettings, into: Path, max_bytes: int) -> None:
 
 
 def _tell(task: TaskSettings, key: str, body: bytes, rules: Rules) -> None:
-    """Three tries; 200 ends them. The result is in the bucket, whether it is taken or not."""
+    """Post the result, with up to three attempts; 200 ends them. The result is in the bucket either way."""
     headers = {
         "X-API-KEY": task.fe_api_key,
         "USER-ID": task.user_id,

@@ -23,7 +23,7 @@ _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 class User:
     """Attributes:
     admin: sees everybody's jobs, and forgets people.
-    edits: may put right what the library shows; administrators may, too.
+    edits: may correct what the library shows; administrators may, too.
     reads: may look at the library, whatever ``pages_for`` says.
     """
 
@@ -40,7 +40,7 @@ class User:
 class Tokens:
     """The table of tokens.
 
-    A secret made here has 256 bits, so one round of SHA-256 is enough; an imported one is as strong as it was.
+    A secret made here has 256 bits, so one round of SHA-256 is enough; an imported one is no stronger than it was.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -53,7 +53,7 @@ class Tokens:
             ``user:secret``; it cannot be shown again.
 
         Raises:
-            ServiceError: the name has other characters than letters, digits and ``._@-``.
+            ServiceError: the name has characters other than letters, digits and ``._@-``.
         """
         if not _USER.fullmatch(user):
             raise ServiceError(f"{user[:60]!r} is no name of a user: letters, digits and ._@- only")
@@ -66,7 +66,7 @@ class Tokens:
         return f"{user}:{secret}"
 
     def revoke(self, user: str) -> bool:
-        """Whether there was one."""
+        """Remove a user's token; returns whether there was one."""
         with Session(self._engine) as session:
             row = session.get(Token, user)
             if row:
@@ -79,13 +79,13 @@ class Tokens:
             return list(session.exec(select(Token).order_by(Token.user)))
 
     def import_file(self, file: Path) -> int:
-        """Take over a users file of lines ``y|n:user:token`` (``y``: administrator).
+        """Import a users file with lines ``y|n:user:token`` (``y``: administrator).
 
         Returns:
             How many there were.
 
         Raises:
-            ServiceError: a line of another form; nothing is taken then.
+            ServiceError: a line has another form; then nothing is imported.
             OSError: the file cannot be read.
         """
         found = []
@@ -102,13 +102,13 @@ class Tokens:
         return len(found)
 
     def known(self, user: str) -> tuple[User | None, str]:
-        """The user who has a token, and a mark that changes with it; otherwise nobody and no mark."""
+        """The user who has a token, and a mark that changes with it; otherwise None and an empty mark."""
         with Session(self._engine) as session:
             row = session.get(Token, user) if _USER.fullmatch(user) else None
         return (User(row.user, row.admin, row.edits), _hash(row.salt, row.hash)[:16]) if row else (None, "")
 
     def user_of(self, token: str) -> User | None:
-        """Whose token it is; an unknown user takes as long as a wrong secret."""
+        """The user who has a token; an unknown user takes as long as a wrong secret."""
         name, _, secret = token.partition(":")
         with Session(self._engine) as session:
             row = session.get(Token, name) if _USER.fullmatch(name) else None

@@ -36,12 +36,12 @@ router = APIRouter(
     tags=["transcript"],
     dependencies=[Depends(bearer)],
     responses={
-        400: {"description": "It cannot be done as asked"},
+        400: {"description": "The request cannot be fulfilled"},
         401: {"description": "Invalid authorization token"},
         404: {"description": "No such model"},
         413: {"description": "Too large"},
         429: {"description": "Too many requests"},
-        503: {"description": "Too much to do"},
+        503: {"description": "Too many requests wait"},
     },
 )
 
@@ -103,9 +103,9 @@ async def transcriptions(
         list[str], Form(alias="known_speaker_references[]", max_length=_MOST_SPEAKERS)
     ] = [],  # noqa: B006
 ) -> Response:
-    """OpenAI's ``audio.transcriptions.create``. ``temperature`` changes nothing: nothing is left to chance here.
+    """OpenAI's ``audio.transcriptions.create``. ``temperature`` has no effect: decoding is deterministic here.
 
-    Known speakers are named where it is sure that a voice is theirs; others stay ``Speaker 1``, and ``Unknown``.
+    Known speakers are named if a voice is certainly theirs; others stay ``Speaker 1``, and ``Unknown``.
     """
     if include:
         raise HTTPException(400, "include: log probabilities of tokens are not kept here")
@@ -130,7 +130,7 @@ async def transcriptions(
 
 
 def _known_speakers(names: list[str], references: list[str], response_format: str) -> tuple[tuple[str, bytes], ...]:
-    """Names and recordings, of data URLs."""
+    """Names and recordings, from data URLs."""
     if len(names) != len(references):
         raise HTTPException(400, "known_speaker_names and known_speaker_references: one reference for each name")
     if names and response_format != "diarized_json":
@@ -156,7 +156,7 @@ async def translations(
     response_format: Annotated[Literal["json", "text", "srt", "verbose_json", "vtt"], Form()] = "json",
     temperature: Annotated[float, Form(ge=0, le=1, allow_inf_nan=False)] = 0.0,
 ) -> Response:
-    """OpenAI's ``audio.translations.create``: into English, by a model that can."""
+    """OpenAI's ``audio.translations.create``: into English, by a model that can translate."""
     options: dict[str, object] = {"task": "translate", "prompt": prompt or None}
     ended = await _answer(request, file, _task(request, model, options, style="openai-api", answer=response_format))
     body = _granular(ended.body, ["segment"]) if response_format == "verbose_json" else ended.body
@@ -179,7 +179,8 @@ async def asr(
     output: Literal["txt", "vtt", "srt", "tsv", "json"] = "txt",
 ) -> Response:
     """whisper-asr-webservice's. Without ``encode``, the file is 16-bit samples, mono, 16 kHz. Silence is always left
-    out, and words always have times. How many speak is found, so ``min_speakers`` and ``max_speakers`` change nothing.
+    out, and words always have times. The number of speakers is detected, so ``min_speakers`` and ``max_speakers`` have
+    no effect.
     """
     options: dict[str, object] = {"task": task, "language": language or None, "prompt": initial_prompt or None}
     if diarize:
@@ -196,7 +197,7 @@ async def asr(
 async def detect_language(
     request: Request, audio_file: Annotated[UploadFile, File()], encode: bool = True
 ) -> dict[str, Any]:
-    """whisper-asr-webservice's: which language the first 30 seconds are in."""
+    """whisper-asr-webservice's: the language of the first 30 seconds."""
     wanted = replace(_task(request, "", {}, style="", answer=""), only_language=True)
     ended = await _answer(request, audio_file, wanted, samples=not encode)
     name = NAMES.get(ended.language, ended.language)
@@ -204,7 +205,7 @@ async def detect_language(
 
 
 def _transcriber(name: str, settings: Settings) -> str:
-    """The engine for a model's name: OpenAI's, ours (``engine:model``), or a usual one (``small``)."""
+    """The engine for a model name: OpenAI's, ours (``engine:model``), or a usual one (``small``)."""
     if not name or name in OPENAI_MODELS:
         return settings.transcriber
     engine, _, model = name.partition(":")
@@ -229,7 +230,7 @@ class _Refused(HTTPException):
 
 
 async def _answer(request: Request, file: UploadFile, task: Task, *, samples: bool = False) -> Ended:
-    """Do it and wait; a client that hangs up ends it."""
+    """Run a task and wait for it; a client that hangs up ends it."""
     async with _kept(request, file, samples) as source:
         async for event in _events(request, replace(task, source=str(source)), look=True):
             if isinstance(event, Ended):
@@ -238,7 +239,7 @@ async def _answer(request: Request, file: UploadFile, task: Task, *, samples: bo
 
 
 async def _streamed(request: Request, file: UploadFile, task: Task) -> Response:
-    """Server-sent events. What fails before the first of them is an error like any other."""
+    """Server-sent events. A failure before the first of them is an ordinary error."""
     kept = _kept(request, file, samples=False)
     source = await kept.__aenter__()
     events = _events(request, replace(task, source=str(source)), look=False)
@@ -271,7 +272,7 @@ async def _streamed(request: Request, file: UploadFile, task: Task) -> Response:
 
 
 def _events_of(event: Text | Ended, before: str) -> Iterator[dict[str, Any]]:
-    """OpenAI's events. Who says a line is known at the end, as voices are told apart over the whole recording."""
+    """OpenAI's events. Speakers are known at the end, as voices are told apart over the whole recording."""
     if isinstance(event, Text):
         yield {"type": "transcript.text.delta", "delta": f"{before}{event.delta}"}
     elif event.state == "finished":
@@ -284,10 +285,10 @@ def _events_of(event: Text | Ended, before: str) -> Iterator[dict[str, Any]]:
 
 
 async def _events(request: Request, task: Task, *, look: bool) -> AsyncGenerator[Text | Ended]:
-    """Everything that happens to a task, its end last; nothing more once the client is gone.
+    """All events of a task, its end last; nothing more once the client is gone.
 
     Args:
-        look: whether to look if the client is there; a streaming answer does so by itself.
+        look: whether to check that the client is still there; a streaming answer does so by itself.
     """
     loop, queue = asyncio.get_running_loop(), asyncio.Queue[Text | Ended]()
     work = DirectWork(
@@ -354,7 +355,7 @@ def _blocks(file: UploadFile) -> Iterator[bytes]:
 
 
 def _granular(body: bytes, asked: list[Granularity]) -> bytes:
-    """Without the segments or words that nobody asked for."""
+    """Remove segments or words that were not requested."""
     found = json.loads(body)
     for kind in ("segment", "word"):
         if kind not in asked:

@@ -1,8 +1,8 @@
-"""Fetching and sending by URLs that users give, without becoming their way into this network.
+"""Fetches and sends by URLs that users give, without giving them access to this network.
 
-Every address that a name resolves to is checked, at each redirect again, and the connection is made to the address
-that was checked: a name that resolves differently the next moment gains nothing. Lengths that servers declare are
-not trusted; what is fetched goes to the disk as it comes.
+Every address to which a name resolves is checked, again at each redirect, and the connection is made to the address
+that was checked: a name that resolves differently a moment later gains nothing. Lengths that servers declare are not
+trusted; data is written to disk as it arrives.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BLOCK = 1 << 20
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Attributes:
-    allowed: networks that are no public ones and may be reached.
+    allowed: non-public networks that may be reached.
     """
 
     allowed: Sequence[Network] = ()
@@ -53,7 +53,7 @@ def fetch(url: str, into: Path, rules: Rules) -> int:
         Bytes written.
 
     Raises:
-        AddressRefused: it, or a redirect, is no http(s) URL of a public address.
+        AddressRefused: it, or a redirect, is not an http(s) URL of a public address.
         UrlExpired: the server answers 403.
         TransferFailed: anything else: no connection, another answer, too large, too slow, too many redirects.
     """
@@ -76,7 +76,7 @@ def put(url: str, body: bytes, rules: Rules, *, content_type: str | None = None)
     """PUT bytes to a URL; no redirect is followed.
 
     Returns:
-        The status of the answer, whatever it is but 403.
+        The status of the answer, except 403.
 
     Raises:
         AddressRefused, UrlExpired, TransferFailed: as ``fetch``.
@@ -144,7 +144,7 @@ def _asked(
 
 
 def _target(url: str) -> tuple[httpcore.URL, bytes]:
-    """What to connect to, from one reading of the URL, and the ``Host`` header."""
+    """Where to connect, from a single parse of the URL, and the ``Host`` header."""
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").encode("idna"), parts.port
@@ -166,7 +166,7 @@ def _header(response: httpcore.Response, name: bytes) -> str:
 
 
 class _Guarded(httpcore.NetworkBackend):
-    """Connects to addresses that were checked, and to nothing else."""
+    """Connects only to addresses that were checked."""
 
     def __init__(self, allowed: Sequence[Network]) -> None:
         self._allowed = allowed
@@ -208,7 +208,7 @@ def resolve(host: str, port: int, allowed: Sequence[Network] = ()) -> list[str]:
 
 
 def may_reach(address: str, allowed: Sequence[Network] = ()) -> bool:
-    """Whether an address is public or allowed; one that carries another inside is what it carries."""
+    """Whether an address is public or allowed; an address that embeds another is judged by the embedded one."""
     ip = _inner(ip_address(address.partition("%")[0]))
     if any(ip.version == network.version and ip in network for network in allowed):
         return True

@@ -1,6 +1,6 @@
-"""What a worker process does: fetch, transcribe, send; one task at a time, for as long as its service lives.
+"""A worker process: fetches, transcribes and sends, one task at a time, for as long as its service lives.
 
-Tasks come through a pipe, and what is heard and how it ended goes back. The models stay loaded between tasks.
+Tasks arrive through a pipe, and text and outcomes are sent back through it. Models stay loaded between tasks.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from castline.service.wire import Rules, fetch, put
 from castline.settings import Settings
 
 _MB = 1024 * 1024
-_BEHIND = 19  # whoever asks about a job need not wait for it; at 5, the slowest hundredth waits 60 ms, not 50
-_REFERENCE_S = 1.5  # of two seconds some are pauses; nobody was mistaken for so short a reference (docs/VOICES.md)
-_HELD_S = 7.0  # what is said so near to a hard cut may still change: the next chunk hears it again
+_BEHIND = 19  # so that requests about jobs need not wait; at 5, their 99th percentile is 60 ms, not 50
+_REFERENCE_S = 1.5  # two seconds of sound contain pauses; nobody was mistaken for so short a reference (docs/VOICES.md)
+_HELD_S = 7.0  # words so near to a hard cut may still change: the next chunk contains them again
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """Attributes:
-    source: a URL, or a file of this machine's.
-    folder: for what is written on the way; the caller removes it.
-    options: what ``castline.library.listen`` takes.
-    outputs: formats and the URLs they go to, in the style.
+    source: a URL, or a file on this machine.
+    folder: for temporary files; the caller removes it.
+    options: arguments of ``castline.library.listen``.
+    outputs: formats, written in the style, and the URLs they go to.
     answer: the format that is sent back through the pipe; empty for none.
-    meta: where the job itself goes, as it will be when it has ended, and what it is now.
-    only_language: nothing but the language of the first chunk is asked for.
+    meta: the URL for the job itself, in its final state, and its present state.
+    only_language: whether only the language of the first chunk is wanted.
     known: names of speakers, and a recording of each.
     """
 
@@ -61,9 +61,9 @@ class Ended:
     """How a task ended.
 
     Attributes:
-        code: ``CastlineError.code``; empty where nothing went wrong.
+        code: ``CastlineError.code``; empty if nothing went wrong.
         at: seconds since 1970.
-        language, probability: of what is said.
+        language, probability: of the speech.
         rss_mb: of the worker afterwards.
     """
 
@@ -81,13 +81,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What has been heard for good, with a space before it where one belongs."""
+    """Text that will not change any more, with a leading space where needed."""
 
     delta: str
 
 
 def work(pipe: Connection, settings: Settings, rules: Rules) -> None:
-    """The whole life of a worker process; a group of its own, so that ffmpeg ends with it."""
+    """Run a worker process, in a process group of its own, so that ffmpeg ends with it."""
     os.setpgid(0, 0)  # not a session: Linux weighs sessions against each other (autogroup), and nice only within one
     os.nice(_BEHIND)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -117,7 +117,7 @@ def _done(task: Task, settings: Settings, rules: Rules, pipe: Connection) -> End
         ended = {"state": "expired", "message": error.message, "code": error.code}
     except CastlineError as error:
         ended = {"state": "error", "message": error.message, "code": error.code}
-    except Exception as error:  # whatever a library raises ends one job and no more
+    except Exception as error:  # whatever a library raises ends only this job
         logging.getLogger(__name__).error("task failed: %s", traceback.format_exc())
         ended = {"state": "error", "message": f"internal error: {type(error).__name__}", "code": "internal"}
     return Ended(**{"at": time.time(), "rss_mb": _rss_mb(), **ended})
@@ -154,10 +154,10 @@ def _transcribed(task: Task, settings: Settings, rules: Rules, pipe: Connection)
 
 
 def _known_voices(task: Task, settings: Settings) -> list[KnownVoice]:
-    """What the voices of known speakers sound like.
+    """Embeddings of the voices of known speakers.
 
     Raises:
-        CastlineError: a reference that cannot be read, with several voices in it, or with too little speech.
+        CastlineError: a reference cannot be read, has several voices, or has too little speech.
     """
     from castline.engines.process import process_engines
     from castline.people import voice_in_file
@@ -186,7 +186,7 @@ def _send(format_: str, url: str, body: bytes, rules: Rules) -> None:
 
 
 def _send_meta(url: str, job: Mapping[str, Any], ended: Mapping[str, Any], rules: Rules) -> None:
-    """The job as it will be; that it does not arrive changes nothing."""
+    """Send the job in its final state; failures are ignored."""
     from castline.service.asked import JobView
 
     final = {
@@ -204,7 +204,7 @@ def _send_meta(url: str, job: Mapping[str, Any], ended: Mapping[str, Any], rules
 
 
 def _language(task: Task, settings: Settings) -> dict[str, Any]:
-    """What language the first chunk is in."""
+    """The language of the first chunk."""
     from castline.engines.base import Speech
     from castline.engines.process import process_engines
     from castline.errors import NoStreams
@@ -230,7 +230,7 @@ def _language(task: Task, settings: Settings) -> dict[str, Any]:
 
 
 class _Heard:
-    """Sends what is heard as soon as no later chunk can change it."""
+    """Sends text as soon as no later chunk can change it."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -249,7 +249,7 @@ class _Heard:
         if text:
             self._pipe.send(Text(text))
         self._told = len(settled)
-        if not unit.hard_cut:  # what is behind a silence is settled, and need not be put together again
+        if not unit.hard_cut:  # text before a silence is final, and need not be assembled again
             self._chunks, self._told = [], 0
 
 

@@ -1,4 +1,4 @@
-"""The library in the browser: all recordings of a deployment, searched, looked at, and put right (docs/ARCHIVE.md).
+"""The library in the browser: search, view and correct all recordings of a deployment (docs/ARCHIVE.md).
 
 shelf      the deployment and its index, kept fresh      doorkeeper  who is there: sessions, CSRF
 login      in and out                                    oidc        an OpenID provider

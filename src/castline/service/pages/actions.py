@@ -1,4 +1,4 @@
-"""What is changed in the pages: names, uploads, runs. Forms carry their session's token."""
+"""Changes made in the pages: names, uploads, runs. Forms carry their session's token."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _gallery = threading.Lock()  # one change of the gallery at a time
 def own_form(request: Request, csrf: str) -> None:
     """
     Raises:
-        HTTPException: 403, the form is of another session or of another site, or its user may only look.
+        HTTPException: 403, the form is from another session or another site, or its user may only look.
     """
     doorkeeper: Doorkeeper = request.app.state.doorkeeper
     if not doorkeeper.is_own_form(request.state.session, csrf):
@@ -47,7 +47,7 @@ def own_form(request: Request, csrf: str) -> None:
 
 
 def checked_header(request: Request) -> None:
-    """As `own_form`, for what a script or a program sends; no page of another site can send a token."""
+    """As `own_form`, for requests from scripts and programs; no page of another site can send a token."""
     doorkeeper: Doorkeeper = request.app.state.doorkeeper
     given = request.headers.get(_CSRF_HEADER, "")
     sent_token = request.headers.get("authorization", "").lower().startswith("bearer ")
@@ -105,7 +105,7 @@ def split(request: Request, name: Text, into: Text, photo: Annotated[list[str], 
 
 @router.post("/people/not", dependencies=[Checked])
 def not_this_person(request: Request, media: Text, label: Text, name: Text) -> Response:
-    """Say that somebody in one recording is not who they were taken for; this is kept when it runs again."""
+    """Say that somebody in one recording is not the named person; this is kept when it is processed again."""
     shelf = shelf_of(request)
     there = shelf.deployment
     try:
@@ -124,7 +124,7 @@ def not_this_person(request: Request, media: Text, label: Text, name: Text) -> R
 
 @router.put("/people/photos/{file}")
 async def add_photo(request: Request, file: str, name: str) -> Response:
-    """A photo of somebody, as its body; 400 with the reason where nobody can be known by it. `bind` follows."""
+    """Add a photo of somebody, sent as the body; 400 with the reason if it cannot be used. `bind` follows."""
     await run_in_threadpool(checked_header, request)
     there = shelf_of(request).deployment
     body = await request.body()
@@ -145,7 +145,7 @@ async def add_photo(request: Request, file: str, name: str) -> Response:
 
 @router.post("/people/bind", dependencies=[Checked])
 def bind(request: Request) -> Response:
-    """Bind names anew after photos were added."""
+    """Bind names again after photos were added."""
     there = shelf_of(request).deployment
     return _change(request, lambda embed: f"{_bound(there, embed)} recording(s) brought up to date")
 
@@ -191,7 +191,7 @@ def again(request: Request, media: Text) -> Response:
 
 @router.put("/uploads/{key:path}")
 async def upload(request: Request, key: str) -> Response:
-    """A media file straight into the input bucket, as its body; never over one that is there."""
+    """Store a media file, sent as the body, in the input bucket; an existing one is never overwritten."""
     await run_in_threadpool(own_form, request, request.headers.get(_CSRF_HEADER, ""))
     there = shelf_of(request).deployment
     try:
@@ -218,7 +218,7 @@ async def upload(request: Request, key: str) -> Response:
 
 
 def _change(request: Request, do: Callable[[PhotoEmbedder], str]) -> Response:
-    """Change the gallery, and show the people as they are then."""
+    """Change the gallery, and show the people afterwards."""
     shelf = shelf_of(request)
     with _gallery:
         try:
@@ -239,4 +239,4 @@ def _bound(there: Deployment, embed: PhotoEmbedder) -> int:
 
 
 def _ignore(_line: str) -> None:
-    """What is left aside is in the log."""
+    """Ignore skipped objects, which are in the log."""

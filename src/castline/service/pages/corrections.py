@@ -1,7 +1,7 @@
-"""A recording put right in the browser, or by a program: lines, cuts, voices, names; undo and the history.
+"""Corrections of a recording in the browser, or by a program: lines, cuts, voices, names; undo and the history.
 
-What somebody changes is named by a mark of what they saw (``If-Match``). Where it is something else by now, the answer
-is 412 with what it is and who changed it; what others changed elsewhere meanwhile is no conflict.
+A change refers to its object by a mark of the state that the user saw (``If-Match``). If that has changed since, the
+answer is 412 with the present state and who changed it; changes that others made elsewhere meanwhile are no conflict.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Asked(BaseModel):
     """A change. ``If-Match`` has the marks of the lines or of the person it is about, or of the last change.
 
     Attributes:
-        said: the lines instead of those that are marked; none takes them away.
+        said: the lines that replace the marked ones; an empty list removes them.
         person: id of somebody in the recording, with ``appearances`` only some of theirs.
-        holds: they are ``name``, or are not.
-        voice: as the lines have it.
-        correction: id of the one that is not to hold any more.
+        holds: whether they are ``name`` or are not.
+        voice: as in the lines.
+        correction: id of the correction to remove.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -69,19 +69,19 @@ class Asked(BaseModel):
 
 @router.get("/recordings/{media:path}/edit", include_in_schema=False)
 def edit_page(request: Request, media: str) -> Response:
-    """The page on which a recording is put right."""
+    """The page on which a recording is corrected."""
     return page(request, "edit.html.j2", q="", **_values(media, _shown(request, media)))
 
 
 @router.get("/recordings/{media:path}/corrections")
 def corrections(request: Request, media: str) -> Response:
-    """The lines, people and voices of a recording with their marks, and what was put right."""
+    """The lines, people and voices of a recording with their marks, and its corrections."""
     return _answer(request, media, _shown(request, media))
 
 
 @router.post("/recordings/{media:path}/corrections", dependencies=[Depends(checked_header)])
 def change(request: Request, media: str, asked: Asked) -> Response:
-    """Put something right. 412: it is not any more what ``If-Match`` says; nothing was changed."""
+    """Make a correction. 412: the state no longer matches ``If-Match``; nothing was changed."""
     shelf = shelf_of(request)
     there = shelf.deployment
     marks = [mark.strip().strip('"') for mark in request.headers.get("if-match", "").split(",") if mark.strip()]
@@ -123,7 +123,7 @@ def _draft(asked: Asked, marks: Sequence[str], shown: Shown) -> Draft:
 
 
 def _found(marks: Sequence[str], lines: Sequence[Line]) -> int | None:
-    """Number of the first of the lines that have these marks, one after the other."""
+    """Number of the first of the consecutive lines that have these marks."""
     all_ = [mark_of_line(line) for line in lines]
     return next((at for at in range(len(all_)) if all_[at : at + len(marks)] == list(marks)), None)
 
@@ -172,7 +172,7 @@ def _shown(request: Request, media: str) -> Shown:
 
 
 def _answer(request: Request, media: str, shown: Shown) -> Response:
-    """What is there now: the parts of the page that change, or JSON."""
+    """The present state: the parts of the page that change, or JSON."""
     values = _values(media, shown)
     if "text/html" in request.headers.get("accept", ""):
         return page(request, "desk.html.j2", **values)

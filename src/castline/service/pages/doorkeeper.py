@@ -1,4 +1,4 @@
-"""Who is at the door of the pages: a session's cookie, a token, or this machine's own user."""
+"""Identifies the user of a page: by a session's cookie, a token, or as this machine's own user."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PHOTOS = "/people/photos/"
 _PAGES = ("/search.", "/recordings/", "/people", UPLOADS, "/static/", "/running", "/login/")
 _OPEN = ("/login", "/static/")
 _NOT_ONWARD = (*_OPEN, "/logout", UPLOADS, "/running")
-_PLAIN = re.compile(r"[!-\[\]-~]*")  # no backslash, which browsers take for a slash; nothing that they drop
+_PLAIN = re.compile(r"[!-\[\]-~]*")  # no backslash, which browsers treat as a slash, and no characters that they drop
 _LONGEST = 2000
 
 
@@ -37,15 +37,15 @@ def is_page(path: str) -> bool:
 
 
 def is_open(path: str) -> bool:
-    """Whether it is open to everybody."""
+    """Whether a path is open to everybody."""
     return path.startswith(_OPEN)
 
 
 def onward(path: str) -> str:
-    """Where somebody wanted to go before logging in, if that is one of the library's pages; else its first one.
+    """The page that somebody requested before logging in, if it is one of the library's; else its first one.
 
     Args:
-        path: path and query below the root, from anybody.
+        path: path and query below the root; untrusted.
     """
     safe = len(path) <= _LONGEST and path.startswith("/") and _PLAIN.fullmatch(path) and not path.startswith("//")
     return path if safe and is_page(path.partition("?")[0]) and not path.startswith(_NOT_ONWARD) else "/"
@@ -53,7 +53,7 @@ def onward(path: str) -> str:
 
 class Doorkeeper:
     """Attributes:
-    provider: that people may log in with; None for none.
+    provider: with which people may log in; None for none.
     """
 
     def __init__(self, service: ServiceSettings, tokens: Tokens) -> None:
@@ -64,7 +64,7 @@ class Doorkeeper:
         self.provider = Provider(service, self._secret) if service.oidc_issuer else None
 
     def user_of(self, headers: Mapping[str, str], method: str) -> tuple[User, str] | None:
-        """Who is asking, and the session; None for nobody.
+        """The user who sent a request, and the session; None for nobody.
 
         Args:
             headers: names in lower case.
@@ -85,14 +85,15 @@ class Doorkeeper:
         return user.editor or user.reads or self._service.pages_for == "everybody"
 
     def session_of(self, token: str) -> str | None:
-        """The cookie of whoever has a token; None where it is nobody's. It ends when the token does."""
+        """A cookie for the holder of a token; None if the token is nobody's. It ends when the token does."""
         user = self._tokens.user_of(token)
         if user is None:
             return None
         return self._signer.dumps([user.name, self._tokens.known(user.name)[1]])
 
     def session_of_guest(self, user: User) -> tuple[str, int]:
-        """The cookie of whom the provider let in, and the seconds that it lasts. It ends with the rules, too."""
+        """A cookie for a person admitted by the provider, and its lifetime in seconds; it ends when the rules
+        change."""
         rules = self.provider.rules if self.provider else ""
         return self._guests.dumps([user.name, user.admin, user.edits, rules]), int(self._service.oidc_session_s)
 
@@ -106,7 +107,7 @@ class Doorkeeper:
         return User(name, admin=admin, edits=edits, reads=True) if rules == self.provider.rules else None
 
     def csrf_of(self, session: str) -> str:
-        """What a form of this session carries, and no other site's page can know."""
+        """The secret that a form of this session carries, and that no other site's page can know."""
         return hmac.new(self._secret, f"csrf {session}".encode(), hashlib.sha256).hexdigest()
 
     def is_own_form(self, session: str, given: str) -> bool:
@@ -114,7 +115,7 @@ class Doorkeeper:
 
 
 def _of_this_machine(headers: Mapping[str, str], method: str) -> bool:
-    """A browser of this machine on these pages. Following a link from elsewhere may look, and change nothing."""
+    """Whether this is a browser of this machine on these pages. Links from elsewhere may only open pages."""
     seen = dict(headers)
     if method == "GET" and seen.get("sec-fetch-mode") == "navigate" and seen.get("sec-fetch-dest") == "document":
         seen.pop("sec-fetch-site", None)
@@ -134,7 +135,7 @@ def _cookie(header: str) -> str:
 
 
 def _secret(path: Path) -> bytes:
-    """The key that sessions are signed with; made once, its owner's alone."""
+    """The key with which sessions are signed; made once, accessible only to its owner."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         made = path.with_name(f".{path.name}.{os.getpid()}")

@@ -1,4 +1,4 @@
-"""Recordings and what was made of them, to a browser: byte ranges and ETags, as players ask for them."""
+"""Serves recordings and what was made from them to a browser, with the byte ranges and ETags that players need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from castline.runs.removal import owner_of
 from castline.service.pages.shelf import Deployment
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
-#: What a player makes of a suffix; of other suffixes it finds out itself.
+#: Content types by suffix; players determine others themselves.
 _TYPES = {
     ".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm", ".mkv": "video/x-matroska",
     ".ogv": "video/ogg", ".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".wav": "audio/wav", ".ogg": "audio/ogg",
@@ -74,7 +74,7 @@ def serve_photo(key: str, request: Request, there: Deployment) -> Response:
 
 
 def _published(key: str) -> str:
-    """The content type of a published file; empty for what is none."""
+    """The content type of a published file; empty for other files."""
     view = owner_of(key).view
     return (content_type(view) or "image/jpeg") if keys.is_view(view) else ""
 
@@ -82,7 +82,7 @@ def _published(key: str) -> str:
 def _ranged(info: ObjectInfo, bucket: str, kind: str, asked: Mapping[str, str], there: Deployment) -> Response:
     etag = f'"{info.etag}"'
     headers = {**_HEADERS, "ETag": etag, "Accept-Ranges": "bytes", "Content-Type": kind}
-    if kind.startswith("text/html"):  # the report has a policy of its own, in which only it runs
+    if kind.startswith("text/html"):  # the report has a policy of its own, under which only its own script runs
         headers["Content-Security-Policy"] = "frame-ancestors 'none'"
     else:
         headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
@@ -104,10 +104,10 @@ def _ranged(info: ObjectInfo, bucket: str, kind: str, asked: Mapping[str, str], 
 
 
 def _span(asked: Mapping[str, str], etag: str, size: int) -> tuple[int, int] | None:
-    """(first, last) byte that is asked for; None for all of them, also where nothing else is understood.
+    """The requested (first, last) byte; None for all bytes, also if the range is not understood.
 
     Raises:
-        ValueError: the file has none of them.
+        ValueError: the range is outside the file.
     """
     match = _RANGE.fullmatch(asked.get("range", ""))
     if not match or asked.get("if-range", etag) != etag or match[0] == "bytes=-":

@@ -1,4 +1,4 @@
-"""In and out: a token, or an OpenID provider's word, for a cookie that no script reads and no other site sends."""
+"""Login and logout: a token or an OpenID provider's answer gives a cookie that scripts and other sites cannot use."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def login(request: Request, token: Text, next: Text = "/") -> Response:
 
 @router.get(BEGIN)
 def begin(request: Request, next: str = "/") -> Response:
-    """To the provider."""
+    """Send the browser to the provider."""
     provider = _provider(request)
     try:
         place, begun = provider.begin(onward(next))
     except LoginRefused as error:
         return _refused(request, error)
     answer = RedirectResponse(place, 303, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
-    # Lax: it has to be there when the provider sends the browser back.
+    # Lax: it must be sent when the provider sends the browser back.
     answer.set_cookie(
         oidc.COOKIE, begun, max_age=BEGUN_S, path=f"{_root(request)}{BEGIN}", httponly=True, samesite="lax",
         secure=_is_https(request),
@@ -56,7 +56,7 @@ def begin(request: Request, next: str = "/") -> Response:
 
 @router.get(BACK)
 def back(request: Request) -> Response:
-    """From the provider. The session is SameSite=Strict, so a page of ours has to ask for the next one."""
+    """Return from the provider. The session is SameSite=Strict, so a page of ours has to request the next one."""
     doorkeeper = _doorkeeper(request)
     try:
         user, to = _provider(request).end(request.cookies.get(oidc.COOKIE, ""), request.query_params)

@@ -1,8 +1,8 @@
-"""Logging in with an OpenID provider: authorization code flow with PKCE (OpenID Connect Core 1.0, RFC 7636).
+"""Login with an OpenID provider: authorization code flow with PKCE (OpenID Connect Core 1.0, RFC 7636).
 
-A login that has begun is in a signed cookie of the browser that began it (``Begun``), so any task may end it. The
-provider's answer counts only with that cookie's ``state``, the id token only with its ``nonce``, signed with a public
-key of the provider's, for this client.
+A login in progress is stored in a signed cookie of the browser that began it (``Begun``), so any task may complete it.
+The provider's answer is accepted only with that cookie's ``state``, and the id token only with its ``nonce``, signed by
+the provider, for this client.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BEGUN_S = 600
 _KEPT_S = 600.0
 _SILENCE_S = 10.0
 _SKEW_S = 60
-#: With public keys alone: neither ``none`` nor ``HS256``, whose secret a public key would be.
+#: Only algorithms with public keys: neither ``none`` nor ``HS256``, for which a public key would serve as the secret.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 _Record = TypeVar("_Record", bound=BaseModel)
@@ -70,7 +70,7 @@ class Discovered(BaseModel):
 
 
 class _Given(BaseModel):
-    """The answer for a code."""
+    """The token endpoint's answer for a code."""
 
     id_token: str
     access_token: str
@@ -82,10 +82,10 @@ class _KeySet(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A login under way.
+    """A login in progress.
 
     Attributes:
-        onward: path below the root that is shown afterwards.
+        onward: path below the root to show afterwards.
     """
 
     state: str
@@ -112,16 +112,16 @@ class Provider:
 
     @property
     def rules(self) -> str:
-        """A mark that changes with what lets people in: sessions end with it."""
+        """A mark that changes with the rules: sessions end when it does."""
         service = self._service
         told = (service.oidc_issuer, service.oidc_client_id, service.oidc_read, service.oidc_edit, service.oidc_admin)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     def begin(self, onward: str) -> tuple[str, str]:
-        """Where the browser goes, and the cookie that it keeps until it comes back.
+        """Where to send the browser, and the cookie that it keeps until it comes back.
 
         Raises:
-            LoginRefused: the provider does not say where that is.
+            LoginRefused: the provider does not say where to log in.
         """
         begun = Begun(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(32), onward)
         digest = hashlib.sha256(begun.verifier.encode()).digest()
@@ -139,14 +139,14 @@ class Provider:
         return f"{place}{'&' if '?' in place else '?'}{urlencode(query)}", self._signer.dumps(asdict(begun))
 
     def end(self, cookie: str, answer: Mapping[str, str]) -> tuple[User, str]:
-        """Who came back, and the path that is shown now.
+        """Complete a login: the user, and the path to show now.
 
         Args:
-            answer: the query that the browser came back with.
+            answer: the query with which the browser came back.
 
         Raises:
-            LoginRefused: it is another browser's or an old login, the provider refuses, its token is not for us, or no
-                rule lets this person in.
+            LoginRefused: the login is another browser's or too old, the provider refuses, its token is not for us, or
+                no rule lets this person in.
         """
         try:
             begun = Begun(**self._signer.loads(cookie, max_age=BEGUN_S))
@@ -163,7 +163,7 @@ class Provider:
         return self._user(claims), begun.onward
 
     def leave(self) -> str:
-        """Where the browser logs out of the provider, too; empty where that cannot be said."""
+        """Where the browser can also log out of the provider; empty if unknown."""
         try:
             place = self._discovered()[0].end_session_endpoint
         except LoginRefused:
@@ -175,7 +175,7 @@ class Provider:
         return f"{place}{'&' if '?' in place else '?'}{urlencode(query)}" if place else ""
 
     def _discovered(self, newer_than: float = -_KEPT_S) -> tuple[Discovered, dict[str, Any]]:
-        """What the provider says about itself, and its keys, both kept for ten minutes."""
+        """What the provider says about itself, and its keys, both cached for ten minutes."""
         with self._lock:
             now = time.monotonic()
             if self._found is None or now - self._found[0] > _KEPT_S or self._found[0] < newer_than:
@@ -204,7 +204,7 @@ class Provider:
         return self._asked(_Given, "POST", found.token_endpoint, data=form, auth=basic)
 
     def _claims(self, given: _Given, nonce: str) -> dict[str, Any]:
-        """The id token's claims, with what only the userinfo endpoint tells."""
+        """The id token's claims, with those that only the userinfo endpoint gives."""
         claims = self._verified(given.id_token, nonce)
         place = self._discovered()[0].userinfo_endpoint
         if not place:
@@ -280,7 +280,7 @@ class _Anything(BaseModel, extra="allow"):
 
 
 def _address(claims: Mapping[str, Any]) -> str:
-    """The e-mail address, if the provider has verified that it is theirs; else nothing."""
+    """The e-mail address, if the provider has verified it; else empty."""
     address, verified = claims.get("email"), claims.get("email_verified")
     if verified not in (True, "true") or not isinstance(address, str) or not _ADDRESS.fullmatch(address):
         return ""

@@ -1,4 +1,4 @@
-"""Pages out of templates. Names, words and keys are hostile: everything is escaped, and nothing but our files runs."""
+"""Renders pages from templates. Names, words and keys are hostile: everything is escaped, and only our files run."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ HEADERS = {
 
 
 def page(request: Request, template: str, status: int = 200, also: str = "", **values: Any) -> HTMLResponse:
-    """A page as HTML, with who looks at it and what a form needs.
+    """A page as HTML, with its user and what a form needs.
 
     Args:
-        also: an origin that its scripts may send to, besides ours.
+        also: an origin to which its scripts may send requests, besides ours.
     """
     state = request.state
     user = getattr(state, "user", None)
@@ -61,7 +61,7 @@ def page(request: Request, template: str, status: int = 200, also: str = "", **v
 
 
 def pieces(moment: Moment) -> Iterator[tuple[str, bool]]:
-    """The text of a hit, and whether each piece is what was asked for."""
+    """The text of a hit in pieces, and whether each piece matches the query."""
     at = 0
     for start, end in moment.marks:
         if start >= at:

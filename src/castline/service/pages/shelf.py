@@ -1,4 +1,4 @@
-"""What the pages show: a deployment, its index, and what is under way; looked after by one thread."""
+"""What the pages show: a deployment, its index, and what is in progress; kept up to date by two threads."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from castline.storage.base import ObjectStore
 logger = logging.getLogger(__name__)
 
 _URL_S = 3600  # a part of 16 MB, at 5 kB a second
-_REST = 10  # times as long as looking took, at least
-_FEEDLESS_S = 60.0  # between two looks whether a queue tells of results
-_ASKED = 8  # unfinished media files whose progress is asked for; each takes a few requests
+_REST = 10  # times as long as the last look took, at least
+_FEEDLESS_S = 60.0  # between two checks whether there is a queue that announces results
+_ASKED = 8  # unfinished media files whose progress is queried; each takes a few requests
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """Attributes:
-    where: what tells its S3 from others; for people, too.
-    client: gives the boto3 client of a service there, always the same; to make one takes 90 ms.
+    where: identifies its S3, also to people.
+    client: returns the boto3 client of a service there, always the same, because making one takes 90 ms.
     """
 
     store: ObjectStore
@@ -47,8 +47,8 @@ Find = Callable[[], Deployment]
 
 class Shelf:
     """Args:
-    find: finds the deployment, or raises LocalStackError where there is none now.
-    refresh_s: seconds between two looks at what is published, at least.
+    find: finds the deployment, or raises LocalStackError if there is none now.
+    refresh_s: least seconds between two looks at what is published.
     """
 
     def __init__(self, find: Find, refresh_s: float = 1.0) -> None:
@@ -98,7 +98,7 @@ class Shelf:
         return self._index
 
     def look(self) -> None:
-        """Bring the index to what is published now.
+        """Bring the index up to date with what is published.
 
         Raises:
             LocalStackError: there is no deployment now.
@@ -110,7 +110,7 @@ class Shelf:
             self.looked = True
 
     def wake(self) -> None:
-        """Something has happened: look at once."""
+        """Look at once, because something has happened."""
         self._wake.set()
 
     def _look_under_way(self, there: Deployment) -> None:
@@ -121,7 +121,7 @@ class Shelf:
         self.under_way = tuple(item for item in found if not item.finished or item.problem)
 
     def _follow(self) -> None:
-        """Do as the deployment's queue tells, where it has one; looking is for what was missed."""
+        """Follow the deployment's queue, if it has one; listing finds what was missed."""
         there, feed = None, None
         while not self._ended.is_set():
             try:
@@ -154,7 +154,7 @@ class Shelf:
 
 
 def origin_of(there: Deployment) -> str:
-    """Where a browser puts parts; empty where it cannot."""
+    """The origin to which a browser uploads parts; empty if it cannot."""
     if not isinstance(there.store, S3Store):
         return ""
     found = urlsplit(part_url(there, "a", "b", 1))
@@ -162,6 +162,6 @@ def origin_of(there: Deployment) -> str:
 
 
 def part_url(there: Deployment, key: str, upload: str, part: int) -> str:
-    """Where a browser puts one part of an upload."""
+    """The URL to which a browser uploads one part."""
     named = {"Bucket": there.settings.input_bucket, "Key": key, "UploadId": upload, "PartNumber": part}
     return str(there.client("s3").generate_presigned_url("upload_part", Params=named, ExpiresIn=_URL_S))

@@ -1,8 +1,8 @@
-"""Uploads of a browser straight into the input bucket, in parts that go on after a lost connection or a reload.
+"""Uploads from a browser straight into the input bucket, in parts, which resume after a lost connection or a reload.
 
-The browser has the file and asks for everything else: which parts are there, a presigned URL for each that is not, and
-at the end for them to be put together. S3 keeps the parts, and nothing is remembered here. Parts that nobody puts
-together are dropped by the bucket's lifecycle after two days.
+The browser has the file and requests everything else: which parts exist, a presigned URL for each missing one, and
+finally their completion. S3 keeps the parts, and nothing is stored here. The bucket's lifecycle removes parts of
+unfinished uploads after two days.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ router = APIRouter(include_in_schema=False, prefix="/uploads", dependencies=[Dep
 
 class Upload(BaseModel):
     """Attributes:
-    upload: S3's id of an unfinished one.
+    upload: S3's id of an unfinished upload.
     """
 
     key: str = Field(min_length=1, max_length=1024)
@@ -41,7 +41,7 @@ class Upload(BaseModel):
 
 @router.post("/begin")
 def begin(request: Request, asked: Upload) -> dict[str, Any]:
-    """A new upload, and how large its parts are."""
+    """Begin an upload, and return the size of its parts."""
     there = _there(request)
     _check(asked, there, request.app.state.service.service)
     kind = CONTENT_TYPES.get(PurePosixPath(asked.key.lower()).suffix, "application/octet-stream")
@@ -51,19 +51,19 @@ def begin(request: Request, asked: Upload) -> dict[str, Any]:
 
 @router.post("/there")
 def there(request: Request, asked: Upload) -> dict[str, Any]:
-    """Sizes of the parts of an unfinished upload that have come, by their numbers; 404 where it is gone."""
+    """Sizes of the parts of an unfinished upload that have arrived, by number; 404 if it is gone."""
     return {"parts": {number: part["Size"] for number, part in _parts(_there(request), asked).items()}}
 
 
 @router.post("/sign")
 def sign(request: Request, asked: Upload) -> dict[str, str]:
-    """Where the browser puts a part."""
+    """The URL to which the browser uploads a part."""
     return {"url": part_url(_there(request), asked.key, asked.upload, asked.part)}
 
 
 @router.post("/complete", status_code=201)
 def complete(request: Request, asked: Upload) -> dict[str, str]:
-    """Put the parts together; never over a recording of the same name, and not without the last byte."""
+    """Complete the upload; never over a recording of the same name, and not without the last byte."""
     deployment = _there(request)
     _check(asked, deployment, request.app.state.service.service)
     parts = _parts(deployment, asked)
@@ -80,7 +80,7 @@ def complete(request: Request, asked: Upload) -> dict[str, str]:
 
 @router.post("/abort")
 def abort(request: Request, asked: Upload) -> dict[str, str]:
-    """Drop the parts of an upload that is not wanted any more."""
+    """Remove the parts of an upload that is no longer wanted."""
     _s3(_there(request), "abort_multipart_upload", Key=asked.key, UploadId=asked.upload)
     return {}
 

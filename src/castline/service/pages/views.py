@@ -1,4 +1,4 @@
-"""What is looked at: home and search, the recording, people; and ``GET /search`` as JSON."""
+"""The pages to look at: home and search, the recording, people; and ``GET /search`` as JSON."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def shelf_of(request: Request) -> Shelf:
 
 @router.get("/search", include_in_schema=True, tags=["library"])
 def search_json(request: Request, q: str, limit: int = PAGE, after: str | None = None) -> Response:
-    """Moments in all recordings; what ``castline search --json`` prints."""
+    """Moments in all recordings, as ``castline search --json`` prints them."""
     try:
         answer = search(shelf_of(request).index, q, limit=limit, after=after)
     except SearchError as error:
@@ -51,7 +51,7 @@ def search_json(request: Request, q: str, limit: int = PAGE, after: str | None =
 
 @router.get("/search.{kind}", include_in_schema=True, tags=["library"])
 def search_export(request: Request, kind: str, q: str, rate: str = DEFAULT_RATE) -> Response:
-    """All moments of a query as a file: csv, or edl or otio for an editor's program."""
+    """All moments of a query as a file: csv, or edl or otio for editing software."""
     try:
         body = export(shelf_of(request).index, q, kind, rate)
     except SearchError as error:
@@ -64,7 +64,7 @@ def search_export(request: Request, kind: str, q: str, rate: str = DEFAULT_RATE)
 def home(
     request: Request, q: str = "", sort: str = "new", show: str = "all", offset: int = 0, after: str = ""
 ) -> Response:
-    """All recordings, or the moments that were asked for."""
+    """All recordings, or the moments that match a query."""
     shelf = shelf_of(request)
     try:
         index = shelf.index
@@ -88,7 +88,7 @@ def home(
 
 @router.get("/running")
 def running(request: Request) -> Response:
-    """The part of the home page that changes by itself."""
+    """The part of the home page that updates itself."""
     shelf = shelf_of(request)
     answer = page(request, "running.html.j2", **_running(shelf))
     answer.headers["X-Castline-Recordings"] = str(counts(shelf.index)[0])
@@ -108,7 +108,7 @@ def people(request: Request, said: str = "") -> Response:
 
 @router.get("/people/of")
 def person(request: Request, name: str, said: str = "") -> Response:
-    """Somebody who is known: the photos, and where they are seen."""
+    """A known person: the photos, and where they are seen."""
     return person_page(request, name, said)
 
 
@@ -126,7 +126,7 @@ def static(name: str) -> Response:
 
 
 def people_page(request: Request, said: str = "", problem: str = "", status: int = 200, **values: Any) -> Response:
-    """Everybody in the gallery and in the recordings, and what has just been done or not."""
+    """Everybody in the gallery and in the recordings, and the outcome of the last action."""
     shelf = shelf_of(request)
     known = known_people(shelf.index)
     named = {face.name for face in known}
@@ -141,7 +141,7 @@ def people_page(request: Request, said: str = "", problem: str = "", status: int
 
 
 def person_page(request: Request, name: str, said: str = "", problem: str = "", status: int = 200) -> Response:
-    """Somebody who is known, and what has just been done or not."""
+    """A known person, and the outcome of the last action."""
     shelf = shelf_of(request)
     there = shelf.deployment
     photos = list_people(there.store, there.settings).get(name, [])
@@ -162,7 +162,7 @@ def _last(shelf: Shelf) -> Change | None:
 
 
 def _direct(shelf: Shelf) -> str:
-    """The origin that a browser uploads to; empty where it goes through the service."""
+    """The origin to which a browser uploads; empty if uploads go through the service."""
     return origin_of(shelf.deployment)
 
 

@@ -1,4 +1,4 @@
-"""Users who may put right what the library shows."""
+"""Users who may correct what the library shows."""
 
 import sqlalchemy as sa
 from alembic import op
