@@ -67,7 +67,7 @@ def test_a_day_with_corrections(run: Run, people: People) -> None:
         (("set", _MEDIA, "1", "…"), "a line has words"),
         (("set", _MEDIA, "1", "x", "--speaker", "a/b"), "cannot contain a slash"),
         (("person", _MEDIA, "Eve", "Ada"), "nobody in board.mp4 is called 'Eve'"),
-        (("undo", _MEDIA), "nothing to take back"),
+        (("undo", _MEDIA), "nothing to undo"),
         (("undo", _MEDIA, "1.0"), "no correction '1.0'"),
     ],
 )

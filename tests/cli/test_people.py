@@ -278,19 +278,19 @@ def test_what_was_done_is_taken_back_in_results_too(
     run("rename", "Bob", "Robert")
     assert _names(store, "talk.mp4") == ["Ada", "Robert"]
     found = run("undo", "--yes")
-    assert "taken back: Bob renamed to Robert" in found.output
+    assert "undone: Bob renamed to Robert" in found.output
     assert "1 result(s) brought up to date" in found.output
     assert _names(store, "talk.mp4") == ["Ada", "Bob"]
     run("merge", "Ada", "Bob")
-    assert "taken back: Bob merged into Ada" in run("undo", "-y").output
+    assert "undone: Bob merged into Ada" in run("undo", "-y").output
     assert _names(store, "talk.mp4") == ["Ada", "Bob"]
-    assert "taken back: 1 photo(s) enrolled as Ada" in run("undo", "-y").output
-    assert "taken back: 1 photo(s) enrolled as Bob" in run("undo", "-y").output
+    assert "undone: 1 photo(s) enrolled as Ada" in run("undo", "-y").output
+    assert "undone: 1 photo(s) enrolled as Bob" in run("undo", "-y").output
     assert _names(store, "talk.mp4") == ["Person 1", "Person 2"]
     assert not _photos(store)
     found = run("undo")
     assert found.exit_code == 2
-    assert "there is nothing to take back" in found.stderr
+    assert "there is nothing to undo" in found.stderr
 
 
 def test_a_wrong_merge_is_parted(run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]) -> None:
@@ -309,7 +309,7 @@ def test_a_wrong_merge_is_parted(run: Run, store: MemoryStore, photo: Callable[[
     found = run("split", "Ada", "Bob", keys_[b"B1"].rpartition("/")[2])
     assert "1 photo(s) of Ada are now of Bob" in found.output and "result(s) brought" in found.output
     assert names() == ["Ada", "Bob"]
-    assert "taken back" in run("undo", "-y").output
+    assert "undone" in run("undo", "-y").output
     assert run("split", "Ada", "Bob", *keys_.values()).exit_code == 0
     assert names() == ["Bob", "Bob"]
     assert run("split", "Ada", "Bob", keys_[b"A1"]).exit_code == 2

@@ -305,7 +305,7 @@ def test_changes_are_taken_back_one_by_one(make: Make) -> None:
         desk.do(lambda _, corrections: take_back(corrections))
         seen.append(desk.texts[1])
     assert seen == ["Two.", "One.", "The buget is too small."] and desk.view.result == desk.result
-    with pytest.raises(CorrectionError, match="nothing to take back"):
+    with pytest.raises(CorrectionError, match="nothing to undo"):
         desk.do(lambda _, corrections: take_back(corrections))
     assert len(desk.corrections.changes) == 6 and not not_undone(desk.corrections)
     _say(desk, 0, 0, "Hi.")

@@ -142,6 +142,6 @@ def test_the_deployment_is_the_one_that_was_named(monkeypatch: pytest.MonkeyPatc
     settings = STACK.settings()
     assert (settings.prefix, settings.input_bucket) == ("acme", "acme-input")
     assert settings.analyser_function == "acme-face-recognition"
-    with pytest.raises(OptionsError, match="no deployment of Castline"):
+    with pytest.raises(OptionsError, match="not a deployment of Castline"):
         Stack("x", "CREATE_COMPLETE", {}, ()).settings()
     assert isinstance(settings, Settings)

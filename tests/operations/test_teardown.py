@@ -157,5 +157,5 @@ def test_a_stack_that_is_not_there_or_not_ours_is_refused(made: tuple[Account, C
     account, _ = made
     with pytest.raises(OptionsError, match="there is no stack nowhere in us-east-1"):
         require_stack("nowhere", account)
-    with pytest.raises(OptionsError, match="no deployment of Castline"):
+    with pytest.raises(OptionsError, match="not a deployment of Castline"):
         require_stack("acme-2", account).settings()

@@ -103,7 +103,7 @@ def test_what_is_nearly_her_voice_is_maybe_hers_and_never_shown_so(people) -> No
         ({"Ada": 0}, 0.9, 5.0, ("known", "Ada")),
         ({"Ada": 0}, 0.79, 5.0, ("ambiguous", "Ada")),
         ({"Ada": 0}, 0.7, 5.0, ("unknown", None)),
-        ({"Ada": 0}, 1.0, 2.5, ("unknown", None)),  # heard too shortly
+        ({"Ada": 0}, 1.0, 2.5, ("unknown", None)),  # speaks too briefly
         ({"Ada": 0, "Bob": 0}, 0.9, 5.0, ("ambiguous", "Ada")),  # as much like either
         ({}, 1.0, 5.0, ("unknown", None)),
     ],

@@ -1,6 +1,6 @@
 """Commands around a deployment on AWS: preflight, smoke, teardown.
 
-They speak to AWS even while a local stack runs here; ``--local`` means the local one.
+They use AWS even while a local stack is running; ``--local`` selects the local one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def preflight_command(
     region: Region = "",
     local: Local = False,
 ) -> None:
-    """Say what would keep `sam deploy` from working in this account, before anything is created.
+    """Check what would stop `sam deploy` from working in this account, before anything is created.
 
     Parameters, region and the stack's name are those of samconfig.toml. Changes nothing. Exit status 1: a problem.
     """
@@ -63,7 +63,7 @@ def smoke_command(
 ) -> None:
     """Send one short video through a deployment, say pass or fail, and remove it again.
 
-    Works for the classic profile, too. Exit status 1: fail.
+    Works for the classic profile, too. Exit status 1 means fail.
     """
     with friendly_errors():
         from castline.operations.smoke import smoke
@@ -82,9 +82,9 @@ def teardown_command(
     region: Region = "",
     local: Local = False,
 ) -> None:
-    """Take a deployment away: the stack, its buckets with every version in them, queue, secrets and images.
+    """Remove a deployment: the stack, its buckets with every version in them, queue, secrets and images.
 
-    Says what goes and what stays, and asks for the stack's name. Exit status 1: something could not be deleted.
+    Lists what goes and what stays, and asks for the stack's name. Exit status 1: something could not be deleted.
     """
     with friendly_errors():
         from castline.operations.teardown import leftovers, staying, teardown
@@ -115,7 +115,7 @@ class ReadProfile:
 
 
 def read_profile(name: str) -> ReadProfile:
-    """A profile of the samconfig.toml here or of the checkout; the defaults where there is no such file.
+    """A profile of the samconfig.toml in this folder or the checkout; the defaults if there is no such file.
 
     Raises:
         OptionsError: it cannot be read, or has no such profile.
@@ -152,11 +152,11 @@ def _pairs(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _account(region: str, local: bool) -> aws.Account:
-    """Where to ask. Clients and answers belong to the same region.
+    """The account to use; all clients are for the same region.
 
     Raises:
-        LocalStackError: ``local``, and no stack runs here.
-        OptionsError: AWS is meant, and there are no credentials.
+        LocalStackError: ``local``, and no stack is running.
+        OptionsError: AWS is selected, and there are no credentials.
     """
     if local:
         from castline.local.engine import REGION
@@ -198,10 +198,10 @@ def _going(left: Any) -> Iterable[str]:
 
 
 def _show(findings: Iterable[Finding], good: str, bad: str = "not ready") -> None:
-    """Print findings as they come.
+    """Print findings as they arrive.
 
     Raises:
-        typer.Exit: 1, where one is a problem.
+        typer.Exit: 1, if one is a problem.
     """
     problems = 0
     for finding in findings:

@@ -23,14 +23,14 @@ from castline.settings import Settings
 T = TypeVar("T")
 
 Flags = Mapping[str, Any]
-"""What the flags of one command say, as a sidecar says it; empty without flags."""
+"""The flags of one command, in the form of a sidecar; empty without flags."""
 
 
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options of one media file as flags, made from their declarations (``records/options.py``).
+    """Give a command the options of one media file as flags, made from their declarations (``records/options.py``).
 
     Args:
-        command: its parameter ``flags`` gets what they say.
+        command: its parameter ``flags`` receives their values.
     """
     own = inspect.signature(command, eval_str=True)
     declared = {name: (door, _flag(name, door)) for name, door in doors() if door.flag}
@@ -51,7 +51,7 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _flag(name: str, door: Doors) -> inspect.Parameter:
-    """An option as typer reads it: unset means what the deployment says."""
+    """An option as typer reads it; unset means the deployment's value."""
     field = Options.model_fields[name]
     default: Any = None
     bounds: dict[str, Any] = {}
@@ -75,10 +75,10 @@ def _bound(field: FieldInfo, kind: type[T]) -> T:
 
 
 def sidecar(media: Path, flags: Mapping[str, Any], settings: Settings) -> bytes | None:
-    """The sidecar to upload with a media file: the ``<media>.json`` beside it, and flags over it.
+    """The sidecar to upload with a media file: the ``<media>.json`` beside it, overridden by flags.
 
     Raises:
-        OptionsError: it says what the pipeline would refuse.
+        OptionsError: it has a value that the pipeline would refuse.
     """
     beside = media.with_name(keys.sidecar_key(media.name))
     body = beside.read_bytes() if beside.is_file() else b"{}"
@@ -86,7 +86,7 @@ def sidecar(media: Path, flags: Mapping[str, Any], settings: Settings) -> bytes 
         return None
     override(settings.options(), body, beside.name)
     beside_it = read_json(body, beside.name, max_bytes=MAX_SIDECAR_BYTES)
-    # With escapes, so that what is no text in a flag (half a character) is refused and not met by the encoder.
+    # With escapes, so that invalid text in a flag (half a character) is refused and does not reach the encoder.
     merged = json.dumps({**beside_it, **flags}).encode()
     override(settings.options(), merged, "the flags")
     return merged

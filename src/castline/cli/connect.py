@@ -1,4 +1,4 @@
-"""Where a command's S3 is: ``--endpoint-url``, the AWS environment, or the running local stack."""
+"""Finds a command's S3: ``--endpoint-url``, the AWS environment, or the running local stack."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 verbose = False
 #: What the running command has to release when it ends.
 _held = contextlib.ExitStack()
-_INTERRUPTED = 130  # as shells say it: 128 + SIGINT
-#: What a command says while it works; not with ``--quiet``, and on stderr with ``--json``.
+_INTERRUPTED = 130  # as in shells: 128 + SIGINT
+#: For messages while a command works; off with ``--quiet``, and on stderr with ``--json``.
 console = Console(highlight=False)
-#: What a command was asked for.
+#: For the answer of a command.
 answer = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 OF_THE_STACK = ("aiohttp", "hypercorn", "ministack", "samtranslator", "yaml")
@@ -59,8 +59,8 @@ _OF_THE_SERVICE = frozenset(
 @dataclass(frozen=True, slots=True)
 class Connection:
     """Attributes:
-    where: for people: "local stack at …", or "AWS".
-    client: makes a boto3 client of a service there.
+    where: a description for people: "local stack at …", or "AWS".
+    client: makes a boto3 client for a service there.
     own: whether this is the library of this machine, through its stack or by its files.
     """
 
@@ -72,14 +72,14 @@ class Connection:
 
     @property
     def place(self) -> str:
-        """What its search index is kept by: one for a library, through whatever port or by its files it is reached.
+        """The key of its search index: one per library, whether it is reached through a port or by its files.
 
-        Were there several, a forgotten name would stay in those that are not looked at.
+        If there were several, a forgotten name would stay in those that are not in use.
         """
         return "the library" if self.own else self.where
 
     def caller(self) -> str:
-        """The caller's ARN; empty where the endpoint cannot say."""
+        """The caller's ARN; empty if the endpoint cannot say."""
         try:
             return str(self.client("sts").get_caller_identity()["Arn"])
         except (ClientError, BotoCoreError, KeyError):
@@ -108,18 +108,18 @@ def as_at_first() -> None:
 
 
 def tell(line: str) -> None:
-    """One line about one object that could not be read; the others go on."""
+    """Print a line about an object that could not be read; the others are processed."""
     wrapped(errors, f"[yellow]left aside[/] {escape(line)}")
 
 
 @contextlib.contextmanager
 def friendly_errors() -> Iterator[None]:
-    """One readable line instead of a traceback; the detail with ``--verbose`` or ``CASTLINE_DEBUG=1``."""
+    """Print one readable line instead of a traceback, and the detail with ``--verbose`` or ``CASTLINE_DEBUG=1``."""
     try:
         with _held:
             yield
     except BrokenPipeError:
-        raise  # whoever read our output has had enough; typer ends quietly
+        raise  # the reader of our output has closed it; typer ends quietly
     except (CastlineError, ModuleNotFoundError, OSError, ClientError, BotoCoreError) as error:
         line, detail = _words(error)
         wrapped(errors, f"[red]error[/] {escape(line)}")
@@ -132,7 +132,7 @@ def friendly_errors() -> Iterator[None]:
 
 
 def _words(error: Exception) -> tuple[str, str]:
-    """An error as one line, and what more there is to say."""
+    """An error as one line, and its detail."""
     if isinstance(error, CastlineError):
         return error.message, error.detail
     if isinstance(error, ModuleNotFoundError):
@@ -147,10 +147,10 @@ def _words(error: Exception) -> tuple[str, str]:
 
 
 def check_installed(*modules: str) -> None:
-    """Whether everything that a command will import is there; said before it begins.
+    """Check, before a command begins, that everything it will import is installed.
 
     Raises:
-        ModuleNotFoundError: with the name of the first that is not.
+        ModuleNotFoundError: with the name of the first missing module.
     """
     for name in modules:
         if importlib.util.find_spec(name) is None:
@@ -158,10 +158,10 @@ def check_installed(*modules: str) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Whether results can be put there; said before the work and not after it. Makes no folder: it may stay empty.
+    """Check, before the work, that results can be written there. Makes no folder, because it might stay empty.
 
     Raises:
-        OptionsError: it is a file, or nothing can be written there.
+        OptionsError: it is a file, or it cannot be written to.
     """
     there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     try:
@@ -172,7 +172,7 @@ def check_writable(folder: Path) -> None:
 
 
 def refuse_classic(config: Settings) -> None:
-    """Commands that show results have none to show in the classic profile.
+    """Refuse a command that shows results if the profile is classic, which has none.
 
     Raises:
         OptionsError: the profile is classic.
@@ -184,7 +184,7 @@ def refuse_classic(config: Settings) -> None:
 
 
 def say_left_out(paths: Iterable[Path]) -> None:
-    """Files in a folder of photos that are not enrolled."""
+    """Print which files in a folder of photos are not enrolled."""
     for path in paths:
         console.print(f"  [yellow]left out[/]: {escape(str(path))}: {keys.UNREAD_PHOTO}", soft_wrap=True)
 
@@ -194,17 +194,17 @@ def connect(
 ) -> Connection:
     """Find S3: the given endpoint, ``AWS_ENDPOINT_URL``, the local stack, or AWS itself.
 
-    A stack that is not running is started for as long as the command takes, if the library holds something under the
-    prefix and the environment has no AWS credentials.
+    A stack that is not running is started for the duration of the command, if the library has content under the prefix
+    and the environment has no AWS credentials.
 
     Args:
-        work: before such a stack stops, it finishes what the command leaves to be done.
-        make: begin a library where there is neither one nor AWS.
-        read: the command changes nothing, so it reads the library's files and starts no stack.
+        work: whether such a stack finishes the work that the command leaves before it stops.
+        make: whether to create a library if there is neither one nor AWS.
+        read: whether the command changes nothing, so that it reads the library's files and starts no stack.
 
     Raises:
         LocalStackError: there is no library here, and there are no AWS credentials either.
-        OptionsError: the endpoint is no URL.
+        OptionsError: the endpoint is not a URL.
     """
     config = settings()
     endpoint = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
@@ -241,15 +241,15 @@ def connect(
 def local_session(
     config: Settings, slots: int = 2, *, prewarm: bool = False, keep: Keep = "used"
 ) -> tuple[Connection, Session]:
-    """Attach to the local stack or start it, until the command ends.
+    """Attach to the local stack, or start it, until the command ends.
 
     Args:
-        keep: how long it stays after that: ``busy`` until it has finished what is left to be done, or ``always``.
+        keep: how long it stays after that: ``busy`` until it has finished its work, or ``always``.
 
     Raises:
         LocalStackError: it does not start.
     """
-    check_installed(*OF_THE_STACK)  # else its own process would say so, in its log
+    check_installed(*OF_THE_STACK)  # otherwise the error would only be in the log of its own process
     from castline.local.session import Session
 
     session = Session.join(config, slots, prewarm=prewarm, keep=keep)
@@ -260,7 +260,7 @@ def local_session(
 
 
 def local_keys(endpoint: str, config: Settings) -> dict[str, str]:
-    """The keys that an endpoint wants, where it is our own stack."""
+    """The keys for an endpoint, if it is our own stack."""
     try:
         from castline.local.access import local_credentials
     except ImportError:  # without the requirements of a stack, none runs here

@@ -1,4 +1,4 @@
-"""``castline correct``: put right what was misheard or taken for somebody else."""
+"""``castline correct``: correct misheard words and mistaken people."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ app = typer.Typer(
 Media = Annotated[str, typer.Argument(help="Key of the recording.")]
 Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-_LOCAL_ACCOUNT = ":000000000000:"  # the local stack's, in which everybody is root
+_LOCAL_ACCOUNT = ":000000000000:"  # the local stack's ARN, in which everybody is root
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
 
 
 @app.command("list")
 def list_lines(media: Media, as_json: AsJson = False, endpoint_url: Endpoint = None) -> None:
-    """The lines with their numbers, who is on screen, and what is put right."""
+    """List the lines with their numbers, who is on screen, and what was corrected."""
     with friendly_errors():
         shown = _shown(media, connect(endpoint_url, read=True))
         if as_json:
@@ -56,7 +56,7 @@ def set_lines(
     media: Media,
     line: Annotated[str, typer.Argument(help="Number of a line, a time in it (0:09.7), or several lines as 3-4.")],
     text: Annotated[list[str], typer.Argument(help="What is said: as many lines as there are texts; '' for none.")],
-    speaker: Annotated[str | None, typer.Option(help="Name of whose voice it is.")] = None,
+    speaker: Annotated[str | None, typer.Option(help="Name of the person whose voice it is.")] = None,
     endpoint_url: Endpoint = None,
 ) -> None:
     """Correct one line or several; more or fewer texts than lines cut them anew."""
@@ -78,12 +78,12 @@ def voice(media: Media, shown: str, name: str, endpoint_url: Endpoint = None) ->
 @app.command()
 def person(
     media: Media,
-    who: Annotated[str, typer.Argument(help="Name or id of somebody in it.")],
-    name: Annotated[str, typer.Argument(help="Who it is, in this recording.")],
+    who: Annotated[str, typer.Argument(help="Name or id of somebody in the recording.")],
+    name: Annotated[str, typer.Argument(help="Who this is, in this recording.")],
     is_not: Annotated[bool, typer.Option("--is-not", help="It is not NAME.")] = False,
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Say whose face it is, or is not, in this recording alone (everywhere: castline people name)."""
+    """Say whose face it is, or is not, in this recording only (in all recordings: castline people name)."""
 
     def edit(shown: Shown) -> Draft:
         people = shown.view.result.people
@@ -96,10 +96,12 @@ def person(
 @app.command()
 def undo(
     media: Media,
-    correction: Annotated[str, typer.Argument(help="Which, as the history has it; the last change by default.")] = "",
+    correction: Annotated[
+        str, typer.Argument(help="Id of a correction in the history; by default, the last change.")
+    ] = "",
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Take the last change back, and once more the one before; or one correction."""
+    """Undo the last change, and when repeated the one before; or one correction."""
     _correct(
         media,
         endpoint_url,
@@ -109,7 +111,7 @@ def undo(
 
 @app.command()
 def history(media: Media, as_json: AsJson = False, endpoint_url: Endpoint = None) -> None:
-    """Who changed what, and when."""
+    """Show who changed what, and when."""
     with friendly_errors():
         corrections = _shown(media, connect(endpoint_url, read=True)).corrections
         if as_json:
@@ -118,7 +120,7 @@ def history(media: Media, as_json: AsJson = False, endpoint_url: Endpoint = None
         held = {each.id for each in corrections.now()}
         for change in corrections.changes:
             head = f"{change.number:>4}  {change.when:%Y-%m-%d %H:%M}  {escape(change.who)}"
-            verb = f"took back {change.undoes}" if change.undoes is not None else "" if change.added else "took away"
+            verb = f"undid {change.undoes}" if change.undoes is not None else "" if change.added else "removed"
             answer.print(f"{head}  {verb or ' '.join(change.removed)}".rstrip(), soft_wrap=True)
             for each in change.added:
                 style = "" if each.id in held else "[dim]"
@@ -147,7 +149,7 @@ def _correct(media: str, endpoint_url: str | None, edit: Callable[[Shown], Draft
 
 
 def _who(there: Connection) -> str:
-    """The user of AWS or of this machine."""
+    """The user on AWS or on this machine."""
     with suppress(OSError, KeyError):
         caller = there.caller()
         return getpass.getuser() if not caller or _LOCAL_ACCOUNT in caller else caller

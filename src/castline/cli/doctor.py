@@ -51,7 +51,7 @@ def checks() -> Iterator[tuple[bool, str]]:
 
 
 def _engines(config: Settings) -> Iterator[tuple[bool, str]]:
-    """A line per role; it fails where an engine that the settings name is not available."""
+    """A line per role; it fails if an engine that the settings name is not available."""
     for role, line in zip(ROLES, engine_lines(config), strict=True):
         try:
             named = named_engine(role, config)

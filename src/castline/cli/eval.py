@@ -1,4 +1,4 @@
-"""``castline eval``: how good the engines are on your own photos and recordings."""
+"""``castline eval``: measures how good the engines are on your own photos and recordings."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def faces(
     embedder: Annotated[
         str | None, typer.Option(help="As CASTLINE_EMBEDDER, e.g. dlib-resnet-v1 or arcface:FILE; default: settings.")
     ] = None,
-    enrol: Annotated[int, typer.Option(min=1, help="Photos enrolled of each person; the others are asked about.")] = 5,
+    enrol: Annotated[int, typer.Option(min=1, help="Photos enrolled of each person; the others are the queries.")] = 5,
     left_out: Annotated[
         int, typer.Option(min=0, help="How many people, last by name, are left out of the gallery as strangers.")
     ] = 3,
-    bands: Annotated[bool, typer.Option(help="Also degrade each photo in many ways, and seek it again.")] = False,
+    bands: Annotated[bool, typer.Option(help="Also degrade each photo in many ways, and compare it again.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Write the curves to this .png.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
 ) -> None:
@@ -86,7 +86,7 @@ def speech(
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers and texts to this file.")] = None,
 ) -> None:
-    """Hear recordings whose words are known: word error rate and speed, per file and in total."""
+    """Transcribe recordings whose words are known: word error rate and speed, per file and in total."""
     from castline.engines.choose import load_transcriber
 
     with friendly_errors():

@@ -1,4 +1,4 @@
-"""``castline eval tracks``: whether people in cut footage get their own names."""
+"""``castline eval tracks``: measures whether people in cut footage get their own names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tracks(
     ] = "clean",
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
 ) -> None:
-    """Cut sequences of labelled photos: strangers named, wrong names, tracks that mix people."""
+    """Measure strangers named, wrong names and mixed tracks on cut sequences of labelled photos."""
     from castline.engines.choose import load_detector, load_embedder
     from castline.evaluation.conditions import CONDITIONS
 
@@ -82,8 +82,8 @@ def _print(name: str, report: TracksReport) -> None:
     table.add_row("total", *_cells(report.total), style="bold")
     answer.print(table)
     answer.print(
-        "[dim]Of so many sightings, or tracks. Identity switches and IDF1: motmetrics; broken: shots in two tracks; "
-        "people: listed, and truly there.[/]"
+        "[dim]Each number is out of so many sightings or tracks. Identity switches and IDF1: motmetrics; "
+        "broken: shots in two tracks; people: listed, and truly there.[/]"
     )
     if report.clips:
         table = table_of("clip", "sightings", "tracks", "people", "truly")

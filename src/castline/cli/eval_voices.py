@@ -1,4 +1,4 @@
-"""``castline eval voices``: how well voices are told apart, and whether strangers get names."""
+"""``castline eval voices``: measures how well voices are told apart, and whether strangers get names."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from castline.evaluation.voices import Told, conversations, read_people, told_ap
 from castline.records import Record
 from castline.settings import settings
 
-_AROUND = (-0.08, -0.06, -0.04, -0.02, 0.0, 0.02)  # of the engine's own threshold
+_AROUND = (-0.08, -0.06, -0.04, -0.02, 0.0, 0.02)  # offsets from the engine's own threshold
 _LIMIT = 0.7
 
 
 class VoicesReport(Record):
     """Attributes:
     chosen: the threshold with the lowest DER on the half of the people it is chosen on.
-    told: rates by half (``choose``, ``report``), for thresholds around the engine's.
-    strangers: of the half ``report``, at the engine's thresholds.
+    told: error rates by half (``choose``, ``report``), for thresholds around the engine's.
+    strangers: those of the half ``report``, at the engine's thresholds.
     """
 
     engine: str
@@ -45,9 +45,9 @@ def voices(
     count: Annotated[int, typer.Option("--trials", min=100, help="Impostor trials, at least.")] = 10_000,
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
 ) -> None:
-    """Tell voices apart in conversations mixed of your recordings, and ask whether strangers get names.
+    """Measure how well voices are told apart in conversations mixed from recordings, and whether strangers get names.
 
-    The threshold is chosen on every second person, in order of names; what counts is measured on the others.
+    The threshold is chosen on every second person, in order of names; the results are those of the others.
     """
     from castline.engines.choose import load_voice_encoder
 

@@ -58,8 +58,10 @@ Endpoint = Annotated[
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="The answer as JSON; messages go to stderr.")]
-As = Annotated[str, typer.Option("--as", help="Key instead of the file's name; of a folder, what its keys begin with.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Take the place of another recording of the same name.")]
+As = Annotated[
+    str, typer.Option("--as", help="Key instead of the file's name; for a folder, what its keys begin with.")
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace another recording of the same name.")]
 
 
 @takes_options
@@ -72,7 +74,7 @@ def run(
     gallery: Annotated[Path | None, typer.Option(help="People to know: a folder of photos per name.")] = None,
     name: As = "",
     replace: Replace = False,
-    again: Annotated[bool, typer.Option("--again", help="Process also what has a result already.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also process files that already have a result.")] = False,
     as_json: AsJson = False,
     *,
     flags: Flags,
@@ -112,7 +114,7 @@ def down() -> None:
         elif stop_unless_used(config):
             console.print("[green]down[/]")
         else:
-            console.print("another command is at work on it; it goes down when that ends")
+            console.print("another command is using it; it stops when that ends")
 
 
 @takes_options
@@ -123,14 +125,19 @@ def upload_command(
     endpoint_url: Endpoint = None,
     name: As = "",
     replace: Replace = False,
-    batch: Annotated[bool, typer.Option("--batch", help="Write the marker last: it starts all (BatchMarker).")] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Write the marker last, which starts all of them (BatchMarker).")
+    ] = False,
     pattern: Annotated[
-        str, typer.Option(help=r"What every key must match, as week\d+/lesson\d+/video\d+\.mp4, or nothing is sent.")
+        str,
+        typer.Option(
+            help=r"A pattern that every key must match, such as week\d+/lesson\d+/video\d+\.mp4, or nothing is sent."
+        ),
     ] = "",
     *,
     flags: Flags,
 ) -> None:
-    """Upload media files to the input bucket. A <media>.json beside one goes with it: its options."""
+    """Upload media files to the input bucket. A <media>.json beside a file, with its options, goes with it."""
     with (
         friendly_errors(),
         transfer_bar(console, "fetching") as fetched,
@@ -158,7 +165,7 @@ def status(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until everything is finished.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Every media file and how far it has come; with --wait, progress bars until all are finished."""
+    """Show the progress of every media file; with --wait, progress bars until all are finished."""
     with friendly_errors():
         if as_json:
             say_on_stderr()
@@ -249,7 +256,7 @@ def _with_results(prefix: str, there: Connection) -> list[str]:
 
 
 def _list_results(there: Connection, *, as_json: bool) -> None:
-    """Which results there are, where none is named."""
+    """List the existing results, if none is named."""
     found = _with_results("", there)
     if as_json:
         print_json(found)

@@ -1,4 +1,4 @@
-"""``index.html`` of a folder of results, kept with every result that is put there."""
+"""The ``index.html`` of a folder of results, updated with every result that is written there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from castline.errors import UnreadableObject
 from castline.records import Result
 from castline.report.index import Entry, render_index
 
-#: What was read of each result the last time, so that a thousand of them are not read again for one that is new.
+#: What was read of each result the last time, so that a new one does not mean reading a thousand others again.
 _SEEN = ".index.json"
 
 
@@ -18,7 +18,7 @@ def write_index(output: Path) -> Path | None:
     """List all results below a folder.
 
     Returns:
-        The page; None where there is no result.
+        The page; None if there are no results.
     """
     seen = _seen(output)
     now: dict[str, tuple[int, Entry]] = {}
@@ -30,7 +30,7 @@ def write_index(output: Path) -> Path | None:
         try:
             now[place] = changed, Entry.of(Result.from_json(path.read_bytes()))
         except UnreadableObject:
-            continue  # somebody's own file of that name
+            continue  # a file of the user's own with that name
     if not now:
         return None
     page = output / "index.html"

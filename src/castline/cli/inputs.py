@@ -1,4 +1,4 @@
-"""What is to be processed (a file, a folder, or an address), and under which key it is uploaded."""
+"""Finds what to process (a file, a folder, or an address), and the key under which it is uploaded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from castline.storage.multipart import sha256_of
 
 _ANSWER_S = 30.0
 _BLOCK = 1 << 20
-#: Told of each block's bytes, and of how many there will be, where that is known.
+#: Called with the bytes of each block, and the total, if known.
 Arrived = Callable[[int, int | None], None]
 
 
@@ -31,7 +31,7 @@ Arrived = Callable[[int, int | None], None]
 class Inputs:
     """Attributes:
     files: (file, key).
-    left_out: files that are no media by their suffix.
+    left_out: files whose suffix is not that of media.
     """
 
     files: list[tuple[Path, str]]
@@ -40,15 +40,15 @@ class Inputs:
 
 @contextmanager
 def inputs(what: str, name: str, output: Path | None, settings: Settings, arrived: Arrived) -> Iterator[Inputs]:
-    """Find, or fetch, what is to be processed. What was fetched is removed when the context ends.
+    """Find, or fetch, what to process. Fetched files are removed when the context ends.
 
     Args:
         what: a path, an http(s) URL, or ``s3://bucket/key``.
-        name: the key instead of the file's name; for a folder what its keys begin with.
-        output: results, which are no inputs, although they lie in the folder.
+        name: the key instead of the file's name; for a folder, what its keys begin with.
+        output: the folder of results, which are not inputs even if they are inside the folder.
 
     Raises:
-        NotMedia: it is not there, or is no media by its suffix.
+        NotMedia: it does not exist, or its suffix is not that of media.
         OptionsError: an address of another kind, or one that does not answer.
         MediaTooLarge: more than ``max_bytes``.
         KeyLayoutError: a name that cannot be a key.
@@ -69,10 +69,10 @@ def inputs(what: str, name: str, output: Path | None, settings: Settings, arrive
 
 
 def refuse_others(files: list[tuple[Path, str]], store: ObjectStore, settings: Settings) -> None:
-    """Of two recordings with one name, the later must not silently replace the first.
+    """Refuse uploads that would silently replace another recording of the same name.
 
     Raises:
-        OptionsError: another file is there under the key of one of these.
+        OptionsError: another file exists under the key of one of these.
     """
     others = [(path, key) for path, key in files if _is_another(path, key, store, settings)]
     if others:
@@ -92,7 +92,7 @@ def _is_another(path: Path, key: str, store: ObjectStore, settings: Settings) ->
         return True
     if there.sha256:
         return there.sha256 != sha256_of(path)
-    with path.open("rb") as file:  # put there by another tool; an upload in parts has no MD5 to compare with
+    with path.open("rb") as file:  # uploaded by another tool; an upload in parts has no MD5 to compare with
         return "-" not in there.etag and there.etag != hashlib.file_digest(file, "md5").hexdigest()
 
 
@@ -151,7 +151,7 @@ def _from_web(address: str, path: Path, settings: Settings, arrived: Arrived) ->
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Follows redirects to http(s) and to nothing else; proxies as the environment says."""
+    """An opener that follows redirects to http(s) only; proxies as in the environment."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,

@@ -1,4 +1,4 @@
-"""The ``castline`` command: its parts are imported when they are asked for, so that ``--help`` answers at once.
+"""The ``castline`` command: its parts are imported when they are needed, so that ``--help`` answers at once.
 
 The list describes a command by the first line of its docstring (or the ``help`` of its group), read from
 the source without running it.
@@ -58,7 +58,7 @@ class _Lazy(TyperGroup):
         _give_everywhere(self)
 
     def main(self, *given: Any, **named: Any) -> Any:
-        """Run one command. Another one in the same process starts afresh, whatever options the first had."""
+        """Run one command. Another one in the same process starts fresh, whatever options the first had."""
         disabled, library = logging.root.manager.disable, os.environ.get("CASTLINE_STATE_DIR")
         try:
             return super().main(*given, **named)
@@ -163,23 +163,23 @@ def _quiet(asked: bool) -> None:
 
 def _library(folder: Path | None) -> None:
     if folder:
-        # As a variable, so that the stack, which is a process of its own, finds it too.
+        # As a variable, so that the stack, which is a separate process, finds it, too.
         os.environ["CASTLINE_STATE_DIR"] = str(folder.expanduser().absolute())
 
 
 def _everywhere(
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say more: logs, and the detail of errors.", callback=_verbose)
+        bool, typer.Option("--verbose", "-v", help="Print more: logs, and the detail of errors.", callback=_verbose)
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say only what was asked for, and errors.", callback=_quiet)
+        bool, typer.Option("--quiet", "-q", help="Print only the answer, and errors.", callback=_quiet)
     ] = False,
     library: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where uploads, results and people are kept.", callback=_library),
     ] = None,
 ) -> None:
-    """Options of every command, before its name or after it."""
+    """Options of every command, given before or after its name."""
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""What both parts of ``castline eval`` show and write."""
+"""Output that the parts of ``castline eval`` share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``castline messages``: what came over WhatsApp, as one table."""
+"""``castline messages``: all WhatsApp messages, as one table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def messages_command(
         typer.Option("--endpoint-url", help="S3 endpoint; default: AWS_ENDPOINT_URL, the local stack, or AWS."),
     ] = None,
 ) -> None:
-    """Write all messages of WhatsApp, with their transcripts, to the standard output."""
+    """Write all WhatsApp messages, with their transcripts, to standard output."""
     with friendly_errors():
         if as_csv and as_json:
             raise typer.BadParameter("one of --csv and --json")

@@ -29,7 +29,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="The answer as JS
     """List every engine: its size on disk, its licence, what it was trained on, and where it comes from.
 
     Two faces are one person from the similarity "known" on, and may be from "maybe" on (cosine). Below are the
-    weights that can be had, with their licences, and from where.
+    available weights, with their licences and sources.
     """
     with friendly_errors():
         config = settings()
@@ -65,7 +65,7 @@ def _weights_described() -> Iterator[dict[str, str]]:
 
 
 def _engines(config: Settings) -> Group:
-    """One engine a block: its name and numbers in a row, and below it what is text, over the whole width."""
+    """A block for each engine: its name and numbers in a row, and below it the text over the whole width."""
     rows = [_row(found) for found in _described(config)]
     widths = [max(len(row[index]) for row in (_HEADINGS, *rows)) for index in range(len(_HEADINGS))]
     lines: list[RenderableType] = [f"[bold]{_aligned(_HEADINGS, widths)}[/]"]
@@ -115,7 +115,7 @@ def _carried() -> Iterator[tuple[str, str, str]]:
 
 
 def _downloads() -> Iterator[tuple[str, str, str]]:
-    """Models of one engine, owner and licence in one row: the address without the model's own part is the owner."""
+    """Models with the same engine, owner and licence share a row; the owner is the common part of the address."""
     rows: dict[tuple[str, str, str], list[str]] = {}
     for name, files in downloads().items():
         engine, _, model = name.partition(":")

@@ -1,4 +1,4 @@
-"""Commands for whoever runs a deployment: redrive, reconcile, rerun, delete, cost."""
+"""Commands for operators of a deployment: redrive, reconcile, rerun, delete, cost."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def redrive_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
 
 
 def reconcile_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
-    """Find uploads without a result and run what is missing. It does no harm to what is still being worked on."""
+    """Find uploads without a result and run what is missing. Work in progress is not disturbed."""
     with friendly_errors():
         there = connect(endpoint_url, work=True)
         with console.status("comparing uploads with results"):
@@ -70,10 +70,10 @@ def reconcile_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
 
 
 def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) -> None:
-    """Delete a media file for good: every version of the upload, and all that was made of it; then prove it.
+    """Delete a media file for good: every version of the upload, and everything made from it; then prove it.
 
-    Exit status 1: something is still there. Photos of people that were taken from it are theirs, and stay
-    (castline people forget). The removal is written down below .audit/ in the output bucket, without names.
+    Exit status 1: something is still there. Photos that were taken from it to enrol people belong to them, and stay
+        (castline people forget). The removal is recorded below .audit/ in the output bucket, without names.
     """
     with friendly_errors():
         there = connect(endpoint_url)
@@ -94,7 +94,7 @@ def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) 
 
 
 def rerun_command(media: str, endpoint_url: Endpoint = None) -> None:
-    """Process a media file afresh; the present result stays until the new one replaces it."""
+    """Process a media file again; the present result stays until the new one replaces it."""
     with friendly_errors():
         there = connect(endpoint_url, work=True)
         refuse_classic(there.settings)
@@ -113,9 +113,9 @@ def cost_command(
     splitter_memory: Annotated[int, typer.Option(min=512, max=10240, help="MB of the splitter.")] = Sizes.splitter_mb,
     arm64: Annotated[bool, typer.Option("--arm64", help="With Architecture=arm64.")] = False,
     orchestration: Annotated[str, typer.Option(help="As the template's parameter.")] = Sizes.orchestration,
-    executions: Annotated[int, typer.Option(min=1, help="Of one function at a time.")] = Sizes.executions,
+    executions: Annotated[int, typer.Option(min=1, help="Concurrent executions of one function.")] = Sizes.executions,
 ) -> None:
-    """Estimate what a media file will cost on AWS; result.json says afterwards what it did cost."""
+    """Estimate what a media file will cost on AWS; afterwards, result.json says what it did cost."""
     with friendly_errors():
         config = settings()
         sizes = Sizes(
@@ -175,7 +175,7 @@ def parse_duration(text: str) -> float:
     """Seconds from ``1h30m``, ``45m``, ``90s`` or ``90``.
 
     Raises:
-        OptionsError: anything else, and nothing.
+        OptionsError: anything else, including nothing.
     """
     if not text:
         raise OptionsError("name a media file, or give its --duration: 90s, 45m, 1h or 1h30m")

@@ -54,8 +54,8 @@ def add(
 ) -> None:
     """Enrol a person by photos or videos, and bind the name in existing results.
 
-    The best five views of a video are kept. Nothing is enrolled unless everything given shows one person; where a
-    video shows several, their pictures are written down, to choose one with --person.
+    The best five views of a video are kept. Nothing is enrolled unless everything given shows one person; if a video
+    shows several, their pictures are written to files, so that one can be chosen with --person.
     """
     with friendly_errors():
         keys.check_person_name(name)
@@ -63,7 +63,7 @@ def add(
         engines, embed = _models(there)
         files = gallery.photos_in(photos)
         if person and sum(path.suffix.lower() in keys.VIDEO_SUFFIXES for path in files) != 1:
-            raise GalleryError("--person says whom of one video is meant: give one video")
+            raise GalleryError("--person chooses among the people in one video: give one video")
         say_left_out(gallery.left_out(photos))
         pictures: list[gallery.Picture] = []
         for path in files:
@@ -78,23 +78,25 @@ def add(
             remark = f": [yellow]{picture.remark}[/]" if picture.remark else ""
             below(console, f"enrolled {escape(picture.label)}{remark}")
         _tell_results(there, embed)
-        # Also where there are no results: everybody's photos are looked at, and `list` can say which are of no use.
+        # Even without results: everybody's photos are analysed, so that `list` can say which are useless.
         load_gallery(there.store, there.settings.gallery_bucket, embed(pictures[0].body).model, embed)
 
 
 @app.command("add-voice")
 def add_voice(
     name: Annotated[str, typer.Argument(help="Free text, any script.")],
-    source: Annotated[str, typer.Argument(help="A recording of this one person; or the key of a processed recording.")],
+    source: Annotated[
+        str, typer.Argument(help="A recording of this person alone; or the key of a processed recording.")
+    ],
     speaker: Annotated[
-        str | None, typer.Option(help='Of a processed recording: whose voice, "Speaker 2" or an id such as speaker-2.')
+        str | None, typer.Option(help='For a processed recording, the voice: "Speaker 2", or an id such as speaker-2.')
     ] = None,
     basis: Annotated[str, typer.Option(help="Why this person may be known: consent of …, contract of ….")] = "",
     endpoint_url: Endpoint = None,
 ) -> None:
     """Enrol a voice, and name it in existing results that were made with --speakers auto.
 
-    What is kept is what the voice sounds like, 256 numbers, and not the sound. Forgetting the person covers it.
+    Only a description of the voice, 256 numbers, is kept, not the sound. Forgetting the person covers it.
     """
     with friendly_errors():
         keys.check_person_name(name)
@@ -120,7 +122,7 @@ def _pictures_in_video(
     """Pictures of the one person, or of the chosen one.
 
     Raises:
-        GalleryError: there are several; their pictures are written to files, whose names are printed.
+        GalleryError: there are several people; their pictures are written to files, whose names are printed.
     """
     try:
         with console.status(f"looking for the person in {escape(path.name)}"):
@@ -140,7 +142,7 @@ def _pictures_in_video(
 def name_(
     media: Annotated[str, typer.Argument(help="Key of a media file that has a result.")],
     person: Annotated[str, typer.Argument(help='Somebody in that result: "Person 2", or an id such as person-2.')],
-    name: Annotated[str, typer.Argument(help="The name from now on.")],
+    name: Annotated[str, typer.Argument(help="The new name.")],
     endpoint_url: Endpoint = None,
 ) -> None:
     """Enrol somebody by the pictures in a result, and bind the name there and in all other results."""
@@ -163,7 +165,7 @@ def list_(
     endpoint_url: Endpoint = None,
     as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON; messages go to stderr.")] = False,
 ) -> None:
-    """Show who is known, by how many photos, and when the newest was added."""
+    """Show who is known, with how many photos, and when the newest was added."""
     with friendly_errors():
         if as_json:
             say_on_stderr()
@@ -214,7 +216,7 @@ def _remarks(there: Connection) -> dict[str, str]:
         try:
             with console.status("looking at new photos"):
                 load_gallery(there.store, there.settings.gallery_bucket, engines.embedder.info.id, embed)
-        except ModelError:  # nobody here who could
+        except ModelError:  # there is no model here to do it
             return found
         found = gallery.photo_remarks(there.store, there.settings)
     return found
@@ -222,7 +224,7 @@ def _remarks(there: Connection) -> dict[str, str]:
 
 @app.command()
 def rename(old: str, new: str, endpoint_url: Endpoint = None) -> None:
-    """Give a person another name, which nobody has yet, in the gallery and in all results."""
+    """Give a person a new name, which nobody has yet, in the gallery and in all results."""
     with friendly_errors():
         there = connect(endpoint_url)
         count = gallery.rename(old, new, there.store, there.settings)
@@ -233,7 +235,7 @@ def rename(old: str, new: str, endpoint_url: Endpoint = None) -> None:
 @app.command()
 def merge(
     into: Annotated[str, typer.Argument(help="The name that stays.")],
-    others: Annotated[list[str], typer.Argument(help="Names of the same person that go.")],
+    others: Annotated[list[str], typer.Argument(help="Names of the same person to remove.")],
     endpoint_url: Endpoint = None,
 ) -> None:
     """Merge names of one person, in the gallery and in all results; `castline people undo` separates them again."""
@@ -246,12 +248,14 @@ def merge(
 
 @app.command()
 def split(
-    name: Annotated[str, typer.Argument(help="Who has photos of somebody else.")],
-    into: Annotated[str, typer.Argument(help="Whose they are: a new name, or somebody's.")],
-    photos: Annotated[list[str], typer.Argument(help="Which photos, as `people list --json` has them, or their ends.")],
+    name: Annotated[str, typer.Argument(help="The person who has photos of somebody else.")],
+    into: Annotated[str, typer.Argument(help="The person they show: a new or an existing name.")],
+    photos: Annotated[
+        list[str], typer.Argument(help="The photos, as in `people list --json`, or the ends of their names.")
+    ],
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Give photos of one person to another, in the gallery and in all results: this mends a wrong merge."""
+    """Give photos of one person to another, in the gallery and in all results, to correct a wrong merge."""
     with friendly_errors():
         there = connect(endpoint_url)
         name = gallery.called(name, there.store, there.settings)
@@ -272,17 +276,17 @@ def undo(
     """Undo the last change to people's photos: adding, naming, renaming, merging, splitting. Run again to undo the
     one before.
 
-    Photos go back to the names they had, or are removed, and results are updated. Forgetting cannot be taken back.
+    Photos go back to the names they had, or are removed, and results are updated. Forgetting cannot be undone.
     """
     with friendly_errors():
         there = connect(endpoint_url)
         change = gallery.last_change(there.store, there.settings)
         if change is None:
-            raise GalleryError("there is nothing to take back")
+            raise GalleryError("there is nothing to undo")
         if not yes:
-            typer.confirm(f"Take back: {change}?", abort=True)
+            typer.confirm(f"Undo: {change}?", abort=True)
         gallery.undo(there.store, there.settings)
-        below(console, f"taken back: {escape(str(change))}")
+        below(console, f"undone: {escape(str(change))}")
         _tell_results(there, _models(there)[1])
 
 
@@ -295,10 +299,10 @@ def forget(
     """Remove a person's photos and embeddings, and the name from all results; then prove it.
 
     Afterwards every key of the gallery and output buckets is listed and everything published is read.
-    Exit status 1: the name is still somewhere.
+    Exit status 1: the name still occurs somewhere.
 
     What stays: recordings that show or mention the person, their frames in stage 1 until these expire, and faces that
-    are only maybe theirs, without a name. The removal is written down below .audit/ in the output bucket, as digests.
+    are only possible matches, without a name. The removal is recorded below .audit/ in the output bucket, as digests.
     """
     with friendly_errors():
         there = connect(endpoint_url)
@@ -341,7 +345,7 @@ def _print_proof(name: str, proof: gallery.Proof, there: Connection) -> None:
 
 
 def _models(there: Connection) -> tuple[Engines, PhotoEmbedder]:
-    """The engines, not loaded yet; and photo bytes to embedding, each photo once."""
+    """The engines, not loaded yet; and a function from photo bytes to embedding, which embeds each photo once."""
     engines = Engines(there.settings)
     return engines, cache(lambda body: embed_photo(body, engines))
 

@@ -63,7 +63,7 @@ def plan_of(stack: str, account: Account, values: Mapping[str, str]) -> Plan:
 
 
 def statements(path: Path, filled: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Statements of a policy in docs/policies, with its placeholders filled in; none where the file is not here."""
+    """Statements of a policy in docs/policies, with its placeholders filled in; empty if the file is missing."""
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")

@@ -46,7 +46,7 @@ def clock(seconds: float) -> str:
 
 
 def who(person: Person) -> str:
-    """The name as markup, with how certain it is."""
+    """The name as markup, with its certainty."""
     name = f"[{IDENTITY_STYLE[person.identity]}]{escape(person.name)}[/]"
     if person.identity == "ambiguous" and person.candidates:
         return f"{name} [yellow](maybe {escape(person.candidates[0].name)}?)[/]"
@@ -54,19 +54,19 @@ def who(person: Person) -> str:
 
 
 def print_result(console: Console, result: Result) -> None:
-    """The timeline: people with their ranges, then what is said and who is seen meanwhile."""
+    """Print the timeline: people with their ranges, then what is said and who is seen meanwhile."""
     _print_result(console, result, most=None, rest="")
 
 
 def print_summary(
     console: Console, result: Result, place: Path, *, brief: bool = False, but: Container[str] = ()
 ) -> None:
-    """A result in some lines, and where the rest of it is.
+    """Print a result in a few lines, and where the rest of it is.
 
     Args:
         place: folder of its files.
-        but: warnings that are not shown.
-        brief: only who is on screen, or else how what is said begins, for one of many.
+        but: warnings to leave out.
+        brief: for one of many results: only who is on screen, or else the first words.
     """
     if brief:
         _print_heading(console, result, but)
@@ -95,7 +95,7 @@ def _print_result(console: Console, result: Result, most: int | None, rest: str)
     _print_heading(console, result)
     if result.status == "failed":
         return
-    # Nobody knows who is in what was not analysed.
+    # Who is in unanalysed pictures is unknown.
     missing = {failure.unit.partition("-")[0] for failure in result.failures}
     if result.people:
         console.print(_people(result.people[:most] if most else result.people))
@@ -139,7 +139,7 @@ def _words(spoken: Sequence[SpokenSegment]) -> Table:
 
 
 def _print_used(console: Console, result: Result) -> None:
-    """By which engines it was made, and what it cost."""
+    """Print the engines that made it, and what it cost."""
     used = ", ".join(f"{role} {name}" for role, name in result.engines.items())
     timings = ", ".join(f"{item.stage} {item.seconds:.1f} s" for item in result.processing.timings)
     cost = result.processing.cost
@@ -152,7 +152,7 @@ def _print_used(console: Console, result: Result) -> None:
 
 
 def progress_table(shown: Sequence[MediaProgress]) -> Table:
-    """How far each media file has come."""
+    """A table of each media file's progress."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("media", overflow="fold", min_width=16)
     for heading in ("state", "frames", "audio"):
@@ -166,7 +166,7 @@ def progress_table(shown: Sequence[MediaProgress]) -> Table:
 
 
 def problem_of(item: MediaProgress) -> str:
-    """Why a media file failed, or what is not known about it; mostly empty."""
+    """Why a media file failed, or what is wrong with it; mostly empty."""
     return item.result.error.message if item.result and item.result.error else item.problem
 
 
@@ -176,10 +176,10 @@ def watch(
     *,
     timeout_s: float | None = None,
 ) -> list[MediaProgress]:
-    """Progress bars until everything is finished; where nobody watches, a line for each media file that is.
+    """Show progress bars until everything is finished; if there is no terminal, print a line for each finished file.
 
     Returns:
-        The last look; some files are unfinished if the time ran out.
+        The last state; some files are unfinished if the time ran out.
     """
     overall = Progress(
         TextColumn("[bold]{task.description}"),
@@ -238,7 +238,7 @@ def _tell_finished(console: Console, shown: Sequence[MediaProgress], told: set[s
 def transfer_bar(console: Console, what: str = "", total: int | None = None) -> Iterator[Callable[..., None]]:
     """A bar of bytes, speed and time left, shown from the first bytes on; yields a function to call as bytes arrive.
 
-    It takes how many came, and how many there will be in all, where that was not known before.
+    That function takes the number of new bytes, and the total, if it was not known before.
     """
     columns = (
         TextColumn(what),
@@ -251,7 +251,7 @@ def transfer_bar(console: Console, what: str = "", total: int | None = None) -> 
     task = bar.add_task(what, total=total)
 
     def arrived(size: int, all_of_it: int | None = total) -> None:
-        if console.is_interactive:  # one that cannot take back a line would keep an empty one
+        if console.is_interactive:  # a terminal that cannot erase a line would keep an empty one
             bar.start()
         bar.update(task, advance=size, total=all_of_it)
 
@@ -277,7 +277,7 @@ def _show(detail: Progress, rows: dict[str, TaskID], active: Sequence[MediaProgr
 
 
 def show_left_out(console: Console, names: Sequence[str]) -> None:
-    """One line about uploads that are no media by their suffix; nothing where there are none."""
+    """Print a line about uploads whose suffix is not that of media, if there are any."""
     if names:
         more = f" and {len(names) - _SHOWN_LEFT_OUT} more" if len(names) > _SHOWN_LEFT_OUT else ""
         shown = ", ".join(map(escape, names[:_SHOWN_LEFT_OUT]))
@@ -285,7 +285,7 @@ def show_left_out(console: Console, names: Sequence[str]) -> None:
 
 
 def relative(path: Path) -> str:
-    """A path as a person would type it from here."""
+    """A path as a person would type it from the current folder."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

@@ -27,10 +27,12 @@ def search_command(
     limit: Annotated[
         int | None, typer.Option(min=1, max=_MOST, help=f"How many moments; {PAGE}, or all that a --format takes.")
     ] = None,
-    after: Annotated[str | None, typer.Option(help="Go on behind this: `next` of the page before.")] = None,
-    form: Annotated[str, typer.Option("--format", help="csv, or edl or otio for an editor's program.")] = "",
-    rate: Annotated[str, typer.Option(help="Frames a second of edl and otio: 24, 25, 29.97df, ….")] = DEFAULT_RATE,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write there; else to standard output.")] = None,
+    after: Annotated[str | None, typer.Option(help="Continue after this: the `next` of the previous page.")] = None,
+    form: Annotated[str, typer.Option("--format", help="csv, or edl or otio for editing software.")] = "",
+    rate: Annotated[str, typer.Option(help="Frames per second of edl and otio: 24, 25, 29.97df, ….")] = DEFAULT_RATE,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file; by default to standard output.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, like GET /search of castline serve.")] = False,
     endpoint_url: Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")] = None,
 ) -> None:
@@ -57,7 +59,7 @@ def _write(body: bytes, output: Path | None) -> None:
 
 
 def fresh_index(there: Connection) -> Index:
-    """The index of a deployment, brought to what is published."""
+    """The index of a deployment, brought up to date with what is published."""
     index = open_index(there.place, there.settings)
     with errors.status("looking for new results") as status:
         refresh(

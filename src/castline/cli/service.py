@@ -28,11 +28,11 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 by default.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 8000 by default.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that transcribe; one per core.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where its database and files under way are.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder of its database and temporary files.")] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; SQLite in the folder by default.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of the published queue; options win over it.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of the published queue; options override it.")] = None,
 ) -> None:
-    """Transcribe for others over HTTP: a queue of jobs, OpenAI's audio API, and whisper-asr-webservice's."""
+    """Serve the library and transcription over HTTP: a job queue, OpenAI's audio API, whisper-asr-webservice's."""
     with friendly_errors():
         import uvicorn
 
@@ -75,7 +75,7 @@ def _deployment() -> Deployment:
 
 
 def task() -> None:
-    """Transcribe what the environment names, and end: one job in one container (docs/SERVICE.md)."""
+    """Run one job that the environment describes, in one container (docs/SERVICE.md)."""
     with friendly_errors():
         from pydantic import ValidationError
 
@@ -96,7 +96,7 @@ def task() -> None:
 def add(
     user: Annotated[str, typer.Argument(help="Letters, digits and ._@-")],
     admin: Annotated[bool, typer.Option("--admin", help="Sees all jobs, locks the queue, forgets people.")] = False,
-    edits: Annotated[bool, typer.Option("--edit", help="May put right and add to what the library shows.")] = False,
+    edits: Annotated[bool, typer.Option("--edit", help="May correct and add to what the library shows.")] = False,
 ) -> None:
     """Make a token for USER and print it; an old one is no longer valid."""
     with friendly_errors():
@@ -104,8 +104,8 @@ def add(
 
 
 @tokens_app.command("revoke")
-def revoke(user: Annotated[str, typer.Argument(help="Whose token is no longer valid.")]) -> None:
-    """Take a user's token away."""
+def revoke(user: Annotated[str, typer.Argument(help="The user whose token to revoke.")]) -> None:
+    """Revoke a user's token."""
     with friendly_errors():
         if not _tokens().revoke(user):
             console.print(f"{escape(user)} has no token")
@@ -114,7 +114,7 @@ def revoke(user: Annotated[str, typer.Argument(help="Whose token is no longer va
 
 @tokens_app.command("list")
 def list_() -> None:
-    """Users that have a token."""
+    """List the users that have a token."""
     with friendly_errors():
         table = Table("user", "role", "since", box=None)
         for token in _tokens().list():
@@ -125,7 +125,7 @@ def list_() -> None:
 
 @tokens_app.command("import")
 def import_(file: Annotated[Path, typer.Argument(help="Lines y|n:user:token; y is an administrator.")]) -> None:
-    """Take over a users file of the published queue; the tokens in it stay valid."""
+    """Import a users file of the published queue; the tokens in it stay valid."""
     with friendly_errors():
         console.print(f"{_tokens().import_file(file)} tokens")
 

@@ -1,4 +1,4 @@
-"""Other people's text on the terminal."""
+"""Prints untrusted text on the terminal."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from castline.display import visible
 
 
 def escape(text: str) -> str:
-    """A text as rich's markup, in which it is no style, no escape sequence, and no turn of the reading direction."""
+    """A text as rich markup, without effect as style, escape sequence or change of the reading direction."""
     return markup.escape(visible(text))
 
 
 def wrapped(console: Console, line: str) -> None:
-    """Print markup that a terminal breaks between words; elsewhere it stays one line."""
+    """Print markup, wrapped between words on a terminal, and as one line elsewhere."""
     console.print(line, soft_wrap=not console.is_terminal)
 
 
 def beside(console: Console, head: str, line: str) -> None:
-    """Print markup beside its head, and to the right of it also where a terminal is too narrow for one line."""
+    """Print markup to the right of its head, also if it needs several lines on a narrow terminal."""
     if not console.is_terminal:
         console.print(f"{head}{line}", soft_wrap=True)
         return
@@ -34,7 +34,7 @@ def beside(console: Console, head: str, line: str) -> None:
 
 
 def below(console: Console, line: str) -> None:
-    """Print markup as a line of what is above it: indented, also where a terminal is too narrow for it in one piece."""
+    """Print markup as an indented line below its heading, also if it needs several lines on a narrow terminal."""
     if console.is_terminal:
         console.print(Padding(Text.from_markup(line), (0, 0, 0, 2), expand=False))
     else:

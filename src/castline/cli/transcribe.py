@@ -1,6 +1,6 @@
 """``castline-transcribe``: the published client's commands, for this service and for the published one.
 
-Inputs and outputs are presigned with the caller's own S3 keys, so the service gets no keys at all.
+Inputs and outputs are presigned with the caller's own S3 keys, so the service gets no keys.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def list_(context: typer.Context, json_: JsonOutput = False) -> None:
 
 @app.command()
 def purge(context: typer.Context) -> None:
-    """Delete all your jobs; those that run are canceled."""
+    """Delete all your jobs; running ones are canceled."""
     with friendly_errors(), _client(context) as client:
         for job in list(_jobs(client)):
             _answer(client.delete(f"transcription/{job['id']}"))
@@ -84,7 +84,7 @@ def purge(context: typer.Context) -> None:
 
 @app.command()
 def info(context: typer.Context, job_id: str, json_: JsonOutput = False) -> None:
-    """One job; asking for one that has ended deletes it, if it was submitted that way."""
+    """Show one job; this deletes a job that has ended, if it was submitted with notification type poll."""
     with friendly_errors(), _client(context) as client:
         _print(_answer(client.get(f"transcription/{job_id}")), compact=json_)
 
@@ -98,7 +98,7 @@ def delete(context: typer.Context, job_id: str) -> None:
 
 @app.command()
 def lock(context: typer.Context, on: Annotated[Literal["on", "off"], typer.Argument()]) -> None:
-    """Whether new jobs are refused; for administrators."""
+    """Refuse new jobs, or accept them again; for administrators."""
     with friendly_errors(), _client(context) as client:
         _print(_answer(client.get("transcription/lock" if on == "on" else "transcription/unlock")))
 
@@ -154,7 +154,7 @@ def submit(
     job: Annotated[Path, typer.Argument(help="A file with the job as JSON, as the API takes it; - for stdin.")],
     wait: Wait = False,
 ) -> None:
-    """Submit a job that is written already."""
+    """Submit a job from a file."""
     with friendly_errors():
         text = typer.get_text_stream("stdin").read() if str(job) == "-" else job.read_text()
         try:
@@ -177,7 +177,7 @@ def _submit(
 
     Args:
         source: bucket and key.
-        target: bucket, the input's where there is none, and keys by format.
+        target: bucket, by default the input's, and keys by format.
     """
     bucket, outputs = target
     with friendly_errors():
@@ -198,7 +198,7 @@ def _post(context: typer.Context, body: Any, *, wait: bool) -> None:
 
 
 def _wait(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
-    """The job once it has ended. Looking at it then deletes it, so the last look counts."""
+    """The job once it has ended. Fetching it then deletes it, so the last answer is the one to keep."""
     start = time.monotonic()
     with console.status(job["message"]) as status:
         while job["state"] not in ENDED:
@@ -211,7 +211,7 @@ def _wait(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
 def _presigned(
     endpoint: str, input_bucket: str, input_object: str, output_bucket: str, outputs: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    """``input`` and ``outputs`` as URLs; what is one already stays as it is."""
+    """``input`` and ``outputs`` as URLs; those that are URLs already stay."""
     keys = Keys()
     s3 = presigner(endpoint, keys.s3_access_key, keys.s3_secret_key)
 

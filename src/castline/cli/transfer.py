@@ -1,4 +1,4 @@
-"""Media up, results down; trees stay trees."""
+"""Uploads media and downloads results; folders keep their tree."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from castline.storage.base import ObjectStore
 from castline.storage.multipart import Progress
 
 _AT_ONCE = 4
-#: Of the batch transcriber that this replaces.
+#: The marker of the batch transcriber that this replaces.
 DEFAULT_MARKER = "done.txt"
 
 
 def media_files(path: Path, output: Path | None = None) -> list[tuple[Path, str]]:
     """(file, key) of one media file, or of all below a folder; keys keep the tree below it.
 
-    Hidden folders and results, with the copies of media in them, are passed over.
+    Hidden folders and results, with their copies of media, are skipped.
 
     Args:
-        output: where results are put.
+        output: folder of results.
 
     Raises:
-        NotMedia: no such path, a file with a foreign suffix, or a folder without media.
+        NotMedia: no such path, a file with another suffix, or a folder without media.
     """
     if path.is_file():
         if not keys.is_media(path.name):
@@ -49,13 +49,13 @@ def media_files(path: Path, output: Path | None = None) -> list[tuple[Path, str]
 
 
 def left_out(path: Path, output: Path | None = None) -> list[str]:
-    """Files below a folder that somebody may think are uploaded: not media by their suffix, nor photos or text."""
+    """Files below a folder that one might expect to be uploaded: no media suffix, but neither photos nor text."""
     found = inside(path, output) if path.is_dir() else ()
     return [item.relative_to(path).as_posix() for item in found if keys.is_left_out(item.name)]
 
 
 def inside(path: Path, output: Path | None) -> list[Path]:
-    """The files below a folder, sorted, without those of hidden folders and of results."""
+    """The files below a folder, sorted, except those in hidden folders and results."""
     found: list[Path] = []
     results = output.resolve() if output else None
     for folder, below, names in os.walk(path):
@@ -73,17 +73,17 @@ def upload(
     settings: Settings,
     progress: Progress | None = None,
 ) -> Iterator[tuple[str, bool]]:
-    """Upload several files at a time, each with its sidecar; what is there already stays as it is.
+    """Upload several files at a time, each with its sidecar; existing ones are not sent again.
 
     Args:
-        flags: options for all of them, over what their sidecars say.
+        flags: options for all of them, which override their sidecars.
         progress: called as bytes arrive.
 
     Yields:
         Each key, in the order of the files, and whether anything of it was sent.
 
     Raises:
-        OptionsError: a sidecar or a flag says what the pipeline would refuse; nothing is uploaded then.
+        OptionsError: a sidecar or flag has a value that the pipeline would refuse; then nothing is uploaded.
     """
     sidecars = [sidecar(path, flags, settings) for path, _ in files]
 
@@ -119,7 +119,7 @@ def check_names(media_keys: Sequence[str], pattern: str) -> None:
 
 
 def write_marker(store: ObjectStore, settings: Settings) -> str:
-    """Write the batch marker, after everything that it is to start. Returns where."""
+    """Write the batch marker, after everything that it is to start; returns its key."""
     key = settings.batch_marker or DEFAULT_MARKER
     store.put(settings.input_bucket, key, b"")
     return f"s3://{settings.input_bucket}/{key}"
@@ -137,10 +137,10 @@ def download_results(
 
     Args:
         progress: called after each media file.
-        tell: called with a line about each result that cannot be written here; the others are.
+        tell: called with a line about each result that cannot be written here; the others are written.
 
     Returns:
-        Number of files by media, of those that came down.
+        Number of downloaded files by media.
     """
     places = places_of(media_keys)
 
@@ -161,7 +161,7 @@ def download_results(
 
 
 def places_of(media_keys: Sequence[str]) -> dict[str, str]:
-    """Another path for each key whose own is that of an earlier one, where names are compared without case."""
+    """Another path for each key whose path, compared without case, equals that of an earlier one."""
     taken: set[str] = set()
     places: dict[str, str] = {}
     for media in sorted(media_keys):
@@ -178,7 +178,7 @@ def places_of(media_keys: Sequence[str]) -> dict[str, str]:
 def download_result(
     media: str, folder: Path, store: ObjectStore, settings: Settings, place: str | None = None
 ) -> list[Path]:
-    """All published files of one media file into the folder of ``place_of``; parts stay where they are.
+    """Download all published files of one media file into the folder of ``place_of``, but not its parts.
 
     Args:
         place: path below the folder, instead of the key.
@@ -201,7 +201,7 @@ def download_result(
 
 
 def place_of(media: str, folder: Path) -> Path:
-    """Where the results of a media file lie below a folder of results.
+    """The path of a media file's results below a folder of results.
 
     Raises:
         KeyLayoutError: a key that would leave the folder.
@@ -210,14 +210,14 @@ def place_of(media: str, folder: Path) -> Path:
 
 
 def _beside_report(media: str, folder: Path) -> Path:
-    """The media's own place, where the player looks for it."""
+    """The path of the media file, where the player looks for it."""
     target = place_of(media, folder) / keys.disk_name(PurePosixPath(media).name)
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
 
 def download_media(media: str, folder: Path, store: ObjectStore, settings: Settings) -> bool:
-    """The media itself, beside its report, where the player looks for it; False when it is gone.
+    """Download the media file beside its report, where the player looks for it; False if it is gone.
 
     Raises:
         KeyLayoutError: a key that would leave the folder.
@@ -228,7 +228,7 @@ def download_media(media: str, folder: Path, store: ObjectStore, settings: Setti
 
 
 def download_proxy(result: Result, folder: Path, store: ObjectStore, settings: Settings) -> bool:
-    """What browsers play instead of a recording, beside its report; False where there is none.
+    """Download the proxy of a recording beside its report; False if there is none.
 
     Raises:
         KeyLayoutError: a key that would leave the folder.

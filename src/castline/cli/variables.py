@@ -17,7 +17,7 @@ def known() -> set[str]:
     from castline.settings import variables
 
     found = variables() | _OTHERS
-    if importlib.util.find_spec("sqlalchemy"):  # else there is no service here, and its variables are left alone
+    if importlib.util.find_spec("sqlalchemy"):  # otherwise the service is not installed, and its variables are ignored
         from castline.service.settings import ServiceSettings
 
         prefix = str(ServiceSettings.model_config["env_prefix"])
@@ -29,7 +29,7 @@ def remarks(names: Iterable[str]) -> Iterator[str]:
     """A line about each variable that looks like ours but is not.
 
     Args:
-        names: of all variables. Those of others that only begin as ``PIPELINE_PROFILE`` does are left alone.
+        names: of all variables. Other programs' variables that merely begin like ``PIPELINE_PROFILE`` are ignored.
     """
     suspects = sorted(name for name in names if name.startswith((_OURS, _NEIGHBOURS)))
     ours = known() if suspects else set()

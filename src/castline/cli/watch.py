@@ -1,9 +1,9 @@
-"""``castline watch``: what appears in a folder is uploaded, once, when it is whole.
+"""``castline watch``: uploads each new file in a folder once, when it is complete.
 
-The folder is polled and not listened to, because change notification (inotify) misses what happens on network file
-systems and other hosts. A file is whole when its size and its time have stayed the same for a while; one that changes
-later is sent again, as it would be by hand. What was sent is in a journal, so that a restart sends nothing twice, and a
-recording that was deleted from the library does not come back. Nothing is ever taken out of the library here.
+The folder is polled, because change notification (inotify) misses changes on network file systems and other hosts. A
+file is complete when its size and its time have stayed the same for a while; one that changes later is sent again, as
+it would be by hand. A journal records what was sent, so that a restart sends nothing twice, and a recording that was
+deleted from the library does not come back. Nothing is ever removed from the library here.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ logger = logging.getLogger(__name__)
 
 
 class Sent(Record):
-    """What the journal knows of a file.
+    """A journal entry for a file.
 
     Attributes:
         state: of the file and of its sidecar, when it was sent.
-        before: ETag of the result that was there then.
-        result: ETag of the result that was put beside it; empty while none is.
-        beside: names of the files that were put beside it.
+        before: ETag of the result that existed then.
+        result: ETag of the result whose views were written beside it; empty if none were yet.
+        beside: names of the files that were written beside it.
     """
 
     state: tuple[int, ...]
@@ -56,14 +56,15 @@ _JOURNAL = TypeAdapter(dict[str, Sent])
 
 
 class Watch:
-    """A folder that is looked at.
+    """A watched folder.
 
     Args:
-        journal: a file; one that cannot be read is started anew, and what is in the bucket already is not sent again.
-        settle_s: seconds that a file stays as it is before it counts as whole.
-        beside: suffixes of the files that are put beside each file, such as ``srt``.
-        results: everything that is made goes below this folder, too.
-        clock: seconds.
+        journal: a file; an unreadable one is started again, and files that are already in the bucket are not sent
+            again.
+        settle_s: seconds that a file must stay unchanged before it counts as complete.
+        beside: suffixes of the views that are written beside each file, such as ``srt``.
+        results: folder below which all results are written as well.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Watch:
         self._sent = _read(journal)
 
     def look(self) -> Iterator[str]:
-        """Look once: lines for people about what was done."""
+        """Look once; yields lines for people about what was done."""
         there = dict(self._files())
         for gone in self._since.keys() - there.keys():
             del self._since[gone]
@@ -125,7 +126,7 @@ class Watch:
             yield f"{key}: {error.message}; it is tried again"
             return
         except FileNotFoundError:
-            return  # it went while it was read
+            return  # it was removed while it was read
         except (CastlineError, OSError) as error:
             self._refused[key] = state
             reason = error.message if isinstance(error, CastlineError) else error.strerror
@@ -139,7 +140,7 @@ class Watch:
         yield f"{key}: {'uploaded' if was_sent else 'is in the library already'}"
 
     def _fetch(self, there: dict[str, Path]) -> Iterator[str]:
-        """What has been made of files that are still there."""
+        """Fetch results of files that still exist."""
         if not self._beside and not self._results:
             return
         for key in there.keys() & self._sent.keys():
@@ -162,7 +163,7 @@ class Watch:
             yield f"{key}: has its result{where}"
 
     def _put_beside(self, key: str, path: Path, sent: Sent) -> Iterator[str]:
-        """Never over a file that is somebody else's."""
+        """Write views beside a file, but never over a file of the user's."""
         for kind in self._beside:
             body = self._store.get(self._settings.output_bucket, keys.result_key(key, f"transcript.{kind}"))
             target = path.with_suffix(f".{kind}")
@@ -190,7 +191,7 @@ def _read(journal: Path) -> dict[str, Sent]:
 
 
 def _state(path: Path) -> tuple[int, ...] | None:
-    """What changes with a file or its sidecar; None for one that is empty, gone, or not ours to read."""
+    """A value that changes with a file or its sidecar; None if the file is empty, gone, or unreadable for us."""
     try:
         found = path.stat()
         if not found.st_size or not os.access(path, os.R_OK):
@@ -207,18 +208,16 @@ def _state(path: Path) -> tuple[int, ...] | None:
 def watch_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Its tree becomes the keys.")],
     beside: Annotated[
-        list[str] | None, typer.Option(help="Put this beside each file when it is there: srt, vtt, txt, ….")
+        list[str] | None, typer.Option(help="Write this view beside each file when it is ready: srt, vtt, txt, ….")
     ] = None,
-    results: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Put everything that is made below this folder.")
-    ] = None,
+    results: Annotated[Path | None, typer.Option("--output", "-o", help="Write all results below this folder.")] = None,
     settle: Annotated[
-        float, typer.Option(min=0, help="Seconds that a file stays as it is before it counts as whole.")
+        float, typer.Option(min=0, help="Seconds that a file must stay unchanged before it counts as complete.")
     ] = 10.0,
     every: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks.")] = 2.0,
     endpoint_url: Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")] = None,
 ) -> None:
-    """Upload what appears in a folder, once, when it is whole; until Ctrl-C (docs/ARCHIVE.md)."""
+    """Upload each new file in a folder once, when it is complete, until Ctrl-C (docs/ARCHIVE.md)."""
     with friendly_errors():
         if not folder.is_dir():
             raise NotMedia(f"{folder} is no folder")

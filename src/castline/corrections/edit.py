@@ -36,7 +36,7 @@ class Draft:
     Attributes:
         removed: ids of corrections.
         added: without their ids.
-        undoes: number of the change that is taken back.
+        undoes: number of the change that is undone.
     """
 
     removed: tuple[str, ...] = ()
@@ -152,7 +152,7 @@ def _anchors(track: Track) -> list[Sighting]:
 
 
 def not_undone(corrections: Corrections) -> list[Change]:
-    """Changes that can be taken back, oldest first."""
+    """Changes that can be undone, oldest first."""
     gone = {change.undoes for change in corrections.changes}
     return [change for change in corrections.changes if change.undoes is None and change.number not in gone]
 
@@ -161,11 +161,11 @@ def take_back(corrections: Corrections) -> Draft:
     """Undo what was changed last and is not undone yet.
 
     Raises:
-        CorrectionError: there is nothing to take back.
+        CorrectionError: there is nothing to undo.
     """
     found = not_undone(corrections)
     if not found:
-        raise CorrectionError("there is nothing to take back")
+        raise CorrectionError("there is nothing to undo")
     change = found[-1]
     everything = {each.id: each for earlier in corrections.changes for each in earlier.added}
     back = tuple(everything[id_] for id_ in change.removed if id_ in everything)

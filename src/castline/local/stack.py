@@ -265,7 +265,7 @@ def start_detached(settings: Settings, slots: int = 2, *, keep: Keep = "always",
     """Start a stack in a process of its own, which outlives this one.
 
     Args:
-        keep: for whom it runs (``StackState``).
+        keep: how long it stays (``StackState``).
 
     Raises:
         LocalStackError: it did not start; the log's end is in ``detail``.

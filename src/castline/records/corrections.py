@@ -90,7 +90,7 @@ class Change(Record):
     who: the user of ``castline serve``, or of the machine.
     removed: ids of corrections that do not hold any more.
     added: corrections that hold from now on; of a change that takes another one back, those that that one removed.
-    undoes: number of the change that is taken back.
+    undoes: number of the change that is undone.
     """
 
     number: Count

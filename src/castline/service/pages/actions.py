@@ -117,7 +117,7 @@ def not_this_person(request: Request, media: Text, label: Text, name: Text) -> R
         return person_page(request, name, problem=error.message, status=400)
     shelf.look()
     left = seen_as(shelf.index, name) or people.list_people(there.store, there.settings).get(name)
-    said = f"{name} is not in {media}; taken back on its page of corrections"
+    said = f"{name} is not in {media}; to undo this, use its page of corrections"
     where = f"/people/of?name={quote(name)}&said={quote(said)}" if left else f"/people?said={quote(said)}"
     return RedirectResponse(f"{request.scope.get('root_path', '')}{where}", 303)
 
@@ -156,7 +156,7 @@ def undo(request: Request) -> Response:
 
     def do(embed: PhotoEmbedder) -> str:
         change = people.undo(there.store, there.settings)
-        return f"taken back: {change}; {_bound(there, embed)} recording(s) brought up to date"
+        return f"undone: {change}; {_bound(there, embed)} recording(s) brought up to date"
 
     return _change(request, do)
 

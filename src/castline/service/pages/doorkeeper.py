@@ -92,8 +92,7 @@ class Doorkeeper:
         return self._signer.dumps([user.name, self._tokens.known(user.name)[1]])
 
     def session_of_guest(self, user: User) -> tuple[str, int]:
-        """A cookie for a person admitted by the provider, and its lifetime in seconds; it ends when the rules
-        change."""
+        """A cookie for a person admitted by the provider, and its lifetime in seconds; it ends if the rules change."""
         rules = self.provider.rules if self.provider else ""
         return self._guests.dumps([user.name, user.admin, user.edits, rules]), int(self._service.oidc_session_s)
 

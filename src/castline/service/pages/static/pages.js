@@ -1,4 +1,4 @@
-/* Uploads by dropping files, what is under way, and asking before what cannot be taken back. */
+/* Uploads by dropping files, progress, and asking before what cannot be undone. */
 "use strict";
 
 const root = document.body.dataset.root, form = document.body.dataset.form;
