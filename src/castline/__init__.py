@@ -2,7 +2,7 @@
 
     from castline import transcribe, recognise, analyse
 
-What is named here is public; it is imported when it is first used, so that ``import castline`` costs nothing.
+The names here are public; each is imported when it is first used, so that ``import castline`` costs nothing.
 """
 
 import os
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-#: Of a photo or a frame that is decoded; phones make 108 million. The header is enough to tell. OpenCV reads its limit
-#: once, when it is loaded, which nothing here does before this; by itself it would decode a thousand million.
+#: Pixels of a photo or frame that may be decoded; phones make 108 million. The header shows the size. OpenCV reads this
+#: limit once, when it is loaded, which nothing here does before this; its default is a thousand million.
 MAX_PIXELS = 120_000_000
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
-# ONNX Runtime would tell its makers of each process, with an identifier of the machine that it keeps in the home.
-# It asks this when it is loaded; its disable_telemetry_events() comes too late.
+# ONNX Runtime would report each process to its makers, with an identifier of the machine that it stores in the home
+# folder. It reads this variable when it is loaded; its disable_telemetry_events() comes too late.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["CastlineError", "Person", "Result", "Settings", "Transcript", "analyse", "recognise", "transcribe"]

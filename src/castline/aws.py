@@ -1,7 +1,7 @@
-"""Clients of AWS: made here, and nowhere else.
+"""AWS clients: made only here.
 
-The standard variables (``AWS_ENDPOINT_URL``, ``AWS_REGION``, credentials) are boto3's own. Typed (mypy-boto3) where
-mypy runs; nothing of them is imported at run time.
+The standard variables (``AWS_ENDPOINT_URL``, ``AWS_REGION``, credentials) are boto3's own. The types (mypy-boto3) are
+for mypy only and are not imported at run time.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
 
-_NO_REGION = "us-east-1"  # nothing can be signed without one
+_NO_REGION = "us-east-1"  # requests cannot be signed without a region
 _LOOPBACK_ONLY: dict[str, Any] = {
-    # The emulator takes compressed metrics for empty ones.
+    # The emulator treats compressed metrics as empty.
     "disable_request_compression": True,
     "proxies": {"http": None, "https": None},
 }
@@ -62,16 +62,16 @@ def client(
     local: bool = False,
     region: str = "",
 ) -> Any:
-    """A client of one service; thread-safe, as boto3's are.
+    """A client for one service; thread-safe, as boto3's are.
 
     Args:
-        endpoint: instead of AWS, or of what ``AWS_ENDPOINT_URL`` says.
+        endpoint: instead of AWS or ``AWS_ENDPOINT_URL``.
         keys: ``AWS_ACCESS_KEY_ID`` and the like, instead of the environment's.
-        local: the endpoint is our own stack on this machine.
+        local: whether the endpoint is our own stack on this machine.
         region: instead of the environment's.
     """
     if local and keys:
-        with _making:  # a session is safe to share between threads but for making clients
+        with _making:  # a session may be shared between threads, except for making clients
             return _made(_local_session(), service, endpoint, keys, local=True, region=region)
     return _made(boto3.Session(), service, endpoint, keys, local=local, region=region)
 
@@ -81,7 +81,7 @@ _making = Lock()
 
 @lru_cache(maxsize=1)
 def _local_session() -> boto3.Session:
-    """One for all clients of the local stack: what a session reads from botocore's files costs 70 ms each time."""
+    """One session for all clients of the local stack: reading botocore's files costs 70 ms per session."""
     return boto3.Session()
 
 
@@ -95,16 +95,16 @@ def _made(
     region: str,
 ) -> Any:
     if endpoint and not keys and session.get_credentials() is None:
-        # Another emulator takes any credentials, but boto3 insists on some.
+        # Another emulator accepts any credentials, but boto3 needs some.
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     config = Config(
-        max_pool_connections=32,  # pieces of a long recording are fetched side by side
-        # Bucket names may have dots, and emulators no names of their own.
+        max_pool_connections=32,  # pieces of a long recording are fetched in parallel
+        # Bucket names may contain dots, and emulators have no host names for them.
         s3={"addressing_style": "path"},
         retries={"mode": "standard", "max_attempts": 3 if local else 5},
         **(_LOOPBACK_ONLY if local else {}),
     )
-    if service == "s3":  # boto3 still signs URLs by version 2 by default
+    if service == "s3":  # boto3 still signs URLs with version 2 by default
         config = config.merge(Config(signature_version="s3v4"))
     region = region or session.region_name or _NO_REGION
     named = {name.lower(): value for name, value in (keys or {}).items()}
@@ -112,10 +112,10 @@ def _made(
 
 
 def presigner(endpoint: str, key: str, secret: str) -> S3Client:
-    """A client that signs URLs for any S3: version 4, path style, us-east-1; asks nobody.
+    """A client that signs URLs for any S3: version 4, path style, us-east-1; makes no requests.
 
     Args:
-        key, secret: empty for those of the environment.
+        key, secret: if empty, those of the environment.
     """
     config = Config(signature_version="s3v4", s3={"addressing_style": "path"})
     named = {"aws_access_key_id": key or None, "aws_secret_access_key": secret or None}
@@ -143,7 +143,7 @@ def invoke_later(function: str, payload: bytes) -> None:
 
 
 def secret_text(secret: str) -> str:
-    """The text of a secret of Secrets Manager.
+    """The text of a secret in Secrets Manager.
 
     Raises:
         ResourceError: it could not be read, or is empty.
@@ -168,15 +168,15 @@ def default_region() -> str:
 
 
 def region_of_environment() -> str:
-    """The region that clients use when none is given."""
+    """The region that clients use if none is given."""
     return boto3.Session().region_name or _NO_REGION
 
 
 def is_offered(service: str, region: str) -> bool | None:
-    """Whether a region has a service, as far as botocore's list of endpoints knows.
+    """Whether a region has a service, according to botocore's list of endpoints.
 
     Returns:
-        None for a service that the list does not know in any region, or a region it does not know.
+        None for a service that the list has in no region, or for a region that it does not have.
     """
     session = boto3.Session()
     try:
@@ -189,11 +189,11 @@ def is_offered(service: str, region: str) -> bool | None:
 
 
 class Account:
-    """An account in one region: its clients, made when they are first used.
+    """An account in one region, with clients that are made when they are first used.
 
     Args:
-        region: where all clients, and all answers about the account, belong.
-        make: makes a client of a service; by default AWS's, with the environment's credentials.
+        region: that of all clients and of all answers about the account.
+        make: makes a client for a service; by default AWS's, with the environment's credentials.
     """
 
     def __init__(self, region: str, make: Callable[[str], Any] | None = None) -> None:

@@ -1,37 +1,39 @@
-"""Text of others where people read it: nothing in it acts on the terminal, the spreadsheet or the page."""
+"""Makes untrusted text safe to show: nothing in it has an effect on the terminal, the spreadsheet or the page."""
 
 from __future__ import annotations
 
 import re
 
-# Control characters, line and paragraph separators, lone surrogates, and what turns the reading direction of all that
-# follows (overrides, embeddings, isolates). Marks (U+200E, U+200F, U+061C) stay: right-to-left text needs them.
+# Control characters, line and paragraph separators, lone surrogates, and characters that change the reading direction
+# of the following text (overrides, embeddings, isolates). Marks (U+200E, U+200F, U+061C) stay: right-to-left text needs
+# them.
 _ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """The text with what acts instead of being seen written out: ``‹U+202E›``.
+    """The text with characters that act instead of being visible escaped: ``‹U+202E›``.
 
     Args:
-        lines: it may have several; ends of lines and tabs stay.
+        lines: whether line ends and tabs stay, because the text may have several lines.
     """
     return _ACTING.sub(lambda found: found[0] if lines and found[0] in "\n\t" else f"‹U+{ord(found[0]):04X}›", text)
 
 
 def is_plain(text: str) -> bool:
-    """Whether all of a text is seen, and nothing of it acts."""
+    """Whether all of a text is visible, and none of it acts."""
     return _ACTING.search(text) is None
 
 
 def without_acting(text: str, instead: str = "") -> str:
-    """The text without what acts."""
+    """The text without acting characters."""
     return _ACTING.sub(instead, text)
 
 
 def cell(text: str) -> str:
-    """A text as a cell of a table: what a spreadsheet would run begins with an apostrophe.
+    """A text as a cell of a table: text that a spreadsheet would execute gets an apostrophe in front.
 
-    Spreadsheets take ``=``, ``+``, ``-``, ``@``, tabs and line ends at the start for formulas, also in full width.
+    Spreadsheets treat text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line end as a formula, also in full
+    width.
     """
     return f"'{text}" if _FORMULA.match(text) else text

@@ -52,8 +52,8 @@ class CastlineError(Exception):
     Attributes:
         code: stable snake_case identifier, written to results and metrics.
         retryable: whether the same call may succeed later. The platform retries a stage that
-            raises a retryable error; any other error is written down as a result at once.
-        detail: multi-line context for the log; empty when the message says it all.
+            raises a retryable error; any other error becomes a result at once.
+        detail: multi-line context for the log; empty if the message is sufficient.
     """
 
     code: ClassVar[str] = "internal"
@@ -228,8 +228,8 @@ class LocalStackError(CastlineError):
 
 class RequestRefused(LocalStackError):
     """Attributes:
-    aws_code: what AWS calls it; clients see this.
-    status: of the HTTP answer.
+    aws_code: AWS's error code, which clients see.
+    status: HTTP status of the answer.
     """
 
     code = "request_refused"
@@ -240,12 +240,12 @@ class RequestRefused(LocalStackError):
         self.status = status
 
 
-#: Code of what the platform gave up after its retries.
+#: Code of a failure that the platform gave up on after its retries.
 OUT_OF_RETRIES = "retries_exhausted"
 
 
 def may_pass(code: str) -> bool:
-    """Whether what failed with this code may succeed another time."""
+    """Whether a failure with this code may succeed another time."""
     return code == OUT_OF_RETRIES or any(kind.code == code for kind in _kinds(CastlineError) if kind.retryable)
 
 

@@ -1,7 +1,7 @@
-"""Events as AWS delivers them, parsed once at the edge. Keys arrive URL-encoded and leave decoded.
+"""Parses events as AWS delivers them, once, at the edge. Keys arrive URL-encoded and leave decoded.
 
-An event may come in envelopes: SNS, SQS, SNS in SQS, EventBridge in SQS. They are opened here; one that
-holds nothing we understand is an error, so that it ends in the dead-letter queue and not in silence.
+An event may come in envelopes: SNS, SQS, SNS in SQS, EventBridge in SQS. They are opened here; an event with nothing
+that we understand is an error, so that it ends in the dead-letter queue and is not silently lost.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from castline.records.reading import read_json
 
 Event = Mapping[str, Any]
 
-#: Of the events that we send ourselves.
+#: Source of the events that we send ourselves.
 SOURCE = "castline"
 RESULT_PUBLISHED = "Result Published"
 RESULT_CORRECTED = "Result Corrected"
 RESULT_REMOVED = "Result Removed"
 
 _OF_RESULTS = (RESULT_PUBLISHED, RESULT_CORRECTED, RESULT_REMOVED)
-_ENVELOPES = 4  # one in another
-MAX_EVENT_BYTES = 1024 * 1024  # SQS's and EventBridge's largest message; Lambda's own is no larger
+_ENVELOPES = 4  # envelopes inside one another
+MAX_EVENT_BYTES = 1024 * 1024  # the largest message of SQS and EventBridge; Lambda's own events are no larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class InvocationFailed:
     """An asynchronous invocation that is out of retries.
 
     Attributes:
-        event: what the function was invoked with.
-        reason: what the runtime said, one line.
+        event: the event with which the function was invoked.
+        reason: the runtime's message, one line.
     """
 
     event: Event
@@ -70,19 +70,19 @@ class _Object(BaseModel):
 
 
 class _S3(BaseModel):
-    """What S3's record and EventBridge's detail have in common."""
+    """The common part of S3's record and EventBridge's detail."""
 
     bucket: _Name
     object: _Object
 
 
 def objects_created(event: Event) -> Iterator[ObjectCreated]:
-    """The S3 objects of an event, as S3 itself or EventBridge tells of them, in whatever envelopes.
+    """The S3 objects of an event from S3 or EventBridge, in any envelopes.
 
     S3's own test event gives nothing. EventBridge does not encode keys.
 
     Raises:
-        EventError: there is something in it that is neither; what is understood has been yielded before.
+        EventError: it contains something else; understood objects have been yielded before.
     """
     problem: EventError | None = None
     for content in opened(event):
@@ -112,7 +112,7 @@ def _created(content: Any, *, encoded: bool) -> ObjectCreated:
 
 
 def invocations_failed(event: Event) -> Iterator[InvocationFailed]:
-    """Failed invocations out of an on-failure destination, delivered plain or through SNS or SQS.
+    """Failed invocations from an on-failure destination, delivered plain or through SNS or SQS.
 
     Raises:
         EventError: there is something in it that is none; what is understood has been yielded before.
@@ -128,7 +128,7 @@ def invocations_failed(event: Event) -> Iterator[InvocationFailed]:
 
 
 def results_published(event: Event) -> Iterator[Mapping[str, Any]]:
-    """Details of ``Result Published`` events (``doors.announce``), in whatever envelopes.
+    """Details of ``Result Published`` events (``doors.announce``), in any envelopes.
 
     Raises:
         EventError: there is something in it that is none; what is understood has been yielded before.
@@ -144,7 +144,7 @@ def results_published(event: Event) -> Iterator[Mapping[str, Any]]:
 
 
 def results_changed(event: Event) -> Iterator[tuple[str, str]]:
-    """(bucket, media) of each published, corrected or removed result that an event tells of, in whatever envelopes.
+    """(bucket, media) of each published, corrected or removed result in an event, in any envelopes.
 
     Raises:
         EventError: there is something in it that is none; what is understood has been yielded before.
@@ -174,9 +174,9 @@ def is_message(record: Any) -> bool:
 
 
 def opened(event: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
-    """What is in an event when all envelopes are opened: S3's records one by one, everything else as it is.
+    """The content of an event with all envelopes opened: S3's records one by one, everything else unchanged.
 
-    What cannot be unwrapped is returned as it is; no reader will recognise it.
+    Content that cannot be unwrapped is returned unchanged; no reader will recognise it.
     """
     if not isinstance(event, Mapping):
         yield {"": event}
@@ -197,7 +197,7 @@ def opened(event: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
 
 
 def _message(record: Any) -> str | None:
-    """The text in an envelope: SQS's body, or SNS's message as Lambda or SQS has it."""
+    """The text in an envelope: SQS's body, or SNS's message as delivered to Lambda or SQS."""
     if not isinstance(record, Mapping):
         return None
     sns = record.get("Sns")

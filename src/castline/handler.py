@@ -30,14 +30,14 @@ def _store() -> S3Store:
 def handler_for(stage: Stage, *, tolerant: bool = False) -> Handler:
     """A handler that runs a stage on each event.
 
-    What the stage raises is raised: those errors are retryable, and the platform invokes again.
+    Errors of the stage are passed on: they are retryable, and the platform invokes again.
 
     Args:
-        tolerant: go on without a setting that cannot be read, to write down that it cannot.
+        tolerant: continue without a setting that cannot be read, in order to record that.
     """
     logger = Logger()
-    if "AWS_LAMBDA_RUNTIME_API" in os.environ:  # nowhere else is /tmp the function's alone
-        # Not tempfile's answer: where this one is full, that is another folder, and others' files are in it.
+    if "AWS_LAMBDA_RUNTIME_API" in os.environ:  # only there does /tmp belong to the function alone
+        # Not tempfile's choice: if this folder is full, that is another one, which contains other programs' files.
         sweep(Path(os.environ.get("TMPDIR", "/tmp")))  # noqa: S108
     read = tolerant_settings if tolerant else settings
 

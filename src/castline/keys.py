@@ -1,4 +1,4 @@
-"""The S3 layout, decided here and nowhere else.
+"""The S3 layout, defined only here.
 
     input     <media>, <media>.json                         the sidecar: options for this media file
     stage-1   <media>/<run>/options.json                    what the run was asked for; before its units
@@ -41,7 +41,7 @@ from castline.errors import KeyLayoutError
 
 UnitKind = Literal["frames", "audio"]
 
-#: Suffixes (lower case) of objects in the input bucket that are media. Everything else is left alone.
+#: Suffixes (lower case) of objects in the input bucket that are media. Everything else is ignored.
 VIDEO_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
@@ -59,19 +59,19 @@ AUDIO_SUFFIXES = frozenset(
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 
 PHOTO_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".avif"))
-#: Of an enrolled voice, beside the photos.
+#: Suffix of an enrolled voice, beside the photos.
 VOICE_SUFFIX = ".voice"
 UNREAD_PHOTO = f"photos are {', '.join(sorted(PHOTO_SUFFIXES))}; save it as one of them"
-#: What Python knows of suffixes, and nothing that a machine adds to it.
+#: Python's own table of suffixes, without additions from the machine.
 _TYPES = mimetypes.MimeTypes()
-#: What people keep beside media and nobody expects to be processed; sidecars and subtitles are among them.
+#: Files that people keep beside media and do not expect to be processed, sidecars and subtitles among them.
 _BESIDE_SUFFIXES = PHOTO_SUFFIXES | frozenset(
     f".{suffix}" for suffix in "json txt md csv tsv srt vtt ttml xml html pdf gif heic heif bmp tif tiff svg".split()
 )
 
 _VIEW = re.compile(r"result\.json|report\.html|transcript\.\w+|people/[^/]+\.jpg")
 _UNIT_EXTENSION: dict[UnitKind, str] = {"frames": "zip", "audio": "flac"}
-_RUN_OF_MEDIA = r"(?s:(?P<media>.+))/(?P<run>[0-9a-f]{16})"  # a key may hold anything, line breaks too
+_RUN_OF_MEDIA = r"(?s:(?P<media>.+))/(?P<run>[0-9a-f]{16})"  # a key may contain anything, even line breaks
 _UNIT_KEY = re.compile(_RUN_OF_MEDIA + r"/(?P<kind>frames|audio)/(?P<index>[0-9]{4,})\.(?:zip|flac)")
 _MOTION_KEY = re.compile(_RUN_OF_MEDIA + r"/motion/(?P<start>[0-9]{9,})\.jpgs")
 _MOUTHS_KEY = re.compile(_RUN_OF_MEDIA + r"/parts/mouths\.json")
@@ -82,12 +82,12 @@ _PROXY_KEY = re.compile(_RUN_OF_MEDIA + r"/proxy\.mp4")
 _OPTIONS_KEY = re.compile(_RUN_OF_MEDIA + r"/options\.json")
 _PART_KEY = re.compile(_RUN_OF_MEDIA + r"/parts/(?P<kind>frames|audio)-(?P<index>[0-9]{4,})(?P<error>\.error)?\.json")
 
-#: Not in a name: what nobody sees, and what turns the direction of the text around it. The joiners are
-#: letters of Persian, Sinhala and Malayalam, and of emoji.
+#: Not allowed in a name: invisible characters, and those that change the direction of the text around them. The joiners
+#: are allowed: Persian, Sinhala, Malayalam and emoji need them.
 _UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 _JOINERS = "\u200c\u200d"
-#: Categories of Unicode that are no letters either: control characters, lone surrogates, ends of lines and paragraphs.
-#: Unassigned ones (Cn) are mostly newer than this Python: emoji, and scripts.
+#: Unicode categories that are not allowed either: control characters, lone surrogates, ends of lines and paragraphs.
+#: Unassigned characters (Cn) are allowed: most are newer than this Python, such as emoji and scripts.
 _NO_LETTERS = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
 _DATE = r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -102,9 +102,9 @@ _FRAME = ".jpg"  # of the classic profile
 #: Names of the views of a result, beside ``result.json``.
 RESULT = "result.json"
 REPORT = "report.html"
-#: What browsers play where they do not play the media file; in stage 1 of its run, and beside a report on disk.
+#: What browsers play if they do not play the media file; in stage 1 of its run, and beside a report on disk.
 PROXY = "proxy.mp4"
-#: What people put right; it belongs to the media file as its result does, and is no view of it.
+#: People's corrections; they belong to the media file like its result, and are not a view of it.
 CORRECTIONS = "corrections.json"
 
 # S3 limits a key to 1024 bytes of UTF-8; the longest thing we append is
@@ -112,7 +112,7 @@ CORRECTIONS = "corrections.json"
 MAX_KEY_BYTES = 1024
 MAX_MEDIA_KEY_BYTES = MAX_KEY_BYTES - 64
 
-# File systems take 255 bytes for a name.
+# File systems allow 255 bytes for a name.
 _MAX_NAME_BYTES = 240
 _KEPT_NAME_BYTES = 160
 _HASHED = re.compile(r"--[0-9a-f]{16}(?:\.\w{1,8})?$", re.ASCII)
@@ -150,7 +150,7 @@ def is_media(key: str) -> bool:
 
 
 def is_left_out(key: str) -> bool:
-    """Whether somebody may believe that an upload is processed, and it is not: neither media nor photo nor text."""
+    """Whether an upload is not processed although one might expect it: neither media nor photo nor text."""
     name = key.rpartition("/")[2]
     return bool(name) and not name.startswith(".") and _suffix(key) not in MEDIA_SUFFIXES | _BESIDE_SUFFIXES
 
@@ -159,7 +159,7 @@ def run_id(bucket: str, key: str, version: str, options: str) -> str:
     """The id of one processing of one version of a media file.
 
     Args:
-        version: the object's VersionId, or its ETag where the bucket has no versions.
+        version: the object's VersionId, or its ETag if the bucket has no versions.
         options: canonical JSON of every option that changes what is computed.
 
     Returns:
@@ -170,7 +170,7 @@ def run_id(bucket: str, key: str, version: str, options: str) -> str:
 
 
 def run_prefix(media: str, run: str) -> str:
-    """What all stage-1 keys of a run begin with."""
+    """The prefix of all stage-1 keys of a run."""
     return f"{media}/{run}/"
 
 
@@ -188,7 +188,7 @@ def result_key(media: str, name: str = RESULT) -> str:
 
 
 def is_view(name: str) -> bool:
-    """Whether a name below ``<media>/`` is a published file, and not a part or another media file's."""
+    """Whether a name below ``<media>/`` is a published file, not a part or another media file's."""
     return _VIEW.fullmatch(name) is not None
 
 
@@ -201,22 +201,22 @@ def options_key(media: str, run: str) -> str:
 
 
 def plan_key(media: str, run: str) -> str:
-    """How a long recording is cut into ranges."""
+    """Key of the plan of a long recording's ranges."""
     return f"{run_prefix(media, run)}ranges/plan.json"
 
 
 def range_key(media: str, run: str, number: int) -> str:
-    """What asks for a range; its event starts the splitter."""
+    """Key of the request for a range; its event starts the splitter."""
     return f"{run_prefix(media, run)}ranges/{number:04d}.range"
 
 
 def range_done_key(media: str, run: str, number: int) -> str:
-    """What became of a range."""
+    """Key of the outcome of a range."""
     return f"{run_prefix(media, run)}ranges/{number:04d}.json"
 
 
 def motion_prefix(media: str, run: str) -> str:
-    """Below it are 25 small pictures a second of the film, by the time (ms) of the first."""
+    """Prefix of the 25 small pictures per second of the film, by the time (ms) of the first."""
     return f"{run_prefix(media, run)}motion/"
 
 
@@ -225,18 +225,18 @@ def motion_key(media: str, run: str, start_ms: int) -> str:
 
 
 def parse_motion(stage1_key: str) -> tuple[str, str, int] | None:
-    """(media, run, time of the first picture in ms) of such pictures; None for other keys."""
+    """(media, run, time of the first picture in ms) of small pictures; None for other keys."""
     match = _MOTION_KEY.fullmatch(stage1_key)
     return (match["media"], match["run"], int(match["start"])) if match else None
 
 
 def mouths_key(media: str, run: str) -> str:
-    """Whose mouth moves, of all of a recording."""
+    """Key of what was seen of mouths in a recording."""
     return f"{parts_prefix(media, run)}mouths.json"
 
 
 def parse_mouths(output_key: str) -> tuple[str, str] | None:
-    """(media, run) of what is known of mouths; None for other keys."""
+    """(media, run) of what was seen of mouths; None for other keys."""
     match = _MOUTHS_KEY.fullmatch(output_key)
     return (match["media"], match["run"]) if match else None
 
@@ -246,13 +246,13 @@ def sidecar_key(media: str) -> str:
 
 
 def media_of(input_key: str) -> str | None:
-    """The media that an object of the input bucket is, or is the sidecar of; None for foreign objects."""
+    """The media file that an object of the input bucket is, or whose sidecar it is; None for foreign objects."""
     media = input_key.removesuffix(".json")
     return media if is_media(media) else None
 
 
 def classic_frame_key(media: str) -> str:
-    """``test_00.mp4`` -> ``test_00.jpg``: all that the classic profile keeps of a video."""
+    """``test_00.mp4`` -> ``test_00.jpg``: the only frame that the classic profile keeps of a video."""
     return _stem(media) + _FRAME
 
 
@@ -267,12 +267,12 @@ def flat_transcript_key(media: str) -> str:
 
 
 def batch_claim_key(run: str) -> str:
-    """Where in the output bucket it is written which marker, or batch of a marker, started a run."""
+    """Key in the output bucket of the record of which marker, or batch of a marker, started a run."""
     return f".batches/{run}"
 
 
 def batch_key(marker: str, batch: str) -> str:
-    """Where in the output bucket a batch of a marker is written down; both are hex digits."""
+    """Key in the output bucket of the record of a marker's batch; both are hex digits."""
     return f".batches/{marker}/{batch}"
 
 
@@ -281,7 +281,7 @@ def is_batch(output_key: str) -> bool:
 
 
 def message_key(date: str, name: str) -> str:
-    """Where a message of WhatsApp lies in the output bucket; ``date`` is ``2026-11-26``."""
+    """Key of a WhatsApp message in the output bucket; ``date`` is ``2026-11-26``."""
     return f"{date}/{name}.json"
 
 
@@ -292,12 +292,12 @@ def parse_message(output_key: str) -> tuple[str, str] | None:
 
 
 def note_prefix(date: str, media_id: str) -> str:
-    """Below it is what the messages that a fetched media file belongs to are called."""
+    """Prefix of the notes with the names of the messages to which a fetched media file belongs."""
     return f".whatsapp/{date}/{media_id}/"
 
 
 def answer_key(note: str) -> str:
-    """Where it is written that the message of a note is answered."""
+    """Key of the record that the message of a note was answered."""
     return note.replace(".whatsapp/", ".whatsapp/answered/", 1)
 
 
@@ -312,7 +312,7 @@ def is_classic_frame(stage1_key: str) -> bool:
 
 
 def parse_unit(stage1_key: str) -> UnitId | None:
-    """The unit a stage-1 key stands for; None for the manifest and for foreign keys."""
+    """The unit of a stage-1 key; None for the manifest and for foreign keys."""
     match = _UNIT_KEY.fullmatch(stage1_key)
     return _unit(match) if match else None
 
@@ -324,13 +324,13 @@ def parse_manifest(stage1_key: str) -> tuple[str, str] | None:
 
 
 def parse_range(stage1_key: str) -> tuple[str, str, int] | None:
-    """(media, run, number) of what asks for a range; None for other keys."""
+    """(media, run, number) of the request for a range; None for other keys."""
     match = _RANGE_KEY.fullmatch(stage1_key)
     return (match["media"], match["run"], int(match["index"])) if match else None
 
 
 def parse_of_ranges(stage1_key: str) -> tuple[str, str] | None:
-    """(media, run) of anything that belongs to the ranges of a run, but their units; None for other keys."""
+    """(media, run) of anything that belongs to the ranges of a run, except units; None for other keys."""
     match = _OF_RANGES.fullmatch(stage1_key)
     return (match["media"], match["run"]) if match else None
 
@@ -348,13 +348,13 @@ def parse_proxy(stage1_key: str) -> tuple[str, str] | None:
 
 
 def parse_part(output_key: str) -> tuple[UnitId, bool] | None:
-    """The unit of a part's key and whether it is an error part; None for other keys."""
+    """The unit of a part's key, and whether it is an error part; None for other keys."""
     match = _PART_KEY.fullmatch(output_key)
     return (_unit(match), match["error"] is not None) if match else None
 
 
 def retention_class(output_key: str) -> Literal["part", "crop", "message"] | None:
-    """Which retention rule of the template an object of the output bucket falls under; it is tagged so."""
+    """The retention rule of the template for an object of the output bucket, used as its tag."""
     if parse_part(output_key) or parse_mouths(output_key):
         return "part"
     if parse_message(output_key) or output_key.startswith(".whatsapp/"):
@@ -382,7 +382,7 @@ def check_media_key(key: str) -> str:
     """Refuse an input key that would not survive as a prefix of other keys.
 
     Raises:
-        KeyLayoutError: no Unicode text, too long, or with ``.``/``..`` segments that clients collapse.
+        KeyLayoutError: not Unicode text, too long, or with ``.``/``..`` segments that clients collapse.
     """
     if (text := key.encode(errors="replace").decode()) != key:
         raise KeyLayoutError(f"key is no Unicode text: {text}")
@@ -394,10 +394,10 @@ def check_media_key(key: str) -> str:
 
 
 def disk_path(key: str) -> str:
-    """A key as a relative path: segment by segment as it is, where every file system takes that.
+    """A key as a relative path, with each segment unchanged if every file system accepts it.
 
     Other segments (empty, too long, with control characters or a change of reading direction) are cleaned and
-    end in ``--`` and a hash, and so do those that look as if they did: no two keys share a path.
+    end in ``--`` and a hash, and so do those that look as if they were: no two keys share a path.
 
     Raises:
         KeyLayoutError: it has a ``.`` or ``..`` segment.
@@ -416,7 +416,7 @@ def disk_name(segment: str) -> str:
 
 
 def hashed_name(segment: str) -> str:
-    """Another file name for a segment: as much of it as is safe anywhere, and a hash of all of it."""
+    """Another file name for a segment: the part that is safe everywhere, and a hash of the whole."""
     suffix = PurePosixPath(segment).suffix
     suffix = suffix if re.fullmatch(r"\.\w{1,8}", suffix, re.ASCII) else ""
     stem = without_acting(segment.removesuffix(suffix), "_").replace("\\", "_")
@@ -426,13 +426,13 @@ def hashed_name(segment: str) -> str:
 
 
 def check_person_name(name: str) -> str:
-    """A name that somebody is to get, as a gallery prefix: free text of any script, one path segment.
+    """A new name for somebody, as a gallery prefix: free text of any script, one path segment.
 
     Returns:
         As ``spelled``.
 
     Raises:
-        KeyLayoutError: empty, over 200 bytes, or with a slash, a character that is none, or a leading dot.
+        KeyLayoutError: empty, over 200 bytes, or with a slash, a forbidden character, or a leading dot.
     """
     name = spelled(name)
     if any(map(_is_no_letter, name)):
@@ -445,12 +445,12 @@ def check_person_name(name: str) -> str:
 
 
 def spelled(name: str) -> str:
-    """Any name in Unicode NFC, outer white space removed: one name, however a file system composes its letters."""
+    """A name in Unicode NFC without outer white space: the same name, however a file system composes its letters."""
     return unicodedata.normalize("NFC", name).strip()
 
 
 def shown(name: str) -> str:
-    """A name for a terminal, what no name may hold as ``\\u202e``; people may type it so, too."""
+    """A name for a terminal, with forbidden characters as ``\\u202e``; people may also type it so."""
     return "".join(f"\\u{ord(char):04x}" if _is_no_letter(char) else char for char in name)
 
 
@@ -464,34 +464,34 @@ def gallery_prefix(name: str) -> str:
 
 
 def gallery_basis_key(name: str) -> str:
-    """Where it is written why a person may be known: consent, a contract, …; plain text."""
+    """Key of the reason why a person may be known: consent, a contract, …; plain text."""
     return f"{gallery_prefix(name)}basis.txt"
 
 
 def gallery_index_key(model: str) -> str:
-    """Where the embeddings of one model of all photos lie; can be deleted, and is then rebuilt."""
+    """Key of one model's embeddings of all photos; can be deleted, and is then rebuilt."""
     return f".embeddings/{model if _PLAIN_ID.fullmatch(model) else slug(model)}.json"
 
 
 def gallery_name(key: str) -> str:
-    """The name a gallery key lies under, as ``spelled``. Other clients may have made what we would refuse."""
+    """The name in a gallery key, as ``spelled``. Other clients may have made names that we would refuse."""
     return spelled(key.partition("/")[0])
 
 
 def parse_photo(key: str) -> str | None:
-    """The person's name a gallery key belongs to; None for what is no photo we can read."""
+    """The name of the person whose photo a gallery key is; None if it is not a photo that we can read."""
     return _person(key) if _suffix(key.partition("/")[2]) in PHOTO_SUFFIXES else None
 
 
 def parse_voice(key: str) -> str | None:
-    """The name of whom an enrolled voice belongs to; None for what is none."""
+    """The name of the person to whom an enrolled voice belongs; None for other keys."""
     return _person(key) if key.endswith(VOICE_SUFFIX) else None
 
 
 def is_unread_photo(key: str) -> bool:
-    """Whether a gallery key is meant for somebody's photo, and of a format that is not read: HEIC, or nobody knows.
+    """Whether a gallery key is meant as a photo, but in an unsupported format: HEIC, or unknown.
 
-    What is plainly something else (a text, a table) is left alone, and so are hidden files.
+    Files that are clearly something else (a text, a table) are ignored, and so are hidden files.
     """
     file = key.rpartition("/")[2]
     if parse_photo(key) or parse_voice(key) or not _person(key) or not file or file.startswith("."):
@@ -501,7 +501,7 @@ def is_unread_photo(key: str) -> bool:
 
 
 def _person(key: str) -> str | None:
-    """The name of whom an object of the gallery belongs to; None for what is ours."""
+    """The name of the person to whom a gallery object belongs; None for our own objects."""
     name = gallery_name(key)
     return name if name and not name.startswith(".") and "/" in key else None
 
@@ -523,5 +523,5 @@ def _stem(key: str) -> str:
 
 
 def _suffix(key: str) -> str:
-    """Lower-case suffix of an object's name; none for the placeholder of a folder (``clip.mp4/``)."""
+    """Lower-case suffix of an object's name; empty for the placeholder of a folder (``clip.mp4/``)."""
     return "" if key.endswith("/") else PurePosixPath(key.lower()).suffix

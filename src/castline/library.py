@@ -1,4 +1,4 @@
-"""The pipeline as functions: a file in, typed records out, in this process, without a stack and without S3.
+"""The pipeline as functions: from a file to typed records, in this process, without a stack and without S3.
 
     from castline import analyse, recognise, transcribe
 
@@ -6,8 +6,8 @@
     people = recognise("interview.mp4", gallery="people")
     result = analyse("interview.mp4", gallery="people")
 
-The stages' own code does the work, on a store in memory, so the records are those of the pipeline. Files are read in
-units as they are decoded; a long one does not have to fit into memory. The models are loaded once per process and
+The stages' own code does the work, on a store in memory, so the records are those of the pipeline. Files are processed
+in units as they are decoded; a long one does not have to fit into memory. Models are loaded once per process and
 settings. Calls from several threads take turns.
 """
 
@@ -77,23 +77,24 @@ _turn = Lock()
 
 
 def transcribe(path: StrPath, *, settings: Settings | None = None, **options: object) -> Transcript:
-    """What is said in a video or sound file; pictures are not decoded.
+    """Transcribe a video or sound file; pictures are not decoded.
 
     Args:
         path: any container and codec that ffmpeg reads.
-        settings: which engine, where its weights are, limits, and defaults of the options; those of the environment
-            (``CASTLINE_…``) by default.
-        **options: ``language`` (BCP-47; found out by default), ``task`` (``"transcribe"`` or ``"translate"``, into
+        settings: the engine, where its weights are, limits, and defaults of the options; by default those of the
+            environment (``CASTLINE_…``).
+        **options: ``language`` (BCP-47; detected by default), ``task`` (``"transcribe"`` or ``"translate"``, into
             English), ``prompt``, ``hotwords`` (a list), ``word_times`` (a bool), ``beam``, ``chunk_s`` (seconds),
-            ``audio_track`` (from 1): all that a sidecar may say.
+            ``audio_track`` (from 1): all keys of a sidecar.
 
     Returns:
-        Segments with words, and the cues of its subtitles; times in seconds of the file. Without speech, no segments.
+        Segments with words, and the cues of its subtitles; times in seconds of the file. Without speech, there are no
+        segments.
 
     Raises:
         NoStreams: it has no sound.
         MediaError: not a media file, or not all of it could be decoded; ``analyse`` has what could.
-        NoSpeechEngine, ModelError: no model to read speech with, or one that does not know the language.
+        NoSpeechEngine, ModelError: no speech model, or one that does not know the language.
         OptionsError: an option, or a value, that does not exist.
         UnitError: part of it could not be read.
         OSError: the file cannot be read.
@@ -101,7 +102,7 @@ def transcribe(path: StrPath, *, settings: Settings | None = None, **options: ob
     return _whole(_run(path, settings, options, only="audio")).transcript
 
 
-#: Called with every chunk of the sound as it has been read; times are relative to the chunk.
+#: Called with every chunk of the sound once it is transcribed; times are relative to the chunk.
 Heard = Callable[[AudioUnit, AudioPart], None]
 
 
@@ -113,11 +114,11 @@ def listen(
     voices: Sequence[KnownVoice] = (),
     **options: object,
 ) -> Result:
-    """The whole result of a file's sound alone: ``transcribe`` with its length, its warnings and its cues' views.
+    """The whole result for a file's sound: ``transcribe``, with its length, warnings and the views of its cues.
 
     Args:
-        heard: is told of every chunk, in order of time, while the next ones are still to be read.
-        voices: of people who may be named, where ``speakers`` is ``"auto"``.
+        heard: called with every chunk, in order of time, before the next ones are transcribed.
+        voices: those of people who may be named, if ``speakers`` is ``"auto"``.
 
     Raises:
         CastlineError: as ``transcribe``.
@@ -128,11 +129,11 @@ def listen(
 def recognise(
     path: StrPath, *, gallery: StrPath | None = None, settings: Settings | None = None, **options: object
 ) -> tuple[Person, ...]:
-    """Who is on screen in a video, in order of first appearance; the sound is not decoded.
+    """Find out who is on screen in a video, in order of first appearance; the sound is not decoded.
 
     Args:
-        gallery: a folder with one folder of photos per person, named as the person; nobody is known without. Photos
-            are embedded once per process, and again when they change. What cannot be used of it is in ``analyse``'s
+        gallery: a folder with one folder of photos per person, named after the person; without it nobody is known.
+            Photos are embedded once per process, and again when they change. Unusable photos are named in ``analyse``'s
             warnings.
         settings: as in ``transcribe``.
         **options: ``sampling`` (``"auto"``, ``"interval"`` or ``"keyframes"``), ``interval_s`` (seconds between
@@ -145,7 +146,7 @@ def recognise(
         NoStreams: it has no picture.
         MediaError: not a media file, or not all of it could be decoded; ``analyse`` has what could.
         GalleryError: no such folder, or no photo in it.
-        ModelError: no model to find or tell faces with.
+        ModelError: no model to find or recognise faces.
         OptionsError: an option, or a value, that does not exist.
         UnitError: part of it could not be read.
         OSError: the file cannot be read.
@@ -158,7 +159,7 @@ def analyse(
 ) -> Result:
     """Who is on screen and what is said in a media file, on one timeline: the pipeline's ``result.json``.
 
-    Its source has no bucket, its key is the name of the file, and its cost is what Lambda would take for such times.
+    Its source has no bucket, its key is the name of the file, and its cost is an estimate for Lambda.
 
     Args:
         gallery: as in ``recognise``.
@@ -166,12 +167,12 @@ def analyse(
         **options: those of ``transcribe`` and ``recognise``.
 
     Returns:
-        ``status`` is ``partial`` where part of it could not be decoded or analysed; ``error`` and ``failures`` say
-        what. Where there is no speech engine, its warnings say so.
+        ``status`` is ``partial`` if part of it could not be decoded or analysed; ``error`` and ``failures`` say what.
+        If there is no speech engine, its warnings say so.
 
     Raises:
         MediaError: not a media file, or nothing of it could be decoded.
-        GalleryError, ModelError, OptionsError, OSError: as the others.
+        GalleryError, ModelError, OptionsError, OSError: as above.
     """
     return _run(path, settings, options, gallery)[0]
 
@@ -200,7 +201,7 @@ def _run(
         engines = process_engines(settings, MemoryStore())
         _load(engines, probed, request.options, must_hear=only == "audio")
         start, summary = perf_counter(), SplitSummary()
-        kept = MemoryStore()  # what mouths are watched in
+        kept = MemoryStore()  # small pictures, in which mouths are watched
         parts = dict(_analysed(Path(path), probed, request, settings, engines, summary, heard, kept))
         failed = {name: part for name, part in parts.items() if isinstance(part, ErrorPart)}
         done = {name: part for name, part in parts.items() if not isinstance(part, ErrorPart)}
@@ -259,7 +260,7 @@ def _options(asked: Mapping[str, object], settings: Settings) -> Options:
 
 
 def _load(engines: Engines, probed: Probe, options: Options, *, must_hear: bool) -> None:
-    """Load what will be needed, so that what is missing is said before the work and not once for every unit."""
+    """Load what will be needed, so that missing models are reported before the work, and not once for every unit."""
     if probed.video:
         _ = engines.detector, engines.embedder
     if probed.audio:
@@ -280,7 +281,7 @@ def _analysed(
     heard: Heard | None,
     kept: MemoryStore,
 ) -> Iterator[tuple[str, FramesPart | AudioPart | ErrorPart]]:
-    """The part of each unit by its name, as it is decoded; the parts are kept, and what mouths are seen in."""
+    """The part of each unit by its name, as it is decoded; stores the parts and the small pictures of mouths."""
     media, run, options = request.source.key, request.run, request.options
     for piece in split(path, probed, options, Limits.of(settings), summary, max_duration_s=settings.max_duration_s):
         if isinstance(piece, MotionPiece):
@@ -305,7 +306,7 @@ def _analysed(
 
 
 class _Photos(MemoryStore):
-    """A folder of people as the gallery's bucket; what is derived of the photos stays in memory."""
+    """A folder of people as the gallery's bucket; data derived from the photos stays in memory."""
 
     def __init__(self, folder: Path, bucket: str) -> None:
         super().__init__()
@@ -315,7 +316,7 @@ class _Photos(MemoryStore):
     def check(self) -> None:
         """
         Raises:
-            GalleryError: no such folder, or no photo and no voice in it.
+            GalleryError: no such folder, or neither photos nor voices in it.
         """
         if not self._folder.is_dir():
             raise GalleryError(f"{self._folder} is not a folder")
@@ -326,7 +327,7 @@ class _Photos(MemoryStore):
         return self._galleries(self, self._bucket, engines.embedder.info.id, lambda body: embed_photo(body, engines))
 
     def heard(self, gallery: Gallery | None) -> Gallery:
-        """A gallery with the voices."""
+        """A gallery with the given voices."""
         gallery = gallery or Gallery(model="", fingerprint=fingerprint_now(self, self._bucket))
         return gallery.model_copy(update={"voices": load_voices(self, self._bucket)})
 
@@ -350,14 +351,14 @@ def _photos(folder: Path, settings: Settings) -> _Photos:
 
 @lru_cache(maxsize=65536)
 def _md5(path: Path, mtime_ns: int) -> str:
-    """S3's ETag of a file, as it was at that time."""
+    """S3's ETag of a file with that size and time."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Stages log to standard output, for CloudWatch. Here that is the caller's, and the result says it all."""
+    """Silence the stages, which log to standard output for CloudWatch: here that belongs to the caller."""
     logs = logging.getLogger(stage_logger.name)
     before, logs.disabled = logs.disabled, True
     try:

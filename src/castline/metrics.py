@@ -1,8 +1,8 @@
 """Numbers for CloudWatch, as one line of embedded metric format (EMF) per invocation.
 
 Stages call ``record`` wherever they are; only a Lambda handler collects and publishes (``collected``), so
-that the same stage on a laptop's command line or in a test records nothing. A metric must never cost
-a result: what cannot be published is logged and forgotten.
+that the same stage on a laptop's command line or in a test records nothing. A metric must never prevent a result:
+values that cannot be published are logged and dropped.
 
     Media          results published, each run once           count
     Units          units analysed                             count
@@ -50,7 +50,7 @@ _recorded: ContextVar[list[tuple[Name, float]] | None] = ContextVar("recorded", 
 
 
 def record(name: Name, value: float = 1.0) -> None:
-    """Note a value for the invocation under way; outside of one, do nothing."""
+    """Record a value for the current invocation; outside one, do nothing."""
     values = _recorded.get()
     if values is not None:
         values.append((name, value))
@@ -58,10 +58,10 @@ def record(name: Name, value: float = 1.0) -> None:
 
 @contextmanager
 def collected(settings: Settings) -> Iterator[None]:
-    """Publish what is recorded inside when the block ends, even by an exception.
+    """Publish the values recorded inside the block when it ends, even by an exception.
 
-    The one dimension is ``service``, the deployment's prefix: names of metrics already tell the stage, and
-    several deployments in one account stay apart. Outside of Lambda nothing is published.
+    The one dimension is ``service``, the deployment's prefix, which keeps several deployments in one account apart;
+    metric names already tell the stage. Outside Lambda nothing is published.
     """
     if settings.function_name == _NO_FUNCTION:
         yield
@@ -82,7 +82,7 @@ def _publish(values: list[tuple[Name, float]], settings: Settings) -> None:
         metrics = EphemeralMetrics(namespace=NAMESPACE, service=settings.prefix)
         for name, value in values:
             metrics.add_metric(name, _UNITS[name], value)
-        # A property, not a dimension: free, and there for Logs Insights.
+        # A property, not a dimension: free, and available in Logs Insights.
         metrics.add_metadata("function_name", settings.function_name)
         if metrics.metric_set:  # a hundred values of one name are flushed without this
             metrics.flush_metrics()

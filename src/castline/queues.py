@@ -1,6 +1,6 @@
-"""Messages of a queue, one by one: what failed comes again later and later, and then goes to the dead letters.
+"""Processes a queue's messages one by one: failed ones are retried at growing intervals, and then become dead letters.
 
-It goes there as Lambda's own failures do, with its reason, so that ``castline redrive`` shows and repeats it.
+A dead letter has the form of Lambda's own failures, with its reason, so that ``castline redrive`` shows and repeats it.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from castline.settings import Settings
 
 logger = Logger(child=True)
 
-#: Attempts at a message; the queues' own maxReceiveCount is larger, for messages that nobody ever answers.
+#: Attempts at a message; the queues' own maxReceiveCount is larger, for messages that no function ever answers.
 MOST_ATTEMPTS = 8
-#: Queues by the ends of their names: those of the stages, that of what the failure recorder has to write down, the
-#: dead-letter queue, and what tells the library's index of results.
+#: Queues by the ends of their names: those of the stages, the failure recorder's, the dead-letter queue, and the one
+#: that tells the library's index of results.
 UPLOADS = "uploads"
 RANGES = "ranges"
 UNITS = "units"
 GIVEN_UP = "given-up"
 DEAD = "failed-invocations"
 LIBRARY = "library"
-#: Seconds a message of a stage is hidden: six times Lambda's longest invocation, as AWS advises. The template's too.
+#: Seconds a message of a stage is hidden: six times Lambda's longest invocation, as AWS advises. Also in the template.
 HIDDEN_S = 5400
 _LONGEST_S = 3600
 
@@ -43,13 +43,13 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How often a message is tried, and what becomes of it then.
+    """How often a message is tried, and where it goes then.
 
     Attributes:
-        attempts: that failed, or ended their process.
-        letters: the queue that gets what is given up, without the prefix.
-        held_s: hide a message for so long once an attempt begins, so that one whose process dies comes back sooner
-            than one that nobody has taken on; 0 leaves it to the queue.
+        attempts: how many may fail, or end their process.
+        letters: the queue for given-up messages, without the prefix.
+        held_s: hide a message for so long once an attempt begins, so that one whose process dies returns sooner than
+            one that was never started; 0 leaves it to the queue.
     """
 
     attempts: int = MOST_ATTEMPTS
@@ -58,20 +58,20 @@ class Terms:
 
 
 DOOR = Terms()
-#: An attempt ends after 15 minutes at most: Lambda sees to that.
+#: Lambda ends an attempt after 15 minutes at most.
 STAGE = Terms(attempts=5, letters=GIVEN_UP, held_s=930)
 
 
 def each_message(
     event: Event, do: Callable[[Message], object], settings: Settings, queues: Any | None = None, terms: Terms = DOOR
 ) -> dict[str, Any]:
-    """Do every SQS record of an event.
+    """Process every SQS record of an event.
 
     Args:
         queues: a client of SQS; default: AWS's.
 
     Returns:
-        ``{"batchItemFailures": [...]}``: those that are to come again; the others are deleted.
+        ``{"batchItemFailures": [...]}``: those to be delivered again; the others are deleted.
 
     Raises:
         EventError: the event is not SQS's.
@@ -93,16 +93,16 @@ def each_message(
 def stage_messages(
     event: Event, do: Callable[[Event], dict[str, Any]], settings: Settings, queues: Any | None = None
 ) -> dict[str, Any]:
-    """What a stage does with an event that may be of its queue.
+    """Process an event of a stage, which may come from its queue.
 
     Args:
         do: takes the event, or each message as an event of its own.
 
     Returns:
-        As ``do`` has it, or as ``each_message``.
+        As ``do``, or as ``each_message``.
 
     Raises:
-        Exception: what ``do`` raised of the only message: the invocation has failed, and is to be counted as such.
+        Exception: what ``do`` raised for the only message: the invocation has failed, and must be counted as such.
     """
     if not of_queue(event):
         return do(event)
@@ -122,7 +122,7 @@ def stage_messages(
 
 
 def of_queue(event: Event) -> bool:
-    """Whether an event is a batch of a queue's messages."""
+    """Whether an event is a batch of messages from a queue."""
     records = event.get("Records")
     return isinstance(records, list) and bool(records) and all(map(is_message, records))
 
@@ -133,10 +133,10 @@ def delay_s(attempt: int, first_s: float) -> int:
 
 
 def attempt_of(attributes: Any, now_s: float | None = None) -> int:
-    """Which attempt this is, from 1, by a message's system attributes.
+    """Which attempt this is, from 1, according to a message's system attributes.
 
-    SQS counts receives, also those after which a throttled function was never invoked. Such a one lasts as long as
-    messages are hidden, and an attempt far shorter (``Terms.held_s``): so many receives are taken off.
+    SQS also counts receives after which a throttled function was never invoked. Such a receive lasts as long as
+    messages are hidden, an attempt far less (``Terms.held_s``); so those receives are subtracted.
     """
     with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
         received = int(attributes["ApproximateReceiveCount"])
@@ -166,13 +166,13 @@ def queue_url(queue: str, settings: Settings, queues: Any) -> str:
         queue: its name without the prefix.
 
     Raises:
-        ClientError, BotoCoreError: there is none, or who asks may not use it.
+        ClientError, BotoCoreError: there is none, or the caller may not use it.
     """
     return str(queues.get_queue_url(QueueName=f"{settings.prefix}-{queue}")["QueueUrl"])
 
 
 def queue_of(function: str, event: Event, settings: Settings) -> str | None:
-    """The queue of an event of a stage where ``Orchestration=queue``, without the prefix; None for other functions."""
+    """The queue for a stage's event with ``Orchestration=queue``, without the prefix; None for other functions."""
     if function == settings.analyser_function:
         return UNITS
     if function != settings.splitter_function:
@@ -185,7 +185,7 @@ def queue_of(function: str, event: Event, settings: Settings) -> str | None:
 
 def _begin(record: Message, terms: Terms, queues: Any | None) -> None:
     """Raises:
-    ResourceError: the attempts before have not even answered.
+    ResourceError: the previous attempts never answered.
     """
     if not terms.held_s:
         return
@@ -194,11 +194,11 @@ def _begin(record: Message, terms: Terms, queues: Any | None) -> None:
     try:
         _hide(record, terms.held_s, queues or sqs())
     except (ClientError, BotoCoreError, KeyError) as problem:
-        logger.info("the message is hidden as long as its queue says", reason=str(problem))
+        logger.info("the message stays hidden for as long as its queue says", reason=str(problem))
 
 
 def _settled(record: Message, error: Exception, settings: Settings, queues: Any, terms: Terms) -> bool:
-    """Whether the message is with the dead letters; otherwise it comes again."""
+    """Whether the message was put into the dead-letter queue; otherwise it is delivered again."""
     attempt = attempt_of(record.get("attributes"))
     final = attempt >= terms.attempts or (isinstance(error, CastlineError) and not error.retryable)
     reason = error.message if isinstance(error, CastlineError) else repr(error)[:300]
@@ -209,12 +209,12 @@ def _settled(record: Message, error: Exception, settings: Settings, queues: Any,
             return True
         _hide(record, delay_s(attempt, settings.retry_s), queues)
     except (ClientError, BotoCoreError, KeyError) as problem:
-        logger.warning("the queue decides what becomes of the message", reason=str(problem))
+        logger.warning("the queue's redrive policy decides about the message", reason=str(problem))
     return False
 
 
 def _give_up(record: Message, error: Exception, reason: str, settings: Settings, queues: Any, terms: Terms) -> None:
-    """To the dead letters, in the form of a failed invocation. Run again, it has one attempt."""
+    """Put a message into the dead-letter queue as a failed invocation. If it is run again, it has one attempt."""
     attributes = record.get("attributes")
     attributes = {**attributes} if isinstance(attributes, Mapping) else {}
     attributes.pop("ApproximateFirstReceiveTimestamp", None)
@@ -235,5 +235,5 @@ def _hide(record: Message, seconds: int, queues: Any) -> None:
 
 @lru_cache(maxsize=1)
 def sqs() -> Any:
-    """The process's client of SQS."""
+    """The process's SQS client."""
     return aws.client("sqs")

@@ -1,11 +1,11 @@
-"""Temporary folders of a function, and what an ended process has left of them."""
+"""Temporary folders of a function, and the remains of ended processes."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-#: What the names of our temporary folders begin with.
+#: Prefix of the names of our temporary folders.
 SCRATCH = "castline-"
 
 

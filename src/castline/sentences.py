@@ -1,7 +1,7 @@
 """Where sentences end: one rule for segments and for subtitle cues.
 
 The rule is that of the library sentencex (Wikimedia, MIT, https://github.com/wikimedia/sentencex), which knows
-the abbreviations of some 300 languages. What is corrected here was found wrong with tests/test_sentences.py.
+the abbreviations of some 300 languages. The corrections here are for mistakes found with tests/test_sentences.py.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from itertools import accumulate
 
 import sentencex
 
-#: What may stand between a sentence's last word and the white space after it.
+#: Characters that may stand between a sentence's last word and the white space after it.
 CLOSING = "\"'”’“»›)]}」』）】》"
 _OPENING = "\"'“‘„‚«‹»›([{"
 _FULL_STOPS = tuple(".!?…。！？")
 
-# The library takes what is in quotes or brackets for one sentence, so a quotation of a minute would be one too.
-# Without the marks it splits inside. Japanese and Chinese ones stay: 「本当？」と is recognised by them.
+# The library treats text in quotes or brackets as one sentence, even a quotation of a minute. Without the marks it
+# splits inside. Japanese and Chinese marks stay: 「本当？」と is recognised by them.
 _MARKS = _OPENING + "”’“»›)]}"
-# The sentence goes on with a small letter after a closing mark ("Really?" he asked), and after an abbreviation
+# A sentence continues with a small letter after a closing mark ("Really?" he asked), and after an abbreviation
 # with a full stop for each of its words (d.w.z., t.ex., т.е.).
 _LETTERS = re.compile(r"(?:[^\W\d_]{1,3}\.){2,}")
-# In these languages a number with a full stop is an ordinal (19. Jahrhundert, 3. října); the library knows that
-# of German dates alone. A sentence that ends in such a number is joined with the next, the smaller mistake.
+# In these languages a number with a full stop is an ordinal (19. Jahrhundert, 3. října); the library knows this for
+# German dates only. A sentence that ends in such a number is joined with the next, the smaller mistake.
 _ORDINAL = re.compile(r"\d{1,2}\.")
 _ORDINALS = frozenset("bs cs da de et eu fi fo hr hu is lb lv nn no pl sk sl sr tr".split())
-# Titles before a name that the library does not have.
+# Titles before a name that the library lacks.
 _TITLES = {
     "fr": frozenset({"m.", "mm.", "mme.", "mlle.", "mgr.", "st.", "ste."}),
     "hi": frozenset({"डॉ.", "श्री.", "प्रो."}),
     "nl": frozenset({"mevr."}),
     "pt": frozenset({"av.", "exa."}),
 }
-# Abbreviations that are words too, and far more often; as an abbreviation a number follows.
+# Abbreviations that are mostly ordinary words; as abbreviations they are followed by a number.
 _WORDS = {"en": frozenset({"no.", "may."}), "es": frozenset({"no."}), "it": frozenset({"no."})}
 # Khmer's full stop, which the library does not know.
 _OTHER_STOPS = ("។",)
@@ -44,9 +44,9 @@ def ends(words: Sequence[str], language: str | None) -> list[bool]:
     """Whether a sentence ends after each word; after the last one it always does.
 
     Args:
-        words: as Whisper writes them: punctuation attached, and the white space before a word with it.
-        language: code as in BCP 47 or Whisper's; None or one that is not known is taken for English, whose
-            abbreviations the library then uses.
+        words: as Whisper writes them, with punctuation attached and the preceding white space.
+        language: a BCP 47 code or Whisper's; None or an unknown one is treated as English, for the sake of its
+            abbreviations.
     """
     code = re.split("[-_]", language or "en")[0].lower()
     plain = [_plain(word, code) for word in words]
@@ -65,7 +65,7 @@ def ends(words: Sequence[str], language: str | None) -> list[bool]:
 
 
 def _plain(word: str, language: str) -> str:
-    """What the library is shown of a word."""
+    """The form of a word that is passed to the library."""
     body = " ".join(word.encode("utf-8", "replace").decode().split())
     space = " " if word[:1].isspace() else ""
     if language not in ("ja", "zh", "yue"):

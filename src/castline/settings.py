@@ -1,4 +1,4 @@
-"""Every environment variable Castline reads, with its meaning. Nothing else reads ``os.environ``.
+"""Every environment variable that Castline reads, with its meaning. Nothing else reads ``os.environ``.
 
 The transcription service has more of its own (``service/settings.py``).
 
@@ -21,15 +21,15 @@ from castline.records import Options
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-_PYTHON_MB = 192  # what the splitter itself takes of its function's memory
+_PYTHON_MB = 192  # what the splitter itself needs of its function's memory
 _LAPTOP_MB = 4096
-_UNITS_MB = 384  # of the disk, for what waits for S3: 20 units of 30 frames, of half a megabyte at the very most
+_UNITS_MB = 384  # of the disk, for units waiting for upload: 20 units of 30 frames, of half a megabyte at the very most
 
 
 class Settings(BaseSettings, Options):
-    """Configuration of one process: the defaults of every run's options, and what follows here.
+    """Configuration of one process: the defaults of every run's options, and the following.
 
-    Field ``x_y`` is the variable ``CASTLINE_X_Y`` unless it says otherwise; commas separate lists.
+    Field ``x_y`` is the variable ``CASTLINE_X_Y`` unless stated otherwise; lists are separated by commas.
     """
 
     model_config = SettingsConfigDict(
@@ -52,13 +52,13 @@ class Settings(BaseSettings, Options):
     model_storage: Literal["image", "efs", "s3"] = "image"
     """Whether ``models_dir`` comes with the image, is a mounted file system, or is filled from S3 at the first unit."""
     model_bucket: str = ""
-    """Bucket that model files are copied from; unset is the gallery bucket."""
+    """Bucket from which model files are copied; by default the gallery bucket."""
     model_prefix: str = ".models/"
     """Folder of the model files in that bucket, with a slash at its end; its SHA256SUMS lists them."""
     min_face_px: int = Field(40, ge=12)
     """Smallest face to look for, pixels of the analysed frame."""
     threads: int = Field(0, ge=0)
-    """Threads of one model session; 0 takes the cores this process may use, at most 4."""
+    """Threads of one model session; 0 means the cores this process may use, at most 4."""
 
     ffmpeg: str = "ffmpeg"
     """The ffmpeg program: a name on PATH (Lambda puts the layer's /opt/bin there) or a path."""
@@ -67,7 +67,7 @@ class Settings(BaseSettings, Options):
     timeout_s: float = Field(900.0, gt=0)
     """Seconds one invocation of the splitter may take; the template's SplitterTimeout."""
     ffmpeg_memory_mb: int = Field(0, ge=0)
-    """Address space one ffmpeg process may take in MB; 0 is what the function has, less what Python takes."""
+    """Address space of one ffmpeg process in MB; 0 means the function's memory, less what Python needs."""
     max_bytes: int = Field(10 * 1024**3, ge=1)
     """Largest media; Lambda's ephemeral storage ends at 10 GiB. See ``largest_upload``."""
     disk_mb: int = Field(0, ge=0)
@@ -75,19 +75,20 @@ class Settings(BaseSettings, Options):
     max_pixels: int = Field(8192 * 4320, ge=1)
     """Largest coded picture, width x height."""
     max_duration_s: float = Field(12 * 3600, gt=0)
-    """Longest media. Of one that does not say how long it is, so much is taken."""
+    """Longest media. If a file does not say how long it is, only this much is decoded."""
     cut_above_s: float = Field(600.0, ge=0, le=43200)
-    """Length from which a recording of 1920x1080 is cut into ranges that are decoded side by side; of more pixels,
-    shorter ones are. 0 cuts none. What is computed is the same."""
+    """Length from which a recording of 1920x1080 is cut into ranges that are decoded in parallel; less for more pixels.
+    0 cuts none. The results are the same."""
     proxy_s: float = Field(120.0, ge=0, le=840)
-    """Seconds that the splitter may take for a copy that browsers play, of a recording they do not; 0 makes none."""
+    """Seconds that the splitter may take to make a copy for browsers of a recording that they do not play; 0 makes
+    none."""
     max_frames: int = Field(50_000, ge=1)
-    """Frames of one media that are looked at; the interval is widened where there would be more."""
+    """Most frames sampled from one media file; the interval is widened if there would be more."""
     max_units: int = Field(2_000, ge=1)
-    """Stage-1 objects of one kind (frames, audio) of one media."""
+    """Most stage-1 objects of one kind (frames, audio) of one media file."""
 
     splitter_function: str = "video-splitting"
-    """Name of the deployed splitter; what was lost is sent there again."""
+    """Name of the deployed splitter; lost events are sent to it again."""
     analyser_function: str = "face-recognition"
     """Name of the deployed analyser."""
     function_name: str = Field("local", validation_alias="AWS_LAMBDA_FUNCTION_NAME")
@@ -95,7 +96,7 @@ class Settings(BaseSettings, Options):
     memory_mb: int = Field(1024, ge=1, validation_alias="AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     """Memory of the running function in MB; set by Lambda."""
     elsewhere: bool = False
-    """Whether the function runs on another machine than Lambda's; the local stack's host says so."""
+    """Whether the function runs on a machine other than Lambda's; set by the local stack's host."""
     profile: Literal["full", "classic"] = Field(
         "full", validation_alias=AliasChoices("PIPELINE_PROFILE", "CASTLINE_PROFILE")
     )
@@ -105,36 +106,37 @@ class Settings(BaseSettings, Options):
     """What carries uploads and units to the functions: queues, S3's events, the splitter's own invocations, or a state
     machine. The template's default is ``queue``."""
     retry_s: float = Field(15.0, ge=0, le=900)
-    """Seconds before a message of a queue that failed comes again; doubled each time, at most an hour."""
+    """Seconds before a failed message of a queue is delivered again; doubled each time, at most an hour."""
     unknown_name: str = "Unknown"
-    """What the classic profile writes for a stranger, and where no face is seen."""
+    """What the classic profile writes for a stranger, or if there is no face."""
 
     transcript_layout: Literal["beside", "flat"] = "beside"
     """``flat`` also writes ``week1/video1.txt`` for ``week1/video1.mp4``, with times, as the batch transcriber did."""
     batch_marker: str = ""
-    """Key of the object that starts what was uploaded before it; unset, every upload starts by itself."""
+    """Key of the object that starts what was uploaded before it; by default, every upload starts by itself."""
     batch_machine: str = ""
-    """ARN of the state machine that a marker starts; unset, the listener lists the bucket itself."""
+    """ARN of the state machine that a marker starts; by default, the listener lists the bucket itself."""
     results_topic: str = ""
-    """ARN of the SNS topic that also hears of every published result; unset, EventBridge alone does."""
+    """ARN of the SNS topic to which published results are also announced; by default, only EventBridge."""
     webhook_url: str = ""
-    """Where published results are posted to."""
+    """URL to which published results are posted."""
     webhook_secret: str = ""
     """Name or ARN of the Secrets Manager secret that signs the posts."""
 
     whatsapp_numbers: tuple[str, ...] = ()
-    """Ids of the WhatsApp phone numbers whose messages are taken, AWS's or Meta's; others are left alone."""
+    """Ids (AWS's or Meta's) of the WhatsApp phone numbers whose messages are processed; others are ignored."""
     whatsapp_salt: str = ""
-    """Name or ARN of the secret that senders' numbers are hashed with in names of objects; unset, they are plain."""
+    """Name or ARN of the secret with which senders' numbers are hashed in names of objects; by default, they are
+    plain."""
     whatsapp_reply: bool = False
     """Whether a voice note is answered with its transcript."""
     whatsapp_endpoint: str = ""
-    """Where AWS End User Messaging Social answers; unset is AWS's own."""
+    """Endpoint of AWS End User Messaging Social; by default AWS's own."""
 
     state_dir: Path = Field(default_factory=lambda: default_library())
-    """The library: where the local stack keeps its objects and logs; unset is one for each user (``--library``)."""
+    """The library, where the local stack keeps its objects and logs; by default one per user (``--library``)."""
     archive: str = ""
-    """Where the index over all recordings is: a URL of PostgreSQL (docs/ARCHIVE.md); unset is a file of the library."""
+    """Where the index of all recordings is: a PostgreSQL URL (docs/ARCHIVE.md); by default a file in the library."""
     port: int = Field(4566, ge=0, le=65535)
     """Port of the local AWS endpoint."""
 
@@ -146,7 +148,7 @@ class Settings(BaseSettings, Options):
     @field_validator("language", "prompt", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
-        """A template cannot leave a variable out; it sets an empty one."""
+        """Treat an empty variable as unset: a template cannot omit a variable."""
         return value or None
 
     def model_post_init(self, _context: object) -> None:
@@ -161,7 +163,7 @@ class Settings(BaseSettings, Options):
 
     @property
     def ffmpeg_memory(self) -> int:
-        """Address space of one ffmpeg process, MB: off Lambda, ``memory_mb`` says nothing about the machine."""
+        """Address space of one ffmpeg process, MB; off Lambda, ``memory_mb`` says nothing about the machine."""
         has = _LAPTOP_MB if self.function_name == "local" else self.memory_mb - _PYTHON_MB
         return self.ffmpeg_memory_mb or has
 
@@ -172,7 +174,7 @@ class Settings(BaseSettings, Options):
 
     @property
     def largest_upload(self) -> int:
-        """Bytes of the largest media: ``max_bytes``, or what the splitter's disk has room for beside its units."""
+        """Bytes of the largest media: ``max_bytes``, or what fits on the splitter's disk beside its units."""
         room = max(self.disk_mb - _UNITS_MB, self.disk_mb // 4) * 1024**2
         return min(self.max_bytes, room) if self.disk_mb else self.max_bytes
 
@@ -182,13 +184,13 @@ class Settings(BaseSettings, Options):
 
 
 def default_library() -> Path:
-    """``.castline`` in the working directory where there is one, else the user's own folder of data."""
+    """``.castline`` in the working directory if it exists, else in the user's data folder."""
     here = Path(".castline")
     if here.is_dir():
         return here
     try:
         from platformdirs import user_data_path
-    except ModuleNotFoundError:  # inside a function, which has none
+    except ModuleNotFoundError:  # inside a function, which has no home folder
         return here
     return user_data_path("castline")
 
@@ -198,7 +200,7 @@ def settings() -> Settings:
     """The process's settings, read once.
 
     Raises:
-        SettingsError: a variable has a value that it cannot have.
+        SettingsError: a variable has an invalid value.
     """
     try:
         return Settings()
@@ -208,7 +210,7 @@ def settings() -> Settings:
 
 @lru_cache(maxsize=1)
 def tolerant_settings() -> Settings:
-    """As ``settings``, but a variable that cannot be read counts as unset: for the recorder that has to report it."""
+    """As ``settings``, but a variable that cannot be read counts as unset, for the recorder that has to report it."""
     try:
         return Settings()
     except ValidationError as error:
@@ -231,7 +233,7 @@ def variables() -> set[str]:
 
 
 def written(value: object) -> str:
-    """The value of a setting, written as in a variable or a parameter of the template."""
+    """The value of a setting, written as in a variable or template parameter."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -242,7 +244,7 @@ def written(value: object) -> str:
 
 
 def _field(problem: ErrorDetails) -> str:
-    """Which field an error is about; pydantic names the alias."""
+    """The field that an error is about; pydantic names the alias."""
     where = str(problem["loc"][0])
     return next((field for field in Settings.model_fields if where in (field, variable(field))), where)
 

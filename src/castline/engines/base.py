@@ -1,4 +1,4 @@
-"""Seams to models: what a detector, an embedder and a transcriber must be able to do.
+"""Interfaces to models: what a detector, an embedder and a transcriber must be able to do.
 
 Engines declare themselves with an ``EngineInfo``; command-line choices, the template's parameters
 and ``castline models list`` are generated from those declarations.
@@ -28,13 +28,13 @@ class EngineInfo:
         id: stable id that is written into parts (``dlib-resnet-v1``); embeddings with different ids
             are never compared.
         role: ``detector``, ``embedder``, ``transcriber``, ``voice_encoder`` or ``active_speaker``.
-        trained_on: the data it learned from and their terms, for people.
+        trained_on: the data it was trained on and their terms, for people.
         source: where its weights were found, for people (``bundled``, or a path).
         reason: one readable line: why this engine and not a better one.
-        languages: BCP-47 codes a transcriber knows; ``("*",)`` where the model decides.
-        word_times: whether every word has times, and not only every segment.
-        translates: whether it can write down in English what is said in another language.
-        prompts: whether an initial prompt and hot words reach it.
+        languages: BCP-47 codes a transcriber knows; ``("*",)`` if the model decides.
+        word_times: whether every word has times, not only every segment.
+        translates: whether it can translate other languages into English.
+        prompts: whether it accepts an initial prompt and hot words.
         extra: what to ``pip install 'castline[...]'`` for it.
     """
 
@@ -69,7 +69,7 @@ class DetectedFace:
 
 
 def pixels_inside(image: Image, box: NDArray[np.float32]) -> Image:
-    """The box's own pixels, as many as are in the picture; maybe none."""
+    """The box's pixels that are inside the picture; possibly none."""
     x0, y0, x1, y1 = (int(v) for v in np.clip(box, 0, [image.shape[1], image.shape[0]] * 2))
     return image[y0:y1, x0:x1]
 
@@ -109,7 +109,7 @@ class ActiveSpeaker(Protocol):
     def score_speaking(
         self, pictures: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32], samples: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """How much a face says what is heard, in each picture: above 0 it does, shape (len(pictures),), float32.
+        """Whether a face produces the speech, in each picture: above 0 it does; shape (len(pictures),), float32.
 
         Args:
             pictures: grey, shape (h, w), uint8, 25 a second, all of one face in one shot.
@@ -139,9 +139,9 @@ class Transcription:
     """Segments with times relative to the first sample.
 
     Attributes:
-        language: the one most is said in.
-        languages: those that were found out, the main one first; empty where the language was asked for.
-        warnings: what could not be done; times relative to the first sample.
+        language: the one spoken most.
+        languages: the detected ones, the main one first; empty if a language was requested.
+        warnings: about what could not be done; times relative to the first sample.
     """
 
     language: str | None
@@ -154,7 +154,7 @@ class Transcriber(Protocol):
     info: EngineInfo
 
     def transcribe(self, speech: Speech) -> Transcription:
-        """Segments in order of time, with words where the engine has word times.
+        """Segments in order of time, with words if the engine has word times.
 
         The options have passed ``check_request``.
         """
@@ -165,10 +165,10 @@ _ENGLISH_ONLY = ("en",)
 
 
 def check_request(info: EngineInfo, options: SpeechOptions) -> tuple[Notice, ...]:
-    """Whether a speech engine can do what is asked: wrong words would be worse than none.
+    """Check that a speech engine can do what is requested: wrong words would be worse than none.
 
     Returns:
-        Warnings, for what only makes the words worse.
+        Warnings about what merely makes the words worse.
 
     Raises:
         ModelError: a language or a task that the engine does not know.
@@ -194,5 +194,5 @@ def check_request(info: EngineInfo, options: SpeechOptions) -> tuple[Notice, ...
 
 
 def language_code(tag: str | None) -> str | None:
-    """What engines call the language of a BCP-47 tag: ``en-GB`` is ``en``."""
+    """The engines' name for the language of a BCP-47 tag: ``en-GB`` is ``en``."""
     return tag.replace("_", "-").partition("-")[0].lower() if tag else None

@@ -1,8 +1,8 @@
-"""Engines as plug-ins: what one must declare, and how all that are installed are found.
+"""Engines as plug-ins: what an engine must declare, and how the installed ones are found.
 
-An engine is one object of a class below ``Engine``, named by an entry point of the group ``castline.engines`` in the
-package that brings it; Castline's own are found the same way (``pyproject.toml``). CONTRIBUTING.md has an example.
-Modules that entry points name are imported to list engines, so they import no model library at their top.
+An engine is a class derived from ``Engine``, named by an entry point of the group ``castline.engines`` in its package;
+Castline's own are found the same way (``pyproject.toml``). CONTRIBUTING.md has an example. Modules that entry points
+name are imported to list engines, so they import no model library at the top level.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 logger = Logger(child=True)
 
 GROUP = "castline.engines"
-#: What an engine can be, in the order in which a recording meets them.
+#: The roles of engines, in the order in which a recording passes them.
 ROLES = ("detector", "embedder", "transcriber", "voice_encoder", "active_speaker")
-#: Roles that a recording does not need unless somebody asks for what they do.
+#: Roles that a recording needs only if their work is requested.
 OPTIONAL = ("voice_encoder", "active_speaker")
 
 
@@ -41,14 +41,14 @@ class Engine(ABC):
 
     Attributes:
         info: the declaration; its id is the name people write in the settings (``id`` or ``id:argument``).
-        rank: place among the engines of its role that ``auto`` tries, lowest first; None: by name only.
-        thresholds: of an embedder, at which cosine similarities its embeddings are believed.
+        rank: place among the engines of its role that ``auto`` tries, lowest first; None: only if named.
+        thresholds: for an embedder, the cosine similarities at which its embeddings are trusted.
         downloads: files that ``castline models fetch`` gets, by their name: the id, or the id with an argument
-            (``parrot:small``). They are put into the models folder, whole and with their digest checked.
-        same_voice: of a voice encoder: from this mean cosine similarity of their windows on, two stretches of speech
-            are one voice.
-        voice_thresholds: of a voice encoder, at which cosine similarities a voice is an enrolled person's; without any,
-            it names nobody.
+            (``parrot:small``). They are put into the models folder atomically, with their digest checked.
+        same_voice: for a voice encoder, the mean cosine similarity of their windows from which on two stretches of
+            speech are one voice.
+        voice_thresholds: for a voice encoder, the cosine similarities at which a voice is an enrolled person's; without
+            them, it names nobody.
     """
 
     info: EngineInfo
@@ -57,7 +57,7 @@ class Engine(ABC):
     same_voice: float | None = None
     downloads: Mapping[str, tuple[Download, ...]] = {}
     voice_thresholds: VoiceThresholds | None = None
-    #: What the settings may say behind the id and a colon, for people: ``MODEL``, ``FILE``; empty for nothing.
+    #: What may follow the id and a colon in the settings, for people: ``MODEL``, ``FILE``; empty for nothing.
     argument: ClassVar[str] = "FILE"
 
     @property
@@ -66,7 +66,7 @@ class Engine(ABC):
 
     @abstractmethod
     def survey(self, settings: Settings) -> EngineInfo:
-        """The declaration with where the weights would come from here (``source``), and why (``reason``).
+        """The declaration, with where the weights would come from on this machine (``source``), and why (``reason``).
 
         Loads and downloads nothing. No source: not available, and the reason says what is missing.
         """
@@ -76,16 +76,16 @@ class Engine(ABC):
         """The engine, ready to work; its ``info`` says where it came from.
 
         Args:
-            argument: what stands behind the id in the settings; empty for the usual weights.
-            asked: by name. Only then may anything be downloaded.
+            argument: what follows the id in the settings; empty for the usual weights.
+            asked: whether it was named. Only then may anything be downloaded.
 
         Raises:
-            ModelNotFound: what it needs is not to be had.
-            ModelCorrupt: the weights are there and are not what they should be.
+            ModelNotFound: what it needs is not available.
+            ModelCorrupt: the weights are there, but are not what they should be.
         """
 
     def prepare(self, argument: str, settings: Settings, *, asked: bool = True) -> None:
-        """Make ready what ``load`` needs, so that no two processes do it at a time.
+        """Prepare what ``load`` needs, so that two processes do not do it at the same time.
 
         Raises:
             ModelNotFound, ModelCorrupt: as ``load``.
@@ -95,7 +95,7 @@ class Engine(ABC):
             raise ModelNotFound(f"{self.info.title}: {found.reason}")
 
     def files(self, settings: Settings) -> list[Path]:
-        """The files it is read from; none where it is not there."""
+        """The files from which it is loaded; empty if it is not available."""
         source = self.survey(settings).source
         path = Path(source) if source else None
         if path is None or not path.exists():
@@ -104,16 +104,16 @@ class Engine(ABC):
 
 
 def registered(role: str) -> tuple[Engine, ...]:
-    """All installed engines of a role: those that ``auto`` tries first, best first; then the others by id."""
+    """All installed engines of a role: first those that ``auto`` tries, best first; then the others by id."""
     found = [engine for engine in _all() if engine.info.role == role]
     return tuple(sorted(found, key=lambda engine: (engine.rank is None, engine.rank or 0, engine.id)))
 
 
 def find_engine(engine_id: str) -> Engine:
-    """The installed engine of an id.
+    """The installed engine with an id.
 
     Raises:
-        ModelNotFound: none has it.
+        ModelNotFound: there is none.
     """
     for engine in _all():
         if engine.id == engine_id:
@@ -122,7 +122,7 @@ def find_engine(engine_id: str) -> Engine:
 
 
 def thresholds_for(model: str) -> Thresholds:
-    """The thresholds of an embedder id as written into parts; the digest of its weights at the end does not count.
+    """The thresholds for an embedder id as written into parts, without the digest of its weights at the end.
 
     Raises:
         ModelError: no installed engine declares any for this id.
@@ -135,7 +135,7 @@ def thresholds_for(model: str) -> Thresholds:
 
 
 def downloads() -> dict[str, tuple[Download, ...]]:
-    """What can be fetched, by name: ours, and what other packages' engines declare under their own ids."""
+    """The available downloads by name: ours, and those that other packages' engines declare under their own ids."""
     own = {
         name: tuple(files)
         for engine in _all()
@@ -150,7 +150,7 @@ def _all() -> tuple[Engine, ...]:
     """All engines that entry points name; one that cannot be imported is left out, and the log says why."""
     found: dict[str, Engine] = {}
     points = importlib.metadata.entry_points(group=GROUP)
-    # Ours first: nobody takes the place of one by calling another the same.
+    # Ours first: another engine cannot take the place of one by using its name.
     for point in sorted(points, key=lambda point: (not point.value.startswith("castline."), point.name)):
         engine = _loaded(point)
         if engine is None:
@@ -170,10 +170,10 @@ def _loaded(point: importlib.metadata.EntryPoint) -> Engine | None:
     try:
         named: Any = point.load()
         engine = named() if isinstance(named, type) else named
-    except Exception as error:  # somebody else's code
+    except Exception as error:  # third-party code
         logger.warning("an engine is left out: it cannot be imported", entry_point=point.value, reason=repr(error))
         return None
     if not isinstance(engine, Engine) or engine.info.role not in ROLES:
-        logger.warning("an engine is left out: it is none", entry_point=point.value)
+        logger.warning("an engine is left out: it is not an engine", entry_point=point.value)
         return None
     return engine

@@ -34,7 +34,7 @@ class EngineSet(Protocol):
 
 
 class Engines:
-    """The engines the settings ask for, each loaded when first used."""
+    """The engines that the settings select, each loaded when first used."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -77,7 +77,7 @@ def process_engines(settings: Settings, store: ObjectStore) -> Engines:
     """The engines of this process: models load once, however many events it serves.
 
     Raises:
-        CastlineError: the models should have come from S3 and did not; the next call tries again.
+        CastlineError: the models could not be copied from S3; the next call tries again.
     """
     if settings not in _engines:
         if settings.model_storage == "s3":

@@ -1,4 +1,4 @@
-"""Which engines this machine uses, in words; and making them ready before work begins."""
+"""Describes which engines this machine uses, and prepares them before work begins."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _TITLES = {
     "active_speaker": "speaking faces seen by",
 }
 _BETTER = "`castline models fetch {name}` or CASTLINE_MODELS_DIR gives you {title}"
-#: In the state folder: what the hub said when it refused. It is asked again only once this file is old enough.
+#: In the state folder: the hub's refusal. The hub is asked again only once this file is old enough.
 _REFUSAL, _ASK_AGAIN_S = "hub-refused", 24 * 3600.0
 
 
 def prepare(settings: Settings, progress: Progress | None = None, *, roles: Sequence[str] = ROLES) -> list[str]:
-    """Make ready what the settings ask for, once, so that no two workers do it at a time.
+    """Prepare the engines that the settings select, so that two workers do not do it at the same time.
 
-    Makes the face nets, and asks the hub for the Whisper that is named, or for the usual one where speech is
-    left to ``auto`` and no Whisper is in the models folder. A hub that refuses costs under two seconds, once a day.
+    Makes the face nets, and asks the hub for the named Whisper, or for the usual one if speech is left to ``auto`` and
+    the models folder has no Whisper. A hub that refuses costs under two seconds, once a day.
 
     Args:
-        roles: what will be used.
+        roles: those that will be used.
 
     Returns:
         One line per role: the engine in use, and why not a better one.
 
     Raises:
-        ModelNotFound: a face net is neither there nor can be made, or the Whisper that is named is not to be had.
-        ModelCorrupt: the Whisper that is named is not what it should be, where it is and where it would come from.
+        ModelNotFound: a face net does not exist and cannot be made, or the named Whisper is not available.
+        ModelCorrupt: the named Whisper is damaged, and so is its replacement.
     """
     for role in roles:
         make_ready(role, settings)
@@ -61,7 +61,7 @@ def _ask_hub(settings: Settings, progress: Progress | None) -> str:
         if 0 <= time.time() - said.stat().st_mtime < _ASK_AGAIN_S:
             return said.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        pass  # never refused, as far as we know
+        pass  # no refusal is recorded
     try:
         fetch(WHISPER, settings.models_dir, progress)
     except ModelError as error:
@@ -69,7 +69,7 @@ def _ask_hub(settings: Settings, progress: Progress | None) -> str:
             said.parent.mkdir(parents=True, exist_ok=True)
             said.write_text(error.message, encoding="utf-8")
         except OSError:
-            pass  # a folder that cannot be written costs the question every time
+            pass  # if the folder cannot be written, the hub is asked every time
         return error.message
     return ""
 
@@ -78,7 +78,7 @@ def engine_lines(settings: Settings, refusal: str = "", roles: Sequence[str] = R
     """One line per role: the engine in use, and why not a better one.
 
     Args:
-        refusal: what the hub said when it was asked for Whisper, to be shown too.
+        refusal: what the hub answered when asked for Whisper, to be shown, too.
     """
     lines = []
     for role in roles:
@@ -102,7 +102,7 @@ def _faces(role: str, settings: Settings) -> str:
         if info.id in DOWNLOADS:
             title = _short(info.title)
             missed.append(f"{title}: {homely(info.reason)}")
-            if "models fetch" not in info.reason:  # which says it already
+            if "models fetch" not in info.reason:  # which already says so
                 missed.append(_BETTER.format(name=info.id, title=title))
     return "; ".join(["none available", *missed])
 
@@ -126,7 +126,7 @@ def _speech(settings: Settings, refusal: str) -> str:
 
 
 def language_line(settings: Settings) -> str | None:
-    """A warning that only English will be understood; None where that does not matter."""
+    """A warning that only English will be understood; None if that does not matter."""
     if settings.language:
         return None
     name, _, model = settings.transcriber.partition(":")
@@ -151,7 +151,7 @@ def _short(title: str) -> str:
 
 
 def homely(text: str) -> str:
-    """The home folder as people write it."""
+    """A path with ``~`` for the home folder."""
     return text.replace(str(Path.home()), "~")
 
 
@@ -159,7 +159,7 @@ def main() -> int:
     """Entry point of ``python -m castline.engines.report``: fill the models folder; an image is built with it.
 
     Returns:
-        Exit status: 1 where what the settings ask for by name is not to be had.
+        Exit status: 1 if an engine that the settings name is not available.
     """
     from castline.settings import settings
 

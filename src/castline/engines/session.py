@@ -11,7 +11,7 @@ from castline.errors import ModelCorrupt, ModelNotFound
 if TYPE_CHECKING:
     import onnxruntime
 
-#: Beyond four threads the nets we run here only get hotter, not faster.
+#: Beyond four threads the nets that we run are not faster.
 MAX_THREADS = 4
 
 
@@ -28,7 +28,7 @@ def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
 
     Args:
         path: the ``.onnx`` file.
-        threads: threads inside one operator; 0 decides by itself (``thread_count``).
+        threads: threads inside one operator; 0 chooses automatically (``thread_count``).
 
     Raises:
         ModelNotFound: no such file.
@@ -41,10 +41,10 @@ def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = thread_count(threads)
     options.inter_op_num_threads = 1
-    # Idle workers would otherwise spin and take the cores from the next model (and from a second
-    # process on the same machine).
+    # Otherwise idle workers would spin and take the cores from the next model (and from other processes on the
+    # machine).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Shapes change from call to call, so a remembered allocation plan only holds memory: 150 MB of it.
+    # Shapes change from call to call, so a stored allocation plan only occupies memory: 150 MB of it.
     options.enable_mem_pattern = False
     options.log_severity_level = 3
     try:

@@ -1,4 +1,4 @@
-"""When two embeddings show the same person. Each embedder declares its own numbers (``plugins.Engine.thresholds``)."""
+"""When two embeddings show the same person. Each embedder declares its thresholds (``plugins.Engine.thresholds``)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ NEVER = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Cosine similarities at which one embedder is believed.
+    """Cosine similarities at which one embedder is trusted.
 
     Attributes:
         known: from here on a face may be given a name.
         ambiguous: from here up to ``known`` it might be that person; below, it is unknown.
-        same_track: from here on two faces at the same place of neighbouring frames are one person.
-            Lower than the others, because position and time vouch for it too.
-        moved: from here on a face that went elsewhere within a shot, no further than people do, is the same person.
+        same_track: from here on two faces at the same place in neighbouring frames are one person. Lower than the
+            others, because position and time also support it.
+        moved: from here on a face that moved within a shot, no further than people do, is the same person.
         cluster: from here on the mean embeddings of two unknown tracks are one person. Higher than
             ``known``: means of strangers are closer than their photos, and a wrong merge is worse than
             a person listed twice.
         poor: how much higher ``known``, ``ambiguous``, ``moved`` and ``cluster`` are for a poor face
-            (``recognition/grade.py``): blur and few pixels bring strangers closer.
-        both: how much higher still ``cluster`` is for two tracks neither of which is clear: what was done to one
-            picture may have been done to the other. Measured with FaceNet (docs/FACES.md).
+            (``recognition/grade.py``): blur and few pixels make strangers more alike.
+        both: how much higher still ``cluster`` is for two tracks neither of which is clear: both pictures may have the
+            same fault. Measured with FaceNet (docs/FACES.md).
     """
 
     known: float
@@ -38,7 +38,7 @@ class Thresholds:
     both: float = 0.100
 
     def of(self, grade: Grade) -> Thresholds:
-        """What a face of this grade must reach; a useless one can never reach it."""
+        """The thresholds for a face of this grade; a useless one can never reach them."""
         if grade in ("clear", "degraded"):
             return self
         if grade == "useless":
@@ -54,13 +54,13 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class VoiceThresholds:
-    """Cosine similarities of a voice's mean embedding to an enrolled one, at which one voice encoder is believed.
+    """Cosine similarities of a voice's mean embedding to an enrolled one, at which one voice encoder is trusted.
 
     Attributes:
         known: from here on it is that person, if nobody else's is nearer than ``apart`` to it.
         ambiguous: from here up to ``known`` it might be.
-        unlike: below, it is somebody else's, even if the person's mouth moves.
-        apart: how much less like anybody else it must be.
+        unlike: below this, it is somebody else's, even if the person's mouth moves.
+        apart: how much less similar it must be to anybody else's.
     """
 
     known: float

@@ -1,4 +1,4 @@
-"""What all records share, and the types of their fields."""
+"""The base of all records, and the types of their fields."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from castline.records.reading import read_record
 
 SCHEMA_VERSION = 2
 
-# Thirty years. Sums, products and roundings of what is within never leave a float or 64 bits.
+# Thirty years. Sums, products and roundings of times within this limit always fit a float or 64 bits.
 Seconds = Annotated[float, Field(ge=-1e9, le=1e9)]
 Milliseconds = Annotated[int, Field(ge=-(10**12), le=10**12)]
 Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
-# Of messages, which quote what somebody else said: lone surrogates are replaced, so that they can always be written.
+# For messages, which quote others' text: lone surrogates are replaced, so that the message can always be written.
 Message = Annotated[str, BeforeValidator(lambda text: str(text).encode(errors="replace").decode())]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Box = tuple[Fraction, Fraction, Fraction, Fraction]
 Point = tuple[Fraction, Fraction]
 Status = Literal["complete", "partial", "failed"]
-#: How far a face's looks can be trusted (``recognition/grade.py``).
+#: How far a face's appearance can be trusted (``recognition/grade.py``).
 Grade = Literal["clear", "degraded", "poor", "useless"]
 Identity = Literal["known", "ambiguous", "unknown"]
 NoticeCode = Literal[
     "damaged_input",  # decoded as far as possible
     "no_frames",  # a video stream that gave no picture
     "no_sound",  # an audio stream that gave no sound
-    "range_missing",  # of a recording that was cut into ranges, one is missing
-    "short_decode",  # less could be decoded than the file says there is
-    "streams_passed_over",  # of several pictures or sound tracks one was taken
+    "range_missing",  # a range of a recording that was cut into ranges is missing
+    "short_decode",  # less could be decoded than the file claims to contain
+    "streams_passed_over",  # one of several video streams or sound tracks was chosen
     "stream_unreadable",  # pictures or sound that no decoder can read
     "one_frame",  # one picture stands for a long video
     "capped",  # more than a limit on length, frames or units
-    "channels_cancel",  # the channels cancel each other when mixed: one was taken
-    "nothing_heard",  # there is sound, and no word in it
-    "no_speech_engine",  # nobody listened
-    "option_ignored",  # the engine cannot do what was asked, and its words are only worse for it
+    "channels_cancel",  # the channels cancel each other when mixed: one was used
+    "nothing_heard",  # there is sound, but no word in it
+    "no_speech_engine",  # no speech was transcribed
+    "option_ignored",  # the engine cannot do what was requested, which only makes the words worse
     "words_cut",  # a prompt or hot words that did not fit
     "no_voices",  # voices are not told apart
-    "no_mouths",  # nobody looks at mouths
-    "mouths_capped",  # more speech with faces than is looked at
-    "mouths_missing",  # what mouths are seen in is gone or damaged
-    "language_guessed",  # more is spoken than the language the engine knows
-    "speech_not_read",  # somebody speaks, and no engine could tell what
+    "no_mouths",  # mouths are not watched
+    "mouths_capped",  # more lines with faces than can be watched
+    "mouths_missing",  # small pictures of mouths are gone or damaged
+    "language_guessed",  # other languages may be spoken than the one the engine knows
+    "speech_not_read",  # somebody speaks, but nothing could be transcribed
     "mixed_models",  # parts of another model than most were left out
-    "gallery_photo",  # a photo nobody can be known by
-    "correction_left",  # of views alone: what somebody corrected fits nothing any more
+    "gallery_photo",  # a photo that cannot be used
+    "correction_left",  # in views only: a correction no longer fits anything
 ]
 
 
 class Record(BaseModel):
-    """Base of all records: immutable, strict about names, and finite."""
+    """Base of all records: immutable, strict about field names, with finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -62,7 +62,7 @@ class Record(BaseModel):
         """Compact UTF-8 JSON with fields in declaration order: equal records give equal bytes.
 
         Raises:
-            UnreadableObject: with a lone surrogate in it, it could not be read again.
+            UnreadableObject: it contains a lone surrogate, so it could not be read again.
         """
         try:
             return self.model_dump_json().encode()
@@ -71,7 +71,7 @@ class Record(BaseModel):
 
     @classmethod
     def from_json(cls, data: bytes | str, name: str = "") -> Self:
-        """The record again.
+        """Read a record.
 
         Args:
             name: what the error calls it.
@@ -83,11 +83,11 @@ class Record(BaseModel):
 
 
 class Notice(Record):
-    """Why a result is worth less than it seems. What could be done was done.
+    """Why a result is incomplete or degraded; everything else was done.
 
     Attributes:
-        start_s, end_s: seconds of the media it is about; relative to the chunk inside a part; None for all of it.
-        about: key of the object it is about, where that is not the media.
+        start_s, end_s: seconds of the media it is about, relative to the chunk inside a part; None for all of it.
+        about: key of the object it is about, if that is not the media.
     """
 
     code: NoticeCode

@@ -1,6 +1,6 @@
-"""``corrections.json``: what people put right in a recording, beside its result and never inside it.
+"""``corrections.json``: people's corrections of a recording, beside its result and never inside it.
 
-The object is the history: a list of changes. What holds now is what they added and none of them removed.
+The object is the history: a list of changes. The corrections in force are those that changes added and none removed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pydantic import Field
 from castline.records.base import Count, Record, Seconds
 from castline.records.result import Range, Sighting
 
-#: Characters of a line, lines of one correction, changes of one recording, and what all of them take.
+#: Limits: characters of a line, lines of a correction, changes of a recording, and bytes of all of them.
 MAX_TEXT, MAX_LINES, MAX_CHANGES, MAX_BYTES = 5000, 100, 20_000, 16 * 1024 * 1024
 _MAX_SEEN = 2000
 
 
 class HeardLine(Record):
-    """A line as the result had it when it was corrected; by it the correction finds its place again."""
+    """A line as it was in the result when it was corrected, by which the correction finds its place again."""
 
     start_s: Seconds
     end_s: Seconds
@@ -27,10 +27,10 @@ class HeardLine(Record):
 
 
 class SaidLine(Record):
-    """A line as it is to be. Its times are those of its words.
+    """A corrected line. Its times are those of its words.
 
     Attributes:
-        speaker: None leaves the voice that was heard.
+        speaker: None keeps the original voice.
     """
 
     text: str = Field(max_length=MAX_TEXT)
@@ -38,7 +38,7 @@ class SaidLine(Record):
 
 
 class LinesCorrection(Record):
-    """Lines that stand for others: one for one is other words, more or fewer another cut, none a line nobody said.
+    """Lines that replace others: the same number changes words, more or fewer change the cuts, none deletes.
 
     Attributes:
         id: number of the change that made it.
@@ -55,7 +55,7 @@ class VoiceCorrection(Record):
 
     Attributes:
         was: the voice as the result calls it.
-        at: when it is heard: its longest lines.
+        at: when it speaks: its longest lines.
     """
 
     kind: Literal["voice"] = "voice"
@@ -66,11 +66,11 @@ class VoiceCorrection(Record):
 
 
 class FacesCorrection(Record):
-    """Whose faces these are, in this recording alone.
+    """Whose faces these are, in this recording only.
 
     Attributes:
-        was: who they were taken for; empty where that is forgotten.
-        holds: they are ``name``; with False they are not.
+        was: the original name; empty if that person was forgotten.
+        holds: whether they are ``name`` or are not.
         seen: when and where the faces are: first, middle and last sighting of each appearance.
     """
 
@@ -88,8 +88,9 @@ Correction = Annotated[LinesCorrection | VoiceCorrection | FacesCorrection, Fiel
 class Change(Record):
     """Attributes:
     who: the user of ``castline serve``, or of the machine.
-    removed: ids of corrections that do not hold any more.
-    added: corrections that hold from now on; of a change that takes another one back, those that that one removed.
+    removed: ids of corrections that are no longer in force.
+    added: corrections that are in force from now on; if the change undoes another one, those that the other one
+        removed.
     undoes: number of the change that is undone.
     """
 
@@ -109,7 +110,7 @@ class Corrections(Record):
     changes: tuple[Change, ...] = Field((), max_length=MAX_CHANGES)
 
     def now(self) -> tuple[Correction, ...]:
-        """What holds, in the order in which it came."""
+        """The corrections in force, in the order in which they were made."""
         held: dict[str, Correction] = {}
         for change in self.changes:
             for gone in change.removed:

@@ -1,8 +1,8 @@
-"""The options of a run: declared here, and nowhere else.
+"""The options of a run, declared only here.
 
 A deployment's variable (``CASTLINE_<NAME>``), the template's parameter, the sidecar's key and the command's flag are
-made from these declarations (``settings``, ``runs.request``, ``cli.asked``, ``local.deploy``) or, where they are
-files, tested against them (``template.yaml``, docs/sidecar.schema.json).
+made from these declarations (``settings``, ``runs.request``, ``cli.asked``, ``local.deploy``) or, if they are files,
+tested against them (``template.yaml``, docs/sidecar.schema.json).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Speakers = Literal["auto", "voices", "off"]
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """Who may set an option, besides the environment of a process.
+    """Where an option can be set, besides the environment of a process.
 
     Attributes:
-        sidecar: whether ``<media>.json`` may; if not, only the deployment may, whose image holds the engines.
-        parameter: the template's parameter; empty where the default is right for every deployment.
+        sidecar: whether ``<media>.json`` may set it; if not, only the deployment may, whose image contains the engines.
+        parameter: the template's parameter; empty if the default suits every deployment.
         flag: of ``castline run`` and ``upload``, as typer declares it; empty for none.
         sets: the value that the flag stands for, if it takes none.
     """
@@ -39,7 +39,7 @@ class Doors:
 
 
 class SpeechOptions(Record):
-    """What a speech engine is asked for."""
+    """Options of speech recognition."""
 
     language: Annotated[str | None, Doors(sidecar=True, parameter="Language", flag="--language")] = Field(
         None,
@@ -66,7 +66,7 @@ class SpeechOptions(Record):
 class Options(SpeechOptions):
     """Every choice that changes what is computed; part of the run's identity.
 
-    The order of the fields is part of it, too.
+    The order of the fields is part of that identity, too.
     """
 
     sampling: Annotated[Sampling, Doors(sidecar=True, parameter="Sampling")] = Field(
@@ -119,13 +119,13 @@ class Options(SpeechOptions):
 
 
 def doors() -> Iterator[tuple[str, Doors]]:
-    """Every option, and who may set it."""
+    """Every option, and where it can be set."""
     for name, field in Options.model_fields.items():
         (found,) = (entry for entry in field.metadata if isinstance(entry, Doors))
         yield name, found
 
 
-#: What a sidecar may say.
+#: The keys of a sidecar.
 PER_MEDIA = tuple(name for name, door in doors() if door.sidecar)
 
 

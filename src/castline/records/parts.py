@@ -1,4 +1,4 @@
-"""Stage 2: faces with embeddings, words with times, and the people we know. No names in parts."""
+"""Stage 2: faces with embeddings, words with times, and the known people. Parts contain no names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator, 
 from castline.records.base import Box, Count, Failure, Grade, Milliseconds, Notice, Number, Point, Record, Seconds
 from castline.records.units import Usage
 
-if TYPE_CHECKING:  # a third of what the records take to import, and most programs read none of these
+if TYPE_CHECKING:  # a third of the records' import time, and most programs read none of these
     import numpy as np
     from numpy.typing import NDArray
 
@@ -38,7 +38,7 @@ class Embedding(Record):
 
     @property
     def space(self) -> tuple[str, int]:
-        """Embeddings of one space can be compared: those of one model and one length."""
+        """The space of the embedding: only embeddings of one model and one length can be compared."""
         return self.model, len(self.data)
 
     def vector(self) -> NDArray[np.float32]:
@@ -60,9 +60,10 @@ class Face(Record):
         sharpness: variance of the Laplacian of the aligned grey crop; below ~50 is blurred.
         detail: variance of the second derivative of the same crop, in the direction in which it is least; below ~12
             it is smeared, dark or soft.
-        blocking: how much the borders of a codec's blocks stand out; 1 is not at all, from 2 on they are plain to see.
-        noise: how grainy the smoothest part of the same crop is, over its contrast; below ~0.04 in good light.
-        burnt: share of the box's pixels in which a colour is as bright as it can be, 0..1; below ~0.15 in good light.
+        blocking: how much the borders of a codec's blocks stand out; 1 is not at all, from 2 on they are clearly
+            visible.
+        noise: grain of the smoothest part of the same crop, over its contrast; below ~0.04 in good light.
+        burnt: share of the box's pixels in which a colour is saturated, 0..1; below ~0.15 in good light.
         quality: 0..1, weight of this face's vote (size, sharpness, pose, score).
         crop: base64 JPEG of the face with margin, kept for the best face of each person of a unit.
     """
@@ -91,8 +92,8 @@ class FrameFaces(Record):
     """One analysed frame.
 
     Attributes:
-        look: brightness and colours of the whole frame in 192 characters, so that assembly can tell cuts
-            (``recognition/cuts.py``); None says nothing.
+        look: brightness and colours of the whole frame in 192 characters, from which assembly finds cuts
+            (``recognition/cuts.py``); None if unknown.
     """
 
     time_ms: Milliseconds
@@ -120,20 +121,20 @@ class Word(Record):
 
 
 def spell(words: Iterable[Word]) -> str:
-    """The text that words make."""
+    """The text that words spell."""
     return "".join(word.written for word in words).strip()
 
 
 class Segment(Record):
-    """A sentence, or as much of one as is said without a long pause.
+    """A sentence, or the part of one that is said without a long pause.
 
     Attributes:
-        words: in order; they spell the text. Others are kept as they are, and nothing is timed by them (``spelled``).
+        words: in order; normally they spell the text. Others are kept but not used for timing (``spelled``).
         avg_logprob: mean of the logarithms of the words' probabilities.
-        no_speech_prob: of the window the segment was heard in.
-        compression_ratio: bytes of the text over bytes of it compressed; above 2.4 it repeats itself.
-        suspect: likely invented. It is marked and kept.
-        language: where it was found out.
+        no_speech_prob: that of the segment's window.
+        compression_ratio: bytes of the text over its compressed bytes; above 2.4 it is repetitive.
+        suspect: whether it is probably invented. It is marked and kept.
+        language: set if it was detected.
     """
 
     start_s: Seconds
@@ -154,11 +155,11 @@ class Segment(Record):
 
     @property
     def spelled(self) -> bool:
-        """Whether there are words, and the text is made of them."""
+        """Whether there are words, and they spell the text."""
         return bool(self.words) and _spells(self.words, self.text)
 
 
-_APART = "{0,48}"  # characters; a text of a million spaces is not gone through for every word
+_APART = "{0,48}"  # characters; a text of a million spaces is not searched for every word
 
 
 def _spells(words: Sequence[Word], text: str) -> bool:
@@ -166,7 +167,7 @@ def _spells(words: Sequence[Word], text: str) -> bool:
 
 
 def spaced(text: str, words: tuple[Word, ...]) -> tuple[Word, ...]:
-    """Words that do not say what is between them, with the spaces and the punctuation of the text they are of."""
+    """Words without recorded spaces, with the spaces and punctuation of their text."""
     found: list[Word] = []
     at = 0
     for word in words:
@@ -185,11 +186,11 @@ def spaced(text: str, words: tuple[Word, ...]) -> tuple[Word, ...]:
 
 
 class SpokenLanguage(Record):
-    """A language that was found out.
+    """A detected language.
 
     Attributes:
         code: Whisper's code, which is ISO 639-1 for nearly all languages.
-        probability: 0..1, mean over the windows it was found in, weighted with their speech.
+        probability: 0..1, mean over the windows in which it was detected, weighted by their speech.
         seconds: how long its words are.
     """
 
@@ -199,7 +200,7 @@ class SpokenLanguage(Record):
 
 
 class Voices(Record):
-    """What voices sound like in the windows of a chunk.
+    """Embeddings of the voices in the windows of a chunk.
 
     Attributes:
         model: id of the encoder.
@@ -228,7 +229,7 @@ class Voices(Record):
 
     @property
     def space(self) -> tuple[str, int]:
-        """Rows of one space can be compared: those of one model and one length."""
+        """The space of the rows: only rows of one model and one length can be compared."""
         return self.model, len(base64.b64decode(self.data)) // (2 * len(self.windows) or 1)
 
     def vectors(self) -> NDArray[np.float32]:
@@ -240,12 +241,12 @@ class Voices(Record):
 
 
 class Speaking(Record):
-    """Whether a face makes the sound that is heard, as an engine saw it.
+    """An engine's score of whether a face produces the speech.
 
     Attributes:
-        start_s, end_s: the moment or the stretch that was looked at, seconds of the recording, also in parts.
+        start_s, end_s: the watched stretch in seconds of the recording, also in parts.
         score: logits; above 0 it is likelier that the face speaks than that it does not.
-        engine: id of who says so.
+        engine: id of the engine.
     """
 
     start_s: Seconds
@@ -255,7 +256,7 @@ class Speaking(Record):
 
 
 class SpeakingFace(Speaking):
-    """As parts have it, which know no tracks.
+    """The same in parts, which have no tracks.
 
     Attributes:
         box: where the face is in the middle of the stretch, fractions of the frame.
@@ -266,7 +267,7 @@ class SpeakingFace(Speaking):
 
 class FramesPart(Record):
     """Attributes:
-    mouths: faces that were watched, where somebody watched them.
+    mouths: watched faces, if any.
     """
 
     kind: Literal["frames"] = "frames"
@@ -286,15 +287,15 @@ class FramesPart(Record):
 
     @property
     def space(self) -> tuple[str, int] | None:
-        """What its embeddings can be compared with; None without faces."""
+        """The space of its embeddings; None without faces."""
         return next((face.embedding.space for frame in self.frames for face in frame.faces), None)
 
 
 class Mouths(Record):
-    """What was seen of mouths in a recording, where somebody asked who speaks.
+    """What was seen of mouths in a recording, if speakers were requested.
 
     Attributes:
-        engine: id of what looked at them; None where there is none here.
+        engine: id of the engine that watched them; None if there was none.
         warnings: times in seconds of the recording.
     """
 
@@ -306,8 +307,8 @@ class Mouths(Record):
 
 class AudioPart(Record):
     """Attributes:
-    transcriber: id of the engine with its model; None where there was none, and nobody listened.
-    voices: where telling voices apart was asked for, and could be done.
+    transcriber: id of the engine with its model; None if there was none.
+    voices: set if telling voices apart was requested and possible.
     """
 
     kind: Literal["audio"] = "audio"
@@ -337,7 +338,7 @@ class ErrorPart(Record):
 
 
 class PhotoEmbedding(Embedding):
-    """Of the face that a photo is about, with its grade; a useless one is of no use in a gallery."""
+    """The embedding of the face that a photo is about, with its grade; a useless one cannot be enrolled."""
 
     grade: Grade = "clear"
 
@@ -352,11 +353,11 @@ class KnownFace(Record):
 
 
 class EnrolledVoice(Record):
-    """What somebody's voice sounds like.
+    """The embedding of somebody's voice.
 
     Attributes:
-        embedding: mean of the windows it was heard in, unit L2 norm; its model is the encoder.
-        voice_s: how long it was heard.
+        embedding: mean over its windows, unit L2 norm; its model is the encoder.
+        voice_s: seconds of its speech.
     """
 
     embedding: Embedding
@@ -364,7 +365,7 @@ class EnrolledVoice(Record):
 
 
 class KnownVoice(Record):
-    """One enrolled voice, and whose it is."""
+    """One enrolled voice, with its person."""
 
     name: str
     key: str
@@ -372,11 +373,11 @@ class KnownVoice(Record):
 
 
 class Gallery(Record):
-    """The people we know, as embeddings of one model of faces, and of any models of voices.
+    """The known people, as embeddings of one face model, and of any voice models.
 
     Attributes:
         fingerprint: changes whenever a photo or a voice is added, removed or renamed.
-        voices: where voices were to be named.
+        voices: set if voices are to be named.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Stage 1 of a long recording: how it is cut into ranges, and what became of each of them."""
+"""Stage 1 of a long recording: how it is cut into ranges, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class PlannedRange(Record):
 
     Attributes:
         begin, end: slots of the sampling grid, the end exclusive; None is the end of the recording.
-        seek_s: a time after a keyframe that lies before the range; None decodes from the beginning.
-        start_s, end_s: the piece of the timeline it is, for people.
+        seek_s: a time just after a keyframe before the range; None decodes from the beginning.
+        start_s, end_s: its piece of the timeline, for people.
     """
 
     kind: Literal["frames", "audio"]
@@ -30,10 +30,10 @@ class PlannedRange(Record):
 
 
 class RangePlan(Record):
-    """How a recording is cut. Written before its ranges are asked for.
+    """How a recording is cut. Written before its ranges are requested.
 
     Attributes:
-        sampling: as it was decided for all of it.
+        sampling: as decided for the whole recording.
     """
 
     run: str
@@ -47,26 +47,27 @@ class RangePlan(Record):
 
 
 class RangeBytes(Record):
-    """What asks for a range.
+    """The request for a range.
 
     Attributes:
-        spans: first byte and the one after the last, of each piece of the file that it needs; none is all of it.
+        spans: first byte and the one after the last, for each piece of the file that it needs; empty for the whole
+            file.
     """
 
     spans: tuple[tuple[Count, Count], ...] = ()
 
 
 class RangeDone(Record):
-    """What was made of a range. Written last, after its units.
+    """The outcome of a range. Written last, after its units.
 
     Attributes:
         frames: presentation times of the kept frames of each unit.
         audio: all chunks of sound.
         audio_s: where the sound ends on the clock.
-        errors, error_count, cancelled_s, sound_capped, left_out: what warnings are made of (``media.notices``).
+        errors, error_count, cancelled_s, sound_capped, left_out: the basis of warnings (``media.notices``).
         other_sizes: why frames of other sizes are missing.
-        error: why something of it is missing.
-        attempt: how many times it was tried to its end.
+        error: why some of it is missing.
+        attempt: how many attempts were completed.
     """
 
     sampled_ms: tuple[Milliseconds, ...] = ()

@@ -35,7 +35,7 @@ class Track(Record):
     """One uninterrupted appearance of one face.
 
     Attributes:
-        speaking: when its mouth was watched, and what was seen; in order of time.
+        speaking: what was seen of its mouth, and when; in order of time.
     """
 
     id: str
@@ -48,10 +48,10 @@ class Track(Record):
 class Person(Record):
     """Attributes:
     id: ``person-1`` …, in order of first appearance.
-    name: the enrolled name when known, otherwise ``Person n``.
-    confidence: 0..1. Known: the probability that the name is right. Otherwise: that all the sightings are
-        one person. Both are calibrated on labelled photos and low for few sightings: at most 0.75 for a
-        name from one sighting, 0.5 for a stranger seen once (``recognition/confidence.py``).
+    name: the enrolled name if known, otherwise ``Person n``.
+    confidence: 0..1. Known: the probability that the name is right. Otherwise: that all sightings are one person. Both
+        are calibrated on labelled photos and low for few sightings: at most 0.75 for a name from one sighting, 0.5 for
+        a stranger seen once (``recognition/confidence.py``).
     candidates: the names it might be, best first; at most three.
     image: file name of the crop, relative to the result.
     """
@@ -72,11 +72,11 @@ class Speaker(Record):
 
     Attributes:
         id: ``speaker-1`` …, in order of first words.
-        name: a person's name where it is sure whose voice it is, otherwise ``Speaker 1`` …
-        voice_s: seconds it is heard.
-        identity: ``known`` where ``name`` is a person's, ``ambiguous`` where there is a ``maybe``.
+        name: a person's name if it is certain whose voice it is, otherwise ``Speaker 1`` …
+        voice_s: seconds of its speech.
+        identity: ``known`` if ``name`` is a person's, ``ambiguous`` if there is a ``maybe``.
         maybe: the known person whose voice it may be; a guess, never shown as the name.
-        confidence: 0..1, that the name or ``maybe`` is right, as far as what was seen and heard says so; 0 without.
+        confidence: 0..1, that the name or ``maybe`` is right, judged by what was seen and said; 0 without either.
         reasons: why there is a name or a ``maybe``, or why not, for people.
     """
 
@@ -93,9 +93,9 @@ class Attribution(Record):
     """Who says a line.
 
     Attributes:
-        outcome: ``says``: it is ``name``. ``maybe``: it may be. ``off_screen``: none of the faces on screen, and nobody
-            knows the voice. ``unknown``: somebody.
-        name: of a known person; None for ``off_screen`` and ``unknown``.
+        outcome: ``says``: it is ``name``. ``maybe``: it may be. ``off_screen``: none of the faces on screen, and the
+            voice is unknown. ``unknown``: somebody.
+        name: that of a known person; None for ``off_screen`` and ``unknown``.
         confidence: 0..1; 0 without a name.
         reasons: for people.
     """
@@ -110,9 +110,9 @@ class SpokenSegment(Segment):
     """Attributes:
     id: ``speech-1`` …
     visible: the one known person on screen during the segment; a hint, not a claim of who speaks.
-    speaker: name of the voice that says it (``Ada``, ``Speaker 1``); None where voices were not told apart, or where it
-        is heard too shortly to be told.
-    said_by: who says it, and why; None where voices and faces were not compared.
+    speaker: name of the voice that says it (``Ada``, ``Speaker 1``); None if voices were not told apart, or if it
+        speaks too briefly to be determined.
+    said_by: who says it, and why; None if voices and faces were not compared.
     """
 
     id: str
@@ -122,7 +122,7 @@ class SpokenSegment(Segment):
 
 
 class Cue(Record):
-    """One subtitle, as the subtitle files have it.
+    """One subtitle, as in the subtitle files.
 
     Attributes:
         start_s, end_s: when it is shown, in whole milliseconds; ``start_s < end_s``, and no two overlap.
@@ -148,11 +148,11 @@ class Cue(Record):
 
 class Transcript(Record):
     """Attributes:
-    language: what most is said in, asked for or found out.
-    languages: all that were found out, the main one first; empty where the language was asked for.
-    segments: with or without words, as asked for.
-    cues: the text of all segments but suspects, laid out as subtitles by the times of the words.
-    speakers: the voices, where they were told apart.
+    language: the one spoken most, requested or detected.
+    languages: the detected ones, the main one first; empty if a language was requested.
+    segments: with or without words, as requested.
+    cues: the text of all segments except suspects, laid out as subtitles by the times of the words.
+    speakers: the voices, if they were told apart.
     """
 
     engine: str | None
@@ -217,7 +217,7 @@ class Cost(Record):
 
 
 class Processing(Record):
-    """How the result came about. Differs between two runs of the same media file; nothing above it does."""
+    """How the result was made. This differs between two runs of the same media file; nothing before it does."""
 
     timings: tuple[StageTiming, ...]
     cost: Cost

@@ -1,4 +1,4 @@
-"""What goes in: the object, the options, and what the container says about itself."""
+"""The input: the object, the options, and what the container says about itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Source(Record):
     """The exact objects a run read.
 
     Attributes:
-        version: VersionId, where the bucket has versions.
+        version: VersionId, if the bucket has versions.
         sidecar: ETag of the media's sidecar, if it has one.
     """
 
@@ -27,7 +27,7 @@ class Source(Record):
 
     @property
     def identity(self) -> str:
-        """What distinguishes this upload, and what was asked of it, from the next one under the same key."""
+        """What distinguishes this upload and its sidecar from the next one under the same key."""
         upload = self.version or self.etag
         return f"{upload}+{self.sidecar}" if self.sidecar else upload
 
@@ -36,9 +36,9 @@ class VideoStream(Record):
     """Attributes:
     index: of the stream in its container.
     width, height: display size in pixels, after rotation and pixel aspect.
-    rotation: degrees clockwise that the player turns the picture by.
-    transfer: how its values become light, in ffmpeg's word, where it says so; ``smpte2084`` (PQ) and
-        ``arib-std-b67`` (HLG) are HDR.
+    rotation: degrees clockwise by which the player turns the picture.
+    transfer: ffmpeg's name of the transfer function, if there is one; ``smpte2084`` (PQ) and ``arib-std-b67`` (HLG) are
+        HDR.
     """
 
     index: int = 0
@@ -57,8 +57,8 @@ class VideoStream(Record):
 class AudioStream(Record):
     """Attributes:
     index: of the stream in its container.
-    channels: how many; 0 when nobody knows.
-    layout: where they come from, in ffmpeg's words (``stereo``, ``5.1(side)``, ``ambisonic 1``, ``40 channels``).
+    channels: how many; 0 if unknown.
+    layout: their positions, in ffmpeg's words (``stereo``, ``5.1(side)``, ``ambisonic 1``, ``40 channels``).
     """
 
     index: int = 0
@@ -72,13 +72,13 @@ class Stream(Record):
     """One of the streams in a container.
 
     Attributes:
-        codec: ffmpeg's name, or the container's own where ffmpeg knows none.
-        language: as the container says it, usually ISO 639-2.
-        default: marked as the one to play.
-        cover: a still picture that belongs to the file, not a film.
+        codec: ffmpeg's name, or the container's own if ffmpeg has none.
+        language: as in the container, usually ISO 639-2.
+        default: whether it is marked as the one to play.
+        cover: whether it is a still picture that belongs to the file, not a film.
         decodable: whether there is a decoder for it.
-        used: whether it was looked at, or listened to.
-        note: why it was taken, or passed over, where that was not plain.
+        used: whether it was analysed.
+        note: why it was chosen or passed over, if that is not obvious.
     """
 
     index: Count
@@ -93,14 +93,14 @@ class Stream(Record):
 
 
 class Probe(Record):
-    """What the container says about itself, and which of its streams are taken.
+    """What the container says about itself, and which of its streams are used.
 
     Attributes:
-        duration_s: length, seconds, at most 1e9; None where the container does not say, or only guesses from its size
-            or its clock.
+        duration_s: length, seconds, at most 1e9; None if the container does not say, or only guesses from its size or
+            its clock.
         start_s: the file's own clock at the result's zero, seconds.
-        joined: that clock goes back: recordings were joined end to end.
-        video, audio: the streams that are taken; None without one that can be decoded.
+        joined: whether that clock goes back, because recordings were joined end to end.
+        video, audio: the streams that are used; None if there is none that can be decoded.
     """
 
     container: str
@@ -112,7 +112,7 @@ class Probe(Record):
     streams: tuple[Stream, ...] = ()
 
     def only(self, kind: Literal["video", "audio"]) -> Probe:
-        """As if there were nothing else in it."""
+        """A copy without the other kind of stream."""
         other = "audio" if kind == "video" else "video"
         kept = tuple(stream for stream in self.streams if stream.kind == kind)
         return self.model_copy(update={other: None, "streams": kept})
@@ -127,7 +127,7 @@ class ObjectInfo(Record):
     """What S3 says about an object without sending its body.
 
     Attributes:
-        sha256: hex digest that the uploader left in the metadata, if it did.
+        sha256: hex digest that the uploader put into the metadata, if any.
     """
 
     key: str

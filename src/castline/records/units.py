@@ -17,7 +17,7 @@ class Frame(Record):
     Attributes:
         time_ms: presentation time, and its name in the unit's zip (``000012480.jpg``).
         until_ms: presentation time of the last sampled frame that looked the same and was dropped;
-            equals ``time_ms`` when none was.
+            equals ``time_ms`` if none was.
     """
 
     time_ms: Milliseconds
@@ -46,8 +46,8 @@ class FramesUnit(_Unit):
 class AudioUnit(_Unit):
     """Attributes:
     start_s, end_s: the piece of the media's timeline the chunk covers.
-    hard_cut: the chunk ends in sound, because no silence was near the target length.
-    level_db: of its loudest second, dB below full scale; None in manifests of before.
+    hard_cut: whether the chunk ends in sound, because no silence was near the target length.
+    level_db: level of its loudest second, dB below full scale; None in older manifests.
     """
 
     kind: Literal["audio"] = "audio"
@@ -66,7 +66,7 @@ class Usage(Record):
     Attributes:
         stage: ``split``, ``faces`` or ``speech``.
         steps: seconds by step within the stage.
-        elsewhere: it did not run on Lambda, and its seconds say nothing of Lambda's.
+        elsewhere: whether it did not run on Lambda, so that its seconds say nothing about Lambda's.
     """
 
     stage: str
@@ -77,11 +77,11 @@ class Usage(Record):
 
 
 class Manifest(Record):
-    """What the splitter made. Written last: it declares the set of units complete.
+    """The output of the splitter. Written last, it declares the set of units complete.
 
     Attributes:
-        attempt: how many times the upload was split; more than once after an error that may pass.
-        ranges: what each range took, where it was cut.
+        attempt: how many times the upload was split; more than once after a temporary error.
+        ranges: the usage of each range, if it was cut.
     """
 
     schema_version: int = SCHEMA_VERSION

@@ -25,7 +25,7 @@ def similarity_transform(source: NDArray[np.floating], target: NDArray[np.floati
     w = target[:, 0] + 1j * target[:, 1].astype(np.float64)
     spread = z - z.mean()
     power = float(np.sum(np.abs(spread) ** 2))
-    # Points that all coincide have no direction and no size; leave both as they are.
+    # Points that all coincide have no direction and no size; leave both unchanged.
     a = complex(np.sum(np.conj(spread) * (w - w.mean())) / power) if power > 1e-9 else 1 + 0j
     b = complex(w.mean() - a * z.mean())
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
@@ -34,7 +34,7 @@ def similarity_transform(source: NDArray[np.floating], target: NDArray[np.floati
 def aligned_crop(
     image: Image, landmarks: NDArray[np.float32], template: NDArray[np.floating], side: int
 ) -> NDArray[np.uint8]:
-    """A square crop in which the landmarks lie on the template's points; black outside the picture.
+    """A square crop in which the landmarks are at the template's points; black outside the picture.
 
     Args:
         image: RGB, shape (h, w, 3), uint8.
@@ -73,7 +73,7 @@ def _shrunk(
 
 
 def with_margin(box: NDArray[np.float32], margin: int, side: int) -> NDArray[np.float32]:
-    """The box grown so that its border is ``margin / 2`` pixels inside of a crop of ``side`` pixels on each side.
+    """The box grown so that its border is ``margin / 2`` pixels inside a crop of ``side`` pixels, on each side.
 
     facenet-pytorch's formula (``extract_face``), from D. Sandberg's ``align_dataset_mtcnn.py``.
 

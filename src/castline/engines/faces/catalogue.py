@@ -5,12 +5,12 @@
                | facenet-vggface2-int8[:<file>] | facenet-casia-int8[:<file>] | arcface:<file>
 
 Files are searched in this order: the explicit path, the models folder, weights inside an installed
-package, download (only for an engine that was asked for by name).
+package, download (only for an engine that was named).
 
 Thresholds are cosine similarities. "Clean" means 10 people x 10 photos of LFW, all 450 pairs of one person and all
 4500 pairs of two, as ``castline eval faces`` counts them. "Degraded" means the same photos in 25 ways smaller, blurred,
 compressed and darkened, each against all clean ones: 232 000 pairs of two people. docs/FACES.md has the numbers and
-curves. Rarer false matches cannot be seen on them, so ``known`` also keeps a distance from the best pair of strangers.
+curves. They cannot show rarer false matches, so ``known`` also keeps a distance from the best pair of strangers.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class YuNet(Engine):
         return YuNetDetector(file, min_face=settings.min_face_px, info=info)
 
     def _file(self, models_dir: Path) -> Path:
-        """In the models folder, or downloaded."""
+        """The file in the models folder, downloaded if necessary."""
         file = fetch("yunet", models_dir)
         if digest(file) != DOWNLOADS["yunet"][0].sha256:
             raise ModelCorrupt(f"{file} is not the file it should be; delete it to have it fetched again")
@@ -122,7 +122,7 @@ class YuNet(Engine):
 
 
 class OneFile(Engine):
-    """An embedder that is one ONNX file, which Castline makes where it is not there."""
+    """An embedder that is one ONNX file, which Castline makes if it does not exist."""
 
     def prepare(self, argument: str, settings: Settings, *, asked: bool = True) -> None:
         if not argument:
@@ -144,10 +144,10 @@ class OneFile(Engine):
 
     @abstractmethod
     def _file(self, models_dir: Path, *, download: bool = True) -> Path:
-        """The ONNX file: there, made of weights that are there, or of a download."""
+        """The ONNX file, made from existing or downloaded weights if necessary."""
 
     def _given(self, file: Path, models_dir: Path) -> Path:
-        """The ONNX file for a file somebody gave."""
+        """The ONNX file for a given file."""
         return file
 
     @abstractmethod
@@ -209,7 +209,7 @@ class FaceNet(OneFile):
 
 
 class FaceNetInt8(FaceNet):
-    """As ``castline.engines.faces.quantize`` makes it; by name only."""
+    """As ``castline.engines.faces.quantize`` makes it; used only if named."""
 
     def __init__(self, engine_id: str, data: str, trained_on: str, thresholds: Thresholds) -> None:
         super().__init__(engine_id, f"{data} in int8", trained_on, None, thresholds)
@@ -318,8 +318,8 @@ _CASIA_LIMITS = Thresholds(
     # 64 277 sightings of strangers in cut footage got a name, with 0.060 none
 )
 _VGGFACE2_LIMITS = Thresholds(
-    # Not measured here (the weights were not at hand). A Euclidean distance of 0.8 to 0.9 between unit
-    # vectors is where published evaluations of this net put few false matches: cosine 0.68 to 0.60.
+    # Not measured here (the weights were not available). Published evaluations of this net have few false matches at a
+    # Euclidean distance of 0.8 to 0.9 between unit vectors: cosine 0.68 to 0.60.
     known=0.700,
     ambiguous=0.600,
     same_track=0.550,
@@ -328,7 +328,7 @@ _VGGFACE2_LIMITS = Thresholds(
     poor=0.040,
 )
 
-# Ranks: docs/FACES.md says why this order.
+# Ranks: docs/FACES.md gives the reasons for this order.
 FACENET_VGGFACE2 = FaceNet("facenet-vggface2", "VGGFace2", _VGGFACE2, 10, _VGGFACE2_LIMITS)
 FACENET_CASIA = FaceNet("facenet-casia", "CASIA-WebFace", _CASIA, 20, _CASIA_LIMITS)
 FACENET_VGGFACE2_INT8 = FaceNetInt8("facenet-vggface2-int8", "VGGFace2", _VGGFACE2, _VGGFACE2_LIMITS)  # not measured

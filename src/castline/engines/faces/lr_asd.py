@@ -1,8 +1,8 @@
-"""Whether a face says what is heard: the net that ``castline.weights.mouth_net`` writes, and what it looks at.
+"""Scores whether a face produces the speech, with the net that ``castline.weights.mouth_net`` writes.
 
 Crops are those of the demonstration in Junhua-Liao/LR-ASD (``Columbia_test.py`` at 1b6dcd2): around the box's middle,
-of 1.4 times its longer side, reaching further down than up; middles and sides are the medians of 13 pictures; beyond
-the picture it is grey. Of that the middle half is looked at, which is the face from the eyes to below the chin.
+of 1.4 times its longer side, reaching further down than up; middles and sides are the medians of 13 pictures; the area
+beyond the picture is grey. The net gets the middle half, which is the face from the eyes to below the chin.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class LRASD:
         """
         faces = crops(pictures, boxes)
         moments = cepstra(samples[: len(faces) * SAMPLE_RATE // RATE])
-        # The last window begins before the sound ends: the last moment or two stand for what follows.
+        # The last window begins before the sound ends: the last moment or two are repeated for what follows.
         moments = moments[np.minimum(np.arange(len(faces) * _MOMENTS), len(moments) - 1)]
         found = [self._score(faces[at:to], moments[at * _MOMENTS : to * _MOMENTS]) for at, to in _pieces(len(faces))]
         return np.concatenate(found) if found else np.zeros(0, np.float32)
@@ -77,7 +77,7 @@ def _pieces(count: int) -> list[tuple[int, int]]:
 
 
 def crops(pictures: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """What the net looks at, shape (len(pictures), 112, 112), uint8."""
+    """The crops for the net, shape (len(pictures), 112, 112), uint8."""
     if not len(pictures):
         return np.zeros((0, _SIDE, _SIDE), np.uint8)
     left, top, right, bottom = boxes.astype(np.float64).T
@@ -99,6 +99,6 @@ def _crop(picture: NDArray[np.uint8], x: float, y: float, half: float) -> NDArra
 
 
 def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Running median over 13 pictures; zeros beyond the ends would pull it down, so the first and last value go on."""
+    """Running median over 13 pictures, with the first and last value repeated: zeros would pull it down at the ends."""
     padded = np.pad(values, _MEDIAN // 2, mode="edge")
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, _MEDIAN), axis=1))

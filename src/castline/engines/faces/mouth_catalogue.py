@@ -1,4 +1,4 @@
-"""Castline's own engine that says which face speaks: ``lr-asd[:<file>]``."""
+"""Castline's own engine for speaking faces: ``lr-asd[:<file>]``."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
 """MTCNN: finds faces and five landmarks, with NumPy and ONNX Runtime.
 
 Method: Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
-Networks", IEEE Signal Processing Letters 2016. Three small nets in a row: P-Net slides over a pyramid
-of the image and proposes boxes, R-Net throws most of them out, O-Net decides and places the landmarks.
-The nets are facenet-pytorch's (MIT), and so are thresholds, scale factor and numerics: the tests hold
-this file to the same boxes.
+Networks", IEEE Signal Processing Letters 2016. Three small nets in a row: P-Net slides over a pyramid of the image and
+proposes boxes, R-Net discards most of them, O-Net decides and places the landmarks. The nets are facenet-pytorch's
+(MIT), and so are thresholds, scale factor and numerics: tests require the same boxes.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ _R = TypeVar("_R")
 
 #: P-Net looks at windows of 12 pixels, two pixels apart.
 _WINDOW, _STRIDE = 12, 2
-#: Images with a shorter side below this hold no face we could recognise, and break the pyramid.
+#: Images with a shorter side below this contain no face that could be recognised, and break the pyramid.
 MIN_IMAGE_SIDE = 24
 _SCALE_FACTOR = 0.709
 _THRESHOLDS = (0.6, 0.7, 0.7)
-#: Crops that go through R- or O-Net at once: bounds memory, costs nothing.
+#: Crops that go through R- or O-Net at once: limits memory without cost.
 _CHUNK = 128
 
 
@@ -56,7 +55,7 @@ class MtcnnDetector:
         paths: the ONNX files by net: ``pnet``, ``rnet``, ``onet``.
         min_face: smallest face to look for, pixels. Time grows with the inverse of its square.
         min_score: faces below this probability are not reported.
-        threads: threads to work with; 0 decides by itself. The small nets of the pyramid gain little from
+        threads: threads to use; 0 chooses automatically. The small nets of the pyramid gain little from
             several threads each, so its images and scales are spread over them instead.
 
     Raises:
@@ -107,13 +106,13 @@ class MtcnnDetector:
         return self._decide(sums, candidates, height, width)
 
     def _map(self, work: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
-        """Results in the order of the items, whoever works on them."""
+        """Results in the order of the items, whichever thread computes them."""
         return list(self._pool.map(work, items) if self._pool else map(work, items))
 
     def _propose(self, sums: Sequence[Integral], height: int, width: int) -> _Candidates:
         """P-Net over the pyramid. Returns square boxes."""
         scales = geometry.pyramid_scales(height, width, self._min_face, _SCALE_FACTOR, _WINDOW)
-        # The first scale is half of the work, so the others fit beside it.
+        # The first scale is half of the work, so the others run beside it.
         found = self._map(
             lambda job: self._propose_at(sums[job[1]], *job, height, width),
             [(scale, image) for scale in scales for image in range(len(sums))],
@@ -151,7 +150,7 @@ class MtcnnDetector:
     def _decide(
         self, sums: Sequence[Integral], candidates: _Candidates, height: int, width: int
     ) -> list[list[DetectedFace]]:
-        """O-Net on what is left: final boxes, landmarks and scores per image."""
+        """O-Net on the remaining boxes: final boxes, landmarks and scores per image."""
         faces: list[list[DetectedFace]] = [[] for _ in sums]
         candidates, pixels = self._crops(sums, candidates, height, width, 48)
         if not len(pixels):
@@ -174,7 +173,7 @@ class MtcnnDetector:
     def _crops(
         self, sums: Sequence[Integral], candidates: _Candidates, height: int, width: int, side: int
     ) -> tuple[_Candidates, NDArray[np.float32]]:
-        """The candidates that touch their image, and their pixels, shape (n, 3, side, side)."""
+        """The candidates that overlap their image, and their pixels, shape (n, 3, side, side)."""
         windows = geometry.clip_windows(candidates.boxes, height, width)
         visible = (windows[:, 2] > windows[:, 0]) & (windows[:, 3] > windows[:, 1])
         candidates, windows = candidates.take(visible), windows[visible]

@@ -1,4 +1,4 @@
-"""Embedders that are one ONNX net over one square crop: FaceNet, dlib's ResNet, and ArcFace's kind."""
+"""Embedders that are one ONNX net over one square crop: FaceNet, dlib's ResNet, and ArcFace-style models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from castline.engines.session import open_session
 from castline.errors import ModelCorrupt
 from castline.weights.onnx_file import WEIGHTS_KEY
 
-#: Faces per run: bounds memory, and batches beyond it bring nothing on a CPU.
+#: Faces per run: limits memory, and larger batches gain nothing on a CPU.
 _BATCH = 16
 
 #: Where the five landmarks belong in a 112 x 112 crop: the template that ArcFace's authors publish with
@@ -27,7 +27,7 @@ ARCFACE_TEMPLATE = np.array(
 )
 
 
-#: Of a digest, as part of an embedder's id.
+#: Characters of a digest in an embedder's id.
 _DIGEST_LETTERS = 12
 
 
@@ -68,7 +68,7 @@ class _OnnxEmbedder:
         return self.run(self.pixels(image, faces))
 
     def pixels(self, image: Image, faces: Sequence[DetectedFace]) -> NDArray[np.float32]:
-        """What the net is given: shape (len(faces), 3, side, side), at least one face."""
+        """The net's input: shape (len(faces), 3, side, side), at least one face."""
         crops = np.stack([self._crop(image, face) for face in faces]).transpose(0, 3, 1, 2)
         return np.ascontiguousarray(self._normalise(crops.astype(np.float32)))
 
@@ -87,8 +87,8 @@ class FaceNetEmbedder(_OnnxEmbedder):
     """FaceNet: the detector's box with a margin, not aligned, as 160 x 160, (x - 127.5) / 128; 512 numbers.
 
     Model: Schroff et al., "FaceNet" (CVPR 2015), as Inception-ResNet-v1; ``castline.weights.facenet`` has the family.
-    Its id holds the start of its weights' SHA-256, so that embeddings of different weights never meet: as the file's
-    metadata say, or else that of the file. ``weights`` is all of it.
+    Its id contains the start of its weights' SHA-256, so that embeddings of different weights are never compared: from
+    the file's metadata, or else that of the file. ``weights`` is the whole digest.
 
     Raises:
         ModelNotFound, ModelCorrupt: as ``open_session``; also when input or output has another shape.
@@ -112,7 +112,7 @@ class FaceNetEmbedder(_OnnxEmbedder):
         return (pixels - np.float32(127.5)) / np.float32(128)
 
 
-#: Where MTCNN's five landmarks lie in dlib's own chips (150 px, padding 0.25), medians over 100 photos,
+#: Where MTCNN's five landmarks are in dlib's own chips (150 px, padding 0.25), medians over 100 photos,
 #: made mirror-symmetric. Aligning by them separates people better than dlib's five-point predictor on
 #: MTCNN's boxes (misses at no false match 4 % against 5-14 %) and needs no second model.
 DLIB_TEMPLATE = np.array([[47.9, 46.3], [102.1, 46.3], [75.0, 79.0], [50.9, 106.5], [99.1, 106.5]])
@@ -143,9 +143,9 @@ class DlibEmbedder(_OnnxEmbedder):
 
 
 class ArcFaceEmbedder(_OnnxEmbedder):
-    """Any model of ArcFace's kind: five-point alignment to 112 x 112, (x / 255 - 0.5) / 0.5.
+    """Any ArcFace-style model: five-point alignment to 112 x 112, (x / 255 - 0.5) / 0.5.
 
-    Its id holds the start of the file's SHA-256, so that embeddings of different files never meet.
+    Its id contains the start of the file's SHA-256, so that embeddings of different files are never compared.
 
     Raises:
         ModelNotFound, ModelCorrupt: as ``open_session``; also when input or output has another shape.

@@ -2,10 +2,9 @@
 
     python -m castline.engines.faces.quantize <models folder> [<folder of photos>] [--net facenet-casia]
 
-The net and MTCNN are found as ever: in the models folder, or made of what an installed package carries.
-Photos with faces, anywhere below their folder, show the quantiser which values occur inside the net;
-without them it takes the portraits in ``examples/gallery``. A few dozen photos like those to be analysed
-are better than these six.
+The net and MTCNN are found as usual: in the models folder, or made from an installed package. Photos with faces,
+anywhere below their folder, show the quantiser which values occur inside the net; without them it uses the portraits in
+``examples/gallery``. A few dozen photos similar to those to be analysed are better than these six.
 
 Method: static quantisation of weights per channel and of activations per tensor, in ONNX's QDQ form
 (Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
@@ -35,7 +34,7 @@ from castline.weights.prepare import ensure_mtcnn
 
 PORTRAITS = Path(__file__).resolve().parents[4] / "examples" / "gallery"
 _PHOTOS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
-#: Detections below this are often patterns, which would widen the ranges for nothing.
+#: Detections below this are often patterns, which would widen the ranges needlessly.
 _MIN_SCORE = 0.9
 #: Below this the net is broken, not merely coarser; seven-bit weights keep well above it.
 _MIN_COSINE = 0.9
@@ -45,13 +44,13 @@ _OPERATORS = ("Conv", "Add", "Concat", "MaxPool", "Mul", "Relu")
 
 
 def calibration_faces(photos: Path, detector: Detector, embedder: FaceNetEmbedder) -> NDArray[np.float32]:
-    """All clearly visible faces of a folder's photos as FaceNet takes them, photos in order of their paths.
+    """All clearly visible faces of a folder's photos in FaceNet's input format, photos in order of their paths.
 
     Returns:
         Shape (n, 3, 160, 160), float32, n >= 1.
 
     Raises:
-        ModelError: no such folder, a file in it is no picture, or no face can be seen.
+        ModelError: no such folder, a file in it is not a picture, or no face is visible.
     """
     if not photos.is_dir():
         raise ModelError(f"there is no folder {photos} with photos to calibrate with")
@@ -76,7 +75,7 @@ def quantize_facenet(source: Path, target: Path, faces: NDArray[np.float32]) -> 
 
     Args:
         source: what ``ensure_facenet`` returned.
-        target: appears whole or not at all.
+        target: written atomically.
         faces: what ``calibration_faces`` returned.
 
     Returns:
@@ -130,7 +129,7 @@ def _quantize(source: Path, prepared: Path, target: Path, faces: NDArray[np.floa
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        # Its numbers depend on the photos too, so it is known by its own digest and not by that of the weights.
+        # Its numbers depend on the photos, too, so it is identified by its own digest, not by that of the weights.
         set_weights(target, "")
     except Exception as error:  # onnx and ONNX Runtime have no common base below Exception
         raise ModelCorrupt(f"{source} cannot be quantised", detail=str(error)) from error

@@ -1,7 +1,7 @@
-"""YuNet: finds faces and five landmarks in one pass of a small net, by OpenCV.
+"""YuNet: finds faces and five landmarks in one pass of a small net, through OpenCV.
 
 Method: Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 2023. Its boxes and
-landmarks lie where MTCNN's do (median difference 2 % of the face), so embedders and thresholds are the same.
+landmarks agree with MTCNN's (median difference 2 % of the face), so embedders and thresholds are the same.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from castline.engines.plugins import find_engine
 from castline.errors import ModelCorrupt
 from castline.media.pictures import limit_side
 
-#: YuNet was trained on faces of 10 to 300 pixels: of 564 it finds none for sure. At this size they are in that range,
-#: and a face of 40 pixels in a frame of 960 still has 27.
+#: YuNet was trained on faces of 10 to 300 pixels and finds those of 564 only with low scores. At this picture size they
+#: are in that range, and a face of 40 pixels in a frame of 960 still has 27.
 _SIDE = 640
 _MIN_SIDE = 16
-#: What MTCNN finds of faces that are smaller than asked for, as a share: both report the same.
+#: MTCNN also reports faces down to this share of the requested size; so does this detector.
 _SMALLEST = 0.6
 #: 0.85 is ``PERSON_MIN_SCORE``, and 0.88 ``LONE_MIN_SCORE``.
 _STEEP = (math.log(99) - math.log(19)) / 0.03
 _EVEN = 0.85 - math.log(19) / _STEEP
-#: Of YuNet's own scores; weaker ones are no faces. Suppression as OpenCV has it.
+#: Least of YuNet's own scores; weaker detections are not faces. Suppression as in OpenCV.
 _LEAST_SCORE, _OVERLAP, _MOST = 0.5, 0.3, 5000
 
 
@@ -37,7 +37,7 @@ class YuNetDetector:
     """Face detector over YuNet's ONNX file.
 
     Args:
-        min_face: as MTCNN has it; boxes of a longer side below 0.6 times this are not reported.
+        min_face: as for MTCNN; boxes with a longer side below 0.6 times this are not reported.
 
     Raises:
         ModelCorrupt: OpenCV cannot read the file.
@@ -83,17 +83,17 @@ class YuNetDetector:
 
 
 def probability(score: float) -> float:
-    """YuNet's score, which hardly exceeds 0.95 for a face, as the probability that ``recognition/grade.py`` goes by.
+    """YuNet's score, which hardly exceeds 0.95, mapped to the probability that ``recognition/grade.py`` uses.
 
-    A logistic function (Platt 1999) through two points that are measured (docs/FACES.md, "YuNet"): above 0.85 there is
-    nothing but faces, and above 0.88 nearly all faces that tell anything.
+    A logistic function (Platt 1999) through two points that are measured (docs/FACES.md, "YuNet"): above 0.85 there are
+    only faces, and above 0.88 are nearly all usable faces.
     """
     return 1.0 / (1.0 + math.exp(-_STEEP * (score - _EVEN)))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without OpenCV's own lines on standard error: it warns of every net that it has no targets to choose from."""
+    """Suppress OpenCV's lines on standard error: it warns for every net that it has no targets to choose from."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

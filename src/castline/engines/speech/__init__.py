@@ -1,1 +1,1 @@
-"""Sound in, words with times out: engines of the Whisper family, and how one is chosen."""
+"""Turns sound into words with times: engines of the Whisper family, and how one is chosen."""

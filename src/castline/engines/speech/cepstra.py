@@ -1,4 +1,4 @@
-"""Mel-frequency cepstral coefficients, as LR-ASD hears them (S. Davis and P. Mermelstein, 1980; HTK's lifter)."""
+"""Mel-frequency cepstral coefficients, as LR-ASD needs them (S. Davis and P. Mermelstein, 1980; HTK's lifter)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 
 from castline.media.chunks import SAMPLE_RATE
 
-#: Coefficients of a moment, and moments of a second.
+#: Coefficients per moment, and moments per second.
 COEFFICIENTS, RATE = 13, 100
 _FRAME, _HOP, _POINTS = 400, 160, 512
 _BANDS = 26
 _LIFTER = 22
 _EMPHASIS = 0.97
-_FULL_SCALE = 32768  # the net learned from 16-bit samples
+_FULL_SCALE = 32768  # the net was trained on 16-bit samples
 _LEAST = np.finfo(np.float64).eps
 
 
 def cepstra(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """13 coefficients every 10 ms, the first of them the logarithm of the energy.
 
-    Equal to ``python_speech_features.mfcc`` (MIT) as it is by default: windows of 25 ms without a taper, 26 triangles
+    Equal to ``python_speech_features.mfcc`` (MIT) with its defaults: windows of 25 ms without a taper, 26 triangles
     on the mel scale of HTK up to 8 kHz over 512 points, an orthonormal cosine transform.
 
     Args:
@@ -45,7 +45,7 @@ def cepstra(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @cache
 def _triangles() -> NDArray[np.float64]:
-    """Weights of the bins of a spectrum in each band, shape (26, 257)."""
+    """Weights of a spectrum's bins in each band, shape (26, 257)."""
     mels = np.linspace(0.0, 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700), _BANDS + 2)
     edges = np.floor((_POINTS + 1) * 700 * (10 ** (mels / 2595) - 1) / SAMPLE_RATE)
     bins = np.arange(_POINTS // 2 + 1)

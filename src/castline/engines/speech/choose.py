@@ -7,12 +7,12 @@ A name in the settings:
     whisper.cpp[:<model>]     a file ggml-<model>.bin
     openai-whisper[:<model>]  a file whisper-<model>.pt
 
-Without a model an engine takes the best that is here (``declared.MODELS`` is the order; others come last). A model
-is searched in this order: a path; the models folder; a package that carries it (``weights/packages.py``); a
-download, for the usual names that have a pinned digest. ``auto`` downloads nothing new, and takes what is in the
-models folder, for any engine, before what a package carries. Weights in the models folder that turn out damaged are
-fetched again once where a digest is known; a file of somebody's own is never touched. Where weights stay damaged,
-``auto`` goes on to the next best and says so.
+Without a model name, an engine uses the best model on this machine (``declared.MODELS`` is the order; others come
+last). A model is searched in this order: a path; the models folder; a package that carries it
+(``weights/packages.py``); a download, for the usual names that have a pinned digest. ``auto`` downloads nothing new,
+and prefers models in the models folder, for any engine, to those in packages. Damaged weights in the models folder are
+fetched again once if a digest is known; a user's own file is never touched. If weights stay damaged, ``auto`` goes on
+to the next best and says so.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 
 def load_best(settings: Settings) -> Transcriber:
-    """The best of what is here: a Whisper, or else another engine with a rank whose weights are here.
+    """The best engine on this machine: a Whisper, or else another engine with a rank whose weights are here.
 
     Raises:
-        NoSpeechEngine: there is none.
-        ModelCorrupt: the weights of all that are here.
+        NoSpeechEngine: there is no speech engine.
+        ModelCorrupt: the weights of all engines here are damaged.
     """
     searched = find.search(settings.models_dir)
     damaged = [error.message for error in searched.damaged]
@@ -63,10 +63,10 @@ def load_best(settings: Settings) -> Transcriber:
 
 
 def load_asked(family: Family, model: str, settings: Settings) -> Transcriber:
-    """An engine with a model, or with the best that is here.
+    """An engine with a named model, or with the best on this machine.
 
     Raises:
-        ModelNotFound: its package is not installed, or its weights are not to be had.
+        ModelNotFound: its package is not installed, or its weights are not available.
         ModelCorrupt: the weights cannot be read, and could not be fetched again.
     """
     if not family.installed():
@@ -89,7 +89,7 @@ def load_asked(family: Family, model: str, settings: Settings) -> Transcriber:
 
 
 def _instead(settings: Settings) -> str:
-    """What ``auto`` would take. It is only suggested: another model than the one asked for would be worse than none."""
+    """What ``auto`` would use. It is only suggested: a model other than the named one would be worse than none."""
     best = find.search(settings.models_dir).best
     if best is None:
         return "CASTLINE_TRANSCRIBER=auto would find none either, and leave speech out"
@@ -97,13 +97,13 @@ def _instead(settings: Settings) -> str:
 
 
 def ensure_model(family: Family, model: str, models_dir: Path) -> Found:
-    """Where a model asked for by name is: a path, the models folder, a package, or downloaded into the folder.
+    """Find a named model: a path, the models folder, a package, or a download into the folder.
 
     A usual name is never a path; write ``./base`` for a file of that name.
 
     Raises:
-        ModelNotFound: none of them, with what can be done.
-        ModelCorrupt: what the server sent is not the model; or the package's is damaged, and no other to be had.
+        ModelNotFound: none of them has it; the message says what can be done.
+        ModelCorrupt: the server sent something else; or the package's model is damaged, and no other is available.
     """
     model = ALIASES.get(model, model)
     known = models_dir / family.file(model)
@@ -144,7 +144,7 @@ def _load(found: Found, settings: Settings, reason: str) -> Transcriber:
 
     def load() -> Transcriber:
         engine = family.build(path, threads=settings.threads, info=info)
-        if found.package:  # whose folders are called otherwise
+        if found.package:  # packages name their folders differently
             engine.info = replace(engine.info, id=f"{family.id}:{found.model}")
         return engine
 

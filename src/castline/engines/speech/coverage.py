@@ -1,4 +1,4 @@
-"""Words against where somebody speaks: what none of them covers, and where they can have been said.
+"""Compares words with where somebody speaks: finds speech that no word covers, and corrects words' times.
 
 Pure functions on times. A stretch is ``(start_s, end_s)``, as ``voice.stretches`` finds them.
 """
@@ -12,20 +12,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from castline.engines.speech.voice import Stretch
 from castline.records import Word
 
-#: Speech of this length between two words is more than a pause of the detector's: something was not read.
+#: Speech of this length between two words is more than an error of the detector: something was not transcribed.
 _UNREAD_S = 0.8
-#: A word that seems to last longer covers something else as well: what was not read, or a pause.
+#: A word that seems to last longer also covers something else: untranscribed speech, or a pause.
 LONGEST_WORD_S = 0.9
-#: A word may begin or end this far outside of what the detector takes for speech.
+#: A word may begin or end this far outside detected speech.
 _EDGE_S = 0.2
-#: A word this long after all is said belongs to what was said.
+#: A word this long after the end of speech belongs to that speech.
 _LATE_S = 3.0
-#: Pauses up to this may lie inside a word as it is pronounced.
+#: Pauses up to this length may occur inside a word.
 _INSIDE_S = 0.3
 
 
 def uncovered(spoken: Sequence[Stretch], words: Sequence[Word]) -> list[Stretch]:
-    """Speech of at least 0.8 s between two words (or before, or behind them all) that none of them covers.
+    """Speech of at least 0.8 s between two words (or before or after all of them) that no word covers.
 
     Args:
         spoken: where somebody speaks, as ``voice.stretches`` says.
@@ -49,7 +49,7 @@ def uncovered(spoken: Sequence[Stretch], words: Sequence[Word]) -> list[Stretch]
 
 
 def bounded(unread: Iterable[Stretch], longest_s: float) -> Iterator[Stretch]:
-    """The same stretches, cut evenly where they would be longer than ``longest_s`` seconds."""
+    """The same stretches, cut evenly if they would be longer than ``longest_s`` seconds."""
     for start, end in unread:
         count = max(1, math.ceil((end - start) / longest_s))
         step = (end - start) / count
@@ -57,10 +57,10 @@ def bounded(unread: Iterable[Stretch], longest_s: float) -> Iterator[Stretch]:
 
 
 def within_speech(words: Sequence[Word], spoken: Sequence[Stretch], length_s: float) -> list[Word]:
-    """The words with their times kept to where somebody speaks, none reaching into the next.
+    """The words with their times clipped to where somebody speaks, none overlapping the next.
 
-    The attention that gives words their times is spread over the pause behind a sentence: its last word seems to
-    last until the next one begins, or to come when all is said, and the word before it takes its time.
+    The attention that gives words their times extends into the pause after a sentence: its last word seems to last
+    until the next one begins, or to come after the end of speech, and the word before it takes its time.
 
     Args:
         words: in order of time.
@@ -69,7 +69,7 @@ def within_speech(words: Sequence[Word], spoken: Sequence[Stretch], length_s: fl
     runs = joined(spoken)
     starts = [start for start, _ in runs]
     found: list[Word] = []
-    ends = 0.0  # of the run that the word before is in
+    ends = 0.0  # of the run that contains the word before
     for number, word in enumerate(words):
         start, end = word.start_s, word.end_s
         near = runs[max(0, bisect_right(starts, start) - 1) : bisect_right(starts, end + _EDGE_S)]
@@ -91,12 +91,12 @@ def within_speech(words: Sequence[Word], spoken: Sequence[Stretch], length_s: fl
 
 
 def moved(word: Word, start_s: float, end_s: float) -> Word:
-    """The word at other times."""
+    """The word with other times."""
     return word.model_copy(update={"start_s": round(start_s, 3), "end_s": round(end_s, 3)})
 
 
 def joined(spoken: Sequence[Stretch]) -> list[Stretch]:
-    """Stretches without the short pauses between them."""
+    """Stretches joined across short pauses."""
     runs: list[Stretch] = []
     for start, end in spoken:
         if runs and start - runs[-1][1] <= _INSIDE_S:
@@ -107,7 +107,7 @@ def joined(spoken: Sequence[Stretch]) -> list[Stretch]:
 
 
 def in_speech(words: Sequence[Word], runs: Sequence[Stretch]) -> float:
-    """The share of the words' time in which somebody speaks, 0..1; of words that take no time, 0."""
+    """The share of the words' time in which somebody speaks, 0..1; 0 for words that take no time."""
     start, end = words[0].start_s, words[-1].end_s
     near = runs[max(0, bisect_right(runs, (start, math.inf)) - 1) : bisect_right(runs, (end, math.inf))]
     spoken = sum(max(0.0, min(word.end_s, until) - max(word.start_s, begin)) for word in words for begin, until in near)

@@ -1,9 +1,9 @@
 """Whisper through faster-whisper (CTranslate2, int8): the production default.
 
-Windows of one language are decoded together, with timestamps: without them whole sentences are left out (14.8 %
-errors against 4 % on the same windows). Only the text is taken from the decoder: words behind a window's last pair
-of timestamps count too, and every word gets its times from the cross-attention. What a window left out is heard
-again (``listening``).
+Windows of one language are decoded together, with timestamps: without them whole sentences are left out (14.8 % errors
+against 4 % on the same windows). Only the text is taken from the decoder: words after a window's last pair of
+timestamps count, too, and every word gets its times from the cross-attention. Speech that a window left out is
+transcribed again (``listening``).
 
 Source: A. Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022;
 https://github.com/SYSTRAN/faster-whisper (MIT), weights MIT.
@@ -38,7 +38,7 @@ REQUIRED_FILES = ("model.bin", "config.json", "tokenizer.json")
 _BATCH = 4
 #: Speech begins within the first second of a window (Whisper's own limit), in steps of 0.02 s.
 _INITIAL_TIMESTAMP = 50
-#: Punctuation that belongs to the word behind it, or before it; Whisper's own lists.
+#: Punctuation that belongs to the word after it, or before it; Whisper's own lists.
 _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 
 
@@ -51,7 +51,7 @@ def missing_files(folder: Path) -> list[str]:
 
 
 class FasterWhisperTranscriber:
-    """Loads one CTranslate2 model folder; never reaches for a hub.
+    """Loads one CTranslate2 model folder; never contacts a hub.
 
     Raises:
         ModelNotFound: the folder lacks a file.
@@ -114,7 +114,7 @@ class FasterWhisperTranscriber:
         probabilities: Sequence[float] | None,
         options: SpeechOptions,
     ) -> list[Hearing]:
-        """What is said in windows that are encoded already; those of one language are decoded together."""
+        """Decode windows that are already encoded; those of one language together."""
         hearings: dict[int, Hearing] = {}
         for language in dict.fromkeys(languages):
             rows = [row for row, each in enumerate(languages) if each == language]
@@ -142,7 +142,7 @@ class FasterWhisperTranscriber:
             suppress_tokens=list(get_suppressed_tokens(tokenizer, [-1])),
             return_no_speech_prob=True,
             max_initial_timestamp_index=_INITIAL_TIMESTAMP,
-            sampling_temperature=0.0,  # other temperatures sample, and a part must not depend on chance
+            sampling_temperature=0.0,  # other temperatures sample, but parts must be reproducible
         )
         lengths = [len(each.samples) / SAMPLE_RATE for each in batch]
         windows: list[list[dict[str, Any]]] = [
@@ -162,7 +162,7 @@ class FasterWhisperTranscriber:
 
 
 def _rows(encoded: Any, rows: Sequence[int]) -> Any:
-    """Some windows of what the encoder made of several."""
+    """Some rows of the encoder's output for several windows."""
     from ctranslate2 import StorageView
 
     return StorageView.from_array(np.ascontiguousarray(np.asarray(encoded)[list(rows)]))

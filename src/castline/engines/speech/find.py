@@ -1,4 +1,4 @@
-"""Which models of the speech engines are on this machine: in the models folder, or in an installed package.
+"""Finds the speech engines' models on this machine: in the models folder, or in an installed package.
 
 Loads and downloads nothing.
 """
@@ -16,11 +16,11 @@ from castline.weights.packages import PACKAGES, packaged
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A model that is here.
+    """A model on this machine.
 
     Attributes:
-        model: its name, which is not always in that of its file.
-        package: the installed package that carries it; empty for a file or folder of its own.
+        model: its name, which is not always part of the file's name.
+        package: the installed package that carries it; empty for a separate file or folder.
     """
 
     family: Family
@@ -35,11 +35,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What ``auto`` has to choose from.
+    """The models from which ``auto`` chooses.
 
     Attributes:
-        found: best first: what is in the models folder, then what packages carry.
-        damaged: packages that are installed and not what they should be.
+        found: best first: those in the models folder, then those in packages.
+        damaged: errors of installed packages that are damaged.
     """
 
     found: tuple[Found, ...]
@@ -51,7 +51,7 @@ class Search:
 
 
 def search(models_dir: Path) -> Search:
-    """Every installed engine's best model of the models folder, in the order of engines, then all of packages."""
+    """Every installed engine's best model in the models folder, in the order of engines, then all those in packages."""
     installed = [family for family in families() if family.installed()]
     found = [here for family in installed if (here := in_folder(family, models_dir))]
     damaged: list[ModelCorrupt] = []
@@ -67,7 +67,7 @@ def search(models_dir: Path) -> Search:
 
 
 def find_model(family: Family, models_dir: Path) -> Path | None:
-    """The best model of a family in the models folder; None when there is none."""
+    """The best model of a family in the models folder; None if there is none."""
 
     def rank(path: Path) -> tuple[int, str]:
         model = family.model(path.name)
@@ -100,7 +100,7 @@ def _in_packages(family: Family) -> list[str]:
 
 
 def best_of(family: Family, models_dir: Path) -> Found | None:
-    """A family's best model: of the models folder, and where that has none, of a package.
+    """A family's best model: in the models folder, or if that has none, in a package.
 
     Raises:
         ModelCorrupt: only a package has one, and it is damaged.

@@ -1,4 +1,4 @@
-"""Whether a file is a whole ggml Whisper model: whisper.cpp takes the half of one without a word.
+"""Checks that a file is a complete ggml Whisper model: whisper.cpp silently accepts half of one.
 
 The layout is that of whisper.cpp's ``models/convert-pt-to-ggml.py`` and ``quantize`` (MIT): a magic number, the
 dimensions, the mel filters, the vocabulary, and tensors up to the end of the file.
@@ -14,7 +14,7 @@ from typing import BinaryIO
 from castline.errors import ModelCorrupt
 
 _MAGIC = 0x67676D6C
-#: ggml's tensor types: values in a block, and bytes of one.
+#: ggml's tensor types: values per block, and bytes per block.
 _TYPES = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
     10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210),
@@ -24,10 +24,10 @@ _TENSORS, _HEARING, _SAYING = 11, 15, 24
 
 
 def check(file: Path) -> None:
-    """Read the file's structure, not its numbers (milliseconds, whatever its size).
+    """Check the file's structure, not its numbers (this takes milliseconds, whatever its size).
 
     Raises:
-        ModelCorrupt: another kind of file, or not all of it.
+        ModelCorrupt: it is another kind of file, or incomplete.
     """
     try:
         with file.open("rb") as source:

@@ -1,9 +1,9 @@
-"""Hearing everything once: what every engine of the Whisper family does around its model.
+"""Makes sure that all speech is transcribed: what every engine of the Whisper family does around its model.
 
-Whisper ends a window when it thinks all is said, and at times it is wrong: whole sentences go missing, without a
-sign. So what was read is held against where somebody speaks. Speech that no word covers is heard once more, alone;
-if nothing comes of it even then, the result says so. The same goes for a window that repeats itself: it is heard
-again in halves, and the repetition stays only if it was said.
+Whisper ends a window when it considers everything said, and is sometimes wrong: whole sentences go missing silently. So
+its words are compared with where somebody speaks. Speech that no word covers is transcribed once more, alone; if it
+still has no words, the result says so. Likewise, a window that repeats itself is transcribed again in halves, and the
+repetition stays only if it was said.
 
 Measured on real recordings in docs/SPEECH.md ("Not a word lost").
 """
@@ -28,20 +28,20 @@ from castline.media.chunks import SAMPLE_RATE
 from castline.records import Notice, Segment, SpokenLanguage, Word, spell
 
 _MARGIN_S = 0.3
-#: Surer than this, a window's language is its own; less sure, the recording's decides.
+#: Above this probability a window keeps its own language; below it, the recording's is used.
 _SURE, _VERY_SURE = 0.5, 0.9
 _HEAP = 12  # words
-_APART_S = 5.0  # two unread stretches further apart are told of one by one
+_APART_S = 5.0  # stretches without words that are further apart get separate warnings
 
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """What an engine heard in a pack.
+    """What an engine transcribed in a pack.
 
     Attributes:
         spoken: words in order of time; times in the pack.
         language: Whisper's code.
-        language_probability: 0..1, where the engine found the language out; None where it was told.
+        language_probability: 0..1 if the engine detected the language; None if it was given.
     """
 
     spoken: tuple[Word, ...]
@@ -54,7 +54,7 @@ class Hearing:
         return spell(self.spoken)
 
 
-#: Packs and a language (None to find it out, pack by pack) -> what is heard in each.
+#: Packs and a language (None to detect it in each pack) -> what is transcribed in each.
 Hear = Callable[[Sequence[Pack], str | None], list[Hearing]]
 
 
@@ -75,16 +75,16 @@ class _Said:
 def listen(
     samples: NDArray[np.float32], hear: Hear, language: str | None, warnings: Iterable[Notice] = ()
 ) -> Transcription:
-    """Everything that is said, heard by one engine.
+    """Transcribe everything that is said, with one engine.
 
     Args:
         samples: mono 16 kHz, shape (n,), float32 in -1..1.
-        language: Whisper's code of what is spoken, or None to find it out.
-        warnings: what there is to say already.
+        language: Whisper's code of the spoken language, or None to detect it.
+        warnings: those that exist already.
 
     Raises:
         ModelError: the engine failed.
-        ResourceError: its memory ran out.
+        ResourceError: it ran out of memory.
     """
     spoken = voice.stretches(samples)
     safely = _typed(hear)
@@ -123,7 +123,7 @@ def _typed(hear: Hear) -> Hear:
             raise
         except MemoryError as error:
             raise ResourceError("not enough memory to transcribe") from error
-        except Exception as error:  # engines raise whatever their libraries do
+        except Exception as error:  # engines raise whatever their libraries raise
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise ModelError(f"the speech engine failed: {reason}", detail=traceback.format_exc()) from error
 
@@ -135,7 +135,7 @@ def _both(wanted: Sequence[Pack], hearings: Sequence[Hearing]) -> list[_Heard]:
 
 
 def _first(samples: NDArray[np.float32], spoken: Sequence[Stretch], hear: Hear, language: str | None) -> list[_Heard]:
-    """All windows, those that repeat themselves or may hold two languages in halves where that is better."""
+    """Transcribe all windows; those that repeat themselves or may mix languages in halves, if that is better."""
     wanted = packs(samples, spoken)
     heard = _both(wanted, hear(wanted, language))
     heard = [part for each in heard for part in _unrepeated(samples, spoken, hear, language, each)]
@@ -145,7 +145,7 @@ def _first(samples: NDArray[np.float32], spoken: Sequence[Stretch], hear: Hear, 
 
 
 def _again(wanted: Sequence[Pack], hear: Hear, language: str | None, said: Sequence[_Said]) -> list[_Heard]:
-    """What was not read, heard alone; where its language is not sure, in that of the word before it."""
+    """Transcribe uncovered speech alone; if its language is uncertain, in that of the word before it."""
     heard = _both(wanted, hear(wanted, language))
     for number, each in enumerate(heard):
         sure = each.hearing.language_probability
@@ -156,9 +156,9 @@ def _again(wanted: Sequence[Pack], hear: Hear, language: str | None, said: Seque
 
 
 def _without_heaps(samples: NDArray[np.float32], heard: Iterable[_Heard], hear: Hear) -> Iterator[_Heard]:
-    """Second hearings; one that puts many words into no time is tried without its margins, and then let go.
+    """Second transcriptions; one with many words in no time is tried without its margins, and then discarded.
 
-    Words on a heap would pass for what was said there, and nobody would be told that it was not read.
+    Words crowded into no time would hide that the speech was not transcribed.
     """
     for each in heard:
         if _heaped(each):
@@ -172,9 +172,10 @@ def _without_heaps(samples: NDArray[np.float32], heard: Iterable[_Heard], hear: 
 def _unrepeated(
     samples: NDArray[np.float32], spoken: Sequence[Stretch], hear: Hear, language: str | None, whole: _Heard
 ) -> list[_Heard]:
-    """A window, in halves where it repeats what nobody says.
+    """A window, replaced by its halves if it repeats what nobody says.
 
-    Then its words are on a heap, or the halves say less and leave nothing more unread.
+    That is the case if its words are crowded into no time, or if the halves have fewer words and leave no more speech
+    uncovered.
     """
     heaped = _heaped(whole)
     if not heaped and not whisper.repeats(whole.hearing.text):
@@ -191,7 +192,7 @@ def _unrepeated(
 
 
 def _heaped(heard: _Heard) -> bool:
-    """Whether many words of a window come in no time."""
+    """Whether many words of a window are crowded into no time."""
     words = heard.hearing.spoken
     return any(whisper.too_fast(words[at : at + _HEAP], heard.hearing.language) for at in range(len(words) - _HEAP + 1))
 
@@ -203,10 +204,10 @@ def _unread_s(spoken: Sequence[Stretch], heard: Sequence[_Heard]) -> float:
 def _by_language(
     samples: NDArray[np.float32], spoken: Sequence[Stretch], hear: Hear, heard: Sequence[_Heard]
 ) -> list[_Heard]:
-    """Windows by their own language where they are sure of it, and by that of all where they are not.
+    """Windows in their own language if it is certain, otherwise in that of the recording.
 
-    A window in which the language changes is likely unsure, or beside one of another language: it is heard in
-    halves, and the halves are taken where they disagree.
+    A window in which the language changes is probably uncertain, or beside one in another language: it is transcribed
+    in halves, and these are used if they disagree.
     """
     main = _main_language(heard)
     found: list[_Heard] = []
@@ -231,7 +232,7 @@ def _by_language(
 def _refined(
     samples: NDArray[np.float32], spoken: Sequence[Stretch], hear: Hear, part: _Heard, depth: int = 2
 ) -> list[_Heard]:
-    """A part of a window in which the language changes, again in halves while these disagree."""
+    """A part of a window in which the language changes, divided again while its halves disagree."""
     parts = halves(samples, part.pack, spoken) if depth else None
     if parts is not None:
         heard = _both(parts, hear(parts, None))
@@ -241,13 +242,13 @@ def _refined(
 
 
 def _disagree(heard: Sequence[_Heard]) -> bool:
-    """Whether parts are in different languages, each surely."""
+    """Whether parts are in different languages, each with certainty."""
     sure = all((part.hearing.language_probability or 0.0) >= _SURE and part.hearing.spoken for part in heard)
     return sure and len({part.hearing.language for part in heard}) > 1
 
 
 def _main_language(heard: Iterable[_Heard]) -> str | None:
-    """The language most is said in, each window's speech weighted with how sure it is of its language."""
+    """The language spoken most, each window's speech weighted by the certainty of its language."""
     weights: dict[str, float] = {}
     for each in heard:
         seconds = sum(word.end_s - word.start_s for word in each.hearing.spoken)
@@ -257,7 +258,7 @@ def _main_language(heard: Iterable[_Heard]) -> str | None:
 
 
 def _languages(heard: Iterable[_Heard]) -> tuple[SpokenLanguage, ...]:
-    """The languages that were found, the one most is said in first."""
+    """The detected languages, the one spoken most first."""
     seconds: dict[str, float] = {}
     weighted: dict[str, float] = {}
     for each in heard:
@@ -283,7 +284,7 @@ def _in_time(heard: Iterable[_Heard]) -> list[_Said]:
 
 
 def _with_margin(stretch: Stretch, said: Sequence[_Said], samples: NDArray[np.float32]) -> Stretch:
-    """A stretch with a margin, as far as no word is in it."""
+    """A stretch with a margin that does not reach into words."""
     start, end = stretch
     before = max((min(item.word.end_s, item.word.start_s + LONGEST_WORD_S) for item in said
                   if item.word.start_s < start), default=0.0)  # fmt: skip
@@ -307,7 +308,7 @@ def _segments(group: Iterable[_Said], runs: Sequence[Stretch], found: bool) -> I
 
 
 def _not_read(unread: Sequence[Stretch], said: Sequence[_Said]) -> Iterator[Notice]:
-    """A warning for each place where somebody speaks and nothing could be read."""
+    """A warning for each place where somebody speaks but nothing could be transcribed."""
     places: list[Stretch] = []
     for start, end in unread:
         between = any(places and places[-1][1] <= item.word.start_s < start for item in said)

@@ -1,7 +1,7 @@
 """Whisper through openai-whisper, the reference implementation (PyTorch, float32 on CPUs).
 
-Source: https://github.com/openai/whisper (MIT), weights MIT. It hears only what Silero VAD takes for
-speech. On CPUs it is the slowest of the family and takes the most memory; it is the one to compare with.
+Source: https://github.com/openai/whisper (MIT), weights MIT. It gets only what Silero VAD detects as speech. On CPUs it
+is the slowest of the family and needs the most memory; it is the reference for comparisons.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from castline.records import SpeechOptions
 class OpenAIWhisperTranscriber:
     """Loads one checkpoint in OpenAI's format (a ``.pt`` file with ``dims`` and ``model_state_dict``).
 
-    torch's number of threads is the process's, so the last engine loaded decides it.
+    torch's number of threads is that of the process, so the last engine loaded decides it.
 
     Raises:
         ModelNotFound: no such file.
-        ModelCorrupt: the file is no such checkpoint.
+        ModelCorrupt: the file is not such a checkpoint.
     """
 
     def __init__(self, file: Path, *, threads: int = 0, info: EngineInfo = OPENAI_WHISPER.info) -> None:
@@ -42,7 +42,7 @@ class OpenAIWhisperTranscriber:
         torch.set_num_threads(thread_count(threads))
         try:
             self._model = library.load_model(str(file), device="cpu")
-        except Exception as error:  # pickle, zip and torch raise whatever they meet
+        except Exception as error:  # pickle, zip and torch raise all kinds of errors
             raise ModelCorrupt(f"{file} cannot be loaded: {_first_line(error)}") from error
         heads = library._ALIGNMENT_HEADS.get(OPENAI_WHISPER.model(file.name))
         if heads is not None:  # the attention heads that follow the words in time; known for the usual models
@@ -76,10 +76,10 @@ class OpenAIWhisperTranscriber:
                 carry_initial_prompt=True,
                 word_timestamps=True,
                 condition_on_previous_text=False,
-                temperature=0.0,  # other temperatures sample, and a part must not depend on chance
+                temperature=0.0,  # other temperatures sample, but parts must be reproducible
                 compression_ratio_threshold=None,
                 logprob_threshold=None,
-                no_speech_threshold=None,  # what is likely invented is marked, not dropped
+                no_speech_threshold=None,  # text that is probably invented is marked, not dropped
                 fp16=False,
             )
         spoken = tuple(

@@ -1,8 +1,8 @@
-"""Windows for engines that always hear thirty seconds whatever they are given.
+"""Windows for engines that always process thirty seconds, whatever they are given.
 
-Every window costs the encoder the same, so a window per sentence would cost several times as much. A window holds
-the recording as it is, pauses included, because Whisper reads that best: with the pauses cut out it fell into
-repeating itself. Only what is left of a long pause is shortened.
+Every window costs the encoder the same, so a window per sentence would cost several times as much. A window contains
+the recording unchanged, pauses included, because Whisper transcribes that best: with the pauses cut out it fell into
+repeating itself. Only long pauses are shortened.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Pack:
     pieces: tuple[tuple[float, float, float], ...]
 
     def in_audio(self, start_s: float, end_s: float) -> Stretch:
-        """Times in the audio of something heard in the pack.
+        """Times in the audio of something that was transcribed in the pack.
 
-        It belongs to the piece in which most of it was heard, of equal ones to the earlier: a sentence's last
-        word often seems to reach into the pause behind it, and must not jump over what was cut out of it.
+        It belongs to the piece that contains most of it, the earlier one if equal: a sentence's last word often seems
+        to extend into the pause after it, and must not jump over what was cut out of that pause.
         """
 
         def heard_in(piece: tuple[float, float, float]) -> float:
@@ -50,12 +50,12 @@ class Pack:
 
     @property
     def span(self) -> Stretch:
-        """Where it begins and ends in the audio."""
+        """Where the pack begins and ends in the audio."""
         return self.pieces[0][1], self.pieces[-1][2]
 
 
 def packs(samples: NDArray[np.float32], spoken: Sequence[Stretch]) -> list[Pack]:
-    """All speech of the audio, in packs that fill Whisper's window as well as pauses allow.
+    """All speech in the audio, in packs that fill Whisper's window as well as pauses allow.
 
     Args:
         samples: mono 16 kHz, shape (n,), float32 in -1..1.
@@ -75,7 +75,7 @@ def packs(samples: NDArray[np.float32], spoken: Sequence[Stretch]) -> list[Pack]
 
 
 def _append(pieces: Sequence[Stretch], window: Stretch) -> list[Stretch]:
-    """The pieces with one more window, and with the pause before it, or what is left of it."""
+    """The pieces with one more window, and the shortened pause before it."""
     if not pieces:
         return [window]
     *others, (begin, end) = pieces
@@ -97,10 +97,10 @@ def pack(samples: NDArray[np.float32], pieces: Sequence[Stretch]) -> Pack:
 
 
 def halves(samples: NDArray[np.float32], whole: Pack, spoken: Sequence[Stretch]) -> tuple[Pack, Pack] | None:
-    """A pack cut at its longest pause; None where it has no pause.
+    """A pack cut at its longest pause; None if it has no pause.
 
     Args:
-        samples: the audio that the pack is of.
+        samples: the audio from which the pack was made.
         spoken: where somebody speaks in it.
     """
     begin, end = whole.span

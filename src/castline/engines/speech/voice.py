@@ -1,4 +1,4 @@
-"""Where somebody speaks: what lies outside never reaches a recogniser, which would read words into it.
+"""Finds where somebody speaks: nothing else reaches a recogniser, which would invent words there.
 
 Source: Silero VAD 6 (https://github.com/snakers4/silero-vad, MIT), the ONNX file that ships inside the
 package faster-whisper, read by that package's own code.
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from castline.errors import ModelNotFound
 from castline.media.chunks import SAMPLE_RATE
 
-_PAUSE_MS = 100  # the shortest pause that is told from speech
-_JOIN_S = 1.2  # speech with a shorter pause is one stretch: longer context reads better
-_SHORTEST_S = 0.25  # a stretch with less speech in it is a click, or the detector not yet settled
+_PAUSE_MS = 100  # the shortest pause that is distinguished from speech
+_JOIN_S = 1.2  # speech with a shorter pause is one stretch: longer context is transcribed better
+_SHORTEST_S = 0.25  # a stretch with less speech is a click, or an unsettled detector
 _PAD_S = 0.3  # consonants at the edges are quiet, and the detector misses them
 _LOUDNESS_S = 0.05  # the frame whose loudness decides where speech without a pause is cut
 
@@ -26,14 +26,14 @@ Stretch = tuple[float, float]
 
 
 def stretches(samples: NDArray[np.float32]) -> list[Stretch]:
-    """Where somebody speaks, as the detector says: pauses from a tenth of a second on lie between two stretches.
+    """Where somebody speaks, according to the detector: pauses from a tenth of a second on separate stretches.
 
     Args:
         samples: mono 16 kHz, shape (n,), float32 in -1..1; n may be 0.
 
     Returns:
-        ``(start_s, end_s)`` in seconds, in order, inside the audio, not overlapping; empty where nobody
-        speaks. The same samples give the same stretches whatever was heard before.
+        ``(start_s, end_s)`` in seconds, in order, inside the audio, not overlapping; empty if nobody speaks. The same
+        samples give the same stretches, whatever was processed before.
 
     Raises:
         ModelNotFound: faster-whisper, whose package carries the net, is not installed.
@@ -52,15 +52,15 @@ def stretches(samples: NDArray[np.float32]) -> list[Stretch]:
 def windows(
     samples: NDArray[np.float32], *, longest_s: float, spoken: Sequence[Stretch] | None = None
 ) -> list[Stretch]:
-    """Stretches that hold speech, near ones joined, each with a margin.
+    """Stretches that contain speech, near ones joined, each with a margin.
 
-    A stretch that would be too long is cut at its longest pause, and where there is none, at the quietest
-    moment of its middle third.
+    A stretch that would be too long is cut at its longest pause, or if it has none, at the quietest moment of its
+    middle third.
 
     Args:
         samples: as for ``stretches``.
         longest_s: no stretch is longer, margins included; more than a second.
-        spoken: what ``stretches`` says of the samples, where it is known.
+        spoken: the result of ``stretches`` for the samples, if known.
 
     Returns:
         As ``stretches``.
@@ -86,7 +86,7 @@ def windows(
 
 
 def _cut(run: list[Stretch], samples: NDArray[np.float32], longest_s: float) -> list[Stretch]:
-    """A run of speech as one stretch, or as several when it is too long."""
+    """A run of speech as one stretch, or as several if it is too long."""
     start, end = run[0][0], run[-1][1]
     if end - start <= longest_s:
         return [(start, end)]

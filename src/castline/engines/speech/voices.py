@@ -1,4 +1,4 @@
-"""Who a voice is, as a vector: mel bands in numpy, and the encoder that ``castline.weights.voice_net`` writes."""
+"""Voices as vectors: mel bands in numpy, and the encoder that ``castline.weights.voice_net`` writes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from castline.media.chunks import SAMPLE_RATE
 
 #: Samples of a frame, and from one to the next: 25 and 10 ms.
 FRAME, HOP = 400, 160
-#: Frames of what the encoder learned from: 1.6 s.
+#: Frames in the windows on which the encoder was trained: 1.6 s.
 PARTIAL = 160
 _BANDS = 40
 _BATCH = 32  # windows at a time: a few MB
-_LOUDNESS = 10 ** (-30 / 20)  # quieter speech is amplified to this RMS, as the encoder learned it
+_LOUDNESS = 10 ** (-30 / 20)  # quieter speech is amplified to this RMS, as in the encoder's training
 _LOUDEST_GAIN = 1000.0
 
 
@@ -43,8 +43,8 @@ class GE2EEncoder:
 
         Args:
             samples: mono 16 kHz, shape (n,), float32 in -1..1.
-            windows: ``(start_s, end_s)``, seconds; one shorter than 1.6 s is repeated until it is so long, of a longer
-                one the first 1.6 s count.
+            windows: ``(start_s, end_s)``, seconds; one shorter than 1.6 s is repeated to that length, and only the
+                first 1.6 s of a longer one count.
 
         Returns:
             Shape (len(windows), 256), float32.
@@ -88,7 +88,7 @@ def mel_frames(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @cache
 def _filters() -> NDArray[np.float64]:
-    """Weights of the bins of a spectrum in each band, shape (40, 201)."""
+    """Weights of a spectrum's bins in each band, shape (40, 201)."""
     bins = np.fft.rfftfreq(FRAME, 1 / SAMPLE_RATE)
     edges = _hertz(np.linspace(0.0, _mel(SAMPLE_RATE / 2), _BANDS + 2))
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]

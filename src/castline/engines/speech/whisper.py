@@ -17,22 +17,22 @@ from castline.engines.speech.declared import Family
 from castline.records import Notice, Segment, SpeechOptions, Word, spell
 from castline.sentences import ends
 
-#: Whisper hears this much at a time.
+#: Seconds that Whisper processes at a time.
 WINDOW_S = 30.0
 
-# Whisper invents text where nothing is said: such segments have a high no-speech probability and a low mean
-# log probability. Text that compresses well repeats itself.
+# Whisper invents text where nothing is said: such segments have a high no-speech probability and a low mean log
+# probability. Text that compresses well is repetitive.
 _NO_SPEECH, _LOGPROB, _COMPRESSION = 0.6, -1.0, 2.4
 _REPEATED_LOGPROB = -0.5
-#: More words (in languages without spaces, characters) a second than anybody says for the length of a sentence.
+#: More words (in languages without spaces, characters) per second than anybody says for the length of a sentence.
 _FASTEST_WORDS, _FASTEST_CHARACTERS = 10.0, 20.0
 _HEAP = 4
 _IN_SPEECH = 0.2
 _PROMPT_TOKENS = 223
 
-#: Tags whose language goes by another code in Whisper.
+#: Tags whose language has another code in Whisper.
 _CODES = {"jv": "jw", "nb": "no", "iw": "he", "fil": "tl", "cmn": "zh"}
-#: Languages that are written without spaces: a word is what has times of its own.
+#: Languages written without spaces: a word is a unit with times of its own.
 WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 
 _PAUSE_S = 0.8
@@ -40,21 +40,21 @@ _LONGEST_S = 12.0
 
 
 def code(options: SpeechOptions) -> str | None:
-    """Whisper's code of the language asked for, or None to find out."""
+    """Whisper's code of the requested language, or None to detect it."""
     asked = language_code(options.language)
     return _CODES.get(asked, asked) if asked else None
 
 
 def describe(family: Family, info: EngineInfo, path: Path, *, multilingual: bool, codes: Iterable[str]) -> EngineInfo:
-    """What an engine can do with the model it has loaded.
+    """The capabilities of an engine with its loaded model.
 
-    English-only models know one language and cannot translate. The distilled models were trained on English
-    speech alone, although their vocabulary has all languages, and the turbo was trained without translations
-    and answers in the language it hears (both as their model cards say).
+    English-only models know one language and cannot translate. The distilled models were trained only on English
+    speech, although their vocabulary has all languages, and the turbo model was trained without translations and
+    answers in the spoken language (both according to their model cards).
 
     Args:
         info: the declaration, with the reason of the choice.
-        path: the model's file or folder, whose name tells those kinds.
+        path: the model's file or folder, whose name identifies those kinds.
         codes: the languages of the engine's vocabulary.
     """
     model = family.model(path.name)
@@ -71,10 +71,10 @@ def describe(family: Family, info: EngineInfo, path: Path, *, multilingual: bool
 
 
 def fit_prompt(options: SpeechOptions, count: Callable[[str], int]) -> tuple[SpeechOptions, tuple[Notice, ...]]:
-    """Prompt and hot words as far as they fit before what Whisper hears, and a warning for the rest.
+    """Prompt and hot words as far as they fit into Whisper's context, and a warning about the rest.
 
-    Half of Whisper's 448 tokens are for what was said before. Hot words come first and are left out from the end of
-    the list; a prompt keeps half of the room, and is cut from its beginning, because the end weighs more.
+    Half of Whisper's 448 tokens are reserved for preceding text. Hot words come first and are left out from the end of
+    the list; a prompt keeps half of the room, and is truncated at its beginning, because the end matters more.
 
     Args:
         count: tokens of a text.
@@ -108,13 +108,13 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def prompt(options: SpeechOptions) -> str | None:
-    """What engines hear before the recording: hot words first, because the end weighs more."""
+    """The text that engines get before the recording: hot words first, because the end matters more."""
     parts = [_listed(options.hotwords) if options.hotwords else "", options.prompt or ""]
     return " ".join(part for part in parts if part) or None
 
 
 def compression_ratio(text: str) -> float:
-    """Bytes of the text over bytes of it compressed: above 2.4 it repeats itself."""
+    """Bytes of the text over its compressed bytes: above 2.4 it is repetitive."""
     body = text.encode()
     return len(body) / len(zlib.compress(body))
 
@@ -124,11 +124,11 @@ def repeats(text: str) -> bool:
 
 
 def is_suspect(segment: Segment, code: str | None) -> bool:
-    """Whether a segment is likely invented. It is marked and kept.
+    """Whether a segment is probably invented. It is marked and kept.
 
-    Either nobody seems to speak and the words are unlikely; where the engine does not tell the no-speech
-    probability, unlikely words are enough. Or the text repeats itself and is unlikely: what is said again and again
-    (drills, counting, choruses) is likely. Or nobody could say it in that time.
+    Either nobody seems to speak and the words have a low probability; if the engine has no no-speech probability, the
+    latter is enough. Or the text is repetitive and has a low probability: real repetition (drills, counting, choruses)
+    has a high one. Or nobody could say it in that time.
 
     Args:
         code: Whisper's code of the segment's language.
@@ -142,7 +142,7 @@ def is_suspect(segment: Segment, code: str | None) -> bool:
 
 
 def too_fast(words: Sequence[Word], code: str | None) -> bool:
-    """Whether so many words were never said in their time: a model that repeats itself puts them on a heap.
+    """Whether nobody can say so many words in their time: a model that repeats itself crowds them together.
 
     Args:
         code: Whisper's code of the language.
@@ -163,9 +163,9 @@ def segment(
 
     Args:
         words: at least one.
-        in_speech: the share of its time in which somebody speaks; what is said in none of it is suspect.
-        language: where it was found out.
-        code: Whisper's code of the language, found out or asked for.
+        in_speech: the share of its time in which somebody speaks; a segment without any is suspect.
+        language: set if it was detected.
+        code: Whisper's code of the language, detected or requested.
     """
     text = spell(words)
     logs = [math.log(max(each.probability or 0.0, 1e-6)) for each in words]
@@ -183,7 +183,7 @@ def segment(
 
 
 def word(text: str, start_s: float, end_s: float, probability: float) -> Word:
-    """A word of the decoder's, which writes the space before it."""
+    """A word from the decoder, which puts the space before it."""
     start = round(float(start_s), 3)
     return Word(
         start_s=start,
@@ -195,11 +195,11 @@ def word(text: str, start_s: float, end_s: float, probability: float) -> Word:
 
 
 def sentences(spoken: Sequence[Word], *, language: str | None = None) -> Iterator[list[Word]]:
-    """Split the words of a window where a sentence ends, the speaker pauses, or it gets too long to read.
+    """Split the words of a window where a sentence ends, the speaker pauses, or the segment gets too long to read.
 
     Args:
         spoken: in order of time.
-        language: Whisper's code of what they are in, whose abbreviations end no sentence; None takes English's.
+        language: Whisper's code of their language, whose abbreviations end no sentence; None means English.
     """
     current, ended = list[Word](), False
     for each, ends_here in zip(spoken, ends([word.written for word in spoken], language), strict=True):

@@ -1,8 +1,8 @@
-"""Whisper through whisper.cpp (pywhispercpp): one small file, quantised ones too, the least memory.
+"""Whisper through whisper.cpp (pywhispercpp): one small file, also quantised, and the least memory.
 
 Source: https://github.com/ggml-org/whisper.cpp (MIT), https://github.com/absadiki/pywhispercpp (MIT), weights MIT.
-It hears only what Silero VAD takes for speech. A word's times are whisper.cpp's estimates from the
-probabilities of its timestamps. It does not tell the no-speech probability.
+It gets only what Silero VAD detects as speech. A word's times are whisper.cpp's estimates from the probabilities of its
+timestamps. It has no no-speech probability.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from castline.errors import ModelCorrupt, ModelError, ModelNotFound
 from castline.records import SpeechOptions, Word
 
 _TICK_S = 0.01  # whisper.cpp's unit of time
-_BYTES_PER_TOKEN = 3.5  # of English prose; less where there is more than letters
-_ERROR = 4  # ggml's level of errors in the log
+_BYTES_PER_TOKEN = 3.5  # characters per token of English prose; fewer with other characters
+_ERROR = 4  # ggml's log level for errors
 
 _complaints: list[str] = []
 
 
 @lru_cache(maxsize=1)
 def _library() -> Any:
-    """The binding, its log caught: it writes pages to stderr otherwise.
+    """The binding with its log captured: otherwise it writes pages to stderr.
 
-    The callback must be gone before the interpreter is, or the process aborts.
+    The callback must be removed before the interpreter ends, or the process aborts.
     """
     import _pywhispercpp as library
 
@@ -54,7 +54,7 @@ class WhisperCppTranscriber:
 
     Raises:
         ModelNotFound: no such file.
-        ModelCorrupt: the file is no whole ggml Whisper model.
+        ModelCorrupt: the file is not a complete ggml Whisper model.
     """
 
     def __init__(self, file: Path, *, threads: int = 0, info: EngineInfo = WHISPER_CPP.info) -> None:
@@ -66,7 +66,7 @@ class WhisperCppTranscriber:
         wanted.use_gpu = False
         _complaints.clear()
         self._context = library.whisper_init_from_file_with_params(str(file), wanted)
-        if _complaints:  # the binding hides that nothing was loaded
+        if _complaints:  # the binding does not report that nothing was loaded
             raise ModelCorrupt(f"{file} cannot be loaded: {_complaints[0]}")
         self._threads = thread_count(threads)
         self._end: int = library.whisper_token_eot(self._context)
@@ -109,7 +109,7 @@ class WhisperCppTranscriber:
         found = np.zeros(lib.whisper_lang_max_id() + 1, np.float32)
         number = lib.whisper_lang_auto_detect(context, 0, self._threads, found)
         if number < 0:
-            raise ModelError("whisper.cpp could not find out the language")
+            raise ModelError("whisper.cpp could not detect the language")
         return lib.whisper_lang_str(number), float(found[number])
 
     def _parameters(self, options: SpeechOptions, language: str) -> Any:
@@ -125,13 +125,13 @@ class WhisperCppTranscriber:
         wanted.carry_initial_prompt = True
         wanted.no_context = True
         wanted.token_timestamps = True
-        wanted.suppress_nst = True  # as the other engines do
-        wanted.temperature = wanted.temperature_inc = 0.0  # others sample, and a part must not depend on chance
-        wanted.no_speech_thold = 1.0  # what is likely invented is marked, not dropped
+        wanted.suppress_nst = True  # as in the other engines
+        wanted.temperature = wanted.temperature_inc = 0.0  # others sample, but parts must be reproducible
+        wanted.no_speech_thold = 1.0  # text that is probably invented is marked, not dropped
         return wanted
 
     def _words(self, index: int, language: str) -> Iterator[Word]:
-        """Tokens put together: a word begins with a space, or where there are none, with a whole letter."""
+        """Words from tokens: a word begins with a space, or in languages without spaces, with a complete character."""
         current: list[Any] = []
         body = b""
         for place in range(self._lib.whisper_full_n_tokens(self._context, index)):
@@ -156,7 +156,7 @@ def _word(body: bytes, tokens: list[Any]) -> Iterator[Word]:
 
 
 def _about_tokens(text: str) -> int:
-    """The binding cannot count tokens; whisper.cpp drops what is too much by itself, from the beginning."""
+    """The binding cannot count tokens; whisper.cpp itself drops excess tokens from the beginning."""
     return math.ceil(len(text.encode()) / _BYTES_PER_TOKEN)
 
 
