@@ -1,4 +1,4 @@
-"""What all recordings say and show, in one index: who, what and when (docs/ARCHIVE.md).
+"""One index over all recordings: who, what and when (docs/ARCHIVE.md).
 
 query     what somebody asks, parsed        words     how text becomes words
 index     what is kept of a recording       refresh   results into the index

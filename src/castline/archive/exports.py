@@ -1,9 +1,9 @@
-"""Moments that were found, for other programs: a table, and lists that an editor's program opens.
+"""Exports found moments for other programs: a table, and lists for editing software.
 
-Times are counted in frames of one rate for the whole list, 25 a second where nobody asks for another: recordings of
-several rates may be among the hits, and a list belongs to a project, which has one. A moment begins with the frame in
-which it begins and ends with the one in which it ends. Timecode is that of the recording from its first frame on, as no
-result knows another; it drops frames at 29.97 and 59.94, where it is to follow the clock (``df``), and else does not.
+Times are counted in frames of one rate for the whole list, by default 25 a second: the hits may come from recordings of
+several rates, but a list belongs to a project, which has one. A moment includes the frames in which it begins and ends.
+Timecode counts from the recording's first frame, as results contain no other; it drops frames only at the ``df`` rates
+(29.97 and 59.94), where it must follow the clock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from castline.archive.search import MAX_PAGE, search
 from castline.display import cell, without_acting
 from castline.errors import SearchError
 
-#: Frames a second, and whether timecode drops frame numbers.
+#: Frames per second, and whether timecode drops frame numbers.
 RATES: Mapping[str, tuple[float, bool]] = {
     "23.976": (24000 / 1001, False),
     "24": (24.0, False),
@@ -37,14 +37,14 @@ RATES: Mapping[str, tuple[float, bool]] = {
     "60": (60.0, False),
 }
 DEFAULT_RATE = "25"
-_RECORD_S = 3600  # where the programme of an edit list begins, as editors have it
+_RECORD_S = 3600  # where the programme of an edit list begins, by convention
 _COLUMNS = ("recording", "start", "end", "text", "people", "speaker", "language", "uploaded", "link")
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
     """Attributes:
-    most: how many moments the format can hold.
+    most: how many moments the format can contain.
     write: writes an answer at a frame rate.
     """
 
@@ -54,7 +54,7 @@ class Export:
 
 
 def gather(index: Index, query: str, limit: int, after: str | None = None) -> Answer:
-    """Several pages of hits as one.
+    """Join several pages of hits into one.
 
     Raises:
         SearchError: as `search`.
@@ -68,7 +68,7 @@ def gather(index: Index, query: str, limit: int, after: str | None = None) -> An
 
 
 def export(index: Index, query: str, kind: str, rate: str = DEFAULT_RATE, limit: int | None = None) -> bytes:
-    """The moments of a query in one of ``EXPORTS``.
+    """The moments of a query in one of the formats of ``EXPORTS``.
 
     Args:
         limit: moments; the format's own limit by default, and at most.
@@ -145,7 +145,7 @@ def _otio(answer: Answer, rate: str) -> bytes:
     return str(timeline.to_json_string(indent=2)).encode()
 
 
-#: By the end of a file's name.
+#: By the suffix of a file name.
 EXPORTS: Mapping[str, Export] = {
     "csv": Export("text/csv; charset=utf-8", 10_000, _csv),
     "edl": Export("text/plain; charset=utf-8", 999, _edl),  # event numbers have three digits
@@ -165,12 +165,12 @@ def _frames(hit: Moment, rate: str) -> tuple[int, int]:
 
 
 def _whole(rate: str) -> int:
-    """Frame numbers of a second of timecode."""
+    """Frame numbers per second of timecode."""
     return round(RATES[rate][0])
 
 
 def _dropped(frame: int, rate: str) -> int:
-    """The number that timecode has for a frame: two (of 60, four) are left out each minute but every tenth."""
+    """The timecode number of a frame: two numbers (four at 60) are skipped in each minute except every tenth."""
     per_second, skip = _whole(rate), _whole(rate) // 15
     ten_minutes = per_second * 600 - 9 * skip
     minute = per_second * 60 - skip
@@ -181,7 +181,7 @@ def _dropped(frame: int, rate: str) -> int:
 def _first_of_programme(rate: str) -> int:
     """The frame at 01:00:00:00 of timecode."""
     frames = _whole(rate) * _RECORD_S
-    return frames - 54 * (_whole(rate) // 15) if RATES[rate][1] else frames  # 54 minutes of 60 leave numbers out
+    return frames - 54 * (_whole(rate) // 15) if RATES[rate][1] else frames  # 54 of 60 minutes skip numbers
 
 
 def _timecode(frame: int, rate: str) -> str:

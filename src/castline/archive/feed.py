@@ -1,7 +1,7 @@
-"""Follows what is published and removed through the deployment's queue, without listing the bucket.
+"""Follows publications and removals through the deployment's queue, without listing the bucket.
 
-A message only says where to look (``refresh_one``), so one that comes twice, late or never does no harm: the next
-listing (``refresh``) finds what was missed.
+A message only says where to look (``refresh_one``), so a repeated, late or lost one does no harm: the next listing
+(``refresh``) finds what was missed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from castline.storage.base import ObjectStore
 
 logger = logging.getLogger(__name__)
 
-WAIT_S = 3  # of a long poll: 0.9 million requests a month, and the service's end waits for it
-_MOST = 10  # messages that SQS hands out at once
+WAIT_S = 3  # of a long poll: 0.9 million requests a month, and the service's end may wait for it
+_MOST = 10  # messages that SQS returns at once
 
 
 class Feed:
@@ -33,7 +33,7 @@ class Feed:
         queues: a client of SQS.
 
     Raises:
-        ResourceError: there is none, or who asks may not use it.
+        ResourceError: there is none, or the caller may not use it.
     """
 
     def __init__(self, queues: Any, settings: Settings) -> None:
@@ -44,12 +44,12 @@ class Feed:
             raise ResourceError(f"no queue tells of results: {error}") from error
 
     def follow(self, index: Index, store: ObjectStore, wait_s: int = WAIT_S) -> tuple[str, ...]:
-        """Wait for messages, and bring the index to what is published of their media now.
+        """Wait for messages, and update the index from what is published of their media now.
 
-        What could not be looked at comes again when its message is no longer hidden.
+        If a media file could not be checked, its message is delivered again later.
 
         Returns:
-            Media files that were looked at.
+            Media files that were checked.
 
         Raises:
             ResourceError: the queue does not answer.

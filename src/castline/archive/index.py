@@ -1,7 +1,7 @@
-"""The index: made of results alone, so it can be thrown away at any time. In SQLite or in PostgreSQL.
+"""The index: built only from results, so it can be discarded at any time. In SQLite or in PostgreSQL.
 
-What one recording gives is written in one transaction, so an index whose writer was killed has each recording whole or
-not at all, and the next refresh goes on. Ids are made of the time of upload, so the newest are found first without
+Each recording is written in one transaction, so an index whose writer was killed contains each recording completely or
+not at all, and the next refresh continues. Ids are made from the time of upload, so the newest are found first without
 sorting, and a rebuilt index gives the same order:
 
     recording   seconds since 1970 << 12 | a slot     line   recording << 19 | (last - number of the line)
@@ -34,7 +34,7 @@ ID_BITS = 12
 LINE_BITS = 19
 LAST_LINE = (1 << LINE_BITS) - 1
 _SLOTS = 1 << ID_BITS
-LONGEST_WORD = 500  # characters; PostgreSQL takes words of 2046 bytes
+LONGEST_WORD = 500  # characters; PostgreSQL accepts words of 2046 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What an index keeps of one recording.
+    """The index's data about one recording.
 
     Attributes:
-        etag: of the ``result.json`` it was made of.
+        etag: that of the ``result.json`` from which it was made.
         uploaded_s: seconds since 1970.
-        lines: (start, end, text, speaker), milliseconds, in the order of time; no speaker is an empty one.
-        words: how many are said.
+        lines: (start, end, text, speaker), milliseconds, in order of time; speaker may be empty.
+        words: number of spoken words.
     """
 
     media: str
@@ -79,7 +79,7 @@ class Entry:
 
 
 def entry_of(media: str, result: Result, etag: str, uploaded_s: int) -> Entry:
-    """What is kept of a result: segments that are not suspected hallucinations, and when people are on screen."""
+    """The data of a result: segments that are not suspected hallucinations, and when people are on screen."""
     lines = tuple(
         (_ms(segment.start_s), _ms(segment.end_s), segment.text.strip(), segment.speaker or "")
         for segment in sorted(result.transcript.segments, key=lambda each: each.start_s)
@@ -112,7 +112,7 @@ def entry_of(media: str, result: Result, etag: str, uploaded_s: int) -> Entry:
 
 
 class Rows(Protocol):
-    """What a statement found."""
+    """The rows that a statement found."""
 
     def fetchone(self) -> Any: ...
     def fetchall(self) -> list[Any]: ...
@@ -120,19 +120,19 @@ class Rows(Protocol):
 
 
 class Connection(Protocol):
-    """A connection to either database; values are written ``?``."""
+    """A connection to either database; values are placeholders ``?``."""
 
     def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows: ...
     def executemany(self, statement: str, values: Iterable[Sequence[Any]], /) -> object: ...
 
 
 class Index(ABC):
-    """An index; every call connects anew, so that any thread and any process may.
+    """An index; every call opens a connection, so that any thread and any process may use it.
 
     Attributes:
-        where: for people.
-        name_order: orders names and keys by letters, in this database's SQL.
-        one_of: whether a value is one of a JSON array, likewise.
+        where: a description for people.
+        name_order: SQL of this database that orders names and keys by letters.
+        one_of: SQL that tests whether a value is in a JSON array.
     """
 
     name_order: ClassVar[str]
@@ -147,23 +147,23 @@ class Index(ABC):
 
     @abstractmethod
     def writing(self) -> AbstractContextManager[Connection]:
-        """One transaction, and the only one of its kind: all of it, or nothing."""
+        """A write transaction, exclusive and atomic."""
 
     @abstractmethod
     def asking(self, seconds: float) -> AbstractContextManager[Connection]:
-        """As ``reading``, for a search.
+        """As ``reading``, with a time limit for a search.
 
         Raises:
-            SearchError: it took longer than that; or the index is damaged.
+            SearchError: it took longer than the limit; or the index is damaged.
         """
 
     @abstractmethod
     def matching(self, connection: Connection, phrases: Sequence[Phrase], first: int, last: int) -> Iterator[int]:
-        """Ids from ``first`` to ``last`` of lines that may have all phrases in them, the highest first."""
+        """Ids from ``first`` to ``last`` of lines that may contain all phrases, the highest first."""
 
     @abstractmethod
     def settle(self) -> None:
-        """Purge what was taken out from wherever the database still keeps it for its own purposes."""
+        """Purge removed content from wherever the database still keeps it for its own purposes."""
 
     @abstractmethod
     def _add_lines(self, connection: Connection, recording: int, lines: Sequence[Line]) -> None: ...
@@ -172,22 +172,22 @@ class Index(ABC):
     def _take_lines(self, connection: Connection, recording: int, lines: Sequence[Line]) -> None: ...
 
     def scrub(self) -> None:
-        """As ``settle``, after recordings were taken out."""
+        """As ``settle``, after recordings were removed."""
         self.settle()
 
     def etags(self) -> dict[str, str]:
-        """ETag of each result that is in it, by media file."""
+        """ETag of each indexed result, by media file."""
         with self.reading() as connection:
             return dict(connection.execute("SELECT media, etag FROM recording").fetchall())
 
     def put(self, entry: Entry) -> None:
-        """Write one recording in place of what was there of it."""
+        """Write one recording, replacing its earlier content."""
         with self.writing() as connection:
             self.remove(connection, entry.media)
             self.insert(connection, entry)
 
     def drop(self, media: Sequence[str]) -> None:
-        """Take recordings out."""
+        """Remove recordings."""
         if not media:
             return
         with self.writing() as connection:
@@ -196,7 +196,7 @@ class Index(ABC):
         self.scrub()
 
     def remove(self, connection: Connection, media: str) -> None:
-        """Part of a transaction: take a recording out, if it is there."""
+        """Part of a transaction: remove a recording, if it exists."""
         row = connection.execute("SELECT id, lines FROM recording WHERE media = ?", (media,)).fetchone()
         if row is None:
             return
@@ -205,7 +205,7 @@ class Index(ABC):
         connection.execute("DELETE FROM recording WHERE id = ?", (row[0],))
 
     def insert(self, connection: Connection, entry: Entry) -> None:
-        """Part of a transaction: write a recording that is not there."""
+        """Part of a transaction: write a recording that is not in the index."""
         recording = _free_id(connection, entry)
         speakers = json.dumps(sorted({speaker for *_, speaker in entry.lines if speaker}))
         connection.execute(
@@ -225,7 +225,7 @@ class Index(ABC):
 
 
 def _free_id(connection: Connection, entry: Entry) -> int:
-    """The id that the time and a hash of the key give, or the next free one.
+    """The id from the time and a hash of the key, or the next free one.
 
     Raises:
         ResourceError: there is none.
@@ -240,22 +240,22 @@ def _free_id(connection: Connection, entry: Entry) -> int:
 
 
 def line_id(recording: int, number: int) -> int:
-    """Later lines of a recording have lower ids: hits come the newest recording first, each in the order of time."""
+    """Later lines of a recording have lower ids, so that hits come newest recording first, each in order of time."""
     return (recording << LINE_BITS | LAST_LINE) - number
 
 
 def packed(values: Sequence[Sequence[Any]]) -> bytes:
-    """Lines, or times."""
+    """Compress lines or times."""
     return zlib.compress(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
 
 
 def unpacked(value: bytes) -> list[Any]:
-    """What ``packed`` was given, each as a tuple."""
+    """The argument of ``packed``, with each item as a tuple."""
     return [tuple(each) for each in json.loads(zlib.decompress(value))]
 
 
 def words_in(text: str) -> list[str]:
-    """The words of a line as both databases have them: no longer than what can be asked for."""
+    """The words of a line as in both databases: no longer than those that can be searched for."""
     return [word[:LONGEST_WORD] for word in folded(text)]
 
 

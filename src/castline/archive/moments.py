@@ -1,4 +1,4 @@
-"""What is found: moments of recordings."""
+"""Search results: moments of recordings."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Moment(Record):
 
     Attributes:
         media: key of the recording.
-        start_s, end_s: of the line, or of the time that somebody is on screen, where no words were asked for.
-        text: the line; empty where nothing is said then.
-        marks: where in the text the words are that were asked for: (start, end), characters.
+        start_s, end_s: of the line, or of the time that somebody is on screen if no words were searched for.
+        text: the line; empty if nothing is said then.
+        marks: positions of the searched words in the text: (start, end), characters.
         people: who is on screen between start and end.
-        speaker: the voice that says the line (``Speaker 1``); None where voices were not told apart.
-        uploaded: when the recording was.
+        speaker: the voice that says the line (``Speaker 1``); None if voices were not told apart.
+        uploaded: when the recording was uploaded.
     """
 
     media: str
@@ -48,16 +48,16 @@ class Moment(Record):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def path(self) -> str:
-        """Where ``castline serve`` opens the recording at this moment."""
+        """The path at which ``castline serve`` opens the recording at this moment."""
         return f"{recording_path(self.media)}#t={self.start_s:.3f}"
 
 
 class Answer(Record):
-    """A page of hits, the newest recordings first, each in the order of its time.
+    """A page of hits, the newest recordings first, each in order of time.
 
     Attributes:
         notes: lines for people, such as "nobody is called that".
-        next: asks for the page behind this one; None on the last.
+        next: the cursor of the following page; None on the last.
     """
 
     query: str
@@ -67,5 +67,5 @@ class Answer(Record):
 
 
 def recording_path(media: str) -> str:
-    """The page of a recording below the service's root. Slashes are written out: a key may begin or end with them."""
+    """The page of a recording below the service's root, with slashes escaped: a key may begin or end with them."""
     return f"/recordings/{quote(media, safe='')}/report.html"

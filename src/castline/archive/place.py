@@ -1,4 +1,4 @@
-"""Where a deployment's index is, and how it is brought up to date when somebody is forgotten."""
+"""Finds a deployment's index, and brings it up to date when somebody is forgotten."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from castline.storage.base import ObjectStore
 
 
 def open_index(where: str, settings: Settings) -> Index:
-    """The index of a deployment: of this machine, or in the database that ``CASTLINE_ARCHIVE`` names.
+    """The index of a deployment: on this machine, or in the database that ``CASTLINE_ARCHIVE`` names.
 
     Args:
-        where: what tells its S3 from others.
+        where: identifies its S3.
 
     Raises:
         ResourceError: the database cannot be reached.
-        OptionsError: what is named is no URL of PostgreSQL.
+        OptionsError: it does not name a PostgreSQL URL.
     """
     if not settings.archive:
         return SqliteIndex(index_path(where, settings))
@@ -33,7 +33,7 @@ def open_index(where: str, settings: Settings) -> Index:
 
 
 def index_path(where: str, settings: Settings) -> Path:
-    """One file for each deployment that is asked from this machine."""
+    """The path of the index: one file for each deployment used from this machine."""
     return settings.state_dir / "archive" / f"{_name(where, settings)}.db"
 
 
@@ -42,10 +42,10 @@ def _name(where: str, settings: Settings) -> str:
 
 
 def names_left(name: str, where: str, store: ObjectStore, settings: Settings) -> int:
-    """Bring the index up to date, where there is one, and look for somebody who was forgotten.
+    """Bring the index up to date, if there is one, and search it for somebody who was forgotten.
 
     Returns:
-        In how many recordings the index still has the name; 0 where there is no index.
+        In how many recordings the index still has the name; 0 if there is no index.
     """
     return _left("SELECT count(DISTINCT recording) FROM seen WHERE name = ?", name, where, store, settings)
 

@@ -1,8 +1,8 @@
 """The index in PostgreSQL, with its full text search; in a schema of its own, so that one database serves several.
 
-Lines are indexed in blocks of about a thousand words, because a row for each would make the index several times as
-large. A block that has all words is looked through line by line here. Words come with their positions from us, so
-that both databases mean the same by a word, and PostgreSQL's own parsers and dictionaries have no part in it.
+Lines are indexed in blocks of about a thousand words, because a row per line would make the index several times as
+large. A block that contains all words is searched line by line here. Words come with their positions from us, so that a
+word means the same in both databases; PostgreSQL's own parsers and dictionaries are not used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CONNECT_S = 5
 _BLOCK_WORDS = 1000
-_MOST_POSITIONS = 250  # of one word in a tsvector; PostgreSQL keeps 255
+_MOST_POSITIONS = 250  # positions of one word in a tsvector; PostgreSQL keeps 255
 _PORTION = 50
 _TABLES = """
 CREATE TABLE recording (
@@ -41,12 +41,12 @@ CREATE INDEX said_words ON said USING gin (words) WITH (fastupdate = off);
 
 class PostgresqlIndex(Index):
     """Args:
-    url: ``postgresql://user:password@host/database``; what is missing comes from the variables ``PG…``.
-    schema: letters, digits and ``_``; one of another version is replaced by an empty index.
+    url: ``postgresql://user:password@host/database``; missing parts come from the variables ``PG…``.
+    schema: letters, digits and ``_``; a schema of another version is replaced by an empty index.
 
     Raises:
         ResourceError: it cannot be reached.
-        OptionsError: it is no such URL.
+        OptionsError: it is not such a URL.
         ModuleNotFoundError: the extra ``service-postgresql`` is not installed.
     """
 
@@ -102,10 +102,10 @@ class PostgresqlIndex(Index):
                     yield id_
 
     def settle(self) -> None:
-        """Nothing to do: PostgreSQL itself writes over what was taken out."""
+        """Nothing to do: PostgreSQL itself overwrites removed content."""
 
     def scrub(self) -> None:
-        """Let PostgreSQL write over the rows that were taken out."""
+        """Let PostgreSQL overwrite the removed rows."""
         with self._connected() as connection:
             connection.execute("VACUUM said, seen, recording")
 
@@ -138,7 +138,7 @@ class PostgresqlIndex(Index):
             connection.close()
 
     def _prepare(self) -> None:
-        """The tables, in one transaction; somebody else may be making them."""
+        """Create the tables, in one transaction; another process may be doing the same."""
         with self.writing() as connection:
             row = connection.execute(
                 "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = ?", (self.schema,)
@@ -154,7 +154,7 @@ class PostgresqlIndex(Index):
 
 
 class _Connection:
-    """psycopg's, used like the other database's: every ``?`` in a statement stands for a value."""
+    """A psycopg connection, used like the other database's: every ``?`` in a statement stands for a value."""
 
     def __init__(self, connection: psycopg.Connection[Any], deadline: float | None = None) -> None:
         self._connection, self._deadline = connection, deadline
@@ -167,7 +167,7 @@ class _Connection:
             cursor.executemany(_theirs(statement), [[_value(each) for each in row] for row in values])
 
     def stream(self, statement: str, values: Sequence[Any]) -> Iterator[Any]:
-        """Rows as they are asked for; the planner hears that few may be wanted."""
+        """Rows on demand; the planner is told that few may be wanted."""
         name = f"found_{time.monotonic_ns()}"
         with self._connection.cursor(name=name) as cursor:
             cursor.itersize = _PORTION
@@ -176,7 +176,7 @@ class _Connection:
 
     def check(self) -> None:
         """Raises:
-        SearchError: the time is over.
+        SearchError: the time is up.
         """
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise _too_long()
@@ -191,12 +191,12 @@ def _theirs(statement: str) -> Any:
 
 
 def _value(value: Any) -> Any:
-    """PostgreSQL's text has no NUL."""
+    """A value without NUL, which PostgreSQL's text cannot contain."""
     return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
 def _blocks(recording: int, lines: Sequence[Line]) -> Iterator[tuple[int, int, str]]:
-    """(id of the first line, id of the last, words with positions). Between lines is a gap: no phrase goes over it."""
+    """(id of the first line, id of the last, words with positions), with gaps so that no phrase crosses lines."""
     said: list[list[str]] = []
     counted: Counter[str] = Counter()
     first = 0
@@ -226,13 +226,13 @@ def _vector(said: Sequence[Sequence[str]]) -> str:
 
 
 def _kept(found: list[int]) -> list[int]:
-    """Of a word that one line repeats more often than PostgreSQL notes, its first and its last places."""
+    """Positions of a word; if a line repeats it more often than PostgreSQL stores, its first and last ones."""
     half = _MOST_POSITIONS // 2
     return found if len(found) <= _MOST_POSITIONS else found[:half] + found[-half:]
 
 
 def _match(phrases: Sequence[Phrase]) -> str:
-    """A tsquery, made of nothing but letters, digits and marks between our own quotes."""
+    """A tsquery that consists only of letters, digits and marks between our own quotes."""
     return " & ".join(
         "(" + " <-> ".join(f"'{word}'" for word in phrase.words) + (":*" if phrase.prefix else "") + ")"
         for phrase in phrases

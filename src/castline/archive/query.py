@@ -1,7 +1,7 @@
-"""What somebody asks: ``budget "next year" person:"Ada King" after:2026-03``.
+"""Parses a query: ``budget "next year" person:"Ada King" after:2026-03``.
 
-A query is text that anybody may have written. It is taken apart here and never reaches a database: of words, only
-letters, digits and marks are left, and everything else is a value.
+A query is untrusted text. It is parsed here and never reaches a database: words keep only letters, digits and marks,
+and everything else is a value.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LAST_YEAR = 2106  # dates are seconds in 32 bits
 class Phrase:
     """Attributes:
     words: folded, at least one.
-    prefix: the last one is only a beginning.
+    prefix: whether the last word is only a beginning.
     """
 
     words: tuple[str, ...]
@@ -35,13 +35,13 @@ class Phrase:
 
 @dataclass(slots=True)
 class Query:
-    """Everything in it must hold.
+    """A parsed query; all of its conditions must hold.
 
     Attributes:
-        people: words of names; each belongs to somebody on screen during the line.
-        together: likewise, and all of them and of ``people`` are on screen at the same instant.
-        before, after: seconds since 1970; the recording was uploaded before, or at or after them.
-        speakers: words of the names of voices; each belongs to whoever says the line.
+        people: words of names, each of somebody on screen during the line.
+        together: likewise, but all of them and of ``people`` are on screen at the same instant.
+        before, after: seconds since 1970; the recording was uploaded before, or at or after, that time.
+        speakers: words of the names of voices; each is part of the name of the line's voice.
         files: folded text that the key contains.
     """
 
@@ -62,7 +62,8 @@ class Query:
 def parse(text: str) -> Query:
     """
     Raises:
-        SearchError: it is empty or too long, a quote is not closed, a field is unknown, or a value is not of its field.
+        SearchError: it is empty or too long, a quote is not closed, a field is unknown, or a value does not fit its
+            field.
     """
     if len(text) > MAX_CHARACTERS:
         raise SearchError(f"a search has at most {MAX_CHARACTERS} characters")
@@ -156,12 +157,12 @@ _FIELDS: dict[str, Callable[[Query, str], None]] = {
 
 
 def all_in(words: Sequence[str], phrases: Sequence[Phrase]) -> bool:
-    """Whether a line has all phrases in it."""
+    """Whether a line contains all phrases."""
     return all(next(places(words, phrase), None) is not None for phrase in phrases)
 
 
 def places(words: Sequence[str], phrase: Phrase) -> Iterator[int]:
-    """Where in the words of a line a phrase begins."""
+    """Positions in the words of a line at which a phrase begins."""
     size = len(phrase.words)
     for at in range(len(words) - size + 1):
         here = tuple(words[at : at + size])

@@ -1,4 +1,4 @@
-"""Results into the index: by listing what is published, or one that somebody says is new."""
+"""Brings results into the index: by listing what is published, or a single one that was announced."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Refreshed:
 
 
 def refresh(index: Index, store: ObjectStore, settings: Settings, told: Told | None = None) -> Refreshed:
-    """Bring an index to what is published now; only what has changed is read.
+    """Bring an index up to date with what is published; only changed results are read.
 
     Args:
-        told: called with how many of how many changed results are in the index.
+        told: called with the numbers of processed and of all changed results.
     """
-    known = index.etags()  # before listing: what the feed writes meanwhile is then nothing that has gone
+    known = index.etags()  # before listing, so that what the feed adds meanwhile does not look removed
     there, put_right = _listed(store, settings)
     gone = tuple(media for media in known if media not in there)
     index.drop(gone)
@@ -48,16 +48,16 @@ def refresh(index: Index, store: ObjectStore, settings: Settings, told: Told | N
             written.append(media)
         if told:
             told(number, len(changed))
-    if written:  # a name may have been taken out of them
+    if written:  # a name may have been removed from them
         index.settle()
     return Refreshed(tuple(written), gone)
 
 
 def refresh_one(media: str, index: Index, store: ObjectStore, settings: Settings) -> bool:
-    """Look at one media file's result: an event only says where to look, and nothing else in it is believed.
+    """Check one media file's result: an event only says where to look, and nothing else in it is trusted.
 
     Returns:
-        Whether there is one.
+        Whether there is a result.
     """
     info = store.head(settings.output_bucket, keys.result_key(media))
     if info is None or not _write(media, info, etag_now(media, store, settings), index, store, settings):
@@ -74,7 +74,7 @@ def published(store: ObjectStore, settings: Settings) -> dict[str, ObjectInfo]:
 
 
 def _listed(store: ObjectStore, settings: Settings) -> tuple[dict[str, ObjectInfo], dict[str, str]]:
-    """Every result, and the ETag of what people put right in it, by media file."""
+    """Every result, and the ETag of its corrections, by media file."""
     results, put_right = {}, {}
     for info in store.find(settings.output_bucket):
         owner = owner_of(info.key)
@@ -86,12 +86,12 @@ def _listed(store: ObjectStore, settings: Settings) -> tuple[dict[str, ObjectInf
 
 
 def _mark(result: str, put_right: str) -> str:
-    """What changes with a result and with what people put right in it, of their ETags."""
+    """A value from two ETags that changes with a result and with its corrections."""
     return f"{result} {put_right}" if put_right else result
 
 
 def _write(media: str, info: ObjectInfo, put_right: str, index: Index, store: ObjectStore, settings: Settings) -> bool:
-    """Whether the result was there to be written. One that cannot be read is known by its name, and by that."""
+    """Write a result; returns whether it existed. An unreadable one is indexed as failed."""
     upload = store.head(settings.input_bucket, media)
     dated = (upload and upload.last_modified) or info.last_modified
     mark = _mark(info.etag, put_right)

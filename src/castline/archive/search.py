@@ -1,4 +1,4 @@
-"""An index asked: hits in the order of their ids, without sorting or counting what nobody looks at."""
+"""Searches an index: hits in the order of their ids, without sorting or counting hits that are not shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from castline.errors import SearchError
 PAGE = 20
 MAX_PAGE = 200
 _SECONDS = 5.0
-_FEW = 300  # recordings that are asked one by one; of more, all hits are gone through
+_FEW = 300  # recordings that are searched one by one; with more, all hits are filtered
 _HIGHEST = (1 << 63) - 1
 _DIGITS = 20
 
@@ -27,10 +27,10 @@ def search(index: Index, text: str, *, limit: int = PAGE, after: str | None = No
     Args:
         text: see docs/ARCHIVE.md.
         limit: 1 to 200 hits.
-        after: ``Answer.next`` of the page before.
+        after: ``Answer.next`` of the previous page.
 
     Raises:
-        SearchError: the query cannot be read, or takes longer than five seconds; or the file is damaged.
+        SearchError: the query is invalid, or takes longer than five seconds; or the file is damaged.
     """
     query = parse(text)
     limit = min(max(limit, 1), MAX_PAGE)
@@ -69,7 +69,7 @@ class _Recording:
         ]
 
     def said(self, meanwhile: Span) -> str:
-        """The first line that is said meanwhile."""
+        """The first line that is said during a time."""
         return next((text for start, end, text, _ in self.lines if end > meanwhile[0] and start <= meanwhile[1]), "")
 
     def moment(self, span: Span, text: str, phrases: Sequence[Phrase], speaker: str = "") -> Moment:
@@ -122,7 +122,7 @@ class _Asked:
         return self._recordings[id_]
 
     def _candidates(self) -> list[int]:
-        """Recordings of which something may be found, the newest first."""
+        """Recordings that may have hits, the newest first."""
         conditions, values = ["id <= ?"], [self._below >> LINE_BITS]
         more: list[object] = list(values)
         if self._query.before is not None:
@@ -155,7 +155,7 @@ class _Asked:
         )
 
     def _says(self, speaker: str) -> bool:
-        """Whether a voice is the one that is asked for."""
+        """Whether a voice is the one searched for."""
         words = folded(speaker)
         return all(holds(words, name) for name in self._query.speakers)
 
@@ -210,7 +210,7 @@ class _Asked:
         return apart and (not self._together or bool(_common([recording.spans_of(each) for each in self._names], line)))
 
     def _appearances(self) -> Iterator[tuple[int, Moment]]:
-        """When all that were asked for are on screen at once."""
+        """When all people searched for are on screen at once."""
         for id_ in self._candidates():
             recording = self._recording(id_)
             spans = _common([recording.spans_of(names) for names in self._names], None)
@@ -230,7 +230,7 @@ class _Asked:
 
 
 def _cursor(text: str | None) -> int:
-    """The id that everything on the page is below."""
+    """The id below which everything on the page is."""
     if text is None:
         return _HIGHEST
     if not (text.isascii() and text.isdigit() and len(text) < _DIGITS):
@@ -257,7 +257,7 @@ def _meet(one: Span, other: Span) -> bool:
 
 
 def _common(groups: Sequence[Sequence[Span]], within: Span | None) -> list[Span]:
-    """When there is a span of every group at once, in order."""
+    """When a span of every group coincides, in order."""
     common: list[Span] = [within] if within else sorted(groups[0])
     for group in groups:
         common = [

@@ -1,4 +1,4 @@
-"""What there is, for those who look without searching: recordings, and the people in them."""
+"""Lists for browsing without a search: recordings, and the people in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ORDER: dict[Sort, str] = {
 @dataclass(frozen=True, slots=True)
 class Recording:
     """Attributes:
-    status: as the result has it; ``failed`` also where the result cannot be read.
+    status: that of the result; ``failed`` also if the result cannot be read.
     error: why it failed; empty otherwise.
     people: everybody who is seen in it, in order of first appearance.
     """
@@ -45,7 +45,7 @@ class Face:
     Attributes:
         label: id of the person in that result.
         image: file name of the picture there; empty where there is none.
-        recordings: in how many the person is, where known; else 1.
+        recordings: in how many the person is, if known; else 1.
     """
 
     name: str
@@ -90,7 +90,7 @@ def counts(index: Index) -> tuple[int, int, float]:
 
 
 def known_people(index: Index) -> list[Face]:
-    """Everybody who is known by name, in order of names; each with the picture of the longest appearance."""
+    """Everybody known by name, in order of names, each with the picture of the longest appearance."""
     with index.reading() as connection:
         rows = connection.execute(
             "SELECT name, media, label, image, ms, count FROM (SELECT name, media, label, image,"  # noqa: S608 - ours
@@ -106,7 +106,7 @@ def known_people(index: Index) -> list[Face]:
 
 
 def seen_as(index: Index, name: str, limit: int = 60) -> list[Face]:
-    """Where somebody is known by a name, the longest appearance first."""
+    """Recordings in which somebody is known by a name, the longest appearance first."""
     with index.reading() as connection:
         rows = connection.execute(
             "SELECT name, media, label, image, identity, on_screen_ms FROM seen"

@@ -1,4 +1,4 @@
-"""The index in a file of SQLite's, with FTS5."""
+"""The index in an SQLite file, with FTS5."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from castline.errors import SearchError
 from castline.gate.private import private_folder
 
 _BUSY_S = 30.0
-_STEPS = 10_000  # of SQLite's machine, between two looks at the clock
+_STEPS = 10_000  # steps of SQLite's virtual machine between two checks of the clock
 _TABLES = """
 CREATE TABLE recording (
     id INTEGER PRIMARY KEY, media TEXT NOT NULL UNIQUE, etag TEXT NOT NULL, run TEXT NOT NULL, status TEXT NOT NULL,
@@ -33,7 +33,7 @@ CREATE VIRTUAL TABLE said USING fts5 (
 
 class SqliteIndex(Index):
     """Args:
-    path: a file that does not fit, or is damaged, is replaced by an empty index.
+    path: a file of another version, or a damaged one, is replaced by an empty index.
     """
 
     name_order = "{} COLLATE NOCASE"
@@ -45,7 +45,7 @@ class SqliteIndex(Index):
         try:
             self._prepare()
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):  # locked, or a full disk: no damage
+            if isinstance(error, sqlite3.OperationalError):  # locked, or a full disk: not damaged
                 raise
             self._throw_away()
             self._prepare()
@@ -88,8 +88,8 @@ class SqliteIndex(Index):
         return (row[0] for row in rows)
 
     def scrub(self) -> None:
-        """Write over words that were taken out, and give their room back: no file has them any more."""
-        if sqlite3.sqlite_version_info < (3, 42):  # later ones write over words at once
+        """Overwrite removed words, and free their space, so that no file contains them any more."""
+        if sqlite3.sqlite_version_info < (3, 42):  # later versions overwrite words at once
             with self.writing() as connection:
                 connection.execute("INSERT INTO said (said) VALUES ('optimize')")
         with self.reading() as connection:
@@ -97,7 +97,7 @@ class SqliteIndex(Index):
         self.settle()
 
     def settle(self) -> None:
-        """Empty the journal, which has pages as they were before. Names are nowhere else once they are taken out."""
+        """Empty the journal, which contains earlier pages: after removal, names are nowhere else."""
         with self.reading() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -149,7 +149,7 @@ def _make(connection: sqlite3.Connection) -> None:
 
 
 def _match(phrases: Sequence[Phrase]) -> str:
-    """FTS5's syntax, made of nothing but letters, digits and marks between our own quotes."""
+    """A query in FTS5's syntax that consists only of letters, digits and marks between our own quotes."""
     return " AND ".join(f'"{" ".join(phrase.words)}"{" *" if phrase.prefix else ""}' for phrase in phrases)
 
 

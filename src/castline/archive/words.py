@@ -1,4 +1,4 @@
-"""How text becomes words, both in the lines that are indexed and in queries."""
+"""Splits text into words, both in indexed lines and in queries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-#: Scripts that put no spaces between words: every character is a word, and a search for several a phrase.
+#: Scripts without spaces between words: every character is a word, and a search for several is a phrase.
 _SOLO = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
@@ -17,8 +17,8 @@ _DIACRITICS = re.compile("[\u0300-\u036f]")
 
 class Word(NamedTuple):
     """Attributes:
-    folded: as it is compared: without case and accents.
-    start, end: where it is in the text, characters.
+    folded: the form for comparison, without case and accents.
+    start, end: its position in the text, characters.
     """
 
     folded: str
@@ -35,7 +35,7 @@ def words_of(text: str) -> Iterator[Word]:
 
 
 def fold(text: str) -> str:
-    """Without case, accents and compatibility forms: what looks alike to a person is alike."""
+    """Remove case, accents and compatibility forms, so that text that looks alike compares equal."""
     plain = _DIACRITICS.sub("", unicodedata.normalize("NFKD", text.casefold()))
     return unicodedata.normalize("NFC", plain)
 
@@ -45,7 +45,7 @@ def folded(text: str) -> tuple[str, ...]:
 
 
 def holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
-    """Whether words follow each other somewhere as a phrase has them."""
+    """Whether words contain those of a phrase consecutively."""
     size = len(phrase)
     return any(tuple(words[at : at + size]) == tuple(phrase) for at in range(len(words) - size + 1))
 

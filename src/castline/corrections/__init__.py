@@ -1,8 +1,8 @@
-"""What people put right, over what the machine made: pure functions of a result and its ``corrections.json``.
+"""People's corrections, applied to the machine's result: pure functions of a result and its ``corrections.json``.
 
 bind    where a correction belongs in a result, also in that of another run: by time and by words, or by time and place
 apply   the result as people see it
-edit    what somebody wants changed, as a change
+edit    a requested edit, as a change
 said    a change in one readable line
 """
 

@@ -1,4 +1,4 @@
-"""A result as people see it: what the machine made, with people's corrections over it."""
+"""A result as people see it: the machine's result with people's corrections applied."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from castline.records import (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line as it is shown.
+    """A line as shown.
 
     Attributes:
-        correction: id of the correction that made it; empty where it is as it was heard.
-        heard: what the machine has there; of a correction, what all of its lines stand for.
+        correction: id of the correction that made it; empty if it is as transcribed.
+        heard: the machine's text; for a correction, the text that all of its lines replace.
     """
 
     segment: SpokenSegment
@@ -55,10 +55,10 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Corrected:
     """Attributes:
-    result: what is published in every format but ``result.json``.
-    lines: its segments, and where each is from.
+    result: what is published in every format except ``result.json``.
+    lines: its segments, and the source of each.
     left: corrections that fit nothing in this result. They are kept.
-    voices: names of voices as the machine has them, by the names that are shown.
+    voices: the machine's names of voices, by the names that are shown.
     """
 
     result: Result
@@ -68,9 +68,9 @@ class Corrected:
 
 
 def corrected(result: Result, corrections: Sequence[Correction]) -> Corrected:
-    """Lay corrections over a result. Without any that fits, the result is what it was.
+    """Apply corrections to a result. If none fits, the result is unchanged.
 
-    Nothing is applied where it does not fit, and what fits nothing is in ``left`` and in the result's warnings.
+    A correction is applied only if it fits; those that fit nothing are in ``left`` and in the result's warnings.
     """
     people, left_faces = _with_faces(result.people, [each for each in corrections if isinstance(each, FacesCorrection)])
     segments = result.transcript.segments
@@ -142,7 +142,7 @@ def _with_lines(
 
 
 def _pieces(run: Sequence[Spoken], words: Sequence[Spoken], segments: Sequence[SpokenSegment]) -> list[SpokenSegment]:
-    """The segments that consecutive words are in, or the parts of them that the words are."""
+    """The segments of consecutive words, or the parts of segments that they form."""
     pieces = []
     for number in dict.fromkeys(each.segment for each in run):
         segment = segments[number]
@@ -162,7 +162,7 @@ def _pieces(run: Sequence[Spoken], words: Sequence[Spoken], segments: Sequence[S
 
 
 def _said(correction: LinesCorrection, heard: Sequence[SpokenSegment]) -> list[SpokenSegment]:
-    """The lines of a correction, with the times of what was heard there."""
+    """The lines of a correction, with the times of the original words."""
     if not correction.said or not heard:
         return []
     timed = all(segment.words for segment in heard)
@@ -189,10 +189,10 @@ def _said(correction: LinesCorrection, heard: Sequence[SpokenSegment]) -> list[S
 
 
 def _retimed(lines: Sequence[Sequence[str]], heard: Sequence[SpokenSegment]) -> list[list[Word]]:
-    """Words of lines that were written by hand. Those that were heard keep their times; others share what is between.
+    """Words of lines that were written by hand. Transcribed ones keep their times; others share the time in between.
 
     Args:
-        lines: no line is without words.
+        lines: each has at least one word.
     """
     old = [each.word for each in spoken(heard)]
     new = [token for line in lines for token in line]
@@ -230,7 +230,7 @@ def _retimed(lines: Sequence[Sequence[str]], heard: Sequence[SpokenSegment]) -> 
 def _voices(
     segments: Sequence[SpokenSegment], corrections: Sequence[VoiceCorrection]
 ) -> tuple[dict[str, str], list[VoiceCorrection]]:
-    """New names by the machine's, and what fits no voice."""
+    """New names by the machine's, and corrections that fit no voice."""
     names: dict[str, str] = {}
     left = []
     for correction in corrections:
@@ -249,7 +249,7 @@ def _speakers(segments: Sequence[SpokenSegment]) -> list[str]:
 def _introduced(
     speakers: Sequence[Speaker], renamed: Mapping[str, str], said: Sequence[SpokenSegment]
 ) -> tuple[Speaker, ...]:
-    """Everybody who says a line, each once."""
+    """Everybody who says a line, once each."""
     found: dict[str, Speaker] = {}
     for speaker in speakers:
         name = renamed.get(speaker.name, speaker.name)
@@ -325,7 +325,7 @@ def _whose(person: Person) -> _Whose:
 
 
 def _doubted(person: Person, refused: Mapping[str, set[str]]) -> Person:
-    """A stranger who is none of those whom nobody may take them for."""
+    """A stranger, without the candidates that corrections have ruled out."""
     names = set.intersection(*(refused.get(track.id, set()) for track in person.tracks))
     left = tuple(candidate for candidate in person.candidates if candidate.name not in names)
     if left == person.candidates:

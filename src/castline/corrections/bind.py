@@ -1,4 +1,4 @@
-"""Where a correction belongs: ids and borders of lines and people change from run to run; times and words hardly do."""
+"""Finds where a correction belongs: ids and borders change from run to run, times and words hardly do."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from castline.records import FacesCorrection, HeardLine, LinesCorrection, Person
 
 Span = tuple[float, float]
 
-# A line that is heard again overlaps the shorter of the two by half; one of other words is cut at the same places, too,
-# and has half of its words in common with what was heard or with what it was corrected to.
+# A line that is transcribed again overlaps by half of the shorter one; a line with other words is also cut at the same
+# places, and has half of its words in common with the original or with its correction.
 _OVERLAP, _SAME_CUT, _SAME_WORDS = 0.5, 0.6, 0.5
-# A face is at the same place at nearly the same time.
+# The same face is at the same place at nearly the same time.
 _APART_S, _SAME_PLACE = 1.5, 0.4
 _SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _TOKEN = re.compile(f"[{_SPACELESS}]|[^\\s{_SPACELESS}]+")
 
 
 class Spoken(NamedTuple):
-    """A word and where it stands: number of its segment, and its place in it."""
+    """A word and its position: number of its segment, and index in it."""
 
     word: Word
     segment: int
@@ -33,7 +33,7 @@ class Spoken(NamedTuple):
 
 
 def spoken(segments: Sequence[Segment]) -> list[Spoken]:
-    """All words in order; where there are none with times, estimates."""
+    """All words in order, with estimated times if they have none."""
     return [
         Spoken(word, number, place)
         for number, segment in enumerate(segments)
@@ -42,12 +42,12 @@ def spoken(segments: Sequence[Segment]) -> list[Spoken]:
 
 
 def tokens(text: str) -> list[str]:
-    """A text cut where words are compared and get their times: at white space, and in scripts without any."""
+    """A text split into words to compare and time: at white space, and by character in scripts without any."""
     return _TOKEN.findall(text)
 
 
 def letters(text: str) -> str:
-    """The text as it is compared: without case and punctuation."""
+    """The text for comparison, without case and punctuation."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(char for char in folded if unicodedata.category(char)[0] in "LNM")
 
@@ -55,10 +55,10 @@ def letters(text: str) -> str:
 def place_lines(
     corrections: Sequence[LinesCorrection], words: Sequence[Spoken], segments: Sequence[Segment]
 ) -> dict[str, tuple[int, int]]:
-    """First and last word of what each correction stands for, by its id; without those that fit nothing.
+    """First and last word of the text that each correction replaces, by its id; without those that fit nothing.
 
-    The same words at the same time are looked for first, wherever a line begins now. What is left belongs to lines that
-    are cut at the same places and have most of their words. No word belongs to two.
+    The same words at the same time are searched first, wherever a line begins now. The remaining corrections belong to
+    lines that are cut at the same places and have most of their words. No word belongs to two corrections.
     """
     placed: dict[str, tuple[int, int]] = {}
     taken: set[int] = set()
@@ -94,7 +94,7 @@ def _same_words(
     best: tuple[float, int, int] | None = None
     for begin in _occurrences(wanted, text):
         end = begin + len(wanted)
-        # Punctuation that stands alone before goes with the words before it.
+        # Separate punctuation belongs to the words before it.
         one = bisect_left(begins, begin)
         while one < len(pieces) and not pieces[one]:
             one += 1
@@ -153,7 +153,7 @@ def overlap_s(one: Span, other: Span) -> float:
 
 
 def _overlap(one: Span, other: Span) -> float:
-    """Of the shorter, the share that is in the other; times of one instant are within or not."""
+    """The share of the shorter span that is in the other; an instant is inside or not."""
     shorter = min(one[1] - one[0], other[1] - other[0])
     if shorter <= 0:
         return float(one[0] <= other[1] and other[0] <= one[1])
@@ -161,13 +161,13 @@ def _overlap(one: Span, other: Span) -> float:
 
 
 def _shared(one: Span, other: Span) -> float:
-    """Of both together, the share that they have in common."""
+    """The share that two spans have in common of both together."""
     whole = max(one[1], other[1]) - min(one[0], other[0])
     return overlap_s(one, other) / whole if whole > 0 else 1.0
 
 
 def place_voice(at: Sequence[Range], segments: Sequence[Segment], speakers: Sequence[str | None]) -> str | None:
-    """The voice that says most of what another run heard a voice say; None where none says half of it."""
+    """The voice that says most of what a voice said in another run; None if none says half of it."""
     shares: dict[str, float] = {}
     for segment, speaker in zip(segments, speakers, strict=True):
         if speaker:
@@ -179,7 +179,7 @@ def place_voice(at: Sequence[Range], segments: Sequence[Segment], speakers: Sequ
 
 
 def place_faces(correction: FacesCorrection, people: Sequence[Person]) -> list[str]:
-    """Ids of the appearances that a correction is about; none where most of what it is about is not seen."""
+    """Ids of the appearances that a correction is about; empty if most of its sightings are not found."""
     found: list[str] = []
     on_any = 0
     for person in people:

@@ -1,4 +1,4 @@
-"""What somebody wants changed, as corrections to add and corrections to remove."""
+"""Turns a requested edit into corrections to add and corrections to remove."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from castline.records import (
 )
 from castline.records.corrections import MAX_LINES, MAX_TEXT
 
-_ANCHORS = 600  # appearances of one person that are remembered, three sightings each
+_ANCHORS = 600  # appearances of one person that are stored, three sightings each
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A change that nobody has made yet.
+    """A change that has not been made yet.
 
     Attributes:
         removed: ids of corrections.
@@ -45,16 +45,16 @@ class Draft:
 
 
 def change_lines(view: Corrected, corrections: Corrections, first: int, last: int, said: Sequence[SaidLine]) -> Draft:
-    """Other lines instead of some that are shown; none to take them away.
+    """Replace some of the shown lines by others, or by none to remove them.
 
-    A correction that one of the lines is part of goes, and what else it says goes on in the new one. Lines that end as
-    they were heard need no correction.
+    A correction that includes one of the lines is removed, and its other lines are carried over into the new one. Lines
+    that end up as transcribed need no correction.
 
     Args:
         first, last: numbers of lines in ``view.lines``, both included.
 
     Raises:
-        CorrectionError: no words, too many, or a name that nobody can have.
+        CorrectionError: no words, too many, or an impossible name.
     """
     wanted = tuple(_line(each) for each in said)
     ids = {line.correction for line in view.lines[first : last + 1]} - {""}
@@ -68,7 +68,7 @@ def change_lines(view: Corrected, corrections: Corrections, first: int, last: in
     if max(len(heard), len(wanted)) > MAX_LINES:
         raise CorrectionError(f"one correction is about {MAX_LINES} lines at most")
     voices = {segment.speaker for segment in heard}
-    if len(voices) == 1:  # then it is the voice's name, and follows it
+    if len(voices) == 1:  # then it is the voice's name, and changes with it
         wanted = tuple(line.model_copy(update={"speaker": None}) if line.speaker in voices else line for line in wanted)
     as_heard = tuple(SaidLine(text=segment.text.strip()) for segment in heard)
     if wanted == as_heard and not any(segment.suspect for segment in heard):
@@ -85,7 +85,7 @@ def _kept(view: Corrected, number: int) -> SaidLine:
 def _line(said: SaidLine) -> SaidLine:
     text = clean(said.text)
     if not letters(text):
-        raise CorrectionError("a line has words; take it away instead, if nobody says it")
+        raise CorrectionError("a line needs words; remove it instead, if nobody says it")
     if len(text) > MAX_TEXT:
         raise CorrectionError(f"a line has {MAX_TEXT} characters at most")
     return SaidLine(text=text, speaker=_name(said.speaker) if said.speaker else None)
@@ -95,7 +95,7 @@ def name_voice(view: Corrected, corrections: Corrections, shown: str, name: str)
     """Another name for a voice, in all lines that it says.
 
     Raises:
-        CorrectionError: no line is said by ``shown``, or a name that nobody can have.
+        CorrectionError: no line is said by ``shown``, or the name is impossible.
     """
     name = _name(name)
     removed: list[str] = []
@@ -123,14 +123,14 @@ def name_voice(view: Corrected, corrections: Corrections, shown: str, name: str)
 def name_faces(
     view: Corrected, person: str, name: str, *, holds: bool = True, tracks: Sequence[str] | None = None
 ) -> Draft:
-    """Give somebody in this recording a name, or say that they are not who they were taken for.
+    """Give somebody in this recording a name, or say that they are not the named person.
 
     Args:
         person: id of the person as shown.
         tracks: ids of the appearances it is about; all by default.
 
     Raises:
-        CorrectionError: there is no such person or appearance, or a name that nobody can have.
+        CorrectionError: there is no such person or appearance, or the name is impossible.
     """
     found = next((each for each in view.result.people if each.id == person), None)
     if found is None:
@@ -158,7 +158,7 @@ def not_undone(corrections: Corrections) -> list[Change]:
 
 
 def take_back(corrections: Corrections) -> Draft:
-    """Undo what was changed last and is not undone yet.
+    """Undo the last change that has not been undone yet.
 
     Raises:
         CorrectionError: there is nothing to undo.
@@ -176,7 +176,7 @@ def withdraw(corrections: Corrections, correction: str) -> Draft:
     """Withdraw one correction.
 
     Raises:
-        CorrectionError: it does not hold now.
+        CorrectionError: it is not in force now.
     """
     if all(each.id != correction for each in corrections.now()):
         raise CorrectionError(f"there is no correction {correction!r} any more")
@@ -184,7 +184,7 @@ def withdraw(corrections: Corrections, correction: str) -> Draft:
 
 
 def without_name(corrections: Corrections, name: str) -> Corrections:
-    """The corrections as if nobody had given this name to anybody; what is spoken stays."""
+    """The corrections as if this name had never been given; spoken words stay."""
     changes, dropped = [], set[int]()
     for change in corrections.changes:
         added = tuple(kept for each in change.added if (kept := _without(each, name)) is not None)
@@ -196,7 +196,7 @@ def without_name(corrections: Corrections, name: str) -> Corrections:
 
 
 def with_name(corrections: Corrections, old: str, new: str) -> Corrections:
-    """The corrections after somebody was renamed: whoever is not Ada is not Ada King either."""
+    """The corrections after somebody was renamed: a face that is not Ada is not Ada King either."""
     changes = tuple(
         change.model_copy(update={"added": tuple(_called(each, old, new) for each in change.added)})
         for change in corrections.changes

@@ -1,4 +1,4 @@
-"""Corrections in words: one readable line each, made of the correction and stored nowhere."""
+"""Describes corrections: one readable line each, made from the correction and stored nowhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def what(correction: Correction) -> str:
 
 
 def names_in(correction: Correction) -> Iterator[str]:
-    """Names that somebody gave; not what is spoken."""
+    """Names that a correction gives; not spoken words."""
     if isinstance(correction, LinesCorrection):
         yield from (line.speaker for line in correction.said if line.speaker)
     else:

@@ -1,4 +1,4 @@
-"""What a run costs on AWS: from what it used, or estimated before; and what a deployment costs that does nothing."""
+"""The cost of a run on AWS, from what it used or estimated in advance; and the fixed cost of an idle deployment."""
 
 from castline.cost.model import MB_PER_VCPU, USUAL_FILM, Sizes, estimate, work
 from castline.cost.prices import (

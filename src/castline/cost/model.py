@@ -1,4 +1,4 @@
-"""What a run will use, before there is one, or where it did not run on Lambda. Expect it within a factor of two."""
+"""Estimates what a run uses, before it is made or if it did not run on Lambda. Right within a factor of two."""
 
 from __future__ import annotations
 
@@ -13,35 +13,34 @@ MB_PER_VCPU = 1769
 
 # Work of the stages in vCPU-seconds, measured with the demo and the benchmarks (docs/BENCHMARKS.md).
 _DECODE_PER_MEGAPIXEL = 0.0015  # H.264: an hour of 1080p30 took 286 s at 2048 MB, 2.9 hours of it 840 s
-#: Beside it, where the size of the file is known (docs/BENCHMARKS.md, "4K"): unpacking bits takes as long as pixels do.
+#: In addition, if the size of the file is known (docs/BENCHMARKS.md, "4K"): decoding bits takes as long as pixels do.
 _DECODE_PER_MEGABIT = {"h264": 0.013, "hevc": 0.05}
-#: The same of other codecs, against H.264 (docs/BENCHMARKS.md, "Decoding by codec").
+#: Factors for other codecs, relative to H.264 (docs/BENCHMARKS.md, "Decoding by codec").
 _CODECS = {"vp9": 0.9, "av1": 1.5, "mpeg4": 0.8, "mpeg2video": 0.65, "mjpeg": 0.6, "prores": 3.3}
-_KEYFRAMES = 1 / 9  # of the work, where only keyframes are decoded
+_KEYFRAMES = 1 / 9  # of the work, if only keyframes are decoded
 _USUAL_FPS = 30.0
-# Of a proxy, on top of decoding all of it: 20 s of MPEG-2 in 720p took 4.2 vCPU-seconds, 0.5 of them to decode.
+# For a proxy, on top of a full decode: 20 s of MPEG-2 in 720p took 4.2 vCPU-seconds, 0.5 of them to decode.
 _PROXY_PER_MEGAPIXEL, _PROXY_LONG_SIDE, _PROXY_MOST_S = 0.012, 960, 120.0
 _FRAME = 0.07  # detect and embed, one or two faces
-_SPEECH_PER_S = 0.16  # of audio, Whisper base in int8 with random weights; the embedded tiny.en takes 0.06
-#: Looking at mouths: of a second of film, with one face in it and somebody who speaks half of the time; and what it
-#: takes to write the small pictures.
+_SPEECH_PER_S = 0.16  # per second of audio, Whisper base in int8 with random weights; the embedded tiny.en takes 0.06
+#: Watching mouths, per second of film with one face and speech half of the time; and writing the small pictures.
 _MOUTHS_PER_S, _MOTION_PER_S = 0.08, 0.04
-_INVOCATION_S = {"split": 0.2, "faces": 0.5, "speech": 0.5, "mouths": 0.0}  # of each, without work
-#: Seconds a new environment takes until it works: imports, and of the analyser its models.
+_INVOCATION_S = {"split": 0.2, "faces": 0.5, "speech": 0.5, "mouths": 0.0}  # overhead of each
+#: Seconds until a new environment works: imports, and for the analyser its models.
 _INIT_S = {"split": 1.0, "faces": 2.0, "speech": 3.2}
 #: How many vCPUs a stage can keep busy.
 _PARALLEL = {"split": 2.0, "faces": 2.0, "speech": 1.0, "mouths": 2.0}
 
-#: What a film is taken for of which only the length is known.
+#: The assumption about a film of which only the length is known.
 USUAL_FILM = VideoStream(codec="h264", width=1280, height=720, fps=_USUAL_FPS)
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """A deployment, as far as its price depends on it; the defaults are the template's.
+    """The parameters of a deployment that determine its price; the defaults are the template's.
 
     Attributes:
-        executions: at a time, of one function; a new account has 10.
+        executions: concurrent ones of one function; a new account has 10.
     """
 
     splitter_mb: int = 2048
@@ -59,16 +58,16 @@ class Sizes:
 def estimate(
     duration_s: float, options: Options, film: VideoStream | None, *, audio: bool, sizes: Sizes, proxied: bool = False
 ) -> tuple[list[Usage], int]:
-    """What a run will use, by rule of thumb.
+    """Estimate what a run will use.
 
     Args:
         duration_s: length of the media in seconds.
-        film: what is decoded; None for sound alone.
-        proxied: whether browsers get a proxy instead.
+        film: the decoded video; None for sound alone.
+        proxied: whether a proxy is made for browsers.
 
     Returns:
-        Usages and the number of units, as ``cost_of`` takes them. Usages of the stage ``init`` are starts of
-        environments: as many as there are units at a time, every one of them new.
+        Usages and the number of units, for ``cost_of``. Usages of the stage ``init`` are starts of environments: as
+        many as there are concurrent units, all of them new.
     """
 
     def usage(stage: str, work: float, memory_mb: int) -> Usage:
@@ -96,7 +95,7 @@ def decode_work(duration_s: float, options: Options, film: VideoStream | None, m
     """vCPU-seconds of decoding, by size, frame rate and codec of the film.
 
     Args:
-        megabits: of the film, where it is known.
+        megabits: of the film, if known.
     """
     if film is None:
         return 0.0
@@ -109,7 +108,7 @@ def decode_work(duration_s: float, options: Options, film: VideoStream | None, m
 
 
 def proxy_work(duration_s: float, film: VideoStream | None) -> float:
-    """vCPU-seconds of a proxy: H.264 is copied, and what takes longer than it may is given up."""
+    """vCPU-seconds of a proxy: H.264 is copied, and a proxy that exceeds its time limit is given up."""
     if film is None or (film.codec == "h264" and not film.hdr):
         return 0.0
     fps = min(film.fps or _USUAL_FPS, _USUAL_FPS)
@@ -122,12 +121,12 @@ def proxy_work(duration_s: float, film: VideoStream | None) -> float:
 def decode_seconds(
     duration_s: float, options: Options, film: VideoStream | None, memory_mb: int, megabits: float = 0.0
 ) -> float:
-    """Seconds of a splitter of this size for decoding in one piece."""
+    """Seconds that a splitter of this size needs to decode in one piece."""
     return decode_work(duration_s, options, film, megabits) / min(memory_mb / MB_PER_VCPU, _PARALLEL["split"])
 
 
 def work(duration_s: float, options: Options) -> tuple[float, float, float]:
-    """vCPU-seconds of splitting a film of the usual kind, of one full unit of its frames, and of one of its sound."""
+    """vCPU-seconds of splitting a typical film, of one full unit of its frames, and of one of its sound."""
     return (
         _INVOCATION_S["split"] + decode_work(duration_s, options, USUAL_FILM),
         _INVOCATION_S["faces"] + options.frames_per_unit * _FRAME,
@@ -136,11 +135,11 @@ def work(duration_s: float, options: Options) -> tuple[float, float, float]:
 
 
 def throttled_tries(usages: list[Usage], sizes: Sizes, at_once: int = 40, between_s: float = 60.0) -> int:
-    """Tries of a state machine that find no free execution, each a transition that costs.
+    """Attempts of a state machine that find no free execution; each is a billed transition.
 
     Args:
-        at_once: items of the Map that ask at the same time (statemachine/run.asl.json).
-        between_s: mean wait between two tries of one, which grows up to two minutes with full jitter.
+        at_once: concurrent items of the Map (statemachine/run.asl.json).
+        between_s: mean wait between two attempts of an item, which grows up to two minutes with full jitter.
     """
     units = [usage.seconds for usage in usages if usage.stage in ("faces", "speech")]
     waiting = max(0, min(at_once, len(units)) - sizes.executions)

@@ -1,4 +1,4 @@
-"""What a run costs, from what it used."""
+"""The cost of a run, from what it used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from castline.report import VIEWS
 
 #: Objects of a result beside its parts: its views, and a crop or two.
 _OBJECTS = VIEWS + 2
-#: States that a run's machines enter beside two for each unit.
+#: States that a run's machines enter besides two for each unit.
 _STEPS = 6
 
 
@@ -19,11 +19,11 @@ def cost_of(usages: Sequence[Usage], units: int, stored_bytes: int = 0, sizes: S
     """Compute, requests and storage of one run.
 
     Args:
-        usages: one per invocation; those of the stage ``init`` are starts, which are billed and are no requests.
+        usages: one per invocation; those of the stage ``init`` are starts, which are billed but are not requests.
         units: stage-1 objects; each is written once, read once, and leaves one part.
-        stored_bytes: the upload, kept for a month. What stays longer costs the same every month; stage-1
-            and results are small beside it.
-        sizes: of the deployment; by default the template's own.
+        stored_bytes: size of the upload, kept for a month; each further month costs the same. Stage 1 and results are
+            small in comparison.
+        sizes: those of the deployment; by default the template's.
     """
     deployed = sizes or Sizes()
     arm = deployed.architecture == "arm64"

@@ -1,4 +1,4 @@
-"""What a deployment costs a month when nothing is uploaded."""
+"""The monthly cost of a deployment when nothing is uploaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from castline.cost import prices
 from castline.records import CostItem
 
 _ALARMS = 15
-_STAGE_QUEUES = 4  # of Orchestration=queue, with an alarm each
+_STAGE_QUEUES = 4  # with Orchestration=queue, each with an alarm
 _METRICS = 9
 _IMAGE_GB = 1.4  # measured: 0.84 beside a base image of about 0.55, unpacked; a registry keeps less
 
@@ -15,7 +15,7 @@ def standing(*, by_queue: bool = False, own_key: bool = False) -> list[CostItem]
     """Items, US dollars a month.
 
     Args:
-        by_queue: ``Orchestration=queue``. Webhook and WhatsApp have a queue each, too, which is not counted here.
+        by_queue: ``Orchestration=queue``. The queues of webhook and WhatsApp are not counted here.
         own_key: ``KmsKeyArn``.
     """
     queues = _STAGE_QUEUES if by_queue else 0

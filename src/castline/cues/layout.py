@@ -1,9 +1,9 @@
 """Which words share a cue, and where its lines break.
 
-Of all ways to cut the words into cues that fit, the one is taken that costs the least (`_cost`), found by dynamic
-programming as in D. Knuth and M. Plass, "Breaking Paragraphs into Lines", 1981. What costs is taken from Netflix's
-Timed Text Style Guide (general requirements) and the BBC's Subtitle Guidelines: what is on too short to be seen,
-single words, text faster than it is read, and cues that end inside of a sentence or of a clause.
+Of all ways to cut the words into cues that fit, the cheapest is chosen (`_cost`), found by dynamic programming as in D.
+Knuth and M. Plass, "Breaking Paragraphs into Lines", 1981. The costs follow Netflix's Timed Text Style Guide (general
+requirements) and the BBC's Subtitle Guidelines: cues that are shown too briefly, single words, text faster than
+reading, and cues that end inside a sentence or clause.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from castline.cues.units import LINE_CHARS, Unit, runs, units
 from castline.records import Cue, SpokenSegment
 
 LINES = 2
-#: A silence that ends a cue: where there is a gap between cues, the BBC asks for one second at least. Over a longer
-#: one, words would be shown long before they are said.
+#: A silence that ends a cue: the BBC asks for at least one second where there is a gap between cues. Across a longer
+#: silence, words would be shown long before they are said.
 PAUSE_MS = 1000
-#: One word of at most this many columns is no cue of its own where it has company.
+#: A single word of at most this many columns is not a cue of its own if it can be joined.
 ORPHAN_CHARS = 10
 
-# What is wrong with a cue, in one currency. The first two outweigh everything else together, in this order: a cue
-# that can be joined never stays too short, nor an orphan. The rest is ours, set by reading subtitles of speech.
+# Faults of a cue, in one currency. The first two outweigh everything else together, in this order: a cue that can be
+# joined never stays too short, nor an orphan. The rest is ours, set by reading subtitles of speech.
 _TOO_SHORT = 10_000  # for each millisecond below MIN_READ_MS
 _ORPHAN = 5_000
-_TOO_FAST = 2  # for each millisecond that reading takes longer
-_CUT = {"sentence": 0, "clause": 300, "": 800}  # a cue that ends here; a pause makes it cheaper by its milliseconds
-# A segment that ends within a cue, or a sentence unless when is a guess. A pause adds half its milliseconds.
+_TOO_FAST = 2  # for each millisecond by which reading takes longer
+_CUT = {"sentence": 0, "clause": 300, "": 800}  # for each cue; a pause at its end reduces this by its milliseconds
+# For a segment, or a sentence with known times, that ends within a cue. A pause adds half its milliseconds.
 _WHOLE_INSIDE = 400
-_EMPTY = 300  # a cue without text; half full a quarter of it. Cues of even length cost the least
-# Breaking the two lines elsewhere than after a sentence or a clause is worth as many columns of unevenness.
+_EMPTY = 300  # for a cue without text; half full, a quarter of this. Cues of even length cost the least
+# Columns of unevenness that a break after a sentence or clause is worth.
 _UNEVEN = {"sentence": 0, "clause": 8, "": 16}
 
 
@@ -43,20 +43,20 @@ def cues_of(segments: Iterable[SpokenSegment], language: str | None = None) -> t
     added. Cues have at most `LINES` lines of `LINE_CHARS` columns. Segments share one where the same person is
     on screen and the silence between them is short.
 
-    A cue is on for `MIN_READ_MS` at least, and for as long as reading takes (`timing.MAX_CPS`), except where that
-    is impossible:
+    A cue is shown for `MIN_READ_MS` at least, and for as long as reading takes (`timing.MAX_CPS`), unless that is
+    impossible:
 
     - It is shorter only if the next cue begins earlier and it can be joined with neither neighbour: their text
       does not fit, or takes longer than ``MAX_CUE_MS``, or somebody else is on screen, or there is a silence.
-    - It is faster only if it takes all the silence around it: speech can be faster than reading. Nothing is
-      left out then; where a neighbour has time to spare, the two are joined.
+    - It is faster only if it takes all the silence around it: speech can be faster than reading. Nothing is left out
+        then; if a neighbour has time to spare, the two are joined.
 
-    A cue's words take longer than ``MAX_CUE_MS`` only when the engine says so of a single word, or of a segment
-    without word times: these are guesses, good enough to place a cut but not to ask for one.
+    A cue's words take longer than ``MAX_CUE_MS`` only if the engine gives such times for a single word, or for a
+    segment without word times: these are guesses, good enough to place a cut but not to require one.
 
     Args:
-        segments: in order of time. Where two overlap, the first gives way.
-        language: of the transcript, for the ends of sentences; None when it is not known.
+        segments: in order of time. If two overlap, the first is shortened.
+        language: of the transcript, for the ends of sentences; None if unknown.
     """
     found = units(segments, language)
     drafts: list[Timed] = []
@@ -87,7 +87,7 @@ def cues_of(segments: Iterable[SpokenSegment], language: str | None = None) -> t
 
 
 class _Run:
-    """Numbers of the units of a run, so that every stretch of it is measured by two look-ups."""
+    """Sums over the units of a run, so that every stretch of it is measured by two look-ups."""
 
     def __init__(self, run: Sequence[Unit], next_ms: int | None) -> None:
         self.count = len(run)
@@ -114,7 +114,7 @@ class _Run:
         return self.columns[end] - self.columns[begin] - self.spaces[begin]
 
     def _first_lines(self) -> list[int]:
-        """For each unit, where the second line begins when the first is as full as it gets."""
+        """For each unit, where the second line begins if the first is as full as possible."""
         first, end = [], 0
         for begin in range(self.count):
             end = max(end, begin + 1)
@@ -124,7 +124,7 @@ class _Run:
         return first
 
     def fits(self, begin: int, end: int) -> bool:
-        """Whether a cue can hold the units; one always fits."""
+        """Whether the units fit into a cue; a single one always does."""
         second = self.first_line[begin]
         if second < end and self.width(second, end) > LINE_CHARS:
             return False
@@ -133,7 +133,7 @@ class _Run:
         return self.guessed[begin] == self.guessed[end - 1] >= 0
 
     def cost(self, begin: int, end: int) -> int:
-        """What is wrong with a cue of these units."""
+        """The cost of a cue of these units."""
         columns = self.width(begin, end)
         cost = self.cuts[end - 1] + self.inside[end - 1] - self.inside[begin]
         cost += _EMPTY * (LINES * LINE_CHARS - columns) ** 2 // (LINES * LINE_CHARS) ** 2
@@ -171,7 +171,7 @@ def _groups(units_: Sequence[Unit], next_ms: int | None) -> list[Sequence[Unit]]
 
 
 def _lines(group: Sequence[Unit]) -> tuple[str, ...]:
-    """One line if it will do; else two, as even as the ends of sentences and clauses allow."""
+    """One line if the text fits; else two, as even as the ends of sentences and clauses allow."""
     text = _join(group)
     if width(text) <= LINE_CHARS:
         return (text,)

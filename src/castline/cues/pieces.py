@@ -14,7 +14,7 @@ class Piece:
 
     Attributes:
         start_s, end_s: seconds of the media; never decreasing from piece to piece.
-        space: white space stands before it.
+        space: whether white space precedes it.
     """
 
     text: str
@@ -24,10 +24,10 @@ class Piece:
 
 
 def pieces(segment: Segment) -> list[Piece]:
-    """The segment's text cut at white space, and between words where a script does not write any.
+    """The segment's text cut at white space, and between words if a script has none.
 
-    Each word has its times. White space inside of a word, and a text that no words spell, are timed in proportion to
-    the characters.
+    Each word has its times. Pieces of a word with white space in it, and a text that the words do not spell, are timed
+    in proportion to the characters.
     """
     low, high = segment.start_s, max(segment.start_s, segment.end_s)
     words = segment.words if segment.spelled else (Word(start_s=low, end_s=high, text=segment.text),)

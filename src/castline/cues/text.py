@@ -1,4 +1,4 @@
-"""Text as it fits a line."""
+"""Prepares text for a line."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _NO_TEXT = dict.fromkeys(map(ord, "\ufeff\ufffe\uffff"))
 
 
 def clean(text: str) -> str:
-    """The text on one line: runs of white space become one space, and what is no text goes.
+    """The text on one line: runs of white space become one space, and invalid characters are removed.
 
-    Control characters go, what turns the reading direction, lone surrogates, byte order marks and what else XML does
-    not allow.
+    Removed are control characters, changes of the reading direction, lone surrogates, byte order marks and anything
+    else that XML does not allow.
     """
     spaced = "".join(" " if char.isspace() else char for char in text)
     return " ".join(without_acting(spaced).translate(_NO_TEXT).split())

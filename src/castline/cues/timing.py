@@ -1,4 +1,4 @@
-"""When each cue comes up and goes: pure functions on cues that already have their words.
+"""When each cue appears and disappears: pure functions on cues that already have their words.
 
 The limits are those of Netflix's Timed Text Style Guide (General Requirements; English: adult
 programmes), which most others resemble. Its frames are taken at 24 a second.
@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 
 from castline.cues.text import width
 
-#: Reading speed: characters a second, where a wide one counts twice as it does in a line.
+#: Reading speed: characters per second; a wide one counts twice, as in a line.
 MAX_CPS = 20
-#: Shortest time a cue is on, however little it says (5/6 s), and the longest, however slowly it is said.
+#: Shortest time a cue is shown, however short its text (5/6 s), and the longest, however slow the speech.
 MIN_READ_MS = 833
 MAX_CUE_MS = 7000
-#: Two frames without text, by which the eye notices that the text changed.
+#: Two frames without text, so that the eye notices that the text has changed.
 GAP_MS = 83
-#: How long before its words a cue may come up when it would be too fast otherwise. Ours: late text can be
+#: How long before its words a cue may appear if it would otherwise be too fast. Our own value: late text can be
 #: followed, early text gives away what is said.
 LEAD_MS = 200
 #: Shortest cue, and the smallest distance of two starts. Below this a cue could not be seen at all.
@@ -32,7 +32,7 @@ class Timed:
 
     Attributes:
         visible: the one known person on screen during its segment; a hint, not a claim of who speaks.
-        speaker: name of the voice, where voices were told apart.
+        speaker: name of the voice, if voices were told apart.
     """
 
     start_ms: int
@@ -43,19 +43,19 @@ class Timed:
 
 
 def lay_out(drafts: Iterable[Timed]) -> list[Timed]:
-    """The cues in order of time: none overlaps another, and each is on for as long as reading it takes.
+    """The cues in order of time: none overlaps another, and each is shown for as long as reading it takes.
 
-    An earlier cue ends where the next begins, and cues that begin together are moved apart. The time for
-    reading comes out of the silence around a cue, as far as there is any.
+    An earlier cue ends where the next begins, and cues that begin together are moved apart. The time for reading is
+    taken from the silence around a cue, if there is any.
 
     Args:
-        drafts: cues at the times of their words, in any order. Those that begin together stay in theirs.
+        drafts: cues at the times of their words, in any order. Those that begin together keep their order.
     """
     return _readable(_in_a_row(sorted(drafts, key=lambda cue: cue.start_ms)))
 
 
 def _in_a_row(drafts: Sequence[Timed]) -> list[Timed]:
-    """One after the other, each at least ``MIN_CUE_MS``: an end gives way to the next start."""
+    """One after the other, each at least ``MIN_CUE_MS``: a cue is shortened for the next one."""
     starts: list[int] = []
     for cue in drafts:
         earliest = starts[-1] + MIN_CUE_MS if starts else 0
@@ -70,10 +70,10 @@ def _in_a_row(drafts: Sequence[Timed]) -> list[Timed]:
 
 
 def _readable(row: Sequence[Timed]) -> list[Timed]:
-    """A cue that is too fast stays on after its words, until ``GAP_MS`` before the next, and then comes up before them.
+    """A cue that is too fast stays after its words, until ``GAP_MS`` before the next, and then also appears earlier.
 
-    It comes up by ``LEAD_MS`` at most and ``GAP_MS`` after the one before. Where there is no such silence
-    it stays as it is: speech can be faster than reading.
+    It appears at most ``LEAD_MS`` before its words, and ``GAP_MS`` after the previous cue. Without such a silence it is
+    unchanged: speech can be faster than reading.
     """
     readable: list[Timed] = []
     for i, cue in enumerate(row):

@@ -1,4 +1,4 @@
-"""What cues are made of: stretches of text that no line break may cut, over all segments of a transcript."""
+"""The units of cues: stretches of text that no line break may cut, over all segments of a transcript."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from castline.cues.text import clean, width
 from castline.records import SpokenSegment
 from castline.sentences import CLOSING, ends
 
-#: What fits a television's title-safe width: the limit of Netflix's Timed Text Style Guide for Latin scripts. Of
-#: wide characters it leaves 21.
+#: The limit of Netflix's Timed Text Style Guide for Latin scripts: it fits a television's title-safe width. That allows
+#: 21 wide characters.
 LINE_CHARS = 42
 
 _CLAUSE_END = tuple(",;:—、，；：،؛")
-# Characters that no line of Japanese or Chinese begins with, besides closing punctuation (JIS X 4051).
+# Characters with which no line of Japanese or Chinese begins, besides closing punctuation (JIS X 4051).
 _NO_START = frozenset("ーゝゞヽヾ々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮ")
 
 
 @dataclass(frozen=True, slots=True)
 class Unit(Piece):
     """Attributes:
-    start_s: never more than that of the unit after; end_s may be.
-    ends: ``sentence`` or ``clause`` when one ends with it, else empty. The end of a segment is one of a clause
-        at least: many transcripts have no punctuation.
+    start_s: never later than that of the next unit; end_s may be.
+    ends: ``sentence`` or ``clause`` if one ends with it, else empty. The end of a segment counts at least as that of a
+        clause, because many transcripts have no punctuation.
     segment: number of its segment in the transcript.
-    timed: its segment's words have times; otherwise times inside the segment are guesses.
+    timed: whether its segment's words have times; otherwise times inside the segment are guesses.
         visible, speaker: of its segment.
     """
 
@@ -39,7 +39,7 @@ class Unit(Piece):
     speaker: str | None = None
 
     def pause_before(self, following: Unit) -> float:
-        """Seconds of silence between this unit and the next; a guess is none."""
+        """Seconds of silence between this unit and the next; 0 if the times are guesses."""
         if self.segment == following.segment and not self.timed:
             return 0.0
         return max(0.0, following.start_s - self.end_s)
@@ -48,8 +48,8 @@ class Unit(Piece):
 def units(segments: Iterable[SpokenSegment], language: str | None) -> list[Unit]:
     """The text of all segments in their order; suspected hallucinations and empty segments are left out.
 
-    A unit is a word, as a rule. Longer than a line it is cut; what is written without spaces is cut between
-    words in Japanese and Chinese alone, because elsewhere the pieces may be halves of words.
+    A unit is normally a word. If it is longer than a line, it is cut. Text without spaces is cut between words only in
+    Japanese and Chinese, because elsewhere the pieces may be halves of words.
     """
     found = _in_order(list(_pieces(segments)))
     sentence_ends = ends([(" " if unit.space else "") + unit.text for unit in found], language)
@@ -65,7 +65,7 @@ def units(segments: Iterable[SpokenSegment], language: str | None) -> list[Unit]
 
 
 def _in_order(found: Sequence[Unit]) -> list[Unit]:
-    """With starts that never run back: what begins after the next unit begins with it."""
+    """Units whose starts never go back: one that begins after the next unit begins with it."""
     row: list[Unit] = []
     for unit in reversed(found):
         late = row and unit.start_s > row[-1].start_s
@@ -91,7 +91,7 @@ def _pieces(segments: Iterable[SpokenSegment]) -> Iterator[Unit]:
 
 
 def _one(left: str, right: str) -> bool:
-    """Whether no line may break between two pieces without a space between them."""
+    """Whether a line must not break between two pieces without a space between them."""
     if width(left + right) > LINE_CHARS:
         return False
     if not (_is_cjk(left[-1]) or _is_cjk(right[0])):
@@ -109,7 +109,7 @@ def _is_cjk(char: str) -> bool:
 
 
 def _hard_split(unit: Unit) -> list[Unit]:
-    """A unit wider than a line, cut to lines, each with its share of the time."""
+    """A unit wider than a line, cut into lines, each with its share of the time."""
     chunks: list[str] = [""]
     for char in unit.text:
         if width(chunks[-1] + char) > LINE_CHARS:
@@ -128,7 +128,7 @@ def _hard_split(unit: Unit) -> list[Unit]:
 
 
 def runs(found: Sequence[Unit], pause_s: float) -> Iterator[Sequence[Unit]]:
-    """The units between places where every cue ends: a silence that long, or somebody else on screen or speaking."""
+    """Runs of units between places where every cue ends: a long silence, or somebody else on screen or speaking."""
     begin = 0
     for at, (unit, following) in enumerate(pairwise(found), start=1):
         who = (unit.visible, unit.speaker) != (following.visible, following.speaker)

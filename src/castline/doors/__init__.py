@@ -1,1 +1,1 @@
-"""Doors: small adapters that start runs in other systems' ways, or announce their results to other systems."""
+"""Doors: small adapters through which other systems start runs, or learn of their results."""

@@ -1,8 +1,8 @@
-"""Telling the world of a published result, so that nobody has to poll.
+"""Announces published results, so that nobody has to poll.
 
-The output bucket reports every ``result.json`` and ``corrections.json`` that is written or removed, whoever did it
-(a stage, or somebody who gave a person another name). An event only says where to look: what is announced is what is
-published now, or that nothing is. Sent at least once; consumers tell repetitions by the id.
+The output bucket reports every ``result.json`` and ``corrections.json`` that is written or removed, whoever did it (a
+stage, or somebody who renamed a person). An event only says where to look: the announcement describes what is published
+now, or that nothing is. It is sent at least once; consumers recognise repetitions by the id.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from castline.storage.objects import read_object
 
 logger = Logger(child=True)
 
-_TRIES = 5  # it was replaced while it was being read
+_TRIES = 5  # attempts; it was replaced while it was being read
 
 
 class Publication(Record):
     """The detail of a ``Result Published`` event.
 
     Attributes:
-        id: run and publication. Equal for the same bytes written once, different for every writing.
+        id: run and publication. It identifies one writing of the result, however often that is announced.
         error: why the run failed, ``code: message``; empty otherwise.
         result: key of ``result.json`` in ``bucket``.
-        views: keys of the other published files, without the pictures of people.
+        views: keys of the other published files, except pictures of people.
     """
 
     id: str
@@ -75,7 +75,7 @@ class Removal(Record):
 
 
 class Correction(Record):
-    """The detail of a ``Result Corrected`` event: what people put right in a result has changed, and its views will.
+    """The detail of a ``Result Corrected`` event: the corrections of a result have changed, and its views will.
 
     Attributes:
         result: key of ``result.json`` in ``bucket``.
@@ -95,10 +95,10 @@ def announce_event(event: Event, store: ObjectStore, settings: Settings, send: S
     """Announce every result that an S3 event of the output bucket is about.
 
     Returns:
-        ``{"announced": [ids]}``, without what was corrected and removed, which has none.
+        ``{"announced": [ids]}``, without corrections and removals, which have no id.
 
     Raises:
-        EventError: there is something in the event that is no S3 object; the others are announced.
+        EventError: something in the event is not an S3 object; the others are announced.
         UnreadableObject: a result that cannot be read.
         CastlineError: a retryable one; the platform invokes again.
     """
@@ -127,11 +127,11 @@ def announce_event(event: Event, store: ObjectStore, settings: Settings, send: S
 
 
 def publication(media: str, store: ObjectStore, settings: Settings) -> Publication | None:
-    """What is published of a media file now; None for nothing.
+    """What is published of a media file now, or None.
 
     Raises:
-        UnreadableObject: ``result.json`` is no result.
-        StorageError: it was replaced again and again while it was being read.
+        UnreadableObject: ``result.json`` is not a result.
+        StorageError: it kept being replaced while it was read.
     """
     bucket, key = settings.output_bucket, keys.result_key(media)
     for _ in range(_TRIES):
@@ -173,10 +173,10 @@ def _client(service: str) -> Any:
 
 
 def _send(found: Announced, settings: Settings) -> None:
-    """To EventBridge, and to the topic where there is one.
+    """Send to EventBridge, and to the topic if there is one.
 
     Raises:
-        ResourceError: one of them did not take it.
+        ResourceError: one of them did not accept it.
     """
     kind = _KINDS[type(found)]
     detail = found.to_json().decode()

@@ -1,10 +1,10 @@
-"""The batch marker: what was uploaded starts when ``done.txt`` arrives, five files at a time.
+"""The batch marker: uploads start when ``done.txt`` arrives, five files at a time.
 
 A marker starts a state machine (``statemachine/batch.asl.json``), whose distributed Map lists the bucket and gives
-five objects and a task token to ``start``. A batch waits without asking: each ``Result Published``
-(``doors.announce``) leads through the run's claim to its batch, and the one that ends the last of its media sends the
-token back. Without a machine the listener lists the bucket and starts the same media itself. Whatever a marker starts
-goes through the usual stages, with their retries and dead letters.
+five objects and a task token to ``start``. A batch waits without polling: each ``Result Published``
+(``doors.announce``) leads through the run's claim to its batch, and the one for the last of its media returns the
+token. Without a state machine the listener lists the bucket and starts the same media itself. Media that a marker
+starts go through the usual stages, with their retries and dead letters.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from castline.storage.objects import read_object
 
 logger = Logger(child=True)
 
-BATCH = 5  # as the machine's ItemBatcher has it
-#: A token that nobody waits for any more: the execution was stopped, timed out, or has been told already.
+BATCH = 5  # as in the state machine's ItemBatcher
+#: Errors of a token for which nobody waits any more: the execution was stopped, timed out, or was already notified.
 _NOBODY_WAITS = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 
 Invoke = Callable[[str, dict[str, Any]], None]
@@ -42,12 +42,12 @@ Invoke = Callable[[str, dict[str, Any]], None]
 
 
 class Batch(Record):
-    """What a token stands for.
+    """The batch to which a token belongs.
 
     Attributes:
-        token: the machine's; empty without one.
+        token: the state machine's; empty without one.
         media: keys that it started, or is about to.
-        skipped: how many media had a result, or were another batch's.
+        skipped: how many media had a result, or belonged to another batch.
     """
 
     token: str
@@ -64,10 +64,10 @@ def batch_event(
         machines: a client of Step Functions; default: AWS's.
 
     Returns:
-        ``{"started": [execution names, or keys of media]}``; of a step or a result: what became of its batch so far.
+        ``{"started": [execution names, or keys of media]}``; for a step or a result: the outcome of its batch so far.
 
     Raises:
-        EventError: a step that there is not, or an event of no S3 object.
+        EventError: an unknown step, or an event without an S3 object.
         CastlineError: a retryable one; the platform invokes again.
     """
     send = invoke or partial(_start, settings)
@@ -106,7 +106,7 @@ def _marked(
 
 
 def _start_machine(marker: str, settings: Settings, machines: Any) -> list[str]:
-    """The marker is the execution's name, so that its event, repeated, starts nothing."""
+    """The execution is named after the marker, so that its repeated event starts nothing."""
     try:
         machines.start_execution(
             stateMachineArn=settings.batch_machine, name=marker, input=json.dumps({"marker": marker})
@@ -132,8 +132,8 @@ def start(
 ) -> dict[str, Any]:
     """Start those of some objects that are media without a result, and that no other batch has started.
 
-    What is published before all have started finds the batch written down, and what is published before it was, is
-    seen at the end: one of the two sends the token.
+    A result that is published after the batch was recorded finds it, and one that was published before is seen at the
+    end; so one of the two sends the token.
 
     Args:
         listed: keys of the input bucket.
@@ -153,7 +153,7 @@ def start(
 
 
 def outcome(batch: Batch, store: ObjectStore, settings: Settings) -> tuple[dict[str, Any], bool]:
-    """What became of the media of a batch, and whether all have ended.
+    """The outcomes of a batch's media, and whether all have ended.
 
     Returns:
         ``{"processed": how many, "skipped": how many, "failed": [{"media", "error"}]}``, with those that have not ended
@@ -211,7 +211,7 @@ def _start_media(
 
 
 def _unfinished(listed: Iterable[str], store: ObjectStore, settings: Settings) -> list[Source]:
-    """The media among some keys that are there and have no result."""
+    """The existing media among some keys that have no result."""
     return [source for source in _sources(listed, store, settings) if not finished(source, store, settings)]
 
 
@@ -227,7 +227,7 @@ def _write(key: str, batch: Batch, store: ObjectStore, settings: Settings) -> No
 
 
 def _listed(items: Iterable[Any]) -> Iterator[str]:
-    """Keys of objects as Step Functions lists them."""
+    """Keys of objects in Step Functions' listing."""
     for item in items:
         if not isinstance(item, Mapping) or not isinstance(item.get("Key"), str):
             raise EventError("an item of a listing that has no key")
@@ -241,7 +241,7 @@ def _sources(listed: Iterable[str], store: ObjectStore, settings: Settings) -> I
 
 
 def _claim(claimant: str, source: Source, store: ObjectStore, settings: Settings) -> bool:
-    """Whether the run is this batch's to start: the first one's. Whoever was interrupted starts its own again."""
+    """Whether this batch may start the run: the first batch may, and again after an interruption."""
     key = keys.batch_claim_key(read_request(source, store, settings).run)
     if store.put(settings.output_bucket, key, claimant.encode(), if_absent=True):
         return True

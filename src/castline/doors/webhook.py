@@ -1,7 +1,7 @@
-"""Posting published results to somebody's server, signed as https://www.standardwebhooks.com has it.
+"""Posts published results to a server, signed according to https://www.standardwebhooks.com.
 
 The signature is HMAC-SHA256 over ``<id>.<timestamp>.<body>``, so any library of that specification can verify it. A
-post that is not answered with 2xx is made again, later and later, until the queue gives up and keeps it.
+post that is not answered with 2xx is repeated at growing intervals, until the message becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def webhook_event(event: Event, _store: ObjectStore, settings: Settings) -> dict
     """Post the published results of a batch of the queue.
 
     Returns:
-        What Lambda wants of a batch: the messages to deliver again.
+        Lambda's answer for a batch: the messages to deliver again.
     """
 
     def post_all(record: Message) -> None:
@@ -52,12 +52,12 @@ def post(found: Publication, settings: Settings) -> None:
     """One signed post.
 
     Raises:
-        ResourceError: it was not taken.
-        SettingsError: the address is no http(s) URL.
+        ResourceError: it was not accepted.
+        SettingsError: the address is not an http(s) URL.
     """
     body = json.dumps({"type": "result.published", "data": json.loads(found.to_json())}, separators=(",", ":")).encode()
     headers = {**signed(found.id, body, int(time.time()), _key(settings.webhook_secret)), "User-Agent": "Castline"}
-    # Addresses may hold tokens: messages name only the host.
+    # Addresses may contain tokens: messages name only the host.
     address = urlsplit(settings.webhook_url)
     if address.scheme not in ("https", "http") or not address.hostname:
         raise SettingsError("CASTLINE_WEBHOOK_URL is no address of the web")
@@ -89,7 +89,7 @@ def signed(id_: str, body: bytes, timestamp: int, key: bytes) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _key(secret: str) -> bytes:
-    """As libraries of the specification read it: base64; of what is not, the text itself."""
+    """The key as the specification's libraries read it: base64, or else the text itself."""
     text = secret_text(secret).strip().removeprefix(_PREFIX)
     try:
         return base64.b64decode(text, validate=True)

@@ -1,4 +1,4 @@
-"""Views of a result: text, subtitles, JSON, and the page to watch it on.
+"""Views of a result: text, subtitles, JSON, and the report page.
 
 Everything here is a pure function of the result: no clock, no network, no file outside the package.
 """
@@ -46,7 +46,7 @@ def render_views(
     """All views of a result.
 
     Args:
-        images: JPEG or PNG crops by ``Person.image``; they are built into the report.
+        images: JPEG or PNG crops by ``Person.image``, to be embedded in the report.
         media_sources: see `render_report`.
 
     Returns:
@@ -59,10 +59,10 @@ def render_views(
 
 
 def content_type(view: str) -> str | None:
-    """Content type of a published file for browsers; None where it is not text (pictures of people)."""
+    """Content type of a published file for browsers; None if it is not text (pictures of people)."""
     return _CONTENT_TYPES.get(view)
 
 
 def may_hold_names(name: str) -> bool:
-    """Whether a file may hold somebody's name: every view but pictures, and whatever else looks like one of them."""
+    """Whether a file may contain somebody's name: every view except pictures, and any file that looks like a view."""
     return name in _CONTENT_TYPES or PurePosixPath(name).suffix.lower() in _SUFFIXES

@@ -1,4 +1,4 @@
-"""Pages of hostile text: one place where it is escaped."""
+"""Renders pages with hostile text, which is escaped in this one place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from castline.display import visible
 
 
 def environment(templates: Path, *, lines: bool = True) -> Environment:
-    """Templates whose values are escaped, may not be missing, and cannot turn the reading direction of what follows.
+    """Templates whose values are escaped, must exist, and cannot change the reading direction of the following text.
 
     Args:
         lines: keep line breaks.

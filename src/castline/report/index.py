@@ -1,4 +1,4 @@
-"""``index.html`` of a folder of results: what is in it, as one page that leads to the reports."""
+"""``index.html`` of a folder of results: one page that lists the results and links to their reports."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Entry(Record):
 
     Attributes:
         people: names, as the report shows them.
-        words: the beginning of what is said.
+        words: the first words.
     """
 
     media: str
@@ -49,10 +49,10 @@ class Entry(Record):
 
 
 def render_index(entries: Sequence[tuple[str, Entry]]) -> str:
-    """The page. Names and words are hostile: they are escaped, and a policy lets no script run.
+    """Render the page. Names and words are hostile: they are escaped, and a policy prevents scripts.
 
     Args:
-        entries: path of a result's folder relative to the page, with slashes, and what it says.
+        entries: by the path of a result's folder relative to the page, with slashes.
     """
     style = (_TEMPLATES / "report.css").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

@@ -1,6 +1,6 @@
-"""``report.html``: one page without outside requests, on which a result can be watched.
+"""``report.html``: one page without external requests, on which a result can be watched.
 
-The page carries its style, its scripts, the crops and the data in itself. Names, words and file names
+The page contains its style, its scripts, the crops and the data. Names, words and file names
 are hostile input: HTML goes through autoescaping, data through `_script_json`, and a content security
 policy with hashes lets nothing else run.
 """
@@ -34,7 +34,7 @@ _NO_IMAGES: Mapping[str, bytes] = MappingProxyType({})
 
 #: Colours of known people repeat after this many; the style sheet defines them.
 HUES = 6
-# A face seen on one sampled frame has a range without length; on the page it must still be there to see.
+# A face seen in one sampled frame has a range of zero length, which must still be visible on the page.
 _MIN_VISIBLE_S = 0.25
 
 _HEADLINES: Mapping[str, str] = MappingProxyType(
@@ -60,7 +60,7 @@ def render_report(
     Args:
         images: JPEG or PNG crops by ``Person.image``. A person without one gets initials.
         media_sources: URLs the player tries in turn, relative to the page or absolute. Default: a file
-            of the media's name beside the page, then its proxy. When none can be played the page asks for the file.
+            of the media's name beside the page, then its proxy. If none can be played, the page asks for the file.
     """
     if media_sources is None:
         media_sources = ("./" + quote(disk_name(PurePosixPath(result.media).name), safe=""), f"./{PROXY}")
@@ -94,14 +94,14 @@ def _environment() -> Environment:
 
 @cache
 def _assets() -> tuple[Markup, Markup]:
-    """The style sheet, and the scripts as one function body: they share names and leak none."""
+    """The style sheet, and the scripts as one function body, so that they share names and leak none."""
     style = (_TEMPLATES / "report.css").read_text("utf-8")
     body = "\n".join((_TEMPLATES / name).read_text("utf-8") for name in _SCRIPTS)
     return Markup(style), Markup(f'(() => {{\n"use strict";\n{body}}})();\n')  # noqa: S704 - our own files
 
 
 def _policy(style: str, script: str) -> str:
-    """Content security policy: our style, our script, crops as data, media from anywhere, nothing else."""
+    """Content security policy: only our style and script, crops as data, and media from anywhere."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -135,7 +135,7 @@ def _duration(result: Result) -> float:
 
 
 def _kind(result: Result) -> str:
-    """``video``, ``audio``, or ``none`` when there is nothing to play."""
+    """``video``, ``audio``, or ``none`` if there is nothing to play."""
     if result.status == "failed" and not (result.people or result.transcript.segments):
         return "none"
     if result.probe is not None:
@@ -168,7 +168,7 @@ def _looks(people: Sequence[Person]) -> list[str]:
 
 
 def _voice_looks(result: Result, look_of: Mapping[str, str]) -> dict[str, str]:
-    """CSS class of each voice: as the face of whoever is on screen, of other known people a colour of their own."""
+    """CSS class of each voice: that of its person's face, or another colour for known people who are not on screen."""
     looks: dict[str, str] = {}
     known = sum(person.identity == "known" for person in result.people)
     for speaker in result.transcript.speakers:
@@ -181,14 +181,14 @@ def _voice_looks(result: Result, look_of: Mapping[str, str]) -> dict[str, str]:
 
 
 def _poster(result: Result) -> float:
-    """The moment whose picture represents the film: somebody is seen, or the film has begun; 0 is its first frame."""
+    """The time of the poster: somebody is visible then, or the film has begun; 0 is its first frame."""
     first = min((r for person in result.people for r in person.ranges), key=lambda r: r.start_s, default=None)
     moment = (first.start_s + first.end_s) / 2 if first else _duration(result) / 10
     return round(moment, 3) if _kind(result) == "video" else 0.0
 
 
 def _data(result: Result, media_sources: Sequence[str]) -> dict[str, Any]:
-    """What the scripts need, and no more: the sightings of hours of media alone are megabytes."""
+    """The data that the scripts need, and no more: the sightings of hours of media alone are megabytes."""
     return {
         "kind": _kind(result),
         "duration": round(_duration(result), 3),
@@ -227,7 +227,7 @@ def _data(result: Result, media_sources: Sequence[str]) -> dict[str, Any]:
 
 
 def _view(result: Result, images: Mapping[str, bytes]) -> dict[str, Any]:
-    """What the template shows as HTML; it can be read and printed without any script."""
+    """The values that the template shows as HTML, which can be read and printed without scripts."""
     looks = _looks(result.people)
     look_of = {person.name: look for person, look in zip(result.people, looks, strict=True)}
     voice_looks = _voice_looks(result, look_of)

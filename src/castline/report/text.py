@@ -1,10 +1,10 @@
-"""Words, numbers and names as a reader wants to see them."""
+"""Formats numbers and names for readers."""
 
 from __future__ import annotations
 
 
 def clock(value: float | None) -> str:
-    """A position: ``0:07``, ``12:40``, ``1:02:03``; an en dash when unknown."""
+    """A position: ``0:07``, ``12:40``, ``1:02:03``; an en dash if unknown."""
     if value is None:
         return "–"
     minutes, rest = divmod(int(max(value, 0)), 60)
@@ -29,12 +29,12 @@ def seconds(value: float | None) -> str:
 
 
 def length_of(value: float) -> str:
-    """A length where there is little room: seconds below a minute, a clock above."""
+    """A length for narrow places: seconds below a minute, a clock above."""
     return seconds(value) if value < 59.5 else clock(round(value))
 
 
 def money(usd: float) -> str:
-    """US dollars with as many digits as a fraction of a cent needs."""
+    """US dollars with as many digits as fractions of a cent need."""
     if usd == 0:
         return "$0"
     if usd < 0.000001:

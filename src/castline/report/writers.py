@@ -1,7 +1,7 @@
 """The transcript as files: one writer per format, found by extension.
 
-A segment may carry the name of the one known person on screen. That is a hint and no claim of who speaks,
-so it goes only where a format has a place for it that nobody shows as speech or as the speaker. Where voices were told
+A segment may have the name of the one known person on screen. That is a hint, not a claim of who speaks, so it is
+written only if a format has a place for it that players show neither as speech nor as the speaker. If voices were told
 apart, it also has the name of its voice.
 """
 
@@ -23,7 +23,7 @@ from castline.cues import clean
 from castline.display import cell
 from castline.records import Cue, Result, SpokenSegment
 
-#: Says what nobody knows the voice of, where voices were told apart.
+#: The speaker of a line of unknown voice, if voices were told apart.
 UNKNOWN = "Unknown"
 
 
@@ -32,7 +32,7 @@ class ResultWriter(Protocol):
 
     extension: ClassVar[str]
     content_type: ClassVar[str]
-    """What browsers are told. All formats are text: forgetting searches each for names."""
+    """The content type. All formats are text, because forgetting searches each for names."""
 
     def write(self, result: Result) -> bytes:
         """The whole file, UTF-8. A result without speech gives a valid file without content."""
@@ -40,7 +40,7 @@ class ResultWriter(Protocol):
 
 
 class WriteTxt:
-    """Plain text, one segment per line; what is suspected to be a hallucination is left out.
+    """Plain text, one segment per line; suspected hallucinations are left out.
 
     Where the voice changes, a line begins with its name: ``Speaker 1: ``.
     """
@@ -55,17 +55,17 @@ class WriteTxt:
 
 
 class WriteSrt:
-    """SubRip. It has no escapes, so what players take for markup is written with a look-alike.
+    """SubRip. It has no escapes, so characters that players treat as markup are replaced by look-alikes.
 
-    It has no place for the hint of who is on screen either. Where the voice changes, a cue begins with its name.
+    It also has no place for the hint of who is on screen. Where the voice changes, a cue begins with its name.
     """
 
     extension: ClassVar[str] = "srt"
     content_type: ClassVar[str] = "application/x-subrip; charset=utf-8"
 
     # "<" opens tags and "{" opens style overrides, which players swallow; "\" marks line breaks to some;
-    # "-->" separates times, and some readers go by the times alone: there the comma is replaced. Some resolve
-    # character references.
+    # "-->" separates times, and some readers look only for times: there the comma is replaced. Some resolve character
+    # references.
     _TIME = re.compile(r"(\d:\d{1,2}:\d{1,2})[.,](?=\d)")
     _REFERENCE = re.compile(r"&(?=#?\w+;)")
     _LOOKALIKES = str.maketrans({"<": "‹", "{": "(", "}": ")", "\\": "＼"})
@@ -84,9 +84,9 @@ class WriteSrt:
 class WriteVtt:
     """WebVTT. Character references keep every character of the text.
 
-    Who is on screen is in one comment before the cues, by their numbers. ``<v Name>`` claims that this is the
-    voice, so it has the names of voices alone; a comment before each cue is what some readers take for a line of the
-    cue above.
+    Who is on screen is in one comment before the cues, by their numbers. ``<v Name>`` claims that this is the voice, so
+    it has only the names of voices. There is no comment before each cue, because some readers treat it as a line of the
+    previous cue.
     """
 
     extension: ClassVar[str] = "vtt"
@@ -108,7 +108,7 @@ class WriteVtt:
         return (f"<v {self._escape(clean(speaker))}>", "</v>") if speaker else ("", "")
 
     def _note(self, entries: Sequence[Cue]) -> str:
-        """``1-3: Ada Lovelace`` for cues in a row; empty when nobody is on screen alone."""
+        """``1-3: Ada Lovelace`` for consecutive cues; empty if nobody is on screen alone."""
         lines = ["NOTE On screen, by number of the cue: a hint, not a claim of who speaks"]
         for name, group in groupby(enumerate(entries, 1), key=lambda numbered: numbered[1].visible):
             if name:
@@ -131,11 +131,10 @@ class WriteJson:
 class WriteTsv:
     """Tab-separated values, a row per segment: ``start`` and ``end`` in whole milliseconds, ``text``, ``visible``.
 
-    The first three columns are those of Whisper's own ``tsv``. The fourth has the hint of who is on screen, or
-    nothing; a fifth, ``speaker``, is there where voices were told apart.
-    A field with a double quote in it is quoted as in CSV, which is how spreadsheets and data
-    libraries read it; a field that a spreadsheet would run (``=1+1``, ``- no``) begins with an apostrophe; what is
-    suspected to be a hallucination is left out.
+    The first three columns are those of Whisper's own ``tsv``. The fourth has the hint of who is on screen, or is
+    empty; there is a fifth, ``speaker``, if voices were told apart. A field with a double quote in it is quoted as in
+    CSV, which is how spreadsheets and data libraries read it; a field that a spreadsheet would execute (``=1+1``, ``-
+    no``) begins with an apostrophe; suspected hallucinations are left out.
     """
 
     extension: ClassVar[str] = "tsv"
@@ -154,11 +153,11 @@ class WriteTsv:
 
 
 class WriteTtml:
-    """TTML 1 for the IMSC 1 text profile, as broadcasters take it: the cues of the other subtitles.
+    """TTML 1 in the IMSC 1 text profile, as broadcasters use it: the same cues as in the other subtitles.
 
-    Who is on screen is the attribute ``hint:visible`` of a cue, in a namespace of our own, which readers
-    pass over. ``ttm:agent`` claims the speaker: it has the voices that were told apart.
-    ``ttm:desc`` inside a cue is shown by some.
+    Who is on screen is the attribute ``hint:visible`` of a cue, in a namespace of our own, which readers ignore.
+    ``ttm:agent`` claims the speaker, so it has only voices. ``ttm:desc`` inside a cue is not used, because some readers
+    show it.
     """
 
     extension: ClassVar[str] = "ttml"
@@ -172,11 +171,11 @@ class WriteTtml:
         block = ElementTree.SubElement(body, "div")
         for cue in result.transcript.cues:
             self._append(block, cue, agents.get(cue.speaker or ""))
-        ElementTree.indent(root)  # inside a cue it changes nothing: there is text around each of its elements
+        ElementTree.indent(root)  # inside a cue this changes nothing: there is text around each of its elements
         return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
     def _document(self, language: str | None) -> ElementTree.Element:
-        """The root with its head. An empty language is TTML's word for one that is not known."""
+        """The root with its head. In TTML an empty language means an unknown one."""
         # Namespaces are written by hand: the library registers prefixes for the whole process.
         root = ElementTree.Element(
             "tt",
@@ -212,7 +211,7 @@ class WriteTtml:
         return root
 
     def _introduce(self, root: ElementTree.Element, agents: Mapping[str, str]) -> None:
-        """Say in the head who speaks; nothing where voices were not told apart."""
+        """List the speakers in the head; nothing if voices were not told apart."""
         if not agents:
             return
         root.set("xmlns:ttm", "http://www.w3.org/ns/ttml#metadata")
@@ -239,7 +238,7 @@ class WriteTtml:
         return f"{minutes // 60:02d}:{minutes % 60:02d}:{ms // 1000:02d}.{ms % 1000:03d}"
 
     def _is_right_to_left(self, text: str) -> bool:
-        """Whether the first letter with a direction goes left, as browsers decide for ``dir=auto`` and WebVTT."""
+        """Whether the first letter with a direction is right-to-left, as in browsers' ``dir=auto`` and WebVTT."""
         directions = (unicodedata.bidirectional(char) for char in text)
         return next((direction for direction in directions if direction in ("L", "R", "AL")), "L") != "L"
 
@@ -260,7 +259,7 @@ def _whole_clock(seconds: float) -> str:
 
 
 def _said(result: Result) -> list[SpokenSegment]:
-    """The segments with words in them, without suspected hallucinations."""
+    """The segments with text, without suspected hallucinations."""
     return [segment for segment in result.transcript.segments if not segment.suspect and clean(segment.text)]
 
 
@@ -269,9 +268,9 @@ class _Escape(Protocol):
 
 
 def _heads(speakers: Sequence[str | None]) -> list[str]:
-    """What is put before each text: the name of the voice where it changes, else nothing.
+    """The text put before each line: the name of the voice where it changes, else nothing.
 
-    What nobody knows the voice of says so: without, it would read as said by whoever was named last.
+    A line of unknown voice says so: otherwise it would read as said by the person named last.
     """
     if not any(speakers):
         return [""] * len(speakers)
@@ -281,7 +280,7 @@ def _heads(speakers: Sequence[str | None]) -> list[str]:
 
 
 def _subtitles(entries: Sequence[Cue], format_: str, escape: _Escape, around: Sequence[tuple[str, str]]) -> bytes:
-    """The file; ``around`` has what stands before and behind each text, escaped."""
+    """The file; ``around`` has the escaped text before and after each line."""
     file = pysubs2.SSAFile()
     for cue, (before, behind) in zip(entries, around, strict=True):
         text = before + "\\N".join(escape(clean(line)) for line in cue.lines) + behind
@@ -302,7 +301,7 @@ def writer_for(extension: str) -> ResultWriter:
         extension: ``srt`` or ``.srt``, in any case.
 
     Raises:
-        ValueError: no writer; the message lists the formats there are.
+        ValueError: no writer; the message lists the existing formats.
     """
     try:
         return WRITERS[extension.lower().removeprefix(".")]

@@ -1,4 +1,4 @@
-"""Objects by bucket and key: the seam (``ObjectStore``), S3, and an in-memory store for tests."""
+"""Objects by bucket and key: the interface (``ObjectStore``), S3, and an in-memory store for tests."""
 
 from castline.storage.base import ObjectStore
 from castline.storage.memory import MemoryStore

@@ -1,4 +1,4 @@
-"""What a stage needs of S3, and no more."""
+"""The part of S3 that stages need, and no more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from castline.records import ObjectInfo, Source
 from castline.records.reading import MAX_BYTES
 from castline.storage.multipart import Progress
 
-#: Of what is no view of a result: those declare their own (``report/writers.py``).
+#: Content types of files that are not views of a result: those declare their own (``report/writers.py``).
 CONTENT_TYPES = {
     ".json": "application/json",
     ".jpg": "image/jpeg",
@@ -23,9 +23,9 @@ class ObjectVersion(NamedTuple):
     """One version of an object, or a delete marker.
 
     Attributes:
-        version: None where the bucket has no versions.
-        etag: None of a delete marker.
-        latest: a client that names no version gets it.
+        version: None if the bucket has no versions.
+        etag: None for a delete marker.
+        latest: whether a client that names no version gets it.
     """
 
     key: str
@@ -37,15 +37,15 @@ class ObjectVersion(NamedTuple):
 class ObjectStore(Protocol):
     """Strongly consistent object storage.
 
-    Every method raises ``StorageError`` when the store refuses or is out of reach, ``NoBucket`` without the bucket.
+    Every method raises ``StorageError`` if the store refuses or cannot be reached, ``NoBucket`` without the bucket.
     """
 
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
-        """Facts about an object; None when there is none."""
+        """Facts about an object; None if there is none."""
         ...
 
     def get(self, bucket: str, key: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
-        """An object's bytes; None when there is none.
+        """An object's bytes; None if there is none.
 
         Raises:
             UnreadableObject: it is larger than ``max_bytes``; nothing was read.
@@ -53,11 +53,11 @@ class ObjectStore(Protocol):
         ...
 
     def download(self, bucket: str, info: ObjectInfo | Source, path: Path) -> bool:
-        """Write exactly the object that ``head`` saw to a file; False when it is gone or replaced."""
+        """Write exactly the object that ``head`` saw to a file; False if it is gone or was replaced."""
         ...
 
     def read(self, bucket: str, info: ObjectInfo | Source, offset: int, length: int) -> bytes | None:
-        """Bytes of exactly the object that ``head`` saw; fewer at its end, None when it is gone or replaced."""
+        """Bytes of exactly the object that ``head`` saw; fewer at its end, None if it is gone or was replaced."""
         ...
 
     def stream(self, bucket: str, info: ObjectInfo, first: int, last: int) -> Iterator[bytes]:
@@ -65,13 +65,13 @@ class ObjectStore(Protocol):
         ...
 
     def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
-        """Store a file, unless the same bytes are there: their SHA-256 is kept beside the object.
+        """Store a file, unless the same bytes are there already: their SHA-256 is stored with the object.
 
         Args:
-            progress: told of bytes as they arrive; all of them at once where nothing had to be sent.
+            progress: called with bytes as they arrive, or with all of them at once if nothing had to be sent.
 
         Returns:
-            Whether it was sent. What was sent of a large file before an interruption is not sent again.
+            Whether it was sent. Parts of a large file that were sent before an interruption are not sent again.
         """
         ...
 
@@ -88,9 +88,9 @@ class ObjectStore(Protocol):
         """Store an object.
 
         Args:
-            if_absent: only where there is none: the first writer wins.
-            content_type: what browsers are told; by the key's suffix where it is left out.
-            if_match: only over the object with this ETag; not where it was replaced or is gone.
+            if_absent: only if there is none: the first writer wins.
+            content_type: for browsers; by default determined by the key's suffix.
+            if_match: replace only the object with this ETag; not if it was replaced or is gone.
 
         Returns:
             Whether this call wrote.
@@ -102,13 +102,13 @@ class ObjectStore(Protocol):
         ...
 
     def delete(self, bucket: str, keys: list[str]) -> None:
-        """Remove objects; absent keys are no error. A bucket with versions keeps them below a marker."""
+        """Remove objects; absent keys are no error. A bucket with versions keeps them under a delete marker."""
         ...
 
     def versions(self, bucket: str, prefix: str = "") -> Iterator[ObjectVersion]:
-        """All versions and delete markers below a prefix; of a bucket without versions, its objects."""
+        """All versions and delete markers below a prefix; in a bucket without versions, its objects."""
         ...
 
     def erase(self, bucket: str, versions: list[ObjectVersion]) -> None:
-        """Remove exactly these versions, for good; absent ones are no error."""
+        """Remove exactly these versions permanently; absent ones are no error."""
         ...

@@ -1,4 +1,4 @@
-"""An ``ObjectStore`` in a dict, for tests of stages and for trying things in a shell."""
+"""An ``ObjectStore`` in a dict, for tests of stages and experiments in a shell."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Uploads of large files that go on where an earlier try was interrupted.
+"""Uploads large files, and resumes interrupted uploads.
 
-S3 keeps the parts of an unfinished multipart upload (the template's lifecycle drops them after two days).
-Where all parts that are there have the MD5 of ours, they are not sent again. Under SSE-KMS an ETag is no MD5:
-then the upload begins anew, and nothing else changes.
+S3 keeps the parts of an unfinished multipart upload (the template's lifecycle drops them after two days). If all
+existing parts have the MD5 of ours, they are not sent again. Under SSE-KMS an ETag is not an MD5: then the upload
+starts again, and nothing else changes.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-#: Smaller files go in one request or by boto3's own multipart, and begin anew after an interruption.
+#: Smaller files go in one request or through boto3's own multipart, and start again after an interruption.
 LARGE = 64 * 1024 * 1024
 _PART = 16 * 1024 * 1024
 _MAX_PARTS = 10_000  # S3's limit
 _AT_ONCE = 4
 
 Progress = Callable[[int], None]
-"""Called with the number of bytes that are in the bucket since the last call; from several threads."""
+"""Called with the number of bytes that have arrived since the last call; from several threads."""
 
 
 def part_size(size: int, part: int = _PART) -> int:
@@ -37,10 +37,10 @@ def upload_large(
     Args:
         s3: a boto3 client.
         extra: arguments of CreateMultipartUpload: content type, metadata.
-        part: wanted size of a part in bytes; S3 takes 5 MiB and up.
+        part: wanted size of a part in bytes; S3 requires at least 5 MiB.
 
     Raises:
-        ClientError, BotoCoreError: S3 said no; what was sent stays for the next try.
+        ClientError, BotoCoreError: S3 refused; parts that were sent stay for the next attempt.
     """
     size = part_size(path.stat().st_size, part)
     count = max(1, math.ceil(path.stat().st_size / size))
@@ -53,7 +53,7 @@ def upload_large(
             body = file.read(size)
         return body, hashlib.md5(body, usedforsecurity=False).hexdigest()
 
-    # The metadata are those of the file it was begun for: one part of another file, and it is not ours.
+    # The metadata belong to the file for which it was begun: if one part is of another file, the upload is not ours.
     if not there or any(read(number)[1] != part["ETag"].strip('"') for number, part in there.items()):
         there = {}
         begun = s3.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32", **extra)
@@ -81,7 +81,7 @@ def _open_upload(s3: Any, bucket: str, key: str) -> str | None:
 
 
 def _parts(s3: Any, bucket: str, key: str, upload_id: str) -> dict[int, dict[str, Any]]:
-    """What S3 says of each part, by its number."""
+    """S3's description of each part, by its number."""
 
     def pages() -> Iterator[dict[str, Any]]:
         yield from s3.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=upload_id)

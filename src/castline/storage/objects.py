@@ -1,4 +1,4 @@
-"""One object of a bucket as a record: read within bounds, or said to be unreadable."""
+"""Reads an object of a bucket as a record, within bounds, or reports it as unreadable."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from castline.storage.base import ObjectStore
 
 
 def read_object(kind: Kind[R], store: ObjectStore, bucket: str, key: str, *, max_bytes: int = MAX_BYTES) -> R | None:
-    """The record that an object holds; None when there is no object.
+    """The record in an object; None if there is no object.
 
     Raises:
-        UnreadableObject: it holds no such record, or is larger than ``max_bytes``.
+        UnreadableObject: it contains no such record, or is larger than ``max_bytes``.
         StorageError: as ``ObjectStore.get``.
     """
     body = store.get(bucket, key, max_bytes=max_bytes)

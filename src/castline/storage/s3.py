@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 _REPLACED = {"412", "PreconditionFailed"}
-#: Another conditional write, or a delete, of the same key is under way. It says nothing of what will be there.
+#: Another conditional write, or a delete, of the same key is in progress; its outcome is still open.
 _UNDER_WAY = {"409", "ConditionalRequestConflict", "OperationAborted"}
 _TRIES = 6
 _READ_CHUNK = 1024 * 1024
@@ -36,7 +36,7 @@ class S3Store:
     """One boto3 client; thread-safe, as boto3 clients are.
 
     Args:
-        threads: whether ``put`` sends the parts of a large file side by side.
+        threads: whether ``put`` sends the parts of a large file in parallel.
     """
 
     def __init__(self, client: S3Client | None = None, *, threads: bool = True) -> None:
@@ -161,9 +161,9 @@ class S3Store:
         return True
 
     def _put_object(self, **request: Any) -> None:
-        """Write, again after a moment where S3 was about to write or delete the same key (409): boto3 does not.
+        """Write, and retry if S3 was about to write or delete the same key (409), which boto3 does not do.
 
-        S3 then knows what is there, and answers 200 or 412. After the last try, the platform invokes again.
+        S3 then answers 200 or 412. After the last attempt, the platform invokes again.
         """
         for attempt in range(1, _TRIES + 1):
             try:
@@ -207,7 +207,7 @@ class S3Store:
             for start in range(0, len(objects), 1000):  # S3's limit per DeleteObjects call
                 batch = objects[start : start + 1000]
                 answer = self._s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
-                for refused in answer.get("Errors", ()):  # the call as a whole succeeds all the same
+                for refused in answer.get("Errors", ()):  # the call as a whole succeeds nevertheless
                     raise StorageError(f"S3 refused to delete s3://{bucket}/{refused['Key']}: {refused['Code']}")
 
 
@@ -223,7 +223,7 @@ def _code(error: ClientError) -> str:
 def _storage_errors(bucket: str, key: str) -> Iterator[None]:
     try:
         yield
-    except (ClientError, BotoCoreError, Boto3Error) as error:  # the last one: upload_file's own
+    except (ClientError, BotoCoreError, Boto3Error) as error:  # boto3's last one: upload_file's own error
         message = f"S3 refused s3://{bucket}/{key}: {error}"
         if isinstance(error, ClientError) and _code(error) == "NoSuchBucket":
             raise NoBucket(message, bucket=bucket) from error

@@ -1,4 +1,4 @@
-"""The transcript of a voice note goes into its message's object when the run has published its result."""
+"""Puts the transcript of a voice note into its message's object once the run has published its result."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ logger = Logger(child=True)
 
 
 def complete(detail: Mapping[str, Any], client: Social, store: ObjectStore, settings: Settings) -> list[str]:
-    """Write the transcript of a published result into the objects of its messages, and answer where asked to.
+    """Write the transcript of a published result into the objects of its messages, and answer them if requested.
 
     Returns:
-        Keys of the objects; none for a media file that did not come from WhatsApp.
+        Keys of the objects; empty for a media file that did not come from WhatsApp.
 
     Raises:
         UnreadableObject: the announcement, or an object, cannot be read.
-        ResourceError: an object is not there yet, or somebody else wrote it; or the answer was not taken.
+        ResourceError: an object does not exist yet, or was written concurrently; or the answer was not accepted.
     """
     publication = read_record(Publication, json.dumps(detail), "Result Published", max_bytes=MAX_BYTES)
     note = keys.parse_note(publication.media)
@@ -89,7 +89,7 @@ def _write(key: str, result: Result, store: ObjectStore, settings: Settings) -> 
 
 
 def _answer(note_key: str, result: Result, client: Social, store: ObjectStore, settings: Settings) -> None:
-    """Once: whoever claims it answers. Never to the number's own messages."""
+    """Answer once: the first to claim it answers. Never answers the number's own messages."""
     note = read_object(Note, store, settings.output_bucket, note_key)
     if note is None or note.from_itself:
         return

@@ -1,6 +1,6 @@
-"""What AWS End User Messaging Social says on SNS, taken apart.
+"""Parses the notifications that AWS End User Messaging Social sends through SNS.
 
-``whatsAppWebhookEntry`` is JSON inside of JSON: Meta's webhook entry with any number of changes, each with any number
+``whatsAppWebhookEntry`` is JSON inside JSON: Meta's webhook entry with any number of changes, each with any number
 of messages and of statuses. ``context.MetaPhoneNumberIds`` has the ARNs of the phone numbers.
 """
 
@@ -24,10 +24,10 @@ class Received:
     """One message.
 
     Attributes:
-        message: as it was received, unknown fields and all.
-        number: id of the phone number that it was sent to, as AWS's API takes it.
-        meta_number: the same number's id at Meta; empty if it is not said.
-        own: the phone number itself, as shown; empty if it is not said.
+        message: as received, with unknown fields.
+        number: id of the phone number it was sent to, as for AWS's API.
+        meta_number: the same number's id at Meta; empty if missing.
+        own: the phone number itself, as shown; empty if missing.
     """
 
     message: Mapping[str, Any]
@@ -51,10 +51,10 @@ class Received:
 
 
 def messages_of(content: Mapping[str, Any]) -> Iterator[Received]:
-    """The messages of one notification. Statuses are about what the number itself sent, and are left out.
+    """The messages of one notification. Statuses concern what the number itself sent, and are left out.
 
     Raises:
-        EventError: something in it is not as it should be; the messages that are have been yielded before.
+        EventError: something in it is invalid; valid messages have been yielded before.
     """
     entry = content.get("whatsAppWebhookEntry")
     if isinstance(entry, str):
@@ -113,7 +113,7 @@ def _wrong(message: Any) -> str | None:
 
 
 def _numbers(context: Any) -> dict[str, str]:
-    """Ids as the API takes them (``phone-number-id-…``) by their ids at Meta."""
+    """Ids for the API (``phone-number-id-…``) by their ids at Meta."""
     listed = context.get("MetaPhoneNumberIds") if isinstance(context, Mapping) else None
     if not isinstance(listed, list):
         raise EventError("context.MetaPhoneNumberIds is missing")

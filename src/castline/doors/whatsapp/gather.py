@@ -1,4 +1,4 @@
-"""All messages as one table."""
+"""Gathers all messages into one table."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ COLUMNS = ("from", "timestamp", "type", "text", "audio_file", "version")
 def gather_messages(
     since: date | None, store: ObjectStore, settings: Settings, tell: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
-    """Every message, in the order of its day, its sender and its time.
+    """Every message, ordered by day, sender and time.
 
     Args:
-        since: the first day, UTC; None takes all.
+        since: the first day, UTC; None for all.
         tell: called with a line about each object that cannot be read.
 
     Yields:
@@ -52,7 +52,7 @@ def gather_messages(
 def write_csv(messages: Sequence[Mapping[str, Any]]) -> str:
     """The table: the columns of the published workflow, then ``ok``, ``error``, ``language`` and ``key``.
 
-    What a spreadsheet would run begins with an apostrophe.
+    Cells that a spreadsheet would execute begin with an apostrophe.
     """
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")

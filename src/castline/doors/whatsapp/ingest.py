@@ -1,7 +1,7 @@
-"""The queue's messages: what WhatsApp sends, and results of its media.
+"""Processes the queue's messages: what WhatsApp sends, and results of its media.
 
-A media file is fetched first and the object is written then, so an object that is there needs nothing more; the note
-that leads from the media to it is written before all, so that a run cannot be faster.
+The media file is fetched before the object is written, so a message whose object exists is done; the note that leads
+from the media to it is written before everything else, so that a run cannot be faster.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def whatsapp_event(
     client: Social | None = None,
     queues: Any | None = None,
 ) -> dict[str, Any]:
-    """Take in a batch of the queue: notifications of WhatsApp, and published results.
+    """Process a batch of the queue: WhatsApp notifications, and published results.
 
     Args:
         client: of the messaging service; default: AWS's.
         queues: of SQS; default: AWS's.
 
     Returns:
-        What Lambda wants of a batch: the messages to deliver again. Malformed ones are with the dead letters.
+        Lambda's answer for a batch: the messages to deliver again. Malformed ones are in the dead-letter queue.
     """
     service: Social = client or social(settings.whatsapp_endpoint)
 
@@ -59,10 +59,10 @@ def whatsapp_event(
 
 
 def take_in(received: Received, client: Social, store: ObjectStore, settings: Settings) -> str | None:
-    """One message becomes its object, and its media file an upload.
+    """Turn a message into its object, and its media file into an upload.
 
     Returns:
-        The object's key; None for a phone number that is not ours to listen to.
+        The object's key; None for a phone number that is not configured.
 
     Raises:
         CastlineError: a retryable one.
@@ -104,7 +104,7 @@ def _upload(
     """``s3://…`` of the media file.
 
     Raises:
-        MessageError: it will never come, or nobody can process what came.
+        MessageError: it will never arrive, or what arrived cannot be processed.
     """
     note = f"{keys.note_prefix(date, media_id)}{name}" if media_id.isalnum() and media_id.isascii() else ""
     if note:
@@ -121,6 +121,6 @@ def _upload(
 
 
 def _fetched(media_id: str, date: str, store: ObjectStore, settings: Settings) -> str | None:
-    """The service appends the suffix."""
+    """Find the fetched file: the service appends the suffix."""
     listed = (info.key for info in store.find(settings.input_bucket, f"{date}/{media_id}"))
     return next((key for key in listed if keys.parse_note(key) == (date, media_id)), None)

@@ -1,4 +1,4 @@
-"""AWS End User Messaging Social: getting media out of WhatsApp, and answering.
+"""AWS End User Messaging Social: fetches media from WhatsApp, and answers.
 
 Checked against botocore's model of the service: ``destinationS3File.key`` is a prefix, and neither the name nor the
 metadata of the object can be chosen.
@@ -19,8 +19,8 @@ from castline.settings import Settings
 
 _MEDIA_ID = re.compile(r"[A-Za-z0-9]{1,100}")
 _API_VERSION = "v20.0"
-_MAX_TEXT = 4096  # of a text message
-#: Errors that another try will not mend, and what the message's object calls them.
+_MAX_TEXT = 4096  # characters of a text message
+#: Permanent errors, and their names in the message's object.
 _FOR_GOOD = {
     "AccessDeniedByMetaException": "access_denied_by_meta",
     "ResourceNotFoundException": "media_expired",
@@ -30,7 +30,7 @@ _FOR_GOOD = {
 
 
 class Social(Protocol):
-    """The two calls of boto3's ``socialmessaging`` client that are made here."""
+    """The two calls of boto3's ``socialmessaging`` client that are used here."""
 
     def get_whatsapp_message_media(self, **arguments: Any) -> dict[str, Any]: ...
     def send_whatsapp_message(self, **arguments: Any) -> dict[str, Any]: ...
@@ -38,7 +38,7 @@ class Social(Protocol):
 
 @lru_cache(maxsize=2)
 def social(endpoint: str) -> Any:
-    """A client; with an endpoint, of something that speaks like the service."""
+    """A client; with an endpoint, of a service with the same protocol."""
     return aws.client("socialmessaging", endpoint=endpoint or None)
 
 
@@ -46,8 +46,8 @@ def fetch(media_id: str, number: str, prefix: str, client: Social, settings: Set
     """Have the service write a media file below a prefix of the input bucket.
 
     Raises:
-        MessageError: it will never come: Meta refuses, it has expired, or there is no such id.
-        ResourceError: another time it may.
+        MessageError: it will never arrive: Meta refuses, it has expired, or there is no such id.
+        ResourceError: another attempt may succeed.
     """
     if not _MEDIA_ID.fullmatch(media_id):
         raise MessageError(f"{media_id[:40]!r} is no id of a media file", reason="media_refused")
@@ -70,8 +70,8 @@ def answer(to: str, message_id: str, text: str, number: str, client: Social) -> 
     """Answer a message with a text.
 
     Raises:
-        MessageError: it is refused for good.
-        ResourceError: another time it may be taken.
+        MessageError: it is refused permanently.
+        ResourceError: another attempt may succeed.
     """
     body = {
         "messaging_product": "whatsapp",

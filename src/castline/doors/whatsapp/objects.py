@@ -1,4 +1,4 @@
-"""A message as an object of the output bucket, and what leads from its media file back to it."""
+"""A message as an object of the output bucket, and the note that leads from its media file back to it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from castline.doors.whatsapp.envelope import Received
 from castline.records import Record
 from castline.settings import Settings
 
-#: Of one message's object; SNS's own limit is a quarter of it.
+#: Largest message object; SNS's own limit is a quarter of it.
 MAX_BYTES = 1024 * 1024
 
 Salt = bytes | None
-"""Key of the hash of senders' numbers; None leaves them plain."""
+"""Key for hashing senders' numbers; None leaves them plain."""
 
 
 class Note(Record):
-    """What has to be known of a message once its transcript is there.
+    """What is needed about a message once its transcript exists.
 
     Attributes:
-        number: id of the phone number that it was sent to, as AWS's API takes it.
+        number: id of the phone number it was sent to, as for AWS's API.
         own: that phone number, as shown.
-        sender, message_id: whom to answer, and to what.
+        sender, message_id: whom to answer, and which message.
     """
 
     number: str
@@ -57,7 +57,7 @@ def date_of(received: Received) -> str:
 
 
 def name_of(received: Received, salt: Salt) -> str:
-    """``<from>-HH-MM-SS-<short id>``, the same however often it is delivered."""
+    """``<from>-HH-MM-SS-<short id>``, the same for every delivery."""
     id_ = received.message.get("id")
     identity = id_.encode(errors="replace") if isinstance(id_, str) and id_ else to_json(received.message)
     short = hashlib.sha256(identity).hexdigest()[:16]
@@ -65,7 +65,7 @@ def name_of(received: Received, salt: Salt) -> str:
 
 
 def body_of(message: Mapping[str, Any], **ours: Any) -> bytes:
-    """The JSON of an object: the message, and our fields over it."""
+    """The JSON of an object: the message, with our fields added."""
     return to_json({**message, **{name: value for name, value in ours.items() if value}}, indent=2, inf_nan_mode="null")
 
 
@@ -83,7 +83,7 @@ def _salt(secret: str) -> bytes:
 
 
 def _sender(sender: str, salt: Salt) -> str:
-    """A number as part of a key: its keyed hash, or itself; one that is no number ends in a hash."""
+    """A number as part of a key: its keyed hash, or itself; invalid numbers end in a hash."""
     text = sender.encode(errors="replace")
     if salt is not None:
         return hmac.new(salt, text, hashlib.sha256).hexdigest()[:16]
