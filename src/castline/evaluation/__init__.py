@@ -1,8 +1,7 @@
-"""How good the engines are on somebody's own data: ``castline eval``.
+"""Measures how good the engines are on a user's own data: ``castline eval``.
 
-``faces`` holds the measures, on embeddings alone; ``dataset`` reads labelled photos; ``measure`` puts
-both and the engines together; ``plot`` draws. ``speech`` counts word errors, on texts that ``normalise``
-makes comparable.
+``faces`` has the measures, on embeddings alone; ``dataset`` reads labelled photos; ``measure`` combines both with the
+engines; ``plot`` draws. ``speech`` counts word errors, on texts that ``normalise`` makes comparable.
 """
 
 from castline.evaluation.dataset import PairList, PhotoFolder, read_dataset

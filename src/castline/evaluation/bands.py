@@ -1,13 +1,12 @@
-"""How well an embedder tells people apart where pictures are bad: each photo is degraded, then sought among the rest.
+"""How well an embedder tells people apart in bad pictures: each photo is degraded, then compared with the rest.
 
-A degraded face is compared with all clean photos but its own. It is judged as in a result: its grade
-(``recognition/grade.py``) and that of the photo decide which thresholds it must reach; one that is of no use reaches
-none, and neither does a pair of which neither is clear.
-Over all pairs of a band, with the formulas of ``evaluation/faces.py``:
+A degraded face is compared with all clean photos except its own. It is judged as in a result: its grade
+(``recognition/grade.py``) and that of the photo decide which thresholds it must reach; a useless face reaches none, and
+neither does a pair of which neither is clear. Over all pairs of a band, with the formulas of ``evaluation/faces.py``:
 
     FAR  share of the pairs of two people at or above the threshold of the degraded face
     FRR  share of the pairs of one person below it
-    EER  of the band alone, whatever the thresholds
+    EER  of the band alone, independent of the thresholds
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ from castline.recognition.grade import PERSON_MIN_SCORE, grade_of, may_share_fau
 from castline.recognition.tracks import iou
 from castline.records import Face, Grade, Record
 
-#: A degraded face is found where it overlaps the clean one this much.
+#: A degraded face counts as found if it overlaps the clean one this much.
 _SAME_PLACE = 0.3
 
 
 class Band(Record):
-    """Error rates of the faces that were degraded in one way, or that have one grade.
+    """Error rates of the faces that were degraded in the same way, or that have the same grade.
 
     Attributes:
         photos: how many were degraded; ``found``: in how many the face was found again.
-        useless: of them, faces that are given no name whatever they look like.
+        useless: how many of these are useless, and never get a name.
         highest_different: the most alike pair of two people.
         far, frr: at ``known``, 0..1; ``false_accepts`` is the count behind the first.
         maybe_far: at ``ambiguous``.
@@ -65,7 +64,8 @@ class _Probe:
     """A degraded face, and its similarities to the clean photos of its own person and of others.
 
     Attributes:
-        same_needs, different_needs: by how much each must be above the threshold of the face; ``NEVER`` is not enough.
+        same_needs, different_needs: by how much each must exceed the threshold of the face; ``NEVER`` if nothing is
+            enough.
     """
 
     face: Face
@@ -87,11 +87,11 @@ def bands(
     """One band per way, then one per grade over all ways.
 
     Args:
-        photos: whom each shows; those without a face take no part.
+        photos: the person in each; those without a face are left out.
         done: called after each way.
 
     Raises:
-        EvaluationError: a file that is no picture.
+        EvaluationError: a file is not a picture.
     """
 
     clean: dict[Path, tuple[Image, Face]] = {}
@@ -131,7 +131,7 @@ def _again(image: Image, clean: Face, detector: Detector, embedder: Embedder) ->
 
 
 def _needs(face: Face, photos: Sequence[Grade], limits: Thresholds) -> NDArray[np.float64]:
-    """By how much a face must be above its threshold with each of the photos."""
+    """By how much a face must exceed its threshold with each of the photos."""
     grade = grade_of(face)
     return np.array([NEVER if may_share_faults(grade, photo) else limits.poor * (photo != "clear") for photo in photos])
 
@@ -186,10 +186,10 @@ def _width(image: Image, face: Face) -> float:
 
 
 def read_photo(path: Path) -> Image:
-    """A photo as RGB, shape (h, w, 3), uint8, scaled down where its longer side exceeds 1600 pixels.
+    """A photo as RGB, shape (h, w, 3), uint8, scaled down if its longer side exceeds 1600 pixels.
 
     Raises:
-        EvaluationError: it is no picture.
+        EvaluationError: it is not a picture.
     """
     from castline.media.pictures import decode_jpeg, limit_side
     from castline.recognition.analyse import MAX_SIDE

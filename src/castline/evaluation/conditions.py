@@ -1,4 +1,4 @@
-"""Conditions of footage, made from good photos, so that it stays known who is in them."""
+"""Conditions of footage, made from good photos, so that the people in them are known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GREY = 96
 
 
 def _smaller(factor: float) -> Callable[[Image], Image]:
-    """The picture at ``factor`` of its size on a grey one of the old size: a slide on a background."""
+    """The picture at ``factor`` of its size on a grey one of the original size: a slide on a background."""
 
     def change(image: Image) -> Image:
         height, width = image.shape[:2]
@@ -51,7 +51,7 @@ def _compressed(quality: int) -> Callable[[Image], Image]:
 
 
 def _dark(image: Image) -> Image:
-    """A fifth of the light, and the noise of a camera that makes up for it; always the same."""
+    """A fifth of the light, and the noise of a camera that compensates for it; always the same."""
     noise = np.random.default_rng(image.size).normal(0, 4, image.shape)
     return np.clip(image * 0.22 + noise, 0, 255).astype(np.uint8)
 
@@ -68,8 +68,8 @@ def _moved(image: Image) -> Image:
     return np.asarray(cv2.resize(part, (width, height)), np.uint8)
 
 
-#: What is done to an RGB picture (h, w, 3), uint8, by the name of the condition. Blur, motion and size are
-#: those of LFW's 250 pixels: a face of 94 is 47 and 25 pixels wide, and blurred by 2, 3 and 4.
+#: Functions of an RGB picture (h, w, 3), uint8, by the name of the condition. Blur, motion and size are for LFW's 250
+#: pixels: a face of 94 becomes 47 and 25 pixels wide, and is blurred by 2, 3 and 4.
 CONDITIONS: Mapping[str, Callable[[Image], Image]] = {
     "clean": lambda image: image,
     "moved": _moved,

@@ -1,4 +1,4 @@
-"""Labelled photos: a folder per person, or a list of pairs. Reads names and labels, opens no photo."""
+"""Labelled photos: a folder per person, or a list of pairs. Reads names and labels, but opens no photo."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAME = {"1": True, "true": True, "yes": True, "same": True,
 
 @dataclass(frozen=True, slots=True)
 class PhotoFolder:
-    """Photos by person, people sorted by name and photos by file name (code points, so the same everywhere)."""
+    """Photos by person, people sorted by name and photos by file name (by code points, so the same everywhere)."""
 
     root: Path
     people: Mapping[str, tuple[Path, ...]]
@@ -51,7 +51,7 @@ class PairList:
 
 @dataclass(frozen=True, slots=True)
 class Split(Generic[T]):
-    """Who is enrolled with which items, and which items are shown afterwards.
+    """The protocol: who is enrolled with which items, and which items are the queries.
 
     Attributes:
         enrolled: items by name.
@@ -71,7 +71,7 @@ def read_dataset(path: Path) -> PhotoFolder | PairList:
     are ignored.
 
     Raises:
-        EvaluationError: it is neither, holds nothing to compare, or names what is not there.
+        EvaluationError: it is neither, contains nothing to compare, or names missing files.
     """
     if path.is_dir():
         return _read_folder(path)
@@ -130,7 +130,7 @@ def _pair(table: Path, line: int, row: Mapping[str, str | None]) -> Pair:
 
 
 def split_people(people: Mapping[str, Sequence[T]], enrol: int, left_out: int) -> Split[T]:
-    """The protocol: no randomness, so that two runs compare.
+    """Split people by the protocol, without randomness, so that two runs can be compared.
 
     People are sorted by name. The last ``left_out`` of them are strangers. Of everybody else the first
     ``enrol`` items are enrolled and the rest are probes.
@@ -140,7 +140,7 @@ def split_people(people: Mapping[str, Sequence[T]], enrol: int, left_out: int) -
         left_out: at least 0.
 
     Raises:
-        EvaluationError: that leaves nobody to enrol, or nothing to ask about.
+        EvaluationError: that leaves nobody to enrol, or no queries.
     """
     names = sorted(people)
     if left_out >= len(names):

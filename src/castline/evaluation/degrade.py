@@ -1,8 +1,8 @@
-"""Ways in which footage is worse than photos, applied to photos: fewer pixels, blur, compression, darkness.
+"""Degrades photos in the ways in which footage is worse: fewer pixels, blur, compression, darkness.
 
-Each way is a function of an RGB picture, shape (h, w, 3), uint8, and the width of its face in pixels; it gives an RGB
+Each way is a function of an RGB picture, shape (h, w, 3), uint8, and the width of its face in pixels; it returns an RGB
 picture. Sizes are those of the face, so that they mean the same in every picture. Nothing is random. OpenCV is imported
-at work only: the command names the ways, also where it is not installed.
+only when needed: the command lists the ways even if it is not installed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from castline.engines.base import Image
 
 Way = Callable[[Image, float], Image]
 
-#: Blur is given for a face this many pixels wide, and grows with it.
+#: Blur is given for a face this many pixels wide, and scales with it.
 _WIDTH = 100.0
 
 
@@ -59,7 +59,7 @@ def _compressed(quality: int) -> Way:
         import cv2
 
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        # Red and blue are swapped on both ways alike.
+        # Red and blue are swapped in both directions alike.
         compressed: Image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
         return compressed
 
@@ -74,7 +74,7 @@ def _darkened(share: float) -> Way:
 
 
 def _both(first: Way, second: Way, width: int) -> Way:
-    """One after the other, where the first leaves a face of ``width`` pixels."""
+    """One way after the other; the first leaves a face of ``width`` pixels."""
     return lambda image, before: second(first(image, before), width)
 
 
@@ -95,4 +95,4 @@ WAYS: dict[str, Way] = {
     "a quarter of the light": _darkened(0.25),
     "an eighth of the light": _darkened(0.125),
 }
-"""By name, from what is most alike the photos to what is least. Blur and motion are in pixels of a face 100 px wide."""
+"""By name, from the mildest to the most severe. Blur and motion are in pixels of a face 100 px wide."""

@@ -1,4 +1,4 @@
-"""How well embeddings tell people apart: measures on similarities, with their formulas.
+"""Measures of how well embeddings tell people apart, with their formulas.
 
 Verification asks of two photos "one person or two?". With ``S`` the similarities of the pairs that show
 one person, ``D`` those of pairs that show two, and ``t`` a threshold:
@@ -10,9 +10,9 @@ one person, ``D`` those of pairs that show two, and ``t`` a threshold:
     AUC          P(s > d) + P(s = d) / 2 over all s, d: the area under the ROC curve (Mann and Whitney 1947)
     EER          the error rate where FAR = FRR
 
-Identification asks of one photo "who of those we know, or a stranger?" and is decided by the same code
-as in a result (``castline.recognition.identity``). Open-set measures after Phillips, Grother and Micheals,
-"Evaluation Methods in Face Recognition" (Handbook of Face Recognition, 2011).
+Identification asks of one photo "which of the known people, or a stranger?" and is decided by the same code as in a
+result (``castline.recognition.identity``). Open-set measures after Phillips, Grother and Micheals, "Evaluation Methods
+in Face Recognition" (Handbook of Face Recognition, 2011).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class OperatingPoint(Record):
     """Error rates at one threshold.
 
     Attributes:
-        name: which of the model's thresholds, ``ambiguous`` or ``known``.
-        far, frr: 0..1; the counts are what they come from.
+        name: the model's threshold, ``ambiguous`` or ``known``.
+        far, frr: 0..1; the counts are their numerators.
     """
 
     name: str
@@ -53,7 +53,7 @@ class OperatingPoint(Record):
 class Verification(Record):
     """Attributes:
     accuracy, balanced_accuracy: at the threshold that is best for each, 0..1.
-    lowest_same, highest_different: the hardest pairs; apart when the first is larger.
+    lowest_same, highest_different: the hardest pairs; the kinds are separable if the first is larger.
     """
 
     same_pairs: int
@@ -71,7 +71,7 @@ class Verification(Record):
 
 
 class WrongName(Record):
-    """A photo that was given a name it should not have; ``enrolled`` tells a mix-up from a stranger."""
+    """A photo that got a wrong name; ``enrolled`` distinguishes a mix-up from a stranger."""
 
     photo: str
     person: str
@@ -80,7 +80,7 @@ class WrongName(Record):
 
 
 class Identification(Record):
-    """Counts of photos, and rates (0..1) made of them; a rate over nothing is None.
+    """Counts of photos, and rates (0..1) made from them; a rate over nothing is None.
 
     Attributes:
         rank1: enrolled people's photos whose nearest name is right, whatever the threshold.
@@ -112,7 +112,7 @@ class Identification(Record):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A photo to ask about.
+    """A query photo.
 
     Attributes:
         person: who it truly shows.
@@ -158,19 +158,19 @@ def area_under_curve(same: Scores, different: Scores) -> float:
 
 
 def cuts(same: Scores, different: Scores) -> Scores:
-    """A threshold for every way to cut the similarities in two, rising.
+    """A threshold for every way to divide the similarities in two, ascending.
 
-    In the middle between neighbours, so that a threshold found on these photos keeps its distance from both.
+    Each is in the middle between neighbours, so that a threshold found on these photos keeps a distance from both.
     """
     values = np.unique(np.concatenate([same, different]))
     middle = (values[:-1] + values[1:]) / 2
-    # Between neighbouring floats there is no middle; the upper one cuts there as well.
+    # Between neighbouring floats there is no middle; the upper one divides them as well.
     middle = np.where(middle > values[:-1], middle, values[1:])
     return np.concatenate([values[:1], middle, np.nextafter(values[-1:], np.inf)])
 
 
 def equal_error_rate(same: Scores, different: Scores) -> tuple[float, float]:
-    """EER, 0..1, and its threshold; between two cuts both rates are taken as straight lines."""
+    """EER, 0..1, and its threshold; between two thresholds both rates are interpolated linearly."""
     thresholds = cuts(same, different)
     far, frr = error_rates(same, different, thresholds)
     # FAR - FRR falls from 1 at the lowest cut to -1 at the highest, so it crosses zero in between.
@@ -185,13 +185,13 @@ def equal_error_rate(same: Scores, different: Scores) -> tuple[float, float]:
 def best_accuracy(same: Scores, different: Scores, *, balanced: bool = False) -> tuple[float, float]:
     """The highest accuracy (0..1) any threshold reaches, and the highest such threshold.
 
-    The highest, because of two equally accurate thresholds the stricter one names fewer strangers.
+    The highest, because the stricter of two equally accurate thresholds names fewer strangers.
     """
     thresholds = cuts(same, different)
     far, frr = error_rates(same, different, thresholds)
     weight = 0.5 if balanced else len(different) / (len(same) + len(different))
     wrong = weight * far + (1 - weight) * frr
-    # Rounded, because equal counts may come out a last digit apart.
+    # Rounded, because equal counts may differ in the last digit.
     at = int(np.flatnonzero(np.round(wrong, 12) == np.round(wrong, 12).min())[-1])
     return float(1 - wrong[at]), float(thresholds[at])
 
@@ -200,7 +200,7 @@ def verification(same: Scores, different: Scores, limits: Thresholds) -> Verific
     """All verification measures, and the error rates at the model's thresholds.
 
     Raises:
-        EvaluationError: no pair of one person, or none of two.
+        EvaluationError: no pair of one person, or no pair of two people.
     """
     if not len(same) or not len(different):
         raise EvaluationError("verification needs a pair of photos of one person and a pair of two people")
@@ -239,7 +239,7 @@ def _operating_point(name: str, threshold: float, same: Scores, different: Score
 
 
 def identification(gallery: Gallery, probes: Sequence[Probe], limits: Thresholds) -> Identification:
-    """Ask the pipeline about each photo alone; people who are not in the gallery are strangers."""
+    """Query the pipeline with each photo alone; people who are not in the gallery are strangers."""
     known = Enrolled.of(gallery, limits)
     enrolled = set(known.names)
     outcomes: Counter[str] = Counter()

@@ -31,8 +31,8 @@ from castline.records import Embedding, Gallery, Grade, KnownFace, Record
 @dataclass(frozen=True, slots=True)
 class Described:
     """Attributes:
-    embeddings: of the dominant face of each photo that has one, in the given order; ``grades`` of the same.
-    without_face, with_several: the photos that are left out, as none of their faces dominates.
+    embeddings: of the dominant face of each photo that has one, in the given order; likewise ``grades``.
+    without_face, with_several: photos that are left out, because none of their faces dominates.
     """
 
     embeddings: dict[Path, Embedding]
@@ -42,15 +42,15 @@ class Described:
 
 
 class FacesReport(Record):
-    """What ``castline eval faces`` found.
+    """The findings of ``castline eval faces``.
 
     Attributes:
         model: id of the embedder; ``detector`` that of the detector.
-        people: None when photos came as pairs, which name nobody.
+        people: None if photos came as pairs, which name nobody.
         without_face, with_several: photos that are left out, as paths below the data set.
         enrol, left_out: the protocol (``split_people``).
-        identification: None when it was not possible; ``not_identified`` says why.
-        bands: where they were asked for.
+        identification: None if it was not possible; ``not_identified`` says why.
+        bands: if requested.
     """
 
     model: str
@@ -80,7 +80,7 @@ class Measured:
 def describe(
     photos: Sequence[Path], detector: Detector, embedder: Embedder, done: Callable[[], None] | None = None
 ) -> Described:
-    """The dominant face of each photo, found, embedded and chosen the way photos to enrol are.
+    """The dominant face of each photo, found, embedded and chosen as for enrolment.
 
     Args:
         done: called after each photo.
@@ -110,7 +110,7 @@ def describe(
 def measure(
     data: PhotoFolder | PairList, found: Described, info: EngineInfo, detector: str, *, enrol: int, left_out: int
 ) -> Measured:
-    """All measures of one embedder on one data set; photos without a face take no part.
+    """All measures of one embedder on one data set; photos without a face are left out.
 
     Args:
         info: the embedder's.

@@ -12,7 +12,7 @@ import numpy as np
 
 from castline.errors import ModelNotFound
 
-#: Of one frame: who each face shows, and under which id the result has it; None where it has none.
+#: For each face of a frame: the person it shows, and its id in the result, or None.
 Seen = Iterable[tuple[Hashable, Hashable | None]]
 
 
@@ -61,7 +61,7 @@ class Mot:
         self._sequences += 1
 
     def counts(self) -> MotCount:
-        """Of all sequences so far."""
+        """The counts of all sequences so far."""
         row: Any = self._metrics.compute(self._events, metrics=["num_switches", "idtp", "idfp", "idfn"]).iloc[0]
         return MotCount(
             identity_switches=round(row["num_switches"]),

@@ -19,15 +19,15 @@ _PAPER, _GRID = "white", "#e3e3e3"
 #: 880 x 704 pixels: sharp on a page, and below 100 kB as PNG.
 _SIZE_IN, _DPI = (8.0, 6.4), 110
 _BINS = 70
-#: Room above the highest bar, for what is written there.
+#: Room above the highest bar, for the text there.
 _HEADROOM = 1.4
 
 
 def check_drawable(path: Path) -> None:
-    """Find out before the work whether a plot can be made at all.
+    """Check before the work that a plot can be made.
 
     Raises:
-        EvaluationError: matplotlib is not installed, or the file would be no PNG.
+        EvaluationError: matplotlib is not installed, or the file would not be a PNG.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise EvaluationError("a plot needs matplotlib, which is not installed: pip install matplotlib")
@@ -39,7 +39,7 @@ def draw(path: Path, title: str, same: Scores, different: Scores, measured: Veri
     """Write the plot: histograms of both kinds of pairs above, FAR and FRR below, over one axis of similarity.
 
     Args:
-        path: a ``.png``; its folder is made.
+        path: a ``.png``; its folder is created.
         same, different: shape (n,), float64, cosine similarities, what ``measured`` was made from.
 
     Raises:
@@ -62,7 +62,7 @@ def draw(path: Path, title: str, same: Scores, different: Scores, measured: Veri
         axes.grid(axis="y", color=_GRID, linewidth=0.7)
         axes.set_axisbelow(True)
         axes.tick_params(colors=INK, labelsize=9)
-    # Names of folders may hold dollar signs, which are not formulas.
+    # Names of folders may contain dollar signs, which are not formulas here.
     figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=INK, parse_math=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def _rates(axes: Axes, same: Scores, different: Scores) -> None:
 
 
 def _thresholds(above: Axes, below: Axes, measured: Verification) -> None:
-    """Both thresholds as lines through both panels, with what they cost written into the upper one."""
+    """Both thresholds as lines through both panels, with their error rates in the upper one."""
     for point, side, style in zip(measured.at, ("right", "left"), ("--", "-"), strict=True):
         for axes in (above, below):
             axes.axvline(point.threshold, color=INK, linewidth=1.1, linestyle=style)

@@ -1,13 +1,13 @@
-"""Who is named in cut footage, and is it them: sequences of labelled faces through the pipeline's own assembly.
+"""Checks names in cut footage: plays sequences of labelled faces through the pipeline's own assembly.
 
-Every order of the photos is one sequence, with half of the people enrolled and half strangers. A sequence
-is of one of these kinds:
+Every order of the photos is one sequence, with half of the people enrolled and half strangers. A sequence has one of
+these kinds:
 
     slides  each sampled frame is another photo: nothing but cuts
     pairs   the same with two people on screen, so that faces compete for tracks
-    shots   each photo stays for three frames: as it is, a little moved, and degraded
+    shots   each photo stays for three frames: unchanged, slightly moved, and degraded
 
-What is counted, of sightings whose person is known:
+The counts, over sightings whose person is known:
 
     strangers named    sightings of people who are not enrolled, under any name
     wrong names        sightings of enrolled people under another name
@@ -47,7 +47,7 @@ class Shown:
 
     Attributes:
         face: its main face.
-        look: of the whole picture.
+        look: that of the whole picture.
     """
 
     person: str
@@ -57,7 +57,7 @@ class Shown:
 
 
 Conditions = Mapping[str, Mapping[str, Shown]]
-"""By condition (``clean``, ``moved``, and what degrades), then by photo; photos no face is found in are missing."""
+"""By condition (``clean``, ``moved``, and degradations), then by photo; photos without a detected face are missing."""
 
 
 class TracksCount(Record):
@@ -105,7 +105,7 @@ def count(
     Nothing is random: order ``n`` is the same on every machine.
 
     Args:
-        condition: one of ``shown``'s, or ``mixed``: another one for each photo.
+        condition: one of ``shown``'s, or ``mixed``: a different one for each photo.
         orders: sequences.
         enrol: photos enrolled of each known person; the others are shown.
         enrolled_as: condition of the enrolled photos.
@@ -132,9 +132,9 @@ def count(
 def _sequence(
     shown: Conditions, model: str, kind: Kind, condition: str, order: int, enrol: int, enrolled_as: str
 ) -> tuple[list[FrameFaces], dict[str, str], Gallery, list[list[str]]]:
-    """Frames; who each face is; the people we know; and the faces of each photo that stays.
+    """Frames; the person of each face; the known people; and the faces of each photo that stays.
 
-    Faces are known by a number that stands in place of their crop, which assembly only hands through.
+    Faces are identified by a number in place of their crop, which assembly only passes through.
     """
     chance = np.random.default_rng(order)
     clean = shown["clean"]

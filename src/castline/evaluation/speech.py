@@ -54,9 +54,9 @@ class Heard:
 
     Attributes:
         text: without suspected hallucinations, as in a result's transcript.
-        language: the one that was asked for, otherwise the one the engine found; None where it heard nothing.
+        language: the requested one, otherwise the detected one; None if nothing was transcribed.
         audio_s: decoded audio, seconds.
-        seconds: wall time in the engine; reading and decoding are not in it.
+        seconds: wall time in the engine, without reading and decoding.
         segments: all of them, suspected hallucinations too, as in a result.
     """
 
@@ -108,7 +108,7 @@ class SpeechReport(Record):
 
     Attributes:
         engine: id of the transcriber.
-        language: the one that was asked for; None leaves it to the engine.
+        language: the requested one; None leaves it to the engine.
         audio_s, seconds, rtf, raw, normalised: of all files together; long files weigh more.
     """
 

@@ -1,6 +1,6 @@
-"""Whether a stranger's voice gets somebody's name: impostor and genuine trials, also on degraded sound.
+"""Measures whether strangers' voices get names: impostor and genuine trials, also on degraded sound.
 
-People are parted in two halves. Thresholds are chosen on the one, and what is reported of them is of the other.
+People are divided into two halves. Thresholds are chosen on the one, and results are reported for the other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Samples = NDArray[np.float32]
 Vectors = NDArray[np.float32]
 
 _LEAST_ENROLLED, _LEAST_ASKED, _MOST_ASKED = 4, 2, 8  # windows
-_ANY_LENGTH = 1e6  # how long the stretch is said to be: what is asked here is what the numbers are worth
+_ANY_LENGTH = 1e6  # nominal length of a stretch: the question is what the numbers are worth
 
 
 def _noise(samples: Samples, chance: np.random.Generator) -> Samples:
@@ -53,7 +53,7 @@ def _telephone(samples: Samples, chance: np.random.Generator) -> Samples:
 
 
 def _room(samples: Samples, chance: np.random.Generator) -> Samples:
-    """0.6 s of reverberation: decaying noise behind the direct sound."""
+    """0.6 s of reverberation: decaying noise after the direct sound."""
     size = int(0.6 * SAMPLE_RATE)
     tail = chance.normal(size=size) * np.exp(-6.9 * np.arange(size) / size)
     tail[0] = 6.0
@@ -71,10 +71,10 @@ WAYS: dict[str, Callable[[Samples, np.random.Generator], Samples]] = {
 
 
 class Trials(Record):
-    """Of one kind of sound.
+    """Trials with one kind of sound.
 
     Attributes:
-        strangers: impostor trials; ``named``, ``maybe``: how many got a name, or were maybe somebody.
+        strangers: impostor trials; ``named``, ``maybe``: how many got a name, or a ``maybe``.
         highest: the highest similarity of a stranger.
         own: trials with the right person; ``missed``: how many of them got no name.
     """
@@ -93,7 +93,7 @@ class Trials(Record):
 
 
 def parted(people: Mapping[str, Sequence[Samples]]) -> tuple[list[str], list[str]]:
-    """Every second person by name: those to choose thresholds on, and those to report of."""
+    """Every second person by name: those to choose thresholds on, and those to report."""
     names = sorted(people)
     return names[::2], names[1::2]
 
@@ -123,17 +123,17 @@ def trials(
     count: int = 10_000,
     seed: int = 0,
 ) -> tuple[Trials, ...]:
-    """Random stretches of strangers, and of the right people, against somebody who is enrolled with clean sound.
+    """Compare random stretches of strangers, and of the right people, with somebody enrolled from clean sound.
 
-    A stranger's trial enrols a random stretch of at least four windows, and asks for two to eight windows of somebody
-    else. One of the right person enrols the first half of the windows and asks for a stretch of the other. Stretches of
-    the same people overlap, so that trials are no independent people.
+    An impostor trial enrols a random stretch of at least four windows, and queries with two to eight windows of
+    somebody else. A genuine trial enrols the first half of the windows and queries with a stretch of the other.
+    Stretches of the same people overlap, so the trials are not independent.
 
     Args:
         count: how many impostor trials over all kinds of sound, at least.
 
     Raises:
-        EvaluationError: fewer than two people, or nobody who says enough to be enrolled.
+        EvaluationError: fewer than two people, or nobody speaks enough to be enrolled.
     """
     able = [name for name in names if len(looks[name]["clean"]) > _LEAST_ENROLLED]
     pairs = [(one, other) for one in able for other in names if one != other and len(looks[other]["clean"])]

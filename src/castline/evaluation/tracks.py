@@ -23,7 +23,7 @@ _MAX_SIDE = 1600
 
 class ClipCount(Record):
     """Attributes:
-    people_found, people_true: in the result, and in the list of clips.
+    people_found, people_true: number of people in the result, and in the list of clips.
     tracks: of the result.
     """
 
@@ -35,12 +35,12 @@ class ClipCount(Record):
 
 
 class TracksReport(Record):
-    """What ``castline eval tracks`` found.
+    """The findings of ``castline eval tracks``.
 
     Attributes:
         model: id of the embedder; ``detector`` that of the detector.
         orders, enrol: the protocol (``castline.evaluation.sequences``).
-        not_found: conditions with how many photos no dominant face was found in, where any.
+        not_found: by condition, the number of photos without a dominant face, if any.
         total: of ``counts``; its kind and condition are ``all``.
     """
 
@@ -63,7 +63,7 @@ def show(
     conditions: Sequence[str],
     done: Callable[[], None] | None = None,
 ) -> Conditions:
-    """Every photo's dominant face in every condition, found and embedded the way frames of a video are.
+    """Every photo's dominant face in every condition, found and embedded like frames of a video.
 
     Args:
         conditions: names in ``degrade.CONDITIONS``; ``clean`` and ``moved`` are always made.
@@ -152,7 +152,7 @@ def read_clips(table: Path) -> list[tuple[Path, int]]:
     """Clips with the number of people in each: a tab-separated table with the columns ``file`` and ``people``.
 
     Raises:
-        EvaluationError: not such a table, or a file that is not there.
+        EvaluationError: not such a table, or a missing file.
     """
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
@@ -169,7 +169,7 @@ def read_clips(table: Path) -> list[tuple[Path, int]]:
 
 
 def watch(path: Path, people: int, detector: Detector, embedder: Embedder, settings: Settings) -> ClipCount:
-    """Sample a clip as the pipeline does, and count who is on it.
+    """Sample a clip as the pipeline does, and count the people in it.
 
     Raises:
         MediaError: it cannot be decoded.

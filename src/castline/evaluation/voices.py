@@ -1,4 +1,4 @@
-"""How well voices are told apart: conversations with known turns, mixed of recordings of single people.
+"""Measures how well voices are told apart, in conversations with known turns, mixed from recordings of single people.
 
 Rates are those of ``pyannote.metrics`` (H. Bredin, 2017), without a collar: DER is the share of speech that is missed,
 invented or given to a wrong voice; JER the mean over people of how badly the best voice fits (DIHARD II).
@@ -22,7 +22,7 @@ from castline.recognition.voices import Chunk, Window, tell_apart, windows_of
 from castline.records import Record
 
 Samples = NDArray[np.float32]
-_FRAME_S = 0.05  # in which the answer is asked for
+_FRAME_S = 0.05  # interval at which the answer is sampled
 
 
 _WAYS = ((25.0, 0.1), (None, 0.0), (15.0, 0.1), (25.0, 0.3))  # noise in dB below the speech, share of overlaps
@@ -41,7 +41,7 @@ class Turn:
 class Mix:
     """Attributes:
     samples: mono 16 kHz, float32.
-    turns: who speaks when; pauses inside a turn are none of it.
+    turns: who speaks when, without pauses inside a turn.
     """
 
     samples: Samples
@@ -60,10 +60,10 @@ def mix(
     overlap: float = 0.1,
     noise_db: float | None = 25.0,
 ) -> Mix:
-    """A conversation: everybody in turn, by chance, never twice in a row where there are two.
+    """A conversation: everybody takes turns at random, but nobody twice in a row if there are two or more.
 
     Args:
-        people: utterances by who says them: mono 16 kHz.
+        people: utterances by speaker: mono 16 kHz.
         overlap: share of turns that begin up to half a second before the last has ended; others come 0.1 to 1.2 s
             later.
         noise_db: distance of white noise from the speech; None for silence.
@@ -101,7 +101,7 @@ def _order(names: Sequence[str], turns: int, chance: np.random.Generator) -> lis
 
 
 def answer(samples: Samples, encoder: VoiceEncoder, same_voice: float) -> list[Turn]:
-    """Who speaks when, as the pipeline would say of one chunk; voices are called by their numbers."""
+    """Who speaks when, as the pipeline would find in one chunk; voices are identified by numbers."""
     spoken = stretches(samples)
     windows = windows_of(spoken)
     heard = tell_apart([Chunk(windows, encoder.embed_voices(samples, windows))], same_voice)
@@ -118,7 +118,7 @@ def answer(samples: Samples, encoder: VoiceEncoder, same_voice: float) -> list[T
 class Rates:
     """Attributes:
     der, jer: 0 is best.
-    people, voices: how many there are, and were found.
+    people, voices: how many there are, and how many were found.
     """
 
     der: float
@@ -165,7 +165,7 @@ class Told(Record):
     """Mean rates of some conversations at a threshold.
 
     Attributes:
-        right: in how many of them as many voices were found as there are people.
+        right: in how many of them the number of voices was right.
     """
 
     same_voice: float
@@ -176,7 +176,7 @@ class Told(Record):
 
 
 def conversations(people: Mapping[str, Sequence[Samples]], seed: int = 1) -> list[Mix]:
-    """Four for each number of people from two to six: noise and overlaps differ."""
+    """Four conversations for each number of people from two to six, with different noise and overlaps."""
     chance = np.random.default_rng(seed)
     found = []
     for count in range(2, min(_MOST_PEOPLE, len(people)) + 1):
@@ -207,7 +207,7 @@ def told_apart(mixes: Sequence[Mix], encoder: VoiceEncoder, limits: Sequence[flo
 
 
 class _Remembered:
-    """An encoder that gives what it gave before: the threshold changes nothing about it."""
+    """An encoder that caches its embeddings, which do not depend on the threshold."""
 
     def __init__(self, encoder: VoiceEncoder, samples: Samples) -> None:
         self.info = encoder.info

@@ -1,1 +1,1 @@
-"""Grades a deployment: are its functions and buckets as they should be, and are its answers right?"""
+"""Grades a deployment: checks its functions and buckets, and whether its answers are right."""

@@ -1,4 +1,4 @@
-"""Whether the people and the words of results are right, by the ground truth."""
+"""Compares the people and the words of results with the ground truth."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from castline.records import Result
 
 
 def check_people_and_words(context: Context) -> Finding:
-    """Half of the points for names, half for words; all for one of them where only that has ground truth.
+    """Half of the points for names, half for words; all for one of them if only that has ground truth.
 
-    Names: the mean over media files of the share of their people that are named, and nothing for a file in which
-    anybody is named who is not there. Words: everything up to the limit of the word error rate over all
-    media files (errors / words of the reference), from there on falling to nothing at 1.
+    Names: the mean over media files of the share of their people that are named, and nothing for a file in which an
+        absent person is named. Words: full points up to the limit of the word error rate over all media files (errors /
+        words of the reference), falling to nothing at 1 from there.
     """
     truths = context.truths()
     people = {key: truth.people for key, truth in truths.items() if truth.people is not None}
@@ -61,7 +61,7 @@ def _people(wanted: Mapping[str, frozenset[str]], results: Mapping[str, Result |
 
 
 def _words(references: Mapping[str, str], results: Mapping[str, Result | None], limit: float) -> Finding:
-    # Late: it brings the speech engines' audio code along.
+    # Imported late: it imports the speech engines' audio code.
     from castline.evaluation.speech import add_up, count_normalised
 
     heard = {media: result.transcript.text if (result := results[media]) else "" for media in references}

@@ -1,4 +1,4 @@
-"""What a check is, what it looks at, and how one is made."""
+"""Checks: what they get, and how they are made."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _AT_ONCE = 8
 
 @dataclass(slots=True)
 class Context:
-    """What checks look at. Its methods raise ``NoBucket``, and ``EvaluationError`` where there is nothing to look at.
+    """The input of checks. Its methods raise ``NoBucket``, and ``EvaluationError`` if there is nothing to check.
 
     Attributes:
-        folder, jobs: what check 3 uploads, and from where; empty when no folder was given.
-        truth: None when there is no ground truth.
+        folder, jobs: what check 3 uploads, and from where; empty if no folder was given.
+        truth: None if there is no ground truth.
         time_limit_s: seconds from the first upload to the last answer.
         pattern, concurrency: of the uploads.
-        max_wer: word error rate up to which words count as right.
-        on_progress: called every now and then while check 3 waits.
-        load: when check 3 ran, and how many of its media files were answered; None before it.
+        max_wer: word error rate up to which words get full points.
+        on_progress: called from time to time while check 3 waits.
+        load: when check 3 ran, and how many of its media files were answered; None before that.
     """
 
     target: Target
@@ -52,7 +52,7 @@ class Context:
     load: tuple[datetime, datetime, int] | None = None
 
     def inputs(self) -> list[str]:
-        """Keys of all media files: those in the input bucket, and those that were to be uploaded."""
+        """Keys of all media files: those in the input bucket, and those that check 3 was to upload."""
         bucket = self.target.input_bucket
         there = {key for key in self.listing(bucket) if keys.is_media(key)}
         planned = {job.key for job in self.jobs} if self.load else set()
@@ -61,7 +61,7 @@ class Context:
         return sorted(there | planned)
 
     def truths(self) -> dict[str, Truth]:
-        """The ground truth by media file: by the file it was uploaded from where that is known, else by its key."""
+        """The ground truth by media file: by the uploaded file's name if known, else by its key."""
         if self.truth is None:
             raise EvaluationError("no ground truth to compare with: give --ground_truth")
         files = {job.key: job.path.relative_to(self.folder).as_posix() for job in self.jobs if self.folder}
@@ -75,7 +75,7 @@ class Context:
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Attributes:
-    share: of the points, 0..1; 1 is all right.
+    share: of the points, 0..1; 1 means that everything is right.
     """
 
     share: float
@@ -89,7 +89,7 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Check:
     """Attributes:
-    look: finds out. Raises ``NoBucket``, which has no points, and any other error when the check cannot be made.
+    look: makes the check. Raises ``NoBucket``, which gives no points, and any other error if the check cannot be made.
     """
 
     number: int
@@ -110,14 +110,14 @@ class Check:
 
 
 def perform(check: Check, context: Context) -> CheckResult:
-    """Make one check. Whatever goes wrong in it is its result."""
+    """Make one check. Any error in it becomes its result."""
     begin = time.monotonic()
     status: Status | None = None
     try:
         found = check.look(context)
     except NoBucket as missing:
         found = Finding(0.0, (f"the bucket {missing.bucket} does not exist",))
-    except Exception as error:  # a grader that dies on an odd pipeline has no score to show
+    except Exception as error:  # a grader that crashes on an odd pipeline has no score to show
         found, status = Finding(0.0, (reason(error),)), "error"
     points = math.floor(found.share * check.points * 10 + 1e-9) / 10  # never rounded up to full points
     if status is None:
@@ -126,19 +126,19 @@ def perform(check: Check, context: Context) -> CheckResult:
 
 
 def reason(error: Exception) -> str:
-    """One line that says why something could not be done."""
+    """One line about why something could not be done."""
     kind = "" if isinstance(error, CastlineError) else f"{type(error).__name__}: "
     return readable(kind + " ".join(str(error).split()), 300)
 
 
 def each(do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """``map`` with a few calls to S3 under way at once; results in order."""
+    """``map`` with a few concurrent calls to S3; results in order."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         yield from pool.map(do, items)
 
 
 def readable(text: str, limit: int = 80) -> str:
-    """One printable line of text that somebody else wrote: no control characters, not longer than ``limit``."""
+    """One printable line of untrusted text: no control characters, not longer than ``limit``."""
     text = "".join(char if char.isprintable() else "�" for char in text[: limit + 1])
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 

@@ -1,4 +1,4 @@
-"""The checks of both profiles, and the three that they begin with."""
+"""The checks of both profiles, and the three with which both begin."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def check_functions(context: Context) -> Finding:
 
 
 def _function_problem(lambda_: Any, name: str) -> str:
-    """Why a function cannot be invoked; empty when it can."""
+    """Why a function cannot be invoked; empty if it can."""
     try:
         found = lambda_.get_function(FunctionName=name)["Configuration"]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ResourceNotFoundException":
             return "does not exist"
         raise
-    state = found.get("State") or "Active"  # emulators leave it out
-    if state in ("Active", "Inactive"):  # the latter has not been used for long, and wakes up
+    state = found.get("State") or "Active"  # emulators omit the state
+    if state in ("Active", "Inactive"):  # an inactive function has not been used for long, and wakes up
         return ""
     why = f"{state}: {found['StateReason']}" if found.get("StateReason") else state
     return f"is there, but its state is {readable(why, 200)}"
 
 
 def check_buckets(context: Context) -> Finding:
-    """The three buckets are there, and nothing is in them: half of the points for either."""
+    """The three buckets exist, and they are empty: half of the points for each."""
     target, lines, good = context.target, [], 0
     for bucket in target.buckets:
         try:
@@ -51,7 +51,7 @@ def check_buckets(context: Context) -> Finding:
 
 
 def check_end_to_end(context: Context) -> Finding:
-    """Upload everything and wait: the share of media files with a good answer before the time is over."""
+    """Upload everything and wait: the share of media files with a good answer in time."""
     if not context.jobs:
         raise EvaluationError("nothing to upload: give --testcase_folder")
     limit = context.time_limit_s
@@ -61,11 +61,11 @@ def check_end_to_end(context: Context) -> Finding:
         nonlocal over
         context.on_progress(load)
         if over := load.duration_s >= limit:
-            # A load gives each media file its own time; only so it ends early, and with a report.
+            # A load gives each media file its own time limit; only this way does it end early, with a report.
             raise KeyboardInterrupt
 
     start = datetime.now(UTC)
-    context.load = (start, start, 0)  # from here on media may be there, even if this is interrupted
+    context.load = (start, start, 0)  # from here on there may be media, even if this is interrupted
     load = run_load(context.target, context.jobs, context.pattern, context.concurrency, limit, watch)
     if load.interrupted and not over:
         raise KeyboardInterrupt
@@ -85,7 +85,7 @@ def check_end_to_end(context: Context) -> Finding:
     return Finding.of(len(good), len(context.jobs), lines)
 
 
-#: What a deployment is graded by; points add up to 100. Check 2 comes before check 3, which uploads.
+#: The checks of a deployment; points add up to 100. Check 2 comes before check 3, which uploads.
 CHECKS = {
     "classic": (
         Check(1, "both functions exist", 10, check_functions),

@@ -59,7 +59,7 @@ def _spelled(name: str) -> str:
 
 
 def _exactly(context: Context, bucket: str, wanted: set[str], length: int, problem: Callable[[bytes], str]) -> Finding:
-    """These objects and no others, with nothing wrong in the first bytes of them."""
+    """Exactly these objects and no others, with valid content."""
     store, there = context.target.store, context.listing(bucket)
     found = [there[key] for key in sorted(wanted & there.keys())]
     filled = [info for info in found if info.size]
@@ -81,7 +81,7 @@ def _exactly(context: Context, bucket: str, wanted: set[str], length: int, probl
 
 
 def text_problem(body: bytes) -> str:
-    """Why an object is not one line of text with a name in it; empty when it is."""
+    """Why an object is not one line of text with a name in it; empty if it is."""
     if len(body) > MAX_TEXT:
         return f"longer than {MAX_TEXT} bytes"
     try:
@@ -94,7 +94,7 @@ def text_problem(body: bytes) -> str:
 
 
 def jpeg_problem(body: bytes) -> str:
-    """Why an object is not a JPEG that can be decoded, all of it; empty when it is one."""
+    """Why an object is not a JPEG that can be decoded completely; empty if it is."""
     if not body.startswith(b"\xff\xd8\xff"):
         return "not a JPEG"
     try:

@@ -49,13 +49,13 @@ def grade(
     clear_first: flags.Clear = False,
     yes: flags.Yes = False,
     metrics_wait: Annotated[
-        float, typer.Option("--metrics_wait", min=0, help="Seconds to wait for numbers of CloudWatch.")
+        float, typer.Option("--metrics_wait", min=0, help="Seconds to wait for CloudWatch's numbers.")
     ] = 5,
     json: flags.Json = None,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="The report as JUnit XML.")] = None,
 ) -> None:
     """Grade a deployment. Exit status: 0 all passed, 1 something is wrong, 2 something could not be checked."""
-    logging.disable(logging.WARNING)  # the libraries' log lines are not for whoever reads a score
+    logging.disable(logging.WARNING)  # the libraries' log lines are of no interest to the reader of a score
     with friendly_errors():
         target = connect(
             endpoint_url=endpoint_url,

@@ -1,4 +1,4 @@
-"""The full profile: a valid result per media file, subtitles others can read, and a timeline that agrees."""
+"""The full profile: a valid result per media file, readable subtitles, and a consistent timeline."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from castline.records import Result, Source, json_schema
 
 _MAX_RESULT = 128 * 1024 * 1024
 _MAX_SUBTITLES = 8 * 1024 * 1024
-#: How far the last frame or word may reach over what the container says of its length, seconds.
+#: Seconds by which the last frame or word may exceed the container's length.
 _SLACK_S = 2.0
 
 
 def check_results(context: Context) -> Finding:
-    """The share of media files whose ``result.json`` keeps to the schema and is of the upload that is there now.
+    """The share of media files whose ``result.json`` is valid under the schema and belongs to the current upload.
 
-    A result may well say that a media file failed: that is reported, and costs nothing here.
+    A result may say that a media file failed: that is reported, and costs nothing here.
     """
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
@@ -32,7 +32,7 @@ def check_results(context: Context) -> Finding:
 
     def problem(media: str) -> str:
         body = _result_body(context, media)
-        result = Result.from_json(body, keys.RESULT)  # first: it takes whatever bytes these are
+        result = Result.from_json(body, keys.RESULT)  # first: it accepts any bytes
         broken = best_match(schema.iter_errors(json.loads(body)))
         if broken:
             why = f"breaks the schema at {broken.json_path}: {broken.message}"
@@ -49,7 +49,7 @@ def check_results(context: Context) -> Finding:
 
 
 def check_subtitles(context: Context) -> Finding:
-    """The share of media files whose SRT, WebVTT and TTML other people's readers take, in order and alike."""
+    """The share of media files whose SRT, WebVTT and TTML independent readers accept, in order and with equal cues."""
     import webvtt  # noqa: F401 - an extra: if it is missing, that is no fault of the subtitles
 
     def problem(media: str) -> str:
@@ -61,14 +61,14 @@ def check_subtitles(context: Context) -> Finding:
 
 
 def check_timelines(context: Context) -> Finding:
-    """The share of media files whose timeline is in order, within the media, and has everybody and every word."""
+    """The share of media files whose timeline is in order, within the media, and complete."""
     return _each_media(
         context, lambda media: timeline_problem(read_result(context, media)), "have a timeline that agrees"
     )
 
 
 def _each_media(context: Context, problem: Callable[[str], str], what: str) -> Finding:
-    """Ask ``problem`` about every media file: the share without one, and what is wrong with the first few others."""
+    """Apply ``problem`` to every media file: the share without one, and the problems of the first few others."""
     files = context.inputs()
 
     def ask(media: str) -> str:
@@ -89,7 +89,7 @@ def read_result(context: Context, media: str) -> Result:
     """The newest result of a media file.
 
     Raises:
-        UnreadableObject: there is none, or it does not keep to the schema.
+        UnreadableObject: there is none, or it violates the schema.
     """
     return Result.from_json(_result_body(context, media), keys.RESULT)
 
@@ -102,7 +102,7 @@ def _result_body(context: Context, media: str) -> bytes:
 
 
 def timeline_problem(result: Result) -> str:
-    """Why people, words and timeline do not agree; empty when they do."""
+    """Why people, words and timeline do not agree; empty if they do."""
     entries = result.timeline
     if [entry.start_s for entry in entries] != sorted(entry.start_s for entry in entries):
         return "the timeline is not in order of time"
@@ -117,12 +117,12 @@ def timeline_problem(result: Result) -> str:
 
 
 def _whole(context: Context, media: str, name: str, limit: int) -> bytes | None:
-    """A published file of a media file; None when it is not there, or empty."""
+    """A published file of a media file; None if it does not exist, or is empty."""
     return context.target.store.get(context.target.output_bucket, keys.result_key(media, name), max_bytes=limit) or None
 
 
 def _other_upload(context: Context, media: str, source: Source) -> str:
-    """Why a result is not of the object that is in the input bucket now; empty when it is."""
+    """Why a result does not belong to the object in the input bucket; empty if it does."""
     bucket = context.target.input_bucket
     now = context.target.store.head(bucket, media)
     if now is None:

@@ -1,4 +1,4 @@
-"""A grading in progress: which checks were made, what they found so far, and a menu of them."""
+"""A grading in progress: its checks, their results so far, and a menu."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Session:
     """Makes checks and keeps their latest results.
 
     Args:
-        notes: shows what is being waited for, if it is a terminal.
-        metrics_wait_s: how long to wait for numbers of CloudWatch that are still on their way.
+        notes: shows what it waits for, if it is a terminal.
+        metrics_wait_s: how long to wait for CloudWatch's numbers.
     """
 
     def __init__(self, context: Context, notes: Console, metrics_wait_s: float = 0.0) -> None:
@@ -35,7 +35,7 @@ class Session:
         self._results: dict[int, CheckResult] = {}
 
     def run(self, numbers: Iterable[int]) -> None:
-        """Make these checks, in the order of their numbers. Ctrl-C leaves those that are not made yet as errors."""
+        """Make these checks, in the order of their numbers. After Ctrl-C, the remaining ones count as errors."""
         asked = set(numbers)
         wanted = [check for check in self.checks if check.number in asked]
         self._results |= {check.number: check.result("error", 0, ["interrupted"]) for check in wanted}
@@ -48,7 +48,7 @@ class Session:
             self._notes.print("interrupted")
 
     def report(self) -> Report:
-        """What is found so far, with the functions' metrics."""
+        """The results so far, with the functions' metrics."""
         metrics, over = read_metrics(self._context, self._metrics_wait_s)
         return Report(
             profile=self._context.target.profile,
@@ -62,7 +62,7 @@ class Session:
 
 
 def run_menu(session: Session, console: Console) -> None:
-    """Ask, check, show, until somebody quits or there is nobody to ask any more."""
+    """Prompt, check and show, until the user quits or the input ends."""
     numbers = [str(check.number) for check in session.checks]
     for check in session.checks:
         console.print(Text(f"{check.number}  {check.title} ({check.points} points)"))

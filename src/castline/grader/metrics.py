@@ -1,4 +1,4 @@
-"""CloudWatch's numbers about the functions: information beside the points, never a reason to fail."""
+"""CloudWatch's metrics of the functions: additional information, never a reason to fail."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from castline.grader.report import FunctionMetrics
 
 #: CloudWatch's finest period for Lambda's own metrics, seconds; periods are multiples of it.
 _PERIOD_S = 60
-#: Without a load of its own the grader looks this far back.
+#: Without a load of its own, the grader looks this far back.
 _BACK = timedelta(hours=1)
 _NO_DATA = "no data points"
 
 
 def read_metrics(context: Context, wait_s: float) -> tuple[tuple[FunctionMetrics, ...], str]:
-    """Both functions' metrics over the time of the load, or over the last hour when there was none.
+    """Both functions' metrics over the time of the load, or over the last hour if there was none.
 
     Args:
-        wait_s: how long to wait for numbers that are still on their way. CloudWatch shows Lambda's
-            numbers within some minutes, the local stack within seconds.
+        wait_s: how long to wait for numbers. CloudWatch shows Lambda's within some minutes, the local stack within
+            seconds.
 
     Returns:
-        The metrics, and what time they are from, for people.
+        The metrics, and the time they cover, for people.
     """
     begin, end, answered = context.load or (datetime.now(UTC) - _BACK, datetime.now(UTC), 0)
     over = f"{begin:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S} UTC" + ("" if context.load else ", the last hour")
@@ -42,8 +42,8 @@ def read_metrics(context: Context, wait_s: float) -> tuple[tuple[FunctionMetrics
 
 
 def _read(cloudwatch: Any, name: str, begin: datetime, end: datetime) -> FunctionMetrics:
-    # One period over everything, which may still fall into two.
-    # AWS rounds the start down to its minute, so the period is a minute longer than the run.
+    # One period over everything, which may still be split in two. AWS rounds the start down to its minute, so the
+    # period is a minute longer than the run.
     period = (math.ceil((end - begin).total_seconds() / _PERIOD_S) + 1) * _PERIOD_S
     query = {
         "Namespace": "AWS/Lambda",

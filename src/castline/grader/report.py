@@ -1,4 +1,4 @@
-"""What a grading found: records, the table on a terminal, JSON, and JUnit XML."""
+"""The report of a grading: records, the table on a terminal, JSON, and JUnit XML."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from castline.records import Record
 Status = Literal["passed", "partial", "failed", "error"]
 
 _STYLE: dict[Status, str] = {"passed": "green", "partial": "yellow", "failed": "red", "error": "magenta"}
-#: What XML 1.0 cannot hold, not even escaped.
+#: Characters that XML 1.0 cannot contain, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class CheckResult(Record):
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        status: ``error`` when the check could not be made; it then has no points.
+        status: ``error`` if the check could not be made; it then has no points.
         points: 0 to ``out_of``.
         seconds: wall time of the check.
-        lines: what was looked at and what is wrong, for people; printable, one line each.
+        lines: what was checked and what is wrong, for people; printable, one line each.
     """
 
     number: int
@@ -47,7 +47,7 @@ class FunctionMetrics(Record):
         invocations: samples of ``Duration``.
         average_ms: of ``Duration``, milliseconds; None without data points.
         concurrency: maximum of ``ConcurrentExecutions``; None without data points.
-        note: why something is missing; empty when nothing is.
+        note: why something is missing; empty if nothing is.
     """
 
     function: str
@@ -75,7 +75,7 @@ class Report(Record):
         where: the deployment, for people.
         started: UTC, ISO 8601.
         seconds: wall time of all checks.
-        metrics_over: what time the metrics are from, for people.
+        metrics_over: the time the metrics cover, for people.
     """
 
     profile: Literal["classic", "full"]
@@ -92,7 +92,7 @@ class Report(Record):
 
     @property
     def out_of(self) -> int:
-        """100 when every check was asked for."""
+        """100 if every check was requested."""
         return sum(check.out_of for check in self.checks)
 
     @property
@@ -109,7 +109,7 @@ class Report(Record):
 
 
 def to_json(report: Report) -> bytes:
-    """Indented JSON: the record, and first of all its sums."""
+    """Indented JSON: the record, preceded by its sums."""
     score = {"points": report.points, "out_of": report.out_of, "exit_status": report.exit_status}
     return json.dumps({"score": score, **report.model_dump(mode="json")}, indent=2, ensure_ascii=False).encode() + b"\n"
 
@@ -145,7 +145,7 @@ def _xml(text: str) -> str:
 
 def show(console: Console, report: Report) -> None:
     """The table of checks, the metrics, and the score."""
-    # Everything from outside goes through Text: names may hold what rich takes for markup.
+    # All external text goes through Text: names may contain what rich treats as markup.
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title=Text(f"{report.profile} profile, {report.where}"))
     table.add_column("", justify="right")
     table.add_column("check", overflow="fold", ratio=1)

@@ -1,4 +1,4 @@
-"""Subtitles as other people's programs read them."""
+"""Reads subtitles with independent parsers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _CLOCK = re.compile(r"(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)")
 
 
 def subtitles_problem(bodies: dict[str, bytes | None], speech: bool) -> str:
-    """Why the subtitle files of one media file are not in order; empty when they are.
+    """What is wrong with the subtitle files of one media file; empty if nothing is.
 
     Args:
-        bodies: a file per format of ``FORMATS``; None where there is none.
+        bodies: a file per format of ``FORMATS``; None if there is none.
         speech: whether something is said, so that there must be cues.
     """
     counts: dict[str, int] = {}
@@ -41,7 +41,7 @@ def subtitles_problem(bodies: dict[str, bytes | None], speech: bool) -> str:
 
 def _srt(text: str) -> Sequence[Span]:
     events = pysubs2.SSAFile.from_string(text, format_="srt")
-    if text.strip() and not events:  # it takes anything for a file without cues
+    if text.strip() and not events:  # it reads any text as a file without cues
         raise ValueError("no cues")
     return [(event.start / 1000, event.end / 1000) for event in events]
 
@@ -53,7 +53,7 @@ def _vtt(text: str) -> Sequence[Span]:
 
 
 def _ttml(text: str) -> Sequence[Span]:
-    if "<!DOCTYPE" in text:  # no entities: a few lines of them can grow to gigabytes
+    if "<!DOCTYPE" in text:  # no entities: a few lines of them can expand to gigabytes
         raise ValueError("a document type")
     root = ElementTree.fromstring(text)  # noqa: S314 - without entities it is as large as its text
     if root.tag != f"{_TT}tt":

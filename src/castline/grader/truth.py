@@ -12,7 +12,7 @@ from castline.errors import EvaluationError
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is true of one file; None is not graded.
+    """The ground truth of one file; fields that are None are not graded.
 
     Attributes:
         name: the one name of the classic profile.
@@ -42,9 +42,8 @@ class TruthTable(dict[str, Truth]):
 def read_truth(path: Path) -> TruthTable:
     """A table in UTF-8, separated by tabs if its first line has one and by commas otherwise.
 
-    Columns are ``file``, and of ``name`` (classic), ``people`` (full; separated by ``;``, ``-`` for nobody)
-    and ``reference`` (full; the words) at least one. Other columns are ignored, fields without a value are
-    not graded.
+    Columns are ``file`` and at least one of ``name`` (classic), ``people`` (full; separated by ``;``, ``-`` for nobody)
+    and ``reference`` (full; the words). Other columns are ignored, fields without a value are not graded.
 
     Raises:
         EvaluationError: no such file, not such a table, no row, or two rows for one file.
@@ -53,7 +52,7 @@ def read_truth(path: Path) -> TruthTable:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if "\t" in text.partition("\n")[0]:
-            # Quotation marks mean themselves: references are what somebody said.
+            # Quotation marks are literal: references are spoken text.
             reader = csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
         else:
             reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)

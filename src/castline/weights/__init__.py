@@ -1,1 +1,1 @@
-"""Weights: where they are found, how they get there, and how nets are made of them. No model is loaded here."""
+"""Weights: where they are found, how they are fetched, and how nets are made from them. No model is loaded here."""

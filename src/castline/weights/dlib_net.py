@@ -21,7 +21,7 @@ from castline.errors import ModelCorrupt
 from castline.weights.command import convert_command
 from castline.weights.onnx_file import Graph
 
-#: What dlib's input layer subtracts from red, green and blue before it divides by 256.
+#: The values that dlib's input layer subtracts from red, green and blue before it divides by 256.
 _MEAN = (122.782, 117.001, 104.298)
 #: Channels and whether the block halves the picture, from input to output.
 _BLOCKS = (
@@ -39,7 +39,7 @@ _SIDE = 150
 
 
 def _integer(data: bytes, at: int) -> tuple[int, int]:
-    """One of dlib's integers: a byte that says how many follow, then these, little endian."""
+    """One of dlib's integers: a byte with the number of bytes that follow, then these, little endian."""
     count = data[at] & 0x0F
     return int.from_bytes(data[at + 1 : at + 1 + count], "little"), at + 1 + count
 
@@ -48,7 +48,7 @@ def read_tensors(path: Path) -> list[tuple[str, NDArray[np.float32]]]:
     """Tag and flat weights of each layer that has any, in the order of the file.
 
     Raises:
-        ModelCorrupt: a layer is cut short or of another version.
+        ModelCorrupt: a layer is truncated or of another version.
     """
     data = path.read_bytes()
     tensors = []
@@ -84,7 +84,7 @@ class _Builder(Graph):
         return values
 
     def convolution(self, source: str, channels: int, filters: int, side: int, stride: int) -> str:
-        """A convolution with the affine layer behind it folded in. dlib pads only where the stride is 1."""
+        """A convolution with the following affine layer folded in. dlib pads only if the stride is 1."""
         size = filters * channels * side * side
         values = self._next("con_4", size + filters)
         gamma, beta = self._next("affine_", 2 * filters).reshape(2, filters)
@@ -127,7 +127,7 @@ class _Builder(Graph):
 
 
 def convert(source: Path, target: Path) -> Path:
-    """Write the net in ``source`` (dlib's .dat) to ``target`` (.onnx), whole or not at all.
+    """Write the net in ``source`` (dlib's .dat) to ``target`` (.onnx), atomically.
 
     Input ``faces``: float32 (n, 3, 150, 150), RGB 0..255. Output: float32 (n, 128), as dlib's own
     vectors, not normalised.

@@ -1,4 +1,4 @@
-"""Downloads model files, and gives up quickly: a hub that does not answer costs under two seconds."""
+"""Downloads model files, and gives up quickly: a hub that does not answer costs less than two seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from castline.weights.downloads import DOWNLOADS, Download
 from castline.weights.whole import whole_file
 
 Progress = Callable[[int, int | None], None]
-"""Called with bytes received so far and the expected total (None when the server does not say)."""
+"""Called with bytes received so far and the expected total (None if the server does not say)."""
 
 #: Name lookup, connection, TLS, redirects and the answer's head together.
 ANSWER_TIMEOUT_S = 1.8
@@ -31,9 +31,9 @@ def fetch(
     progress: Progress | None = None,
     known: Mapping[str, tuple[Download, ...]] = DOWNLOADS,
 ) -> Path:
-    """Download a model into the models folder; what is there already is left alone.
+    """Download a model into the models folder; existing files are not touched.
 
-    A file appears whole or not at all: it is written aside, checked, then renamed.
+    A file appears atomically: it is written under another name, checked, then renamed.
 
     Args:
         name: a key of ``known``.
@@ -43,7 +43,7 @@ def fetch(
 
     Raises:
         ModelNotFound: unknown name, or the server does not answer, refuses, or falls silent.
-        ModelCorrupt: what came is too large, cut short, or not what the digest says.
+        ModelCorrupt: the data is too large, truncated, or does not match the digest.
     """
     files = known.get(name)
     if files is None:
@@ -55,9 +55,9 @@ def fetch(
 
 
 def repair(name: str, models_dir: Path, progress: Progress | None = None) -> bool:
-    """Download again those files of a model that are not what their digests say; the others stay.
+    """Download again those files of a model that do not match their digests; the others stay.
 
-    A damaged file is replaced when its successor is whole, not before.
+    A damaged file is replaced only once its successor is complete.
 
     Returns:
         Whether there was anything to repair.
@@ -121,8 +121,8 @@ def _receive(
 def _open(entry: Download) -> HTTPResponse:
     """The answer to the request, or an error within ``ANSWER_TIMEOUT_S``.
 
-    A thread makes the request, because a socket's timeout bounds neither the name lookup nor the sum
-    over a host's addresses and redirects.
+    A thread makes the request, because a socket's timeout covers neither the name lookup nor the total over a host's
+    addresses and redirects.
     """
     answers: queue.SimpleQueue[HTTPResponse | Exception] = queue.SimpleQueue()
     abandoned = threading.Event()

@@ -1,14 +1,14 @@
 """What can be downloaded: addresses, sizes, digests.
 
-A name is that of the settings (``faster-whisper:base``); files are called as the engines look for them
+Names are as in the settings (``faster-whisper:base``); files have the names that the engines expect
 (``engines/speech/declared.py``).
 
-None of the files was downloaded to compute its digest here. Each digest stands because unrelated public
-projects verify the same file against it:
+The digests were not computed from downloads here. Each one is used because unrelated public projects verify the same
+file against it:
 
 - FaceNet's weights: several projects pin this release asset of facenet-pytorch.
-- YuNet: the file of ``ShiqiYu/libfacedetection.train`` at commit dca340a; projects that compare detectors pin it alike,
-  and the copy that docs/FACES.md was measured with has this digest.
+- YuNet: the file of ``ShiqiYu/libfacedetection.train`` at commit dca340a; projects that compare detectors pin the same
+  digest, and the copy used for docs/FACES.md has it.
 - LR-ASD: the file of ``Junhua-Liao/LR-ASD`` at commit 1b6dcd2, which is what docs/VOICES.md was measured with.
 - openai-whisper: its package carries the addresses with the SHA-256 of each file in them.
 - whisper.cpp: the files of ``ggerganov/whisper.cpp`` on Hugging Face at revision 5359861, whose digests are
@@ -16,7 +16,7 @@ projects verify the same file against it:
 - faster-whisper: the repositories and revisions below are what faster-whisper's own names stand for; digests of
   all their files are pinned alike by at least two projects each. A revision is a git commit, so it pins too.
 
-A model that is not here has no digest known that well: put its file into the models folder yourself.
+For any other model no digest is known with such certainty: put its file into the models folder yourself.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Download:
 
     Attributes:
         file: its name in the models folder, where it may be ``<folder>/<file>``.
-        max_bytes: more than this is not the file we asked for.
+        max_bytes: a larger file is not the expected one.
         sha256: hex digest.
     """
 
@@ -46,7 +46,7 @@ class Download:
     licence: str
 
 
-#: The Whisper that set-up and ``fetch`` get where none is named: it finds out the language, on two cores.
+#: The Whisper that set-up and ``fetch`` get if none is named: it detects the language, and runs on two cores.
 WHISPER = "faster-whisper:base"
 
 _MB = 1000**2
@@ -135,7 +135,7 @@ _WHISPER_CPP = {
 }
 
 _OPENAI = "https://openaipublic.azureedge.net/main/whisper/models"
-#: By model: the digest; and for the bound on its size, millions of parameters (two bytes each).
+#: By model: the digest, and millions of parameters (two bytes each) for the limit on its size.
 _OPENAI_WHISPER = {
     "tiny": ("65147644a518d12f04e32d6f3b26facc3f8dd46e5390956a9424a650c0ce22b9", 39),
     "tiny.en": ("d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03", 39),
@@ -186,7 +186,7 @@ def _openai_whisper(model: str) -> Download:
 _LR_ASD_COMMIT = "1b6dcd2d8fc2895683de6508ec6294ec47d388ca"
 _VGGFACE2 = FACENETS["facenet-vggface2"][0]
 
-#: What ``fetch`` knows: the files of a model, by its name.
+#: The models that ``fetch`` knows: their files, by name.
 DOWNLOADS: dict[str, tuple[Download, ...]] = {
     "facenet-vggface2": (
         Download(

@@ -2,8 +2,8 @@
 
     python -m castline.weights.export <state_dict.pt> <target.onnx>
 
-The net is InceptionResnetV1 of facenet-pytorch (MIT). The run-time analyser never imports this module; it
-starts it as a process of its own (``castline.weights.facenet``), so torch's memory goes away with it.
+The net is InceptionResnetV1 of facenet-pytorch (MIT). The run-time analyser never imports this module; it starts it as
+a separate process (``castline.weights.facenet``), so that torch's memory is freed with it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from castline.weights.facenet import digest
 from castline.weights.onnx_file import set_weights
 from castline.weights.whole import whole_file
 
-#: Modules that facenet-pytorch imports at its top level and that its nets never use. torchvision is
-#: always replaced (its PyPI build does not fit a CPU build of torch); the rest only when absent.
+#: Modules that facenet-pytorch imports at its top level but that its nets never use. torchvision is always replaced
+#: (its PyPI build does not fit a CPU build of torch); the others only if they are absent.
 _UNUSED = (
     "torchvision",
     "torchvision.transforms",
@@ -52,9 +52,9 @@ class _Stub(ModuleType):
 
 @contextmanager
 def facenet_pytorch_shim() -> Iterator[None]:
-    """Make ``import facenet_pytorch`` possible without the packages it names and does not need here.
+    """Make ``import facenet_pytorch`` possible without the packages that it imports but does not need here.
 
-    Only while the context is open; ``sys.modules`` is put back afterwards.
+    Only while the context is open; ``sys.modules`` is restored afterwards.
     """
     absent = {
         name
@@ -85,7 +85,7 @@ def import_facenet_pytorch() -> ModuleType:
 
 
 def export_facenet(target: Path, state_dict: Path | None) -> Path:
-    """Write InceptionResnetV1 as ONNX to ``target``, whole or not at all.
+    """Write InceptionResnetV1 as ONNX to ``target``, atomically.
 
     Input ``faces``: float32 (n, 3, 160, 160), RGB, (x - 127.5) / 128. Output ``embeddings``:
     float32 (n, 512), unit L2 norm.
@@ -97,10 +97,10 @@ def export_facenet(target: Path, state_dict: Path | None) -> Path:
     net = package.InceptionResnetV1(pretrained=None)
     if state_dict is not None:
         weights = torch.load(state_dict, map_location="cpu", weights_only=True)
-        # The file also holds the classifier over the training identities, which a bare net has not.
+        # The file also contains the classifier over the training identities, which the bare net lacks.
         net.load_state_dict({key: value for key, value in weights.items() if not key.startswith("logits.")})
-    # Warnings: the TorchScript exporter calls itself legacy and traces shape checks; the other one needs
-    # a further package and gains nothing for this net.
+    # Warnings are ignored: the TorchScript exporter calls itself legacy and traces shape checks; the other one needs
+    # another package and gains nothing for this net.
     with whole_file(target) as file, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(

@@ -23,11 +23,11 @@ from castline.weights.frozen_graph import read_constants
 from castline.weights.onnx_file import Graph
 
 _ROOT = "InceptionResnetV1/"
-#: Of the last batch norm, as in the graph.
+#: Epsilon of the last batch norm, as in the graph.
 _EPSILON = 1e-3
 _EMBEDDING = 512
 
-#: A convolution: its name, filters, and its kernel's rows and columns. One with the number 1a halves the picture.
+#: A convolution: its name, filters, and its kernel's rows and columns. Those with the number 1a halve the picture.
 _Step = tuple[str, int, int, int]
 _Branch = tuple[_Step, ...]
 
@@ -55,7 +55,7 @@ _BLOCK8: tuple[_Branch, ...] = (
     (("Conv2d_1x1", 192, 1, 1),),
     (("Conv2d_0a_1x1", 192, 1, 1), ("Conv2d_0b_1x3", 192, 1, 3), ("Conv2d_0c_3x1", 192, 3, 1)),
 )
-#: Convolutions that keep no border although they do not halve the picture.
+#: Convolutions without padding although they do not halve the picture.
 _VALID = {"Conv2d_2a_3x3", "Conv2d_4a_3x3"}
 #: Convolutions that halve the picture.
 _HALVE = {"Conv2d_1a_3x3", "Conv2d_4b_3x3"}
@@ -85,7 +85,7 @@ class _Builder(Graph):
         return self.node("Conv", *inputs, kernel_shape=[rows, columns], pads=pads, strides=strides)
 
     def chain(self, last: str, channels: int, prefix: str, steps: _Branch) -> tuple[str, int]:
-        """Convolutions one after the other, each with a ReLU; returns the last one's output and its filters."""
+        """A chain of convolutions, each with a ReLU; returns the last one's output and its filters."""
         for step, filters, rows, columns in steps:
             shape = rows, columns, channels, filters
             valid = step in _VALID or step in _HALVE
@@ -99,7 +99,7 @@ class _Builder(Graph):
     def residual(
         self, last: str, channels: int, name: str, each: Sequence[_Branch], scale: float, *, relu: bool = True
     ) -> str:
-        """What the branches say, scaled and added."""
+        """The branches' output, scaled and added."""
         ends = self.branches(last, channels, name, each)
         joined, width = self.node("Concat", *(end for end, _ in ends), axis=1), sum(count for _, count in ends)
         up = self._convolve(joined, f"{name}/Conv2d_1x1", "biases", (1, 1, width, channels), valid=True)
@@ -108,7 +108,7 @@ class _Builder(Graph):
         return self.node("Relu", total) if relu else total
 
     def reduction(self, last: str, channels: int, name: str, each: Sequence[_Branch]) -> tuple[str, int]:
-        """Three by three pixels become one, by convolutions and by pooling side by side."""
+        """Reduce three by three pixels to one, by convolutions and by pooling in parallel."""
         ends = self.branches(last, channels, name, each)
         ends.append((self.pool(last), channels))
         return self.node("Concat", *(end for end, _ in ends), axis=1), sum(count for _, count in ends)
@@ -144,10 +144,10 @@ class _Builder(Graph):
 
 
 def convert(source: Path, target: Path) -> Path:
-    """Write the net in ``source`` (a frozen TensorFlow graph) to ``target`` (.onnx), whole or not at all.
+    """Write the net in ``source`` (a frozen TensorFlow graph) to ``target`` (.onnx), atomically.
 
     Input ``faces``: float32 (n, 3, 160, 160), RGB, (x - 127.5) / 128. Output ``embeddings``: float32 (n, 512), unit
-    L2 norm. The file's metadata say which weights it is made of (``onnx_file.WEIGHTS_KEY``).
+    L2 norm. The file's metadata name the weights from which it was made (``onnx_file.WEIGHTS_KEY``).
 
     Raises:
         ModelCorrupt: the file is not FaceNet's graph.

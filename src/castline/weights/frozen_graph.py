@@ -1,8 +1,8 @@
 """Reads the constants of a frozen TensorFlow graph, without TensorFlow.
 
-Such a file is one ``GraphDef`` message. Only the fields that hold constants are declared below; the numbers are those
-of TensorFlow's ``graph.proto``, ``node_def.proto``, ``attr_value.proto``, ``tensor.proto`` and ``tensor_shape.proto``.
-Protocol Buffers parses them and skips the rest; a message is data, and reading one runs nothing.
+Such a file is one ``GraphDef`` message. Only the fields that contain constants are declared below; the numbers are
+those of TensorFlow's ``graph.proto``, ``node_def.proto``, ``attr_value.proto``, ``tensor.proto`` and
+``tensor_shape.proto``. Protocol Buffers parses them and skips the rest; a message is data, and reading it runs nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from castline.errors import ModelCorrupt
 
-#: FaceNet's graph has 94 MB; what is much larger is another file.
+#: FaceNet's graph has 94 MB; a much larger file is another one.
 _MAX_BYTES = 128 * 2**20
 #: It has 793 nodes and 318 constants.
 _MAX_NODES = 10_000
@@ -26,7 +26,7 @@ _MAX_DIMENSIONS = 8
 _FLOAT = 1
 _LARGEST_FILL = 2**20
 
-#: By message: its fields as number, name, type (of ``descriptor.proto``) and, for messages, which one.
+#: By message: its fields as number, name, type (of ``descriptor.proto``) and, for messages, their name.
 _MESSAGES: dict[str, tuple[tuple[int, str, str, str], ...]] = {
     "Dimension": ((1, "size", "INT64", ""),),
     "Shape": ((2, "dim", "MESSAGE", "Dimension*"),),
@@ -45,7 +45,7 @@ _MESSAGES: dict[str, tuple[tuple[int, str, str, str], ...]] = {
 
 @cache
 def _graph_class() -> Any:
-    """The class that reads a graph, made of ``_MESSAGES``."""
+    """The class that reads a graph, made from ``_MESSAGES``."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 
     file = descriptor_pb2.FileDescriptorProto(name="castline/frozen_graph.proto", package="castline", syntax="proto3")
@@ -65,10 +65,10 @@ def _graph_class() -> Any:
 def read_constants(path: Path) -> dict[str, NDArray[np.float32]]:
     """The float32 constants of a graph by the name of their node, in the order of the file; read-only.
 
-    Needs the package protobuf, which onnx brings.
+    Needs the package protobuf, which is installed with onnx.
 
     Raises:
-        ModelCorrupt: the file is cut short, no graph, or a constant does not go with its shape.
+        ModelCorrupt: the file is truncated, not a graph, or a constant does not fit its shape.
     """
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -92,7 +92,7 @@ def read_constants(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def _values(name: str, tensor: Any) -> NDArray[np.float32]:
-    """A tensor's values: raw bytes, or a list in which the last value stands for all that are left out."""
+    """A tensor's values: raw bytes, or a list in which the last value stands for all omitted ones."""
     shape = [dimension.size for dimension in tensor.shape.dim]
     if len(shape) > _MAX_DIMENSIONS or not all(0 < size <= _MAX_BYTES for size in shape):
         raise ValueError(f"{name} has the shape {shape}")

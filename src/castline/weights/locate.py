@@ -1,4 +1,4 @@
-"""Where model files are, and what they are called. Reads folders; imports no model library."""
+"""Finds model files. Reads folders; imports no model library."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from castline.errors import ModelNotFound
 
 #: MTCNN's three nets, as ``castline.weights.mtcnn_nets`` writes them.
 MTCNN_FILES = {"pnet": "mtcnn-pnet.onnx", "rnet": "mtcnn-rnet.onnx", "onet": "mtcnn-onet.onnx"}
-#: As its authors call it.
+#: As its authors named it.
 YUNET_FILE = "yunet_n_dynamic.onnx"
 DLIB_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 #: The same net as ONNX, as ``castline.weights.dlib_net`` writes it.
 DLIB_ONNX_FILE = "dlib-resnet-v1.onnx"
 #: The voice encoder as ONNX, as ``castline.weights.voice_net`` writes it.
 VOICE_FILE = "ge2e.onnx"
-#: The net that tells a speaking face, as its authors call it, and as ONNX, as ``castline.weights.mouth_net`` writes it.
+#: The net for speaking faces, as its authors named it, and as ONNX, as ``castline.weights.mouth_net`` writes it.
 MOUTH_WEIGHTS_FILE = "finetuning_TalkSet.model"
 MOUTH_FILE = "lr-asd.onnx"
 
 
 def bundled(distribution: str, relative: str) -> Path | None:
-    """A file or folder of an installed package, which is found and not imported; None when it is not there.
+    """A file or folder of an installed package, found without importing it; None if it does not exist.
 
-    Some packages that carry weights import things at their top level that are long gone from Python's
-    standard set-up, so their files are all we take.
+    Some packages that carry weights import things at their top level that Python no longer has, so only their files are
+    used.
 
     Args:
-        distribution: as the package index knows it.
-        relative: to the folder that packages are installed in.
+        distribution: its name in the package index.
+        relative: path relative to the folder of installed packages.
     """
     try:
         path = Path(str(importlib.metadata.distribution(distribution).locate_file(relative)))
@@ -45,7 +45,7 @@ def find_mtcnn(models_dir: Path) -> dict[str, Path] | None:
 
 
 def find_mtcnn_weights() -> dict[str, Path] | None:
-    """Weights of P-, R- and O-Net by name in PyTorch's format, inside the package that carries them, or None."""
+    """Weights of P-, R- and O-Net by name in PyTorch's format, in the package that carries them, or None."""
     paths = {name: bundled("facenet-pytorch", f"facenet_pytorch/data/{name}.pt") for name in MTCNN_FILES}
     found = {name: path for name, path in paths.items() if path is not None}
     return found if len(found) == len(paths) else None

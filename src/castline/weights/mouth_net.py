@@ -1,12 +1,13 @@
-"""Writes the net that tells a speaking face as ONNX, from LR-ASD's weights (MIT).
+"""Writes the net for speaking faces as ONNX, from LR-ASD's weights (MIT).
 
     python -m castline.weights.mouth_net <finetuning_TalkSet.model> <target.onnx>
 
 The architecture is that of J. Liao et al., "LR-ASD: Lightweight and Robust Network for Active Speaker Detection" (IJCV,
-2025), as ``model/Encoder.py`` and ``model/Classifier.py`` of Junhua-Liao/LR-ASD at 1b6dcd2 have it: convolutions over
-space and then over time look at the face, others over bands and then over time listen; both become 128 numbers for each
+2025), as in ``model/Encoder.py`` and ``model/Classifier.py`` of Junhua-Liao/LR-ASD at 1b6dcd2: convolutions over space
+and then over time process the face, others over bands and then over time the sound; both become 128 numbers for each
 picture, which are weighted by attention, go through a recurrent layer in either direction, and give one score. The
-normalisation behind each convolution is part of its weights here. Build time only: needs the package onnx, not torch.
+normalisation after each convolution is folded into its weights here. Build time only: needs the package onnx, not
+torch.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SHA256 = "6b4ef53694e874e96cf630198dc479c78aebb3993bbf166aee3d926dfe7d9342"
 SIDE, COEFFICIENTS = 112, 13
 _CHANNELS = (1, 32, 64, 128)
 _STATES = 64
-#: The mean and the deviation that pixels (0..1) are brought to 0 and 1 by.
+#: Mean and deviation for normalising pixels (0..1).
 _MEAN, _DEVIATION = 0.4161, 0.1688
 _EPSILON = 0.001
 
@@ -47,7 +48,7 @@ class _Builder(Graph):
         states = self._recur(self.node("Transpose", both, perm=[2, 0, 1]))
         last = self.node("Transpose", self._attend(states, "model.detector.attention"), perm=[0, 2, 1])
         weight, bias = self._take("lossAV.FC.weight", 2, 2 * _STATES), self._take("lossAV.FC.bias", 2)
-        # The first of the two classes is that nobody speaks; the score is the second one's.
+        # The first of the two classes means that nobody speaks; the score is that of the second.
         score = self.node("MatMul", last, self.constant(weight[1][:, None].copy()))
         flat = self.node("Squeeze", score, self.constant(np.array([2], np.int64)))
         self.node("Add", flat, self.constant(bias[1:]), output="scores")
@@ -55,8 +56,8 @@ class _Builder(Graph):
     def _see(self, source: str) -> str:
         """(n, frames, 112, 112) to (n, 128, frames).
 
-        Convolutions over space see each picture alone, those over time each point alone: with two dimensions they take
-        a fifth to a quarter less time than the same ones with three.
+        Convolutions over space process each picture alone, those over time each point alone: with two dimensions they
+        take a fifth to a quarter less time than the same ones with three.
         """
         counts = self.node("Slice", self.node("Shape", source), *(self.constant(np.array([at])) for at in (0, 2)))
         one_by_one = self.node("Reshape", source, self.constant(np.array([-1, 1, SIDE, SIDE])))
@@ -95,7 +96,7 @@ class _Builder(Graph):
     def _convolution(
         self, source: str, prefix: str, kind: str, number: int, shape: tuple[int, ...], strides: Sequence[int] = ()
     ) -> str:
-        """With its normalisation and ReLU; it keeps sizes but for the strides."""
+        """A convolution with its normalisation and ReLU; sizes change only by the strides."""
         stored = shape
         if "visual" in prefix:  # the weights have a third dimension, of size 1
             stored = (*shape[:2], 1, *shape[2:]) if kind == "s" else (*shape, 1)
@@ -115,7 +116,7 @@ class _Builder(Graph):
         return self.node("Relu", done)
 
     def _attend(self, source: str, prefix: str) -> str:
-        """(n, channels, frames), each value weighted by how much it counts at this moment."""
+        """(n, channels, frames), each value weighted by its importance at that moment."""
         channels = 256 if prefix == "model.fusion" else 2 * _STATES
         weight = self._take(f"{prefix}.attention.weight", channels, channels, 1)
         weight, bias = self._normalised(weight, f"{prefix}.bn")
@@ -123,7 +124,7 @@ class _Builder(Graph):
         return self.node("Mul", source, self.node("Sigmoid", counted))
 
     def _normalised(self, weight: NDArray[np.float32], norm: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """A convolution's weights and bias with the batch normalisation behind it."""
+        """A convolution's weights and bias with the following batch normalisation folded in."""
         gain, shift, mean, variance = (
             self._take(f"{norm}.{name}", len(weight)).astype(np.float64)
             for name in ("weight", "bias", "running_mean", "running_var")
@@ -133,7 +134,7 @@ class _Builder(Graph):
         return (weight * spread).astype(np.float32), (shift - mean * factor).astype(np.float32)
 
     def _recur(self, source: str) -> str:
-        """(frames, n, 256) to (n, 128, frames): the states of the layer forward, and of the one backward."""
+        """(frames, n, 256) to (n, 128, frames): the states of the forward and of the backward layer."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         shapes = ((3 * _STATES, 256), (3 * _STATES, _STATES), (3 * _STATES,), (3 * _STATES,))
         both = [
@@ -171,13 +172,13 @@ def _gates(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def convert(weights: Path, target: Path) -> Path:
-    """Write the net as ONNX, whole or not at all.
+    """Write the net as ONNX, atomically.
 
     Inputs: ``faces``, float32 (n, frames, 112, 112), grey, 0..255, 25 a second; ``mfcc``, float32 (n, 4 * frames, 13),
     100 a second. Output ``scores``: float32 (n, frames), above 0 where the face speaks; not a probability.
 
     Raises:
-        ModelCorrupt: the file is not the one that is pinned, or not the net it should be.
+        ModelCorrupt: the file is not the pinned one, or not the expected net.
     """
     found = digest(weights)
     if found != SHA256:

@@ -4,7 +4,7 @@
 
 The architecture is that of ``facenet_pytorch/models/mtcnn.py``, after K. Zhang et al., "Joint Face Detection and
 Alignment using Multitask Cascaded Convolutional Networks" (2016): convolutions with PReLU, max pooling whose last
-window may reach over the edge, a dense layer over a map that is read column by column, and heads. Build time only:
+window may extend beyond the edge, a dense layer over a map that is read column by column, and heads. Build time only:
 needs the package onnx, neither torch nor facenet-pytorch's code.
 """
 
@@ -32,10 +32,10 @@ _OUTPUTS = ("offsets", "landmarks", "probabilities")
 @dataclass(frozen=True, slots=True)
 class _Net:
     """Attributes:
-    convolutions: from input to output: filters, side of the kernel, side of the max pooling behind (0: none).
-    dense: inputs and outputs of the dense layer; None where the heads are convolutions themselves.
+    convolutions: from input to output: filters, side of the kernel, side of the following max pooling (0: none).
+    dense: inputs and outputs of the dense layer; None if the heads are convolutions themselves.
     heads: how many of ``_HEADS`` it has.
-    side: of its input, pixels; None where any goes.
+    side: of its input, pixels; None if any is possible.
     """
 
     convolutions: tuple[tuple[int, int, int], ...]
@@ -76,7 +76,7 @@ class _Builder(Graph):
         return self._layer("Gemm", source, name, outputs, inputs, output=output, transB=1)
 
     def prelu(self, source: str, name: str, channels: int, *trailing: int) -> str:
-        """Slopes are per channel; ``trailing`` ones spread them over the axes behind it."""
+        """Slopes are per channel; ``trailing`` ones spread them over the following axes."""
         slopes = self._take(f"{name}.weight", channels).reshape(channels, *trailing)
         return self.node("PRelu", source, self.constant(slopes))
 
@@ -107,7 +107,7 @@ class _Builder(Graph):
 
 
 def convert(weights: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    """Write P-, R- and O-Net as ONNX into ``folder``, each whole or not at all.
+    """Write P-, R- and O-Net as ONNX into ``folder``, each atomically.
 
     Inputs ``pixels``: float32 (n, 3, h, w), RGB 0..255; n is free, h and w too for P-Net, 24 x 24
     for R-Net, 48 x 48 for O-Net. Outputs as in the reference, each with a leading batch axis:
@@ -117,10 +117,10 @@ def convert(weights: Mapping[str, Path], folder: Path) -> dict[str, Path]:
         weights: facenet-pytorch's files by net: ``pnet``, ``rnet``, ``onet``.
 
     Returns:
-        What was written, by net.
+        The written files, by net.
 
     Raises:
-        ModelCorrupt: a file is not the net it should be; none is written then.
+        ModelCorrupt: a file is not the expected net; then none is written.
     """
     graphs = {}
     for name, net in _NETS.items():

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from castline.weights.whole import whole_file
 
 Shape = Sequence[int | str]
-"""Of a tensor; a string names a free dimension."""
+"""The shape of a tensor; a string names a free dimension."""
 
-#: Metadata of an ONNX file: SHA-256 of the weights it was made of, whatever made it.
+#: Metadata of an ONNX file: SHA-256 of the weights from which it was made, by whatever tool.
 WEIGHTS_KEY = "castline.weights"
 
 _OPSET = 17
-#: What ONNX of this opset goes with.
+#: The IR version for this opset.
 _IR_VERSION = 8
 
 
 def set_weights(path: Path, digest: str) -> None:
-    """Say in an ONNX file's metadata which weights it is made of (``WEIGHTS_KEY``); an empty digest: say nothing."""
+    """Record in an ONNX file's metadata the digest of its weights (``WEIGHTS_KEY``), unless it is empty."""
     import onnx
 
     model = onnx.load(path)
@@ -32,7 +32,7 @@ def set_weights(path: Path, digest: str) -> None:
 
 
 class Graph:
-    """Collects nodes and weights, from input to output; names are given as they come."""
+    """Collects nodes and weights, from input to output; names are generated in order."""
 
     def __init__(self) -> None:
         import onnx
@@ -42,13 +42,13 @@ class Graph:
         self._weights: list[Any] = []
 
     def constant(self, values: NDArray[Any]) -> str:
-        """Keep an array in the file; returns the name it has in the graph."""
+        """Store an array in the file; returns its name in the graph."""
         name = f"w{len(self._weights)}"
         self._weights.append(self._onnx.numpy_helper.from_array(values, name))
         return name
 
     def node(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Append an ONNX operator; returns the name of its one output, which is made up unless given."""
+        """Append an ONNX operator; returns the name of its one output, which is generated unless given."""
         name = output or f"{kind.lower()}{len(self._nodes)}"
         self._nodes.append(self._onnx.helper.make_node(kind, list(inputs), [name], **attributes))
         return name
@@ -56,10 +56,10 @@ class Graph:
     def write(
         self, target: Path, name: str, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], weights: str = ""
     ) -> None:
-        """Write the graph to ``target``, whole or not at all. Inputs and outputs are float32.
+        """Write the graph to ``target`` atomically. Inputs and outputs are float32.
 
         Args:
-            weights: SHA-256 of the file the weights are from, kept as metadata (``WEIGHTS_KEY``).
+            weights: SHA-256 of the file with the weights, stored as metadata (``WEIGHTS_KEY``).
         """
         helper = self._onnx.helper
         model = helper.make_model(
@@ -73,7 +73,7 @@ class Graph:
             file.write_bytes(model.SerializeToString())
 
     def scale(self, source: str, mean: NDArray[np.float32], factor: float) -> str:
-        """Subtract, then multiply: how nets take pixels."""
+        """Subtract, then multiply: the usual normalisation of pixels."""
         shifted = self.node("Sub", source, self.constant(mean))
         return self.node("Mul", shifted, self.constant(np.array(factor, np.float32)))
 

@@ -1,8 +1,8 @@
-"""Weights that come inside a package from the package index: installed like any other, and never imported.
+"""Weights inside a package from the package index: installed like any other, and never imported.
 
-A package here is data. Its files are found through the metadata of what is installed, checked against the digests
-that ``DOWNLOADS`` pins for the same model, and used where they lie. So whoever publishes the package is trusted
-with nothing: other bytes are a damaged file.
+Such a package is data. Its files are found through the metadata of installed packages, checked against the digests that
+``DOWNLOADS`` pins for the same model, and used where they are. So the publisher of the package need not be trusted:
+other bytes count as a damaged file.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from castline.weights.locate import bundled
 @dataclass(frozen=True, slots=True)
 class Package:
     """Attributes:
-    distribution: as the package index knows it; its version and hash are pinned in ``requirements/``.
-    folder: of the model's files, relative to where packages are installed; file names are those of ``DOWNLOADS``.
+    distribution: its name in the package index; version and hash are pinned in ``requirements/``.
+    folder: of the model's files, relative to the folder of installed packages; file names are those of ``DOWNLOADS``.
     """
 
     distribution: str
@@ -35,12 +35,12 @@ PACKAGES: dict[str, Package] = {
 
 
 def packaged(name: str) -> Path | None:
-    """The folder of a model that an installed package carries; None where no package does, or it is not installed.
+    """The folder of a model in an installed package; None if no package carries it, or it is not installed.
 
-    Files are read whole once per process to be checked (75 MB: 0.11 s), and again when they change.
+    Files are read completely once per process for the check (75 MB: 0.11 s), and again when they change.
 
     Raises:
-        ModelCorrupt: the package is installed, and a file of it is missing or not what it should be.
+        ModelCorrupt: the package is installed, but one of its files is missing or damaged.
     """
     package = PACKAGES.get(name)
     folder = bundled(package.distribution, package.folder) if package else None
@@ -64,5 +64,5 @@ def packaged(name: str) -> Path | None:
 
 @lru_cache(maxsize=64)
 def _digest(file: Path, size: int, mtime_ns: int) -> str:
-    """Size and time only tell one state of a file from another."""
+    """The digest of a file; size and time are only the key of the cache."""
     return digest(file)

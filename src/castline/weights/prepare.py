@@ -1,5 +1,4 @@
-"""Makes the ONNX files of nets where they are not there yet: MTCNN, dlib's ResNet, the voice encoder,
-what tells a speaking face.
+"""Makes missing ONNX files of nets: MTCNN, dlib's ResNet, the voice encoder, and the net for speaking faces.
 
 ``facenet.py`` does FaceNet's.
 """
@@ -24,17 +23,17 @@ from castline.weights.locate import (
 
 
 def can_make_mtcnn() -> bool:
-    """Whether MTCNN's weights and onnx are installed (neither is imported to know)."""
+    """Whether MTCNN's weights and onnx are installed (checked without importing them)."""
     return find_mtcnn_weights() is not None and importlib.util.find_spec("onnx") is not None
 
 
 def ensure_mtcnn(models_dir: Path) -> dict[str, Path]:
-    """Paths of MTCNN's nets by name (``pnet``, ``rnet``, ``onet``); made first where missing (0.3 s, once).
+    """Paths of MTCNN's nets by name (``pnet``, ``rnet``, ``onet``); made first if missing (0.3 s, once).
 
-    Safe to call from several processes at once: each writes aside and renames.
+    Safe to call from several processes at once: each writes a temporary file and renames it.
 
     Raises:
-        ModelNotFound: not in the folder, and nothing here to make them of.
+        ModelNotFound: they are not in the folder, and cannot be made.
         ModelCorrupt: the weights are not MTCNN's.
     """
     found = find_mtcnn(models_dir)
@@ -51,7 +50,7 @@ def ensure_mtcnn(models_dir: Path) -> dict[str, Path]:
 
 
 def ensure_dlib(models_dir: Path) -> Path:
-    """Path of dlib's ResNet as ONNX; converted first when its weights are here (0.6 s, once).
+    """Path of dlib's ResNet as ONNX; converted first if only its weights are here (0.6 s, once).
 
     Raises:
         ModelNotFound: neither the ONNX file nor the weights are here, or onnx is not installed to convert them.
@@ -73,12 +72,12 @@ def ensure_dlib(models_dir: Path) -> Path:
 
 
 def can_make_voice() -> bool:
-    """Whether the voice encoder's weights and onnx are installed (neither is imported to know)."""
+    """Whether the voice encoder's weights and onnx are installed (checked without importing them)."""
     return find_voice_weights() is not None and importlib.util.find_spec("onnx") is not None
 
 
 def ensure_voice(models_dir: Path) -> Path:
-    """Path of the voice encoder as ONNX; converted first when its weights are here (0.2 s, once).
+    """Path of the voice encoder as ONNX; converted first if only its weights are here (0.2 s, once).
 
     Raises:
         ModelNotFound: neither the ONNX file nor the weights are here, or onnx is not installed to convert them.
@@ -97,18 +96,18 @@ def ensure_voice(models_dir: Path) -> Path:
 
 
 def can_make_mouth(models_dir: Path) -> bool:
-    """Whether the weights that tell a speaking face are in the folder, and onnx is installed."""
+    """Whether the weights for speaking faces are in the folder, and onnx is installed."""
     return (models_dir / MOUTH_WEIGHTS_FILE).is_file() and importlib.util.find_spec("onnx") is not None
 
 
 def ensure_mouth(models_dir: Path, *, download: bool) -> Path:
-    """Path of the net that tells a speaking face as ONNX; converted first when its weights are here (0.2 s, once).
+    """Path of the net for speaking faces as ONNX; converted first if only its weights are here (0.2 s, once).
 
     Args:
-        download: fetch the weights (3 MB) where they are not here.
+        download: whether to fetch the weights (3 MB) if they are missing.
 
     Raises:
-        ModelNotFound: neither the ONNX file nor the weights are to be had, or onnx is not installed to convert them.
+        ModelNotFound: neither the ONNX file nor the weights are available, or onnx is not installed to convert them.
         ModelCorrupt: the weights are not LR-ASD's.
     """
     target, weights = models_dir / MOUTH_FILE, models_dir / MOUTH_WEIGHTS_FILE

@@ -1,14 +1,13 @@
-"""Reads the tensors of a weights file that PyTorch wrote, without PyTorch.
+"""Reads the tensors of PyTorch's weights files, without PyTorch.
 
 There are two formats of ``torch.save`` (``serialization.py``). Before PyTorch 1.6 (``_legacy_load``): five pickles
 (magic number, version of the format, facts about the machine, the state dict, keys of the storages), then each storage
 as a count (int64) and raw little-endian values. Since then: a zip without compression, with the state dict's pickle in
 ``<name>/data.pkl`` and each storage's values in ``<name>/data/<key>``.
 
-A pickle is a program, and ``pickle.Unpickler`` runs it: told which names it may look up, it still allocates what a
-memo index or a length says, and hashes tuples of tuples of tuples for hours. So the few instructions that a state
-dict consists of are carried out here, on a stack of plain values; nothing is imported, and nothing called but the
-two functions below.
+A pickle is a program, and ``pickle.Unpickler`` runs it: even with a list of allowed names, it allocates whatever a memo
+index or a length says, and may hash nested tuples for hours. So the few instructions of which a state dict consists are
+executed here, on a stack of plain values; nothing is imported, and only the two functions below are called.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from numpy.typing import NDArray
 
 from castline.errors import ModelCorrupt
 
-#: The voice encoder's checkpoint, which holds its optimizer's state too, has 17 MB.
+#: The voice encoder's checkpoint, which also contains its optimizer's state, has 17 MB.
 _MAX_BYTES = 32 * 2**20
 #: Its pickles have 1 900 instructions, those of the net for speaking faces 6 000.
 _MAX_STEPS = 20_000
@@ -43,7 +42,7 @@ _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError)
 
 @dataclass(frozen=True, slots=True)
 class _Storage:
-    """A stretch of ``count`` values somewhere behind the pickles; float32, or int64 where it only counts batches."""
+    """A stretch of ``count`` values after the pickles; float32, or int64 if it only counts batches."""
 
     key: str
     count: int
@@ -51,7 +50,7 @@ class _Storage:
 
 
 class _Counter:
-    """Stands for the class of storages of int64, in which normalisation counts the batches it has seen."""
+    """Represents the class of int64 storages, in which normalisation counts batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +66,13 @@ class _Tensor:
 def read_tensors(path: Path, member: str = "") -> dict[str, NDArray[np.float32]]:
     """The tensors of a state dict by name, in the order of the file: float32, read-only views with strides as saved.
 
-    Of a zip, tensors of int64 are left out: normalisation counts batches in them while it learns.
+    In a zip, int64 tensors are left out: they count batches during training.
 
     Args:
-        member: of a checkpoint, the key of the state dict in it; empty where the file is one itself.
+        member: for a checkpoint, the key of the state dict in it; empty if the file is a state dict itself.
 
     Raises:
-        ModelCorrupt: the file is cut short, of another format, or holds anything but float32 tensors.
+        ModelCorrupt: the file is truncated, of another format, or contains anything but float32 tensors.
     """
     with path.open("rb") as file:
         data = file.read(_MAX_BYTES + 1)
@@ -126,7 +125,7 @@ def _state(unpickled: Any, member: str) -> dict[str, Any]:
 
 
 def _view(tensor: _Tensor, storages: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    """A tensor's values, which are no more than its storage has."""
+    """A tensor's values, which must be inside its storage."""
     if tensor.storage.counts:
         raise TypeError("there is a storage of another type than float32")
     values = storages[tensor.storage.key]
@@ -158,7 +157,7 @@ def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *gradie
     return _Tensor(_checked(storage, _Storage), offset, shape, strides)
 
 
-#: What a state dict may name; everything else is refused unseen. The storage's class is only looked at.
+#: The names that a state dict may contain; everything else is refused. The storage's class is never called.
 _GLOBALS: dict[Any, Any] = {
     "collections OrderedDict": _ordered_dict,
     "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
@@ -174,14 +173,14 @@ def _checked(value: Any, kind: type) -> Any:
 
 
 def _key(value: Any) -> Any:
-    """What a dict may be asked for: an optimizer numbers its parameters. Nothing that hashes for hours."""
+    """A valid dict key: an optimizer numbers its parameters. Excludes values that take hours to hash."""
     if type(value) is not str and type(value) is not int:
         raise TypeError("there is something else where a key should be")
     return value
 
 
 def _storage(identity: Any) -> _Storage:
-    """What stands for a storage inside a pickle: its class and key, a device, its count; no view (the old format)."""
+    """A storage's description in a pickle: its class and key, a device, its count; no view (the old format)."""
     _, kind, key, _, count, *_ = _checked(identity, tuple)
     if kind is not _Storage and kind is not _Counter:
         raise TypeError("there is a storage of another type than float32")
@@ -189,10 +188,10 @@ def _storage(identity: Any) -> _Storage:
 
 
 def _unpickle(file: BinaryIO) -> Any:
-    """Carry out one pickle, from where the file stands to the pickle's end.
+    """Execute one pickle, from the current position to its end.
 
     Raises:
-        ValueError, TypeError, LookupError: it is damaged, or does anything that a state dict does not need.
+        ValueError, TypeError, LookupError: it is damaged, or contains anything that a state dict does not need.
     """
     stack: list[Any] = []
     marked: list[list[Any]] = []
@@ -248,7 +247,7 @@ def _unpickle(file: BinaryIO) -> Any:
                 if function is not _ordered_dict and function is not _rebuild_tensor:
                     raise TypeError("something is called that is no function")
                 stack.append(function(*arguments))
-            case "BUILD":  # the versions of the net's modules, which say nothing about the tensors
+            case "BUILD":  # the versions of the net's modules, which do not concern the tensors
                 stack.pop()
                 _checked(stack[-1], dict)
             case "STOP":

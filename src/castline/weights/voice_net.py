@@ -29,13 +29,13 @@ _Tensors = Mapping[str, NDArray[np.float32]]
 
 
 def convert(weights: Path, target: Path) -> Path:
-    """Write the encoder as ONNX, whole or not at all.
+    """Write the encoder as ONNX, atomically.
 
-    Input ``mels``: float32 (n, frames, 40), powers in mel bands; n and frames are free. Output ``voices``:
-    float32 (n, 256), not negative, of any length.
+    Input ``mels``: float32 (n, frames, 40), powers in mel bands; n and frames are free. Output ``voices``: float32 (n,
+        256), not negative, of any norm.
 
     Raises:
-        ModelCorrupt: the file is not the one that is pinned, or not the net it should be.
+        ModelCorrupt: the file is not the pinned one, or not the expected net.
     """
     found = digest(weights)
     if found != SHA256:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whoever else is reading or writing them."""
+"""Files that appear atomically, whatever else is reading or writing them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 def whole_file(target: Path) -> Iterator[Path]:
     """An empty file beside ``target``, to be written inside the context.
 
-    It becomes ``target`` (mode 0644) when the context ends, and is gone when it raises. Its folder is made.
+    It becomes ``target`` (mode 0644) when the context ends, and is removed if that raises. Its folder is created.
 
     Raises:
         OSError: the folder cannot be written.

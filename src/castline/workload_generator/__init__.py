@@ -1,1 +1,1 @@
-"""Uploads media under a load pattern, waits for the results, and tells how long they took."""
+"""Uploads media under a load pattern, waits for the results, and reports how long they took."""

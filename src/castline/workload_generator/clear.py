@@ -1,4 +1,4 @@
-"""Emptying a deployment's buckets, old versions and delete markers included."""
+"""Empties a deployment's buckets, old versions and delete markers included."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def clear(target: Target, *, yes: bool) -> None:
         yes: do not ask.
 
     Raises:
-        NoBucket, OptionsError: a bucket is not there, or nobody agreed; nothing was deleted.
-        StorageError: the store refuses; what was deleted until then stays deleted.
+        NoBucket, OptionsError: a bucket does not exist, or the user did not agree; nothing was deleted.
+        StorageError: the store refused; what was deleted until then stays deleted.
     """
     target.check(*target.buckets)
-    # All are listed first: stores differ in where a page begins when the one before is gone meanwhile.
+    # All are listed first: stores differ in where a page begins if the previous one has been deleted.
     doomed = {bucket: list(target.store.versions(bucket)) for bucket in target.buckets}
     for bucket, versions in doomed.items():
         errors.print(f"{escape(bucket)} ({escape(target.where)}): {_counted(versions)}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``castline-workload --help``: load on a deployment, and how it took it."""
+"""``castline-workload --help``: puts load on a deployment and reports how it coped."""
 
 from __future__ import annotations
 

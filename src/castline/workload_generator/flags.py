@@ -33,6 +33,6 @@ Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The r
 
 
 def write(path: Path, body: bytes) -> None:
-    """A report where a flag wants it; the folder is made."""
+    """Write a report if a flag requests it; its folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(body)

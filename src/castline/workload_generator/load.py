@@ -1,4 +1,4 @@
-"""A load test: files go up when their pattern says so, and are watched until their results are there."""
+"""A load test: uploads files according to a pattern, and watches them until their results arrive."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from castline.workload_generator.patterns import Pattern
 from castline.workload_generator.rows import Row, Status, percentiles
 from castline.workload_generator.target import Profile, Target
 
-#: Between two looks for results, at least; looking takes no more than a tenth of the time.
+#: Least seconds between two looks for results; looking takes no more than a tenth of the time.
 _LOOK_S = 0.25
 _REST = 9
-#: LastModified is cut to whole seconds.
+#: LastModified is truncated to whole seconds.
 _RESOLUTION_S = 1.0
 
 
 class Job(NamedTuple):
-    """One upload to be: this file under this key."""
+    """A planned upload: this file under this key."""
 
     key: str
     path: Path
@@ -44,11 +44,11 @@ def result_key(profile: Profile, media: str) -> str:
 
 
 def plan(folder: Path, count: int | None, profile: Profile) -> list[Job]:
-    """What to upload, in the order of the names.
+    """Plan what to upload, in the order of the names.
 
     Args:
         folder: searched with its subfolders; hidden files and folders are left out.
-        count: default: every media file once; more than there are go round the folder again.
+        count: default: every media file once; if there are fewer files, they are repeated.
 
     Returns:
         One job per upload. Keys are flat in the classic profile, where also only videos count:
@@ -91,11 +91,11 @@ def run_load(
     timeout_s: float,
     on_progress: Callable[[Load], None] = lambda load: None,
 ) -> Load:
-    """Upload everything and wait for the results. Ctrl-C ends it with what is known by then.
+    """Upload everything and wait for the results. Ctrl-C ends it with the results so far.
 
     Args:
-        concurrency: uploads under way at a time, at most; later ones are sent later than planned.
-        timeout_s: what each media file is given, from the beginning of its upload to its result.
+        concurrency: most concurrent uploads; further ones are sent later than planned.
+        timeout_s: time for each media file, from the beginning of its upload to its result.
         on_progress: called in this thread after every look.
 
     Raises:
@@ -112,15 +112,15 @@ def run_load(
 
 
 class Load:
-    """A load test, under way or over.
+    """A load test, in progress or finished.
 
     Attributes:
-        timeout_s: what a media file is given, from the beginning of its upload.
-        rows: one per job; written by its sender until it is stored, and then by whoever waits for its result.
+        timeout_s: time for a media file, from the beginning of its upload.
+        rows: one per job; written by its sender until it is stored, and then by the thread that waits for its result.
         started_at: by this machine's clock.
-        duration_s: from the start until the last result, or until waiting ended; so far, while it runs.
-        interrupted: whether somebody ended it early; what was open then is ``failed``.
-        failed_looks: why the store could not be asked for results, each time that it could not.
+        duration_s: from the start until the last result, or until waiting ended; while running, until now.
+        interrupted: whether it was ended early; rows that were open then are ``failed``.
+        failed_looks: the reason for each time that the store could not be queried for results.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Load:
 
     @property
     def latencies(self) -> dict[str, dict[str, float]]:
-        """Percentiles over the good results by either clock, in seconds; empty where nothing was measured."""
+        """Percentiles over the good results by either clock, in seconds; empty if nothing was measured."""
         return {
             "local": percentiles([row.local_latency_s for row in self.good]),
             "server": percentiles([row.server_latency_s for row in self.good]),
@@ -162,7 +162,7 @@ class Load:
 
     @property
     def throughput_per_s(self) -> float | None:
-        """Good results per second, from the first upload to the last good result; None without any."""
+        """Good results per second, from the first upload to the last good result; None if there are none."""
         seen = [row.seen_s for row in self.good if row.seen_s is not None]
         sent = [row.sent_s for row in self.rows if row.sent_s is not None]
         return len(seen) / (max(seen) - min(sent)) if seen and max(seen) > min(sent) else None
@@ -196,7 +196,7 @@ class Load:
         self._let_the_second_pass()
         self._begin, self.started_at = time.monotonic(), datetime.now(UTC)
         for number in range(min(self.concurrency, len(self.rows))):
-            # Daemons, because an upload that hangs must not keep the program from ending.
+            # Daemons, because a hanging upload must not keep the program from ending.
             threading.Thread(target=self._send_in_turn, name=f"sender-{number}", daemon=True).start()
         try:
             while True:
@@ -211,10 +211,10 @@ class Load:
             self._over.set()
 
     def end(self) -> None:
-        """Say of every upload without a result what became of it."""
+        """Record the outcome of every upload without a result."""
         for row in self._open():
             row.end("failed", "interrupted before its result")
-        self.rows = [replace(row) for row in self.rows]  # an upload that hangs may still write to the old ones
+        self.rows = [replace(row) for row in self.rows]  # a hanging upload may still write to the old ones
         with suppress(StorageError):
             for row in self.rows:
                 if row.stored_s is not None and row.seen_s is None:
@@ -227,9 +227,9 @@ class Load:
         return [row for row in self.rows if row.status == "open"]
 
     def _let_the_second_pass(self) -> None:
-        """Where results lie already, make sure that all uploads fall into a later second of the store's clock.
+        """If results exist already, make sure that all uploads fall into a later second of the store's clock.
 
-        LastModified shows whole seconds only: so none of the old results can pass for a result of this load.
+        LastModified shows whole seconds only; this way no old result can be mistaken for one of this load.
         """
         wanted = {result_key(self.target.profile, row.key) for row in self.rows}
         if any(info.key in wanted for info in self._listing(self.target.output_bucket, wanted)):
@@ -241,7 +241,7 @@ class Load:
                 return
             try:
                 self._send(row)
-            except Exception as error:  # whatever it is: a failure of this upload, and not of the load
+            except Exception as error:  # whatever it is, it is a failure of this upload, not of the load
                 row.end("failed", f"upload: {_reason(error)}")
 
     def _send(self, row: Row) -> None:
@@ -254,10 +254,10 @@ class Load:
         if found is None:
             raise StorageError("it is gone again")
         row.etag, row.version, row.input_modified = found.etag, found.version, found.last_modified
-        row.stored_s = stored_s  # last: from here on, its result is looked for
+        row.stored_s = stored_s  # last: from here on, its result is searched for
 
     def _look(self) -> float:
-        """Find the results that are there now, with one listing for all; returns the seconds that this took."""
+        """Find the existing results, with one listing for all; returns the seconds this took."""
         begin_s = self._now()
         waiting = {result_key(self.target.profile, row.key): row for row in self._open() if row.stored_s is not None}
         try:
@@ -271,7 +271,7 @@ class Load:
         return self._now() - begin_s
 
     def _take(self, row: Row, info: ObjectInfo, seen_s: float) -> None:
-        """Take a listed result for the upload's, if it is."""
+        """Record a listed result, if it belongs to the upload."""
         problem: str | None = ""
         if self.target.profile == "full":
             problem = _problem(self.target.store.read(self.target.output_bucket, info, 0, info.size) or b"", row)
@@ -287,32 +287,32 @@ class Load:
         now_s = self._now()
         moved_s = max(row.stored_s or 0.0 for row in self.rows)
         for row in self._open():
-            # What nobody could send yet waits for the uploads before it, unless those hang.
+            # Uploads that could not be sent yet wait for earlier ones, unless those hang.
             since_s = max(row.planned_s, moved_s) if row.sent_s is None else row.sent_s
             if now_s - since_s >= self.timeout_s:
                 what = "still not uploaded" if row.stored_s is None else "no result"
                 row.end("timeout", f"{what} within {self.timeout_s:g} s")
 
     def _how_far(self, row: Row) -> str:
-        """Whether the splitter has written anything for an upload without a result."""
+        """How far an upload without a result has come: whether the splitter has written anything for it."""
         bucket = self.target.stage1_bucket
         prefix = keys.classic_frame_key(row.key) if self.target.profile == "classic" else f"{row.key}/"
         written = any(not row.is_older(_modified(info)) for info in self.target.store.find(bucket, prefix))
         return f"{bucket} has it" if written else f"nothing in {bucket} either"
 
     def _listing(self, bucket: str, wanted: Iterable[str]) -> list[ObjectInfo]:
-        """The objects of a bucket below what all wanted keys begin with."""
+        """The objects of a bucket below the common prefix of all wanted keys."""
         beginning = os.path.commonprefix(list(wanted))  # noqa: RUF071 - keys are strings, and not paths
         return list(self.target.store.find(bucket, beginning))
 
 
 def _modified(listed: ObjectInfo) -> datetime:
-    """When the store wrote it; listings always say so."""
+    """When the store wrote an object; listings always contain this."""
     return cast(datetime, listed.last_modified)
 
 
 def _problem(body: bytes, row: Row) -> str | None:
-    """What a ``result.json``, of any version of Castline, says is wrong; None when it is not of this upload."""
+    """The error in a ``result.json`` of any version of Castline; None if it does not belong to this upload."""
     try:
         result = json.loads(body)
         source, status = result["source"], result["status"]
@@ -326,5 +326,5 @@ def _problem(body: bytes, row: Row) -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what S3 or the system said."""
+    """The first line of an error of S3 or the system."""
     return next(iter(str(error).splitlines()), type(error).__name__)[:300]

@@ -20,10 +20,10 @@ class Row:
     Attributes:
         status: ``ok``: a good result in time. ``failed``: the upload was refused, or its result says
             that the run failed. ``timeout``: no result of this upload in time. ``open`` until one of these is known.
-        why: what went wrong; None when nothing did.
-        bytes: size of the file; None when it could not even be read.
-        etag, version, input_modified: of the upload, as the store has it; no version in a bucket without versions.
-        sent_s, stored_s, seen_s: when the upload began, was there, and its result was first seen.
+        why: what went wrong; None if nothing did.
+        bytes: size of the file; None if it could not be read.
+        etag, version, input_modified: those of the upload in the store; no version in a bucket without versions.
+        sent_s, stored_s, seen_s: when the upload began, when it was stored, and when its result was first seen.
         local_latency_s: ``seen_s - sent_s``, by this machine's clock; late by up to one look.
         server_latency_s: from LastModified to LastModified, by the store's clock alone, which shows
             whole seconds: within a second of the truth.
@@ -46,18 +46,18 @@ class Row:
     server_latency_s: float | None = None
 
     def end(self, status: Status, why: str | None) -> None:
-        """How it ended; the first ending counts."""
+        """Record how it ended; the first ending counts."""
         if self.status == "open":
             self.why = why
             self.status = status
 
     def is_older(self, modified: datetime) -> bool:
-        """Whether something that the store wrote then is older than this upload, as far as whole seconds tell."""
+        """Whether something that the store wrote then is older than this upload, by whole seconds."""
         return self.input_modified is None or int(modified.timestamp()) < int(self.input_modified.timestamp())
 
 
 def percentiles(seconds: Sequence[float | None]) -> dict[str, float]:
-    """``min``, ``p50`` … ``max`` by nearest rank: each of them was really measured. Empty without measurements."""
+    """``min``, ``p50`` … ``max`` by nearest rank, so that each is a measured value. Empty without measurements."""
     known = [value for value in seconds if value is not None]
     if not known:
         return {}

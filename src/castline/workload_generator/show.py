@@ -1,4 +1,4 @@
-"""What a person sees of a load: on the terminal, and as a page."""
+"""Shows a load to people: on the terminal, and as a page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from castline.cli.shown import escape
 from castline.workload_generator.load import Load
 
-#: Rows that are not ok, shown at most; the JSON has all of them.
+#: Most rows shown that are not ok; the JSON has all of them.
 _SHOWN = 20
 _CLOCKS = {
     "local": "upload to result seen (local clock)",
