@@ -48,7 +48,7 @@ def list_lines(media: Media, as_json: AsJson = False, endpoint_url: Endpoint = N
         for person in shown.view.result.people:
             answer.print(f"  {escape(person.id)}  {escape(person.name)}", soft_wrap=True)
         for each in shown.view.left:
-            answer.print(f"[yellow]kept, fits nothing now[/] {each.id}: {escape(what(each))}", soft_wrap=True)
+            answer.print(f"[yellow]kept, no longer fits anything[/] {each.id}: {escape(what(each))}", soft_wrap=True)
 
 
 @app.command("set")
@@ -145,7 +145,7 @@ def _correct(media: str, endpoint_url: str | None, edit: Callable[[Shown], Draft
         shown = correct(media, _who(there), edit, there.store, there.settings)
         last = shown.corrections.changes[-1] if shown.corrections.changes else None
         said = "; ".join(map(what, last.added)) if last else ""
-        wrapped(console, escape(said or "as it was heard"))
+        wrapped(console, escape(said or "as transcribed"))
 
 
 def _who(there: Connection) -> str:

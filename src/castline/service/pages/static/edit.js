@@ -113,7 +113,7 @@ const ways = {
   cut(row) {
     const text = field(row), at = text.selectionStart, number = rows().indexOf(row);
     const pieces = [text.value.slice(0, at), text.value.slice(at)];
-    if (!pieces.every(clean)) { tell("put the cursor where the line is to be cut", true); text.focus(); return; }
+    if (!pieces.every(clean)) { tell("put the cursor where you want to cut the line", true); text.focus(); return; }
     lines(number, number, pieces.map((piece) => ({ text: piece, speaker: spoken(row) })), () => rows()[number + 1]);
   },
   join(row) {
@@ -181,7 +181,7 @@ desk.addEventListener("click", (event) => {
 
 function faces(of, name, holds) {
   const boxes = [...of.querySelectorAll("[name=appearance]")], ticked = boxes.filter((box) => box.checked);
-  if (boxes.length && !ticked.length) { tell("tick the appearances it is about", true); return; }
+  if (boxes.length && !ticked.length) { tell("tick the appearances to change", true); return; }
   const body = { do: "faces", person: of.dataset.person, name, holds };
   if (ticked.length < boxes.length) body.appearances = ticked.map((box) => box.value);
   send(body, [of.dataset.mark]).then((done) => done === "conflict" && refresh());
@@ -191,7 +191,7 @@ desk.addEventListener("submit", (event) => {
   event.preventDefault();
   event.stopPropagation();
   const of = event.target, name = of.elements.namedItem("name").value;
-  if (!clean(name)) { tell("say a name", true); return; }
+  if (!clean(name)) { tell("enter a name", true); return; }
   if (of.dataset.do === "voice") send({ do: "voice", voice: of.dataset.voice, name });
   else faces(of, name, true);
 });

@@ -93,7 +93,7 @@ async function sendPart(each, asked, piece, at) {
     if (answer.status === 200) return true;
     if (!each.moved && pause > 2) return false;
     if (answer.status === 404) throw new Error("this upload is gone; drop the file again");
-    each.said.textContent = "the connection broke; it goes on by itself";
+    each.said.textContent = "the connection broke; the upload resumes by itself";
     await rest(pause);
   }
 }
@@ -106,7 +106,7 @@ async function ask(each, what, asked, fine = []) {
     }).catch(() => null);
     if (answer?.ok || fine.includes(answer?.status)) return answer.json();
     if (answer && answer.status < 500) throw new Error(reason(await answer.text()));
-    each.said.textContent = "the connection broke; it goes on by itself";
+    each.said.textContent = "the connection broke; the upload resumes by itself";
     await rest(pause);
   }
 }
