@@ -1,8 +1,8 @@
 """Announces published results, so that nobody has to poll.
 
-The output bucket reports every ``result.json`` and ``corrections.json`` that is written or removed, whoever did it (a
-stage, or somebody who renamed a person). An event only says where to look: the announcement describes what is published
-now, or that nothing is. It is sent at least once; consumers recognise repetitions by the id.
+The output bucket reports every ``result.json`` and ``corrections.json`` that is written or removed, whether by a stage
+or by somebody who renamed a person. An event only says where to look: the announcement describes what is published now,
+or that nothing is. It is sent at least once; consumers recognise repetitions by the id.
 """
 
 from __future__ import annotations

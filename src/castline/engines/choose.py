@@ -1,7 +1,7 @@
 """Which engine of a role this process uses, and why.
 
 A name in the settings is ``auto``, an engine's id, or ``id:argument`` (a file, a folder, a model) where it takes one.
-``auto`` takes the first ranked engine whose weights are here, and downloads nothing.
+``auto`` takes the first ranked engine whose weights are present, and downloads nothing.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _asked(role: str, name: str) -> tuple[Engine, str]:
 def _best(role: str, settings: Settings) -> tuple[Engine, list[str]]:
     """The first engine of a role that ``auto`` can use, prepared, and why it passed over those before.
 
-    Weights that are there but cannot be read are an error, not skipped: whoever put them there meant them to be used.
+    Weights that are there but cannot be read are an error, not skipped: they were put there to be used.
     """
     missed: list[str] = []
     last: ModelError = ModelNotFound(f"there is no {role}")

@@ -49,7 +49,7 @@ _ONLY_WITH = {
     "socialmessaging": ("EnableWhatsApp", "true"),
 }
 _GLOBAL = {"iam"}
-_TAKEN = {"403": "somebody else's", "400": "not to be had", "301": "there already, in another region"}
+_TAKEN = {"403": "somebody else's", "400": "not a valid name", "301": "there already, in another region"}
 
 Check = Callable[[Plan, Account], Iterator[Finding]]
 

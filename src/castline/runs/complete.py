@@ -1,4 +1,4 @@
-"""Whoever writes the last piece of a run assembles it: checks that every part is there, and publishes the result.
+"""Assembly by whichever function writes the last piece of a run: checks that all parts are there, publishes the result.
 
 This needs no lock and no database. S3 is strongly consistent, so the function that writes the last piece (a part, an
 error part or the manifest) sees all the others. It looks at the published result *before* it reads anything else, and

@@ -1,8 +1,8 @@
-"""Model files out of S3 into the models folder, for deployments whose image holds none.
+"""Copies model files from S3 into the models folder, for deployments whose image holds none.
 
-A file ``SHA256SUMS`` (as ``sha256sum`` writes it) beside the models says which files there are and what they
-must be; what it does not list is not taken. A file appears whole or not at all, and what is there already and
-is right is left alone, so the copy may be repeated or interrupted at any time.
+A file ``SHA256SUMS`` (as ``sha256sum`` writes it) beside the models lists them with their digests; files that it does
+not list are not copied. A file appears whole or not at all, and one that is already there and right is left alone, so
+the copy may be interrupted and repeated at any time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from castline.weights.whole import whole_file
 
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"(?P<digest>[0-9a-fA-F]{64}) [ *](?:\./)?(?P<name>.+)")
-_READS = 4  # at once; one connection does not fill a function's network
+_READS = 4  # at once; one connection does not use all of a function's bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ class Copied:
 
 
 def copy_models(store: ObjectStore, settings: Settings) -> Copied:
-    """Bring ``settings.models_dir`` to what SHA256SUMS lists. Files it does not list stay.
+    """Make ``settings.models_dir`` hold what SHA256SUMS lists. Other files in it stay.
 
     Raises:
-        ModelNotFound: no SHA256SUMS, or a file of it is missing.
-        ModelCorrupt: SHA256SUMS cannot be read, or a file is not what it says.
+        ModelNotFound: there is no SHA256SUMS, or a file that it lists is missing.
+        ModelCorrupt: SHA256SUMS cannot be read, or a file has another digest.
         KeyLayoutError: a name in it leads out of the folder.
         DiskFull: no room.
-        StorageError: S3 said no.
+        StorageError: S3 refused.
     """
     bucket = settings.model_bucket or settings.gallery_bucket
     wanted = _listed(bucket, store, settings)
@@ -60,7 +60,7 @@ def _listed(bucket: str, store: ObjectStore, settings: Settings) -> dict[str, st
     try:
         lines = body.decode().splitlines()
     except UnicodeDecodeError as error:
-        raise ModelCorrupt(f"s3://{bucket}/{key} is no text") from error
+        raise ModelCorrupt(f"s3://{bucket}/{key} is not text in UTF-8") from error
     for number, line in enumerate(lines, 1):
         match = _LINE.fullmatch(line)
         if match is None:
@@ -74,7 +74,7 @@ def _listed(bucket: str, store: ObjectStore, settings: Settings) -> dict[str, st
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """Where a listed file goes; also a link inside the folder must not lead out of it."""
+    """Where a listed file goes; a link inside the folder must not lead out of it either."""
     path = PurePosixPath(name)
     target = folder / path
     if (

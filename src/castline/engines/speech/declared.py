@@ -1,4 +1,4 @@
-"""The speech engines, as declarations: no engine is imported, no file searched.
+"""The speech engines, as declarations: no engine is imported, and no file is searched for.
 
 What the command, the template and the settings accept is made from these. A name in the settings is
 ``auto``, an engine, or ``engine:model`` for an engine of the Whisper family; a model is one of ``MODELS``,
