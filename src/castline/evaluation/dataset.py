@@ -154,5 +154,5 @@ def split_people(people: Mapping[str, Sequence[T]], enrol: int, left_out: int) -
     if not split.enrolled:
         raise EvaluationError("nobody is left to enrol")
     if not split.probes and not split.strangers:
-        raise EvaluationError(f"nobody has more than {enrol} photos and nobody is left out, so there is nothing to test")
+        raise EvaluationError(f"nobody has more than {enrol} photos or is left out, so there is nothing to test")
     return split
