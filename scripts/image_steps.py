@@ -3,10 +3,11 @@
     sudo python3 scripts/image_steps.py FOLDER [--python python3.13] [--arg WHISPER=embedded]
 
 Each stage gets a root of its own: an overlay over this machine's files, in which a fresh virtual environment stands
-for the base image's Python. RUN, COPY, WORKDIR, ENV and ARG do what they say. What the last stage copies is left in
-FOLDER/image, with its size, and the time each step took. Needs Linux, root, and the network that pip needs.
+for the base image's Python. RUN, COPY, WORKDIR, ENV and ARG do what they do in a build. What the last stage copies is
+left in FOLDER/image; its size and the time of each step are printed. Needs Linux, root, and the network for pip.
 
-What it cannot show: the base image itself (its glibc, its users), the layers of a registry, and Lambda taking it.
+What it cannot show: the base image itself (its glibc, its users), the layers of a registry, and whether Lambda accepts
+the image.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Stage:
         return self.folder / "upper"
 
     def run(self, command: str) -> None:
-        """A shell command in the root.
+        """Run a shell command in the root.
 
         Raises:
             CalledProcessError: it failed.
@@ -70,14 +71,14 @@ class Stage:
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
-    """(INSTRUCTION, the rest) of a Dockerfile, lines put together, comments left out."""
+    """(INSTRUCTION, the rest) of a Dockerfile, with continued lines joined and without comments."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     return [(name, rest) for name, _, rest in (line.partition(" ") for line in joined.splitlines() if line.strip())]
 
 
 def build(folder: Path, python: str, given: dict[str, str]) -> dict[str, float]:
-    """Run all steps; seconds by step."""
+    """Run all steps; returns the seconds that each took."""
     stages: dict[str, Stage] = {}
     took: dict[str, float] = {}
     stage: Stage | None = None

@@ -1,4 +1,4 @@
-"""Writes what an installed package says of itself beside a copy of the code: name, version, entry points.
+"""Writes the metadata of an installed package (name, version, entry points) beside a copy of the code.
 
     python scripts/metadata.py <folder that holds castline/>
 

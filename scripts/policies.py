@@ -1,13 +1,13 @@
-"""Writes docs/policies: what whoever deploys, and whoever uses the command, must be allowed. No more, no less.
+"""Writes docs/policies: exactly the permissions that deploying takes, and those that using the command takes.
 
     python3 scripts/policies.py
 
-Who deploys gets deployer.json and user.json; deployer-options.json, too, for anything but the defaults (a key of one's
-own, EFS, state machines, doors, a budget). Each fits a managed policy (6144 characters).
+Those who deploy get deployer.json and user.json, and for anything but the defaults (a key of one's own, EFS, state
+machines, doors, a budget) deployer-options.json, too. Each fits a managed policy (6144 characters).
 
-Derived, not thought up: from the calls in the code (its syntax tree), from what CloudFormation says it calls for each
-kind of resource in the template (the handlers' permissions in AWS's own schemas, which cfn-lint carries), and from a
-list of what the SAM CLI calls. tests/template/test_policies.py holds the files against it.
+They are derived from the calls in the code (its syntax tree), from what CloudFormation calls for each kind of resource
+in the template (the handlers' permissions in AWS's own schemas, which cfn-lint contains), and from a list of what the
+SAM CLI calls. tests/template/test_policies.py compares the files with this.
 
 ACCOUNT, REGION, PARTITION, PREFIX and STACK stand for yours.
 """
@@ -33,7 +33,8 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "policies"
 SOURCE = ROOT / "src" / "castline"
 
-#: Modules of the commands preflight, smoke and teardown; smoke stores and removes like every other command.
+#: Modules of the commands preflight, smoke and teardown; smoke also stores and removes objects, as all other commands
+#: do.
 DEPLOYER = ("operations/account.py", "operations/preflight.py", "operations/teardown.py", "cli/plan.py")
 #: Modules through which all other commands reach AWS.
 USER = (
@@ -47,7 +48,7 @@ USER = (
 )
 
 SERVICES = ("cloudformation", "ecr", "iam", "kms", "lambda", "s3", "secretsmanager", "service-quotas", "sqs", "sts")
-#: Actions that are not called as the operation is (docs.aws.amazon.com/service-authorization, 2025-06).
+#: Actions that have another name than the operation (docs.aws.amazon.com/service-authorization, 2025-06).
 _ACTIONS: dict[str, tuple[str, ...]] = {
     "s3:HeadBucket": ("s3:ListBucket",),
     "s3:ListBuckets": ("s3:ListAllMyBuckets",),
@@ -65,7 +66,7 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
     "lambda:Invoke": ("lambda:InvokeFunction",),
 }
 _PREFIXES = {"service-quotas": "servicequotas"}
-#: boto3's own methods, which are none of the API.
+#: boto3's own methods, which are not part of the API.
 _TRANSFERS = {"upload_file": "s3:PutObject", "download_file": "s3:GetObject"}
 
 #: What CloudFormation may call for features of a resource that the template does not use.
@@ -81,9 +82,9 @@ _UNUSED = re.compile(
     |ecr:.*(Scanning|Mutability)""",
     re.VERBOSE,
 )
-#: Services that only a key or a network of one's own brings in (KmsKeyArn, ModelStorage=efs).
+#: Services that are needed only with a key or a network of one's own (KmsKeyArn, ModelStorage=efs).
 _OF_OPTIONS = ("kms:", "ec2:", "elasticfilesystem:")
-#: What `sam deploy` and `sam delete` call beside CloudFormation's own calls (samcli 1.170.0, lib/deploy, lib/package,
+#: What `sam deploy` and `sam delete` call besides CloudFormation's own calls (samcli 1.170.0, lib/deploy, lib/package,
 #: lib/bootstrap, lib/delete), and Docker when it pushes the image.
 SAM = """cloudformation:CreateChangeSet cloudformation:DescribeChangeSet cloudformation:ExecuteChangeSet
     cloudformation:DeleteChangeSet cloudformation:DescribeStacks cloudformation:DescribeStackEvents
@@ -96,7 +97,7 @@ SAM = """cloudformation:CreateChangeSet cloudformation:DescribeChangeSet cloudfo
 #: Stacks that SAM makes beside ours.
 _SAM_KINDS = ("AWS::ECR::Repository", "AWS::S3::Bucket", "AWS::S3::BucketPolicy")
 
-#: Actions that know no resource, beside all that list and describe.
+#: Actions that cannot be limited to a resource, besides all that list and describe.
 _NAMELESS = """ecr:GetAuthorizationToken lambda:GetAccountSettings servicequotas:GetServiceQuota
     sts:GetCallerIdentity iam:SimulatePrincipalPolicy secretsmanager:GetRandomPassword
     cloudformation:GetTemplateSummary cloudwatch:TagResource cloudwatch:UntagResource""".split()
@@ -243,7 +244,7 @@ def handlers(kind: str) -> set[str]:
 
 
 def policy(wanted: Iterable[str], *, user: bool = False) -> dict[str, Any]:
-    """A policy with these actions: looking at names is allowed everywhere, all else on what is ours."""
+    """A policy with these actions: listing and describing on everything, all others on our own resources."""
     everything = set(wanted)
     special = everything & {"iam:PassRole", "iam:CreateServiceLinkedRole"}
     looks = {action for action in everything - special if _nameless(action)}

@@ -1,8 +1,9 @@
-"""Asks pip whether every required package has a wheel for a processor and a Python. Installs nothing.
+"""Asks pip whether every required package has a wheel for a processor architecture and a Python. Installs nothing.
 
     python3 scripts/resolve_wheels.py            # x86_64 and arm64 on the template's Python; then on the next one
 
-Exit status: 0 all is there for the template's Python, 1 something is not. What the next Python lacks is only said.
+Exit status: 0 if all wheels exist for the template's Python, 1 if not. Those that the next Python lacks are only
+reported.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 NEXT = "3.14"
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
-#: What is installed where; the layer's one wheel knows an older tag.
+#: What is installed where; the layer's one wheel has an older tag.
 SETS = {
     "zip functions": ["--requirement", "functions/requirements.txt"],
     "image": ["--requirement", "functions/face_recognition/requirements.txt"],
@@ -33,7 +34,7 @@ def python_of_the_template() -> str:
 
 
 def lacking(what: list[str], machine: str, python: str) -> str:
-    """Why pip finds no set of wheels; empty where it does."""
+    """Why pip finds no set of wheels; empty if it does."""
     tags = [f"manylinux2014_{machine}", *(f"manylinux_2_{minor}_{machine}" for minor in (17, 26, 27, 28, 31, 34))]
     with tempfile.TemporaryDirectory() as target:
         argv = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--disable-pip-version-check"]

@@ -2,8 +2,7 @@
 
     python3 scripts/terminal_pictures.py
 
-Each picture is the real output of a real command, in a library of its own; whatever changes the output makes
-them out of date, and running this makes them anew.
+Each picture is the real output of a real command in a library of its own. Run this again whenever the output changes.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ PICTURES = {
     "search": ("search", "navy"),
     "help": ("--help",),
 }
-# A picture asks no server for a font.
+# No picture loads a font from a server.
 _FORMAT = re.sub(r"@font-face \{\{.*?\n    \}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 

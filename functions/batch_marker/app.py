@@ -1,4 +1,4 @@
-"""batch-marker: the marker's event, or a step of its state machine: start what was uploaded, look how far it is."""
+"""batch-marker: a marker's event, or a step of its state machine: starts what was uploaded, and checks its progress."""
 
 from castline.doors.batch import batch_event
 from castline.handler import handler_for

@@ -1,4 +1,4 @@
-"""face-recognition: S3 events of the stage-1 bucket: analyse each unit; the last one assembles."""
+"""face-recognition: S3 events of the stage-1 bucket: analyses each unit; the last one assembles the result."""
 
 from castline.handler import handler_for
 from castline.stages import analyse_event

@@ -1,4 +1,4 @@
-"""failure-recorder: invocations that are out of retries: write down what could not be done."""
+"""failure-recorder: invocations that are out of retries: records what could not be done."""
 
 from castline.handler import handler_for
 from castline.stages import failure_event

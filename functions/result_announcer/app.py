@@ -1,4 +1,4 @@
-"""result-announcer: results in the output bucket: tell EventBridge, and SNS where asked."""
+"""result-announcer: results in the output bucket: announces them to EventBridge, and to SNS if wanted."""
 
 from castline.doors.announce import announce_event
 from castline.handler import handler_for

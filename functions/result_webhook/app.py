@@ -1,4 +1,4 @@
-"""result-webhook: published results: post them, signed."""
+"""result-webhook: published results: posts them, signed."""
 
 from castline.doors.webhook import webhook_event
 from castline.handler import handler_for

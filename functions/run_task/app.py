@@ -1,4 +1,4 @@
-"""run-task: a request through API Gateway: start one Fargate task that transcribes one file."""
+"""run-task: a request through API Gateway: starts one Fargate task that transcribes one file."""
 
 from functools import lru_cache
 from typing import Any

@@ -1,4 +1,4 @@
-"""video-splitting: S3 events of the input bucket: decode each media into units."""
+"""video-splitting: S3 events of the input bucket: decodes each media file into units."""
 
 from castline.handler import handler_for
 from castline.stages import split_event

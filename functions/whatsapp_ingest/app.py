@@ -1,4 +1,4 @@
-"""whatsapp-ingest: messages of WhatsApp, and results of their media: one object per message."""
+"""whatsapp-ingest: WhatsApp messages, and results of their media: writes one object per message."""
 
 from castline.doors.whatsapp import whatsapp_event
 from castline.handler import handler_for
