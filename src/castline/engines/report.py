@@ -115,7 +115,7 @@ def _speech(settings: Settings, refusal: str) -> str:
         said = [f"Whisper {best.model}{', English only' if english_only(best.model) else ''} ({where})"]
     else:
         missed = (f"{info.id}: {homely(info.reason)}" for info in survey(settings, "transcriber"))
-        said = [f"none available, so nobody listens ({'; '.join(missed)})"]
+        said = [f"none available, so no speech is transcribed ({'; '.join(missed)})"]
     said += [homely(error.message) for error in searched.damaged if best]
     said += [f"{refusal} (asked at most once a day)"] if refusal else []
     if best is None or best.package:
