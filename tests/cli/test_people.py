@@ -153,7 +153,7 @@ def test_every_command_explains_itself(command: str, run: Run) -> None:
 
 def test_forget_says_what_stays(run: Run) -> None:
     text = " ".join(run("forget", "--help").output.replace("│", " ").split())
-    assert "only maybe theirs, without a name" in text
+    assert "only possible matches, without a name" in text
     assert "Exit status 1" in text
 
 
