@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from castline import keys
 from castline.events import object_created, objects_created
 from castline.operations import delete_media
@@ -67,6 +69,15 @@ def test_a_unit_that_can_never_be_read_is_not_asked_again(world) -> None:
     world.analyse(frames, audio)
     assert world.result().status == "partial"
     assert _pending(world) == []
+
+
+def test_a_run_s_objects_are_listed_once(world, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, _ = world.split()
+    listed, find = [], world.store.find
+    monkeypatch.setattr(world.store, "find", lambda *asked: listed.append(asked) or find(*asked))
+    assert len(_pending(world)) == 2
+    of_run = [asked for asked in listed if asked[1:] and frames.run in asked[1]]
+    assert len(of_run) == len(set(of_run)) == 2, "its parts, and its units"
 
 
 def test_units_that_are_gone_are_made_again(world) -> None:

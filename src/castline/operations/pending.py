@@ -12,7 +12,7 @@ from castline.runs.audit import Deleted
 from castline.runs.common import read_result
 from castline.runs.removal import Owner, owner_of
 from castline.runs.request import uploaded_media
-from castline.runs.sets import current_run, finished, split_again, units_to_analyse, worth_another_try
+from castline.runs.sets import current_run, finished, units_left, worth_another_try
 from castline.settings import Settings
 from castline.stages import classic
 from castline.storage.base import ObjectStore
@@ -78,13 +78,13 @@ def missing(
         ended: whether it has a result, some of whose parts are to be tried again.
     """
     run, manifest = current_run(source, store, settings)
-    if manifest is None or split_again(manifest, store, settings):
+    left = units_left(manifest, store, settings) if manifest else None
+    if left is None:
         # A run that ended and lost its manifest is final; a manifest that cannot be read is made again.
         if not ended or store.head(settings.stage1_bucket, keys.manifest_key(source.key, run)):
             yield settings.splitter_function, object_created(settings.input_bucket, source.key)
         return
-    missing = units_to_analyse(manifest, store, settings)
-    for unit in missing:
+    for unit in left:
         yield settings.analyser_function, object_created(settings.stage1_bucket, unit.stage1_key)
-    if not missing and not ended:
+    if not left and not ended:
         yield settings.analyser_function, object_created(settings.stage1_bucket, keys.manifest_key(source.key, run))

@@ -126,13 +126,19 @@ def units_to_analyse(manifest: Manifest, store: ObjectStore, settings: Settings)
 
 def split_again(manifest: Manifest, store: ObjectStore, settings: Settings) -> bool:
     """Whether only splitting again helps: it failed for a passing reason, or units that are to be analysed are gone."""
+    return units_left(manifest, store, settings) is None
+
+
+def units_left(manifest: Manifest, store: ObjectStore, settings: Settings) -> list[keys.UnitId] | None:
+    """`units_to_analyse`; None if only splitting again helps."""
     if manifest.error and once_more(manifest.error.code, manifest.attempt):
-        return True
-    media, run = manifest.media, manifest.run
-    units = set(units_to_analyse(manifest, store, settings))
-    if not units:
-        return False
-    return bool(units - {keys.parse_unit(info.key) for info in store.find(settings.stage1_bucket, f"{media}/{run}/")})
+        return None
+    units = units_to_analyse(manifest, store, settings)
+    if units:
+        listed = store.find(settings.stage1_bucket, f"{manifest.media}/{manifest.run}/")
+        if set(units) - {keys.parse_unit(info.key) for info in listed}:
+            return None
+    return units
 
 
 def worth_another_try(result: Result) -> bool:
