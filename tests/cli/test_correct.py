@@ -13,8 +13,6 @@ from castline.cli import correct as correct_commands
 from castline.cli import main as commands
 from castline.cli.connect import Connection
 from castline.runs.written import read_written
-from castline.settings import Settings
-from castline.storage import MemoryStore
 from tests.people.conftest import People, people
 
 __all__ = ["people"]
@@ -26,7 +24,7 @@ Run = Callable[..., Result]
 def run(monkeypatch: pytest.MonkeyPatch, people: People) -> Run:
     found = Connection(people.store, people.settings, "memory", lambda service: None)  # type: ignore[arg-type]
     monkeypatch.setattr(correct_commands, "connect", lambda url=None, **_: found)
-    monkeypatch.setattr(correct_commands, "_who", lambda there: "eve")
+    monkeypatch.setattr(Connection, "who", lambda self: "eve")
     people.publish(_MEDIA, [people.face("A")], said="The buget is too small.")
 
     def invoke(*arguments: str) -> Result:
@@ -74,17 +72,3 @@ def test_a_day_with_corrections(run: Run, people: People) -> None:
 def test_what_cannot_be_corrected_is_one_line(run: Run, arguments: tuple[str, ...], says: str) -> None:
     answer = run(*arguments)
     assert answer.exit_code == 2 and says in answer.output
-
-
-@pytest.mark.parametrize(
-    ("caller", "who"),
-    [
-        ("arn:aws:iam::123456789012:user/ada", "arn:aws:iam::123456789012:user/ada"),
-        ("arn:aws:iam::000000000000:root", "ada"),
-        ("", "ada"),
-    ],
-)
-def test_on_this_machine_its_user_is_who_changed_it(caller: str, who: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "caller", lambda self: caller)
-    monkeypatch.setattr(correct_commands.getpass, "getuser", lambda: "ada")
-    assert correct_commands._who(Connection(MemoryStore(), Settings(), "memory")) == who  # type: ignore[arg-type]

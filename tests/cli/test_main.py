@@ -28,6 +28,7 @@ from castline.errors import LocalStackError, StorageError
 from castline.local.engine import ACCOUNT
 from castline.operations.progress import progress_of
 from castline.records import Failure, Manifest, Usage
+from castline.runs.audit import AuditEntry
 from castline.runs.complete import complete_run
 from castline.runs.request import read_request, read_source
 from castline.settings import Settings
@@ -342,6 +343,33 @@ def test_people_are_listed_and_forgotten_only_when_confirmed(run: Run, store: Me
     assert store.get("castline-gallery", "Ada/1.jpg")
     assert "2 photo(s) removed" in run("people", "forget", "Ada", "--yes").output
     assert [bucket for bucket, key in store.objects if not key.startswith(".audit/")] == []
+
+
+@pytest.mark.parametrize(
+    ("caller", "who"),
+    [
+        ("arn:aws:iam::123456789012:user/ada", "arn:aws:iam::123456789012:user/ada"),
+        (f"arn:aws:iam::{ACCOUNT}:root", "ada"),
+        (None, "ada"),
+    ],
+)
+def test_what_is_removed_on_this_machine_is_written_down_with_its_user(
+    caller: str | None, who: str, run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def client(service: str) -> SimpleNamespace:
+        return SimpleNamespace(get_caller_identity=lambda: {"Arn": caller} if caller else {})
+
+    there = Connection(store, Settings(), "memory", client)  # type: ignore[arg-type]
+    for module in (people_commands, operations):
+        monkeypatch.setattr(module, "connect", lambda *_, **__: there)
+    monkeypatch.setattr(connecting.getpass, "getuser", lambda: "ada")
+    store.put("castline-gallery", "Bob/1.jpg", b"x")
+    store.put("castline-input", "talk.mp4", b"x")
+    assert run("people", "forget", "Bob", "--yes").exit_code == 0
+    assert run("delete", "talk.mp4", "--yes").exit_code == 0
+    assert there.who() == who
+    entries = [AuditEntry.from_json(body) for (_, key), body in store.objects.items() if key.startswith(".audit/")]
+    assert [(entry.action, entry.who) for entry in entries] == [("forget", who), ("delete", who)]
 
 
 def test_models_are_listed_with_where_they_come_from(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import importlib.util
 import json
 import os
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 verbose = False
 #: What the running command has to release when it ends.
 _held = contextlib.ExitStack()
+_LOCAL_ACCOUNT = ":000000000000:"  # the local stack's, in which everybody is root
 _INTERRUPTED = 130  # as in shells: 128 + SIGINT
 #: For messages while a command works; off with ``--quiet``, and on stderr with ``--json``.
 console = Console(highlight=False)
@@ -78,12 +80,16 @@ class Connection:
         """
         return "the library" if self.own else self.where
 
-    def caller(self) -> str:
-        """The caller's ARN; empty if the endpoint cannot say."""
-        try:
-            return str(self.client("sts").get_caller_identity()["Arn"])
-        except (ClientError, BotoCoreError, KeyError):
-            return ""
+    def who(self) -> str:
+        """Who gives the command: the caller's ARN; the user of this machine where AWS does not know one."""
+        caller = ""
+        with contextlib.suppress(ClientError, BotoCoreError, KeyError):
+            caller = str(self.client("sts").get_caller_identity()["Arn"])
+        if caller and _LOCAL_ACCOUNT not in caller:
+            return caller
+        with contextlib.suppress(OSError, KeyError):
+            return getpass.getuser()
+        return "somebody"
 
 
 def hush() -> None:

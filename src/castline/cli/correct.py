@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -27,7 +25,6 @@ app = typer.Typer(
 Media = Annotated[str, typer.Argument(help="Key of the recording.")]
 Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-_LOCAL_ACCOUNT = ":000000000000:"  # the local stack's ARN, in which everybody is root
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
 
 
@@ -142,18 +139,10 @@ def _correct(media: str, endpoint_url: str | None, edit: Callable[[Shown], Draft
     with friendly_errors():
         there = connect(endpoint_url)
         refuse_classic(there.settings)
-        shown = correct(media, _who(there), edit, there.store, there.settings)
+        shown = correct(media, there.who(), edit, there.store, there.settings)
         last = shown.corrections.changes[-1] if shown.corrections.changes else None
         said = "; ".join(map(what, last.added)) if last else ""
         wrapped(console, escape(said or "as transcribed"))
-
-
-def _who(there: Connection) -> str:
-    """The user on AWS or on this machine."""
-    with suppress(OSError, KeyError):
-        caller = there.caller()
-        return getpass.getuser() if not caller or _LOCAL_ACCOUNT in caller else caller
-    return "somebody"
 
 
 def _lines(asked: str, shown: Shown) -> tuple[int, int]:

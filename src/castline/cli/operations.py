@@ -80,7 +80,7 @@ def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) 
         if not yes:
             typer.confirm(f"Delete {media}: the upload with all its versions, and every result?", abort=True)
         with console.status("deleting"):
-            done = delete_media(media, there.store, there.settings, who=there.caller())
+            done = delete_media(media, there.store, there.settings, who=there.who())
         for where in done.left[:_SHOWN]:
             console.print(f"  [red]still there[/]: {escape(where)}", soft_wrap=True)
         indexed = media_left(media, there.place, there.store, there.settings)

@@ -310,7 +310,7 @@ def forget(
         if not yes:
             typer.confirm(f"Forget {keys.shown(name)}: photos, embeddings and the name in every result?", abort=True)
         with console.status("forgetting, and looking for the name"):
-            done = forget_person(name, there.store, there.settings, _models(there)[1], who=there.caller(), tell=tell)
+            done = forget_person(name, there.store, there.settings, _models(there)[1], who=there.who(), tell=tell)
         console.print(f"  {done.photos} photo(s) removed, and {done.faces} face(s) in {done.parts} part(s)")
         if done.windows:
             console.print(f"  {done.windows} moment(s) of the voice removed from parts")

@@ -36,7 +36,7 @@ class Removed(Record):
 class AuditEntry(Record):
     """Attributes:
     at: ISO 8601, UTC.
-    who: ARN of the caller; empty if unknown.
+    who: the caller's ARN, or a user of the machine or of the service; empty where that is unknown.
     subject: SHA-256 of the person's name or the media's key, hex.
     proven: whether nothing was found afterwards.
     """
