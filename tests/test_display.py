@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,9 @@ from rich.console import Console
 
 from castline.cli.shown import escape
 from castline.cues import clean
-from castline.display import cell, is_plain, visible
+from castline.display import cell, counted, is_plain, visible
+
+CHECKOUT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("char", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\x1b\x00\x7f\x9b\r\n")
@@ -24,6 +28,16 @@ def test_what_people_write_stays() -> None:
     for text in ("Zoë 👨‍👩‍👧", "שלום\u200f!", "a\u00a0b", "日本語", "[bold]"):
         assert visible(text) == text
     assert visible("a\n\tb", lines=True) == "a\n\tb"
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(count, "photo") for count in (0, 1, 2)] == ["0 photos", "1 photo", "2 photos"]
+    assert [counted(count, "more person", "more people") for count in (1, 2)] == ["1 more person", "2 more people"]
+
+
+def test_no_message_leaves_the_plural_open() -> None:
+    found = [path for path in (CHECKOUT / "src").rglob("*.py") if re.search(r"\} [a-z -]+\(e?s\)", path.read_text())]
+    assert found == []
 
 
 @given(st.text(st.characters()))

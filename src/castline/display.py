@@ -30,6 +30,15 @@ def without_acting(text: str, instead: str = "") -> str:
     return _ACTING.sub(instead, text)
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """``1 photo``, ``2 photos``.
+
+    Args:
+        several: the plural, where it is not ``one`` with an s.
+    """
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
 def cell(text: str) -> str:
     """A text as a cell of a table: text that a spreadsheet would execute gets an apostrophe in front.
 

@@ -72,7 +72,7 @@ def _findings(*levels: str) -> Callable[..., Iterator[Finding]]:
 
 @pytest.mark.parametrize(
     ("levels", "code", "last"),
-    [(("ok", "note"), 0, "ready: sam build && sam deploy"), (("ok", "problem"), 1, "not ready: 1 problem(s)")],
+    [(("ok", "note"), 0, "ready: sam build && sam deploy"), (("ok", "problem"), 1, "not ready: 1 problem")],
 )
 def test_preflight_ends_as_it_finds(
     run: Run, asked: list[Any], monkeypatch: pytest.MonkeyPatch, levels: tuple[str, ...], code: int, last: str
@@ -182,7 +182,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("deployed")
-@pytest.mark.parametrize(("level", "code", "last"), [("ok", 0, "pass"), ("problem", 1, "fail: 1 problem(s)")])
+@pytest.mark.parametrize(("level", "code", "last"), [("ok", 0, "pass"), ("problem", 1, "fail: 1 problem")])
 def test_smoke_says_pass_or_fail(
     run: Run, asked: list[Any], monkeypatch: pytest.MonkeyPatch, level: str, code: int, last: str
 ) -> None:

@@ -108,8 +108,8 @@ def test_what_was_done_is_taken_back_the_last_first(people, photo: Callable[...,
         said.append(str(api.undo(people.store, people.settings)))
     assert people.gallery() == states[0]
     assert said == [
-        "1 photo(s) enrolled as Bob",
-        "1 photo(s) enrolled as Countess",
+        "1 photo enrolled as Bob",
+        "1 photo enrolled as Countess",
         "Ada renamed to Countess",
         "Lovelace, A. L. merged into Ada",
     ]

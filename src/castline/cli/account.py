@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from castline import aws
 from castline.cli.connect import check_installed, console, friendly_errors
 from castline.cli.shown import below, escape
+from castline.display import counted
 from castline.errors import LocalStackError, OptionsError
 from castline.operations.account import Finding, Plan, Stack, require_stack
 from castline.settings import settings
@@ -93,7 +94,7 @@ def teardown_command(
         found.named("InputBucket")
         left = leftovers(found, account)
         console.print("[bold]goes[/]")
-        for line in [f"the stack {found.name}, {len(found.resources)} resources", *_going(left)]:
+        for line in [f"the stack {found.name}, {counted(len(found.resources), 'resource')}", *_going(left)]:
             below(console, f"{escape(line)}")
         console.print("[bold]stays[/]")
         for line in staying(found, account):
@@ -208,7 +209,7 @@ def _show(findings: Iterable[Finding], good: str, bad: str = "not ready") -> Non
         problems += finding.level == "problem"
         below(console, f"{_SIGNS[finding.level]} {escape(finding.check)}: {escape(finding.line)}")
     if problems:
-        console.print(f"[red]{bad}[/]: {problems} problem(s)")
+        console.print(f"[red]{bad}[/]: {counted(problems, 'problem')}")
         raise typer.Exit(1)
     console.print(f"[green]{good}[/]")
 

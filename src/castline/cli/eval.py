@@ -14,6 +14,7 @@ from castline.cli.eval_tracks import tracks
 from castline.cli.eval_voices import voices
 from castline.cli.measured import progress, table_of, write
 from castline.cli.shown import escape
+from castline.display import counted
 from castline.engines.base import Detector, Embedder
 from castline.engines.choose import choices
 from castline.engines.plugins import thresholds_for
@@ -132,8 +133,9 @@ def _percent(rate: float | None) -> str:
 
 
 def _print(name: str, report: FacesReport, found: Described) -> None:
-    people = f" of {report.people} people" if report.people else ""
-    answer.print(f"[bold]{escape(name)}[/]  {report.photos} photos{people}; {escape(report.title)} ({report.model})")
+    of = f" of {counted(report.people, 'person', 'people')}" if report.people else ""
+    photos = counted(report.photos, "photo") + of
+    answer.print(f"[bold]{escape(name)}[/]  {photos}; {escape(report.title)} ({report.model})")
     if found.with_several:
         answer.print(f"  [yellow]{len(found.with_several)} with several faces, none of which dominates, left out[/]: "
                       f"{escape(', '.join(report.with_several[:5]))}{' …' if len(found.with_several) > 5 else ''}",
@@ -188,7 +190,7 @@ def _identification_table(found: Identification) -> Table:
 
 def _print_speech(name: str, report: SpeechReport) -> None:
     files, words = len(report.files), report.raw.words
-    answer.print(f"[bold]{escape(name)}[/]  {files} {'file' if files == 1 else 'files'}, {words} words; "
+    answer.print(f"[bold]{escape(name)}[/]  {counted(files, 'file')}, {counted(words, 'word')}; "
                   f"{escape(report.title)} ({escape(report.engine)})\n", soft_wrap=True)  # fmt: skip
     table = table_of("file", "audio", "RTF", "raw WER", "s/d/i", "norm. WER", "s/d/i")
     for row in report.files:

@@ -14,6 +14,7 @@ from castline.archive.place import media_left
 from castline.cli.connect import answer, connect, console, friendly_errors, print_json, refuse_classic, tell
 from castline.cli.shown import escape, wrapped
 from castline.cost import PRICES_AS_OF, USUAL_FILM, Sizes, cost_of, estimate, standing
+from castline.display import counted
 from castline.errors import OptionsError
 from castline.operations import delete_media, read_dead_letters, reconcile, redrive, rerun
 from castline.operations.pending import pending
@@ -41,10 +42,9 @@ def redrive_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
         ours = [letter for letter in letters if letter.failed]
         rows = [row for letter in ours for row in letter.objects()]
         _table(("function", "bucket", "key", "why"), rows)
-        foreign = (
-            f"; {len(letters) - len(ours)} message(s) are not of ours and stay" if len(ours) < len(letters) else ""
-        )
-        console.print(f"{len(ours)} dead letter(s){foreign}")
+        others = len(letters) - len(ours)
+        foreign = f"; {counted(others, 'message')} of others left alone" if others else ""
+        console.print(f"{counted(len(ours), 'dead letter')}{foreign}")
         if not ours:
             put_back(sqs, url, letters)
             return
@@ -52,7 +52,7 @@ def redrive_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
             put_back(sqs, url, letters)
             return
         count = redrive(letters, there.client, url, there.store, there.settings, tell)
-        console.print(f"[green]{count} event(s) sent[/]; see: castline status")
+        console.print(f"[green]{counted(count, 'event')} sent[/]; see: castline status")
 
 
 def reconcile_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
@@ -63,7 +63,7 @@ def reconcile_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
             missing = list(pending(there.store, there.settings))
         rows = [(function, event["Records"][0]["s3"]["object"]["key"]) for function, event in missing]
         _table(("function", "key (as in an event)"), rows)
-        console.print(f"{len(missing)} event(s) would finish everything")
+        console.print(f"{counted(len(missing), 'event')} would finish everything")
         if missing and (yes or typer.confirm("send them?")):
             count = reconcile(there.client, there.store, there.settings)
             console.print(f"[green]{count} sent[/]; see: castline status")
@@ -90,7 +90,7 @@ def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) 
             raise typer.Exit(1)
         if not done.removed:
             raise OptionsError(f"nothing belongs to {media}; see: castline status")
-        console.print(f"  [green]deleted[/]: {done.removed} object(s), and nothing of {escape(media)} is left")
+        console.print(f"  [green]deleted[/]: {counted(done.removed, 'object')}, and nothing of {escape(media)} is left")
 
 
 def rerun_command(media: str, endpoint_url: Endpoint = None) -> None:

@@ -27,6 +27,7 @@ from castline.cli.connect import (
 )
 from castline.cli.render import clock
 from castline.cli.shown import below, escape, wrapped
+from castline.display import counted
 from castline.engines.process import Engines
 from castline.errors import GalleryError, ModelError
 from castline.gallery.load import PhotoEmbedder, load_gallery
@@ -150,7 +151,7 @@ def name_(
         there = connect(endpoint_url)
         _, embed = _models(there)
         photos = gallery.name_person(media, person, name, there.store, there.settings, embed)
-        console.print(f"  {len(photos)} picture(s) of {escape(person)} enrolled as {escape(name)}")
+        console.print(f"  {counted(len(photos), 'picture')} of {escape(person)} enrolled as {escape(name)}")
         _tell_results(there, embed)
         result = read_result(media, there.store, there.settings)
         wanted = keys.check_person_name(name)
@@ -228,7 +229,7 @@ def rename(old: str, new: str, endpoint_url: Endpoint = None) -> None:
     with friendly_errors():
         there = connect(endpoint_url)
         count = gallery.rename(old, new, there.store, there.settings)
-        console.print(f"  {count} photo(s) are now of {escape(new)}")
+        console.print(f"  renamed to {escape(new)}, with {counted(count, 'photo')}")
         _tell_results(there, _models(there)[1])
 
 
@@ -242,7 +243,7 @@ def merge(
     with friendly_errors():
         there = connect(endpoint_url)
         count = gallery.merge(into, others, there.store, there.settings)
-        console.print(f"  {count} photo(s) are now of {escape(into)}")
+        console.print(f"  {counted(count, 'photo')} given to {escape(into)}")
         _tell_results(there, _models(there)[1])
 
 
@@ -265,7 +266,7 @@ def split(
             raise GalleryError(f"{keys.shown(missing[0])} is no photo of {keys.shown(name)}")
         chosen = [by_name[photo] for photo in photos]
         count = gallery.split(name, chosen, into, there.store, there.settings)
-        console.print(f"  {count} photo(s) of {escape(name)} are now of {escape(into)}")
+        console.print(f"  {counted(count, 'photo')} of {escape(name)} given to {escape(into)}")
         _tell_results(there, _models(there)[1])
 
 
@@ -311,24 +312,25 @@ def forget(
             typer.confirm(f"Forget {keys.shown(name)}: photos, embeddings and the name in every result?", abort=True)
         with console.status("forgetting, and looking for the name"):
             done = forget_person(name, there.store, there.settings, _models(there)[1], who=there.who(), tell=tell)
-        console.print(f"  {done.photos} photo(s) removed, and {done.faces} face(s) in {done.parts} part(s)")
+        faces = f"{counted(done.faces, 'face')} in {counted(done.parts, 'part')}"
+        console.print(f"  {counted(done.photos, 'photo')} removed, and {faces}")
         if done.windows:
-            console.print(f"  {done.windows} moment(s) of the voice removed from parts")
-        console.print(f"  {done.updated} result(s) brought up to date")
+            console.print(f"  {counted(done.windows, 'moment')} of the voice removed from parts")
+        console.print(f"  {counted(done.updated, 'result')} brought up to date")
         if done.unnamed:
-            console.print(f"  {done.unnamed} result(s) whose parts have expired lost the name")
+            console.print(f"  {counted(done.unnamed, 'result')} whose parts have expired lost the name")
         proof = done.proof
         _print_proof(name, proof, there)
         found = names_left(name, there.place, there.store, there.settings)
         if found:
-            console.print(f"  [red]still there[/]: the search index has the name in {found} recording(s)")
+            console.print(f"  [red]still there[/]: the search index has the name in {counted(found, 'recording')}")
         if proof.left or found:
             raise typer.Exit(1)
 
 
 def _print_proof(name: str, proof: gallery.Proof, there: Connection) -> None:
     where = f"{there.settings.gallery_bucket} and {there.settings.output_bucket}"
-    below(console, f"checked {proof.objects} key(s) and {proof.files} file(s) in {where}")
+    below(console, f"checked {counted(proof.objects, 'key')} and {counted(proof.files, 'file')} in {where}")
     for title, traces in (
         ("[yellow]spoken or part of a key, left alone[/]", proof.alone),
         ("[red]still there[/]", proof.left),
@@ -353,4 +355,4 @@ def _models(there: Connection) -> tuple[Engines, PhotoEmbedder]:
 def _tell_results(there: Connection, embed: PhotoEmbedder, *, everything: bool = False) -> None:
     with console.status("re-assembling results"):
         written = list(gallery.reassemble(there.store, there.settings, embed, everything=everything, tell=tell))
-    console.print(f"  {len(written)} result(s) brought up to date")
+    console.print(f"  {counted(len(written), 'result')} brought up to date")

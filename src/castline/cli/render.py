@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from castline.cli.shown import below, escape
+from castline.display import counted
 from castline.operations.progress import MediaProgress
 from castline.records import Person, Result, SpokenSegment
 
@@ -74,7 +75,7 @@ def print_summary(
             more = f" and {len(people) - _SHOWN_PEOPLE} more" if len(people) > _SHOWN_PEOPLE else ""
             below(console, f"{', '.join(people[:_SHOWN_PEOPLE])}{more}")
         elif spoken := [segment for segment in result.transcript.segments if not segment.suspect]:
-            more = f" … and {len(spoken) - 1} more lines" if len(spoken) > 1 else ""
+            more = f" … and {counted(len(spoken) - 1, 'more line')}" if len(spoken) > 1 else ""
             below(console, f"{escape(spoken[0].text)}[dim]{more}[/]")
     else:
         _print_result(console, result, most=_SHOWN_LINES, rest=relative(place / "transcript.txt"))
@@ -100,14 +101,14 @@ def _print_result(console: Console, result: Result, most: int | None, rest: str)
     if result.people:
         console.print(_people(result.people[:most] if most else result.people))
         if most and len(result.people) > most:
-            console.print(f"[dim]… and {len(result.people) - most} more people[/]")
+            console.print(f"[dim]… and {counted(len(result.people) - most, 'more person', 'more people')}[/]")
     elif result.probe and result.probe.video and "frames" not in missing:
         console.print("  [dim]nobody is on screen[/]")
     spoken = [segment for segment in result.transcript.segments if not segment.suspect]
     if spoken:
         console.print(_words(spoken[:most] if most else spoken))
         if most and len(spoken) > most:
-            console.print(f"[dim]… and {len(spoken) - most} more lines: {escape(rest)}[/]", soft_wrap=True)
+            console.print(f"[dim]… and {counted(len(spoken) - most, 'more line')}: {escape(rest)}[/]", soft_wrap=True)
     elif result.probe and result.probe.audio and "audio" not in missing:
         console.print("  [dim]nothing is said[/]")
     _print_used(console, result)

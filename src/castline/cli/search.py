@@ -16,6 +16,7 @@ from castline.archive.search import PAGE
 from castline.cli.connect import Connection, answer, connect, console, errors, friendly_errors, refuse_classic
 from castline.cli.render import clock
 from castline.cli.shown import below, escape, wrapped
+from castline.display import counted
 
 _MOST = 10_000
 
@@ -66,7 +67,7 @@ def fresh_index(there: Connection) -> Index:
             index,
             there.store,
             there.settings,
-            lambda done, of: status.update(f"reading {of} new result(s): {done}"),
+            lambda done, of: status.update(f"reading {counted(of, 'new result')}: {done}"),
         )
     return index
 

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from castline import keys
+from castline.display import counted
 from castline.errors import UnreadableObject
 from castline.records import Record
 from castline.settings import Settings
@@ -47,9 +48,9 @@ class Change(Record):
         before = ", ".join(map(keys.shown, _names(self.moved)))
         after = ", ".join(map(keys.shown, _names([*self.moved.values(), *self.added])))
         if self.kind == "enrolled":
-            return f"{len(self.added)} photo(s) enrolled as {after}"
+            return f"{counted(len(self.added), 'photo')} enrolled as {after}"
         if self.kind == "split":
-            return f"{len(self.moved)} photo(s) of {before} given to {after}"
+            return f"{counted(len(self.moved), 'photo')} of {before} given to {after}"
         return f"{before} {'renamed to' if self.kind == 'renamed' else 'merged into'} {after}"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from castline.display import counted
 from castline.errors import ResourceError
 from castline.events import opened
 from castline.operations.pending import pending
@@ -38,7 +39,7 @@ def reconcile(client: Callable[[str], Any], store: ObjectStore, settings: Settin
         send(function, event)
         count += 1
     if count:
-        logger.info("sent %d unfinished event(s) again", count)
+        logger.info("%s sent again", counted(count, "unfinished event"))
     return count
 
 

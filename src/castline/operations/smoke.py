@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from castline import keys
+from castline.display import counted
 from castline.errors import UnreadableObject
 from castline.operations.account import Finding, Stack
 from castline.operations.delete import delete_media
@@ -62,7 +63,7 @@ def smoke(
     if deletion.left:
         yield Finding("problem", "removal", f"still there: {', '.join(deletion.left[:3])}")
     else:
-        yield Finding("ok", "removal", f"{deletion.removed} objects, and nothing is left")
+        yield Finding("ok", "removal", f"{counted(deletion.removed, 'object')}, and nothing is left")
 
 
 class _Waiting:
@@ -125,7 +126,7 @@ def _judge(key: str, store: ObjectStore, settings: Settings, passed: float) -> I
         return
     yield Finding("ok", "result", f"complete after {passed:.0f} s, about ${result.processing.cost.usd:.4f}")
     words = len(result.transcript.text.split())
-    seen = f"{len(result.people)} people, {words} words"
+    seen = f"{counted(len(result.people), 'person', 'people')}, {counted(words, 'word')}"
     yield Finding("ok" if result.people and words else "note", "content", seen)
 
 

@@ -64,7 +64,7 @@ def name_person(
             break
     if not pictures:
         reasons = "; ".join(dict.fromkeys(problems))
-        raise GalleryError(f"none of the {len(crops)} picture(s) of {label} in {media} can be enrolled: {reasons}")
+        raise GalleryError(f"no picture of {label} in {media} can be enrolled: {reasons}")
     return enrol(name, pictures, store, settings)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from castline.cli.connect import errors
 from castline.cli.shown import escape
+from castline.display import counted
 from castline.errors import OptionsError
 from castline.storage.base import ObjectVersion
 from castline.workload_generator.target import Target
@@ -40,8 +41,8 @@ def clear(target: Target, *, yes: bool) -> None:
 def _counted(versions: list[ObjectVersion]) -> str:
     objects = sum(item.latest and item.etag is not None for item in versions)
     hidden = len(versions) - objects
-    more = f" and {hidden} old versions or delete markers" if hidden else ""
-    return f"{objects} {'object' if objects == 1 else 'objects'}{more}"
+    more = f" and {counted(hidden, 'old version or delete marker', 'old versions or delete markers')}" if hidden else ""
+    return f"{counted(objects, 'object')}{more}"
 
 
 def _is_somebody_there() -> bool:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from castline.cli.shown import escape
+from castline.display import counted
 from castline.workload_generator.load import Load
 
 #: Most rows shown that are not ok; the JSON has all of them.
@@ -22,7 +23,7 @@ _CLOCKS = {
 def show(console: Console, load: Load) -> None:
     total, counts, rate = len(load.rows), load.counts, f" at {load.pattern.rate:g}/s"
     console.print(
-        f"{total} {'upload' if total == 1 else 'uploads'} to [bold]{escape(load.target.input_bucket)}[/] "
+        f"{counted(total, 'upload')} to [bold]{escape(load.target.input_bucket)}[/] "
         f"({escape(load.target.where)}), {load.target.profile} profile, {load.pattern.name}"
         f"{'' if load.pattern.name == 'burst' else rate}, {load.concurrency} at a time",
         soft_wrap=True,

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from castline import keys, people
 from castline.archive.shelves import seen_as
 from castline.corrections import name_faces
+from castline.display import counted
 from castline.engines.process import Engines
 from castline.errors import CastlineError
 from castline.gallery.load import PhotoEmbedder
@@ -75,7 +76,7 @@ def name(request: Request, media: Text, label: Text, name: Text) -> Response:
 
     def do(embed: PhotoEmbedder) -> str:
         photos = people.name_person(media, label, name, there.store, there.settings, embed)
-        return f"{len(photos)} picture(s) are now of {name}; {_bound(there, embed)} recording(s) brought up to date"
+        return f"{counted(len(photos), 'picture')} enrolled as {name}; {_bound(there, embed)}"
 
     return _change(request, do)
 
@@ -86,7 +87,7 @@ def merge(request: Request, into: Text, other: Text) -> Response:
 
     def do(embed: PhotoEmbedder) -> str:
         count = people.merge(into, [other], there.store, there.settings)
-        return f"{count} photo(s) of {other} are now of {into}; {_bound(there, embed)} recording(s) brought up to date"
+        return f"{counted(count, 'photo')} of {other} given to {into}; {_bound(there, embed)}"
 
     return _change(request, do)
 
@@ -98,7 +99,7 @@ def split(request: Request, name: Text, into: Text, photo: Annotated[list[str], 
 
     def do(embed: PhotoEmbedder) -> str:
         count = people.split(name, photo, into, there.store, there.settings)
-        return f"{count} photo(s) of {name} are now of {into}; {_bound(there, embed)} recording(s) brought up to date"
+        return f"{counted(count, 'photo')} of {name} given to {into}; {_bound(there, embed)}"
 
     return _change(request, do)
 
@@ -147,7 +148,7 @@ async def add_photo(request: Request, file: str, name: str) -> Response:
 def bind(request: Request) -> Response:
     """Bind names again after photos were added."""
     there = shelf_of(request).deployment
-    return _change(request, lambda embed: f"{_bound(there, embed)} recording(s) brought up to date")
+    return _change(request, lambda embed: _bound(there, embed))
 
 
 @router.post("/people/undo", dependencies=[Checked])
@@ -156,7 +157,7 @@ def undo(request: Request) -> Response:
 
     def do(embed: PhotoEmbedder) -> str:
         change = people.undo(there.store, there.settings)
-        return f"undone: {change}; {_bound(there, embed)} recording(s) brought up to date"
+        return f"undone: {change}; {_bound(there, embed)}"
 
     return _change(request, do)
 
@@ -234,8 +235,10 @@ def _embedder(there: Deployment) -> PhotoEmbedder:
     return cache(lambda body: embed_photo(body, engines))
 
 
-def _bound(there: Deployment, embed: PhotoEmbedder) -> int:
-    return len(list(people.reassemble(there.store, there.settings, embed, tell=_ignore)))
+def _bound(there: Deployment, embed: PhotoEmbedder) -> str:
+    """Bind names anew; says in how many recordings."""
+    done = list(people.reassemble(there.store, there.settings, embed, tell=_ignore))
+    return f"{counted(len(done), 'recording')} brought up to date"
 
 
 def _ignore(_line: str) -> None:
