@@ -24,6 +24,7 @@ from castline.cli import people as people_commands
 from castline.cli import run as running
 from castline.cli.connect import Connection
 from castline.cli.operations import parse_duration
+from castline.engines.base import EngineInfo
 from castline.errors import LocalStackError, StorageError
 from castline.local.engine import ACCOUNT
 from castline.operations.progress import progress_of
@@ -211,7 +212,7 @@ def test_reconcile_and_redrive_show_before_they_do(
     assert sent == []
     assert "1 sent" in run("reconcile", "--yes").output
     assert sent == ["castline-uploads"], "where the deployment has queues, they keep it"
-    assert "0 dead letter(s)" in run("redrive").output
+    assert "0 dead letters" in run("redrive").output
 
 
 @pytest.mark.parametrize(
@@ -341,7 +342,7 @@ def test_people_are_listed_and_forgotten_only_when_confirmed(run: Run, store: Me
     refused = CliRunner().invoke(commands.app, ["people", "forget", "Ada"], input="n\n")
     assert refused.exit_code == 1
     assert store.get("castline-gallery", "Ada/1.jpg")
-    assert "2 photo(s) removed" in run("people", "forget", "Ada", "--yes").output
+    assert "2 photos removed" in run("people", "forget", "Ada", "--yes").output
     assert [bucket for bucket, key in store.objects if not key.startswith(".audit/")] == []
 
 
@@ -512,6 +513,41 @@ def test_who_only_looks_starts_no_stack(run: Run, monkeypatch: pytest.MonkeyPatc
     assert found.exit_code == 1
     assert "no result for anything yet" in found.output
     assert [path.name for path in library.iterdir()] == ["s3"], "nothing is written either"
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "said"),
+    [
+        ("run", ("--language", "qq"), "does not know the language 'qq', only en"),
+        ("run", ("--translate",), "cannot translate"),
+        ("run", ("--language", "x"), "language"),
+        ("upload", ("--language", "x"), "language"),
+        ("upload", ("--prompt", "x" * 1001), "prompt"),
+    ],
+)
+def test_a_flag_that_is_wrong_by_itself_is_refused_before_anything_is_started(
+    command: str, flags: tuple[str, ...], said: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+
+    def start(*_: object, **__: object) -> tuple[object, object]:
+        started.append("stack")
+        raise LocalStackError("it was started")
+
+    info = EngineInfo(id="tiny.en", role="transcriber", title="Fake", licence="MIT", languages=("en",))
+    engines = SimpleNamespace(transcriber=SimpleNamespace(info=info))
+    monkeypatch.setattr(running, "settings", lambda: Settings(state_dir=tmp_path / "state"))
+    monkeypatch.setattr(running, "Engines", lambda _: engines)
+    monkeypatch.setattr(running, "_say_engines", lambda *_: None)
+    monkeypatch.setattr(running, "local_session", start)
+    monkeypatch.setattr(everyday, "connect", start)
+    media = tmp_path / "a.mp4"
+    media.write_bytes(b"x")
+    found = run(command, str(media), *flags)
+    assert found.exit_code == 2
+    assert said in found.stderr
+    assert started == []
+    assert "it was started" in run(command, str(media)).stderr
 
 
 def test_a_quiet_run_that_failed_says_why(

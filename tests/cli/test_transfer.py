@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from castline.cli.asked import sidecars
 from castline.cli.transfer import (
     download_media,
     download_result,
@@ -41,29 +42,34 @@ def _tree(root: Path, *names: str) -> None:
         path.write_bytes(name.encode())
 
 
+def _send(
+    files: list[tuple[Path, str]], flags: dict[str, object], store: MemoryStore, settings: Settings
+) -> list[tuple[str, bool]]:
+    return list(upload(files, sidecars(files, flags, settings), store, settings))
+
+
 def test_sidecars_go_first_with_the_flags_over_them(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
     _tree(tmp_path, "a.mp4", "week 1/b.ogg", "week 1/c.ogg")
     (tmp_path / "a.mp4.json").write_text('{"language": "de", "beam": 2}')
     (tmp_path / "notes.json").write_text("{}")
-    list(upload(media_files(tmp_path), {}, store, settings))
+    _send(media_files(tmp_path), {}, store, settings)
     written = [key for _, key in store.writes]
     assert sorted(written) == ["a.mp4", "a.mp4.json", "week 1/b.ogg", "week 1/c.ogg"]
     assert written.index("a.mp4.json") < written.index("a.mp4")
-    list(upload(media_files(tmp_path), {"beam": 1, "hotwords": ["Zoë"]}, store, settings))
+    _send(media_files(tmp_path), {"beam": 1, "hotwords": ["Zoë"]}, store, settings)
     said = {key: json.loads(body) for (_, key), body in store.objects.items() if key.endswith(".json")}
     assert said["a.mp4.json"] == {"language": "de", "beam": 1, "hotwords": ["Zoë"]}
     assert said["week 1/c.ogg.json"] == {"beam": 1, "hotwords": ["Zoë"]}
 
 
 @pytest.mark.parametrize(("beside", "flags"), [("{", {}), ('{"speed": 2}', {}), ("{}", {"language": "x"})])
-def test_a_wrong_sidecar_or_flag_keeps_everything_here(
-    beside: str, flags: dict[str, str], tmp_path: Path, store: MemoryStore, settings: Settings
+def test_a_wrong_sidecar_or_flag_is_refused(
+    beside: str, flags: dict[str, str], tmp_path: Path, settings: Settings
 ) -> None:
     _tree(tmp_path, "a.mp4", "b.mp4")
     (tmp_path / "b.mp4.json").write_text(beside)
     with pytest.raises(OptionsError):
-        list(upload(media_files(tmp_path), flags, store, settings))
-    assert not store.objects
+        sidecars(media_files(tmp_path), flags, settings)
 
 
 def test_a_folder_s_tree_becomes_the_keys(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
@@ -71,8 +77,8 @@ def test_a_folder_s_tree_becomes_the_keys(tmp_path: Path, store: MemoryStore, se
     (tmp_path / "odd.mp4").mkdir()
     files = media_files(tmp_path)
     assert [key for _, key in files] == ["top.mkv", "week 1/a.ogg", "week 1/lesson/b.MP4"]
-    assert list(upload(files, {}, store, settings)) == [(key, True) for _, key in files]
-    assert list(upload(files, {}, store, settings)) == [(key, False) for _, key in files], "it is there already"
+    assert _send(files, {}, store, settings) == [(key, True) for _, key in files]
+    assert _send(files, {}, store, settings) == [(key, False) for _, key in files], "it is there already"
     assert {key: body.decode() for (_, key), body in store.objects.items()} == {key: key for _, key in files}
     assert {bucket for bucket, _ in store.objects} == {settings.input_bucket}
 
@@ -213,8 +219,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
         media_files(tmp_path)
 
 
-def test_a_flag_that_is_no_text_is_refused(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
+def test_a_flag_that_is_no_text_is_refused(tmp_path: Path, settings: Settings) -> None:
     _tree(tmp_path, "a.mp4")
     with pytest.raises(OptionsError):
-        list(upload(media_files(tmp_path), {"hotwords": ["\udce9"]}, store, settings))
-    assert not store.objects
+        sidecars(media_files(tmp_path), {"hotwords": ["\udce9"]}, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -72,6 +72,15 @@ def _flag(name: str, door: Doors) -> inspect.Parameter:
 
 def _bound(field: FieldInfo, kind: type[T]) -> T:
     return next(entry for entry in field.metadata if isinstance(entry, kind))
+
+
+def sidecars(files: Sequence[tuple[Path, str]], flags: Mapping[str, Any], settings: Settings) -> list[bytes | None]:
+    """The sidecar of each (file, key), as `sidecar`; made before anything is started or sent.
+
+    Raises:
+        OptionsError: one of them says what the pipeline would refuse.
+    """
+    return [sidecar(path, flags, settings) for path, _ in files]
 
 
 def sidecar(media: Path, flags: Mapping[str, Any], settings: Settings) -> bytes | None:

@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from castline import keys
-from castline.cli.asked import Flags, takes_options
+from castline.cli.asked import Flags, sidecars, takes_options
 from castline.cli.connect import (
     Connection,
     answer,
@@ -45,6 +45,7 @@ from castline.cli.transfer import (
     upload,
     write_marker,
 )
+from castline.display import counted
 from castline.errors import KeyLayoutError, UnreadableObject
 from castline.operations.progress import Lookout, MediaProgress, progress_of
 from castline.runs.common import read_result
@@ -144,13 +145,14 @@ def upload_command(
         inputs(what, name, None, settings(), fetched) as given,
     ):
         check_names([key for _, key in given.files], pattern)
+        asked = sidecars(given.files, flags, settings())
         there = connect(endpoint_url, work=True, make=True)
         if not replace:
             refuse_others(given.files, there.store, there.settings)
         console.print(f"to {there.where}", markup=False)
         with transfer_bar(console, "uploading", sum(file.stat().st_size for file, _ in given.files)) as arrived:
             sent = skipped = 0
-            for key, was_sent in upload(given.files, flags, there.store, there.settings, arrived):
+            for key, was_sent in upload(given.files, asked, there.store, there.settings, arrived):
                 sent, skipped = sent + was_sent, skipped + (not was_sent)
                 already = "" if was_sent else "  (already there)"
                 console.print(f"  s3://{there.settings.input_bucket}/{escape(key)}{already}", soft_wrap=True)
@@ -266,9 +268,7 @@ def _list_results(there: Connection, *, as_json: bool) -> None:
         raise typer.Exit(1)
     for key in found:
         answer.print(f"  {escape(key)}", soft_wrap=True)
-    console.print(
-        f"{len(found)} result{'s' if len(found) > 1 else ''}; castline results KEY shows one, --all downloads all"
-    )
+    console.print(f"{counted(len(found), 'result')}; castline results KEY shows one, --all downloads all")
 
 
 def _download_tree(prefix: str, output: Path, there: Connection) -> None:
@@ -280,7 +280,10 @@ def _download_tree(prefix: str, output: Path, there: Connection) -> None:
         task = bar.add_task("", total=len(keys_found))
         files = download_results(keys_found, output, there.store, there.settings, lambda: bar.advance(task), tell)
     write_index(output)
-    console.print(f"{len(files)} results, {sum(files.values())} files in {escape(relative(output))}", soft_wrap=True)
+    console.print(
+        f"{counted(len(files), 'result')}, {counted(sum(files.values()), 'file')} in {escape(relative(output))}",
+        soft_wrap=True,
+    )
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from castline.cli import connect
+from castline.cli.asked import sidecars
 from castline.cli.connect import (
     OF_THE_STACK,
     Connection,
@@ -29,6 +31,7 @@ from castline.cli.inputs import Inputs, inputs, refuse_others
 from castline.cli.render import print_summary, problem_of, relative, show_left_out, transfer_bar, watch
 from castline.cli.shown import below, escape
 from castline.cli.transfer import download_proxy, download_result, place_media, place_of, upload
+from castline.display import counted
 from castline.engines.base import check_request
 from castline.engines.plugins import ROLES
 from castline.engines.process import Engines
@@ -45,7 +48,7 @@ from castline.operations.reconcile import Sender
 from castline.operations.rerun import rerun
 from castline.people import Picture, enrol, photos_in, picture_of, reassemble
 from castline.recognition.photo import embed_photo
-from castline.records import PhotoEmbedding, Source
+from castline.records import PhotoEmbedding, Source, SpeechOptions
 from castline.runs.request import read_source
 from castline.runs.sets import finished
 from castline.settings import Settings, settings
@@ -100,28 +103,33 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
 
     show_left_out(console, given.left_out)
     people = _folders(asked.gallery or _demo_gallery(asked.what))
+    options = sidecars(given.files, asked.flags, config)
     engines = Engines(config)
+    judged = _of_speech(asked.flags, config)
     with ThreadPoolExecutor(3) as pool:
         used_before = has_bucket(config.state_dir, config.gallery_bucket)
         # The stack starts in a process of its own, and is waited for here only when it is needed.
-        stack = pool.submit(local_session, config, asked.slots, prewarm=True)
+        start = partial(pool.submit, local_session, config, asked.slots, prewarm=True)
+        stack = None if judged else start()
         # Listed while the stack starts: once it runs, other commands may be working on them.
         left = pool.submit(without_result, LibraryFiles(config.state_dir), config)
         _say_engines(len(given.files), config, asked.flags)
-        _check_language(asked.flags, engines, config)
+        if judged:
+            _check_speech(judged, engines)
+        stack = stack or start()
         # A library that was used before has its photos indexed; for a new one, that is done while the stack starts.
         known = (lambda: _looks_known(engines, stack.result()[0])) if used_before else dict[str, PhotoEmbedding]
         pictures = pool.submit(_pictures, people, engines, known) if people else None
         with console.status("starting the local stack"):
             local, session = stack.result()
-        how = f"{asked.slots} processes per function" if session.started else "already running"
+        how = f"{counted(asked.slots, 'process', 'processes')} per function" if session.started else "already running"
         if not session.started and (others := session.differences()):
             raise LocalStackError(
                 f"the stack that runs in {config.state_dir} was started with {', '.join(others)}: end what uses it "
                 "(castline down), or give this run a --library of its own"
             )
         below(console, f"stack: {local.where.rpartition(' ')[2]} ({how})")
-        sources = _sent(given.files, asked, local)
+        sources = _sent(given.files, options, asked, local)
         if session.started:  # otherwise another command may be working on them
             _say_unfinished(sources, left.result())
         if pictures:
@@ -140,7 +148,7 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
 def _say_engines(count: int, config: Settings, flags: Mapping[str, Any]) -> None:
     unused = {"voice_encoder"} if flags.get("speakers", config.speakers) == "off" else set()
     roles = [role for role in ROLES if role not in unused]
-    console.print(f"[bold]Castline[/]  {count} file{'s' if count > 1 else ''}, engines on this machine:")
+    console.print(f"[bold]Castline[/]  {counted(count, 'file')}, engines on this machine:")
     with console.status("preparing models (the first run builds the face networks)") as status:
         lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"), roles=roles)
     for line in lines:
@@ -150,44 +158,47 @@ def _say_engines(count: int, config: Settings, flags: Mapping[str, Any]) -> None
         console.print("  [dim]castline doctor says what would give you better ones[/]")
 
 
-def _check_language(flags: Mapping[str, Any], engines: Engines, config: Settings) -> None:
-    """Before anything is computed, refuse what the speech engine cannot do.
+def _of_speech(flags: Mapping[str, Any], config: Settings) -> SpeechOptions | None:
+    """What is asked of speech that not every engine can do; None for nothing."""
+    options = config.options().model_copy(update={name: flags[name] for name in ("language", "task") if name in flags})
+    return options if options.language or options.task == "translate" else None
+
+
+def _check_speech(options: SpeechOptions, engines: Engines) -> None:
+    """Before anything is started, refuse what the speech engine cannot do.
 
     Raises:
         ModelError: the engine does not support the language or the task.
     """
-    options = config.options().model_copy(update={name: flags[name] for name in ("language", "task") if name in flags})
-    if options.language or options.task == "translate":
-        try:
-            check_request(engines.transcriber.info, options)
-        except NoSpeechEngine:
-            return  # the result will say that there is none
+    try:
+        check_request(engines.transcriber.info, options)
+    except NoSpeechEngine:
+        return  # the result will say that there is none
 
 
-def _sent(files: list[tuple[Path, str]], asked: Asked, local: Connection) -> list[Source]:
+def _sent(files: list[tuple[Path, str]], options: list[bytes | None], asked: Asked, local: Connection) -> list[Source]:
     """Upload the files, and process those that have no up-to-date result and are not being processed."""
     if not asked.replace:
         refuse_others(files, local.store, local.settings)
-    changed = _forget_flags(files, asked.flags, local)
+    changed = _forget_flags(files, options, local)
     with transfer_bar(console, "uploading", sum(path.stat().st_size for path, _ in files)) as arrived:
-        sent = dict(upload(files, asked.flags, local.store, local.settings, arrived))
+        sent = dict(upload(files, options, local.store, local.settings, arrived))
     sources = [_source(key, local) for key in sent]
     for source in sources:
-        if source.key in changed:  # not left to the emulator to announce the removed sidecar
-            rerun(source.key, local.client, local.store, local.settings)
-        elif not sent[source.key]:
+        if not sent[source.key] and source.key not in changed:
             _go_on(source, local, again=asked.again)
     return sources
 
 
-def _forget_flags(files: list[tuple[Path, str]], flags: Mapping[str, Any], local: Connection) -> set[str]:
-    """Remove the sidecars that an earlier run's flags left, where this run has no flags; returns their media keys."""
+def _forget_flags(files: list[tuple[Path, str]], options: list[bytes | None], local: Connection) -> set[str]:
+    """Remove the sidecars that an earlier run's flags left, where this run has no options; returns their media keys.
+
+    A sidecar that goes is announced as one that comes: its media file is processed without it.
+    """
     changed = set()
-    for path, key in files:
+    for (_, key), sidecar in zip(files, options, strict=True):
         name = sidecar_key(key)
-        if not flags and not path.with_name(sidecar_key(path.name)).is_file() and is_storable(name):
-            if local.store.head(local.settings.input_bucket, name) is None:
-                continue
+        if sidecar is None and is_storable(name) and local.store.head(local.settings.input_bucket, name):
             local.store.delete(local.settings.input_bucket, [name])
             changed.add(key)
             below(console, f"{escape(key)}: the options of an earlier run no longer apply")

@@ -7,13 +7,11 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from castline import keys
-from castline.cli.asked import sidecar
 from castline.errors import KeyLayoutError, NotMedia, OptionsError, UnreadableObject
 from castline.records import Result
 from castline.settings import Settings
@@ -68,7 +66,7 @@ def inside(path: Path, output: Path | None) -> list[Path]:
 
 def upload(
     files: Sequence[tuple[Path, str]],
-    flags: Mapping[str, Any],
+    sidecars: Sequence[bytes | None],
     store: ObjectStore,
     settings: Settings,
     progress: Progress | None = None,
@@ -76,16 +74,12 @@ def upload(
     """Upload several files at a time, each with its sidecar; existing ones are not sent again.
 
     Args:
-        flags: options for all of them, which override their sidecars.
+        sidecars: of each file; None for none (`cli.asked.sidecars`).
         progress: called as bytes arrive.
 
     Yields:
         Each key, in the order of the files, and whether anything of it was sent.
-
-    Raises:
-        OptionsError: a sidecar or flag has a value that the pipeline would refuse; then nothing is uploaded.
     """
-    sidecars = [sidecar(path, flags, settings) for path, _ in files]
 
     def send(file: tuple[Path, str], asked: bytes | None) -> bool:
         path, key = file

@@ -22,6 +22,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from castline import keys
+from castline.cli.asked import sidecars
 from castline.cli.connect import connect, console, friendly_errors, refuse_classic
 from castline.cli.shown import escape
 from castline.cli.transfer import download_result, inside, upload
@@ -120,7 +121,8 @@ class Watch:
         before = self._store.head(self._settings.output_bucket, keys.result_key(key))
         try:
             keys.check_media_key(key)
-            ((_, was_sent),) = upload([(path, key)], {}, self._store, self._settings)
+            files = [(path, key)]
+            ((_, was_sent),) = upload(files, sidecars(files, {}, self._settings), self._store, self._settings)
         except StorageError as error:
             self._since[key] = state, self._clock()
             yield f"{key}: {error.message}; it is tried again"
