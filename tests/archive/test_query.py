@@ -18,7 +18,7 @@ def test_words_phrases_and_fields() -> None:
         'budget "next  year" person:"Ada King" with:Grace before:2026-03-31 after:2026 file:Week1 language:EN'
     )
     assert query.phrases == [Phrase(("budget",)), Phrase(("next", "year"))]
-    assert (query.people, query.together) == ([("ada", "king")], [("grace",)])
+    assert (query.people, query.together) == ([(("ada", "king"), "Ada King")], [(("grace",), "Grace")])
     assert (query.before, query.after) == (1774915200, 1767225600)
     assert (query.files, query.languages) == (["week1"], ["en"])
 

@@ -58,7 +58,7 @@ def test_a_day_with_corrections(run: Run, people: People) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("list", "no.mp4"), "no result for no.mp4"),
+        (("list", "no.mp4"), "there is no recording no.mp4"),
         (("set", _MEDIA, "7", "x"), "lines 1 to 1"),
         (("set", _MEDIA, "9:00", "x"), "nothing is said at 9:00"),
         (("set", _MEDIA, "first", "x"), "no number of a line"),

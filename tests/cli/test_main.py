@@ -145,11 +145,19 @@ def test_a_second_command_begins_as_the_first_did(run: Run, store: MemoryStore, 
 
 
 def test_results_of_nothing(run: Run, store: MemoryStore) -> None:
-    for arguments in (("results",), ("results", "talk.mp4"), ("results", "--all")):
+    for arguments, said in (
+        (("results",), "no result yet; see: castline status"),
+        (("results", "--all"), "no result yet; see: castline status"),
+        (("results", "--tree", "week 1"), "no result below week 1 yet; see: castline status"),
+        (("results", "talk.mp4"), "there is no recording talk.mp4; castline status lists what there is"),
+    ):
         found = run(*arguments)
-        assert found.exit_code == 1
-        assert "no result for" in found.output
-        assert "castline status" in found.output
+        assert (found.exit_code, found.output) == (1, f"{said}\n")
+    store.put("castline-input", "week 1/Talk.mp4", b"x")
+    for asked in ("talk.mp4", "talk", "week/talk.mp4"):
+        found = run("-q", "results", asked)
+        assert found.output == f"there is no recording {asked}; did you mean week 1/Talk.mp4?\n"
+    assert "week 1/Talk.mp4 has no result yet; see: castline status" in run("results", "week 1/Talk.mp4").output
 
 
 def test_results_are_shown_and_downloaded(run: Run, store: MemoryStore, tmp_path: Path) -> None:
@@ -511,7 +519,7 @@ def test_who_only_looks_starts_no_stack(run: Run, monkeypatch: pytest.MonkeyPatc
     assert re.search(r"Été \[b\]\.mp4 +waiting", found.output)
     found = run("results")
     assert found.exit_code == 1
-    assert "no result for anything yet" in found.output
+    assert "no result yet" in found.output
     assert [path.name for path in library.iterdir()] == ["s3"], "nothing is written either"
 
 

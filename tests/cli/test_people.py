@@ -326,7 +326,7 @@ def test_somebody_in_a_result_gets_a_name(run: Run, store: MemoryStore) -> None:
     assert _names(store, "other.mp4") == [_NAME]
     for arguments, message in (
         (("week 1/talk.mp4", "Person 7", "Ada"), "there are: Person 1, "),
-        (("nowhere.mp4", "Person 1", "Ada"), "there is no result for 'nowhere.mp4'"),
+        (("nowhere.mp4", "Person 1", "Ada"), "there is no recording nowhere.mp4"),
     ):
         found = run("name", *arguments)
         assert found.exit_code == 2
@@ -339,7 +339,7 @@ def test_a_name_that_does_not_bind_is_said(run: Run, store: MemoryStore, monkeyp
         store.delete(bucket, [keys.manifest_key("talk.mp4", _RUN)])
     found = run("name", "talk.mp4", "Person 1", "Ada")
     assert found.exit_code == 2
-    assert "'Ada' is enrolled, but nobody in talk.mp4 could be given the name for sure" in found.stderr
+    assert "'Ada' is enrolled, but nobody in talk.mp4 looks enough like it" in found.stderr
 
 
 def test_merging(run: Run, store: MemoryStore) -> None:

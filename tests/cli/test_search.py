@@ -27,7 +27,7 @@ def run(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyp
     there = Connection(shelf.store, shelf.settings, "memory", lambda service: None)  # type: ignore[arg-type]
     for module in (searching, operations, people):
         monkeypatch.setattr(module, "connect", lambda url=None, **_: there)
-    monkeypatch.setattr(Connection, "caller", lambda self: "")
+    monkeypatch.setattr(Connection, "who", lambda self: "ada")
 
     def invoke(*arguments: str):  # type: ignore[no-untyped-def]
         for console in (connecting.console, connecting.errors):
@@ -49,7 +49,7 @@ def test_moments_are_shown_with_who_is_on_screen(shelf: Shelf, run) -> None:  # 
     assert "A [red]budget[/] of ‹U+001B›[31mours." in done.output
     assert "nothing was found" in run("search", "nowhere").output
     assert run("-q", "search", "budget").output == done.output
-    assert "nobody in any recording is called bob" in run("-q", "search", "person:bob").output
+    assert "nobody in any recording is called Bob; known are Ada" in run("-q", "search", "person:Bob").output
 
 
 def test_json_is_what_the_service_answers(shelf: Shelf, run) -> None:  # type: ignore[no-untyped-def]

@@ -108,7 +108,7 @@ def test_somebody_named_in_one_result_is_known_in_all(pipeline, run: Run) -> Non
     assert _people(pipeline, _CLIP) == [(_ADA, "known")]
     assert f"people/{slug(_ADA)}.jpg" in pipeline.output(_DEMO)
     assert "there are: " in run("name", _DEMO, "Person 7", "Ada", status=2)
-    assert "there is no result for" in run("name", "gallery tests/none.mp4", "Person 1", "Ada", status=2)
+    assert "there is no recording" in run("name", "gallery tests/none.mp4", "Person 1", "Ada", status=2)
     assert _parts(pipeline) == parts, "no model ran on media"
 
     said = run("forget", _ADA, "--yes")

@@ -69,19 +69,19 @@ def test_what_cannot_be_named_is_explained(people) -> None:
     before = dict(people.store.objects)
     assert [name for name, _ in people.names(_MEDIA)] == ["Ada", "Person 1", "Person 2"]
     for label, media, message in (
-        ("Person 1", "nowhere.mp4", r"^there is no result for 'nowhere\.mp4'; see: castline status$"),
+        ("Person 1", "nowhere.mp4", r"^there is no recording nowhere\.mp4; castline status lists what there is$"),
         ("Person 9", _MEDIA, r"^nobody in .*talk\.mp4 is called 'Person 9'; there are: Ada, Person 1, Person 2$"),
         ("Person 1", "voice.ogg", r"^nobody is on screen in voice\.ogg$"),
-        ("Ada", _MEDIA, r"^'Ada' is known already; see: castline people rename --help$"),
+        ("Ada", _MEDIA, r"^Ada is known as 'Ada': castline people rename "),
     ):
         with pytest.raises(GalleryError, match=message):
             _name(people, label, "Grace", media)
     named = {person.name: person for person in people.result(_MEDIA).people}
     without = next(name for name, person in named.items() if person.image is None)
     unusable = next(name for name in ("Person 1", "Person 2") if name != without)
-    with pytest.raises(GalleryError, match=f"^no picture of {without} is kept"):
+    with pytest.raises(GalleryError, match=f"^no picture of {without} in .* is kept; enrol Grace by photos"):
         _name(people, without, "Grace")
-    with pytest.raises(GalleryError, match=r"^none of the 1 picture\(s\) of .* can be enrolled: no face found"):
+    with pytest.raises(GalleryError, match=r"^no picture of .* can be enrolled \(no face found.*\); enrol Grace"):
         _name(people, unusable, "Grace")
     with pytest.raises(KeyLayoutError):
         _name(people, "Person 1", "../Grace")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from castline.archive.words import fold, folded
 from castline.display import visible
@@ -33,12 +34,22 @@ class Phrase:
     prefix: bool = False
 
 
+class Name(NamedTuple):
+    """Attributes:
+    words: folded, at least one.
+    said: as it was asked for.
+    """
+
+    words: tuple[str, ...]
+    said: str
+
+
 @dataclass(slots=True)
 class Query:
     """A parsed query; all of its conditions must hold.
 
     Attributes:
-        people: words of names, each of somebody on screen during the line.
+        people: each is somebody on screen during the line.
         together: likewise, but all of them and of ``people`` are on screen at the same instant.
         before, after: seconds since 1970; the recording was uploaded before, or at or after, that time.
         speakers: words of the names of voices; each is part of the name of the line's voice.
@@ -46,8 +57,8 @@ class Query:
     """
 
     phrases: list[Phrase] = field(default_factory=list)
-    people: list[tuple[str, ...]] = field(default_factory=list)
-    together: list[tuple[str, ...]] = field(default_factory=list)
+    people: list[Name] = field(default_factory=list)
+    together: list[Name] = field(default_factory=list)
     speakers: list[tuple[str, ...]] = field(default_factory=list)
     before: int | None = None
     after: int | None = None
@@ -55,7 +66,7 @@ class Query:
     languages: list[str] = field(default_factory=list)
 
     @property
-    def names(self) -> list[tuple[str, ...]]:
+    def names(self) -> list[Name]:
         return [*self.people, *self.together]
 
 
@@ -107,15 +118,15 @@ def _with(query: Query, value: str) -> None:
     query.together.append(_name("with", value))
 
 
-def _name(key: str, value: str) -> tuple[str, ...]:
+def _name(key: str, value: str) -> Name:
     words = folded(value)
     if not words:
         raise SearchError(f"{key}: {visible(value)} is no name")
-    return words
+    return Name(words, value)
 
 
 def _said_by(query: Query, value: str) -> None:
-    query.speakers.append(_name("said-by", value))
+    query.speakers.append(_name("said-by", value).words)
 
 
 def _before(query: Query, value: str) -> None:

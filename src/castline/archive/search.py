@@ -19,6 +19,7 @@ _SECONDS = 5.0
 _FEW = 300  # recordings that are searched one by one; with more, all hits are filtered
 _HIGHEST = (1 << 63) - 1
 _DIGITS = 20
+_NAMED = 5  # people that a note names
 
 
 def search(index: Index, text: str, *, limit: int = PAGE, after: str | None = None) -> Answer:
@@ -93,11 +94,11 @@ class _Asked:
         self._below = _cursor(after)
         self._recordings: dict[int, _Recording] = {}
         known = _known(connection) if query.names else ()
-        self._people = [_called(words, known) for words in query.people]
-        self._together = [_called(words, known) for words in query.together]
+        self._people = [_called(name.words, known) for name in query.people]
+        self._together = [_called(name.words, known) for name in query.together]
         self.notes = tuple(
-            f"nobody in any recording is called {' '.join(words)}"
-            for words, names in zip(query.names, self._names, strict=True)
+            f"nobody in any recording is called {asked.said}; {_who_is(known)}"
+            for asked, names in zip(query.names, self._names, strict=True)
             if not names
         )
         if query.speakers and not _voices(connection):
@@ -246,6 +247,13 @@ def _voices(connection: Connection) -> bool:
 def _known(connection: Connection) -> tuple[str, ...]:
     rows = connection.execute("SELECT DISTINCT name FROM seen WHERE identity = 'known'")
     return tuple(row[0] for row in rows)
+
+
+def _who_is(known: Sequence[str]) -> str:
+    if not known:
+        return "nobody is known by name yet"
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return f"known are {', '.join(sorted(known)[:_NAMED])}{more}"
 
 
 def _called(words: tuple[str, ...], known: Iterable[str]) -> frozenset[str]:

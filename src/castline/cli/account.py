@@ -69,10 +69,10 @@ def smoke_command(
     with friendly_errors():
         from castline.operations.smoke import smoke
 
-        account, found = _deployed(stack, config_env, region, local)
         video = media or Path(__file__).parents[3] / "examples" / "demo.mp4"
         if not video.is_file():
             raise OptionsError(f"{video} is not there; --media names a short video")
+        account, found = _deployed(stack, config_env, region, local)
         _show(smoke(found, S3Store(account.s3), video, seconds=timeout), "pass", "fail")
 
 

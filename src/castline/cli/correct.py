@@ -14,6 +14,7 @@ from castline.cli.shown import beside, escape, wrapped
 from castline.corrections import Draft, change_lines, name_faces, name_voice, take_back, what, withdraw
 from castline.errors import CorrectionError
 from castline.records import SaidLine
+from castline.runs.common import why_no_result
 from castline.runs.corrections import Shown, correct, read_shown
 
 app = typer.Typer(
@@ -131,7 +132,7 @@ def _shown(media: str, there: Connection) -> Shown:
     refuse_classic(there.settings)
     shown = read_shown(media, there.store, there.settings)
     if shown is None:
-        raise CorrectionError(f"there is no result for {media}; see: castline status")
+        raise CorrectionError(why_no_result(media, there.store, there.settings))
     return shown
 
 

@@ -15,6 +15,7 @@ from castline.cli.connect import (
     answer,
     connect,
     console,
+    errors,
     friendly_errors,
     local_session,
     print_json,
@@ -34,7 +35,7 @@ from castline.cli.render import (
     watch,
 )
 from castline.cli.run import Asked, run_media
-from castline.cli.shown import escape
+from castline.cli.shown import escape, wrapped
 from castline.cli.transfer import (
     check_names,
     download_media,
@@ -48,7 +49,7 @@ from castline.cli.transfer import (
 from castline.display import counted
 from castline.errors import KeyLayoutError, UnreadableObject
 from castline.operations.progress import Lookout, MediaProgress, progress_of
-from castline.runs.common import read_result
+from castline.runs.common import read_result, why_no_result
 from castline.runs.request import uploaded_media, uploads_left_out
 from castline.runs.written import as_shown
 from castline.settings import settings
@@ -213,13 +214,20 @@ def results(
             say_on_stderr()
         there = connect(endpoint_url, read=True)
         refuse_classic(there.settings)
-        if not (media or everything or tree):
-            _list_results(there, as_json=as_json)
-        elif tree:
-            _download_tree(media, output, there)
+        one = bool(media) and not (everything or tree)
+        wanted = [media] if one else _with_results(media, there)
+        if not wanted and not as_json:
+            below = f" below {escape(media)}" if media else ""
+            console.print(f"no result{below} yet; see: castline status", soft_wrap=True)
+            raise typer.Exit(1)
+        if tree:
+            _download_tree(wanted, output, there)
+        elif one or everything:
+            _show_results(wanted, output, there, with_media=with_media, as_json=as_json)
+        elif as_json:
+            print_json(wanted)
         else:
-            wanted = [each.key for each in uploaded_media(there.store, there.settings) if each.key.startswith(media)]
-            _show_results(wanted if everything else [media], output, there, with_media=with_media, as_json=as_json)
+            _list_results(wanted)
 
 
 def _show_results(wanted: list[str], output: Path, there: Connection, *, with_media: bool, as_json: bool) -> None:
@@ -245,8 +253,8 @@ def _show_results(wanted: list[str], output: Path, there: Connection, *, with_me
     if as_json:
         print_json([result.model_dump(mode="json") for result in found])
     if not found:
-        name = wanted[0] if len(wanted) == 1 else "anything"
-        console.print(f"no result for {escape(name)} yet; see: castline status", soft_wrap=True)
+        for key in wanted[:1]:
+            wrapped(errors, escape(why_no_result(key, there.store, there.settings)))
         raise typer.Exit(1)
 
 
@@ -257,28 +265,17 @@ def _with_results(prefix: str, there: Connection) -> list[str]:
     return [info.key.removesuffix(suffix) for info in listed if info.key.endswith(suffix)]
 
 
-def _list_results(there: Connection, *, as_json: bool) -> None:
+def _list_results(found: list[str]) -> None:
     """List the existing results, if none is named."""
-    found = _with_results("", there)
-    if as_json:
-        print_json(found)
-        return
-    if not found:
-        console.print("no result for anything yet; see: castline status")
-        raise typer.Exit(1)
     for key in found:
         answer.print(f"  {escape(key)}", soft_wrap=True)
     console.print(f"{counted(len(found), 'result')}; castline results KEY shows one, --all downloads all")
 
 
-def _download_tree(prefix: str, output: Path, there: Connection) -> None:
-    keys_found = _with_results(prefix, there)
-    if not keys_found:
-        console.print(f"no result below {escape(prefix) or 'the bucket'} yet; see: castline status")
-        raise typer.Exit(1)
+def _download_tree(found: list[str], output: Path, there: Connection) -> None:
     with Progress(TextColumn("results"), BarColumn(), MofNCompleteColumn(), console=console) as bar:
-        task = bar.add_task("", total=len(keys_found))
-        files = download_results(keys_found, output, there.store, there.settings, lambda: bar.advance(task), tell)
+        task = bar.add_task("", total=len(found))
+        files = download_results(found, output, there.store, there.settings, lambda: bar.advance(task), tell)
     write_index(output)
     console.print(
         f"{counted(len(files), 'result')}, {counted(sum(files.values()), 'file')} in {escape(relative(output))}",

@@ -20,6 +20,7 @@ from castline.operations import delete_media, read_dead_letters, reconcile, redr
 from castline.operations.pending import pending
 from castline.operations.redrive import put_back, queue_url
 from castline.records import CostItem, VideoStream
+from castline.runs.common import no_recording
 from castline.settings import settings
 
 Endpoint = Annotated[
@@ -89,7 +90,7 @@ def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) 
         if done.left or indexed:
             raise typer.Exit(1)
         if not done.removed:
-            raise OptionsError(f"nothing belongs to {media}; see: castline status")
+            raise OptionsError(no_recording(media, there.store, there.settings))
         console.print(f"  [green]deleted[/]: {counted(done.removed, 'object')}, and nothing of {escape(media)} is left")
 
 

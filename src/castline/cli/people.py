@@ -60,11 +60,11 @@ def add(
     """
     with friendly_errors():
         keys.check_person_name(name)
-        there = connect(endpoint_url, make=True)
-        engines, embed = _models(there)
         files = gallery.photos_in(photos)
         if person and sum(path.suffix.lower() in keys.VIDEO_SUFFIXES for path in files) != 1:
             raise GalleryError("--person chooses among the people in one video: give one video")
+        there = connect(endpoint_url, make=True)
+        engines, embed = _models(there)
         say_left_out(gallery.left_out(photos))
         pictures: list[gallery.Picture] = []
         for path in files:
@@ -101,15 +101,15 @@ def add_voice(
     """
     with friendly_errors():
         keys.check_person_name(name)
+        if not (speaker or Path(source).is_file()):
+            raise GalleryError(f"{source} is no file here; of a processed recording, say whose voice: --speaker")
         there = connect(endpoint_url, make=speaker is None)
         engines, embed = _models(there)
         if speaker:
             voice = gallery.voice_in_recording(source, speaker, there.store, there.settings)
-        elif Path(source).is_file():
+        else:
             with console.status(f"listening to {escape(Path(source).name)}"):
                 voice = gallery.voice_in_file(Path(source), there.settings, engines)
-        else:
-            raise GalleryError(f"{source} is no file here; of a processed recording, say whose voice: --speaker")
         gallery.enrol_voice(name, voice, there.store, there.settings)
         if basis:
             gallery.set_basis(name, basis, there.store, there.settings)
@@ -148,6 +148,7 @@ def name_(
 ) -> None:
     """Enrol somebody by the pictures in a result, and bind the name there and in all other results."""
     with friendly_errors():
+        keys.check_person_name(name)
         there = connect(endpoint_url)
         _, embed = _models(there)
         photos = gallery.name_person(media, person, name, there.store, there.settings, embed)
@@ -157,7 +158,8 @@ def name_(
         wanted = keys.check_person_name(name)
         if not any(item.name == wanted and item.identity == "known" for item in (result.people if result else ())):
             raise GalleryError(
-                f"{wanted!r} is enrolled, but nobody in {media} could be given the name for sure; add clearer photos"
+                f"{wanted!r} is enrolled, but nobody in {media} looks enough like it to be given the name: add clearer "
+                "photos (castline people add), or say who it is in this recording alone (castline correct person)"
             )
 
 
@@ -227,6 +229,7 @@ def _remarks(there: Connection) -> dict[str, str]:
 def rename(old: str, new: str, endpoint_url: Endpoint = None) -> None:
     """Give a person a new name, which nobody has yet, in the gallery and in all results."""
     with friendly_errors():
+        keys.check_person_name(new)
         there = connect(endpoint_url)
         count = gallery.rename(old, new, there.store, there.settings)
         console.print(f"  renamed to {escape(new)}, with {counted(count, 'photo')}")
@@ -241,6 +244,7 @@ def merge(
 ) -> None:
     """Merge names of one person, in the gallery and in all results; `castline people undo` separates them again."""
     with friendly_errors():
+        keys.check_person_name(into)
         there = connect(endpoint_url)
         count = gallery.merge(into, others, there.store, there.settings)
         console.print(f"  {counted(count, 'photo')} given to {escape(into)}")
@@ -258,6 +262,7 @@ def split(
 ) -> None:
     """Give photos of one person to another, in the gallery and in all results, to correct a wrong merge."""
     with friendly_errors():
+        keys.check_person_name(into)
         there = connect(endpoint_url)
         name = gallery.called(name, there.store, there.settings)
         theirs = gallery.list_people(there.store, there.settings).get(name, [])

@@ -8,6 +8,7 @@ from typing import Any
 from castline.errors import OptionsError
 from castline.events import object_created
 from castline.operations.reconcile import Sender
+from castline.runs.common import no_recording
 from castline.runs.removal import keys_of_run
 from castline.runs.request import read_source
 from castline.runs.sets import current_run
@@ -29,7 +30,7 @@ def rerun(media: str, client: Callable[[str], Any], store: ObjectStore, settings
     """
     source = read_source(settings.input_bucket, media, store)
     if source is None:
-        raise OptionsError(f"there is no s3://{settings.input_bucket}/{media}; see: castline status")
+        raise OptionsError(no_recording(media, store, settings))
     run, _ = current_run(source, store, settings)
     for bucket in (settings.stage1_bucket, settings.output_bucket):
         store.delete(bucket, list(keys_of_run(bucket, media, run, store)))

@@ -13,7 +13,7 @@ from castline.gallery.load import PhotoEmbedder
 from castline.gallery.photos import enrol
 from castline.gallery.pictures import MOST, Picture, problem_of
 from castline.records import Face, FramesPart, Person, Result
-from castline.runs.common import read_result
+from castline.runs.common import read_result, why_no_result
 from castline.runs.sets import read_part, written_parts
 from castline.runs.written import as_shown
 from castline.settings import Settings
@@ -43,14 +43,17 @@ def name_person(
     name = keys.check_person_name(name)
     result = read_result(media, store, settings)
     if result is None:
-        raise GalleryError(f"there is no result for {media!r}; see: castline status")
+        raise GalleryError(why_no_result(media, store, settings))
     result = as_shown(result, store, settings)
     person = _find(label, result)
     if person.identity == "known" and person.name != name:
-        raise GalleryError(f"{person.name!r} is known already; see: castline people rename --help")
+        raise GalleryError(
+            f"{label} is known as {person.name!r}: castline people rename gives that person another name everywhere, "
+            "castline correct person says who it is in this recording alone"
+        )
     crops = sorted(_crops(person, result, store, settings), key=lambda face: -face.quality)
     if not crops:
-        raise GalleryError(f"no picture of {label} is kept for {media}")
+        raise GalleryError(f"no picture of {label} in {media} is kept; {_otherwise(name)}")
     pictures: list[Picture] = []
     problems: list[str] = []
     for face in crops:
@@ -64,8 +67,16 @@ def name_person(
             break
     if not pictures:
         reasons = "; ".join(dict.fromkeys(problems))
-        raise GalleryError(f"no picture of {label} in {media} can be enrolled: {reasons}")
+        raise GalleryError(f"no picture of {label} in {media} can be enrolled ({reasons}); {_otherwise(name)}")
     return enrol(name, pictures, store, settings)
+
+
+def _otherwise(name: str) -> str:
+    """How to name somebody of whom a recording has no good picture."""
+    return (
+        f"enrol {name} by photos (castline people add), or say who it is in this recording alone (castline correct "
+        "person)"
+    )
 
 
 def _find(label: str, result: Result) -> Person:

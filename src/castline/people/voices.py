@@ -33,7 +33,7 @@ from castline.records import (
     merge_ranges,
 )
 from castline.records.reading import read_record
-from castline.runs.common import read_result
+from castline.runs.common import read_result, why_no_result
 from castline.runs.sets import read_manifest, read_part, written_parts
 from castline.runs.written import as_shown
 from castline.settings import Settings
@@ -96,7 +96,7 @@ def voice_in_recording(media: str, speaker: str, store: ObjectStore, settings: S
     """
     result = read_result(media, store, settings)
     if result is None:
-        raise GalleryError(f"{media} has no result")
+        raise GalleryError(why_no_result(media, store, settings))
     shown = as_shown(result, store, settings)
     names = {each.name for each in shown.transcript.speakers if speaker in (each.name, each.id)}
     if not names:

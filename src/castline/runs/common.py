@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
 from aws_lambda_powertools import Logger
@@ -27,6 +29,7 @@ _LEAST_S = 10.0
 
 _PIECE = 16 * 1024 * 1024  # bytes of a span in one request
 _REQUESTS = 16  # at once
+_LOOKED_AT = 2000  # keys, for the one that may be meant
 
 
 class Split(NamedTuple):
@@ -153,6 +156,24 @@ def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | 
     except UnreadableObject as error:
         logger.warning("a result was left aside", media=media, reason=error.message)
         return None
+
+
+def why_no_result(media: str, store: ObjectStore, settings: Settings) -> str:
+    """A line that says why there is nothing to show, and how to go on."""
+    if media and keys.is_storable(media) and store.head(settings.input_bucket, media):
+        return f"{media} has no result yet; see: castline status"
+    return no_recording(media, store, settings)
+
+
+def no_recording(media: str, store: ObjectStore, settings: Settings) -> str:
+    """A line that says that nothing has this key, and what may be meant."""
+    uploads = (info.key for info in islice(store.find(settings.input_bucket), _LOOKED_AT) if keys.is_media(info.key))
+    folded = {PurePosixPath(key.casefold()): key for key in uploads}
+    asked = PurePosixPath(media.casefold())
+    same = [key for path, key in folded.items() if asked.name in (path.name, path.stem)]
+    near = same or [folded[PurePosixPath(path)] for path in get_close_matches(str(asked), map(str, folded), n=1)]
+    meant = f"did you mean {' or '.join(near[:3])}?" if near else "castline status lists what there is"
+    return f"there is no recording {media}; {meant}"
 
 
 def time_to_decode(settings: Settings) -> float:

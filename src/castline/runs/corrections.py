@@ -18,7 +18,7 @@ from castline.corrections import Corrected, Draft, corrected, with_name, without
 from castline.errors import CorrectionError, StorageError
 from castline.records import Change, Corrections, Result
 from castline.records.corrections import MAX_BYTES, MAX_CHANGES
-from castline.runs.common import read_result
+from castline.runs.common import read_result, why_no_result
 from castline.runs.publish import publish
 from castline.runs.written import Written, read_written
 from castline.settings import Settings
@@ -75,7 +75,7 @@ def correct(media: str, who: str, edit: Edit, store: ObjectStore, settings: Sett
             raise CorrectionError(f"{written.problem}; it is left as it is")
         result = read_result(media, store, settings)
         if result is None:
-            raise CorrectionError(f"there is no result for {media}; see: castline status")
+            raise CorrectionError(why_no_result(media, store, settings))
         shown = Shown(result, corrected(result, written.corrections.now()), written.corrections)
         draft = edit(shown)
         if draft == Draft():
