@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -116,6 +116,25 @@ def test_every_command_explains_itself(command: tuple[str, ...], run: Run) -> No
         found = run(*command, flag)
         assert found.exit_code == 0
         assert "Usage: " in _plain(found.output)
+
+
+def _all_commands() -> Iterator[tuple[str, Any]]:
+    for name in commands.COMMANDS:
+        command = commands._loaded(name)
+        yield name, command
+        for inner, each in getattr(command, "commands", {}).items():
+            yield f"{name} {inner}", each
+
+
+def test_help_is_in_people_s_words(run: Run) -> None:
+    for name, command in _all_commands():
+        says, _, more = command.help.partition("\n\n")
+        assert says.endswith((".", "?")) and says[0].isupper(), name
+        assert "\n" not in more.replace("\n\n", ""), f"{name}: a terminal breaks the lines"
+        for param in command.params:
+            assert param.help and param.help.endswith((".", "…")), f"{name} {param.name}"
+        shown = _plain(run(*name.split(), "--help").output)
+        assert not re.search(r"<(bool|str|path|int|float|list)|\{[A-Za-z]", shown), name
 
 
 def test_up_prints_the_keys_ready_to_copy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

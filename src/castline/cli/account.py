@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from castline import aws
 from castline.cli.connect import check_installed, console, friendly_errors
+from castline.cli.plain import Yes
 from castline.cli.shown import below, escape
 from castline.display import counted
 from castline.errors import LocalStackError, OptionsError
@@ -26,13 +27,14 @@ _SIGNS = {"ok": "[green]ok[/]     ", "note": "[yellow]note[/]   ", "problem": "[
 Profile = Annotated[str, typer.Option("--config-env", help="Profile of samconfig.toml, as for sam deploy.")]
 Region = Annotated[str, typer.Option(help="AWS region; default: that of samconfig.toml, or of the environment.")]
 StackName = Annotated[str, typer.Option("--stack", help="Name of the stack; default: that of samconfig.toml.")]
-Local = Annotated[bool, typer.Option("--local", help="The stack that runs on this machine, instead of AWS.")]
+Local = Annotated[bool, typer.Option("--local", help="Take the stack that runs on this machine, instead of AWS.")]
 
 
 def preflight_command(
     config_env: Profile = "default",
     parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", metavar="NAME=VALUE", help="A parameter of the template.")
+        list[str] | None,
+        typer.Option("--parameter", metavar="NAME=VALUE", help="A parameter of the template. Repeatable."),
     ] = None,
     stack: StackName = "",
     region: Region = "",
@@ -56,7 +58,9 @@ def preflight_command(
 
 def smoke_command(
     stack: StackName = "",
-    media: Annotated[Path | None, typer.Option(help="A short video; default: the demo of the checkout.")] = None,
+    media: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A short video; default: the demo of the checkout.")
+    ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the answer.")] = 900,
     config_env: Profile = "default",
     region: Region = "",
@@ -78,7 +82,7 @@ def smoke_command(
 
 def teardown_command(
     stack: StackName = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     config_env: Profile = "default",
     region: Region = "",
     local: Local = False,

@@ -65,7 +65,7 @@ def _flag(name: str, door: Doors) -> inspect.Parameter:
         bounds = {"min": _bound(field, Ge).ge, "max": _bound(field, Le).le}
     else:
         kind = list[str] | None if isinstance(field.default, tuple) else str | None
-    text = f"{field.description}{' Repeatable.' if isinstance(field.default, tuple) else ''}"
+    text = f"{door.says or field.description}{' Repeatable.' if isinstance(field.default, tuple) else ''}"
     annotation = Annotated[kind, typer.Option(door.flag, help=text, **bounds)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from castline.cli.connect import Connection, answer, connect, console, friendly_errors, print_json, refuse_classic
+from castline.cli.plain import AsJson, Commands, Endpoint, Media
 from castline.cli.render import clock
 from castline.cli.shown import beside, escape, wrapped
 from castline.corrections import Draft, change_lines, name_faces, name_voice, take_back, what, withdraw
@@ -17,15 +18,11 @@ from castline.records import SaidLine
 from castline.runs.common import why_no_result
 from castline.runs.corrections import Shown, correct, read_shown
 
-app = typer.Typer(
-    add_completion=False,
+app = Commands(
     no_args_is_help=True,
     help="Correct lines, cuts, voices and names of one recording; undo, and the history.",
 )
 
-Media = Annotated[str, typer.Argument(help="Key of the recording.")]
-Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
 
 
@@ -53,11 +50,14 @@ def list_lines(media: Media, as_json: AsJson = False, endpoint_url: Endpoint = N
 def set_lines(
     media: Media,
     line: Annotated[str, typer.Argument(help="Number of a line, a time in it (0:09.7), or several lines as 3-4.")],
-    text: Annotated[list[str], typer.Argument(help="What is said: as many lines as there are texts; '' for none.")],
-    speaker: Annotated[str | None, typer.Option(help="Name of the person whose voice it is.")] = None,
+    text: Annotated[list[str], typer.Argument(help="What is said, one text for each line; '' for nothing.")],
+    speaker: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the person whose voice it is.")] = None,
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Correct one line or several; more or fewer texts than lines cut them anew."""
+    """Correct one line or several; more or fewer texts than lines cut them anew.
+
+    Example: castline correct set talk.mp4 3 "The budget is too small."
+    """
 
     def edit(shown: Shown) -> Draft:
         first, last = _lines(line, shown)
@@ -68,8 +68,16 @@ def set_lines(
 
 
 @app.command()
-def voice(media: Media, shown: str, name: str, endpoint_url: Endpoint = None) -> None:
-    """Give a voice its name, in all lines that it says: castline correct voice KEY "Speaker 1" "Ada King"."""
+def voice(
+    media: Media,
+    shown: Annotated[str, typer.Argument(metavar="VOICE", help='The voice, as the result names it: "Speaker 1".')],
+    name: Annotated[str, typer.Argument(help="Whose voice it is.")],
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Give a voice its name, in all lines that it says.
+
+    Example: castline correct voice talk.mp4 "Speaker 1" "Ada King"
+    """
     _correct(media, endpoint_url, lambda it: name_voice(it.view, it.corrections, shown, name))
 
 
@@ -77,11 +85,14 @@ def voice(media: Media, shown: str, name: str, endpoint_url: Endpoint = None) ->
 def person(
     media: Media,
     who: Annotated[str, typer.Argument(help="Name or id of somebody in the recording.")],
-    name: Annotated[str, typer.Argument(help="Who this is, in this recording.")],
-    is_not: Annotated[bool, typer.Option("--is-not", help="It is not NAME.")] = False,
+    name: Annotated[str, typer.Argument(help="Who this is.")],
+    is_not: Annotated[bool, typer.Option("--is-not", help="Say that it is not NAME.")] = False,
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Say whose face it is, or is not, in this recording only (in all recordings: castline people name)."""
+    """Say whose face it is, or is not, in this recording only; castline people name does so in all.
+
+    Example: castline correct person talk.mp4 "Person 2" "Ada King"
+    """
 
     def edit(shown: Shown) -> Draft:
         people = shown.view.result.people
@@ -95,11 +106,11 @@ def person(
 def undo(
     media: Media,
     correction: Annotated[
-        str, typer.Argument(help="Id of a correction in the history; by default, the last change.")
+        str, typer.Argument(help="Id of a correction in the history; default: the last change.")
     ] = "",
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Undo the last change, and when repeated the one before; or one correction."""
+    """Undo the last change, or one correction. Run again to undo the change before."""
     _correct(
         media,
         endpoint_url,

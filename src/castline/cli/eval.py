@@ -13,6 +13,7 @@ from castline.cli.connect import answer, check_installed, console, friendly_erro
 from castline.cli.eval_tracks import tracks
 from castline.cli.eval_voices import voices
 from castline.cli.measured import progress, table_of, write
+from castline.cli.plain import Commands
 from castline.cli.shown import escape
 from castline.display import counted
 from castline.engines.base import Detector, Embedder
@@ -30,9 +31,7 @@ from castline.settings import settings
 
 _TRANSCRIBERS = ", ".join(choices("transcriber"))
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure how good the engines are on your own data.")
-app.command()(tracks)
-app.command()(voices)
+app = Commands(no_args_is_help=True, help="Measure how good the engines are on your own data.")
 
 
 @app.command()
@@ -46,10 +45,13 @@ def faces(
         int, typer.Option(min=0, help="How many people, last by name, are left out of the gallery as strangers.")
     ] = 3,
     bands: Annotated[bool, typer.Option(help="Also degrade each photo in many ways, and compare it again.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Write the curves to this .png.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the curves to this .png.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers to this file.")] = None,
 ) -> None:
-    """Tell people apart: verification over all pairs of photos, identification of known and unknown people."""
+    """Measure how well people are told apart: all pairs of photos, and known people among strangers.
+
+    Example: castline eval faces lfw10 --plot curves.png
+    """
     from castline.engines.choose import load_detector, load_embedder
 
     with friendly_errors():
@@ -85,9 +87,14 @@ def speech(
         str | None,
         typer.Option(help=f"As CASTLINE_TRANSCRIBER: {', '.join(choices('transcriber'))}; default: settings."),
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write all numbers and texts to this file.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers and texts to this file.")
+    ] = None,
 ) -> None:
-    """Transcribe recordings whose words are known: word error rate and speed, per file and in total."""
+    """Transcribe recordings whose words are known: word error rate and speed, per file and in total.
+
+    Example: castline eval speech transcripts.tsv --transcriber faster-whisper:base
+    """
     from castline.engines.choose import load_transcriber
 
     with friendly_errors():
@@ -223,3 +230,7 @@ def _of(count: int, total: int) -> str:
 
 def _bad(count: int, total: int) -> str:
     return f"[red]{_of(count, total)}[/]" if count else _of(count, total)
+
+
+app.command()(voices)
+app.command()(tracks)

@@ -20,18 +20,21 @@ from castline.settings import settings
 def tracks(
     path: Annotated[Path, typer.Argument(help="A folder with a folder of photos per person.")],
     clips: Annotated[
-        Path | None, typer.Option(help="A tab-separated table with the columns file and people; paths relative to it.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A tab-separated table with the columns file and people; paths relative to it."
+        ),
     ] = None,
     embedder: Annotated[
         str | None, typer.Option(help="As CASTLINE_EMBEDDER, e.g. dlib-resnet-v1 or arcface:FILE; default: settings.")
     ] = None,
     orders: Annotated[int, typer.Option(min=1, help="Orders of the photos; each is a sequence.")] = 20,
     enrol: Annotated[int, typer.Option(min=1, help="Photos enrolled of each known person; the others are shown.")] = 5,
-    degraded: Annotated[bool, typer.Option(help="Small, blurred, compressed and dark photos, too.")] = True,
+    degraded: Annotated[bool, typer.Option(help="Also with small, blurred, compressed and dark photos.")] = True,
     enrolled_as: Annotated[
         str, typer.Option(help="Condition of the enrolled photos: clean, small, blur 3, jpeg 5, dark …")
     ] = "clean",
-    json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers to this file.")] = None,
 ) -> None:
     """Measure strangers named, wrong names and mixed tracks on cut sequences of labelled photos."""
     from castline.engines.choose import load_detector, load_embedder

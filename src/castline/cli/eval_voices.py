@@ -43,7 +43,7 @@ def voices(
         typer.Option(help=f"As CASTLINE_VOICE_ENCODER: {', '.join(choices('voice_encoder'))}; default: settings."),
     ] = None,
     count: Annotated[int, typer.Option("--trials", min=100, help="Impostor trials, at least.")] = 10_000,
-    json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers to this file.")] = None,
 ) -> None:
     """Measure how well voices are told apart in conversations mixed from recordings, and whether strangers get names.
 

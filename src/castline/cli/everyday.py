@@ -25,6 +25,7 @@ from castline.cli.connect import (
 )
 from castline.cli.index import write_index
 from castline.cli.inputs import inputs, refuse_others
+from castline.cli.plain import AsJson, Endpoint
 from castline.cli.render import (
     print_result,
     problem_of,
@@ -54,26 +55,25 @@ from castline.runs.request import uploaded_media, uploads_left_out
 from castline.runs.written import as_shown
 from castline.settings import settings
 
-Endpoint = Annotated[
-    str | None, typer.Option("--endpoint-url", help="S3 endpoint; default: AWS_ENDPOINT_URL, the local stack, or AWS.")
-]
-
-
-AsJson = Annotated[bool, typer.Option("--json", help="The answer as JSON; messages go to stderr.")]
 As = Annotated[
-    str, typer.Option("--as", help="Key instead of the file's name; for a folder, what its keys begin with.")
+    str,
+    typer.Option("--as", metavar="KEY", help="Key instead of the file's name; for a folder, what its keys begin with."),
 ]
+Output = Annotated[Path, typer.Option(metavar="DIR", help="Where results are put.")]
+Slots = Annotated[int, typer.Option(min=1, help="Worker processes for each function.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace another recording of the same name.")]
 
 
 @takes_options
 def run(
     what: Annotated[
-        str, typer.Argument(metavar="PATH", help="A media file, a folder, an http(s):// or s3:// address.")
+        str, typer.Argument(metavar="PATH", help="A media file, a folder, or an http(s):// or s3:// address.")
     ],
-    output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
-    slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2,
-    gallery: Annotated[Path | None, typer.Option(help="People to know: a folder of photos per name.")] = None,
+    output: Output = Path("results"),
+    slots: Slots = 2,
+    gallery: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="People to know: in it, a folder of photos per name.")
+    ] = None,
     name: As = "",
     replace: Replace = False,
     again: Annotated[bool, typer.Option("--again", help="Also process files that already have a result.")] = False,
@@ -81,14 +81,19 @@ def run(
     *,
     flags: Flags,
 ) -> None:
-    """Process media files on this machine and show who is on screen and what is said."""
+    """Process media files on this machine and show who is on screen and what is said.
+
+    Exit status 1: not every file ended complete.
+
+    Example: castline run talk.mp4 --gallery people --language en
+    """
     with friendly_errors():
         if as_json:
             say_on_stderr()
         raise typer.Exit(run_media(Asked(what, output, slots, gallery, name, replace, again, as_json, flags)))
 
 
-def up(slots: Annotated[int, typer.Option(min=1, help="Processes per function.")] = 2) -> None:
+def up(slots: Slots = 2) -> None:
     """Start the local stack and leave it running; it finishes what a crash left undone."""
     with friendly_errors():
         config = settings()
@@ -133,13 +138,16 @@ def upload_command(
     pattern: Annotated[
         str,
         typer.Option(
-            help=r"A pattern that every key must match, such as week\d+/lesson\d+/video\d+\.mp4, or nothing is sent."
+            metavar="REGEX", help=r"A pattern that every key must match, such as week\d+/.+\.mp4, or nothing is sent."
         ),
     ] = "",
     *,
     flags: Flags,
 ) -> None:
-    """Upload media files to the input bucket. A <media>.json beside a file, with its options, goes with it."""
+    """Upload media files to the input bucket. A <media>.json beside a file, with its options, goes with it.
+
+    Example: castline upload lectures --as week1 --language de
+    """
     with (
         friendly_errors(),
         transfer_bar(console, "fetching") as fetched,
@@ -165,7 +173,7 @@ def upload_command(
 
 def status(
     endpoint_url: Endpoint = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until everything is finished.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show progress until everything is finished.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the progress of every media file; with --wait, progress bars until all are finished."""
@@ -198,17 +206,22 @@ def _as_json(item: MediaProgress) -> dict[str, object]:
 
 
 def results(
-    media: Annotated[str, typer.Argument(help="Key of the media file; with --all, a prefix of keys.")] = "",
-    output: Annotated[Path, typer.Option(help="Where results are put.")] = Path("results"),
-    everything: Annotated[bool, typer.Option("--all", help="All media below the prefix.")] = False,
-    tree: Annotated[bool, typer.Option("--tree", help="Only download: all below the prefix, side by side.")] = False,
+    media: Annotated[
+        str, typer.Argument(help="Key of the recording; with --all or --tree, what keys begin with.")
+    ] = "",
+    output: Output = Path("results"),
+    everything: Annotated[bool, typer.Option("--all", help="Show and download all results.")] = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Only download all results, several at a time.")] = False,
     with_media: Annotated[
         bool, typer.Option("--media", help="Download the media file too: the report plays it.")
     ] = False,
     as_json: AsJson = False,
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Show a result and download its files; without a key, list the results."""
+    """Show a result and download its files; without a key, list the results.
+
+    Example: castline results talk.mp4 --media
+    """
     with friendly_errors():
         if as_json:
             say_on_stderr()

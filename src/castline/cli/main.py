@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from castline import __version__
+from castline.cli.plain import Commands, Plain, PlainGroup
 from castline.cli.variables import remarks
 
 #: ``module:function``, or ``module:app`` for a group, in the order of a day's work.
@@ -52,7 +52,7 @@ COMMANDS = {
 }
 
 
-class _Lazy(TyperGroup):
+class _Lazy(PlainGroup):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         _give_everywhere(self)
@@ -78,7 +78,7 @@ class _Lazy(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         if ctx.meta.get("listing"):
-            return TyperCommand(cmd_name, help=_said(cmd_name))
+            return Plain(cmd_name, help=_said(cmd_name))
         return _loaded(cmd_name)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -93,7 +93,7 @@ def _loaded(name: str) -> Any:
     if isinstance(found, typer.Typer):
         command = typer.main.get_command(found)
     else:
-        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=_SETTINGS)
+        alone = Commands(context_settings=_SETTINGS)
         alone.command(name)(found)
         command = typer.main.get_command(alone)
     command.name = name
@@ -102,7 +102,7 @@ def _loaded(name: str) -> Any:
 
 
 def _give_everywhere(command: Any) -> None:
-    alone = typer.Typer(add_completion=False)
+    alone = Commands()
     alone.command()(_everywhere)
     options = typer.main.get_command(alone).params
     for option in options:
@@ -176,7 +176,7 @@ def _everywhere(
     ] = False,
     library: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where uploads, results and people are kept.", callback=_library),
+        typer.Option(metavar="DIR", help="Folder of uploads, results and people.", callback=_library),
     ] = None,
 ) -> None:
     """Options of every command, given before or after its name."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from castline.archive.search import PAGE, search
 from castline.archive.shelves import known_people, recordings
 from castline.cli.connect import Connection, connect, friendly_errors, refuse_classic
+from castline.cli.plain import Endpoint
 from castline.cli.search import fresh_index
 from castline.errors import CastlineError, OptionsError
 from castline.records import Record
@@ -42,7 +41,7 @@ class Listed(Record):
 
 
 def mcp_command(
-    endpoint_url: Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")] = None,
+    endpoint_url: Endpoint = None,
 ) -> None:
     """Serve the archive over standard input and output to a program that speaks MCP: search and read, nothing else."""
     with friendly_errors():

@@ -10,19 +10,18 @@ import typer
 from pydantic_core import to_json
 
 from castline.cli.connect import connect, friendly_errors, tell
+from castline.cli.plain import Endpoint
 from castline.doors.whatsapp import gather_messages, write_csv
 
 
 def messages_command(
     since: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day, UTC; default: all of them.")
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="The first day (UTC); default: all."),
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values (default).")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="An array of the messages' objects.")] = False,
-    endpoint_url: Annotated[
-        str | None,
-        typer.Option("--endpoint-url", help="S3 endpoint; default: AWS_ENDPOINT_URL, the local stack, or AWS."),
-    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Write comma-separated values; this is the default.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the messages' objects as a JSON array.")] = False,
+    endpoint_url: Endpoint = None,
 ) -> None:
     """Write all WhatsApp messages, with their transcripts, to standard output."""
     with friendly_errors():

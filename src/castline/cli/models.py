@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from castline.cli.connect import answer, console, friendly_errors, print_json
+from castline.cli.plain import AsJson, Commands
 from castline.cli.shown import escape
 from castline.engines.plugins import ROLES, downloads, registered
 from castline.engines.report import homely
@@ -21,11 +22,11 @@ from castline.weights.downloads import DOWNLOADS, WHISPER
 from castline.weights.facenet import EXPORT_NEEDS, FACENETS, can_export, ensure_facenet
 from castline.weights.packages import PACKAGES, packaged
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="List and fetch models.")
+app = Commands(no_args_is_help=True, help="List and fetch models.")
 
 
 @app.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False) -> None:
+def list_(as_json: AsJson = False) -> None:
     """List every engine: its size on disk, its licence, what it was trained on, and where it comes from.
 
     Two faces are one person from the similarity "known" on, and may be from "maybe" on (cosine). Below are the

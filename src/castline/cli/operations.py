@@ -12,6 +12,7 @@ from rich.table import Table
 
 from castline.archive.place import media_left
 from castline.cli.connect import answer, connect, console, friendly_errors, print_json, refuse_classic, tell
+from castline.cli.plain import AsJson, Endpoint, Media, Yes
 from castline.cli.shown import escape, wrapped
 from castline.cost import PRICES_AS_OF, USUAL_FILM, Sizes, cost_of, estimate, standing
 from castline.display import counted
@@ -23,10 +24,6 @@ from castline.records import CostItem, VideoStream
 from castline.runs.common import no_recording
 from castline.settings import settings
 
-Endpoint = Annotated[
-    str | None, typer.Option("--endpoint-url", help="AWS endpoint; default: AWS_ENDPOINT_URL, the local stack, or AWS.")
-]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 _SHOWN = 50
 _PICTURE = re.compile(r"(\d{1,5})x(\d{1,5})(?:@(\d{1,3}(?:\.\d+)?))?")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -70,7 +67,7 @@ def reconcile_command(endpoint_url: Endpoint = None, yes: Yes = False) -> None:
             console.print(f"[green]{count} sent[/]; see: castline status")
 
 
-def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) -> None:
+def delete_command(media: Media, endpoint_url: Endpoint = None, yes: Yes = False) -> None:
     """Delete a media file for good: every version of the upload, and everything made from it; then prove it.
 
     Exit status 1: something is still there. Photos that were taken from it to enrol people belong to them, and stay
@@ -94,7 +91,7 @@ def delete_command(media: str, endpoint_url: Endpoint = None, yes: Yes = False) 
         console.print(f"  [green]deleted[/]: {counted(done.removed, 'object')}, and nothing of {escape(media)} is left")
 
 
-def rerun_command(media: str, endpoint_url: Endpoint = None) -> None:
+def rerun_command(media: Media, endpoint_url: Endpoint = None) -> None:
     """Process a media file again; the present result stays until the new one replaces it."""
     with friendly_errors():
         there = connect(endpoint_url, work=True)
@@ -105,18 +102,25 @@ def rerun_command(media: str, endpoint_url: Endpoint = None) -> None:
 
 def cost_command(
     path: Annotated[Path | None, typer.Argument(help="A media file, to take its length and streams from.")] = None,
-    duration: Annotated[str, typer.Option(help="Length instead of a file: 90s, 45m, 1h, 1h30m.")] = "",
+    duration: Annotated[str, typer.Option(metavar="TIME", help="Length instead of a file: 90s, 45m, 1h, 1h30m.")] = "",
     audio_only: Annotated[bool, typer.Option("--audio-only", help="With --duration: there is no picture.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
+    as_json: AsJson = False,
     picture: Annotated[str, typer.Option(help="With --duration: WIDTHxHEIGHT, or WIDTHxHEIGHT@FPS.")] = "1280x720@30",
     codec: Annotated[str, typer.Option(help="With --duration: h264, hevc, vp9, av1, mpeg4, prores …")] = "h264",
-    memory: Annotated[int, typer.Option(min=1024, max=10240, help="MB of the analyser.")] = Sizes.analyser_mb,
-    splitter_memory: Annotated[int, typer.Option(min=512, max=10240, help="MB of the splitter.")] = Sizes.splitter_mb,
-    arm64: Annotated[bool, typer.Option("--arm64", help="With Architecture=arm64.")] = False,
-    orchestration: Annotated[str, typer.Option(help="As the template's parameter.")] = Sizes.orchestration,
+    memory: Annotated[int, typer.Option(min=1024, max=10240, help="Memory of the analyser, MB.")] = Sizes.analyser_mb,
+    splitter_memory: Annotated[
+        int, typer.Option(min=512, max=10240, help="Memory of the splitter, MB.")
+    ] = Sizes.splitter_mb,
+    arm64: Annotated[bool, typer.Option("--arm64", help="Functions run on arm64.")] = False,
+    orchestration: Annotated[
+        str, typer.Option(help="Orchestration, as in the template: queue, events, invoke, stepfunctions.")
+    ] = Sizes.orchestration,
     executions: Annotated[int, typer.Option(min=1, help="Concurrent executions of one function.")] = Sizes.executions,
 ) -> None:
-    """Estimate what a media file will cost on AWS; afterwards, result.json says what it did cost."""
+    """Estimate what a media file will cost on AWS; afterwards, result.json says what it did cost.
+
+    Example: castline cost --duration 1h --audio-only
+    """
     with friendly_errors():
         config = settings()
         sizes = Sizes(

@@ -25,6 +25,7 @@ from castline.cli.connect import (
     say_on_stderr,
     tell,
 )
+from castline.cli.plain import AsJson, Commands, Endpoint, Media, Yes
 from castline.cli.render import clock
 from castline.cli.shown import below, escape, wrapped
 from castline.display import counted
@@ -35,21 +36,19 @@ from castline.operations.forget import forget_person
 from castline.recognition.photo import embed_photo
 from castline.runs.common import read_result
 
-app = typer.Typer(
-    add_completion=False,
+app = Commands(
     no_args_is_help=True,
     help="Add, name, list, rename, merge, split and forget people; and undo.",
 )
 
-Endpoint = Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")]
 _SHOWN = 20  # traces printed of each kind
 
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="Free text, any script.")],
+    name: Annotated[str, typer.Argument(help="The person's name: free text, any script.")],
     photos: Annotated[list[Path], typer.Argument(help="Photos or videos of this one person, or folders of photos.")],
-    person: Annotated[int | None, typer.Option(min=1, help="Which of the people in the one video.")] = None,
+    person: Annotated[int | None, typer.Option(min=1, help="Which of the people in a video is meant.")] = None,
     basis: Annotated[str, typer.Option(help="Why this person may be known: consent of …, contract of ….")] = "",
     endpoint_url: Endpoint = None,
 ) -> None:
@@ -57,6 +56,8 @@ def add(
 
     The best five views of a video are kept. Nothing is enrolled unless everything given shows one person; if a video
     shows several, their pictures are written to files, so that one can be chosen with --person.
+
+    Example: castline people add "Ada King" ada.jpg more/photos
     """
     with friendly_errors():
         keys.check_person_name(name)
@@ -85,10 +86,8 @@ def add(
 
 @app.command("add-voice")
 def add_voice(
-    name: Annotated[str, typer.Argument(help="Free text, any script.")],
-    source: Annotated[
-        str, typer.Argument(help="A recording of this person alone; or the key of a processed recording.")
-    ],
+    name: Annotated[str, typer.Argument(help="The person's name: free text, any script.")],
+    source: Annotated[str, typer.Argument(help="A recording of this person alone, or the key of a processed one.")],
     speaker: Annotated[
         str | None, typer.Option(help='For a processed recording, the voice: "Speaker 2", or an id such as speaker-2.')
     ] = None,
@@ -98,6 +97,8 @@ def add_voice(
     """Enrol a voice, and name it in existing results that were made with --speakers auto.
 
     Only a description of the voice, 256 numbers, is kept, not the sound. Forgetting the person covers it.
+
+    Example: castline people add-voice "Ada King" talk.mp4 --speaker "Speaker 2"
     """
     with friendly_errors():
         keys.check_person_name(name)
@@ -141,12 +142,15 @@ def _pictures_in_video(
 
 @app.command("name")
 def name_(
-    media: Annotated[str, typer.Argument(help="Key of a media file that has a result.")],
+    media: Media,
     person: Annotated[str, typer.Argument(help='Somebody in that result: "Person 2", or an id such as person-2.')],
     name: Annotated[str, typer.Argument(help="The new name.")],
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Enrol somebody by the pictures in a result, and bind the name there and in all other results."""
+    """Enrol somebody by the pictures in a result, and bind the name there and in all other results.
+
+    Example: castline people name talk.mp4 "Person 2" "Ada King"
+    """
     with friendly_errors():
         keys.check_person_name(name)
         there = connect(endpoint_url)
@@ -166,7 +170,7 @@ def name_(
 @app.command("list")
 def list_(
     endpoint_url: Endpoint = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON; messages go to stderr.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show who is known, with how many photos, and when the newest was added."""
     with friendly_errors():
@@ -226,7 +230,11 @@ def _remarks(there: Connection) -> dict[str, str]:
 
 
 @app.command()
-def rename(old: str, new: str, endpoint_url: Endpoint = None) -> None:
+def rename(
+    old: Annotated[str, typer.Argument(help="The name until now.")],
+    new: Annotated[str, typer.Argument(help="The name from now on.")],
+    endpoint_url: Endpoint = None,
+) -> None:
     """Give a person a new name, which nobody has yet, in the gallery and in all results."""
     with friendly_errors():
         keys.check_person_name(new)
@@ -256,7 +264,8 @@ def split(
     name: Annotated[str, typer.Argument(help="The person who has photos of somebody else.")],
     into: Annotated[str, typer.Argument(help="The person they show: a new or an existing name.")],
     photos: Annotated[
-        list[str], typer.Argument(help="The photos, as in `people list --json`, or the ends of their names.")
+        list[str],
+        typer.Argument(help="The photos: keys as in castline people list --json, or file names."),
     ],
     endpoint_url: Endpoint = None,
 ) -> None:
@@ -276,9 +285,7 @@ def split(
 
 
 @app.command()
-def undo(
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, endpoint_url: Endpoint = None
-) -> None:
+def undo(yes: Yes = False, endpoint_url: Endpoint = None) -> None:
     """Undo the last change to people's photos: adding, naming, renaming, merging, splitting. Run again to undo the
     one before.
 
@@ -298,8 +305,8 @@ def undo(
 
 @app.command()
 def forget(
-    name: str,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    name: Annotated[str, typer.Argument(help="The person's name, as castline people list has it.")],
+    yes: Yes = False,
     endpoint_url: Endpoint = None,
 ) -> None:
     """Remove a person's photos and embeddings, and the name from all results; then prove it.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from castline.cli import connect
 from castline.cli.asked import sidecars
@@ -52,6 +51,9 @@ from castline.records import PhotoEmbedding, Source, SpeechOptions
 from castline.runs.request import read_source
 from castline.runs.sets import finished
 from castline.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from castline.local.session import Session
 
 DEMO_GALLERY = "gallery"  # beside the demo video
 _OF_THE_ENGINES = ("language_guessed", "no_speech_engine")  # warnings about the engines, not about a file
@@ -108,8 +110,11 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
     judged = _of_speech(asked.flags, config)
     with ThreadPoolExecutor(3) as pool:
         used_before = has_bucket(config.state_dir, config.gallery_bucket)
+
         # The stack starts in a process of its own, and is waited for here only when it is needed.
-        start = partial(pool.submit, local_session, config, asked.slots, prewarm=True)
+        def start() -> Future[tuple[Connection, Session]]:
+            return pool.submit(local_session, config, asked.slots, prewarm=True)
+
         stack = None if judged else start()
         # Listed while the stack starts: once it runs, other commands may be working on them.
         left = pool.submit(without_result, LibraryFiles(config.state_dir), config)

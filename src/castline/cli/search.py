@@ -14,6 +14,7 @@ from castline.archive.place import open_index
 from castline.archive.refresh import refresh
 from castline.archive.search import PAGE
 from castline.cli.connect import Connection, answer, connect, console, errors, friendly_errors, refuse_classic
+from castline.cli.plain import Endpoint
 from castline.cli.render import clock
 from castline.cli.shown import below, escape, wrapped
 from castline.display import counted
@@ -23,21 +24,33 @@ _MOST = 10_000
 
 def search_command(
     query: Annotated[
-        list[str], typer.Argument(help='Words, "phrases", person: with: said-by: before: after: file: language:')
+        list[str],
+        typer.Argument(
+            help='Words, "phrases", and person: with: said-by: before: after: file: language: with a value.'
+        ),
     ],
     limit: Annotated[
         int | None, typer.Option(min=1, max=_MOST, help=f"How many moments; {PAGE}, or all that a --format takes.")
     ] = None,
-    after: Annotated[str | None, typer.Option(help="Continue after this: the `next` of the previous page.")] = None,
-    form: Annotated[str, typer.Option("--format", help="csv, or edl or otio for editing software.")] = "",
+    after: Annotated[str | None, typer.Option(help="Continue after this, which the previous page named.")] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="csv|edl|otio", help="Write a table, or a list of cuts for editing software."),
+    ] = "",
     rate: Annotated[str, typer.Option(help="Frames per second of edl and otio: 24, 25, 29.97df, ….")] = DEFAULT_RATE,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write to this file; by default to standard output.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where --format writes; default: standard output."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, like GET /search of castline serve.")] = False,
-    endpoint_url: Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the answer as JSON, as GET /search of castline serve does.")
+    ] = False,
+    endpoint_url: Endpoint = None,
 ) -> None:
-    """Find the moments in all recordings in which something is said, or somebody is on screen (docs/ARCHIVE.md)."""
+    """Find the moments in all recordings in which something is said, or somebody is on screen.
+
+    More in docs/ARCHIVE.md. Example: castline search 'budget "next year" person:Ada after:2026-03'
+    """
     with friendly_errors():
         there = connect(endpoint_url, read=True)
         refuse_classic(there.settings)

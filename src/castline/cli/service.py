@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from castline.cli.connect import answer, connect, console, friendly_errors
+from castline.cli.plain import Commands
 from castline.cli.shown import escape
 from castline.settings import settings
 
@@ -20,19 +21,32 @@ if TYPE_CHECKING:
     from castline.service.settings import ServiceSettings
     from castline.service.tokens import Tokens
 
-tokens_app = typer.Typer(no_args_is_help=True, help="Who may use the transcription service.")
+tokens_app = Commands(
+    no_args_is_help=True, help="Add, revoke, list and import the tokens of those who may use the service."
+)
 _FIRST_USER = "me"
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 by default.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 8000 by default.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that transcribe; one per core.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Folder of its database and temporary files.")] = None,
-    database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; SQLite in the folder by default.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of the published queue; options override it.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; default: 8000.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that transcribe; default: one per core.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of its database and temporary files.")
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option(metavar="URL", help="SQLAlchemy URL; default: SQLite in the folder.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML file of the published queue; options override it.")
+    ] = None,
 ) -> None:
-    """Serve the library and transcription over HTTP: a job queue, OpenAI's audio API, whisper-asr-webservice's."""
+    """Serve the library and transcription over HTTP: a job queue, OpenAI's audio API, whisper-asr-webservice's.
+
+    More in docs/SERVICE.md. Example: castline serve --port 8000
+    """
     with friendly_errors():
         import uvicorn
 
@@ -75,7 +89,10 @@ def _deployment() -> Deployment:
 
 
 def task() -> None:
-    """Run one job that the environment describes, in one container (docs/SERVICE.md)."""
+    """Run one job that the environment describes, in one container.
+
+    More in docs/SERVICE.md.
+    """
     with friendly_errors():
         from pydantic import ValidationError
 
@@ -94,8 +111,8 @@ def task() -> None:
 
 @tokens_app.command("add")
 def add(
-    user: Annotated[str, typer.Argument(help="Letters, digits and ._@-")],
-    admin: Annotated[bool, typer.Option("--admin", help="Sees all jobs, locks the queue, forgets people.")] = False,
+    user: Annotated[str, typer.Argument(help="The user's name: letters, digits and ._@- can be in it.")],
+    admin: Annotated[bool, typer.Option("--admin", help="May see all jobs, lock the queue and forget people.")] = False,
     edits: Annotated[bool, typer.Option("--edit", help="May correct and add to what the library shows.")] = False,
 ) -> None:
     """Make a token for USER and print it; an old one is no longer valid."""
@@ -124,7 +141,7 @@ def list_() -> None:
 
 
 @tokens_app.command("import")
-def import_(file: Annotated[Path, typer.Argument(help="Lines y|n:user:token; y is an administrator.")]) -> None:
+def import_(file: Annotated[Path, typer.Argument(help="Lines of y|n:user:token; y is an administrator.")]) -> None:
     """Import a users file of the published queue; the tokens in it stay valid."""
     with friendly_errors():
         console.print(f"{_tokens().import_file(file)} tokens")

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 
 from castline.aws import presigner
 from castline.cli.connect import console, friendly_errors
+from castline.cli.plain import Commands
 from castline.errors import ServiceError
 from castline.service.asked import ENDED
 
@@ -38,9 +39,8 @@ class Keys(BaseSettings):
     s3_secret_key: str = ""
 
 
-app = typer.Typer(
+app = Commands(
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
     help="A client of a transcription queue. TRANSCRIPTION_TOKEN has the token, S3_ACCESS_KEY and S3_SECRET_KEY the "
     "keys that URLs are presigned with.",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -50,11 +50,11 @@ JsonOutput = Annotated[bool, typer.Option("--json", help="One line of JSON.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end, and exit with 1 if it is not 'finished'.")]
 Priority = Annotated[int, typer.Option(min=0, max=2, help="2 is done before 1, and 1 before 0.")]
 Language = Annotated[str, typer.Option(help="auto, en, de …")]
-Model = Annotated[str | None, typer.Option(help="tiny.en, small …; the server's own choice by default.")]
+Model = Annotated[str | None, typer.Option(help="tiny.en, small …; default: the server's own choice.")]
 S3Endpoint = Annotated[str, typer.Argument(help="URL of the S3 endpoint.")]
-Bucket = Annotated[str, typer.Argument()]
+Bucket = Annotated[str, typer.Argument(help="Bucket of the sound.")]
 Object = Annotated[str, typer.Argument(help="Key of the sound, or an http(s) URL.")]
-OutputBucket = Annotated[str | None, typer.Option("--output_bucket", "--output-bucket", help="The input's by default.")]
+OutputBucket = Annotated[str | None, typer.Option("--output_bucket", "--output-bucket", help="Default: the input's.")]
 Json = Annotated[str | None, typer.Option("--json", help="Key, or an http(s) URL.")]
 Vtt = Annotated[str | None, typer.Option("--vtt", help="Key, or an http(s) URL.")]
 Txt = Annotated[str | None, typer.Option("--txt", help="Key, or an http(s) URL.")]
@@ -69,7 +69,7 @@ def main(context: typer.Context, endpoint: Annotated[str, typer.Argument(help="U
 
 @app.command("list")
 def list_(context: typer.Context, json_: JsonOutput = False) -> None:
-    """Your jobs."""
+    """List your jobs."""
     with friendly_errors(), _client(context) as client:
         _print(list(_jobs(client)), compact=json_)
 

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from castline import keys
 from castline.cli.asked import sidecars
 from castline.cli.connect import connect, console, friendly_errors, refuse_classic
+from castline.cli.plain import Endpoint
 from castline.cli.shown import escape
 from castline.cli.transfer import download_result, inside, upload
 from castline.errors import CastlineError, NotMedia, OptionsError, StorageError
@@ -208,18 +209,24 @@ def _state(path: Path) -> tuple[int, ...] | None:
 
 
 def watch_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Its tree becomes the keys.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder; the tree below it becomes the keys.")],
     beside: Annotated[
-        list[str] | None, typer.Option(help="Write this view beside each file when it is ready: srt, vtt, txt, ….")
+        list[str] | None,
+        typer.Option(metavar="KIND", help="Write this view beside each file when it is ready: srt, vtt, txt, …."),
     ] = None,
-    results: Annotated[Path | None, typer.Option("--output", "-o", help="Write all results below this folder.")] = None,
+    results: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write all results below this folder.")
+    ] = None,
     settle: Annotated[
         float, typer.Option(min=0, help="Seconds that a file must stay unchanged before it counts as complete.")
     ] = 10.0,
     every: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks.")] = 2.0,
-    endpoint_url: Annotated[str | None, typer.Option("--endpoint-url", help="S3 endpoint.")] = None,
+    endpoint_url: Endpoint = None,
 ) -> None:
-    """Upload each new file in a folder once, when it is complete, until Ctrl-C (docs/ARCHIVE.md)."""
+    """Upload each new file in a folder once, when it is complete, until Ctrl-C.
+
+    More in docs/ARCHIVE.md. Example: castline watch recordings --beside srt
+    """
     with friendly_errors():
         if not folder.is_dir():
             raise NotMedia(f"{folder} is no folder")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from castline.cli.connect import console, errors, friendly_errors
+from castline.cli.plain import Commands
 from castline.errors import OptionsError
 from castline.grader.base import Context
 from castline.grader.menu import Session, run_menu
@@ -20,8 +21,7 @@ from castline.workload_generator.load import plan
 from castline.workload_generator.patterns import Pattern
 from castline.workload_generator.target import connect
 
-# Tracebacks with local variables would show the keys.
-app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
+app = Commands()
 
 
 @app.command()

@@ -29,13 +29,14 @@ class Doors:
         sidecar: whether ``<media>.json`` may set it; if not, only the deployment may, whose image contains the engines.
         parameter: the template's parameter; empty if the default suits every deployment.
         flag: of ``castline run`` and ``upload``, as typer declares it; empty for none.
-        sets: the value that the flag stands for, if it takes none.
+        sets: the value that the flag stands for, if it takes none; ``says`` is then what it does, for its help.
     """
 
     sidecar: bool = False
     parameter: str = ""
     flag: str = ""
     sets: str = ""
+    says: str = ""
 
 
 class SpeechOptions(Record):
@@ -49,7 +50,13 @@ class SpeechOptions(Record):
     )
     task: Annotated[
         Literal["transcribe", "translate"],
-        Doors(sidecar=True, parameter="SpeechTask", flag="--translate", sets="translate"),
+        Doors(
+            sidecar=True,
+            parameter="SpeechTask",
+            flag="--translate",
+            sets="translate",
+            says="Write in English what is said in another language.",
+        ),
     ] = Field("transcribe", description="Write down what is said (transcribe), or say it in English (translate).")
     prompt: Annotated[str | None, Doors(sidecar=True, parameter="SpeechPrompt", flag="--prompt")] = Field(
         None, max_length=1000, description="Text that sets vocabulary and style, as if it had been said just before."
@@ -101,7 +108,15 @@ class Options(SpeechOptions):
         Field(True, description="Whether results have every word with its times, or segments only.")
     )
     # The options below are written only if they differ from the default, so that earlier runs and results still match.
-    speakers: Annotated[Speakers, Doors(sidecar=True, flag="--speakers", sets="auto")] = Field(
+    speakers: Annotated[
+        Speakers,
+        Doors(
+            sidecar=True,
+            flag="--speakers",
+            sets="auto",
+            says="Say who speaks: tell voices apart, also beside the faces on screen.",
+        ),
+    ] = Field(
         "off",
         exclude_if=lambda value: value == "off",
         description="Tell voices apart (voices), also beside the faces on screen (auto), or not at all (off).",

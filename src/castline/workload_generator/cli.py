@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from castline.cli.connect import console, friendly_errors
+from castline.cli.plain import Commands
 from castline.cli.shown import escape
 from castline.errors import OptionsError
 from castline.workload_generator import flags
@@ -18,7 +19,7 @@ from castline.workload_generator.patterns import Pattern
 from castline.workload_generator.show import as_page, show
 from castline.workload_generator.target import connect
 
-app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)  # locals hold the secret key
+app = Commands()
 
 
 @app.command()

@@ -17,14 +17,18 @@ AsuId = Annotated[
 ]
 Prefix = Annotated[str | None, typer.Option(help="Buckets are <prefix>-input …; default: the settings'.")]
 Endpoint = Annotated[
-    str | None, typer.Option("--endpoint-url", help="Default: AWS_ENDPOINT_URL, the local stack, AWS.")
+    str | None,
+    typer.Option("--endpoint-url", metavar="URL", help="Default: AWS_ENDPOINT_URL, the local stack, or AWS."),
 ]
 Contract = Annotated[
     Literal["auto", "classic", "full"], typer.Option(help="Which contract; auto is classic with --asu_id.")
 ]
-Folder = Annotated[Path | None, typer.Option("--testcase_folder", help="Media to upload.")]
+Folder = Annotated[Path | None, typer.Option("--testcase_folder", metavar="DIR", help="Media to upload.")]
 Count = Annotated[int | None, typer.Option(min=1, help="Uploads; goes round the folder. Default: each file once.")]
-When = Annotated[Literal["burst", "stagger", "poisson", "ramp"], typer.Option(help="When uploads begin.")]
+When = Annotated[
+    Literal["burst", "stagger", "poisson", "ramp"],
+    typer.Option(metavar="WHEN", help="When uploads begin: burst, stagger, poisson or ramp."),
+]
 Rate = Annotated[float, typer.Option(help="Uploads per second; of a ramp, at its end; a burst ignores it.")]
 Concurrency = Annotated[int, typer.Option(min=1, max=64, help="Uploads under way at a time, at most.")]
 Clear = Annotated[bool, typer.Option("--clear", help="Empty input, stage-1 and output first; asks.")]
