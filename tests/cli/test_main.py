@@ -435,7 +435,7 @@ def test_a_tree_comes_down_past_a_key_that_would_leave_it(run: Run, store: Memor
         store.put("castline-output", f"{media}/result.json", b"{}")
     found = run("results", "--tree", "--output", str(tmp_path / "results"))
     assert found.exit_code == 0
-    assert "1 results, 1 files" in found.output
+    assert "1 result, 1 file" in found.output
     assert found.stderr.count("\n") == 1
     assert "left aside a/../../evil.wav" in found.stderr
 

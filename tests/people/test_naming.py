@@ -72,7 +72,7 @@ def test_what_cannot_be_named_is_explained(people) -> None:
         ("Person 1", "nowhere.mp4", r"^there is no recording nowhere\.mp4; castline status lists what there is$"),
         ("Person 9", _MEDIA, r"^nobody in .*talk\.mp4 is called 'Person 9'; there are: Ada, Person 1, Person 2$"),
         ("Person 1", "voice.ogg", r"^nobody is on screen in voice\.ogg$"),
-        ("Ada", _MEDIA, r"^Ada is known as 'Ada': castline people rename "),
+        ("Ada", _MEDIA, r"^'Ada' is a known name: castline people rename "),
     ):
         with pytest.raises(GalleryError, match=message):
             _name(people, label, "Grace", media)

@@ -14,7 +14,7 @@ from castline.cli.search import fresh_index
 from castline.errors import CastlineError, OptionsError
 from castline.records import Record
 from castline.report.text import clock
-from castline.runs.common import read_result, why_no_result
+from castline.runs.common import read_result
 from castline.runs.written import as_shown
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def server_of(there: Connection) -> MCPServer:
         """What is said in one recording: a line per sentence, with its time and who alone is on screen, where known."""
         result = read_result(media, there.store, there.settings)
         if result is None:
-            raise OptionsError(why_no_result(media, there.store, there.settings))
+            raise OptionsError(f"there is no result for {media}")
         result = as_shown(result, there.store, there.settings)
         lines = (
             f"[{clock(line.start_s)}] {f'({line.visible}) ' if line.visible else ''}{line.text.strip()}"

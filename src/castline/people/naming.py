@@ -48,8 +48,8 @@ def name_person(
     person = _find(label, result)
     if person.identity == "known" and person.name != name:
         raise GalleryError(
-            f"{label} is known as {person.name!r}: castline people rename gives that person another name everywhere, "
-            "castline correct person says who it is in this recording alone"
+            f"{person.name!r} is a known name: castline people rename changes it everywhere, castline correct person "
+            "says who it is in this recording alone"
         )
     crops = sorted(_crops(person, result, store, settings), key=lambda face: -face.quality)
     if not crops:
