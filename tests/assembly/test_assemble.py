@@ -163,6 +163,17 @@ def test_nobody_is_seen_in_what_could_not_be_decoded(make) -> None:
     assert result.duration_s == 24.0, "the file's own word stays beside the warning"
 
 
+def test_pictures_go_on_where_the_sound_could_not_be_decoded(make) -> None:
+    manifest = make.manifest(
+        make.frames_unit(0, (0, 0)),
+        sample_times_ms=(0,),
+        duration_s=24.0,
+        warnings=(Notice(code="short_decode", message="cut", start_s=12.5, end_s=24.0, about="sound"),),
+    )
+    (frame,) = make.frames([make.face(make.look(0))])
+    assert _ranges(assemble(manifest, {"frames-0000": make.frames_part(0, [frame])}, {}, None).result) == [(0, 24)]
+
+
 def test_strangers_are_numbered_in_order_of_appearance(make) -> None:
     rows = [[make.face(make.look(5))], [make.face(make.look(0), crop="a")], [make.face(make.look(6), crop="s")], []]
     manifest, parts = _run(make, rows)

@@ -21,8 +21,10 @@ from castline.media import AudioPiece, FramesPiece, SplitSummary, probe, split
 from castline.media.chunks import SAMPLE_RATE
 from castline.media.decode import Sampled
 from castline.media.ffmpeg import Limits
+from castline.media.mp4 import Index, read_index
 from castline.media.summary import stands_until
 from castline.records import AudioUnit, FramesUnit, Options
+from tests.media.conftest import Outcome
 
 _X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 _PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=4")
@@ -308,6 +310,55 @@ def test_less_sound_than_promised_is_a_warning(
     assert promised == pytest.approx(40, abs=0.1)
     last_frame = max(found.summary.sampled_ms, default=0) / 1000
     assert got == pytest.approx(max(found.summary.audio_s, last_frame), abs=0.06)
+
+
+_NOISE = ("-f", "lavfi", "-i", "anoisesrc=duration=40:sample_rate=16000:amplitude=0.1:seed=1")
+
+
+def _overwritten(path: Path, kind: str, begin_s: float, end_s: float) -> Path:
+    """A copy of an MP4 in which the samples of one track, between two times, are something else."""
+    body = bytearray(path.read_bytes())
+    (track,) = (each for each in _index(bytes(body)).tracks if each.kind == kind)
+    for offset, size, start_s in zip(track.offset, track.size, track.start_s, strict=True):
+        if begin_s <= start_s < end_s:
+            body[offset : offset + size] = b"\x55" * int(size)
+    copy = path.with_name(f"{kind}-{begin_s}-{path.name}")
+    copy.write_bytes(body)
+    return copy
+
+
+def _index(body: bytes) -> Index:
+    return read_index(lambda offset, length: body[offset : offset + length], len(body))
+
+
+def _cut_short(found: Outcome) -> list[tuple[str, float | None, float | None]]:
+    return [(each.about, each.start_s, each.end_s) for each in found.summary.warnings if each.code == "short_decode"]
+
+
+@pytest.mark.parametrize("keyframes_every", [5, 250])
+@pytest.mark.parametrize(("kind", "about"), [("vide", "pictures"), ("soun", "sound")])
+def test_pictures_or_sound_alone_that_end_early_by_damage_are_a_warning(
+    kind: str, about: str, keyframes_every: int, ffmpeg: Callable[..., None], split_all, tmp_path: Path
+) -> None:
+    path = tmp_path / "film.mp4"
+    ffmpeg(*_SLOW_PICTURE, *_NOISE, *_X264, "-g", keyframes_every, path)
+    ((which, start_s, end_s),) = _cut_short(split_all(_overwritten(path, kind, 20, 100)))
+    assert which == about
+    assert start_s == pytest.approx(20, abs=1.1)
+    assert end_s == pytest.approx(40, abs=1.1)
+
+
+def test_honest_lengths_are_no_short_decode_where_something_else_is_damaged(
+    ffmpeg: Callable[..., None], split_all, tmp_path: Path
+) -> None:
+    path = tmp_path / "film.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=5:duration=15", *_NOISE, *_X264, path)
+    damaged = _overwritten(path, "soun", 1, 2)
+    copy = tmp_path / "film.mkv"
+    ffmpeg("-i", damaged, "-c", "copy", copy)
+    for each in (damaged, copy):
+        found = split_all(each)
+        assert [warning.code for warning in found.summary.warnings] == ["damaged_input"]
 
 
 def test_sound_that_ends_before_the_picture_is_no_short_decode(

@@ -221,7 +221,8 @@ class _Clock:
         self.until_ms = {frame.time_ms: frame.until_ms for frame in frames}
         self._samples = sorted({*manifest.sample_times_ms, *self.until_ms})
         # Who is on screen is unknown where nothing could be decoded.
-        decoded = [warning.start_s for warning in manifest.warnings if warning.code == "short_decode"]
+        short = [warning for warning in manifest.warnings if warning.code == "short_decode"]
+        decoded = [warning.start_s for warning in short if warning.about != "sound"]
         self._end = min([manifest.duration_s or 0.0, *(end for end in decoded if end is not None)])
 
     def range_of(self, time_ms: int) -> tuple[float, float]:

@@ -61,13 +61,16 @@ class Index:
     boxes: tuple[tuple[int, int], ...]
 
 
-def read_index(read: Read, size: int) -> Index:
+def read_index(read: Read, size: int, *, whole: bool = True) -> Index:
     """The index of a file of ``size`` bytes.
+
+    Args:
+        whole: refuse a file that ends before its samples do.
 
     Raises:
         NotIndexed: it has no ordinary index.
     """
-    moov, boxes = _find_moov(read, size)
+    moov, boxes = _find_moov(read, size, whole=whole)
     children = dict(_boxes(moov))
     if b"mvex" in children or b"cmov" in children or b"mvhd" not in children:
         raise NotIndexed("it is fragmented, or its index is compressed")
@@ -78,12 +81,12 @@ def read_index(read: Read, size: int) -> Index:
         raise NotIndexed(f"its index is damaged: {error}") from error
     if not tracks:
         raise NotIndexed("its index is empty")
-    if any(len(track.offset) and int((track.offset + track.size).max()) > size for track in tracks):
+    if whole and any(len(track.offset) and int((track.offset + track.size).max()) > size for track in tracks):
         raise NotIndexed("it is cut off")
     return Index(tracks, tuple(boxes))
 
 
-def _find_moov(read: Read, size: int) -> tuple[memoryview, list[tuple[int, int]]]:
+def _find_moov(read: Read, size: int, *, whole: bool) -> tuple[memoryview, list[tuple[int, int]]]:
     """The body of ``moov``, and the positions of all boxes but the media data, up to the index and the data."""
     at, seen, moov, data = 0, list[tuple[int, int]](), None, False
     for _ in range(_MOST_BOXES):
@@ -94,6 +97,8 @@ def _find_moov(read: Read, size: int) -> tuple[memoryview, list[tuple[int, int]]
         if length == 1 and len(head) == 16:
             length, body = struct.unpack(">Q", head[8:])[0], 16
         length = size - at if length == 0 else length
+        if moov is not None and at + length > size and not whole:
+            break
         if length < body or at + length > size:
             raise NotIndexed("it is cut off, or no MP4")
         data = data or name == b"mdat"

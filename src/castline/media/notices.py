@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 from castline.errors import CastlineError
@@ -52,13 +53,25 @@ class Told:
 
 
 def notices(
-    probed: Probe, options: Options, limits: Limits, told: Told, summary: Summary, end_s: float
+    probed: Probe,
+    options: Options,
+    limits: Limits,
+    told: Told,
+    summary: Summary,
+    end_s: float,
+    stated_s: Mapping[str, float],
 ) -> list[Notice]:
-    """The warnings of one split, in the order of its steps."""
+    """The warnings of one split, in the order of its steps.
+
+    Args:
+        end_s: nothing was decoded after it.
+        stated_s: when the pictures (``video``) and the sound (``audio``) end, where that is known of each.
+    """
     return [
         *_streams(probed, options),
         *_capped(options, limits, told, summary, end_s),
         *_damage(probed, told, summary),
+        *_short(probed, limits, told, summary, min(end_s, probed.duration_s or 0.0), stated_s),
     ]
 
 
@@ -116,15 +129,44 @@ def _damage(probed: Probe, told: Told, summary: Summary) -> Iterator[Notice]:
     if probed.audio and not summary.audio_s:
         yield Notice(code="no_sound", message="the audio stream gave no sound")
     expected = probed.duration_s or 0.0
-    last_s = summary.sampled_ms[-1] / 1000 if summary.sampled_ms else 0.0
     if len(summary.sampled_ms) == 1 and max(expected, summary.audio_s) > max(_LONG_S, 5 * told.interval_s):
         message = f"one picture stands for all {max(expected, summary.audio_s):.1f} s: there is no other"
         yield Notice(code="one_frame", message=message)
-    # Sampled frames end up to one step early, a still picture may be the last one, and a track that was passed over may
-    # be the longest: only the end of the sound, or an error, proves a short decode.
-    reached = max(summary.audio_s, last_s)
-    slack = max(_SHORT_S, _SHORT_SHARE * expected) + (0.0 if probed.audio else told.interval_s)
+
+
+def _short(
+    probed: Probe, limits: Limits, told: Told, summary: Summary, expected: float, stated_s: Mapping[str, float]
+) -> Iterator[Notice]:
+    """What of the file, or of its pictures or its sound alone, is missing at the end.
+
+    Sampled frames end up to one step early, a picture that stands still may have no other to come, pictures and sound
+    may differ in length, and a track that was passed over may be the longest: only all there is of sound, or an error,
+    proves a short decode.
+    """
+    seen_s = summary.sampled_ms[-1] / 1000 if summary.sampled_ms else 0.0
+    reached = max(summary.audio_s, seen_s)
     all_of_it = probed.audio and all(stream.used for stream in probed.streams if stream.kind == "audio")
+    slack = _slack(expected) + (0.0 if probed.audio else told.interval_s)
     if (all_of_it or told.errors) and expected - reached > slack:
         message = f"the file says {expected:.1f} s, but only {reached:.1f} s could be decoded"
         yield Notice(code="short_decode", message=message, start_s=round(reached, 3), end_s=round(expected, 3))
+        expected = reached
+    if not told.errors:
+        return
+    end_s = min(expected, stated_s.get("video", expected))
+    # As far apart as they were before, keyframes and changing pictures may be again.
+    gap_s = max([told.interval_s, *((after - before) / 1000 for before, after in pairwise(summary.sampled_ms))])
+    if 1 < len(summary.sampled_ms) < limits.max_frames and end_s - seen_s - gap_s > _slack(end_s):
+        yield _ends("pictures", seen_s + told.interval_s, end_s)
+    end_s = min(expected, stated_s.get("audio", expected))
+    if summary.audio_s and not told.sound_capped and end_s - summary.audio_s > _slack(end_s):
+        yield _ends("sound", summary.audio_s, end_s)
+
+
+def _slack(length_s: float) -> float:
+    return max(_SHORT_S, _SHORT_SHARE * length_s)
+
+
+def _ends(what: str, at_s: float, end_s: float) -> Notice:
+    message = f"the {what} could be decoded only up to {at_s:.1f} s, not up to {end_s:.1f} s"
+    return Notice(code="short_decode", message=message, start_s=round(at_s, 3), end_s=round(end_s, 3), about=what)

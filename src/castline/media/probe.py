@@ -30,6 +30,7 @@ _STREAM = re.compile(
 _TAG = re.compile(r"^ \((?P<tag>[\w.-]+) / 0x")
 _SIZE = re.compile(r", (?P<width>\d{1,5})x(?P<height>\d{1,5})(?=[,\s\[]|$)")
 _ASPECT = re.compile(r"\bSAR (?P<num>\d+):(?P<den>\d+)")
+_TAGGED = re.compile(r"^ {4,}DURATION *: (?P<h>\d+):(?P<m>\d\d):(?P<s>\d\d(?:\.\d+)?)$")
 _FPS = re.compile(r", (?P<fps>\d+(?:\.\d+)?k?) fps")
 _TRANSFER = re.compile(r"\b(smpte2084|arib-std-b67)\b")
 _RATE = re.compile(r", (?P<rate>\d+) Hz, (?P<layout>[^,]+)")
@@ -64,6 +65,7 @@ class Listing:
 
     Attributes:
         videos, audios: the streams with enough information to be decoded, by index.
+        ends_s: when a stream ends, where its own tag says so, by index.
     """
 
     duration_s: float | None = None
@@ -71,6 +73,7 @@ class Listing:
     streams: list[Stream] = field(default_factory=list)
     videos: dict[int, VideoStream] = field(default_factory=dict)
     audios: dict[int, AudioStream] = field(default_factory=dict)
+    ends_s: dict[int, float] = field(default_factory=dict)
 
 
 def probe(path: Path, limits: Limits, options: Options | None = None) -> Probe:
@@ -88,11 +91,8 @@ def probe(path: Path, limits: Limits, options: Options | None = None) -> Probe:
         FfmpegTimeout: it could not be opened in time.
     """
     refuse_what_is_no_media(path)
-    # Without an output ffmpeg prints the streams and exits with status 1.
-    argv = [part for part in arguments(open_input(path, limits).output("-"), limits) if part != "-"]
-    status, _, log, errors = run(argv, limits)
-    # Not splitlines(): a title may contain any of the other characters that Unicode calls line ends.
-    lines = [_LEVEL.sub("", line) for line in log.split("\n")]
+    status, log, errors = _looked_at(path, limits)
+    lines = _lines(log)
     container = next((match["names"] for match in map(_INPUT.match, lines) if match), None)
     if container is None:
         raise explain(status, errors, log, opened=False)
@@ -124,6 +124,25 @@ def probe(path: Path, limits: Limits, options: Options | None = None) -> Probe:
         audio=found.audios.get(sound.index) if sound.index is not None else None,
         streams=tuple(_said(stream, picture, sound) for stream in found.streams),
     )
+
+
+def tagged_ends(path: Path, limits: Limits) -> dict[int, float]:
+    """When streams end, seconds of the result's clock, where their own tags say so (Matroska), by index."""
+    _, log, _ = _looked_at(path, limits)
+    found = parse(_lines(log))
+    return {index: end_s - max(found.start_s, 0.0) for index, end_s in found.ends_s.items()}
+
+
+def _looked_at(path: Path, limits: Limits) -> tuple[int, str, list[str]]:
+    """ffmpeg's status, log and errors. Without an output it prints the streams and exits with status 1."""
+    argv = [part for part in arguments(open_input(path, limits).output("-"), limits) if part != "-"]
+    status, _, log, errors = run(argv, limits)
+    return status, log, errors
+
+
+def _lines(log: str) -> list[str]:
+    # Not splitlines(): a title may contain any of the other characters that Unicode calls line ends.
+    return [_LEVEL.sub("", line) for line in log.split("\n")]
 
 
 def unreadable(stream: Stream) -> str:
@@ -180,6 +199,9 @@ def parse(lines: list[str], able: frozenset[str] = frozenset()) -> Listing:
             found.streams.append(stream)
             if last:
                 found.videos[last.index] = last
+        elif found.streams and (match := _TAGGED.match(line)):
+            end_s = int(match["h"]) * 3600 + int(match["m"]) * 60 + float(match["s"])
+            found.ends_s[found.streams[-1].index] = end_s
         elif last and (match := _ROTATION.match(line)):
             found.videos[last.index] = _rotated(last, float(match["degrees"]))
     return found

@@ -19,6 +19,7 @@ from castline.errors import CastlineError, FfmpegTimeout, MediaTooLarge, Resourc
 from castline.media import sampling
 from castline.media.decode import Part, Recipe, Sampled, Size, kinds_of
 from castline.media.ffmpeg import Ffmpeg, Limits, explain
+from castline.media.lengths import stated_ends
 from castline.media.mixing import output_channels
 from castline.media.pieces import AudioPiece, AudioReader, FramesPiece, FrameWatch, MotionWatch, Piece
 from castline.media.summary import SplitSummary, conclude
@@ -51,7 +52,10 @@ def split(
     with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}frames-") as folder:
         decode = _Decode(path, probed, options, limits, summary, Path(folder), max_duration_s)
         yield from decode.run()
-    conclude(summary, probed, options, limits, max_duration_s)
+    stated_s = {}
+    if summary.told.errors:
+        stated_s = stated_ends(path, probed, limits, keyframes=summary.sampling == "keyframes")
+    conclude(summary, probed, options, limits, max_duration_s, stated_s)
 
 
 def split_part(

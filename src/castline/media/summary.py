@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Literal
@@ -68,8 +69,18 @@ def stands_until(kept: list[int], sampled: list[int]) -> dict[int, int]:
     return until
 
 
-def conclude(summary: SplitSummary, probed: Probe, options: Options, limits: Limits, end_s: float) -> None:
+def conclude(
+    summary: SplitSummary,
+    probed: Probe,
+    options: Options,
+    limits: Limits,
+    end_s: float,
+    stated_s: Mapping[str, float],
+) -> None:
     """Turn the end of a decode, or of all ranges of one, into an error or warnings.
+
+    Args:
+        stated_s: when the pictures (``video``) and the sound (``audio``) end, where that is known of each.
 
     Raises:
         CastlineError: nothing could be decoded.
@@ -80,7 +91,7 @@ def conclude(summary: SplitSummary, probed: Probe, options: Options, limits: Lim
         )
     summary.error = _named(summary.failures, probed)
     summary.told.interval_s = sampling.affordable(options.interval_s, probed.duration_s, limits)
-    summary.warnings += notices(probed, options, limits, summary.told, summary, end_s)
+    summary.warnings += notices(probed, options, limits, summary.told, summary, end_s, stated_s)
 
 
 def _named(failures: dict[str, CastlineError], probed: Probe) -> CastlineError | None:

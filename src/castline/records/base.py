@@ -87,7 +87,7 @@ class Notice(Record):
 
     Attributes:
         start_s, end_s: seconds of the media it is about, relative to the chunk inside a part; None for all of it.
-        about: key of the object it is about, if that is not the media.
+        about: key of the object, or ``pictures`` or ``sound``, if it is not about all of the media.
     """
 
     code: NoticeCode

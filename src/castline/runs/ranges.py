@@ -116,7 +116,7 @@ def merge(plan: RangePlan, dones: Sequence[RangeDone], settings: Settings) -> Ma
     summary.sampled_ms.sort()
     problem: CastlineError | None = None
     try:
-        conclude(summary, plan.probe, plan.options, Limits.of(settings), settings.max_duration_s)
+        conclude(summary, plan.probe, plan.options, Limits.of(settings), settings.max_duration_s, _stated(plan))
     except CastlineError as error:
         problem = error
     problem = problem or summary.error
@@ -136,6 +136,11 @@ def merge(plan: RangePlan, dones: Sequence[RangeDone], settings: Settings) -> Ma
         usage=plan.usage,
         ranges=tuple(done.usage for done in dones),
     )
+
+
+def _stated(plan: RangePlan) -> dict[str, float]:
+    kinds = {"frames": "video", "audio": "audio"}
+    return {kinds[planned.kind]: planned.end_s for planned in sorted(plan.ranges, key=lambda planned: planned.end_s)}
 
 
 def _notice(planned: PlannedRange, failure: Failure) -> Notice:
