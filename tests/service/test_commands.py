@@ -39,7 +39,7 @@ def test_tokens_are_added_listed_imported_and_revoked(tmp_path: Path, folder: Pa
     added = run("tokens", "add", "ada", "--admin").stdout.strip()
     assert re.fullmatch(r"ada:[\w-]{43}", added)
     (tmp_path / "users.txt").write_text("n:bob:word\n")
-    assert "1 tokens" in run("tokens", "import", str(tmp_path / "users.txt")).stdout
+    assert "1 token\n" in run("tokens", "import", str(tmp_path / "users.txt")).stdout
     listed = run("tokens", "list").stdout
     assert re.search(r"ada\s+admin", listed) and "bob" in listed
     secret = added.partition(":")[2]
@@ -112,7 +112,7 @@ def test_the_published_servers_file_is_taken(tmp_path: Path) -> None:
     finally:
         serving.send_signal(signal.SIGTERM)
         said, _ = serving.communicate(timeout=60)
-    assert "1 tokens from" in said and "there was no token" not in said
+    assert "1 token from" in said and "there was no token" not in said
     names = {each["id"] for each in found.json()["data"]}
     assert {f"{engine}:{model}" for engine, model, package in
             (("whisper.cpp", "small.en", "_pywhispercpp"), ("openai-whisper", "tiny", "whisper")) if find_spec(package)

@@ -14,6 +14,7 @@ from rich.table import Table
 from castline.cli.connect import answer, connect, console, friendly_errors
 from castline.cli.plain import Commands
 from castline.cli.shown import escape
+from castline.display import counted
 from castline.settings import settings
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def serve(
         app = create_app(service, engines, _deployment)
         tokens: Tokens = app.state.service.tokens
         if published and published.users.exists():
-            console.print(f"{tokens.import_file(published.users)} tokens from {escape(str(published.users))}")
+            console.print(
+                f"{counted(tokens.import_file(published.users), 'token')} from {escape(str(published.users))}"
+            )
         if service.admin_token:
             tokens.add("admin", admin=True, secret=service.admin_token)
         if not tokens.list():
@@ -144,7 +147,7 @@ def list_() -> None:
 def import_(file: Annotated[Path, typer.Argument(help="Lines of y|n:user:token; y is an administrator.")]) -> None:
     """Import a users file of the published queue; the tokens in it stay valid."""
     with friendly_errors():
-        console.print(f"{_tokens().import_file(file)} tokens")
+        console.print(counted(_tokens().import_file(file), "token"))
 
 
 def _tokens() -> Tokens:
