@@ -71,7 +71,7 @@ def delete_command(media: Media, endpoint_url: Endpoint = None, yes: Yes = False
     """Delete a media file for good: every version of the upload, and everything made from it; then prove it.
 
     Exit status 1: something is still there. Photos that were taken from it to enrol people belong to them, and stay
-        (castline people forget). The removal is recorded below .audit/ in the output bucket, without names.
+    (castline people forget). The removal is recorded below .audit/ in the output bucket, without names.
     """
     with friendly_errors():
         there = connect(endpoint_url)
