@@ -171,6 +171,24 @@ def test_a_moment_at_the_edge_of_a_segment_is_not_given_to_the_voice_that_follow
     assert b"\nUnknown: free." in views["transcript.srt"]
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "voice"),
+    [
+        (7.0, 7.4, None),  # at the end of the speech: no window is mostly this line
+        (6.3, 6.7, "Speaker 1"),  # around the middle of a window
+        (3.1, 3.6, "Speaker 1"),  # between two middles, in windows that overlap
+        (0.1, 0.6, None),
+    ],
+)
+def test_a_line_at_the_edge_of_a_stretch_of_speech_needs_a_window_of_its_own(make, start, end, voice):
+    """A stranger's first 0.4 s had the name of the person who had spoken before without a pause."""
+    windows = [(at * 0.8, at * 0.8 + 1.6) for at in range(8)]  # middles from 0.8 to 6.4 s
+    own = Voices.of("ge2e", windows, np.tile(np.eye(256, dtype=np.float32)[0], (8, 1)))
+    part = make.audio_part(0, make.segment((start, end, "Yes."))).model_copy(update={"voices": own})
+    result = assemble(make.manifest(make.audio_unit(0, 0, 8), options=VOICES), {"audio-0000": part}, {}, None).result
+    assert said(result) == [(voice, "Yes.")]
+
+
 def test_the_report_has_a_lane_for_each_voice_and_the_guess_beside_the_line(make, dialogue):
     units, parts, gallery = dialogue
     found = assemble(make.manifest(*units, options=AUTO, duration_s=24.0), parts, {}, gallery)

@@ -196,10 +196,12 @@ def _voices(words: Sequence[Word], heard: Heard) -> list[tuple[int, int | None]]
     nearest = [min(known, key=lambda each: (abs(middles[each] - moment), each)) for moment in middles]
     voices = [heard.at(middles[at]) for at in nearest]
     agreed = [heard.agreed(middles[at]) for at in nearest]
-    return list(enumerate(_without_islands(voices, words, agreed)))
+    return list(enumerate(_without_islands(voices, words, agreed, heard)))
 
 
-def _without_islands(voices: list[int | None], words: Sequence[Word], agreed: Sequence[bool]) -> list[int | None]:
+def _without_islands(
+    voices: list[int | None], words: Sequence[Word], agreed: Sequence[bool], heard: Heard
+) -> list[int | None]:
     runs = [list(group) for _, group in groupby(range(len(voices)), key=lambda at: voices[at])]
     smooth = list(voices)
     for before, run, after in zip(runs, runs[1:], runs[2:], strict=False):
@@ -207,6 +209,7 @@ def _without_islands(voices: list[int | None], words: Sequence[Word], agreed: Se
         if brief and voices[before[0]] == voices[after[0]]:
             smooth[run[0] : run[-1] + 1] = [voices[before[0]]] * len(run)
     for run in (list(group) for _, group in groupby(range(len(smooth)), key=lambda at: smooth[at])):
-        if not any(agreed[at] for at in run):  # the whole run may belong to the previous or the next voice
+        # Otherwise the whole run may belong to the previous or the next voice.
+        if not any(agreed[at] for at in run) or not heard.judged(words[run[0]].start_s, words[run[-1]].end_s):
             smooth[run[0] : run[-1] + 1] = [None] * len(run)
     return smooth

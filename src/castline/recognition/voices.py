@@ -92,6 +92,16 @@ class Heard:
             <= 1
         )
 
+    def judged(self, start_s: float, end_s: float) -> bool:
+        """Whether windows tell whose voice a span is: one has its middle in it, or two that overlap have it between them.
+
+        At the edge of a stretch of speech, each window consists mostly of what is said beside such a short span.
+        """
+        first, last = bisect_left(self._middles, start_s), bisect_right(self._middles, end_s)
+        if first < last:
+            return True
+        return 0 < first < len(self._windows) and self._windows[first - 1][1] > self._windows[first][0]
+
     def voices(self) -> list[int]:
         """All voices."""
         return list(self._looks)
