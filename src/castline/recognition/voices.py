@@ -93,7 +93,7 @@ class Heard:
         )
 
     def judged(self, start_s: float, end_s: float) -> bool:
-        """Whether windows tell whose voice a span is: one has its middle in it, or two that overlap have it between them.
+        """Whether windows tell whose voice a span is: a middle is in it, or it is between those of two that overlap.
 
         At the edge of a stretch of speech, each window consists mostly of what is said beside such a short span.
         """
