@@ -181,6 +181,7 @@ def test_names_of_any_script_are_welcome(name: str) -> None:
     [
         ("Ada/1.jpg", "Ada"),
         ("Ada/old/2.PNG", "Ada"),
+        ("Ada/._1.jpg", None),  # macOS writes one beside each photo
         ("Ada/notes.txt", None),
         ("Ada/", None),
         ("Ada", None),
@@ -249,6 +250,9 @@ def test_a_usual_key_is_its_own_path() -> None:
 def test_what_people_keep_beside_media_is_not_left_out() -> None:
     for name in ("a.mp4", "a.mp4.json", "x/photo.JPEG", "notes.md", "x.srt", "folder/", "x/.DS_Store", "film.m4b"):
         assert not keys.is_left_out(name)
+    for name in ("x/._a.mp4", "Thumbs.db", "x/desktop.ini"):
+        assert not keys.is_left_out(name)
+        assert not keys.is_media(name)
     for name in ("a.xyz", "archive.zip", "README", "x/film.rmvb", "film.mp4.part"):
         assert keys.is_left_out(name)
 
@@ -258,7 +262,19 @@ def test_what_people_keep_beside_media_is_not_left_out() -> None:
     [
         *((f"Ada/1{suffix}", True) for suffix in (".heic", ".HEIF", ".tiff", ".dng", ".unheard-of", "", ".mp4")),
         *((f"Ada/1{suffix}", False) for suffix in (".jpg", ".AVIF", ".txt", ".json", ".pdf")),
-        *((key, False) for key in ("Ada/", "Ada/.DS_Store", "1.heic", ".changes/000000.json", ".models/a.onnx")),
+        *(
+            (key, False)
+            for key in (
+                "Ada/",
+                "Ada/.DS_Store",
+                "Ada/._1.heic",
+                "Ada/Thumbs.db",
+                "Ada/old/desktop.ini",
+                "1.heic",
+                ".changes/000000.json",
+                ".models/a.onnx",
+            )
+        ),
     ],
 )
 def test_photos_of_formats_that_are_not_read_are_told_from_what_is_no_photo(key: str, unread: bool) -> None:

@@ -69,6 +69,8 @@ _BESIDE_SUFFIXES = PHOTO_SUFFIXES | frozenset(
     f".{suffix}" for suffix in "json txt md csv tsv srt vtt ttml xml html pdf gif heic heif bmp tif tiff svg".split()
 )
 
+_OF_THE_SYSTEM = frozenset(("thumbs.db", "desktop.ini"))
+
 _VIEW = re.compile(r"result\.json|report\.html|transcript\.\w+|people/[^/]+\.jpg")
 _UNIT_EXTENSION: dict[UnitKind, str] = {"frames": "zip", "audio": "flac"}
 _RUN_OF_MEDIA = r"(?s:(?P<media>.+))/(?P<run>[0-9a-f]{16})"  # a key may contain anything, even line breaks
@@ -146,13 +148,20 @@ class UnitId(NamedTuple):
 
 def is_media(key: str) -> bool:
     """Whether an object of the input bucket is ours to process, judged by its suffix."""
-    return _suffix(key) in MEDIA_SUFFIXES
+    return _suffix(key) in MEDIA_SUFFIXES and not _is_of_the_system(key)
+
+
+def _is_of_the_system(key: str) -> bool:
+    """What macOS and Windows write beside people's files, for themselves: ``._photo.jpg``, ``Thumbs.db``."""
+    name = key.rpartition("/")[2].lower()
+    return name.startswith("._") or name in _OF_THE_SYSTEM
 
 
 def is_left_out(key: str) -> bool:
     """Whether an upload is not processed although one might expect it: neither media nor photo nor text."""
     name = key.rpartition("/")[2]
-    return bool(name) and not name.startswith(".") and _suffix(key) not in MEDIA_SUFFIXES | _BESIDE_SUFFIXES
+    beside = name.startswith(".") or _is_of_the_system(key)
+    return bool(name) and not beside and _suffix(key) not in MEDIA_SUFFIXES | _BESIDE_SUFFIXES
 
 
 def run_id(bucket: str, key: str, version: str, options: str) -> str:
@@ -480,7 +489,8 @@ def gallery_name(key: str) -> str:
 
 def parse_photo(key: str) -> str | None:
     """The name of the person whose photo a gallery key is; None if it is not a photo that we can read."""
-    return _person(key) if _suffix(key.partition("/")[2]) in PHOTO_SUFFIXES else None
+    is_photo = _suffix(key.partition("/")[2]) in PHOTO_SUFFIXES and not _is_of_the_system(key)
+    return _person(key) if is_photo else None
 
 
 def parse_voice(key: str) -> str | None:
@@ -494,7 +504,8 @@ def is_unread_photo(key: str) -> bool:
     Files that are clearly something else (a text, a table) are ignored, and so are hidden files.
     """
     file = key.rpartition("/")[2]
-    if parse_photo(key) or parse_voice(key) or not _person(key) or not file or file.startswith("."):
+    ours = parse_photo(key) or parse_voice(key)
+    if ours or not _person(key) or not file or file.startswith(".") or _is_of_the_system(key):
         return False
     kind = _TYPES.guess_type(file)[0]
     return kind is None or kind.startswith(("image/", "video/"))
