@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from castline.media.ffmpeg import Limits
 from castline.media.packets import extents, packets
-from castline.media.sampling import Grid, affordable, choose, scaled_size, select_filter
+from castline.media.sampling import Grid, affordable, decide, look, scaled_size, select_filter
 from castline.records import VideoStream
 
 _VIDEO = VideoStream(index=0, codec="h264", width=64, height=36)
@@ -111,7 +112,7 @@ def test_a_container_that_does_not_tell_keyframe_times_is_sampled_by_interval(
     path = tmp_path / "old.avi"
     ffmpeg(*_source("25", 3), *_X264, "-g", 10, "-bf", 2, path)
     assert None in [packet.start_s for packet in packets(path, [0], limits)]
-    assert choose("auto", 1.0, path, _VIDEO, limits) == "interval"
+    assert decide("auto", 1.0, look(path, _VIDEO, limits)) == "interval"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_a_container_that_does_not_tell_keyframe_times_is_sampled_by_interval(
 def test_auto_takes_keyframes_where_they_come_often_enough(
     interval: float, mode: str, ntsc: Path, limits: Limits
 ) -> None:
-    assert choose("auto", interval, ntsc, _VIDEO, limits) == mode
+    assert decide("auto", interval, look(ntsc, _VIDEO, limits)) == mode
 
 
 def test_one_keyframe_is_not_enough_where_no_header_tells_the_length(
@@ -134,7 +135,7 @@ def test_one_keyframe_is_not_enough_where_no_header_tells_the_length(
     whole, live = tmp_path / "whole.webm", tmp_path / "live.webm"
     ffmpeg(*_source("25", 8), "-c:v", "libvpx", "-deadline", "realtime", "-g", 1000, whole)
     ffmpeg("-i", whole, "-c", "copy", "-f", "webm", "-live", 1, live)  # as a browser records
-    assert choose("auto", 1.0, live, _VIDEO, limits) == "interval"
+    assert decide("auto", 1.0, look(live, _VIDEO, limits)) == "interval"
 
 
 def test_no_time_to_read_all_packets_falls_back_to_the_interval(ntsc: Path, limits: Limits, tmp_path: Path) -> None:
@@ -142,8 +143,36 @@ def test_no_time_to_read_all_packets_falls_back_to_the_interval(ntsc: Path, limi
     script.write_text(f'#!/bin/sh\nexec "{limits.program}" -readrate 1 "$@"\n')
     script.chmod(0o755)
     slow = dataclasses.replace(limits, program=str(script), deadline=time.monotonic() + 4)
-    assert choose("auto", 1.0, ntsc, _VIDEO, slow) == "interval"
+    assert decide("auto", 1.0, look(ntsc, _VIDEO, slow)) == "interval"
     assert slow.deadline - time.monotonic() > 1, "most of the time is left for the decode"
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [
+        ("theora.mkv", "-c:v", "libtheora", "-q:v", 8),  # ffmpeg decodes only the first of its keyframes alone
+        (
+            "open.mkv",
+            *_X264[:2],
+            "-preset",
+            "veryfast",
+            "-x264-params",
+            "open-gop=1:bframes=3",
+        ),  # out of order, and few
+        ("refresh.mp4", *_X264[:2], "-preset", "veryfast", "-x264-params", "intra-refresh=1"),  # recovery points
+    ],
+    ids=lambda codec: codec[0],
+)
+def test_keyframes_that_are_none_to_the_decoder_are_no_loss(
+    codec: tuple[Any, ...], split_all, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    path = tmp_path / codec[0]
+    sound = ("-f", "lavfi", "-i", "sine=duration=6", "-c:a", "flac")
+    ffmpeg(*_source("25", 6), *sound, *codec[1:], "-g", 25, "-pix_fmt", "yuv420p", path)
+    found = split_all(path)
+    assert sorted({time_ms // 1000 for time_ms in found.frames}) == list(range(6))
+    assert (found.summary.sampling, found.summary.warnings) == ("interval", [])
+    assert len(found.samples) == pytest.approx(6 * 16_000, abs=160)
 
 
 def test_packets_are_not_collected(ntsc: Path, limits: Limits) -> None:
@@ -169,9 +198,9 @@ def test_the_interval_is_widened_to_what_is_affordable(
     assert affordable(asked, duration, Limits(max_frames=most)) == pytest.approx(interval)
 
 
-def test_what_is_asked_for_is_taken_without_a_look(limits: Limits) -> None:
-    assert choose("interval", 1.0, Path("/nonexistent"), _VIDEO, limits) == "interval"
-    assert choose("keyframes", 1.0, Path("/nonexistent"), _VIDEO, limits) == "keyframes"
+def test_what_is_asked_for_is_taken_without_a_look() -> None:
+    assert decide("interval", 1.0, None) == "interval"
+    assert decide("keyframes", 1.0, None) == "keyframes"
 
 
 def test_the_interval_is_a_plain_number_in_the_filter() -> None:

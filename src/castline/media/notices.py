@@ -51,6 +51,10 @@ class Told:
         self.error_count += process.error_count
         self.log = process.log
 
+    def forget(self) -> None:
+        """What comes next is decoded from the start."""
+        self.errors, self.error_count = [], 0
+
 
 def notices(
     probed: Probe,

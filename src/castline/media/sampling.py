@@ -7,7 +7,9 @@ decoding only keyframes costs about a tenth of decoding everything.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +21,8 @@ Mode = Literal["interval", "keyframes"]
 
 _MIN_SIDE = 2
 _LOOK = 0.25  # of the available time, for reading the packets
+_SLACK = 1.1
+_ROUNDED_S = 0.1  # how far the clocks of packets and of pictures may differ
 _LEAST_INTERVAL_S = 0.02  # faces do not change faster
 _STRETCH_S, _LONG_STRETCH_S = 60, 600
 
@@ -125,25 +129,35 @@ def select_motion() -> str:
     return f"select='isnan(prev_selected_t)+gt({grid.slot_of('t')},{grid.slot_of('prev_selected_t')})'"
 
 
-def choose(
-    sampling: Sampling, interval_s: float, path: Path, video: VideoStream, limits: Limits, *, joined: bool = False
-) -> Sampling:
-    """Resolve ``auto``: keyframes if they are at least as frequent as requested, else interval.
-
-    A tenth of slack forgives encoders that round (a keyframe every 25 frames at 24.97 fps). Interval also if the
-    container lacks some times (AVI, raw streams: the decoder would have to guess), and if reading all packets takes
-    more than a quarter of the available time.
-    """
-    if sampling != "auto":
-        return sampling
-    found = extents(path, [video.index], limits.share(_LOOK), joined=joined)
-    return decide(sampling, interval_s, found[video.index] if found else None)
+def look(path: Path, video: VideoStream, limits: Limits, *, joined: bool = False) -> Extent | None:
+    """What the packets say; None if reading all of them takes more than a quarter of the available time."""
+    return (extents(path, [video.index], limits.share(_LOOK), joined=joined) or {}).get(video.index)
 
 
 def decide(sampling: Sampling, interval_s: float, extent: Extent | None) -> Mode:
-    """As ``choose``, given what the packets say."""
+    """Resolve ``auto``: keyframes if they are at least as frequent as requested, else interval.
+
+    A tenth of slack forgives encoders that round (a keyframe every 25 frames at 24.97 fps). Interval also if the
+    container lacks some times (AVI, raw streams: the decoder would have to guess).
+    """
     if sampling != "auto":
         return sampling
     if extent is None or not extent.count or extent.end_s is None:
         return "interval"
-    return "keyframes" if extent.widest_s <= interval_s * 1.1 else "interval"
+    return "keyframes" if extent.widest_s <= interval_s * _SLACK else "interval"
+
+
+def is_thin(times_ms: Iterable[int], interval_s: float, begin_s: float, end_s: float | None) -> bool:
+    """Whether frames are farther apart than the keyframes that ``decide`` took can be.
+
+    Not every keyframe of a container is one to its decoder, which then gives no picture of it, or gives it too late:
+    H.264's recovery points (open GOP, intra refresh), and all but the first of Theora.
+
+    Args:
+        times_ms: of the frames, the first keyframe of each slot.
+        begin_s, end_s: of what they are from; None where the end is not known.
+    """
+    ends = [] if end_s is None else [end_s]
+    times = [begin_s - interval_s, *sorted(time_ms / 1000 for time_ms in times_ms), *ends]
+    widest_s = (1 + _SLACK) * interval_s + _ROUNDED_S
+    return any(later - earlier > widest_s for earlier, later in pairwise(times))

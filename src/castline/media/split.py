@@ -134,6 +134,7 @@ class _Decode:
         self._recipe = Recipe(path, probed, limits, folder, grid, options.long_side, end_s, part=part)
         self._sampled = Sampled(grid, part or Part(0, None))
         self._other_size = False
+        self._video_s: float | None = None
         self._watch = FrameWatch(folder, per_unit, grid.stretch, self._wanted)
         self._motion: MotionWatch | None = None
         if options.speakers == "auto" and probed.audio and probed.video:
@@ -151,10 +152,12 @@ class _Decode:
     def run(self, kinds: tuple[str, ...] = ()) -> Iterator[Piece]:
         kinds = kinds or kinds_of(self._probed)
         if "video" in kinds:
-            self._recipe.keyframes = self._part.keyframes if self._part else self._choose() == "keyframes"
+            self._recipe.keyframes = self._part.keyframes if self._part else self._choose()
             self._summary.sampling = "keyframes" if self._recipe.keyframes else "interval"
         failures = self._summary.failures
         failure = yield from self._through(kinds)
+        if not failure and self._thin():
+            failure = yield from self._every_frame(kinds)
         if failure and len(kinds) > 1 and not isinstance(failure, FfmpegTimeout | ResourceError):
             for kind in kinds:
                 if alone := (yield from self._through((kind,))):
@@ -167,11 +170,32 @@ class _Decode:
         yield from self._motion.rest() if self._motion else []
         self._count()
 
-    def _choose(self) -> str:
-        video, recipe = self._probed.video, self._recipe
+    def _choose(self) -> bool:
+        """Whether keyframes are enough."""
+        video, recipe, asked = self._probed.video, self._recipe, self._options.sampling
         assert video is not None  # noqa: S101 - for the type checker: the caller checked
-        wanted, interval_s = self._options.sampling, recipe.grid.interval_s
-        return sampling.choose(wanted, interval_s, recipe.path, video, self._limits, joined=self._probed.joined)
+        found = None
+        if asked == "auto":
+            found = sampling.look(recipe.path, video, self._limits, joined=self._probed.joined)
+            self._video_s = found.end_s if found else None
+        return sampling.decide(asked, recipe.grid.interval_s, found) == "keyframes"
+
+    def _thin(self) -> bool:
+        """Whether the decoder gave fewer keyframes than the container has."""
+        times, grid, part = self._sampled.sizes, self._recipe.grid, self._sampled.part
+        if not self._recipe.keyframes or self._options.sampling != "auto" or len(times) >= self._limits.max_frames:
+            return False
+        end_s = self._video_s if part.end is None else part.end * grid.interval_s
+        end_s = None if end_s is None else min(end_s, self._recipe.end_s)
+        thin = sampling.is_thin(times, grid.interval_s, part.begin * grid.interval_s, end_s)
+        return thin or not self._sampled.whole
+
+    def _every_frame(self, kinds: tuple[str, ...]) -> Pieces:
+        """All once more, every picture; what the decoder said of keyframes alone does not count."""
+        self._recipe.keyframes, self._summary.sampling = False, "interval"
+        self._sampled = Sampled(self._recipe.grid, self._sampled.part)
+        self._told.forget()
+        return (yield from self._through(kinds))
 
     def _through(self, kinds: tuple[str, ...]) -> Pieces:
         """Run one process for these kinds."""
