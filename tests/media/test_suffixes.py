@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from castline import keys
@@ -57,3 +58,13 @@ def test_it_is_taken_and_can_be_probed(
     found = probe(path, limits)
     assert (found.video is not None) == (suffix in _PICTURE)
     assert (found.audio is not None) == (suffix != "m2v")
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 32_000])
+def test_speex_is_heard_as_it_was_said(rate: int, split_all, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+    path = tmp_path / "note.spx"
+    ffmpeg("-f", "lavfi", "-i", f"sine=frequency=400:duration=3:sample_rate={rate}", "-c:a", "libspeex", path)
+    samples = split_all(path).samples
+    assert len(samples) / 16_000 == pytest.approx(3, abs=0.1)
+    middle = np.abs(np.fft.rfft(samples[8000:24_000]))  # a bin for each Hz
+    assert np.argmax(middle) == pytest.approx(400, abs=5)

@@ -14,7 +14,7 @@ import ffmpeg
 
 from castline.media import sampling
 from castline.media.chunks import SAMPLE_RATE
-from castline.media.ffmpeg import Limits, arguments, open_input
+from castline.media.ffmpeg import Limits, arguments, better_decoder, open_input
 from castline.media.mixing import mix_filter, output_channels
 from castline.media.timeline import SHIFT_S
 from castline.records import Probe, VideoStream
@@ -181,6 +181,7 @@ class Recipe:
     def _source(self, *, every_frame: bool = False) -> Any:
         seek_s = self.part.seek_s if self.part else None
         options: dict[str, Any] = {"skip_frame": "nokey"} if self.keyframes and not every_frame else {}
+        options |= better_decoder(self.probed.audio, self.limits)
         if self._own_clock:
             options["copyts"] = None
         elif seek_s is not None:  # else ffmpeg would count from where the seek lands

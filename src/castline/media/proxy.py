@@ -16,7 +16,7 @@ import ffmpeg
 
 from castline.errors import CastlineError
 from castline.media.decode import TONE_MAP
-from castline.media.ffmpeg import Limits, arguments, explain, open_input, run
+from castline.media.ffmpeg import Limits, arguments, better_decoder, explain, open_input, run
 from castline.media.mixing import mix_filter, output_channels
 from castline.media.sampling import scaled_size
 from castline.records import Probe
@@ -63,7 +63,8 @@ def make_proxy(path: Path, probed: Probe, limits: Limits, allowed_s: float, targ
     if min(allowed_s, limits.left_s) < _LEAST_S:
         return False
     most = min(MAX_BYTES, shutil.disk_usage(target.parent).free // 2)
-    node = _output(open_input(path, limits, joined=probed.joined), probed, target, most)
+    source = open_input(path, limits, joined=probed.joined, **better_decoder(probed.audio, limits))
+    node = _output(source, probed, target, most)
     try:
         within = replace(limits, timeout_s=min(allowed_s, limits.timeout_s))
         status, _, log, errors = run(arguments(node, within), within)
