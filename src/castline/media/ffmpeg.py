@@ -27,6 +27,7 @@ import ffmpeg
 
 from castline.errors import CastlineError, FfmpegTimeout, ForbiddenMedia, NotMedia, ResourceError, UndecodableMedia
 from castline.media.confine import confine, spawn
+from castline.media.wave import says_too_little
 from castline.records import AudioStream
 from castline.settings import Settings
 
@@ -135,6 +136,8 @@ def open_input(path: Path, limits: Limits, *, joined: bool = False, **options: A
     Args:
         joined: the file's clock goes back.
     """
+    if says_too_little(path):
+        options["ignore_length"] = 1
     return ffmpeg.input(
         f"file:{path}",
         protocol_whitelist="file,pipe",

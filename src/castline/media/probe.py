@@ -16,6 +16,7 @@ from castline.media.choice import Chosen, choose_picture, choose_sound
 from castline.media.ffmpeg import Limits, arguments, decoders, explain, open_input, run
 from castline.media.packets import extents, goes_back
 from castline.media.signatures import refuse_what_is_no_media
+from castline.media.wave import says_too_little
 from castline.records import AudioStream, Options, Probe, Stream, VideoStream
 
 # Metadata is indented deeper than streams, so a title cannot pose as a stream line.
@@ -111,7 +112,7 @@ def probe(path: Path, limits: Limits, options: Options | None = None) -> Probe:
     wanted = [choice.index for choice in (picture, sound) if choice.index is not None]
     joined = container in _CLOCKED and _goes_back(path, wanted, limits)
     duration_s = found.duration_s
-    if duration_s is None or _GUESSED in log or container in _CLOCKED:
+    if duration_s is None or _GUESSED in log or container in _CLOCKED or says_too_little(path):
         duration_s = _packets_end(path, wanted, limits, joined)
     elif "matroska" in container:  # the packets say when the last one ends
         duration_s = round(max(duration_s - max(found.start_s, 0.0), 0.0), 3)
