@@ -145,6 +145,20 @@ def test_the_embedded_model_reads_the_demo(tiny, speech) -> None:
     )
 
 
+def test_speech_is_read_however_quiet_it_is(tiny, speech) -> None:
+    quiet = np.rint(speech * 10 ** (-65 / 20) * 32768) / 32768  # as 16 bits keep it
+    found = tiny.transcribe(Speech(quiet.astype(np.float32)))
+    text = " ".join(item.text for item in found.segments).lower().replace(",", "")
+    assert "hello and welcome to this short film" in text
+
+
+@pytest.mark.parametrize("name", ["fan", "chords", "humming", "dither"])
+def test_nothing_is_read_into_sound_because_it_is_quiet(name: str, tiny) -> None:
+    loud = np.random.default_rng(1).normal(size=8 * SAMPLE_RATE) / 100 if name == "dither" else sounds.sound(name)
+    quiet = np.rint(loud * 10 ** (-50 / 20) * 32768) / 32768
+    assert all(segment.suspect for segment in tiny.transcribe(Speech(quiet.astype(np.float32))).segments)
+
+
 @pytest.mark.parametrize("name", sounds.NAMES)
 def test_the_embedded_model_reads_nothing_it_would_stand_for_into_sound(name: str, tiny) -> None:
     assert all(segment.suspect for segment in tiny.transcribe(Speech(sounds.sound(name))).segments)

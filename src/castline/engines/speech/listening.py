@@ -72,6 +72,10 @@ class _Said:
     hearing: Hearing
 
 
+#: A recording whose highest peak is below -26 dBFS is heard as if it were at -6 dBFS.
+_QUIET, _LOUD = 0.05, 0.5
+
+
 def listen(
     samples: NDArray[np.float32], hear: Hear, language: str | None, warnings: Iterable[Notice] = ()
 ) -> Transcription:
@@ -86,6 +90,7 @@ def listen(
         ModelError: the engine failed.
         ResourceError: it ran out of memory.
     """
+    samples = _audible(samples)
     spoken = voice.stretches(samples)
     safely = _typed(hear)
     heard = _first(samples, spoken, safely, language)
@@ -113,6 +118,12 @@ def listen(
         segments=segments,
         warnings=(*warnings, *_not_read(unread, said)),
     )
+
+
+def _audible(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Louder, where all of it is so quiet that the detector takes a voice for silence."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    return samples * np.float32(_LOUD / peak) if 0 < peak < _QUIET else samples
 
 
 def _typed(hear: Hear) -> Hear:
