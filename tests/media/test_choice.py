@@ -62,6 +62,19 @@ def test_a_silent_track_gives_way(ffmpeg: Callable[..., None], split_all, tmp_pa
     assert [stream.note for stream in found.probed.streams[1:]] == ["silent", "the first that is not silent"]
 
 
+@pytest.mark.parametrize(("mark", "said"), [("comment", "comment"), ("visual_impaired", "visual impaired")])
+def test_what_is_said_about_a_film_gives_way_to_what_is_said_in_it(
+    mark: str, said: str, ffmpeg: Callable[..., None], split_all, tmp_path: Path
+) -> None:
+    both = _tracks(ffmpeg, tmp_path / "both.mkv", _PICTURE, _tone(300), _tone(500))
+    path = tmp_path / "film.mkv"
+    ffmpeg("-i", both, "-map", 0, "-c", "copy", "-disposition:a:0", f"default+{mark}", "-disposition:a:1", 0, path)
+    found = split_all(path)
+    assert _pitch(found.samples) == 500
+    assert [stream.note for stream in found.probed.streams[1:]] == [said, "the first"]
+    assert _pitch(split_all(path, audio_track=1).samples) == 300
+
+
 def test_where_all_tracks_are_silent_the_first_is_taken(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = _tracks(ffmpeg, tmp_path / "silent.mkv", _PICTURE, _SILENCE, _SILENCE)
     assert [stream.used for stream in split_all(path).probed.streams] == [True, True, False]

@@ -57,9 +57,9 @@ def choose_sound(
     longest = max(ends.values(), default=0.0)
     short = {stream.index for stream in able if ends.get(stream.index, longest) < longest * _SHORT}
 
-    def rank(stream: Stream) -> tuple[bool, bool, bool, int]:
+    def rank(stream: Stream) -> tuple[bool, bool, bool, bool, int]:
         spoken = bool(options.language) and same_language(options.language or "", stream.language or "")
-        return (not spoken, stream.index in short, not stream.default, stream.index)
+        return (not spoken, stream.index in short, bool(stream.aside), not stream.default, stream.index)
 
     best, *others = sorted(able, key=rank)
     silent: set[int] = set()
@@ -75,7 +75,7 @@ def choose_sound(
     elif best.index not in short and short:
         why = "of full length"
     for stream in able:
-        own = "silent" if stream.index in silent else "much shorter" if stream.index in short else ""
+        own = "silent" if stream.index in silent else "much shorter" if stream.index in short else stream.aside
         notes[stream.index] = _other(best.index, stream, why) if stream == best else own or "another was taken"
     return Chosen(best.index, notes)
 

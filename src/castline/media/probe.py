@@ -29,6 +29,7 @@ _STREAM = re.compile(
     r"(?P<kind>Video|Audio|Subtitle|Data|Attachment): (?P<codec>\w+)(?P<rest>.*)$"
 )
 _TAG = re.compile(r"^ \((?P<tag>[\w.-]+) / 0x")
+_ASIDE = re.compile(r" \((comment|visual impaired|descriptions|karaoke|lyrics)\)")
 _SIZE = re.compile(r", (?P<width>\d{1,5})x(?P<height>\d{1,5})(?=[,\s\[]|$)")
 _ASPECT = re.compile(r"\bSAR (?P<num>\d+):(?P<den>\d+)")
 _TAGGED = re.compile(r"^ {4,}DURATION *: (?P<h>\d+):(?P<m>\d\d):(?P<s>\d\d(?:\.\d+)?)$")
@@ -211,7 +212,7 @@ def parse(lines: list[str], able: frozenset[str] = frozenset()) -> Listing:
 def _stream(match: re.Match[str], able: frozenset[str]) -> Stream:
     codec, tag = match["codec"], _TAG.match(match["rest"])
     known = codec not in ("none", "unknown") and (not able or codec in able)
-    language = match["language"]
+    language, aside = match["language"], _ASIDE.search(match["rest"])
     return Stream(
         index=int(match["index"]),
         kind=match["kind"].lower(),
@@ -219,6 +220,7 @@ def _stream(match: re.Match[str], able: frozenset[str]) -> Stream:
         language=language if language not in (None, "", "und") else None,
         default="(default)" in match["rest"],
         cover="(attached pic)" in match["rest"],
+        aside=aside[1] if aside else None,
         decodable=known or match["kind"] not in ("Video", "Audio"),
     )
 

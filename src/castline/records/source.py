@@ -76,6 +76,7 @@ class Stream(Record):
         language: as in the container, usually ISO 639-2.
         default: whether it is marked as the one to play.
         cover: whether it is a still picture that belongs to the file, not a film.
+        aside: what is said about the film instead of in it, as marked: ``comment``, ``visual impaired``, …
         decodable: whether there is a decoder for it.
         used: whether it was analysed.
         note: why it was chosen or passed over, if that is not obvious.
@@ -87,6 +88,7 @@ class Stream(Record):
     language: str | None = None
     default: bool = False
     cover: bool = False
+    aside: str | None = None
     decodable: bool = True
     used: bool = False
     note: str = ""
