@@ -74,6 +74,17 @@ def test_sound_that_is_inverted_for_a_while_only() -> None:
 
 def test_samples_are_neither_scaled_nor_wrapped() -> None:
     mixer = Mixer()
-    sent = np.array([[0.0], [1 / 32768], [-1.0], [1.0], [7.0], [-7.0], [np.nan], [np.inf]], np.float32)
+    sent = np.array([[0.0], [1 / 32768], [-1.0], [1.0], [1.7], [-1.7], [np.nan], [np.inf]], np.float32)
     mixer.feed(sent)
     assert mixer.rest().tolist() == [0, 1, -32768, 32767, 32767, -32768, 0, 32767]
+
+
+def test_sound_far_beyond_full_scale_keeps_its_shape() -> None:
+    tone = (0.9 * np.sin(2 * np.pi * 440 * np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE)).astype(np.float32)
+    loud = np.concatenate([tone[:SAMPLE_RATE] * 20, tone[SAMPLE_RATE:]])  # a second of it, 26 dB too loud
+    loud[100] = np.inf
+    mixer = Mixer()
+    mixed = np.concatenate([mixer.feed(loud[:, np.newaxis]), mixer.rest()]) / 32768
+    mixed[100] = tone[100] / 0.9
+    assert np.abs(mixed[:SAMPLE_RATE] - tone[:SAMPLE_RATE] / 0.9).max() < 1e-3
+    assert np.abs(mixed[SAMPLE_RATE:] - tone[SAMPLE_RATE:]).max() < 1e-3

@@ -16,6 +16,7 @@ from castline.records import AudioStream
 _BLOCK = SAMPLE_RATE  # samples that are examined together
 #: Power of the mean over that of the louder channel: equal channels give 1, unrelated ones 0.5, a single one 0.25.
 _CANCELLED = 0.1
+_BEYOND = 2.0  # of full scale; decoders of lossy codecs overshoot by less
 _MOST_CHANNELS = 64
 _THREE = "2.1"  # recorders label any three channels so, and ffmpeg would leave out the third
 
@@ -38,6 +39,12 @@ def mix_filter(audio: AudioStream) -> str:
     count = min(audio.channels, _MOST_CHANNELS)
     sides = ["+".join(f"{2 / count:.6f}*c{channel}" for channel in range(side, count, 2)) for side in (0, 1)]
     return f"pan=stereo|c0={sides[0]}|c1={sides[1]}"
+
+
+def _within_scale(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Quieter where it is far beyond full scale, as recorders with 32-bit float may write it; a little is clipped."""
+    peak = float(np.abs(block, where=np.isfinite(block), out=np.zeros_like(block)).max(initial=0.0))
+    return block / np.float32(peak) if peak > _BEYOND else block
 
 
 class Mixer:
@@ -67,7 +74,7 @@ class Mixer:
             return np.empty(0, np.int16)
         held = np.concatenate(self._pending)
         self._pending, self._size = [held[count:]], self._size - count
-        blocks = [self._one(held[at : min(at + _BLOCK, count)]) for at in range(0, count, _BLOCK)]
+        blocks = [_within_scale(self._one(held[at : min(at + _BLOCK, count)])) for at in range(0, count, _BLOCK)]
         scaled = np.rint(np.concatenate(blocks) * 32768)
         whole: NDArray[np.int16] = np.clip(np.nan_to_num(scaled), -32768, 32767).astype(np.int16)
         return whole
