@@ -138,6 +138,29 @@ _CODING = {
 }
 
 
+def test_keyframes_that_are_none_to_the_decoder_are_no_loss_in_ranges_either(
+    ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path, short_stretches: None
+) -> None:
+    path = tmp_path / "film.mp4"
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=12")
+    ffmpeg(*picture, "-c:v", "libx264", "-preset", "veryfast", "-x264-params", "open-gop=1:bframes=3", "-g", 25, path)
+    options = Options(interval_s=1.0, frames_per_unit=3)
+    probed = probe(path, limits, options)
+    grid, _ = grid_of(probed, options, limits)
+    pictures = Pictures.of_packets(packets(path, [0], limits))
+    assert pictures
+    assert sampling.decide("auto", grid.interval_s, pictures.extent) == "keyframes"
+    parts = cut(pictures, grid, True, grid.stretch_s)
+    seconds: list[int] = []
+    for part in parts:
+        one = SplitSummary()
+        list(split_part(path, probed, options, limits, one, part, max_duration_s=3600))
+        assert (one.failures, one.told.errors) == ({}, [])
+        seconds += [time_ms // 1000 for time_ms in one.sampled_ms]
+    assert len(parts) > 2
+    assert sorted(set(seconds)) == list(range(12))
+
+
 @pytest.mark.parametrize(
     ("coding", "asked"),
     [("closed", "interval"), ("b-frames", "interval"), ("long groups", "auto"), ("every second", "auto")],
