@@ -175,6 +175,23 @@ def test_keyframes_that_are_none_to_the_decoder_are_no_loss(
     assert len(found.samples) == pytest.approx(6 * 16_000, abs=160)
 
 
+def test_no_second_has_two_frames_where_keyframes_fail_late(
+    split_all, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    """The first minute is in the hands of others by then."""
+    for name, gop in (("closed", 0), ("open", 1)):
+        seconds = 65 if name == "closed" else 20
+        codec = (*_X264[:2], "-preset", "veryfast", "-x264-params", f"open-gop={gop}:bframes=3:keyint=23:scenecut=0")
+        ffmpeg(*_source("24", seconds), *codec, "-pix_fmt", "yuv420p", tmp_path / f"{name}.mkv")
+    parts, path = tmp_path / "parts.txt", tmp_path / "both.mkv"
+    parts.write_text("file closed.mkv\nfile open.mkv\n")
+    ffmpeg("-f", "concat", "-i", parts, "-c", "copy", path)
+    found = split_all(path)
+    assert found.summary.sampling == "interval"
+    assert len({time_ms // 1000 for time_ms in found.frames}) == 85
+    assert len(found.frames) == len(found.summary.sampled_ms) == 85
+
+
 def test_packets_are_not_collected(ntsc: Path, limits: Limits) -> None:
     found = extents(ntsc, [0], limits)
     assert found

@@ -69,12 +69,14 @@ class Sampled:
     Attributes:
         grid: only one frame per interval counts, even where ffmpeg started again because the size changed.
         part: the range wanted; of frames outside it, only the presence is noted.
+        done: slots that have their frame from a decode before; no other is taken.
         sizes: display (width, height) of each frame before it was scaled, by its time in ms.
         before, after: whether a frame before the part, or after it, came out of the decoder.
     """
 
     grid: sampling.Grid
     part: Part = Part(0, None)
+    done: frozenset[int] = frozenset()
     sizes: dict[int, Size] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
     before: bool = False
@@ -104,9 +106,9 @@ class Sampled:
         self.after |= self.part.end is not None and slot >= self.part.end
 
     def takes(self, time_ms: int) -> bool:
-        """Whether a time belongs to the part."""
+        """Whether a time belongs to the part, and its slot has no frame yet."""
         slot = self.grid.slot(time_ms)
-        return slot >= self.part.begin and (self.part.end is None or slot < self.part.end)
+        return slot >= self.part.begin and (self.part.end is None or slot < self.part.end) and slot not in self.done
 
     def inside(self) -> bool:
         """Whether the decoder is inside the part; complaints from before or after do not concern the part."""

@@ -85,6 +85,11 @@ class FrameWatch:
     def rest(self) -> list[FramesPiece]:
         return [self._pack(batch) for batch in self._batches(self._files(at_last=True))]
 
+    def forget(self) -> None:
+        """Drop the frames that are in no zip yet."""
+        for file in self._folder.glob("*.jpg"):
+            file.unlink()
+
     def _batches(self, files: list[Path]) -> list[list[Path]]:
         batches: list[list[Path]] = []
         for _, group in groupby(files, lambda file: self._stretch(int(file.stem))):

@@ -191,9 +191,15 @@ class _Decode:
         return thin or not self._sampled.whole
 
     def _every_frame(self, kinds: tuple[str, ...]) -> Pieces:
-        """All once more, every picture; what the decoder said of keyframes alone does not count."""
+        """Decode again, every picture, for the slots of which no frame was given away yet.
+
+        What the decoder said of keyframes alone does not count.
+        """
         self._recipe.keyframes, self._summary.sampling = False, "interval"
-        self._sampled = Sampled(self._recipe.grid, self._sampled.part)
+        self._watch.forget()
+        grid = self._recipe.grid
+        done = frozenset(grid.slot(time_ms) for names in self._summary.frame_units for time_ms in names)
+        self._sampled = Sampled(grid, self._sampled.part, done)
         self._told.forget()
         return (yield from self._through(kinds))
 
