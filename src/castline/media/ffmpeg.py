@@ -63,7 +63,7 @@ _BLOCK_BYTES = 1 << 16
 #: clock goes back, recordings were joined end to end, and every jump is a joint.
 _CLOCK_JUMP_S, _JOINED_JUMP_S = 3600, 1
 
-#: Whom to ask instead of ffmpeg's own decoder. Its Speex (7.0.2) gives wideband twice as long, and as noise.
+#: Decoders to prefer over ffmpeg's own. Its own for Speex (7.0.2) makes wideband twice as long, and noise.
 _BETTER_DECODERS = {"speex": "libspeex"}
 
 #: All of ffmpeg's environment. A static ffmpeg segfaults when its iconv loads the system's converters
@@ -150,7 +150,7 @@ def open_input(path: Path, limits: Limits, *, joined: bool = False, **options: A
 
 
 def better_decoder(sound: AudioStream | None, limits: Limits) -> dict[str, str]:
-    """Input options for a sound track that ffmpeg's own decoder reads wrongly, where this ffmpeg has another."""
+    """Input options for a sound track that ffmpeg's own decoder reads wrongly, if this ffmpeg has another decoder."""
     better = _BETTER_DECODERS.get(sound.codec) if sound else None
     return {f"c:{sound.index}": better} if sound and better in _known(limits.program, "decoders") else {}
 

@@ -42,7 +42,7 @@ def mix_filter(audio: AudioStream) -> str:
 
 
 def _within_scale(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Quieter where it is far beyond full scale, as recorders with 32-bit float may write it; a little is clipped."""
+    """Reduce a block far above full scale, which 32-bit float recorders write; a small excess is clipped later."""
     peak = float(np.abs(block, where=np.isfinite(block), out=np.zeros_like(block)).max(initial=0.0))
     return block / np.float32(peak) if peak > _BEYOND else block
 

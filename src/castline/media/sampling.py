@@ -148,14 +148,14 @@ def decide(sampling: Sampling, interval_s: float, extent: Extent | None) -> Mode
 
 
 def is_thin(times_ms: Iterable[int], interval_s: float, begin_s: float, end_s: float | None) -> bool:
-    """Whether frames are farther apart than the keyframes that ``decide`` took can be.
+    """Whether frames are farther apart than the keyframes that ``decide`` relied on.
 
-    Not every keyframe of a container is one to its decoder, which then gives no picture of it, or gives it too late:
-    H.264's recovery points (open GOP, intra refresh), and all but the first of Theora.
+    A decoder does not accept every keyframe of a container, and then delivers no picture, or delivers it late: H.264's
+    recovery points (open GOP, intra refresh), and all but the first of Theora.
 
     Args:
-        times_ms: of the frames, the first keyframe of each slot.
-        begin_s, end_s: of what they are from; None where the end is not known.
+        times_ms: times of the frames, the first keyframe of each slot.
+        begin_s, end_s: the span they cover; ``end_s`` is None if unknown.
     """
     ends = [] if end_s is None else [end_s]
     times = [begin_s - interval_s, *sorted(time_ms / 1000 for time_ms in times_ms), *ends]

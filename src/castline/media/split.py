@@ -181,7 +181,7 @@ class _Decode:
         return sampling.decide(asked, recipe.grid.interval_s, found) == "keyframes"
 
     def _thin(self) -> bool:
-        """Whether the decoder gave fewer keyframes than the container has."""
+        """Whether the decoder delivered fewer keyframes than the container has."""
         times, grid, part = self._sampled.sizes, self._recipe.grid, self._sampled.part
         if not self._recipe.keyframes or self._options.sampling != "auto" or len(times) >= self._limits.max_frames:
             return False
@@ -191,9 +191,9 @@ class _Decode:
         return thin or not self._sampled.whole
 
     def _every_frame(self, kinds: tuple[str, ...]) -> Pieces:
-        """Decode again, every picture, for the slots of which no frame was given away yet.
+        """Decode again, every picture, for the slots whose frame has not been passed on yet.
 
-        What the decoder said of keyframes alone does not count.
+        What the decoder reported about keyframes alone does not count.
         """
         self._recipe.keyframes, self._summary.sampling = False, "interval"
         self._watch.forget()

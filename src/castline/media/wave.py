@@ -1,8 +1,8 @@
-"""Whether a WAV file holds more sound than its header says.
+"""Whether a WAV file contains more sound than its header declares.
 
-A recorder that loses power leaves the length of its last look at the header; who sends sound in pieces sends a header
-with the first one, or with each. Players, and ffmpeg, then stop after the first piece. (Lengths of 0 and 0xFFFFFFFF,
-which say that nobody knew, ffmpeg reads to the end by itself.)
+A recorder that loses power leaves the length that it last wrote; software that sends sound in pieces puts a header in
+front of the first piece, or of each. Players and ffmpeg stop where the header says. (ffmpeg reads lengths of 0 and
+0xFFFFFFFF, which mean unknown, to the end of the file by itself.)
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _MOST_CHUNKS = 64
 _MOST_HEADER = 1 << 24  # broadcasters' chunks before the sound
 _MOST_FORMAT = 64
 _UNKNOWN = (0, 0xFFFFFFFF)
-_LEAST_BYTES = 4096  # less than that is padding, or the rest of a chunk that was cut off
+_LEAST_BYTES = 4096  # less than that is padding, or what remains of a truncated chunk
 
 
 def says_too_little(path: Path) -> bool:
-    """Whether the sound goes on after what the header calls its end, in the same format; False for all but WAV."""
+    """Whether sound of the same format follows the declared end; False for anything but WAV."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         riff = file.read(_HEAD)
@@ -37,7 +37,7 @@ def says_too_little(path: Path) -> bool:
 
 
 def _goes_on(file: IO[bytes], position: int, size: int, sound: bytes) -> bool:
-    """Whether what follows the sound is more of it, and neither chunks, another recording, nor a little rest."""
+    """Whether more sound follows, not other chunks, another recording or a small remainder."""
     for _ in range(_MOST_CHUNKS):
         if size - position < _LEAST_BYTES:
             return False

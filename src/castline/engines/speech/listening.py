@@ -72,7 +72,7 @@ class _Said:
     hearing: Hearing
 
 
-#: A recording whose highest peak is below -26 dBFS is heard as if it were at -6 dBFS.
+#: A chunk whose highest peak is below -26 dBFS is brought to -6 dBFS.
 _QUIET, _LOUD = 0.05, 0.5
 
 
@@ -121,7 +121,7 @@ def listen(
 
 
 def _audible(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Louder, where all of it is so quiet that the detector takes a voice for silence."""
+    """Amplify samples that are all so quiet that the detector takes a voice for silence."""
     peak = float(np.abs(samples).max(initial=0.0))
     return samples * np.float32(_LOUD / peak) if 0 < peak < _QUIET else samples
 
