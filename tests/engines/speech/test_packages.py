@@ -12,6 +12,7 @@ import pytest
 
 from castline.engines.base import Speech, check_request
 from castline.engines.choose import load_transcriber, survey
+from castline.engines.speech import voice
 from castline.engines.speech.declared import FASTER_WHISPER, OPENAI_WHISPER
 from castline.errors import ModelCorrupt, ModelNotFound
 from castline.media.chunks import SAMPLE_RATE
@@ -150,6 +151,13 @@ def test_speech_is_read_however_quiet_it_is(tiny, speech) -> None:
     found = tiny.transcribe(Speech(quiet.astype(np.float32)))
     text = " ".join(item.text for item in found.segments).lower().replace(",", "")
     assert "hello and welcome to this short film" in text
+
+
+def test_voices_are_found_however_quiet_the_sound_is(speech) -> None:
+    """Words and windows of voices come from the same stretches."""
+    found = voice.stretches(speech * np.float32(10 ** (-60 / 20)))
+    assert found
+    assert np.allclose(found, voice.stretches(speech / np.abs(speech).max() / 2), atol=0.04)
 
 
 @pytest.mark.parametrize("name", ["fan", "chords", "humming", "dither"])

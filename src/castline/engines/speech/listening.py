@@ -72,10 +72,6 @@ class _Said:
     hearing: Hearing
 
 
-#: A chunk whose highest peak is below -26 dBFS is brought to -6 dBFS.
-_QUIET, _LOUD = 0.05, 0.5
-
-
 def listen(
     samples: NDArray[np.float32], hear: Hear, language: str | None, warnings: Iterable[Notice] = ()
 ) -> Transcription:
@@ -90,7 +86,7 @@ def listen(
         ModelError: the engine failed.
         ResourceError: it ran out of memory.
     """
-    samples = _audible(samples)
+    samples = voice.audible(samples)
     spoken = voice.stretches(samples)
     safely = _typed(hear)
     heard = _first(samples, spoken, safely, language)
@@ -118,12 +114,6 @@ def listen(
         segments=segments,
         warnings=(*warnings, *_not_read(unread, said)),
     )
-
-
-def _audible(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Amplify samples that are all so quiet that the detector takes a voice for silence."""
-    peak = float(np.abs(samples).max(initial=0.0))
-    return samples * np.float32(_LOUD / peak) if 0 < peak < _QUIET else samples
 
 
 def _typed(hear: Hear) -> Hear:

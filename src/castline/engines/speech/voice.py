@@ -21,8 +21,17 @@ _SHORTEST_S = 0.25  # a stretch with less speech is a click, or an unsettled det
 _PAD_S = 0.3  # consonants at the edges are quiet, and the detector misses them
 _LOUDNESS_S = 0.05  # the frame whose loudness decides where speech without a pause is cut
 
+#: Sound whose highest peak is below -26 dBFS is brought to -6 dBFS.
+_QUIET, _AMPLIFIED = 0.05, 0.5
+
 Stretch = tuple[float, float]
 """``(start_s, end_s)`` in seconds of the audio."""
+
+
+def audible(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Amplify samples that are all so quiet that the detector takes a voice for silence; return others unchanged."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    return samples * np.float32(_AMPLIFIED / peak) if 0 < peak < _QUIET else samples
 
 
 def stretches(samples: NDArray[np.float32]) -> list[Stretch]:
@@ -45,7 +54,7 @@ def stretches(samples: NDArray[np.float32]) -> list[Stretch]:
             "finding speech needs Silero's net, shipped in faster-whisper, which is not here"
         ) from error
 
-    found = get_speech_timestamps(samples, VadOptions(min_silence_duration_ms=_PAUSE_MS, speech_pad_ms=0))
+    found = get_speech_timestamps(audible(samples), VadOptions(min_silence_duration_ms=_PAUSE_MS, speech_pad_ms=0))
     return [(item["start"] / SAMPLE_RATE, item["end"] / SAMPLE_RATE) for item in found]
 
 
