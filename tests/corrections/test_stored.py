@@ -181,6 +181,9 @@ def test_what_cannot_be_read_is_left_and_never_written_over(people: People, body
 
 
 def test_a_recording_without_a_result_is_not_corrected(people: People) -> None:
+    with pytest.raises(CorrectionError, match="there is no recording"):
+        _say(people, "The budget.")
+    people.store.put(people.settings.input_bucket, _MEDIA, b"uploaded, and not processed yet")
     with pytest.raises(CorrectionError, match="no result"):
         _say(people, "The budget.")
 

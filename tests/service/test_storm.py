@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks import service_load
+from tests.conftest import at_scale
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("needs_whisper")
 def test_nothing_is_lost_and_nothing_is_done_twice(tmp_path: Path) -> None:
-    found = service_load.storm(tmp_path / "storm", jobs=10, clients=2, workers=2, killed=1, gets=20)
+    found = service_load.storm(
+        tmp_path / "storm", jobs=10, clients=2, workers=2, killed=1, gets=20, cancels=at_scale(1, 5)
+    )
     assert found["states"] == {"finished": 10}, found
     assert found["outputs_equal"] == 10 * 3
     # A service may be killed between an output and the note of it; only what was under way then is sent again.
