@@ -13,7 +13,7 @@ from rich.console import Console
 
 from castline.cli.shown import escape
 from castline.cues import clean
-from castline.display import cell, counted, is_plain, visible
+from castline.display import cell, counted, is_plain, some, visible
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -61,3 +61,8 @@ def test_other_cells_stay() -> None:
 
 def test_words_and_names_do_not_turn_the_reading_direction() -> None:
     assert clean("Ada\u202e ecalevoL\u2069") == "Ada ecalevoL"
+
+
+def test_of_many_names_the_first_are_named() -> None:
+    assert some(["Ada", "Bob"], 2) == "Ada, Bob"
+    assert some(["Ada", "Bob", "Eve", "Joe"], 2) == "Ada, Bob and 2 more"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # Control characters, line and paragraph separators, lone surrogates, and characters that change the reading direction
 # of the following text (overrides, embeddings, isolates). Marks (U+200E, U+200F, U+061C) stay: right-to-left text needs
@@ -37,6 +38,12 @@ def counted(count: int, one: str, several: str = "") -> str:
         several: the plural, where it is not ``one`` with an s.
     """
     return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """``a, b, c and 12 more``."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def cell(text: str) -> str:

@@ -11,6 +11,7 @@ from castline.archive.index import ID_BITS, LAST_LINE, LINE_BITS, Connection, In
 from castline.archive.moments import Answer, Moment, OnScreen
 from castline.archive.query import Phrase, Query, parse, places
 from castline.archive.words import fold, folded, holds, words_of
+from castline.display import some
 from castline.errors import SearchError
 
 PAGE = 20
@@ -250,10 +251,7 @@ def _known(connection: Connection) -> tuple[str, ...]:
 
 
 def _who_is(known: Sequence[str]) -> str:
-    if not known:
-        return "nobody is known by name yet"
-    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
-    return f"known are {', '.join(sorted(known)[:_NAMED])}{more}"
+    return f"known are {some(sorted(known), _NAMED)}" if known else "nobody is known by name yet"
 
 
 def _called(words: tuple[str, ...], known: Iterable[str]) -> frozenset[str]:

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from castline.cli.shown import below, escape
-from castline.display import counted
+from castline.display import counted, some
 from castline.operations.progress import MediaProgress
 from castline.records import Person, Result, SpokenSegment
 
@@ -72,8 +72,7 @@ def print_summary(
     if brief:
         _print_heading(console, result, but)
         if people := [who(person) for person in result.people]:
-            more = f" and {len(people) - _SHOWN_PEOPLE} more" if len(people) > _SHOWN_PEOPLE else ""
-            below(console, f"{', '.join(people[:_SHOWN_PEOPLE])}{more}")
+            below(console, some(people, _SHOWN_PEOPLE))
         elif spoken := [segment for segment in result.transcript.segments if not segment.suspect]:
             more = f" … and {counted(len(spoken) - 1, 'more line')}" if len(spoken) > 1 else ""
             below(console, f"{escape(spoken[0].text)}[dim]{more}[/]")
@@ -280,9 +279,8 @@ def _show(detail: Progress, rows: dict[str, TaskID], active: Sequence[MediaProgr
 def show_left_out(console: Console, names: Sequence[str]) -> None:
     """Print a line about uploads whose suffix is not that of media, if there are any."""
     if names:
-        more = f" and {len(names) - _SHOWN_LEFT_OUT} more" if len(names) > _SHOWN_LEFT_OUT else ""
-        shown = ", ".join(map(escape, names[:_SHOWN_LEFT_OUT]))
-        console.print(f"[yellow]left out[/], by their suffix no media: {shown}{more}", soft_wrap=True)
+        shown = some([escape(name) for name in names], _SHOWN_LEFT_OUT)
+        console.print(f"[yellow]left out[/], by their suffix no media: {shown}", soft_wrap=True)
 
 
 def relative(path: Path) -> str:

@@ -30,7 +30,7 @@ from castline.cli.inputs import Inputs, inputs, refuse_others
 from castline.cli.render import print_summary, problem_of, relative, show_left_out, transfer_bar, watch
 from castline.cli.shown import below, escape
 from castline.cli.transfer import download_proxy, download_result, place_media, place_of, upload
-from castline.display import counted
+from castline.display import counted, some
 from castline.engines.base import check_request
 from castline.engines.plugins import ROLES
 from castline.engines.process import Engines
@@ -235,9 +235,7 @@ def _say_unfinished(sources: Sequence[Source], found: Sequence[str]) -> None:
     ours = {source.key for source in sources}
     left = [key for key in found if key not in ours]
     if left:
-        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
-        named = escape(", ".join(left[:_NAMED]))
-        below(console, f"left unfinished earlier: {named}{more} (castline reconcile finishes it)")
+        below(console, f"left unfinished earlier: {escape(some(left, _NAMED))} (castline reconcile finishes it)")
 
 
 def _length(path: Path, config: Settings) -> float:

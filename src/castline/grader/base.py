@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from castline import keys
+from castline import display, keys
 from castline.errors import CastlineError, EvaluationError, NoBucket
 from castline.grader.report import CheckResult, Status
 from castline.grader.truth import Truth, TruthTable
@@ -145,5 +145,4 @@ def readable(text: str, limit: int = 80) -> str:
 
 def some(names: Sequence[str], most: int = 5) -> str:
     """``a, b, c and 12 more``."""
-    shown = ", ".join(readable(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    return display.some([readable(name) for name in names], most)

@@ -10,6 +10,7 @@ from typing import TypeVar
 from aws_lambda_powertools import Logger
 
 from castline import keys
+from castline.display import some
 from castline.errors import CastlineError, UnreadableObject
 from castline.media import SplitSummary
 from castline.media.ffmpeg import Limits
@@ -149,10 +150,9 @@ def _notice(planned: PlannedRange, failure: Failure) -> Notice:
 
 
 def _failure(missing: Sequence[tuple[PlannedRange, Failure]]) -> Failure:
-    named = ", ".join(described(planned) for planned, _ in missing[:_SAID])
-    more = f" and {len(missing) - _SAID} more" if len(missing) > _SAID else ""
+    named = some([described(planned) for planned, _ in missing], _SAID)
     first = missing[0][1]
-    return first.model_copy(update={"message": f"{named}{more} could not all be decoded: {first.message}"[:500]})
+    return first.model_copy(update={"message": f"{named} could not all be decoded: {first.message}"[:500]})
 
 
 def described(planned: PlannedRange) -> str:

@@ -112,7 +112,7 @@ def read_error(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> Err
         return None
 
 
-def units_to_analyse(manifest: Manifest, store: ObjectStore, settings: Settings) -> list[keys.UnitId]:
+def _units_to_analyse(manifest: Manifest, store: ObjectStore, settings: Settings) -> list[keys.UnitId]:
     """Units without a part that are worth an attempt: all but those given up for good, in the manifest's order."""
     done, failed = written_parts(manifest.media, manifest.run, store, settings)
     wanted = []
@@ -130,10 +130,10 @@ def split_again(manifest: Manifest, store: ObjectStore, settings: Settings) -> b
 
 
 def units_left(manifest: Manifest, store: ObjectStore, settings: Settings) -> list[keys.UnitId] | None:
-    """`units_to_analyse`; None if only splitting again helps."""
+    """Units without a part that are worth an attempt; None if only splitting again helps."""
     if manifest.error and once_more(manifest.error.code, manifest.attempt):
         return None
-    units = units_to_analyse(manifest, store, settings)
+    units = _units_to_analyse(manifest, store, settings)
     if units:
         listed = store.find(settings.stage1_bucket, f"{manifest.media}/{manifest.run}/")
         if set(units) - {keys.parse_unit(info.key) for info in listed}:
