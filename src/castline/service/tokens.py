@@ -10,13 +10,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine
-from sqlmodel import Session, select
+from sqlalchemy import Engine, bindparam
+from sqlalchemy import select as rows
+from sqlmodel import Session, SQLModel, col, select
 
 from castline.errors import ServiceError
 from castline.service.tables import Token
 
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
+# Read at every request: as a row, that takes a fifth of the time it takes as an object.
+_ROW = rows(SQLModel.metadata.tables[str(Token.__tablename__)]).where(col(Token.user) == bindparam("user"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,8 @@ class Tokens:
     def user_of(self, token: str) -> User | None:
         """The user who has a token; an unknown user takes as long as a wrong secret."""
         name, _, secret = token.partition(":")
-        with Session(self._engine) as session:
-            row = session.get(Token, name) if _USER.fullmatch(name) else None
+        with self._engine.connect() as connection:
+            row = connection.execute(_ROW, {"user": name}).first() if _USER.fullmatch(name) else None
         salt, expected = (row.salt, row.hash) if row else ("0" * 32, "0" * 64)
         same = hmac.compare_digest(_hash(salt, secret), expected)
         return User(row.user, row.admin, row.edits) if row and same else None

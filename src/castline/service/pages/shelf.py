@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _URL_S = 3600  # a part of 16 MB, at 5 kB a second
 _REST = 10  # times as long as the last look took, at least
+_REST_WITHOUT = 100  # likewise where there is nothing to show: nobody waits, and looking keeps the interpreter busy
 _FEEDLESS_S = 60.0  # between two checks whether there is a queue that announces results
 _ASKED = 8  # unfinished media files whose progress is queried; each takes a few requests
 
@@ -149,7 +150,8 @@ class Shelf:
                 self._deployment, self._index = None, None
             except Exception:
                 logger.exception("the library was not refreshed")
-            self._wake.wait(max(self._refresh_s, _REST * (time.monotonic() - start)))
+            rest = _REST if self._deployment else _REST_WITHOUT
+            self._wake.wait(max(self._refresh_s, rest * (time.monotonic() - start)))
             self._wake.clear()
 
 
