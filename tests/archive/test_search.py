@@ -137,18 +137,22 @@ def test_who_says_it(shelf: Shelf) -> None:
         make.segment(1, "The budget is small.", 0, 5, speaker="Speaker 1"),
         make.segment(2, "The budget is large.", 10, 15, speaker="Speaker 2"),
         make.segment(3, "Is it?", 20, 25, speaker="Speaker 1"),
+        make.segment(4, "No budget is.", 30, 35, speaker="Ada Lovelace"),
+        make.segment(5, "Ada Lovelace has a budget.", 40, 45, speaker="Speaker 2"),
     ]
     shelf.publish("a.mp4", lines)
     shelf.publish("b.mp4", ["Nobody is told apart; the budget is."])
     shelf.refresh()
-    assert _found(search(shelf.index, 'budget said-by:"speaker 2"')) == [("a.mp4", 10.0)]
+    assert _found(search(shelf.index, 'budget said-by:"speaker 2"')) == [("a.mp4", 10.0), ("a.mp4", 40.0)]
     found = search(shelf.index, 'said-by:"Speaker 1"')
     assert _found(found) == [("a.mp4", 0.0), ("a.mp4", 20.0)]
     assert {hit.speaker for hit in found.hits} == {"Speaker 1"}
     assert _found(search(shelf.index, "said-by:1", after=search(shelf.index, "said-by:1", limit=1).next)) == [
         ("a.mp4", 20.0)
     ]
-    assert search(shelf.index, "budget said-by:Ada").hits == ()
+    assert _found(search(shelf.index, "budget said-by:ada")) == [("a.mp4", 30.0)]
+    assert _found(search(shelf.index, 'said-by:"Ada Lovelace"')) == [("a.mp4", 30.0)]
+    assert search(shelf.index, "budget said-by:Bob").hits == ()
 
 
 def test_where_voices_were_not_told_apart_that_is_said(filled: Shelf) -> None:

@@ -153,6 +153,8 @@ def test_every_view_says_who_speaks(make, dialogue):
     assert 'ttm:agent="speaker-2"' in views["transcript.ttml"]
     assert views["transcript.tsv"].splitlines()[0].endswith("\tvisible\tspeaker")
     assert 'Speaker 2 <span class="hint-what">says' in views["report.html"]
+    lines = json.loads(views["transcript.json"])["segments"]
+    assert [line["speaker"] for line in lines[:2]] == ["Speaker 1", "Speaker 2"]
 
 
 @pytest.mark.parametrize("end", [4.8, 5.16])

@@ -8,7 +8,7 @@ from castline.engines.choose import load_voice_encoder
 from castline.engines.plugins import find_engine
 from castline.engines.thresholds import VoiceThresholds
 from castline.errors import EvaluationError
-from castline.evaluation.strangers import WAYS, parted, trials
+from castline.evaluation.strangers import WAYS, looks_of, parted, trials
 from castline.evaluation.voices import Turn, answer, mix, rates, read_people
 from castline.settings import Settings
 from castline.weights.prepare import can_make_voice
@@ -59,6 +59,20 @@ def test_most_of_what_is_said_goes_to_the_right_voice(people, tmp_path):
     # Measured: docs/VOICES.md. One voice for everybody would have 0.4 and more.
     assert np.mean([each.der for each in found]) < 0.2, found
     assert all(abs(each.voices - each.people) <= 2 for each in found), found
+
+
+@pytest.mark.slow
+def test_no_stranger_s_voice_is_named_on_real_speech_clean_or_degraded(people, tmp_path):
+    """10 000 trials; docs/VOICES.md has those of more people and of longer recordings."""
+    if not can_make_voice():
+        pytest.skip("resemblyzer or onnx is not installed")
+    encoder, limits = load_voice_encoder(Settings(models_dir=tmp_path)), find_engine("ge2e").voice_thresholds
+    short = {name: [np.concatenate(recordings)[: 14 * 16000]] for name, recordings in people.items()}
+    found = trials(looks_of(short, encoder), sorted(short), limits)
+    assert len(found) == len(WAYS)
+    assert sum(each.strangers for each in found) >= 10_000
+    assert [each.named for each in found] == [0] * len(WAYS), found
+    assert found[0].missed < found[0].own / 4, "most people are known by their own voice"
 
 
 def test_strangers_and_the_right_people_are_told_apart_on_every_kind_of_sound():

@@ -140,6 +140,12 @@ def test_known_speakers_are_named_and_others_are_not(
         **asked, known_speaker_names=["Ada"], known_speaker_references=[_data_url(own)]
     )
     assert {segment.speaker for segment in found.segments} & {"Ada"}
+    other = tmp_path / "other.flac"  # somebody with another throat
+    ffmpeg("-i", own, "-af", "asetrate=11500,aresample=16000,atempo=1.39", other)
+    found = client.audio.transcriptions.create(
+        **asked, known_speaker_names=["Bob"], known_speaker_references=[_data_url(other)]
+    )
+    assert {segment.speaker for segment in found.segments} <= {"Speaker 1", "Speaker 2", "Speaker 3", "Unknown"}
     with pytest.raises(openai.BadRequestError, match="one reference for each name"):
         client.audio.transcriptions.create(**asked, known_speaker_names=["Ada"])
     with pytest.raises(openai.BadRequestError, match="data URLs"):

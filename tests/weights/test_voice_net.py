@@ -1,5 +1,8 @@
 """The voice encoder that is written without torch, against torch."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -55,3 +58,14 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "find_voice_weights", lambda: None)
     with pytest.raises(ModelNotFound, match="resemblyzer is not installed"):
         prepare.ensure_voice(tmp_path)
+
+
+def test_the_package_is_data_and_never_imported(weights, tmp_path):
+    program = (
+        "import sys, pathlib, numpy as np; from castline.engines.choose import load_voice_encoder\n"
+        "from castline.settings import Settings\n"
+        f"encoder = load_voice_encoder(Settings(models_dir=pathlib.Path({str(tmp_path)!r})))\n"
+        "print(encoder.info.id, [name for name in sys.modules if name.startswith(('resemblyzer', 'torch', 'librosa'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.split(maxsplit=1) == ["ge2e", "[]\n"], done.stderr

@@ -13,7 +13,8 @@ import pytest
 
 from castline.media import make_proxy, probe
 from castline.media.ffmpeg import Limits
-from castline.records import AudioStream, Failure, Probe
+from castline.records import AudioStream, Failure, Probe, Speaker
+from castline.records.result import Attribution
 from castline.report import WRITERS, render_report, writer_for
 from castline.report.index import Entry, render_index
 from tests.axe import violations
@@ -58,6 +59,52 @@ def test_timeline_works_without_the_media(result: Any, open_report: Open) -> Non
     page.click("#canvas .row:nth-child(4) .label")
     assert now(page) == "0:08"
     assert current(page) == "Thank you for the invitation."
+    assert page.problems() == []
+
+
+def test_voices_have_the_colours_of_their_people(make: Any, open_report: Open) -> None:
+    """Somebody seen and heard has one colour, somebody only heard another; a voice without a name is hollow."""
+    off = Attribution(outcome="off_screen", reasons=("no mouth on screen moves",))
+    maybe = Attribution(outcome="maybe", name="Grace Hopper", confidence=0.6, reasons=("her mouth moves",))
+    said = [
+        make.segment(1, "Good evening.", 1, 5, speaker="Ada Lovelace"),
+        make.segment(2, "Good evening to you.", 6, 10, speaker="Bob"),
+        make.segment(3, "May I?", 20, 24, speaker="Speaker 1", said_by=maybe),
+        make.segment(4, "No.", 30, 34, speaker="Speaker 2", said_by=off),
+    ]
+    heard = [
+        Speaker(id=f"speaker-{number}", name=name, voice_s=4, identity=identity)
+        for number, (name, identity) in enumerate(
+            (("Ada Lovelace", "known"), ("Bob", "known"), ("Speaker 1", "ambiguous"), ("Speaker 2", "unknown")), 1
+        )
+    ]
+    found = make.result(people=[make.person(1, "Ada Lovelace", (0, 12))], segments=said)
+    found = found.model_copy(update={"transcript": found.transcript.model_copy(update={"speakers": tuple(heard)})})
+    page = open_report(render_report(found))
+    bars = page.js("""
+        [...document.querySelectorAll("#canvas .row")].filter((row) => row.querySelector(".name")).map((row) => {
+          const style = getComputedStyle(row.querySelector(".bar"));
+          return [row.querySelector(".name").textContent, style.fill, style.stroke];
+        })
+    """)
+    looks: dict[str, list[list[str]]] = {}
+    for name, *look in bars:
+        looks.setdefault(name, []).append(look)
+    voice, face = looks["Ada Lovelace"]
+    assert voice == face and voice[0] == voice[1], "one person, one colour, and it is filled"
+    ((fill, stroke),) = looks["Bob"]
+    assert fill == stroke != voice[1]
+    for name in ("Speaker 1", "Speaker 2"):
+        ((fill, stroke),) = looks[name]
+        assert fill != stroke, "hollow"
+        assert stroke not in (voice[1], looks["Bob"][0][1])
+    hints = page.js("[...document.querySelectorAll('.segment')].map((line) => line.querySelector('.hints').innerText)")
+    assert [" ".join(hint.split()) for hint in hints] == [
+        "Ada Lovelace says",
+        "Bob says",
+        "Speaker 1 says maybe Grace Hopper",
+        "Speaker 2 says somebody off screen",
+    ]
     assert page.problems() == []
 
 
