@@ -82,6 +82,24 @@ def test_what_is_decoded_decides() -> None:
     assert cost_of(less, units).usd < _usd(_film())
 
 
+def test_who_speaks_costs_what_it_takes() -> None:
+    def spent(speakers: str, *, film: VideoStream | None = USUAL_FILM, audio: bool = True) -> dict[str, float]:
+        options = Options.model_validate({"speakers": speakers})
+        found: dict[str, float] = {}
+        for usage in estimate(3600, options, film, audio=audio, sizes=Sizes())[0]:
+            found[usage.stage] = found.get(usage.stage, 0.0) + usage.seconds
+        return found
+
+    off, voices, auto = spent("off"), spent("voices"), spent("auto")
+    assert voices["speech"] - off["speech"] == pytest.approx(3600 * 0.09, rel=0.01)
+    assert (voices["split"], voices["faces"], "mouths" in voices) == (off["split"], off["faces"], False)
+    assert auto["speech"] == voices["speech"]
+    assert auto["split"] > voices["split"], "small pictures are written"
+    assert auto["mouths"] == pytest.approx(3600 * 0.08 / (3008 / 1769), rel=0.01)
+    assert spent("auto", film=None) == spent("voices", film=None)
+    assert spent("auto", audio=False).keys() == {"split", "faces", "init"}
+
+
 def test_bits_take_time_where_they_are_known() -> None:
     """Twelve hours of 4K in ranges of three minutes: what one of them takes, at a camera's bit rate."""
     film, options = _film(3840, 2160, codec="hevc"), Options(sampling="interval")

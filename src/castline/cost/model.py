@@ -23,6 +23,7 @@ _USUAL_FPS = 30.0
 _PROXY_PER_MEGAPIXEL, _PROXY_LONG_SIDE, _PROXY_MOST_S = 0.012, 960, 120.0
 _FRAME = 0.07  # detect and embed, one or two faces
 _SPEECH_PER_S = 0.16  # per second of audio, Whisper base in int8 with random weights; the embedded tiny.en takes 0.06
+_VOICES_PER_S = 0.09  # of sound, if voices are told apart: finding speech, and embedding it (docs/VOICES.md)
 #: Watching mouths, per second of film with one face and speech half of the time; and writing the small pictures.
 _MOUTHS_PER_S, _MOTION_PER_S = 0.08, 0.04
 _INVOCATION_S = {"split": 0.2, "faces": 0.5, "speech": 0.5, "mouths": 0.0}  # overhead of each
@@ -80,7 +81,8 @@ def estimate(
     splitting = decode_work(duration_s, options, film) + (proxy_work(duration_s, film) if proxied else 0.0)
     usages = [usage("split", splitting, sizes.splitter_mb)]
     usages += [usage("faces", frames / batches * _FRAME, sizes.analyser_mb) for _ in range(batches)]
-    usages += [usage("speech", duration_s / chunks * _SPEECH_PER_S, sizes.analyser_mb) for _ in range(chunks)]
+    heard = _speech_per_s(options)
+    usages += [usage("speech", duration_s / chunks * heard, sizes.analyser_mb) for _ in range(chunks)]
     if film and audio and options.speakers == "auto":
         usages.append(usage("mouths", duration_s * _MOUTHS_PER_S, sizes.analyser_mb))
     starts = ["split", *(["faces"] * batches + ["speech"] * chunks)[: sizes.executions]]
@@ -130,8 +132,12 @@ def work(duration_s: float, options: Options) -> tuple[float, float, float]:
     return (
         _INVOCATION_S["split"] + decode_work(duration_s, options, USUAL_FILM),
         _INVOCATION_S["faces"] + options.frames_per_unit * _FRAME,
-        _INVOCATION_S["speech"] + options.chunk_s * _SPEECH_PER_S,
+        _INVOCATION_S["speech"] + options.chunk_s * _speech_per_s(options),
     )
+
+
+def _speech_per_s(options: Options) -> float:
+    return _SPEECH_PER_S + (0.0 if options.speakers == "off" else _VOICES_PER_S)
 
 
 def throttled_tries(usages: list[Usage], sizes: Sizes, at_once: int = 40, between_s: float = 60.0) -> int:
