@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from castline import keys
 from castline.cli.transfer import download_results
 from castline.operations.pending import pending
 from castline.records import Result
+from castline.weights import locate
+from castline.weights.prepare import can_make_voice
 
 pytestmark = pytest.mark.e2e
 
@@ -97,6 +102,38 @@ def test_a_sidecar_is_followed_after_its_media_and_until_it_goes(pipeline, odd_m
     assert pipeline.results([key])[key].run == first.run
     pipeline.stack.client("s3").delete_object(Bucket=bucket, Key=sidecar)
     assert pipeline.results([key])[key].options == pipeline.settings.options()
+
+
+def test_who_speaks_is_said_where_a_sidecar_asks_for_it(
+    pipeline, demo: Path, shared_data: Path, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    """Voices, and the mouths of the faces on screen, through both functions and the stages' objects."""
+    if not can_make_voice():
+        pytest.skip("resemblyzer or onnx is not installed")
+    weights = pipeline.settings.models_dir / locate.MOUTH_WEIGHTS_FILE
+    here = weights.exists()
+    if not here:
+        shutil.copy(shared_data / "models" / "lr-asd-finetuning_TalkSet.model", weights)
+    try:
+        key, film = "asked/who speaks.mp4", tmp_path / "film.mp4"
+        ffmpeg("-t", 10, "-i", demo, "-c", "copy", film)
+        pipeline.store.put(pipeline.settings.input_bucket, f"{key}.json", b'{"speakers": "auto"}')
+        pipeline.upload(film, key)
+        result = pipeline.results([key])[key]
+    finally:
+        if not here:
+            weights.unlink()
+    assert (result.status, result.options.speakers) == ("complete", "auto")
+    assert {"voice_encoder", "active_speaker"} <= result.engines.keys(), result.warnings
+    assert result.transcript.speakers
+    said = [line for line in result.transcript.segments if line.speaker]
+    assert said and all(line.said_by for line in said)
+    assert f"<v {said[0].speaker}>" in pipeline.output(key)["transcript.vtt"].decode()
+    assert "mouths" in {timing.stage for timing in result.processing.timings}
+    prefix = keys.parts_prefix(key, result.run)
+    stored = {info.key.removeprefix(prefix) for info in pipeline.store.find(pipeline.settings.output_bucket, prefix)}
+    assert "mouths.json" in stored
+    assert list(pipeline.store.find(pipeline.settings.stage1_bucket, keys.motion_prefix(key, result.run)))
 
 
 def test_hostile_objects_harm_nobody_else(pipeline, odd_media: dict[str, Path], tmp_path: Path) -> None:

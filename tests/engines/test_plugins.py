@@ -77,7 +77,7 @@ class Corners(Engine):
 class Throat(Engine):
     """Knows voices by what they whistle beside their words, in eight steps from 3 to 7 kHz."""
 
-    info = EngineInfo(id="throat", role="voice_encoder", title="Throat", licence="MIT", trained_on="nothing", dimension=8)
+    info = EngineInfo(id="throat", role="voice_encoder", title="Throat", licence="MIT", dimension=8)
     same_voice = 0.5
     voice_thresholds = VoiceThresholds(known=0.9, ambiguous=0.8, unlike=0.5, apart=0.1)
 
