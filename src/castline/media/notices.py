@@ -80,6 +80,9 @@ def notices(
 
 
 def _streams(probed: Probe, options: Options) -> Iterator[Notice]:
+    if probed.followed:
+        message = "only the first recording in this file was read; others follow it (files joined byte by byte?)"
+        yield Notice(code="recordings_passed_over", message=message)
     tracks = [stream for stream in probed.streams if stream.kind == "audio"]
     if options.audio_track and tracks:
         asked = tracks[options.audio_track - 1] if options.audio_track <= len(tracks) else None

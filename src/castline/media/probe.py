@@ -16,6 +16,7 @@ from castline.media.choice import Chosen, choose_picture, choose_sound
 from castline.media.ffmpeg import Limits, arguments, decoders, explain, open_input, run
 from castline.media.packets import extents, goes_back
 from castline.media.signatures import refuse_what_is_no_media
+from castline.media.unread import another_follows
 from castline.media.wave import says_too_little
 from castline.records import AudioStream, Options, Probe, Stream, VideoStream
 
@@ -122,6 +123,7 @@ def probe(path: Path, limits: Limits, options: Options | None = None) -> Probe:
         duration_s=duration_s,
         start_s=found.start_s,
         joined=joined,
+        followed=another_follows(path, container),
         video=video,
         audio=found.audios.get(sound.index) if sound.index is not None else None,
         streams=tuple(_said(stream, picture, sound) for stream in found.streams),

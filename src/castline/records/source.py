@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from castline.records.base import Count, Number, Record, Seconds
 
@@ -102,6 +102,7 @@ class Probe(Record):
             its clock.
         start_s: the file's own clock at the result's zero, seconds.
         joined: whether that clock goes back, because recordings were joined end to end.
+        followed: whether another recording follows in the file, which is not read.
         video, audio: the streams that are used; None if there is none that can be decoded.
     """
 
@@ -109,6 +110,7 @@ class Probe(Record):
     duration_s: Seconds | None
     start_s: Seconds = 0.0
     joined: bool = False
+    followed: bool = Field(False, exclude_if=lambda followed: not followed)
     video: VideoStream | None
     audio: AudioStream | None
     streams: tuple[Stream, ...] = ()
