@@ -133,7 +133,7 @@ _RESOURCES: dict[str, list[str]] = {
     "states": [_ARN("states", "stateMachine:PREFIX-*")],
 }
 _SERVICE_ROLES = "arn:PARTITION:iam::ACCOUNT:role/aws-service-role/elasticfilesystem.amazonaws.com/*"
-_PASSED_TO = ["lambda.amazonaws.com", "states.amazonaws.com", "events.amazonaws.com", "budgets.amazonaws.com"]
+_OPTIONS_PASSED_TO = ["states.amazonaws.com", "events.amazonaws.com", "budgets.amazonaws.com"]
 
 
 def policies() -> dict[str, dict[str, Any]]:
@@ -144,7 +144,7 @@ def policies() -> dict[str, dict[str, Any]]:
     default = {action for action in core if not action.startswith(_OF_OPTIONS)}
     return {
         "deployer.json": policy(default),
-        "deployer-options.json": policy(options - default),
+        "deployer-options.json": policy((options - default) | {"iam:PassRole"}, passed_to=_OPTIONS_PASSED_TO),
         "user.json": policy(actions(USER) | {"kms:Decrypt", "kms:GenerateDataKey"}, user=True),
     }
 
@@ -190,12 +190,13 @@ def _plain(call: str) -> str:
 
 
 def kinds() -> tuple[set[str], set[str]]:
-    """Kinds of resources that every deployment has, and that only some have."""
+    """Kinds of resources that a deployment with the default parameters has, and that only others have."""
+    from castline.local.resolver import Resolver
+    from castline.local.template import parameter_values
+
     template = transformed()
-    conditional = {name: "Condition" in item for name, item in template["Resources"].items()}
-    types = {name: str(item["Type"]) for name, item in template["Resources"].items()}
-    always = {types[name] for name, only in conditional.items() if not only}
-    return always, set(types.values()) - always
+    default = Resolver(template, parameter_values(template, {})).kinds()
+    return default, {str(item["Type"]) for item in template["Resources"].values()} - default
 
 
 def transformed() -> dict[str, Any]:
@@ -243,8 +244,14 @@ def handlers(kind: str) -> set[str]:
     return {action for action in _schemas()[kind] if not _UNUSED.match(action)}
 
 
-def policy(wanted: Iterable[str], *, user: bool = False) -> dict[str, Any]:
-    """A policy with these actions: listing and describing on everything, all others on our own resources."""
+def policy(
+    wanted: Iterable[str], *, user: bool = False, passed_to: Iterable[str] = ("lambda.amazonaws.com",)
+) -> dict[str, Any]:
+    """A policy with these actions: listing and describing on everything, all others on our own resources.
+
+    Args:
+        passed_to: services that roles may be passed to.
+    """
     everything = set(wanted)
     special = everything & {"iam:PassRole", "iam:CreateServiceLinkedRole"}
     looks = {action for action in everything - special if _nameless(action)}
@@ -255,7 +262,7 @@ def policy(wanted: Iterable[str], *, user: bool = False) -> dict[str, Any]:
         statements.append(_statement(f"On{service.capitalize()}", of_service, _where(service, user)))
     if "iam:PassRole" in special:
         passing = _statement("PassRoles", {"iam:PassRole"}, ["arn:PARTITION:iam::ACCOUNT:role/STACK-*"])
-        statements.append({**passing, "Condition": {"StringEquals": {"iam:PassedToService": _PASSED_TO}}})
+        statements.append({**passing, "Condition": {"StringEquals": {"iam:PassedToService": list(passed_to)}}})
     if "iam:CreateServiceLinkedRole" in special:
         statements.append(_statement("LetEfsHaveItsRole", {"iam:CreateServiceLinkedRole"}, [_SERVICE_ROLES]))
     return {"Version": "2012-10-17", "Statement": statements}

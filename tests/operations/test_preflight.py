@@ -34,6 +34,7 @@ PLAN = Plan(
     },
     log_groups=("/aws/lambda/video-splitting",),
 )
+CREATES = {"Action": ["sqs:CreateQueue"], "Resource": ["*"]}
 NO_STACK = ("cloudformation", "describe_stacks", "ValidationError", "Stack with id castline does not exist")
 Answer = tuple[Any, ...]
 
@@ -245,6 +246,16 @@ def test_services_of_a_region() -> None:
     assert (nowhere.level, "no list says" in nowhere.line) == ("note", True)
 
 
+def test_a_region_that_lacks_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "is_offered", lambda service, region: service != "efs")
+    assert one(checks.services, PLAN).level == "ok", "nobody asked for it"
+    lacking = one(checks.services, replace(PLAN, values={"ModelStorage": "efs"}))
+    assert (lacking.level, lacking.line) == (
+        "problem",
+        "eu-west-1 has no efs: deploy in another region (region in samconfig.toml)",
+    )
+
+
 @pytest.mark.parametrize(
     ("arn", "asked", "said"),
     [
@@ -265,7 +276,7 @@ def test_permissions_of_whoever_asks(arn: str, asked: list[Answer] | None, said:
         "Arn": "arn:aws:iam::123456789012:role/team/Deployer",
         "CreateDate": "2026-01-01T00:00:00Z",
     }
-    plan = replace(PLAN, allowed=({"Action": ["sqs:CreateQueue"], "Resource": ["*"]},))
+    plan = replace(PLAN, allowed={"deployer.json": (CREATES,), "user.json": ()})
     answers: list[Answer] = [("sts", "get_caller_identity", {"Arn": arn, "Account": ACCOUNT})]
     answers += [(service, operation, {"Role": role}) for service, operation, _ in asked or ()]
     answers += [simulated(allowed=True)] if asked is not None else []
@@ -282,12 +293,25 @@ def simulated(*, allowed: bool, context: list[str] | None = None) -> Answer:
 
 
 def test_permissions_that_are_missing_are_named() -> None:
-    plan = replace(PLAN, allowed=({"Action": ["sqs:CreateQueue"], "Resource": ["*"]},))
+    plan = replace(PLAN, allowed={"deployer.json": (CREATES,)})
     who: Answer = ("sts", "get_caller_identity", {"Arn": "arn:aws:iam::123456789012:user/ada", "Account": ACCOUNT})
     finding = one(checks.permissions, plan, who, simulated(allowed=False))
     assert (finding.level, "sqs:CreateQueue: missing" in finding.line) == ("problem", True)
     unknown = one(checks.permissions, plan, who, simulated(allowed=False, context=["aws:MultiFactorAuthPresent"]))
     assert unknown.level == "ok"
+
+
+def test_every_policy_that_a_deployment_needs_is_asked_about() -> None:
+    """One who has the first of them only is told what else he needs, and where it is."""
+    policies = ("deployer.json", "user.json", "deployer-options.json")
+    plan = replace(PLAN, allowed=dict.fromkeys(policies, (CREATES,)))
+    who: Answer = ("sts", "get_caller_identity", {"Arn": "arn:aws:iam::123456789012:user/ada", "Account": ACCOUNT})
+    answers = [simulated(allowed=True), simulated(allowed=False), simulated(allowed=False)]
+    findings = found(checks.permissions, plan, who, *answers)
+    assert [item.level for item in findings] == ["problem", "problem"]
+    assert [item.line.rpartition("docs/policies/")[2].partition(" ")[0] for item in findings] == list(policies[1:])
+    (all_of_them,) = found(checks.permissions, plan, who, *[simulated(allowed=True)] * 3)
+    assert "deployer.json and user.json and deployer-options.json" in all_of_them.line
 
 
 def test_a_check_that_may_not_ask_says_so_and_the_others_go_on() -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.template.conftest import ROOT
+from castline.aws import Account
+from castline.cli.plan import plan_of
+from tests.template.conftest import DOORS, KEY, NETWORK, ROOT, WAYS, as_list, resolver
 
 _SPEC = importlib.util.spec_from_file_location("policies", ROOT / "scripts" / "policies.py")
 assert _SPEC and _SPEC.loader
@@ -18,6 +20,9 @@ derived = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(derived)
 FOLDER = ROOT / "docs" / "policies"
 FILES = ("deployer.json", "deployer-options.json", "user.json")
+#: A key and a network are properties of what is there anyway, not kinds of resources.
+OF_A_KEY, OF_A_NETWORK = ("kms:",), ("ec2:", "elasticfilesystem:")
+BUDGET = pytest.param({"MonthlyBudget": "100"}, id="budget")
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +102,81 @@ def test_a_user_may_neither_deploy_nor_read_secrets() -> None:
     for pattern in ("iam:*", "cloudformation:*", "secretsmanager:*", "s3:*Bucket", "lambda:Update*", "lambda:Create*"):
         found = {action for action in granted if fnmatchcase(action, pattern)} - {"s3:ListBucket"}
         assert found == set(), pattern
+
+
+def test_the_defaults_can_be_deployed_without_the_options(transformed: dict[str, Any]) -> None:
+    """Conditions are evaluated: Orchestration=queue is the default, and conditional."""
+    granted = _granted("deployer.json", "user.json")
+    kinds = _kinds(transformed, {})
+    assert kinds >= {"AWS::SQS::Queue", "AWS::Lambda::EventSourceMapping"}
+    assert "AWS::StepFunctions::StateMachine" not in kinds
+    lacking = {kind: _called(kind, {}) - granted for kind in kinds}
+    assert {kind: actions for kind, actions in lacking.items() if actions} == {}
+    verbs = ("Create", "Get", "Update", "Delete")
+    assert granted >= {"lambda:ListEventSourceMappings", *(f"lambda:{verb}EventSourceMapping" for verb in verbs)}
+
+
+@pytest.mark.parametrize("way", [*WAYS, BUDGET])
+def test_however_it_is_deployed_the_policies_and_preflight_have_it(
+    transformed: dict[str, Any], way: dict[str, str]
+) -> None:
+    """preflight asks about what CloudFormation will call, and tells nobody that something is missing that is not."""
+    plan = plan_of("castline", Account("us-east-1", lambda _: _Sts()), way)
+    asked = {action for policy in plan.allowed.values() for item in policy for action in as_list(item["Action"])}
+    kinds = _kinds(transformed, way)
+    wanted = {action for kind in kinds for action in _called(kind, way)}
+    assert wanted - asked == set()
+    assert asked >= _granted("deployer.json", "user.json")
+    services = {action.partition(":")[0] for action in asked - _granted("deployer.json", "user.json")}
+    assert ("states" in services) == ("AWS::StepFunctions::StateMachine" in kinds)
+    assert ("elasticfilesystem" in services) == (way.get("ModelStorage") == "efs")
+    assert ("budgets" in services) == ("MonthlyBudget" in way)
+    assert ("kms" in services) == bool(way.get("KmsKeyArn"))
+
+
+def test_preflight_asks_about_every_option() -> None:
+    everything = {
+        "Orchestration": "stepfunctions",
+        "KmsKeyArn": KEY,
+        "MonthlyBudget": "100",
+        "ModelStorage": "efs",
+        **NETWORK,
+        **DOORS,
+    }
+    plan = plan_of("castline", Account("us-east-1", lambda _: _Sts()), everything)
+    assert list(plan.allowed) == ["deployer.json", "user.json", "deployer-options.json"]
+    for name, policy in plan.allowed.items():
+        assert {action for item in policy for action in as_list(item["Action"])} == _granted(name), name
+    default = plan_of("castline", Account("us-east-1", lambda _: _Sts()), {})
+    assert list(default.allowed) == ["deployer.json", "user.json"]
+
+
+@pytest.mark.parametrize("way", [*WAYS, BUDGET])
+def test_roles_may_be_passed_to_whom_they_are_made_for(transformed: dict[str, Any], way: dict[str, str]) -> None:
+    def passed(name: str) -> set[str]:
+        (item,) = [item for item in _read(name)["Statement"] if item["Sid"] == "PassRoles"]
+        return set(item["Condition"]["StringEquals"]["iam:PassedToService"])
+
+    roles = resolver(transformed, **way).resources("AWS::IAM::Role").values()
+    trusted = {role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"] for role in roles}
+    assert trusted <= passed("deployer.json") | passed("deployer-options.json")
+    assert passed("deployer.json") == {"lambda.amazonaws.com"}
+
+
+class _Sts:
+    def get_caller_identity(self) -> dict[str, str]:
+        return {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/ada"}
+
+
+def _kinds(transformed: dict[str, Any], way: dict[str, str]) -> set[str]:
+    known = resolver(transformed, **way)
+    every = {str(item["Type"]) for item in transformed["Resources"].values()}
+    return {kind for kind in every if known.resources(kind)}
+
+
+def _called(kind: str, way: dict[str, str]) -> set[str]:
+    """What CloudFormation calls for a kind of resource under these parameters."""
+    called: set[str] = derived.handlers(kind)
+    without = () if way.get("KmsKeyArn") else OF_A_KEY
+    without += () if way.get("ModelStorage") == "efs" else OF_A_NETWORK
+    return {action for action in called if not action.startswith(without)}

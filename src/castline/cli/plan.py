@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,16 @@ from castline.errors import OptionsError
 from castline.local.resolver import Resolver
 from castline.local.template import FUNCTION, default_template, load_template, parameter_values
 from castline.operations.account import Plan, PlannedFunction
+
+#: What deployer-options.json is for, by what only other parameters than the defaults create: beginnings of actions.
+_OPTIONS = {
+    "AWS::Serverless::StateMachine": ("states:", "iam:PassRole"),
+    "AWS::Events::Rule": ("events:", "iam:PassRole"),
+    "AWS::EFS::FileSystem": ("elasticfilesystem:", "ec2:", "iam:CreateServiceLinkedRole"),
+    "AWS::SecretsManager::Secret": ("secretsmanager:",),
+    "AWS::Budgets::Budget": ("budgets:", "iam:PassRole", "iam:List", "iam:GetPolicy", "iam:CreatePolicy", "iam:Delete"),
+}
+_OF_A_KEY = ("kms:",)
 
 
 def plan_of(stack: str, account: Account, values: Mapping[str, str]) -> Plan:
@@ -58,8 +68,26 @@ def plan_of(stack: str, account: Account, values: Mapping[str, str]) -> Plan:
         queues=_names(resolver, "AWS::SQS::Queue", "QueueName"),
         functions={str(item["FunctionName"]): _planned(item, shared) for item in functions},
         log_groups=_names(resolver, "AWS::Logs::LogGroup", "LogGroupName"),
-        allowed=tuple(statements(path.parent / "docs" / "policies" / "deployer.json", filled)),
+        allowed=_allowed(path.parent / "docs" / "policies", filled, resolver.kinds(), known),
     )
+
+
+def _allowed(
+    folder: Path, filled: Mapping[str, str], kinds: set[str], values: Mapping[str, str]
+) -> dict[str, tuple[dict[str, Any], ...]]:
+    """Statements by policy: both that every deployer has, and of that for options what these parameters need."""
+    found = {name: tuple(statements(folder / name, filled)) for name in ("deployer.json", "user.json")}
+    beginnings = tuple(action for kind, actions in _OPTIONS.items() if kind in kinds for action in actions)
+    beginnings += _OF_A_KEY if values["KmsKeyArn"] else ()
+    options = tuple(_only(statements(folder / "deployer-options.json", filled), beginnings))
+    return {**found, **({"deployer-options.json": options} if options else {})}
+
+
+def _only(policy: list[dict[str, Any]], beginnings: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Statements with those actions alone that begin so."""
+    for statement in policy:
+        if actions := [action for action in statement["Action"] if action.startswith(beginnings)]:
+            yield {**statement, "Action": actions}
 
 
 def statements(path: Path, filled: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -75,8 +75,15 @@ class Resolver:
         return {
             logical_id: self.value(resource["Properties"])
             for logical_id, resource in self._template["Resources"].items()
-            if resource["Type"] == kind and ("Condition" not in resource or self.condition(resource["Condition"]))
+            if resource["Type"] == kind and self._permitted(resource)
         }
+
+    def kinds(self) -> set[str]:
+        """Types of all resources that the conditions permit."""
+        return {str(resource["Type"]) for resource in self._template["Resources"].values() if self._permitted(resource)}
+
+    def _permitted(self, resource: Mapping[str, Any]) -> bool:
+        return "Condition" not in resource or self.condition(resource["Condition"])
 
     def name(self, logical_id: str) -> str:
         """The physical name of a resource."""

@@ -52,7 +52,8 @@ class Plan:
     Attributes:
         values: all parameters of the template.
         log_groups: names.
-        allowed: statements of the deployer's policy (docs/policies/deployer.json), placeholders filled in.
+        allowed: statements of the policies in docs/policies that such a deployment needs, by file name, with
+            placeholders filled in.
     """
 
     stack: str
@@ -64,7 +65,7 @@ class Plan:
     queues: tuple[str, ...] = ()
     functions: Mapping[str, PlannedFunction] = field(default_factory=dict)
     log_groups: tuple[str, ...] = ()
-    allowed: tuple[Mapping[str, object], ...] = ()
+    allowed: Mapping[str, tuple[Mapping[str, object], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,12 +260,17 @@ def permissions(plan: Plan, account: Account) -> Iterator[Finding]:
     if not caller:
         yield Finding("note", "your permissions", "the root user may everything; use another one for a deployment")
         return
-    denied = [action for statement in plan.allowed for action in _denied(caller, statement, account)]
-    if denied:
-        line = f"{', '.join(sorted(set(denied)))}: missing; docs/policies/deployer.json is a policy that has all"
-        yield Finding("problem", "your permissions", line)
-    else:
-        yield Finding("ok", "your permissions", f"{caller} may all that docs/policies/deployer.json lists")
+    missing_ = {
+        name: {action for statement in statements for action in _denied(caller, statement, account)}
+        for name, statements in plan.allowed.items()
+    }
+    for name, actions in missing_.items():
+        if actions:
+            line = f"{', '.join(sorted(actions))}: missing; docs/policies/{name} is a policy that has all"
+            yield Finding("problem", "your permissions", line)
+    if not any(missing_.values()):
+        line = f"{caller} may all that {' and '.join(plan.allowed)} in docs/policies must allow for this deployment"
+        yield Finding("ok", "your permissions", line)
 
 
 CHECKS: tuple[Check, ...] = (
