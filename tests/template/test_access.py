@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.template.conftest import KEY, WAYS, as_list, of_type, resolver
+from castline.local.template import load_template
+from tests.template.conftest import DOORS, KEY, NETWORK, ROOT, TEMPLATE, WAYS, as_list, of_type, resolver
 
 #: Statements about what has no ARN: log delivery of state machines, tracing, and a function's way into a network.
 NAMELESS = {"DeliverLogs", "Trace", "JoinNetwork"}
+
+#: What is deployed, and what people are told to put into their account.
+SHIPPED = sorted(
+    [TEMPLATE, *(path for folder in ("stacks", "statemachine", "docs/policies") for path in (ROOT / folder).iterdir())]
+)
 
 DOOR_ROLES = {"ResultAnnouncerRole", "ResultWebhookRole", "BatchMarkerRole", "BatchMachineRole", "WhatsAppIngestRole"}
 
@@ -54,6 +62,56 @@ def test_nothing_is_allowed_by_wildcard(transformed: dict[str, Any]) -> None:
             assert _is_named(text), name
         assert statement.get("Principal") != "*", name
     assert {name.partition(".")[2] for name, item in found.items() if item.get("Resource") == "*"} == NAMELESS
+
+
+@pytest.mark.parametrize("kind", ["queue", "stepfunctions"])
+def test_whoever_is_traced_may_write_traces_and_ask_what_to_sample(source: dict[str, Any], kind: str) -> None:
+    """docs.aws.amazon.com/xray, "Sampling rules": without the two that ask, every trace is sampled by default rules."""
+    known = resolver(source, Orchestration=kind, ModelStorage="efs", **NETWORK, **DOORS)
+    assert source["Globals"]["Function"]["Tracing"] == "Active"
+    traced = [*known.resources("AWS::Serverless::Function").values()]
+    machines = known.resources("AWS::Serverless::StateMachine").values()
+    assert all(machine["Tracing"] == {"Enabled": True} for machine in machines)
+    roles = known.resources("AWS::IAM::Role")
+    names = {item["Role"] for item in (*traced, *machines)}
+    assert len(names) == (9 if kind == "queue" else 11)
+    for name in names:
+        (policy,) = roles[name]["Policies"]
+        (trace,) = [item for item in policy["PolicyDocument"]["Statement"] if item["Sid"] == "Trace"]
+        assert (trace["Effect"], trace["Resource"]) == ("Allow", "*")
+        assert set(trace["Action"]) == {
+            "xray:PutTraceSegments",
+            "xray:PutTelemetryRecords",
+            "xray:GetSamplingRules",
+            "xray:GetSamplingTargets",
+        }, name
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_no_arn_is_of_one_partition(path: Path) -> None:
+    """China and GovCloud are partitions of their own; patterns of parameters say ``arn:aws[a-z-]*``."""
+    assert re.findall(r"arn:aws(?!\[a-z-\]\*:).*", path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", [TEMPLATE, *sorted((ROOT / "stacks").glob("*.yaml"))], ids=lambda path: path.name)
+def test_every_topic_and_queue_takes_messages_over_tls_only(path: Path) -> None:
+    template = load_template(path)
+    for kind, policies, prop, actions in (
+        ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "Topics", {"sns:Publish", "sns:*"}),
+        ("AWS::SQS::Queue", "AWS::SQS::QueuePolicy", "Queues", {"sqs:*"}),
+    ):
+        found = [item for item in template["Resources"].values() if item["Type"] == policies]
+        for name, resource in template["Resources"].items():
+            if resource["Type"] != kind:
+                continue
+            (policy,) = [item for item in found if {"Ref": name} in item["Properties"][prop]]
+            assert policy.get("Condition") == resource.get("Condition"), name
+            (deny,) = [
+                item for item in policy["Properties"]["PolicyDocument"]["Statement"] if item.get("Effect") == "Deny"
+            ]
+            assert (deny["Principal"], deny["Condition"]) == ("*", {"Bool": {"aws:SecureTransport": "false"}}), name
+            assert set(as_list(deny["Action"])) & actions, name
+            assert deny["Resource"] in ({"Ref": name}, {"Fn::GetAtt": [name, "Arn"]}), name
 
 
 def test_roles_take_nothing_from_managed_policies(transformed: dict[str, Any]) -> None:

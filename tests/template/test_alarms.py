@@ -6,25 +6,51 @@ import json
 import re
 from typing import Any, get_args
 
-from tests.template.conftest import ROOT, resolver
+import pytest
+
+from tests.template.conftest import DOORS, ROOT, as_list, resolver
 
 
 def test_every_alarm_tells_the_topic_and_has_a_paragraph(source: dict[str, Any]) -> None:
     found = {
         **resolver(source, Orchestration="stepfunctions").resources("AWS::CloudWatch::Alarm"),
-        **resolver(source, Orchestration="queue").resources("AWS::CloudWatch::Alarm"),
+        **resolver(source, Orchestration="queue", **DOORS).resources("AWS::CloudWatch::Alarm"),
     }
     runbook = (ROOT / "docs" / "OPERATIONS.md").read_text()
-    assert len(found) == 21
+    functions = "|".join(sorted(resolver(source, **DOORS).function_names().values()))
+    assert len(found) == 24
     for name, alarm in found.items():
         assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:castline-alarms"], name
         # The emulator takes no metric math, and nobody needs it.
         assert "Metrics" not in alarm
         assert alarm["TreatMissingData"] == "notBreaching"
-        assert (
-            f"`{re.sub('(video-splitting|face-recognition|failure-recorder)-', '…-', alarm['AlarmName'][9:])}`"
-            in runbook
-        )
+        assert f"`{re.sub(f'({functions})-', '…-', alarm['AlarmName'][9:])}`" in runbook
+
+
+@pytest.mark.parametrize("doors", [{}, DOORS], ids=["no doors", "doors"])
+@pytest.mark.parametrize("orchestration", ["queue", "events", "invoke", "stepfunctions"])
+def test_nothing_is_lost_without_an_alarm(source: dict[str, Any], orchestration: str, doors: dict[str, str]) -> None:
+    """Whatever hands on a failure, or a message, is watched by the metric that counts when it cannot."""
+    known = resolver(source, Orchestration=orchestration, **doors)
+    topics = known.resources("AWS::SNS::Topic")
+    wanted = set()
+    for function in known.resources("AWS::Serverless::Function").values():
+        if "EventInvokeConfig" in function:
+            wanted.add(("AWS/Lambda", "DestinationDeliveryFailures", function["FunctionName"]))
+        if "DeadLetterQueue" in function:
+            wanted.add(("AWS/Lambda", "DeadLetterErrors", function["FunctionName"]))
+    for subscription in known.resources("AWS::SNS::Subscription").values():
+        topic = subscription["TopicArn"].rpartition(":")[2]
+        wanted.add(("AWS/SNS", "NumberOfNotificationsFailed", topic))
+    assert len(wanted) == (7 if doors else 4)
+    assert {name for space, _, name in wanted if space == "AWS/SNS"} <= {each["TopicName"] for each in topics.values()}
+    alarms = known.resources("AWS::CloudWatch::Alarm").values()
+    watched = {
+        (alarm["Namespace"], alarm["MetricName"], alarm["Dimensions"][0]["Value"])
+        for alarm in alarms
+        if (alarm["Threshold"], alarm["ComparisonOperator"], alarm["Statistic"]) == (0, "GreaterThanThreshold", "Sum")
+    }
+    assert wanted - watched == set()
 
 
 def test_alarms_watch_metrics_that_there_are(source: dict[str, Any]) -> None:
@@ -65,6 +91,45 @@ def test_only_a_named_address_gets_mail(source: dict[str, Any]) -> None:
 
     assert mail() == []
     assert mail(AlarmEmail="ops@example.org") == ["ops@example.org"]
+
+
+def test_a_budget_warns_and_then_stops_uploads_and_nothing_else(source: dict[str, Any]) -> None:
+    assert resolver(source).resources("AWS::Budgets::Budget") == {}
+    known = resolver(source, MonthlyBudget="100")
+    topic = known.arn("Alarms")
+    (budget,) = known.resources("AWS::Budgets::Budget").values()
+    assert budget["Budget"]["BudgetLimit"] == {"Amount": "100", "Unit": "USD"}
+    assert (budget["Budget"]["BudgetType"], budget["Budget"]["TimeUnit"]) == ("COST", "MONTHLY")
+    (warning,) = budget["NotificationsWithSubscribers"]
+    assert (warning["Notification"]["NotificationType"], warning["Notification"]["Threshold"]) == ("ACTUAL", 80)
+    assert warning["Subscribers"] == [{"SubscriptionType": "SNS", "Address": topic}]
+
+    (action,) = known.resources("AWS::Budgets::BudgetsAction").values()
+    assert (action["ActionType"], action["ApprovalModel"]) == ("APPLY_IAM_POLICY", "AUTOMATIC"), "nobody is waited for"
+    assert (action["NotificationType"], action["ActionThreshold"]) == ("ACTUAL", {"Type": "PERCENTAGE", "Value": 100})
+    attached = action["Definition"]["IamActionDefinition"]
+    assert attached == {"PolicyArn": "NoMoreUploads", "Roles": ["VideoSplittingRole"]}
+    assert action["Subscribers"] == [{"Type": "SNS", "Address": topic}]
+    assert known.resources("AWS::Serverless::Function")["VideoSplittingFunction"]["Role"] == "VideoSplittingRole"
+
+    policy = known.resources("AWS::IAM::ManagedPolicy")["NoMoreUploads"]
+    (denied,) = policy["PolicyDocument"]["Statement"]
+    assert (denied["Effect"], denied["Resource"]) == ("Deny", "arn:aws:s3:::castline-input/*")
+    assert set(denied["Action"]) == {"s3:GetObject", "s3:GetObjectVersion"}
+    assert "Roles" not in policy, "the budget attaches it"
+
+    assert action["ExecutionRoleArn"] == "BudgetRole"
+    role = known.resources("AWS::IAM::Role")["BudgetRole"]
+    (trusted,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trusted["Principal"] == {"Service": "budgets.amazonaws.com"}
+    assert trusted["Condition"] == {"StringEquals": {"aws:SourceAccount": "000000000000"}}
+    (may,) = role["Policies"][0]["PolicyDocument"]["Statement"]
+    assert set(may["Action"]) == {"iam:AttachRolePolicy", "iam:DetachRolePolicy"}
+    assert may["Resource"] == "VideoSplittingRole"
+    assert may["Condition"] == {"ArnEquals": {"iam:PolicyARN": "NoMoreUploads"}}
+    statements = known.resources("AWS::SNS::TopicPolicy")["AlarmsPolicy"]["PolicyDocument"]["Statement"]
+    publishing = [item for item in statements if item["Effect"] == "Allow" and "Service" in item["Principal"]]
+    assert any("budgets.amazonaws.com" in as_list(item["Principal"]["Service"]) for item in publishing)
 
 
 def _metric_names() -> set[str]:

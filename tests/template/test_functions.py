@@ -107,10 +107,42 @@ def test_the_image_s_whisper_is_a_parameter(source: dict[str, Any]) -> None:
 
 
 def test_reserved_concurrency_is_optional(source: dict[str, Any]) -> None:
-    functions = "AWS::Serverless::Function"
-    assert "ReservedConcurrentExecutions" not in resolver(source).resources(functions)["FaceRecognitionFunction"]
-    reserved = resolver(source, AnalyserConcurrency="5").resources(functions)["FaceRecognitionFunction"]
-    assert reserved["ReservedConcurrentExecutions"] == "5"
+    def reserved(**parameters: str) -> dict[str, str]:
+        functions = resolver(source, **parameters).resources("AWS::Serverless::Function")
+        key = "ReservedConcurrentExecutions"
+        return {name: function[key] for name, function in functions.items() if key in function}
+
+    assert reserved() == {}
+    assert reserved(SplitterConcurrency="4") == {"VideoSplittingFunction": "4"}
+    assert reserved(AnalyserConcurrency="5") == {"FaceRecognitionFunction": "5"}
+    assert reserved(RecorderConcurrency="6") == {"FailureRecorderFunction": "6"}
+
+
+def test_everything_that_runs_follows_the_architecture(source: dict[str, Any], transformed: dict[str, Any]) -> None:
+    """What is deployed says it; make (zips, layer) is told by the environment, and Docker by SAM, from the same."""
+    follows = {"Ref": "Architecture"}
+    functions = of_type(transformed, "AWS::Lambda::Function")
+    assert len(functions) == 8
+    assert [name for name, function in functions.items() if function["Architectures"] != [follows]] == []
+    layers = {
+        name: item for name, item in source["Resources"].items() if item["Type"] == "AWS::Serverless::LayerVersion"
+    }
+    assert set(layers) == {"FfmpegLayer"}
+    assert layers["FfmpegLayer"]["Properties"]["CompatibleArchitectures"] == [follows]
+    assert layers["FfmpegLayer"]["Metadata"]["BuildArchitecture"] == follows
+    for recipe in ("functions/zip.mk", "layers/ffmpeg/Makefile"):
+        lines = (ROOT / recipe).read_text().splitlines()
+        assert "ARCHITECTURE ?= x86_64" in lines, recipe
+        assert "MACHINE := $(if $(filter arm64,$(ARCHITECTURE)),aarch64,x86_64)" in lines, recipe
+        used = [line for line in lines if not line.startswith(("ARCHITECTURE", "MACHINE", "#"))]
+        assert any("$(MACHINE)" in line for line in used), recipe
+        assert not any(word in line for line in used for word in ("x86_64", "aarch64", "arm64")), recipe
+    zips = [name for name, function in functions.items() if function.get("PackageType") != "Image"]
+    for name in zips:
+        folder = ROOT / source["Resources"][name]["Properties"]["CodeUri"]
+        assert "include functions/zip.mk" in (folder / "Makefile").read_text(), name
+    image = (ROOT / "functions" / "face_recognition" / "Dockerfile").read_text()
+    assert not any(word in image for word in ("--platform", "x86_64", "amd64", "aarch64", "arm64"))
 
 
 def test_queue_and_topic_are_encrypted(source: dict[str, Any]) -> None:

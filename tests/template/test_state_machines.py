@@ -133,13 +133,65 @@ def test_one_item_that_fails_harms_no_other() -> None:
                 assert state["ItemProcessor"]["ProcessorConfig"]["ExecutionType"] == "STANDARD", "waiting takes hours"
 
 
+def _states(machine: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """All states by title, those inside of Maps, too."""
+    found: dict[str, dict[str, Any]] = dict(machine["States"])
+    for state in machine["States"].values():
+        found |= _states(state["ItemProcessor"]) if state["Type"] == "Map" else {}
+    return found
+
+
+@pytest.mark.parametrize("name", _MACHINES)
+def test_whoever_invokes_a_function_waits_for_hours_and_then_catches(name: str) -> None:
+    """Throttling is waiting; whatever else happens ends where failures go, and never in silence."""
+    assert _careless(_machine(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("start", "Identify"), ("run", "Split"), ("run", "Analyse one of many"), ("batch", "Look")]
+)
+@pytest.mark.parametrize("without", ["Catch", "Retry"])
+def test_a_state_that_does_not_is_found(name: str, title: str, without: str) -> None:
+    machine = _machine(name)
+    del _states(machine)[title][without]
+    assert _careless(machine) == [title]
+
+
+def test_an_upload_is_lost_by_no_state_of_the_start(source: dict[str, Any]) -> None:
+    states = _machine("start")["States"]
+    assert states["Identify"]["Catch"] == [
+        {"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "Give up"}
+    ]
+    assert states["Give up"]["Parameters"]["Message"]["requestPayload.$"] == "$", "the upload's event itself"
+    known = [item for item in states["Start"]["Catch"] if item["Next"] == "Nothing to do"]
+    assert [set(item["ErrorEquals"]) for item in known] == [
+        {"StepFunctions.ExecutionAlreadyExistsException", "ExecutionAlreadyExists"}
+    ]
+    assert states["Start"]["Catch"][-1]["Next"] == "Give up"
+    machines = resolver(source, Orchestration="stepfunctions").resources("AWS::Serverless::StateMachine")
+    assert {machine["Type"] for machine in machines.values()} == {"STANDARD"}, "an express one ends after five minutes"
+
+
+def _careless(machine: dict[str, Any]) -> list[str]:
+    """Titles of states that invoke a function and do not wait for hours, or do not catch everything."""
+    states = _states(machine)
+    found = []
+    for title, state in states.items():
+        if ":lambda:invoke" not in state.get("Resource", ""):
+            continue
+        retriers = [each for each in state.get("Retry", ()) if "Lambda.TooManyRequestsException" in each["ErrorEquals"]]
+        # The mean of a wait with full jitter is half of the longest.
+        patience_s = sum(each["MaxAttempts"] * each["MaxDelaySeconds"] / 2 for each in retriers)
+        caught = [each["Next"] for each in state.get("Catch", ()) if "States.ALL" in each["ErrorEquals"]]
+        if patience_s < 3 * 3600 or not any(states[each]["Type"] in ("Task", "Pass") for each in caught):
+            found.append(title)
+    return found
+
+
 @pytest.mark.parametrize("name", _MACHINES)
 def test_what_is_given_up_is_told_more_than_once(name: str) -> None:
     machine = _machine(name)
-    states = [*machine["States"].values(), *(
-        one for state in _maps(name).values() for one in state["ItemProcessor"]["States"].values()
-    )]  # fmt: skip
-    told = [state for state in states if state.get("Resource", "").endswith("sns:publish")]
+    told = [state for state in _states(machine).values() if state.get("Resource", "").endswith("sns:publish")]
     assert told
     assert all(_tries(state) > 10 for state in told)
 
