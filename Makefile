@@ -86,7 +86,10 @@ types: $(VENV)/.dev
 
 template: $(VENV)/.dev .venv-sam/.done
 	$(BIN)/cfn-lint template.yaml stacks/*.yaml
-	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
+	for template in template.yaml stacks/*.yaml; do \
+	    SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template $$template \
+	        || exit 1; \
+	done
 
 # What would keep `sam deploy` from working in your account; PROFILE=classic, efs, stepfunctions.
 PROFILE ?= default

@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from castline.cli.account import read_profile
 from tests.template.conftest import ROOT, TEMPLATE
 
-SAM = ROOT / ".venv-sam" / "bin" / "sam"
+SAM = ROOT / ".venv-sam" / "bin" / "python"
 ENVIRONMENT = {**os.environ, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
 
 
-@pytest.mark.parametrize("template", [TEMPLATE, *sorted((ROOT / "stacks").glob("*.yaml"))], ids=lambda path: path.name)
+TEMPLATES = [TEMPLATE, *sorted((ROOT / "stacks").glob("*.yaml"))]
+PROFILES = ("default", "classic", "efs", "stepfunctions")
+#: SAM's commands in one process, because importing SAM takes longer than most of what it does: what `sam validate`
+#: says of templates, and what `sam deploy` would begin with, by profile (its own reader of samconfig.toml, its own
+#: defaults).
+_SAM = """
+import inspect, json, sys
+from click.testing import CliRunner
+from samcli.commands.deploy import command as deploy
+from samcli.commands.validate.validate import cli as validate
+
+templates, profiles = json.loads(sys.argv[1])
+said, begun, signature = {}, {}, inspect.signature(deploy.do_cli)
+for template in templates:
+    done = CliRunner().invoke(validate, ["--lint", "--template", template])
+    said[template] = [done.exit_code, done.output]
+deploy.do_cli = lambda *given: begun.setdefault(profile, dict(signature.bind(*given).arguments))
+for profile in profiles:
+    done = CliRunner().invoke(deploy.cli, ["--config-env", profile])
+    assert done.exit_code == 0, done.output
+json.dump([said, begun], sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def sam() -> tuple[dict[str, Any], dict[str, Any]]:
+    """By template and by profile: what ``_SAM`` tells."""
+    if not SAM.exists():
+        pytest.skip("SAM CLI is not set up here; make .venv-sam/.done does it")
+    done = subprocess.run(
+        [str(SAM), "-c", _SAM, json.dumps([list(map(str, TEMPLATES)), PROFILES])],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=ENVIRONMENT,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said, begun = json.loads(done.stdout)
+    return said, begun
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_cfn_lint_is_silent(template: Path) -> None:
     done = subprocess.run(
         [str(Path(sys.executable).with_name("cfn-lint")), str(template)],
@@ -27,14 +72,18 @@ def test_cfn_lint_is_silent(template: Path) -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
-@pytest.mark.skipif(not SAM.exists(), reason="SAM CLI is not set up here; make .venv-sam/.done does it")
-def test_sam_validates() -> None:
-    done = subprocess.run(
-        [str(SAM), "validate", "--lint", "--template", str(TEMPLATE)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=ENVIRONMENT,
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_sam_validates(sam: tuple[dict[str, Any], dict[str, Any]], template: Path) -> None:
+    code, said = sam[0][str(template)]
+    assert (code, "is a valid SAM Template" in said) == (0, True), said
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_sam_deploy_asks_nothing(sam: tuple[dict[str, Any], dict[str, Any]], profile: str) -> None:
+    deploy, ours = sam[1][profile], read_profile(profile)
+    assert (deploy["guided"], deploy["confirm_changeset"]) == (False, False)
+    # Without these it would ask, or stop for want of an answer.
+    assert (deploy["resolve_s3"], deploy["resolve_image_repos"]) == (True, True)
+    assert deploy["capabilities"] == ["CAPABILITY_IAM"]
+    assert (deploy["stack_name"], deploy["region"]) == (ours.stack, ours.region)
+    assert deploy["parameter_overrides"] == ours.values, "preflight reads the file as sam does"
