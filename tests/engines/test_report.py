@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from castline.engines import report
+from castline.engines import plugins, report
+from castline.engines.base import EngineInfo
+from castline.engines.choose import load_transcriber
+from castline.engines.plugins import Engine, Loaded
 from castline.engines.report import engine_lines, language_line, prepare
 from castline.engines.speech.declared import FASTER_WHISPER
 from castline.engines.speech.faster_whisper_engine import REQUIRED_FILES
@@ -159,3 +164,28 @@ def test_the_usual_whisper_finds_out_the_language() -> None:
 
     assert WHISPER in DOWNLOADS
     assert not english_only(WHISPER.partition(":")[2])
+
+
+class _Parrot(Engine):
+    info = EngineInfo(id="parrot", role="transcriber", title="Parrot (a bird)", licence="MIT", languages=("*",))
+    rank = 90
+
+    def survey(self, settings: Settings) -> EngineInfo:
+        return replace(self.info, source="here", reason="it needs no weights")
+
+    def load(self, argument: str, settings: Settings, *, asked: bool = True) -> Loaded:
+        return SimpleNamespace(info=self.info)  # type: ignore[return-value]
+
+
+def test_an_engine_of_another_kind_is_named_where_no_whisper_is(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("castline.engines.speech.find.packaged", lambda name: None)
+    found = (*plugins._all(), _Parrot())
+    monkeypatch.setattr(plugins, "_all", lambda: found)
+    settings = _settings(tmp_path)
+    assert load_transcriber(settings).info.id == "parrot"
+    assert _speech(engine_lines(settings)) == "speech: Parrot (here)"
+    assert _speech(prepare(settings)) == f"speech: Parrot (here); {_REFUSES} (asked at most once a day)"
+    with pytest.raises(ModelNotFound, match=r"CASTLINE_TRANSCRIBER=auto would take parrot$"):
+        load_transcriber(_settings(tmp_path, transcriber="faster-whisper"))

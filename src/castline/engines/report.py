@@ -11,6 +11,7 @@ from castline.engines.choose import prepare as make_ready
 from castline.engines.choose import survey
 from castline.engines.plugins import ROLES, registered
 from castline.engines.speech import find
+from castline.engines.speech.choose import others
 from castline.engines.speech.declared import FASTER_WHISPER, english_only, families
 from castline.errors import ModelError
 from castline.settings import Settings
@@ -110,15 +111,19 @@ def _faces(role: str, settings: Settings) -> str:
 def _speech(settings: Settings, refusal: str) -> str:
     searched = find.search(settings.models_dir)
     best = searched.best
+    other = None if best else next(others(settings), None)
     if best:
         where = best.where if best.package else homely(str(best.path))
         said = [f"Whisper {best.model}{', English only' if english_only(best.model) else ''} ({where})"]
+    elif other:
+        info = other.survey(settings)
+        said = [f"{_short(info.title)} ({homely(info.source)})"]
     else:
         missed = (f"{info.id}: {homely(info.reason)}" for info in survey(settings, "transcriber"))
         said = [f"none available, so no speech is transcribed ({'; '.join(missed)})"]
-    said += [homely(error.message) for error in searched.damaged if best]
+    said += [homely(error.message) for error in searched.damaged if best or other]
     said += [f"{refusal} (asked at most once a day)"] if refusal else []
-    if best is None or best.package:
+    if not (best or other) or (best and best.package):
         said.append(
             _BETTER.format(name=WHISPER, title=f"Whisper {WHISPER.partition(':')[2]}, which knows 99 languages")
         )

@@ -17,12 +17,13 @@ to the next best and says so.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from castline.engines.base import Transcriber
-from castline.engines.plugins import registered
+from castline.engines.plugins import Engine, registered
 from castline.engines.speech import find
 from castline.engines.speech.declared import ALIASES, MODELS, Family
 from castline.engines.speech.find import Found
@@ -49,17 +50,23 @@ def load_best(settings: Settings) -> Transcriber:
             return _load(found, settings, reason)
         except ModelCorrupt as error:
             damaged.append(error.message)
-    for engine in registered("transcriber"):
-        if engine.rank is not None and not isinstance(engine, Family) and engine.survey(settings).source:
-            try:
-                return cast(Transcriber, engine.load("", settings, asked=False))
-            except ModelError as error:
-                damaged.append(error.message)
+    for engine in others(settings):
+        try:
+            return cast(Transcriber, engine.load("", settings, asked=False))
+        except ModelError as error:
+            damaged.append(error.message)
     if damaged:
         raise ModelCorrupt("; ".join(damaged))
     surveyed = (engine.survey(settings) for engine in registered("transcriber"))
     missed = "; ".join(f"{info.id}: {info.reason}" for info in surveyed)
     raise NoSpeechEngine(f"there is no speech engine here; {missed}")
+
+
+def others(settings: Settings) -> Iterator[Engine]:
+    """What ``auto`` tries if no Whisper is here: the other engines with a rank whose weights are here, best first."""
+    for engine in registered("transcriber"):
+        if engine.rank is not None and not isinstance(engine, Family) and engine.survey(settings).source:
+            yield engine
 
 
 def load_asked(family: Family, model: str, settings: Settings) -> Transcriber:
@@ -91,9 +98,11 @@ def load_asked(family: Family, model: str, settings: Settings) -> Transcriber:
 def _instead(settings: Settings) -> str:
     """What ``auto`` would use. It is only suggested: a model other than the named one would be worse than none."""
     best = find.search(settings.models_dir).best
-    if best is None:
-        return "CASTLINE_TRANSCRIBER=auto would find none either, and leave speech out"
-    return f"CASTLINE_TRANSCRIBER=auto would take {best.family.id}:{best.model} ({best.where})"
+    if best:
+        return f"CASTLINE_TRANSCRIBER=auto would take {best.family.id}:{best.model} ({best.where})"
+    if other := next(others(settings), None):
+        return f"CASTLINE_TRANSCRIBER=auto would take {other.id}"
+    return "CASTLINE_TRANSCRIBER=auto would find none either, and leave speech out"
 
 
 def ensure_model(family: Family, model: str, models_dir: Path) -> Found:
@@ -113,7 +122,7 @@ def ensure_model(family: Family, model: str, models_dir: Path) -> Found:
             return Found(family, family.model(own.name), own)
         if not known.exists():
             raise ModelNotFound(
-                f"there is no model {model!r}: it is no path, {known} does not exist, and the usual names are "
+                f"there is no model {model!r}: it is not a path, {known} does not exist, and the usual names are "
                 f"{', '.join(MODELS)}"
             )
     if family.is_there(known):
