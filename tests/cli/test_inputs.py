@@ -135,5 +135,7 @@ def test_another_recording_of_a_name_is_refused_and_the_same_one_is_not(tmp_path
     refuse_others([(first, "IMG_1.mp4")], store, settings)
     store.upload(settings.input_bucket, "IMG_1.mp4", first)
     refuse_others([(first, "IMG_1.mp4")], store, settings)
-    with pytest.raises(OptionsError, match=r"another IMG_1.mp4 is there already: --as b/IMG_1.mp4"):
+    with pytest.raises(
+        OptionsError, match=r"another recording is already called IMG_1.mp4: rename this one with --as b/IMG_1.mp4"
+    ):
         refuse_others([(second, "IMG_1.mp4")], store, settings)

@@ -110,7 +110,9 @@ def test_a_day(person: Person) -> None:
 
     # The camera called another one the same.
     said = person.does("run", "b/IMG_1.mp4", status=2)
-    assert "another IMG_1.mp4 is there already: --as b/IMG_1.mp4" in " ".join(said.split())
+    assert "another recording is already called IMG_1.mp4: rename this one with --as b/IMG_1.mp4" in " ".join(
+        said.split()
+    )
     said = person.does("run", "a/IMG_1.mp4", "--language", "klingon", status=2)
     assert "does not know the language" in " ".join(said.split())
 

@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -68,23 +68,25 @@ def inputs(what: str, name: str, output: Path | None, settings: Settings, arrive
     yield Inputs(found, left_out(path, output))
 
 
-def refuse_others(files: list[tuple[Path, str]], store: ObjectStore, settings: Settings) -> None:
+def refuse_others(files: Sequence[tuple[Path, str]], store: ObjectStore, settings: Settings) -> None:
     """Refuse uploads that would silently replace another recording of the same name.
 
     Raises:
         OptionsError: another file exists under the key of one of these.
     """
-    others = [(path, key) for path, key in files if _is_another(path, key, store, settings)]
+    others = [(path, key) for path, key in files if is_another(path, key, store, settings)]
     if others:
         path, key = others[0]
         more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
         better = f"{path.resolve().parent.name}/{path.name}" if len(files) == 1 else "FOLDER"
         raise OptionsError(
-            f"another {key} is there already{more}: --as {better} gives this one a name of its own, --replace its place"
+            f"another recording is already called {key}{more}: rename this one "
+            f"with --as {better}, or replace that one with --replace"
         )
 
 
-def _is_another(path: Path, key: str, store: ObjectStore, settings: Settings) -> bool:
+def is_another(path: Path, key: str, store: ObjectStore, settings: Settings) -> bool:
+    """Whether another file was uploaded under this key."""
     there = store.head(settings.input_bucket, key)
     if there is None:
         return False
@@ -107,12 +109,12 @@ def _fetched(address: str, name: str, settings: Settings, arrived: Arrived) -> I
     try:
         parts = urlsplit(address)
     except ValueError as error:
-        raise OptionsError(f"{address} is no address: {error}") from error
+        raise OptionsError(f"{address} is not an address: {error}") from error
     if parts.scheme not in ("http", "https", "s3"):
         raise OptionsError(f"{parts.scheme}:// is not fetched: give a path, an http(s):// address or s3://bucket/key")
     own = PurePosixPath(unquote(parts.path)).name
     if not name and not keys.is_media(own):
-        raise NotMedia(f"{address} does not end as a media file's name does: --as NAME.mp4 says what it is")
+        raise NotMedia(f"{address} does not end in the name of a media file: name it with --as NAME.mp4")
     key = _named(name or own)
     with tempfile.TemporaryDirectory(prefix="castline-") as folder:
         path = Path(folder) / keys.disk_name(PurePosixPath(key).name)

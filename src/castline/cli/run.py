@@ -25,11 +25,12 @@ from castline.cli.connect import (
     refuse_classic,
     tell,
 )
+from castline.cli.earlier import send
 from castline.cli.index import write_index
-from castline.cli.inputs import Inputs, inputs, refuse_others
+from castline.cli.inputs import Inputs, inputs
 from castline.cli.render import print_summary, problem_of, relative, show_left_out, transfer_bar, watch
 from castline.cli.shown import below, escape
-from castline.cli.transfer import download_proxy, download_result, place_media, place_of, upload
+from castline.cli.transfer import download_proxy, download_result, place_media, place_of
 from castline.display import counted, some
 from castline.engines.base import check_request
 from castline.engines.plugins import ROLES
@@ -37,19 +38,15 @@ from castline.engines.process import Engines
 from castline.engines.report import prepare
 from castline.errors import CastlineError, GalleryError, LocalStackError, NoSpeechEngine
 from castline.gallery.load import fingerprint_now, load_gallery, looks_known
-from castline.keys import REPORT, RESULT, is_storable, result_key, sidecar_key
+from castline.keys import REPORT, RESULT
 from castline.media import probe
 from castline.media.ffmpeg import Limits
-from castline.operations.outdated import outdated
-from castline.operations.pending import missing, without_result
+from castline.operations.pending import without_result
 from castline.operations.progress import Lookout, MediaProgress
-from castline.operations.reconcile import Sender
-from castline.operations.rerun import rerun
 from castline.people import Picture, enrol, photos_in, picture_of, reassemble
 from castline.recognition.photo import embed_photo
 from castline.records import PhotoEmbedding, Source, SpeechOptions
-from castline.runs.request import read_source
-from castline.runs.sets import finished
+from castline.runs.request import override
 from castline.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -57,6 +54,8 @@ if TYPE_CHECKING:
 
 DEMO_GALLERY = "gallery"  # beside the demo video
 _OF_THE_ENGINES = ("language_guessed", "no_speech_engine")  # warnings about the engines, not about a file
+#: The values of ``speakers`` that need a role.
+_ASKED_BY = {"voice_encoder": {"voices", "auto"}, "active_speaker": {"auto"}}
 _NAMED = 3  # unfinished media files that a message names
 
 
@@ -118,7 +117,7 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
         stack = None if judged else start()
         # Listed while the stack starts: once it runs, other commands may be working on them.
         left = pool.submit(without_result, LibraryFiles(config.state_dir), config)
-        _say_engines(len(given.files), config, asked.flags)
+        _say_engines(options, config)
         if judged:
             _check_speech(judged, engines)
         stack = stack or start()
@@ -134,7 +133,7 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
                 "(castline down), or give this run a --library of its own"
             )
         below(console, f"stack: {local.where.rpartition(' ')[2]} ({how})")
-        sources = _sent(given.files, options, asked, local)
+        sources = send(given.files, options, local, replace=asked.replace, again=asked.again)
         if session.started:  # otherwise another command may be working on them
             _say_unfinished(sources, left.result())
         if pictures:
@@ -150,10 +149,16 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
     return _show(given.files, processed, asked, local)
 
 
-def _say_engines(count: int, config: Settings, flags: Mapping[str, Any]) -> None:
-    unused = {"voice_encoder"} if flags.get("speakers", config.speakers) == "off" else set()
+def _say_engines(options: Sequence[bytes | None], config: Settings) -> None:
+    """Prepare the engines that these files need, and say which they are.
+
+    Args:
+        options: the sidecar of each file; None for none.
+    """
+    asked = {override(config.options(), body or b"{}", "").speakers for body in options}
+    unused = {role for role, kinds in _ASKED_BY.items() if not asked & kinds}
     roles = [role for role in ROLES if role not in unused]
-    console.print(f"[bold]Castline[/]  {counted(count, 'file')}, engines on this machine:")
+    console.print(f"[bold]Castline[/]  {counted(len(options), 'file')}, engines on this machine:")
     with console.status("preparing models (the first run builds the face networks)") as status:
         lines = prepare(config, lambda done, _: status.update(f"fetching a model: {done / 1e6:.0f} MB"), roles=roles)
     for line in lines:
@@ -181,55 +186,6 @@ def _check_speech(options: SpeechOptions, engines: Engines) -> None:
         return  # the result will say that there is none
 
 
-def _sent(files: list[tuple[Path, str]], options: list[bytes | None], asked: Asked, local: Connection) -> list[Source]:
-    """Upload the files, and process those that have no up-to-date result and are not being processed."""
-    if not asked.replace:
-        refuse_others(files, local.store, local.settings)
-    changed = _forget_flags(files, options, local)
-    with transfer_bar(console, "uploading", sum(path.stat().st_size for path, _ in files)) as arrived:
-        sent = dict(upload(files, options, local.store, local.settings, arrived))
-    sources = [_source(key, local) for key in sent]
-    for source in sources:
-        if not sent[source.key] and source.key not in changed:
-            _go_on(source, local, again=asked.again)
-    return sources
-
-
-def _forget_flags(files: list[tuple[Path, str]], options: list[bytes | None], local: Connection) -> set[str]:
-    """Remove the sidecars that an earlier run's flags left, where this run has no options; returns their media keys.
-
-    A sidecar that goes is announced as one that comes: its media file is processed without it.
-    """
-    changed = set()
-    for (_, key), sidecar in zip(files, options, strict=True):
-        name = sidecar_key(key)
-        if sidecar is None and is_storable(name) and local.store.head(local.settings.input_bucket, name):
-            local.store.delete(local.settings.input_bucket, [name])
-            changed.add(key)
-            below(console, f"{escape(key)}: the options of an earlier run no longer apply")
-    return changed
-
-
-def _go_on(source: Source, local: Connection, *, again: bool) -> None:
-    """A media file that was uploaded before: keep its result, make another one, or finish what was begun."""
-    store, config, name = local.store, local.settings, escape(source.key)
-    result = finished(source, store, config)
-    if result is None:
-        below(console, f"{name}: an earlier run did not finish it; this one continues from there")
-        send = Sender(local.client, config)
-        for function, event in missing(source, store, config):
-            send(function, event)
-        return
-    why = "as asked" if again else outdated(result, source, store, config)
-    if not why:
-        had = "failed before" if result.status == "failed" else "already has its result"
-        below(console, f"{name}: {had}; --again {'tries' if result.status == 'failed' else 'makes'} it again")
-        return
-    below(console, f"{name}: processed again, {escape(why)}")
-    store.delete(config.output_bucket, [result_key(source.key)])
-    rerun(source.key, local.client, store, config)
-
-
 def _say_unfinished(sources: Sequence[Source], found: Sequence[str]) -> None:
     """Name what an interrupted run left unfinished, apart from what is asked for now."""
     ours = {source.key for source in sources}
@@ -244,13 +200,6 @@ def _length(path: Path, config: Settings) -> float:
         return probe(path, Limits.of(config)).duration_s or 0.0
     except CastlineError:
         return 0.0
-
-
-def _source(key: str, local: Connection) -> Source:
-    source = read_source(local.settings.input_bucket, key, local.store)
-    if source is None:
-        raise LocalStackError(f"s3://{local.settings.input_bucket}/{key} vanished while it was being processed")
-    return source
 
 
 def _demo_gallery(what: str) -> Path | None:

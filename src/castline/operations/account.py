@@ -156,7 +156,7 @@ def require_stack(name: str, account: Account) -> Stack:
     try:
         found = read_stack(name, account)
     except (ClientError, BotoCoreError) as error:
-        raise OptionsError(f"the stack {name} could not be looked at: {error}") from error
+        raise OptionsError(f"the stack {name} could not be read: {error}") from error
     if found is None:
         raise OptionsError(f"there is no stack {name} in {account.region}; --stack and --region say which is meant")
     return found

@@ -49,7 +49,7 @@ _ONLY_WITH = {
     "socialmessaging": ("EnableWhatsApp", "true"),
 }
 _GLOBAL = {"iam"}
-_TAKEN = {"403": "somebody else's", "400": "not a valid name", "301": "there already, in another region"}
+_TAKEN = {"403": "somebody else's", "400": "not a valid name", "301": "in another region already"}
 
 Check = Callable[[Plan, Account], Iterator[Finding]]
 
@@ -202,7 +202,7 @@ def functions(plan: Plan, account: Account) -> Iterator[Finding]:
     ours = _ours(plan, account)
     others = [name for name in plan.functions if name not in ours and _function_exists(name, account)]
     if others:
-        line = f"{', '.join(others)}: there already, and not of the stack {plan.stack}; choose another FunctionPrefix"
+        line = f"{', '.join(others)}: exists already, outside the stack {plan.stack}; choose another FunctionPrefix"
         yield Finding("problem", "names of the functions", line)
     else:
         yield Finding("ok", "names of the functions", f"{', '.join(plan.functions)}")
@@ -213,9 +213,7 @@ def queues(plan: Plan, account: Account) -> Iterator[Finding]:
     ours = {name.rpartition("/")[2] for name in _ours(plan, account)}
     left = [name for name in plan.queues if name not in ours and _queue_exists(name, account)]
     if left:
-        line = (
-            f"{', '.join(left)}: there already, and not of the stack {plan.stack}; delete it, or choose another Prefix"
-        )
+        line = f"{', '.join(left)}: exists already, outside the stack {plan.stack}; delete it, or choose another Prefix"
         yield Finding("problem", "names of the queues", line)
     else:
         yield Finding("ok", "names of the queues", f"{', '.join(plan.queues)}")
@@ -303,7 +301,7 @@ def _taken(bucket: str, account: Account) -> str:
         account.s3.head_bucket(Bucket=bucket)
     except ClientError as error:
         return _TAKEN.get(code_of(error), "")
-    return "yours already, and not of this stack"
+    return "yours already, but not of this stack"
 
 
 def _function_exists(name: str, account: Account) -> bool:

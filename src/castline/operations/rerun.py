@@ -32,7 +32,12 @@ def rerun(media: str, client: Callable[[str], Any], store: ObjectStore, settings
     if source is None:
         raise OptionsError(no_recording(media, store, settings))
     run, _ = current_run(source, store, settings)
-    for bucket in (settings.stage1_bucket, settings.output_bucket):
-        store.delete(bucket, list(keys_of_run(bucket, media, run, store)))
+    forget_run(media, run, store, settings)
     Sender(client, settings)(settings.splitter_function, object_created(settings.input_bucket, media, source.size))
     return run
+
+
+def forget_run(media: str, run: str, store: ObjectStore, settings: Settings) -> None:
+    """Remove the units and parts of a run, so that it is made anew; its published result stays."""
+    for bucket in (settings.stage1_bucket, settings.output_bucket):
+        store.delete(bucket, list(keys_of_run(bucket, media, run, store)))

@@ -156,11 +156,16 @@ def current_run(source: Source, store: ObjectStore, settings: Settings) -> tuple
 
     Found from what was split, not from these settings alone: the splitter may have run with different ones.
     """
-    expected = read_request(source, store, settings).run
-    for manifest in _manifests(source, expected, store, settings):
+    return run_of(read_request(source, store, settings), store, settings)
+
+
+def run_of(request: Request, store: ObjectStore, settings: Settings) -> tuple[str, Manifest | None]:
+    """As `current_run`, for a request whose sidecar may still have to be uploaded."""
+    source = request.source
+    for manifest in _manifests(source, request.run, store, settings):
         if manifest.source.identity == source.identity:
             return manifest.run, manifest
-    return expected, None
+    return request.run, None
 
 
 def _manifests(source: Source, expected: str, store: ObjectStore, settings: Settings) -> Iterator[Manifest]:
