@@ -25,7 +25,6 @@ COLUMNS = 80
 PICTURES = {
     "run": ("run", "examples/demo.mp4"),
     "search": ("search", "navy"),
-    "help": ("--help",),
 }
 # No picture loads a font from a server.
 _FORMAT = re.sub(r"@font-face \{\{.*?\n    \}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)

@@ -1,9 +1,8 @@
-"""Every environment variable that Castline reads, with its meaning. Nothing else reads ``os.environ``.
+"""Castline's settings: an environment variable each, with its meaning.
 
-The transcription service has more of its own (``service/settings.py``).
-
-The template sets these on the functions; on a laptop the defaults are the local stack's.
-The standard AWS variables (``AWS_ENDPOINT_URL``, ``AWS_REGION``, credentials) are boto3's own.
+The template sets these on the functions; on a laptop the defaults are the local stack's. The transcription service has
+more of its own (``service/settings.py``), and the command's errors read ``CASTLINE_DEBUG`` (``cli/connect.py``).
+Variables that others define (AWS's, ``PATH``, ``TMPDIR``) are read where they are needed.
 """
 
 from __future__ import annotations
