@@ -9,6 +9,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 from castline.aws import Account
 from castline.errors import OptionsError, ResourceError
@@ -124,6 +126,20 @@ def test_a_stack_that_cannot_be_deleted_leaves_everything_as_it_is(made: tuple[A
     assert _buckets(account) == {*BUCKETS.values(), "acme-others"}
     versions = account.s3.list_object_versions(Bucket="acme-input")
     assert len(versions["Versions"]) + len(versions["DeleteMarkers"]) == 5
+
+
+def test_more_versions_than_a_page_and_a_request_hold_are_gone(made: tuple[Account, CloudFormation]) -> None:
+    account, _ = made
+    backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]  # a thousand requests would take seconds
+    for number in range(1_100):
+        backend.put_object("acme-input", f"{number % 7}/a.mp4", value=b"")
+    before = account.s3.list_object_versions(Bucket="acme-input")
+    assert (before["IsTruncated"], len(before["Versions"])) == (True, 1_000)
+    assert empty("acme-input", account) == 1_100 + 5, "what the fixture made, its marker, and these"
+    after = account.s3.list_object_versions(Bucket="acme-input")
+    assert after.get("Versions", []) == after.get("DeleteMarkers", []) == []
+    assert account.s3.list_objects_v2(Bucket="acme-others")["KeyCount"] == 1
+    account.s3.delete_bucket(Bucket="acme-input")
 
 
 def test_what_was_deleted_by_hand_is_no_problem(made: tuple[Account, CloudFormation]) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,11 +19,10 @@ from castline.aws import Account
 from castline.errors import ResourceError, StorageError
 from castline.operations.account import KEPT, Finding, Resource, Stack, code_of, read_stack, stack_status
 from castline.storage import S3Store
-from castline.storage.base import ObjectVersion
 
 _PAUSE_S = 5.0
 _LONGEST_S = 3600.0  # AWS takes up to half an hour to remove network interfaces of functions in a VPC
-_BATCH = 1000
+_BATCH = 1000  # of a page of versions, and of what a request deletes
 _GONE = {"NoSuchBucket", "404", "ResourceNotFoundException", "RepositoryNotFoundException", "NoSuchUpload"}
 
 
@@ -120,18 +120,14 @@ def empty(bucket: str, account: Account) -> int:
         StorageError, ClientError: S3 refused.
     """
     store, count = S3Store(account.s3), 0
-    batch: list[ObjectVersion] = []
-    for version in store.versions(bucket):
-        batch.append(version)
-        if len(batch) == _BATCH:
-            store.erase(bucket, batch)
-            count, batch = count + len(batch), []
-    if batch:
+    # Always from the beginning: not every S3 can go on with a list behind a version that has been deleted.
+    while batch := list(islice(store.versions(bucket), _BATCH)):
         store.erase(bucket, batch)
+        count += len(batch)
     for page in account.s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
         for upload in page.get("Uploads", ()):
             account.s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-    return count + len(batch)
+    return count
 
 
 def _drop_images(name: str, account: Account) -> str:
