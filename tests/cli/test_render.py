@@ -32,6 +32,7 @@ from castline.records import (
     UnitFailure,
     VideoStream,
 )
+from castline.records.result import Attribution
 
 
 def _person(name: str, identity: str, *candidates: str, ranges: int = 1) -> Person:
@@ -130,6 +131,29 @@ def test_clock(seconds: float, text: str) -> None:
 )
 def test_who_and_how_sure(person: Person, text: str) -> None:
     assert Text.from_markup(who(person)).plain == text
+
+
+def test_who_says_it_stands_before_the_words() -> None:
+    said = [
+        ("Ada", Attribution(outcome="says", name="Ada", confidence=0.9)),
+        ("Speaker 1", Attribution(outcome="maybe", name="Bob [x]", confidence=0.6)),
+        ("Speaker 2", Attribution(outcome="off_screen")),
+        ("Speaker 3", None),
+        (None, Attribution(outcome="unknown")),
+    ]
+    lines = tuple(
+        SpokenSegment(id=f"speech-{at}", start_s=at, end_s=at + 1, text=f"line {at}.", speaker=speaker, said_by=by)
+        for at, (speaker, by) in enumerate(said)
+    )
+    text = _printed(_result(transcript=Transcript(engine="e", language="en", text="", segments=lines, cues=())))
+    for line in (
+        "Ada: line 0.",
+        "Speaker 1 (maybe Bob [x]?): line 1.",
+        "Speaker 2 (off screen): line 2.",
+        "Speaker 3: line 3.",
+        "Unknown: line 4.",
+    ):
+        assert line in text
 
 
 def test_a_result_shows_who_and_what() -> None:

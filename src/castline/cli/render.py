@@ -55,7 +55,7 @@ def who(person: Person) -> str:
 
 
 def print_result(console: Console, result: Result) -> None:
-    """Print the timeline: people with their ranges, then what is said and who is seen meanwhile."""
+    """Print the timeline: people with their ranges, then what is said, by whom, and who is on screen."""
     _print_result(console, result, most=None, rest="")
 
 
@@ -131,11 +131,24 @@ def _words(spoken: Sequence[SpokenSegment]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), title="what is said", title_justify="left", title_style="dim")
     table.add_column("", no_wrap=True, style="dim")
     table.add_column("", overflow="fold", ratio=3)
-    table.add_column("seen meanwhile", style="dim", overflow="fold", min_width=14)
+    table.add_column("on screen", style="dim", overflow="fold", min_width=14)
+    told_apart = any(segment.speaker for segment in spoken)
     for segment in spoken:
         times = f"{clock(segment.start_s)}-{clock(segment.end_s)}"
-        table.add_row(times, escape(segment.text), escape(segment.visible or ""))
+        text = f"{_says(segment)}: {escape(segment.text)}" if told_apart else escape(segment.text)
+        table.add_row(times, text, escape(segment.visible or ""))
     return table
+
+
+def _says(segment: SpokenSegment) -> str:
+    """Who says it, as markup: the name, or what is known of who it is."""
+    by = segment.said_by
+    if by and by.outcome == "says":
+        return f"[{IDENTITY_STYLE['known']}]{escape(by.name or '')}[/]"
+    name = f"[{IDENTITY_STYLE['unknown']}]{escape(segment.speaker or 'Unknown')}[/]"
+    if by and by.outcome == "maybe":
+        return f"{name} [{IDENTITY_STYLE['ambiguous']}](maybe {escape(by.name or '')}?)[/]"
+    return f"{name} [dim](off screen)[/]" if by and by.outcome == "off_screen" else name
 
 
 def _print_used(console: Console, result: Result) -> None:
