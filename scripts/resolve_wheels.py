@@ -14,14 +14,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+from requirements import requirements
+
 ROOT = Path(__file__).parents[1]
 NEXT = "3.14"
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
+SERVICE = (ROOT / "functions" / "transcription_service" / "Dockerfile").read_text(encoding="utf-8")
 #: What is installed where; the layer's one wheel has an older tag.
 SETS = {
     "zip functions": ["--requirement", "functions/requirements.txt"],
     "image": ["--requirement", "functions/face_recognition/requirements.txt"],
-    "service's image": ["--requirement", "functions/transcription_service/requirements.txt"],
+    "service's image": requirements(*re.findall(r"scripts/requirements\.py (.+) >", SERVICE)[0].split()),
     "image, models": ["onnx==1.23.2", "protobuf==7.36.2"],
     "layer": ["--no-deps", "imageio-ffmpeg==0.6.0"],
 }

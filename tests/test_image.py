@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import errno
-import fnmatch
-import importlib.util
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -19,8 +16,8 @@ import pytest
 
 from castline.engines.choose import prepare
 from castline.settings import Settings
+from tests.recipes import ROOT, assembled, script, steps
 
-ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "functions" / "face_recognition" / "Dockerfile"
 
 
@@ -92,18 +89,6 @@ def test_every_package_has_its_version(stages: list[Stage]) -> None:
     assert {pin for pin in pins if not pin.startswith(("facenet-", "resemblyzer"))} <= set(constraints)
 
 
-def _in_context(path: str) -> bool:
-    kept = True
-    for rule in (ROOT / ".dockerignore").read_text().splitlines():
-        if rule and not rule.startswith("#"):
-            pattern = rule.removeprefix("!")
-            parts = Path(path).parts
-            prefixes = ["/".join(parts[: count + 1]) for count in range(len(parts))]
-            if any(fnmatch.fnmatchcase(prefix, pattern.removeprefix("**/")) for prefix in prefixes):
-                kept = rule.startswith("!")
-    return kept
-
-
 def test_the_context_has_what_is_copied_and_little_else(stages: list[Stage]) -> None:
     sources = [
         source
@@ -113,29 +98,31 @@ def test_the_context_has_what_is_copied_and_little_else(stages: list[Stage]) -> 
         for source in arguments.split()[:-1]
     ]
     assert sources
+    context = steps.Context.of(RECIPE)
     for source in sources:
         assert (ROOT / source).exists(), source
-        assert _in_context(source), source
+        assert context.has(source), source
     for stray in (".git/config", ".venv/bin/python", "README.md", "src/castline/local/stack.py", ".castline/x"):
-        assert not _in_context(stray), stray
+        assert not context.has(stray), stray
+    assert not context.has("src/castline/runs/__pycache__/x.pyc")
 
 
 def test_the_code_it_gets_imports_without_the_rest(tmp_path: Path) -> None:
-    ignore: Callable[..., Any] = shutil.ignore_patterns("__pycache__", "local", "cli")
-    shutil.copytree(ROOT / "src" / "castline", tmp_path / "castline", ignore=ignore)
-    subprocess.run([sys.executable, str(ROOT / "scripts" / "metadata.py"), str(tmp_path)], check=True)
-    shutil.copy(ROOT / "functions" / "face_recognition" / "app.py", tmp_path)
+    task = assembled(RECIPE, tmp_path) / "var" / "task"
+    assert not (task / "castline" / "cli").exists()
     program = (
         "import app, castline, castline.engines.report, castline.engines.faces.mtcnn, castline.engines.speech.choose\n"
         "import sys\n"
         "assert castline.__file__.startswith(sys.argv[1]), castline.__file__\n"
+        "import importlib.metadata\n"
+        "assert str(importlib.metadata.distribution('castline').locate_file('')) == sys.argv[1]\n"
         "from castline.engines import plugins\n"
         "assert len([engine for role in plugins.ROLES for engine in plugins.registered(role)]) == 13\n"
         "print({'torch', 'facenet_pytorch', 'onnx'} & set(sys.modules))"
     )
-    environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
+    environment = {"PYTHONPATH": str(task), "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)],
+        [sys.executable, "-c", program, str(task)],
         env={**environment, "AWS_DEFAULT_REGION": "eu-west-1"},
         capture_output=True,
         text=True,
@@ -156,11 +143,7 @@ def test_it_starts_without_network_on_a_read_only_file_system(
 ) -> None:
     """What the image is promised, in namespaces of the kernel's instead of a container."""
     prepare("embedder", Settings(models_dir=models_dir))  # as its build does
-    task, scratch = tmp_path / "task", tmp_path / "scratch"
-    ignore: Callable[..., Any] = shutil.ignore_patterns("__pycache__", "local", "cli")
-    shutil.copytree(ROOT / "src" / "castline", task / "castline", ignore=ignore)
-    subprocess.run([sys.executable, str(ROOT / "scripts" / "metadata.py"), str(task)], check=True)
-    shutil.copy(ROOT / "functions" / "face_recognition" / "app.py", task)
+    task, scratch = assembled(RECIPE, tmp_path) / "var" / "task", tmp_path / "scratch"
     scratch.mkdir()
     locked = ["unshare", "--net", "--mount", "sh", "-c", _LOCKED, "sh", str(task), str(scratch)]
     if not shutil.which("unshare") or subprocess.run([*locked, "true"], capture_output=True, timeout=300).returncode:
@@ -187,11 +170,7 @@ def test_it_starts_without_network_on_a_read_only_file_system(
 
 @pytest.fixture(scope="module")
 def judge() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("check_image", ROOT / "scripts" / "check_image.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("check_image")
 
 
 CONFIG = {"User": "1000:1000", "Entrypoint": ["python3", "-m", "awslambdaric"], "Cmd": ["app.handler"]}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import re
-import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from sqlalchemy import make_url
 
 from castline.service.settings import ServiceSettings
 from castline.settings import Settings, variable
+from tests.recipes import assembled, script
 from tests.template.conftest import ROOT
 
-RECIPE = ROOT / "functions" / "transcription_service"
+RECIPE = ROOT / "functions" / "transcription_service" / "Dockerfile"
 
 
 @pytest.fixture(scope="module")
@@ -71,23 +72,9 @@ def test_nothing_is_open_and_no_secret_is_in_it(compose: dict[str, Any]) -> None
                 assert value is None or re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), name
 
 
-def test_the_image_gets_what_its_recipe_copies(compose: dict[str, Any]) -> None:
-    build = compose["services"]["service"]["build"]
-    recipe = ROOT / build["context"] / build["dockerfile"]
-    let_in = [line[1:] for line in _lines(recipe.with_name(f"{recipe.name}.dockerignore")) if line.startswith("!")]
-    sources = [
-        source
-        for line in recipe.read_text().splitlines()
-        if line.startswith("COPY ") and "--from" not in line
-        for source in line.split()[1:-1]
-    ]
-    assert sources and all((ROOT / source).exists() for source in sources)
-    for source in sources:
-        assert any(source == each or source.startswith(f"{each}/") for each in let_in), source
-
-
 _ENTRY = """
-import sys
+import importlib.metadata, sys
+from pathlib import Path
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -95,45 +82,90 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
+finder = importlib.metadata.MetadataPathFinder
+every = finder.find_distributions
+
+def its_own(*arguments, **named):
+    for found in every(*arguments, **named):
+        if found.metadata["Name"] != "castline" or Path(found.locate_file("")).is_relative_to(sys.argv[1]):
+            yield found
+
+finder.find_distributions = its_own
 import castline, importlib
-from pathlib import Path
 assert Path(castline.__file__).is_relative_to(sys.argv[1]), castline.__file__
+assert importlib.metadata.version("castline") == castline.__version__
+from castline.engines import plugins
+print("engines:", *(engine.id for role in plugins.ROLES for engine in plugins.registered(role)))
 from castline.cli.service import _deployment
 from castline.service.app import create_app
 from castline.service.settings import ServiceSettings
 from castline.settings import Settings
 from castline.cli.main import app
 create_app(ServiceSettings(folder=Path(sys.argv[1]) / "service"), Settings(), _deployment)
-for name in ("castline.archive.postgresql", "castline.archive.exports", "opentimelineio", "psycopg"):
+for name in MODULES:
     importlib.import_module(name)
 sys.argv = ["castline", *COMMAND, "--help"]
 app()
 """
+#: What is imported only when it is needed: by a setting, or by uvicorn where it is installed.
+_LATER = [
+    "castline.archive.postgresql", "castline.archive.exports", "castline.service.published", "castline.service.task",
+    "httptools", "imageio_ffmpeg", "joserfc", "opentimelineio", "psycopg", "uvloop", "yaml",
+]  # fmt: skip
 
 
-def test_its_entry_point_starts_with_nothing_but_the_image_s_packages(compose: dict[str, Any], tmp_path: Path) -> None:
-    """The image's code, and an interpreter in which every package that the image does not have is missing."""
-    last = (RECIPE / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+def test_its_entry_point_starts_with_nothing_but_what_is_in_the_image(compose: dict[str, Any], tmp_path: Path) -> None:
+    """The image's files, and an interpreter in which all packages that the image does not have are missing; and so is
+    the metadata of this checkout's own installation, in which engines would be found."""
+    last = RECIPE.read_text().rpartition("\nFROM ")[2]
     assert 'ENTRYPOINT ["python3", "-m", "castline.cli"]' in last
-    shutil.copytree(ROOT / "src" / "castline", tmp_path / "castline")
-    there = _closure(line for line in _lines(RECIPE / "requirements.txt"))
+    task = assembled(RECIPE, tmp_path) / "var" / "task"
+    there = _closure((tmp_path / "packages" / "upper" / "build" / "requirements.txt").read_text().splitlines())
     modules = importlib.metadata.packages_distributions()
     absent = {module for module, names in modules.items() if not {_plain(name) for name in names} & there}
     assert "aiohttp" in absent and "psycopg" not in absent
     command = [part for part in compose["services"]["service"]["command"] if part == "serve"]
-    code = f"ABSENT, COMMAND = {absent - {'castline'}!r}, {command!r}\n{_ENTRY}"
+    code = f"ABSENT, COMMAND, MODULES = {absent - {'castline'}!r}, {command!r}, {_LATER!r}\n{_ENTRY}"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
+        [sys.executable, "-c", code, str(task)],
         capture_output=True, text=True, cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin", "HOME": "/tmp"},
+        env={"PYTHONPATH": str(task), "PATH": "/usr/bin", "HOME": "/tmp"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    engines = set(done.stdout.partition("engines: ")[2].partition("\n")[0].split())
+    assert engines == {
+        name.replace("whisper-cpp", "whisper.cpp") for name in _project()["entry-points"]["castline.engines"]
+    }
     for option in ("--host", "--port"):
         assert option in compose["services"]["service"]["command"] and option in done.stdout
 
 
-def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+def test_the_image_has_what_the_extras_declare(tmp_path: Path) -> None:
+    """No list of its own: those of the dependencies, of the engines, and of all that the service may need."""
+    assembled(RECIPE, tmp_path)
+    written = (tmp_path / "packages" / "upper" / "build" / "requirements.txt").read_text().splitlines()
+    extras = _project()["optional-dependencies"]
+    named = ["analyser", *(name for name in extras if name.startswith("service"))]
+    assert len(named) == 4
+    declared = {*_project()["dependencies"], *(line for name in named for line in extras[name])}
+    assert set(written) == declared and len(written) == len(declared)
+    text = RECIPE.read_text()
+    assert "==" not in text and text.count("--requirement ") == 2
+    with pytest.raises(KeyError):
+        script("requirements").requirements("nothing")
+    constraints = {_plain(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    pins = {_plain(line.partition(";")[0].replace("[binary]", "")) for line in declared}
+    assert pins <= constraints, "the versions that are tested"
+
+
+def test_the_image_runs_as_nobody_special_and_installs_nothing() -> None:
+    last = RECIPE.read_text().rpartition("\nFROM ")[2]
+    assert "\nUSER 1000:1000\n" in last and "pip" not in last
+
+
+def _project() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return found
 
 
 def _plain(name: str) -> str:
