@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.validate import validate_parameters
 
 from castline.local.template import load_template
 from castline.service.run_task import StarterSettings
 from castline.service.settings import ServiceSettings
+from tests.recipes import steps
 from tests.template.conftest import ROOT, as_list, of_type
 
+SAM = ROOT / ".venv-sam" / "bin" / "sam"
 #: What has no ARN: the registry's login, and metrics, which are held to a namespace.
 NAMELESS = {"Registry", "Measure"}
 
@@ -70,7 +80,7 @@ def test_the_library_reads_all_four_buckets(stack: dict[str, Any]) -> None:
 
 def test_the_service_and_its_start_have_roles_apart(stack: dict[str, Any]) -> None:
     definitions = of_type(stack, "AWS::ECS::TaskDefinition")
-    assert set(definitions) == {"ServiceDefinition", "JobDefinition"}
+    assert set(definitions) == {"ServiceDefinition", "JobDefinition", "FetchDefinition"}
     for definition in definitions.values():
         assert definition["ExecutionRoleArn"] != definition["TaskRoleArn"]
         assert definition["NetworkMode"] == "awsvpc"
@@ -138,6 +148,69 @@ def test_variables_are_those_that_are_read(stack: dict[str, Any]) -> None:
     }
 
 
+def test_files_are_for_tasks_that_come_through_their_door(stack: dict[str, Any]) -> None:
+    """EFS lets in two roles, over TLS, by an access point; and the service cannot change the models."""
+    [files] = of_type(stack, "AWS::EFS::FileSystem").values()
+    [statement] = files["FileSystemPolicy"]["Statement"]
+    assert statement["Effect"] == "Allow"
+    assert statement["Principal"] == {"AWS": [{"Fn::GetAtt": [role, "Arn"]} for role in ("ServiceRole", "JobRole")]}
+    assert set(statement["Action"]) == {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"}
+    assert statement["Condition"] == {
+        "Bool": {"aws:SecureTransport": "true"},
+        "Null": {"elasticfilesystem:AccessPointArn": "false"},
+    }
+    for definition in of_type(stack, "AWS::ECS::TaskDefinition").values():
+        assert definition["TaskRoleArn"]["Fn::GetAtt"][0] in ("ServiceRole", "JobRole")
+    for door in of_type(stack, "AWS::EFS::AccessPoint").values():
+        assert door["PosixUser"] == {"Uid": "1000", "Gid": "1000"}
+        assert door["RootDirectory"]["Path"] != "/"
+    assert stack["Resources"]["Files"]["DeletionPolicy"] == "Retain"
+
+
+def test_spot_is_the_operator_s_choice(stack: dict[str, Any]) -> None:
+    parameter = stack["Parameters"]["CapacityProvider"]
+    assert parameter["Default"] == "FARGATE" and set(parameter["AllowedValues"]) == {"FARGATE", "FARGATE_SPOT"}
+    [service] = of_type(stack, "AWS::ECS::Service").values()
+    assert service["CapacityProviderStrategy"] == [{"CapacityProvider": {"Ref": "CapacityProvider"}, "Weight": 1}]
+    [cluster] = of_type(stack, "AWS::ECS::Cluster").values()
+    assert set(cluster["CapacityProviders"]) == {"FARGATE", "FARGATE_SPOT"}, "a job chooses with CAP_PROV"
+
+
+def test_everything_that_runs_logs_for_a_while(stack: dict[str, Any]) -> None:
+    groups = of_type(stack, "AWS::Logs::LogGroup")
+    assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())
+    used = set()
+    for definition in of_type(stack, "AWS::ECS::TaskDefinition").values():
+        [container] = definition["ContainerDefinitions"]
+        assert container["LogConfiguration"]["LogDriver"] == "awslogs"
+        used.add(container["LogConfiguration"]["Options"]["awslogs-group"]["Ref"])
+    found = dict(statements(stack))
+    assert {each["Fn::GetAtt"][0] for each in found["ExecutionRole.Log"]["Resource"]} == used
+    [function] = of_type(stack, "AWS::Serverless::Function").values()
+    used.add(function["LoggingConfig"]["LogGroup"]["Ref"])
+    assert used == set(groups)
+
+
+def test_alarms_watch_what_is_measured_and_tell_the_topic(stack: dict[str, Any]) -> None:
+    alarms = of_type(stack, "AWS::CloudWatch::Alarm")
+    measured = {alarm["MetricName"] for alarm in alarms.values()}
+    assert measured == {"HealthyHostCount", "HTTPCode_Target_5XX_Count", "Backlog"}
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"] == {"Fn::If": ["Tells", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+        assert alarm["TreatMissingData"] == (
+            "breaching" if alarm["MetricName"] == "HealthyHostCount" else "notBreaching"
+        )
+    # The namespace that the service publishes in, that it may publish in, and that autoscaling and the alarm read.
+    [container] = of_type(stack, "AWS::ECS::TaskDefinition")["ServiceDefinition"]["ContainerDefinitions"]
+    [namespace] = [each["Value"] for each in container["Environment"] if each["Name"].endswith("METRICS_NAMESPACE")]
+    [policy] = of_type(stack, "AWS::ApplicationAutoScaling::ScalingPolicy").values()
+    metrics = policy["TargetTrackingScalingPolicyConfiguration"]["CustomizedMetricSpecification"]["Metrics"]
+    [scaled] = [each["MetricStat"]["Metric"] for each in metrics if each["Id"] == "backlog"]
+    [watched] = [alarm["Namespace"] for alarm in alarms.values() if alarm["MetricName"] == "Backlog"]
+    allowed = dict(statements(stack))["ServiceRole.Measure"]["Condition"]["StringEquals"]["cloudwatch:namespace"]
+    assert namespace == scaled["Namespace"] == watched == allowed
+
+
 def test_one_sqlite_is_never_two_tasks(stack: dict[str, Any]) -> None:
     [service] = of_type(stack, "AWS::ECS::Service").values()
     assert service["DeploymentConfiguration"]["MaximumPercent"] == {"Fn::If": ["Postgresql", 200, 100]}
@@ -146,10 +219,67 @@ def test_one_sqlite_is_never_two_tasks(stack: dict[str, Any]) -> None:
         assert condition == "Postgresql"
 
 
-def test_the_image_has_the_versions_that_are_tested() -> None:
-    constraints = set((ROOT / "constraints.txt").read_text().lower().replace("_", "-").splitlines())
-    recipe = ROOT / "functions" / "transcription_service"
-    wanted = (recipe / "requirements.txt").read_text().replace("[binary]", "").splitlines()
-    assert {line.lower().replace("_", "-") for line in wanted} <= constraints
-    last = (recipe / "Dockerfile").read_text().rpartition("\nFROM ")[2]
-    assert "\nUSER 1000:1000\n" in last and "RUN" not in last
+def test_folders_that_are_written_to_are_the_user_s(stack: dict[str, Any]) -> None:
+    """On Fargate, a volume without a source is root's and 0755, unless the image has a VOLUME at the path that it is
+    mounted at; then it gets that folder's owner and mode."""
+    recipe = ROOT / "functions" / "transcription_service" / "Dockerfile"
+    last = []
+    for name, rest in steps.instructions(recipe.read_text()):
+        last = [] if name == "FROM" else [*last, (name, rest)]
+    for definition in of_type(stack, "AWS::ECS::TaskDefinition").values():
+        [container] = definition["ContainerDefinitions"]
+        volumes = [each["Fn::If"][1] if "Fn::If" in each else each for each in definition["Volumes"]]
+        empty = {each["Name"] for each in volumes if set(each) == {"Name"}}
+        [path] = [mount["ContainerPath"] for mount in container["MountPoints"] if mount.get("SourceVolume") in empty]
+        declared = last.index(("VOLUME", f'["{path}"]'))
+        # What is done to the folder after it is declared may be lost.
+        assert last.index(("RUN", f"chown {container['User']} {path}")) < declared
+        assert ("USER", container["User"]) in last
+
+
+def test_sam_finds_what_the_function_is_built_from(stack: dict[str, Any]) -> None:
+    """Where sam runs make: it reads ``Metadata.WorkingDirectory``, from the template's folder, and nothing else."""
+    [(name, function)] = [each for each in stack["Resources"].items() if each[1]["Type"] == "AWS::Serverless::Function"]
+    metadata = function["Metadata"]
+    assert metadata["BuildMethod"] == "makefile"
+    stacks = ROOT / "stacks"
+    assert (stacks / metadata["WorkingDirectory"]).resolve() == ROOT
+    code = stacks / function["Properties"]["CodeUri"]
+    makefile = (code / "Makefile").read_text()
+    assert f"\nbuild-{name}:" in makefile
+    for included in re.findall(r"^include (.+)$", makefile, re.MULTILINE):
+        assert (ROOT / included).is_file()
+
+
+def test_a_task_that_fetches_models_is_started_by_hand(stack: dict[str, Any]) -> None:
+    """What the output is, with names in it, is what RunTask takes; and nobody else writes to the models."""
+    text = stack["Outputs"]["Fetch"]["Value"]["Fn::Sub"]
+    asked = json.loads(re.sub(r"\$\{(\w+)\}", r"\1", text))
+    assert asked["taskDefinition"] == "FetchDefinition"
+    model = botocore.session.get_session().get_service_model("ecs").operation_model("RunTask").input_shape
+    assert not validate_parameters(asked, model)
+    writes = {
+        name
+        for name, definition in of_type(stack, "AWS::ECS::TaskDefinition").items()
+        for mount in definition["ContainerDefinitions"][0]["MountPoints"]
+        if mount.get("SourceVolume") == "models" and not mount.get("ReadOnly")
+    }
+    assert writes == {"FetchDefinition"}
+
+
+@pytest.mark.skipif(not SAM.exists(), reason="SAM CLI is not set up here; make .venv-sam/.done does it")
+def test_sam_builds_the_function(tmp_path: Path) -> None:
+    """All but its packages, which pip would have to fetch."""
+    pip = tmp_path / "python3"
+    pip.write_text(f'#!/bin/sh\ncase "$*" in *"pip install"*) exit 0;; esac\nexec {sys.executable} "$@"\n')
+    pip.chmod(0o755)
+    template = ROOT / "stacks" / "transcription_service.yaml"
+    argv = [SAM, "build", "RunTaskFunction", "--template", template, "--build-dir", tmp_path / "build"]
+    environment = {**os.environ, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0", "PYTHON": str(pip)}
+    done = subprocess.run(
+        [*map(str, argv)], capture_output=True, text=True, timeout=300, env=environment, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    built = tmp_path / "build" / "RunTaskFunction"
+    assert (built / "app.py").is_file() and (built / "castline" / "service" / "run_task.py").is_file()
+    assert list(built.glob("castline-*.dist-info/entry_points.txt"))

@@ -1,4 +1,4 @@
-"""The tables. ``migrations/`` creates them; ``tests/service/test_migrations.py`` compares the two."""
+"""The tables. ``migrations/`` creates them; ``tests/service/test_jobs.py`` compares the two."""
 
 from __future__ import annotations
 
