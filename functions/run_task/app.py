@@ -18,4 +18,4 @@ def _key() -> str:
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    return start(event, _settings(), _key(), client("ecs"))
+    return start(event, _settings(), _key, client("ecs"))

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from uuid import UUID
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from moto import mock_aws
+from pydantic import ValidationError
 
 from castline.errors import StorageError
-from castline.service.run_task import REQUIRED, StarterSettings, start
-from castline.service.task import TaskSettings, run_task
+from castline.service.run_task import REQUIRED, StarterSettings, TaskSettings, start
+from castline.service.task import run_task
 from castline.settings import Settings
 from castline.weights.prepare import can_make_voice
 from tests.service.conftest import CHECKOUT, service_settings
@@ -28,60 +34,138 @@ HEADERS = {
 }  # fmt: skip
 
 
-class Ecs:
-    def __init__(self, **answer: Any) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self._answer = answer
+@contextmanager
+def ecs(*answers: dict[str, Any] | str, **expected: Any) -> Iterator[Any]:
+    """A client of ECS that checks what it is asked against ECS's own model; a text is an error's code. All answers
+    must be taken."""
+    client = boto3.client("ecs", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    with Stubber(client) as stubber:
+        for answer in answers:
+            if isinstance(answer, str):
+                stubber.add_client_error("run_task", answer, "arn:aws:iam::123456789012:role/secret", 400)
+            else:
+                stubber.add_response("run_task", answer, expected or None)
+        yield client
+        stubber.assert_no_pending_responses()
 
-    def run_task(self, **asked: Any) -> dict[str, Any]:
-        self.asked.append(asked)
-        return self._answer
+
+def asked(client: Any, **headers: str | None) -> tuple[int, str]:
+    """Status and text of the answer to the usual headers with others."""
+    given = {name: each for name, each in (HEADERS | headers).items() if each is not None}
+    answer = start({"headers": given}, STARTER, lambda: "key", client)
+    return answer["statusCode"], json.loads(answer["body"])
 
 
-def test_a_request_starts_one_task() -> None:
-    ecs = Ecs()
+STARTED: dict[str, Any] = {"tasks": [{"taskArn": "arn"}], "failures": []}
+GIVEN = {
+    "BUCKET_NAME": "sounds", "CAP_PROV": "FARGATE", "CUSTOM_GRAPH": "none", "DEC_LANG": "eng", "DIA": "no",
+    "FE_API_KEY": "none", "JOB_ID": "none", "NUM_CHANNELS": "1", "NUM_SPK": "1", "NUM_THREADS": "4",
+    "OBJECT_NAME": "a.wav", "OBJECT_PATH": "talks/a.wav", "OBJECT_URL": "none", "PRIV": "yes", "RETURN_URL": "",
+    "SAC": "no", "SR": "16000", "TAG": "t-1", "USER_ID": "u1",
+}  # fmt: skip
+
+
+def run(given: dict[str, str]) -> dict[str, Any]:
+    """What ECS is to be asked: all headers but the key."""
+    network = {"subnets": ["s-1", "s-2"], "securityGroups": ["sg-1"], "assignPublicIp": "ENABLED"}
+    environment = [{"name": name, "value": given[name]} for name in sorted(given)]
+    return {
+        "cluster": "c",
+        "taskDefinition": "d",
+        "count": 1,
+        "platformVersion": "LATEST",
+        "capacityProviderStrategy": [{"capacityProvider": given["CAP_PROV"], "weight": 1}],
+        "networkConfiguration": {"awsvpcConfiguration": network},
+        "overrides": {"containerOverrides": [{"name": "task", "environment": environment}]},
+    }
+
+
+def test_a_request_starts_one_task(monkeypatch: pytest.MonkeyPatch) -> None:
     lower = {name.lower(): value for name, value in HEADERS.items()}  # as HTTP APIs give them
-    answer = start({"headers": lower | {"tag": "t-1", "cap_prov": "FARGATE"}}, STARTER, "key", ecs)
+    with ecs(STARTED, **run(GIVEN)) as client:
+        answer = start({"headers": lower | {"tag": "t-1", "cap_prov": "FARGATE"}}, STARTER, lambda: "key", client)
     assert answer["statusCode"] == 200
     assert json.loads(answer["body"]) == "Fargate task started sucesfully. See sounds/decoded/"
-    [asked] = ecs.asked
-    assert asked["capacityProviderStrategy"] == [{"capacityProvider": "FARGATE", "weight": 1}]
-    [container] = asked["overrides"]["containerOverrides"]
-    environment = {each["name"]: each["value"] for each in container["environment"]}
-    assert environment["OBJECT_NAME"] == "a.wav"
-    assert environment["TAG"] == "t-1"
-    assert environment["NUM_SPK"] == "1"
-    assert "X_API_KEY" not in environment
-    start({"headers": HEADERS}, STARTER, "key", ecs)
-    assert ecs.asked[1]["capacityProviderStrategy"][0]["capacityProvider"] == "FARGATE_SPOT"
-    tags = [
-        each["value"]
-        for each in ecs.asked[1]["overrides"]["containerOverrides"][0]["environment"]
-        if each["name"] == "TAG"
-    ]
-    assert len(tags[0]) == 32
+    monkeypatch.setattr("castline.service.run_task.uuid4", lambda: UUID(int=7))
+    with ecs(STARTED, **run(GIVEN | {"CAP_PROV": "FARGATE_SPOT", "TAG": UUID(int=7).hex})) as client:
+        assert asked(client)[0] == 200
 
 
 @pytest.mark.parametrize("missing", REQUIRED)
 def test_what_is_missing_is_named(missing: str) -> None:
-    ecs = Ecs()
-    answer = start({"headers": {name: each for name, each in HEADERS.items() if name != missing}}, STARTER, "key", ecs)
-    assert (answer["statusCode"], json.loads(answer["body"])) == (
-        400,
-        f"Bad request: {missing} not present in POST headers",
-    )
-    assert ecs.asked == []
+    with ecs() as client:
+        assert asked(client, **{missing: None}) == (400, f"Bad request: {missing} not present in POST headers")
+        assert start({}, STARTER, lambda: "key", client)["statusCode"] == 400
 
 
-def test_other_refusals() -> None:
-    ecs = Ecs(failures=[{"reason": "RESOURCE:CPU"}])
-    answer = start({"headers": HEADERS | {"X_API_KEY": "wrong"}}, STARTER, "key", ecs)
-    assert (answer["statusCode"], json.loads(answer["body"])) == (401, "Authentication error: Incorrect X_API_KEY")
-    assert start({"headers": HEADERS | {"DEC_LANG": "xyz"}}, STARTER, "key", ecs)["statusCode"] == 400
-    assert start({"headers": HEADERS | {"TAG": "x" * 3000}}, STARTER, "key", ecs)["statusCode"] == 400
-    assert start({}, STARTER, "key", ecs)["statusCode"] == 400
-    assert ecs.asked == []
-    assert start({"headers": HEADERS}, STARTER, "key", ecs)["statusCode"] == 503
+def test_another_key_is_refused() -> None:
+    with ecs() as client:
+        assert asked(client, X_API_KEY="wrong") == (401, "Authentication error: Incorrect X_API_KEY")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEC_LANG", "xyz"), ("DIA", "maybe"), ("SAC", "1"), ("SR", "44100"), ("CAP_PROV", "EC2"), ("TAG", "x" * 300),
+        ("TAG", "../up"), ("TAG", "a b"), ("TAG", ""), ("NUM_THREADS", "many"), ("NUM_THREADS", "0"),
+        ("BUCKET_NAME", ""), ("OBJECT_PATH", ""), ("OBJECT_URL", "file:///etc/passwd"), ("RETURN_URL", "here"),
+    ],
+)  # fmt: skip
+def test_what_the_task_would_not_take_is_refused_before_it_starts(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ecs() as client:
+        assert asked(client, **{name: value}) == (400, f"Bad request: {name} is not valid")
+    if name in ("SAC", "SR", "CAP_PROV"):  # which it does not read
+        return
+    for each, given in (GIVEN | {name: value}).items():
+        monkeypatch.setenv(each, given)
+    with pytest.raises(ValidationError, match=name.lower()):
+        TaskSettings()
+
+
+def test_more_than_ecs_takes_is_refused() -> None:
+    """8192 characters of overrides as JSON, to the character."""
+    room = 8192 - len(json.dumps(run(GIVEN | {"USER_ID": ""})["overrides"]))
+    given: dict[str, str | None] = {"TAG": "t-1", "CAP_PROV": "FARGATE"}
+    with ecs(STARTED, **run(GIVEN | {"USER_ID": "u" * room})) as client:
+        assert asked(client, **given, USER_ID="u" * room)[0] == 200
+    with ecs() as client:
+        assert asked(client, **given, USER_ID="u" * (room + 1)) == (400, "Bad request: the POST headers are too long")
+
+
+def test_what_goes_wrong_at_aws_is_said_by_its_name() -> None:
+    with ecs({"tasks": [], "failures": [{"reason": "RESOURCE:CPU"}]}) as client:
+        assert asked(client) == (503, "No task could be started: RESOURCE:CPU")
+    for code in ("AccessDeniedException", "ThrottlingException", "InvalidParameterException"):
+        with ecs(code) as client:
+            assert asked(client) == (503, f"No task could be started: {code}")
+
+    def nothing() -> str:
+        raise ClientError({"Error": {"Code": "DecryptionFailure", "Message": "arn:…"}}, "GetSecretValue")
+
+    with ecs() as client:
+        answer = start({"headers": HEADERS}, STARTER, nothing, client)
+    assert (answer["statusCode"], json.loads(answer["body"])) == (503, "No task could be started: DecryptionFailure")
+
+
+def test_the_function_reads_its_key_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own handler: the settings are the stack's, the key is the secret's text."""
+    for name, value in STARTER.model_dump().items():
+        monkeypatch.setenv(f"RUN_TASK_{name.upper()}", value)
+    secrets = boto3.client("secretsmanager", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    monkeypatch.setenv("RUN_TASK_KEY_SECRET", "arn:key")
+    spec = spec_from_file_location("run_task_app", CHECKOUT / "functions" / "run_task" / "app.py")
+    assert spec and spec.loader
+    app = module_from_spec(spec)
+    spec.loader.exec_module(app)
+    with ecs(STARTED, STARTED) as client, Stubber(secrets) as stubber:
+        monkeypatch.setattr(app, "client", {"ecs": client, "secretsmanager": secrets}.__getitem__)
+        stubber.add_response("get_secret_value", {"SecretString": "key"}, {"SecretId": "arn:key"})
+        for _ in range(2):
+            assert app.handler({"headers": HEADERS}, None)["statusCode"] == 200
+        assert app.handler({"headers": HEADERS | {"X_API_KEY": "other"}}, None)["statusCode"] == 401
+        stubber.assert_no_pending_responses()
 
 
 @pytest.fixture

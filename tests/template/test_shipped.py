@@ -14,16 +14,7 @@ from packaging.requirements import Requirement
 
 from tests.template.conftest import ROOT
 
-FOLDERS = [
-    "video_splitting",
-    "face_recognition",
-    "failure_recorder",
-    "model_loader",
-    "result_announcer",
-    "result_webhook",
-    "batch_marker",
-    "whatsapp_ingest",
-]
+FOLDERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -42,7 +33,7 @@ def test_functions_ship_the_versions_the_tests_ran_with(folder: str) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_functions_ship_what_importing_the_stages_needs(folder: str) -> None:
     program = (
-        "import sys; import castline.doors.webhook, castline.doors.whatsapp\n"
+        "import sys; import castline.doors.webhook, castline.doors.whatsapp, castline.service.run_task\n"
         "import castline.stages, castline.storage, aws_lambda_powertools\n"
         "print(*{name.partition('.')[0] for name, module in list(sys.modules.items())"
         " if 'site-packages' in (getattr(module, '__file__', None) or '')})"

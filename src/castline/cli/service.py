@@ -104,8 +104,9 @@ def task() -> None:
         from pydantic import ValidationError
 
         from castline.errors import OptionsError
+        from castline.service.run_task import TaskSettings
         from castline.service.settings import service_settings
-        from castline.service.task import TaskSettings, run_task
+        from castline.service.task import run_task
 
         logging.disable(logging.NOTSET)
         try:

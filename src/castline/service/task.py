@@ -10,17 +10,15 @@ import json
 import logging
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
-from uuid import uuid4
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from castline.aws import client
 from castline.errors import CastlineError, MediaError, ServiceError, StorageError
 from castline.library import listen
 from castline.records import Result
+from castline.service.run_task import TaskSettings
 from castline.service.settings import ServiceSettings
 from castline.service.wire import Rules, fetch, post_file
 from castline.settings import Settings
@@ -30,28 +28,6 @@ logger = logging.getLogger(__name__)
 NOT_MEDIA = 101
 _TRIES = 3
 _LANGUAGES = {"eng": "en", "afr": "af", "zul": "zu", "sto": "st", "mul": None}
-
-
-class TaskSettings(BaseSettings):
-    """The published headers, as environment variables; those without effect (SR, NUM_CHANNELS, SAC …) are not read.
-
-    Attributes:
-        dia: whether words have a speaker.
-    """
-
-    model_config = SettingsConfigDict(extra="ignore")
-
-    bucket_name: str
-    object_path: str
-    object_url: str = "none"
-    dec_lang: Literal["eng", "afr", "zul", "sto", "mul"] = "eng"
-    dia: Literal["yes", "no"] = "no"
-    tag: str = Field(default_factory=lambda: uuid4().hex, pattern=r"^[A-Za-z0-9._-]{1,200}$")
-    num_threads: int = Field(4, ge=1)
-    return_url: str = ""
-    fe_api_key: str = "none"
-    user_id: str = ""
-    job_id: str = "none"
 
 
 def run_task(task: TaskSettings, service: ServiceSettings, settings: Settings) -> int:
