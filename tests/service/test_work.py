@@ -210,6 +210,29 @@ def test_a_service_that_stops_costs_a_job_nothing(tmp_path: Path, bucket: Bucket
     assert not psutil.pid_exists(worker)
 
 
+def test_two_services_never_share_an_sqlite(tmp_path: Path) -> None:
+    """Not even with folders of their own, as tasks have whose database is on a file system that they share."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (tmp_path / "link").symlink_to(shared)
+    one, other, third = (
+        service_settings(tmp_path / name, database=f"sqlite:///{folder}/service.db")
+        for name, folder in (("one", shared), ("other", tmp_path / "link"), ("third", tmp_path))
+    )
+    with _alone(one):
+        with pytest.raises(ServiceError, match=r"another service runs in .*shared"), _alone(other):
+            pass
+        with _alone(third):
+            pass
+    with _alone(other):  # the lock ended with its holder
+        pass
+    for url in ("sqlite://", "sqlite:///:memory:", "postgresql+psycopg://ada@there/jobs"):
+        assert service_settings(tmp_path, database=url).database_file is None
+    nowhere = service_settings(tmp_path, database=f"sqlite:///{tmp_path}/none/x.db")
+    with pytest.raises(ServiceError, match="cannot be locked: No such file"), _alone(nowhere):
+        pass
+
+
 def test_services_share_a_postgresql(postgresql_database: str, tmp_path: Path, bucket: Bucket, long_clip: Path) -> None:
     """What one does, any cancels; and both take jobs."""
     bucket.files["long.mp3"] = long_clip.read_bytes()

@@ -113,17 +113,23 @@ def create_app(service: ServiceSettings, settings: Settings, find: Find | None =
 
 @contextlib.contextmanager
 def _alone(service: ServiceSettings) -> Iterator[None]:
-    """Lock the folder: two services on one SQLite would consider each other's jobs abandoned.
+    """Lock the folder, and the SQLite, which may be in another, and on a file system that other machines share: two
+    services on it would consider each other's jobs abandoned. (On NFS, Linux makes flock a lock of the server's.)
 
     Raises:
-        ServiceError: another service runs in it.
+        ServiceError: another service runs in it, or it cannot be locked.
     """
     service.folder.mkdir(parents=True, exist_ok=True)
-    with (service.folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ServiceError(f"another service runs in {service.folder}") from error
+    file = service.database_file
+    with contextlib.ExitStack() as held:
+        for path in (service.folder / "lock", *([file.with_name(f"{file.name}.lock")] if file else [])):
+            try:
+                lock = held.enter_context(path.open("w"))
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ServiceError(f"another service runs in {path.parent}") from error
+            except OSError as error:
+                raise ServiceError(f"{path} cannot be locked: {error.strerror}") from error
         yield
 
 

@@ -27,7 +27,7 @@ def open_database(settings: ServiceSettings) -> Engine:
     """
     if settings.embedded:
         private_folder(settings.folder)
-        if settings.database_url == f"sqlite:///{settings.folder.resolve() / 'service.db'}":
+        if settings.database_file == settings.folder.resolve() / "service.db":
             open_private(settings.folder / "service.db").close()  # SQLite's other files get the same mode
     try:
         # Requests are served by threads; each may use a connection.

@@ -149,6 +149,15 @@ class ServiceSettings(BaseSettings):
         return self.database_url.startswith("sqlite")
 
     @property
+    def database_file(self) -> Path | None:
+        """The file of an SQLite; None for a database in memory, and for others."""
+        from sqlalchemy import make_url
+
+        file = make_url(self.database_url).database
+        in_memory = not file or file == ":memory:" or file.startswith("file:")
+        return None if in_memory or not self.embedded else Path(str(file)).resolve()
+
+    @property
     def worker_count(self) -> int:
         return self.workers or cores()
 
