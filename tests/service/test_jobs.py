@@ -55,6 +55,15 @@ def test_a_database_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in raised.value.message
 
 
+def test_readers_do_not_wait_for_writers_unless_the_file_is_on_a_network(tmp_path: Path) -> None:
+    for settings, mode in (({}, "wal"), ({"journal": "DELETE"}, "delete")):
+        engine = open_database(ServiceSettings(folder=tmp_path / mode, **settings))
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == mode
+            assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
+        engine.dispose()
+
+
 def test_jobs_are_done_by_priority_and_then_in_turn(jobs: Jobs) -> None:
     order = [jobs.add("ada", asked(priority=rank)).id for rank in (0, 1, 2, 1, 2)]
     listed = [job.id for job in jobs.page(ADMIN, 0, 100)]

@@ -1,0 +1,211 @@
+"""What clients ask for reaches the engine, and what it says reaches them: with an engine that writes down what it is
+asked, translates, and waits for the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+import webvtt
+
+from castline.engines import plugins
+from castline.records import SpeechOptions
+from castline.settings import Settings
+from tests.service.conftest import CHECKOUT, Bucket, Running, job, running, service_settings, until
+
+_MODULE = """
+import time
+from dataclasses import replace
+from pathlib import Path
+from castline.engines.base import EngineInfo, Transcription
+from castline.engines.plugins import Engine
+from castline.records import Segment, SpokenLanguage, Word
+
+
+class Echo(Engine):
+    info = EngineInfo(id="echo", role="transcriber", title="Echo", licence="MIT", languages=("*",), word_times=True,
+                      translates=True, prompts=True)
+    argument = "FOLDER"
+
+    def survey(self, settings):
+        return replace(self.info, source="here", reason="it needs no weights")
+
+    def load(self, argument, settings, *, asked=True):
+        return Loaded(Path(argument), self.info)
+
+
+class Loaded:
+    def __init__(self, folder, info):
+        self.folder, self.info, self.waits, self.kept = folder, info, 0, b""
+
+    def transcribe(self, speech):
+        asked = speech.options
+        with (self.folder / "asked").open("a") as file:
+            file.write(asked.model_dump_json() + "\\n")
+        self.waits += asked.prompt == "wait"
+        if asked.prompt == "much":
+            self.kept = bytes(range(256)) * (300 << 12)
+        if asked.prompt == "wait" and self.waits == 2:
+            (self.folder / "gate").read_bytes()  # a pipe: until somebody writes
+        word = "english" if asked.task == "translate" else "wort"
+        said = [Word(start_s=at, end_s=at + 0.5, text=f" {word}{at}", probability=0.9)
+                for at in range(len(speech.samples) // 16000)]
+        return Transcription(
+            asked.language or "de",
+            tuple(Segment(start_s=w.start_s, end_s=w.end_s, text=w.text.strip(), words=(w,)) for w in said),
+            () if asked.language else (SpokenLanguage(code="de", probability=0.75, seconds=len(said)),),
+        )
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the engine writes; it is installed beside it, for this process and its workers, which get its path."""
+    made = tmp_path_factory.mktemp("echo")
+    (made / "echo_engine.py").write_text(_MODULE)
+    info = made / "echo_engine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: echo-engine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[castline.engines]\necho = echo_engine:Echo\n")
+    sys.path.insert(0, str(made))
+    plugins._all.cache_clear()
+    yield made
+    sys.path.remove(str(made))
+    plugins._all.cache_clear()
+
+
+def settings(folder: Path) -> Settings:
+    return Settings(transcriber=f"echo:{folder}", chunk_s=10)
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(service_settings(tmp_path_factory.mktemp("service")), settings(folder)) as up:
+        yield up
+
+
+@pytest.fixture
+def asked(folder: Path) -> Iterator[Callable[[], dict[str, Any]]]:
+    """What the engine was asked last, if it is not what is asked anyway."""
+    (folder / "asked").unlink(missing_ok=True)
+
+    def last() -> dict[str, Any]:
+        found = json.loads((folder / "asked").read_text().splitlines()[-1])
+        usual = SpeechOptions().model_dump(mode="json")
+        return {name: found[name] for name in usual if found[name] != usual[name]}
+
+    return last
+
+
+SAID, TRANSLATED = "wort0 wort1 wort2 wort3", "english0 english1 english2 english3"
+
+
+def test_options_of_openais_api(service: Running, clip: Path, asked: Callable[[], dict[str, Any]]) -> None:
+    with service.client() as ada:
+
+        def ask(route: str = "transcriptions", **data: Any) -> str:
+            files = {"file": clip.read_bytes()}
+            answer = ada.post(f"/v1/audio/{route}", files=files, data={"model": "whisper-1"} | data)
+            assert answer.status_code == 200, answer.text
+            return str(answer.json()["text"])
+
+        assert ask() == SAID and asked() == {}
+        assert ask(language="fr", prompt="Cameras.") == SAID
+        assert asked() == {"language": "fr", "prompt": "Cameras."}
+        ask(**{"keywords[]": ["Hedy", " Ada "], "hotwords": "Grace, Mary,"})
+        assert asked() == {"hotwords": ["Hedy", "Ada", "Grace", "Mary"]}
+        ask(**{"languages[]": ["it"]})
+        assert asked() == {"language": "it"}
+        ask(**{"languages[]": ["it", "fr"]})
+        assert asked() == {}, "which of them it is, the engine hears"
+        assert ask("translations", prompt="Cameras.") == TRANSLATED
+        assert asked() == {"task": "translate", "prompt": "Cameras."}
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # whisper-1, by its maker
+def test_translations_in_every_format(service: Running, clip: Path) -> None:
+    token = service.state.tokens.add("grace")
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key=token, max_retries=0) as client:
+        create = client.audio.translations.create
+        assert create(file=clip, model="whisper-1").text == TRANSLATED
+        assert create(file=clip, model="whisper-1", response_format="text").split() == TRANSLATED.split()
+        verbose = create(file=clip, model="whisper-1", response_format="verbose_json")
+        assert verbose.text == TRANSLATED and verbose.segments
+        cues = webvtt.from_string(create(file=clip, model="whisper-1", response_format="vtt"))
+        assert " ".join(cue.text for cue in cues).split() == TRANSLATED.split()
+        assert create(file=clip, model="whisper-1", response_format="srt").startswith("1\n00:00:00,000 --> ")
+
+
+def test_options_of_the_asr_webservice(service: Running, clip: Path, asked: Callable[[], dict[str, Any]]) -> None:
+    with service.client() as ada:
+
+        def ask(**query: str) -> str:
+            answer = ada.post("/asr", params=query, files={"audio_file": clip.read_bytes()})
+            assert answer.status_code == 200, answer.text
+            return answer.text
+
+        assert ask(task="translate", language="de", initial_prompt="Cameras.").split() == TRANSLATED.split()
+        assert asked() == {"task": "translate", "language": "de", "prompt": "Cameras."}
+        rows = [row.split("\t") for row in ask(output="tsv", task="translate").splitlines()]
+        assert rows[0] == ["start", "end", "text"]
+        assert " ".join(text for _, _, text in rows[1:]).split() == TRANSLATED.split()
+        assert all(int(start) < int(end) for start, end, _ in rows[1:])
+        cues = webvtt.from_string(ask(output="vtt"))
+        assert " ".join(cue.text for cue in cues).split() == SAID.split()
+        found = ada.post("/detect-language", files={"audio_file": clip.read_bytes()})
+        assert found.json() == {"detected_language": "german", "language_code": "de", "confidence": 0.75}
+
+
+def test_a_job_s_language(service: Running, bucket: Bucket, clip: Path, asked: Callable[[], dict[str, Any]]) -> None:
+    bucket.files["clip.flac"] = clip.read_bytes()
+    with service.client() as ada:
+        for language, heard in (("auto", {}), ("es", {"language": "es"})):
+            options = {"engine": "auto", "model": None, "language": language}
+            made = ada.post("/transcription/", json=job(bucket, options=options)).json()
+            path = f"/transcription/{made['id']}"
+            found = until(lambda path=path: (got := ada.get(path).json())["finish_time"] and got)
+            assert found["state"] == "finished", found
+            assert asked() == heard
+            assert found["language_used"] == (language if heard else "de")
+
+
+def test_a_worker_is_replaced_after_its_limits(folder: Path, tmp_path: Path, clip: Path) -> None:
+    """After the second task, and after one that leaves it with much memory; not before."""
+    limits = service_settings(tmp_path, worker_jobs=2, worker_memory_mb=256)
+    with running(limits, settings(folder)) as up, up.client() as ada:
+        found = []
+        for prompt in ("", "", "much"):
+            form = {"model": "whisper-1", "prompt": prompt}
+            answer = ada.post("/v1/audio/transcriptions", files={"file": clip.read_bytes()}, data=form)
+            assert answer.json()["text"] == SAID
+            until(lambda: up.state.pool.busy == 0)
+            found.append(len(up.state.pool.pids))
+        assert found == [1, 0, 0]
+
+
+def test_a_stream_sends_text_before_the_engine_has_heard_all(
+    service: Running, folder: Path, tmp_path: Path, ffmpeg: Callable[..., None]
+) -> None:
+    """The engine hears the second chunk only when the first one's text has been received."""
+    longer = tmp_path / "longer.ogg"
+    ffmpeg("-i", CHECKOUT / "examples" / "demo.mp4", "-vn", "-t", 24, "-c:a", "libopus", longer)
+    gate = folder / "gate"
+    os.mkfifo(gate)
+    token = service.state.tokens.add("grace")
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key=token, max_retries=0, timeout=60) as client:
+        asked = {"file": longer, "model": "gpt-4o-transcribe", "prompt": "wait"}
+        events = iter(client.audio.transcriptions.create(**asked, stream=True))
+        first = next(events)
+        assert first.type == "transcript.text.delta"
+        threading.Thread(target=gate.write_bytes, args=(b"go",), daemon=True).start()
+        rest = list(events)
+    deltas = [first.delta, *(event.delta for event in rest if event.type == "transcript.text.delta")]
+    assert len(deltas) >= 2
+    assert rest[-1].type == "transcript.text.done" and "".join(deltas) == rest[-1].text
