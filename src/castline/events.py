@@ -94,7 +94,7 @@ def objects_created(event: Event) -> Iterator[ObjectCreated]:
             elif content.get("eventSource") == "aws:s3":
                 yield _created(content.get("s3"), encoded=True)
             else:
-                raise EventError(f"an event that tells of no S3 object: {_start_of(content)}")
+                raise EventError(f"not an event of an S3 object: {_start_of(content)}")
         except EventError as error:
             problem = error
     if problem:
@@ -122,7 +122,7 @@ def invocations_failed(event: Event) -> Iterator[InvocationFailed]:
         if isinstance(content.get("requestPayload"), Mapping):
             yield _failed(content)
         else:
-            problem = EventError(f"an event that tells of no failed invocation: {_start_of(content)}")
+            problem = EventError(f"not an event of a failed invocation: {_start_of(content)}")
     if problem:
         raise problem
 
@@ -138,7 +138,7 @@ def results_published(event: Event) -> Iterator[Mapping[str, Any]]:
         if is_result_published(content):
             yield content["detail"]
         else:
-            problem = EventError(f"an event that tells of no published result: {_start_of(content)}")
+            problem = EventError(f"not an event of a published result: {_start_of(content)}")
     if problem:
         raise problem
 
@@ -157,7 +157,7 @@ def results_changed(event: Event) -> Iterator[tuple[str, str]]:
         if found and all(isinstance(each, str) and each for each in found):
             yield str(found[0]), str(found[1])
         else:
-            problem = EventError(f"an event that tells of no result: {_start_of(content)}")
+            problem = EventError(f"not an event of a result: {_start_of(content)}")
     if problem:
         raise problem
 

@@ -394,7 +394,7 @@ def check_media_key(key: str) -> str:
         KeyLayoutError: not Unicode text, too long, or with ``.``/``..`` segments that clients collapse.
     """
     if (text := key.encode(errors="replace").decode()) != key:
-        raise KeyLayoutError(f"key is no Unicode text: {text}")
+        raise KeyLayoutError(f"key is not Unicode text: {text}")
     if len(key.encode()) > MAX_MEDIA_KEY_BYTES:
         raise KeyLayoutError(f"key is longer than {MAX_MEDIA_KEY_BYTES} bytes: {key[:60]}…")
     if any(segment in (".", "..") for segment in key.split("/")):
@@ -447,7 +447,7 @@ def check_person_name(name: str) -> str:
     if any(map(_is_no_letter, name)):
         raise KeyLayoutError(f"a name cannot contain control characters: '{shown(name)}'")
     if not name.strip(_JOINERS) or len(name.encode()) > 200:
-        raise KeyLayoutError("a name has between 1 and 200 bytes")
+        raise KeyLayoutError("a name must be 1 to 200 bytes long")
     if "/" in name or "\\" in name or name.startswith("."):
         raise KeyLayoutError(f"a name cannot contain a slash or start with a dot: {name!r}")
     return name

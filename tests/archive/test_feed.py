@@ -130,7 +130,7 @@ def test_without_a_queue_that_is_said(shelf: Shelf, queue: Queue, monkeypatch: p
     feed = Feed(queue, shelf.settings)
     monkeypatch.setattr(Queue, "get_queue_url", none)
     monkeypatch.setattr(Queue, "receive_message", none)
-    with pytest.raises(ResourceError, match="no queue tells"):
+    with pytest.raises(ResourceError, match="the queue of results cannot be read"):
         Feed(queue, shelf.settings)
     with pytest.raises(ResourceError, match="does not answer"):
         feed.follow(shelf.index, shelf.store)

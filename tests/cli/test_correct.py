@@ -61,7 +61,7 @@ def test_a_day_with_corrections(run: Run, people: People) -> None:
         (("list", "no.mp4"), "there is no recording no.mp4"),
         (("set", _MEDIA, "7", "x"), "lines 1 to 1"),
         (("set", _MEDIA, "9:00", "x"), "nothing is said at 9:00"),
-        (("set", _MEDIA, "first", "x"), "no number of a line"),
+        (("set", _MEDIA, "first", "x"), "neither the number of a line nor a time"),
         (("set", _MEDIA, "1", "…"), "a line needs words"),
         (("set", _MEDIA, "1", "x", "--speaker", "a/b"), "cannot contain a slash"),
         (("person", _MEDIA, "Eve", "Ada"), "nobody in board.mp4 is called 'Eve'"),

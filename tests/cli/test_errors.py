@@ -39,7 +39,7 @@ def _castline(folder: Path, *arguments: str, **variables: str) -> subprocess.Com
         (("doctor",), {"CASTLINE_INTERVAL_S": "abc"}, "CASTLINE_INTERVAL_S=abc: "),
         (("doctor",), {"CASTLINE_THREADS": "-2"}, "CASTLINE_THREADS=-2: "),
         (("doctor",), {"PIPELINE_PROFILE": "foo"}, "PIPELINE_PROFILE=foo: "),
-        (("status", "--endpoint-url", "nowhere"), {}, "nowhere is no endpoint"),
+        (("status", "--endpoint-url", "nowhere"), {}, "nowhere is not an endpoint"),
         (("status",), {"AWS_PROFILE": "nowhere"}, "(nowhere) could not be found"),
         (("redrive", "--endpoint-url", "http://127.0.0.1:9"), {}, "http://127.0.0.1:9/"),
     ],
@@ -86,9 +86,9 @@ def test_a_typo_in_a_variable_is_named_with_the_nearest() -> None:
     assert list(
         remarks(["CASTLINE_INTERVALS", "PIPELINE_PROFIL", "PIPELINE_TIMEOUT", "HOME", "CASTLINE_QQQQQQQQ"])
     ) == [
-        "CASTLINE_INTERVALS is no variable that Castline reads; did you mean CASTLINE_INTERVAL_S?",
-        "CASTLINE_QQQQQQQQ is no variable that Castline reads",
-        "PIPELINE_PROFIL is no variable that Castline reads; did you mean PIPELINE_PROFILE?",
+        "CASTLINE_INTERVALS is not a variable that Castline reads; did you mean CASTLINE_INTERVAL_S?",
+        "CASTLINE_QQQQQQQQ is not a variable that Castline reads",
+        "PIPELINE_PROFIL is not a variable that Castline reads; did you mean PIPELINE_PROFILE?",
     ]
     assert list(remarks(known())) == []
 

@@ -427,7 +427,7 @@ def test_status_names_what_cannot_have_a_result_and_what_nobody_takes(run: Run, 
     assert found.exit_code == 0
     assert "failed" in found.output
     assert "talk‹U+001B›[2J‹U+202E›.mp4" in found.output
-    assert "left out, by their suffix no media: film.rmvb\n" in found.output
+    assert "left out (not a media suffix): film.rmvb\n" in found.output
 
 
 def test_a_tree_comes_down_past_a_key_that_would_leave_it(run: Run, store: MemoryStore, tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_an_error_with_brackets_is_no_markup(run: Run, store: MemoryStore, tmp_p
     (tmp_path / "odd[/x].xyz").write_bytes(b"x")
     found = run("upload", str(tmp_path / "odd[/x].xyz"))
     assert found.exit_code == 2
-    assert "x].xyz: the suffix .xyz is none of" in found.stderr
+    assert "x].xyz: the suffix .xyz is not one of" in found.stderr
 
 
 def test_the_list_of_commands_is_what_they_say_and_imports_none_of_them() -> None:

@@ -56,6 +56,6 @@ def test_moments_transcripts_people_and_recordings(shelf: Shelf, ask: Any) -> No
 
 def test_a_mistake_is_said(ask: Any) -> None:
     wrong = ask("search_moments", query="colour:red")
-    assert wrong.is_error and "colour: is no field" in wrong.content[0].text
+    assert wrong.is_error and "colour: is not a field" in wrong.content[0].text
     missing = ask("get_transcript", media="no.mp4")
     assert missing.is_error and "no result" in missing.content[0].text

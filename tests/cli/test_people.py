@@ -305,7 +305,7 @@ def test_a_wrong_merge_is_parted(run: Run, store: MemoryStore, photo: Callable[[
     [ada] = json.loads(run("list", "--json").output)
     keys_ = {store.objects["castline-gallery", each["key"]]: each["key"] for each in ada["photos"]}
     found = run("split", "Ada", "Bob", "Ada/nobody.jpg")
-    assert found.exit_code == 2 and "Ada/nobody.jpg is no photo of Ada" in found.stderr
+    assert found.exit_code == 2 and "Ada/nobody.jpg is not a photo of Ada" in found.stderr
     found = run("split", "Ada", "Bob", keys_[b"B1"].rpartition("/")[2])
     assert "1 photo of Ada given to Bob" in found.output and "brought up to date" in found.output
     assert names() == ["Ada", "Bob"]

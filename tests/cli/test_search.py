@@ -63,7 +63,7 @@ def test_json_is_what_the_service_answers(shelf: Shelf, run) -> None:  # type: i
 def test_a_mistake_is_one_line(run) -> None:  # type: ignore[no-untyped-def]
     done = run("search", "colour:red")
     assert done.exit_code == 2
-    assert done.stderr.startswith("error colour: is no field") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error colour: is not a field") and done.stderr.count("\n") == 1
 
 
 def test_deleting_reaches_the_index(shelf: Shelf, run) -> None:  # type: ignore[no-untyped-def]
@@ -99,4 +99,4 @@ def test_moments_as_a_file_for_other_programs(shelf: Shelf, run, tmp_path: Path)
     path = tmp_path / "moments.edl"
     assert run("search", "budget", "--format", "edl", "--rate", "29.97df", "-o", str(path)).exit_code == 0
     assert "FCM: DROP FRAME" in path.read_text()
-    assert "is no format" in run("search", "budget", "--format", "avi").output
+    assert "is not a format" in run("search", "budget", "--format", "avi").output

@@ -91,8 +91,8 @@ def test_one_file_is_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("notes.txt", r"^notes\.txt: the suffix \.txt is none of \.3g2 .*\.mp4.*\.wmv.*"),
-        ("README", r"^README: the suffix \(none\) is none of"),
+        ("notes.txt", r"^notes\.txt: the suffix \.txt is not one of \.3g2 .*\.mp4.*\.wmv.*"),
+        ("README", r"^README: the suffix \(none\) is not one of"),
         ("nowhere.mp4", r"nowhere\.mp4 does not exist$"),
         ("empty", r"^no media in .*empty; suffixes are"),
     ],
@@ -215,7 +215,7 @@ def test_what_is_left_out_of_a_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9.mp4")).write_bytes(b"x")
-    with pytest.raises(KeyLayoutError, match=r"no Unicode text: caf\?\.mp4"):
+    with pytest.raises(KeyLayoutError, match=r"not Unicode text: caf\?\.mp4"):
         media_files(tmp_path)
 
 

@@ -121,7 +121,7 @@ def test_without_a_journal_what_is_in_the_bucket_is_not_sent_again(scene: Scene,
     else:
         scene.journal.write_bytes(damage)
     scene.start()
-    assert scene.settle() == ["a.mp4: is in the library already"]
+    assert scene.settle() == ["a.mp4: is already in the library"]
     assert scene.uploads() == ["a.mp4"]
 
 
@@ -230,7 +230,7 @@ def test_two_do_not_watch_the_same_folder_and_ctrl_c_ends(tmp_path: Path, slow_f
         assert process.stdout
         assert process.stdout.readline().startswith("watching")
         second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-        assert second.returncode == 2 and "is watched already" in second.stderr
+        assert second.returncode == 2 and "is already being watched" in second.stderr
         slow_file(folder / "talk.mp4")
         assert process.stdout.readline() == "talk.mp4: uploaded\n"
         process.send_signal(signal.SIGINT)

@@ -77,7 +77,7 @@ def test_a_terminal_breaks_lines_between_words_and_a_pipe_not_at_all(monkeypatch
 def test_status(width: int) -> None:
     shown = [
         MediaProgress("week 12/lesson 3/a-rather-long-name-of-a-recording.mp4", "analysing", (12, 120), (3, 240)),
-        MediaProgress("b.mp4", "failed", problem="the content is no audio or video format we know"),
+        MediaProgress("b.mp4", "failed", problem="the content is not in a known audio or video format"),
     ]
     _check(_shown(width, progress_table(shown)), width, "analysing", "12/120", "3/240", "failed", "media", "frames")
 

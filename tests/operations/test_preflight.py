@@ -185,7 +185,7 @@ def test_variables_within_four_kilobytes(size: int, level: str) -> None:
         ("404", "ok", "acme-input"),
         ("403", "problem", "acme-input is somebody else's"),
         ("301", "problem", "in another region"),
-        ({}, "problem", "acme-input is yours already, and not of this stack: choose another Prefix"),
+        ({}, "problem", "acme-input is yours already, but not of this stack: choose another Prefix"),
     ],
 )
 def test_names_of_buckets(answer: Any, level: str, said: str) -> None:

@@ -79,7 +79,7 @@ def test_renaming_onto_an_existing_name_is_refused_and_merging_loses_no_photo(pe
     for key, body in photos.items():
         people.store.put(people.settings.gallery_bucket, key, body)
     before = dict(people.store.objects)
-    with pytest.raises(GalleryError, match=r"somebody is called 'Lovelace' already; .* people merge 'Lovelace' 'Ada'"):
+    with pytest.raises(GalleryError, match=r"somebody is already called 'Lovelace'; .* people merge 'Lovelace' 'Ada'"):
         api.rename("Ada", " Lovelace", people.store, people.settings)
     assert people.store.objects == before
     assert api.merge("Lovelace", ["Ada"], people.store, people.settings) == 3

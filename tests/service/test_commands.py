@@ -125,10 +125,10 @@ def test_the_published_servers_file_is_taken(tmp_path: Path) -> None:
     [
         ("server: {port: 99999}", "server.port: Input should be less than or equal to 65535"),
         ("servers: {}", "servers: Extra inputs are not permitted"),
-        ("[" * 5000, "is no YAML"),
-        ("a: b: c", "is no YAML"),
+        ("[" * 5000, "is not YAML"),
+        ("a: b: c", "is not YAML"),
         ("- 1", "Input should be"),
-        ("!!python/object/apply:os.system [id]", "is no YAML"),
+        ("!!python/object/apply:os.system [id]", "is not YAML"),
         ("#" * 70_000, "is larger than 64 KiB"),
         (None, "cannot be read: No such file or directory"),
     ],

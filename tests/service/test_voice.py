@@ -181,7 +181,7 @@ def test_errors_are_openais(
 
 def test_what_is_no_media_is_a_bad_request(client: openai.OpenAI) -> None:
     for stream in (False, True):
-        with pytest.raises(openai.BadRequestError, match="no audio or video format") as raised:
+        with pytest.raises(openai.BadRequestError, match="not in a known audio or video format") as raised:
             client.audio.transcriptions.create(
                 file=("a.wav", b"This is a letter.\n" * 50), model="gpt-transcribe", stream=stream
             )
@@ -259,7 +259,9 @@ def test_asr(service: Running, clip: Path, text: str) -> None:
             assert whole == plain and whole
         told = asr(clip.read_bytes(), diarize="true", min_speakers=1, max_speakers=2, output="txt").text
         assert re.sub(r"\[Speaker \d\]: ", "", told).replace("\n", " ").strip() == text
-        assert asr(b"This is a letter.\n" * 50).json()["detail"] == "the content is no audio or video format we know"
+        assert (
+            asr(b"This is a letter.\n" * 50).json()["detail"] == "the content is not in a known audio or video format"
+        )
         for content, encode in ((clip.read_bytes(), "true"), (samples.tobytes(), "false")):
             said = ada.post("/detect-language", params={"encode": encode}, files={"audio_file": io.BytesIO(content)})
             assert said.json() == {"detected_language": "english", "language_code": "en", "confidence": 1.0}

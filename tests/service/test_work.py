@@ -87,7 +87,7 @@ def test_a_job_that_is_not_polled_stays_for_its_time(service: Running, bucket: B
         ("json_url", "status/403/a", "expired", "Expired URL when uploading json to {url}"),
         ("input", "status/404/a", "error", "the server of the input answered 404"),
         ("json_url", "status/500/a", "error", "the server answered 500 when uploading json to {url}"),
-        ("input", "letter", "error", "the content is no audio or video format we know"),
+        ("input", "letter", "error", "the content is not in a known audio or video format"),
     ],
 )
 def test_what_goes_wrong_is_said(

@@ -92,7 +92,7 @@ def test_it_is_made_once_of_what_was_fetched(weights, tmp_path):
     engine = load_active_speaker(settings)
     assert (engine.info.id, engine.info.licence) == ("lr-asd", "MIT")
     assert survey(settings, "active_speaker")[0].source.endswith("lr-asd.onnx")
-    with pytest.raises(ModelCorrupt, match="is no net for speaking faces"):
+    with pytest.raises(ModelCorrupt, match="is not a net for speaking faces"):
         load_active_speaker(Settings(models_dir=tmp_path, active_speaker=f"lr-asd:{_other_net(tmp_path)}"))
 
 

@@ -77,9 +77,9 @@ def export(index: Index, query: str, kind: str, rate: str = DEFAULT_RATE, limit:
         SearchError: as `search`; or there is no such format or rate.
     """
     if kind not in EXPORTS:
-        raise SearchError(f"{kind} is no format; there are {' '.join(EXPORTS)}")
+        raise SearchError(f"{kind} is not a format; there are {' '.join(EXPORTS)}")
     if rate not in RATES:
-        raise SearchError(f"{rate} is no frame rate; there are {' '.join(RATES)}")
+        raise SearchError(f"{rate} is not a frame rate; there are {' '.join(RATES)}")
     form = EXPORTS[kind]
     return form.write(gather(index, query, min(limit or form.most, form.most)), rate)
 

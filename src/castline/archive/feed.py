@@ -41,7 +41,7 @@ class Feed:
         try:
             self._url = queue_url(LIBRARY, settings, queues)
         except (ClientError, BotoCoreError) as error:
-            raise ResourceError(f"no queue tells of results: {error}") from error
+            raise ResourceError(f"the queue of results cannot be read: {error}") from error
 
     def follow(self, index: Index, store: ObjectStore, wait_s: int = WAIT_S) -> tuple[str, ...]:
         """Wait for messages, and update the index from what is published of their media now.

@@ -26,7 +26,7 @@ def open_index(where: str, settings: Settings) -> Index:
     if not settings.archive:
         return SqliteIndex(index_path(where, settings))
     if not settings.archive.startswith(("postgresql://", "postgresql+psycopg://")):
-        raise OptionsError("CASTLINE_ARCHIVE is no URL of PostgreSQL: postgresql://user@host/database")
+        raise OptionsError("CASTLINE_ARCHIVE is not a PostgreSQL URL: postgresql://user@host/database")
     from castline.archive.postgresql import PostgresqlIndex
 
     return PostgresqlIndex(settings.archive, f"castline_{_name(where, settings)}")

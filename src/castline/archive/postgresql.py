@@ -125,7 +125,7 @@ class PostgresqlIndex(Index):
                 self._url, autocommit=True, connect_timeout=_CONNECT_S, options=f"-c search_path={self.schema}"
             )
         except psycopg.ProgrammingError as error:
-            raise OptionsError("CASTLINE_ARCHIVE is no URL of PostgreSQL") from error
+            raise OptionsError("CASTLINE_ARCHIVE is not a PostgreSQL URL") from error
         except psycopg.OperationalError as error:
             raise ResourceError(f"the index cannot be reached: {str(error).splitlines()[0]}") from error
         try:

@@ -104,7 +104,7 @@ def _take(query: Query, key: str, found: re.Match[str]) -> None:
     take = _FIELDS.get(key)
     if take is None:
         there = " ".join(f"{name}:" for name in _FIELDS)
-        raise SearchError(f"{key}: is no field; there are {there} (words with a colon go into quotes)")
+        raise SearchError(f"{key}: is not a field; there are {there} (words with a colon go into quotes)")
     if not value.strip():
         raise SearchError(f"{key}: has no value")
     take(query, value.strip())
@@ -121,7 +121,7 @@ def _with(query: Query, value: str) -> None:
 def _name(key: str, value: str) -> Name:
     words = folded(value)
     if not words:
-        raise SearchError(f"{key}: {visible(value)} is no name")
+        raise SearchError(f"{key}: {visible(value)} is not a name")
     return Name(words, value)
 
 
@@ -145,7 +145,7 @@ def _seconds(key: str, value: str) -> int:
             raise ValueError(value)
         return int(datetime(year, month, day, tzinfo=UTC).timestamp())
     except ValueError:
-        raise SearchError(f"{key}: {visible(value)} is no date: 2026, 2026-03 or 2026-03-31") from None
+        raise SearchError(f"{key}: {visible(value)} is not a date: write 2026, 2026-03 or 2026-03-31") from None
 
 
 def _file(query: Query, value: str) -> None:

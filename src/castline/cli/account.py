@@ -186,7 +186,7 @@ def _number(account: aws.Account) -> str:
     try:
         return account.sts.get_caller_identity()["Account"]
     except (ClientError, BotoCoreError) as error:
-        raise LocalStackError(f"nobody says whose credentials these are: {error}") from error
+        raise LocalStackError(f"AWS does not say whose credentials these are: {error}") from error
 
 
 def _head(account: aws.Account, number: str, stack: str) -> None:

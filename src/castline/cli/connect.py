@@ -216,7 +216,7 @@ def connect(
     endpoint = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
         if not endpoint.startswith(("http://", "https://")):
-            raise OptionsError(f"{endpoint} is no endpoint: write http://HOST:PORT or https://HOST")
+            raise OptionsError(f"{endpoint} is not an endpoint: write http://HOST:PORT or https://HOST")
         ours = local_keys(endpoint, config)
         at = partial(aws.client, endpoint=endpoint, keys=ours)
         return Connection(S3Store(at("s3")), config, endpoint, at, own=bool(ours))

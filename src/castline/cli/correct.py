@@ -167,7 +167,7 @@ def _lines(asked: str, shown: Shown) -> tuple[int, int]:
         return first, last
     found = _TIME.fullmatch(asked)
     if not found:
-        raise CorrectionError(f"{asked!r} is no number of a line and no time (0:09.7)")
+        raise CorrectionError(f"{asked!r} is neither the number of a line nor a time (0:09.7)")
     at = int(found[1] or 0) * 3600 + int(found[2] or 0) * 60 + float(found[3])
     near = [n for n, line in enumerate(lines) if line.segment.start_s - 0.05 <= at <= line.segment.end_s]
     if not near:

@@ -44,7 +44,7 @@ def checks() -> Iterator[tuple[bool, str]]:
     folder = config.state_dir.absolute()
     place = next(place for place in (folder, *folder.parents) if place.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        yield False, f"{config.state_dir} cannot be made: {place} is no folder that takes files"
+        yield False, f"{config.state_dir} cannot be made: {place} is not a folder that can be written to"
     free = shutil.disk_usage(place).free / 1e9
     yield free > _MIN_FREE_GB, f"{free:.1f} GB free for {config.state_dir}"
     yield _stack()

@@ -101,7 +101,7 @@ def up(slots: Slots = 2) -> None:
             _, session = local_session(config, slots, keep="always")
         stack = session.stack
         if not session.started:
-            console.print(f"[green]up[/]  {stack.endpoint_url} already")
+            console.print(f"[green]up[/]  {stack.endpoint_url} was running already")
             return
         console.print(f"[green]up[/]  {stack.endpoint_url}  (upload to s3://{config.input_bucket})")
         console.print("its keys, for the AWS tools and the course's (castline's own commands find them):")

@@ -136,7 +136,7 @@ def cost_command(
             from castline.media.ffmpeg import Limits
 
             if not path.is_file():
-                raise OptionsError(f"{path} is no file")
+                raise OptionsError(f"{path} is not a file")
             probed = probe(path, Limits.of(config))
             seconds, film, audio = probed.duration_s or 0.0, probed.video, probed.audio is not None
             size, proxied = path.stat().st_size, bool(config.proxy_s) and not is_played(probed)
@@ -171,7 +171,7 @@ def parse_film(picture: str, codec: str) -> VideoStream:
     """
     match = _PICTURE.fullmatch(picture.strip().lower())
     if not match:
-        raise OptionsError(f"{picture!r} is no size of pictures; write 1920x1080 or 1920x1080@25")
+        raise OptionsError(f"{picture!r} is not a picture size; write 1920x1080 or 1920x1080@25")
     fps = float(match[3]) if match[3] else USUAL_FILM.fps
     return VideoStream(codec=codec.strip().lower(), width=int(match[1]), height=int(match[2]), fps=fps)
 
@@ -186,7 +186,7 @@ def parse_duration(text: str) -> float:
         raise OptionsError("name a media file, or give its --duration: 90s, 45m, 1h or 1h30m")
     match = _DURATION.fullmatch(text.strip().lower())
     if not match or not any(match.groups()):
-        raise OptionsError(f"{text!r} is no duration; write 90s, 45m, 1h or 1h30m, or give a file")
+        raise OptionsError(f"{text!r} is not a duration; write 90s, 45m, 1h or 1h30m, or give a file")
     hours, minutes, seconds = (float(group or 0) for group in match.groups())
     return hours * 3600 + minutes * 60 + seconds
 

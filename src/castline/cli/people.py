@@ -103,7 +103,7 @@ def add_voice(
     with friendly_errors():
         keys.check_person_name(name)
         if not (speaker or Path(source).is_file()):
-            raise GalleryError(f"{source} is no file here; of a processed recording, say whose voice: --speaker")
+            raise GalleryError(f"{source} is not a file here; for a processed recording, name the voice with --speaker")
         there = connect(endpoint_url, make=speaker is None)
         engines, embed = _models(there)
         if speaker:
@@ -277,7 +277,7 @@ def split(
         theirs = gallery.list_people(there.store, there.settings).get(name, [])
         by_name = {each: key for key in theirs for each in (key, key.rpartition("/")[2])}
         if missing := [photo for photo in photos if photo not in by_name]:
-            raise GalleryError(f"{keys.shown(missing[0])} is no photo of {keys.shown(name)}")
+            raise GalleryError(f"{keys.shown(missing[0])} is not a photo of {keys.shown(name)}")
         chosen = [by_name[photo] for photo in photos]
         count = gallery.split(name, chosen, into, there.store, there.settings)
         console.print(f"  {counted(count, 'photo')} of {escape(name)} given to {escape(into)}")

@@ -293,7 +293,7 @@ def show_left_out(console: Console, names: Sequence[str]) -> None:
     """Print a line about uploads whose suffix is not that of media, if there are any."""
     if names:
         shown = some([escape(name) for name in names], _SHOWN_LEFT_OUT)
-        console.print(f"[yellow]left out[/], by their suffix no media: {shown}", soft_wrap=True)
+        console.print(f"[yellow]left out[/] (not a media suffix): {shown}", soft_wrap=True)
 
 
 def relative(path: Path) -> str:

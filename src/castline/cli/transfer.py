@@ -36,7 +36,7 @@ def media_files(path: Path, output: Path | None = None) -> list[tuple[Path, str]
     """
     if path.is_file():
         if not keys.is_media(path.name):
-            raise NotMedia(f"{path.name}: the suffix {path.suffix or '(none)'} is none of {_suffixes()}")
+            raise NotMedia(f"{path.name}: the suffix {path.suffix or '(none)'} is not one of {_suffixes()}")
         return [(path, keys.check_media_key(path.name))]
     if not path.is_dir():
         raise NotMedia(f"{path} does not exist")

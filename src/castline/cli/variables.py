@@ -41,6 +41,6 @@ def remarks(names: Iterable[str]) -> Iterator[str]:
         alike = [each.removeprefix(prefix) for each in ours if each.startswith(prefix)]
         near = get_close_matches(name.removeprefix(prefix), alike, n=1, cutoff=0.7)
         if near:
-            yield f"{name} is no variable that Castline reads; did you mean {prefix}{near[0]}?"
+            yield f"{name} is not a variable that Castline reads; did you mean {prefix}{near[0]}?"
         elif prefix == _OURS:
-            yield f"{name} is no variable that Castline reads"
+            yield f"{name} is not a variable that Castline reads"

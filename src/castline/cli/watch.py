@@ -140,7 +140,7 @@ class Watch:
             return
         self._sent[key] = Sent(state=state, before=before.etag if before and was_sent else "")
         self._write()
-        yield f"{key}: {'uploaded' if was_sent else 'is in the library already'}"
+        yield f"{key}: {'uploaded' if was_sent else 'is already in the library'}"
 
     def _fetch(self, there: dict[str, Path]) -> Iterator[str]:
         """Fetch results of files that still exist."""
@@ -229,7 +229,7 @@ def watch_command(
     """
     with friendly_errors():
         if not folder.is_dir():
-            raise NotMedia(f"{folder} is no folder")
+            raise NotMedia(f"{folder} is not a folder")
         for kind in beside or ():
             if kind not in WRITERS:
                 raise OptionsError(f"--beside {kind}: there are {' '.join(WRITERS)}")
@@ -259,5 +259,5 @@ def _alone(path: Path, folder: Path) -> Iterator[Any]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise OptionsError(f"{folder} is watched already") from error
+            raise OptionsError(f"{folder} is already being watched") from error
         yield

@@ -137,7 +137,7 @@ def name_faces(
         raise CorrectionError(f"nobody in {view.result.media} is called {person!r}")
     chosen = [track for track in found.tracks if tracks is None or track.id in tracks]
     if not chosen:
-        raise CorrectionError(f"none of these appearances of {found.name} is there any more")
+        raise CorrectionError(f"none of these appearances of {found.name} is left")
     known = (found.name, *(candidate.name for candidate in found.candidates))
     name = _name(name) if holds else keys.spelled(name)
     if not holds and name not in known:

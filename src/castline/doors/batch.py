@@ -113,7 +113,7 @@ def _start_machine(marker: str, settings: Settings, machines: Any) -> list[str]:
         )
     except ClientError as error:
         if error.response["Error"]["Code"] == "ExecutionAlreadyExists":
-            logger.info("this marker has started its batch already", marker=marker)
+            logger.info("this marker has already started its batch", marker=marker)
             return []
         raise ResourceError(f"the batch could not be started: {error}") from error
     except BotoCoreError as error:
@@ -192,10 +192,10 @@ def _tell_if_ended(batch: Batch, store: ObjectStore, settings: Settings, machine
             (machines or _machines()).send_task_success(taskToken=batch.token, output=json.dumps(answer))
         except ClientError as error:
             if error.response["Error"]["Code"] not in _NOBODY_WAITS:
-                raise ResourceError(f"the batch could not be told to be done: {error}") from error
-            logger.info("nobody waits for this batch any more", reason=error.response["Error"]["Code"])
+                raise ResourceError(f"the state machine could not be told that the batch is done: {error}") from error
+            logger.info("nothing waits for this batch any more", reason=error.response["Error"]["Code"])
         except BotoCoreError as error:
-            raise ResourceError(f"the batch could not be told to be done: {error}") from error
+            raise ResourceError(f"the state machine could not be told that the batch is done: {error}") from error
     return answer
 
 
@@ -218,7 +218,7 @@ def _unfinished(listed: Iterable[str], store: ObjectStore, settings: Settings) -
 def _batch_key(marker: str, listed: Sequence[str]) -> str:
     key = keys.batch_key(marker, hashlib.sha256("\n".join(listed).encode()).hexdigest()[:16])
     if not keys.is_batch(key):
-        raise EventError(f"{marker[:60]!r} is no marker's name")
+        raise EventError(f"{marker[:60]!r} is not the name of a marker")
     return key
 
 

@@ -60,7 +60,7 @@ def post(found: Publication, settings: Settings) -> None:
     # Addresses may contain tokens: messages name only the host.
     address = urlsplit(settings.webhook_url)
     if address.scheme not in ("https", "http") or not address.hostname:
-        raise SettingsError("CASTLINE_WEBHOOK_URL is no address of the web")
+        raise SettingsError("CASTLINE_WEBHOOK_URL is not a web address")
     try:
         answer = urllib3.request(
             "POST", settings.webhook_url, body=body, headers=headers, redirect=False, retries=False, timeout=_TIMEOUT_S

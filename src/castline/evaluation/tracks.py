@@ -117,7 +117,7 @@ def measure_tracks(
         ModelError: no thresholds are known for the embedder.
     """
     if enrolled_as not in shown:
-        raise EvaluationError(f"{enrolled_as!r} is no condition; there are {', '.join(shown)}")
+        raise EvaluationError(f"{enrolled_as!r} is not a condition; there are {', '.join(shown)}")
     limits = thresholds_for(model)
     counts = []
     for kind in KINDS:

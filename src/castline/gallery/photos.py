@@ -179,7 +179,7 @@ def rename(old: str, new: str, store: ObjectStore, settings: Settings) -> int:
     name = keys.gallery_name(target)
     if keys.gallery_name(source[0]) != name and _found(name, store, settings):
         raise GalleryError(
-            f"somebody is called {name!r} already; if it is the same person: castline people merge {name!r} {old!r}"
+            f"somebody is already called {name!r}; if it is the same person: castline people merge {name!r} {old!r}"
         )
     _move("renamed", source, target, store, settings)
     return len(source)
@@ -226,7 +226,7 @@ def split(name: str, photos: Sequence[str], into: str, store: ObjectStore, setti
     if not chosen:
         raise GalleryError(f"none of these photos is of {name!r} any more")
     if keys.gallery_name(target) == keys.gallery_name(chosen[0]):
-        raise GalleryError(f"they are of {into!r} already")
+        raise GalleryError(f"they already belong to {into!r}")
     _move("split", chosen, target, store, settings)
     return len(chosen)
 

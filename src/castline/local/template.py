@@ -65,7 +65,7 @@ def load_template(path: Path) -> Template:
     """Parse a template, short forms (``!Ref``) included, into plain data."""
     template = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
     if not isinstance(template, dict) or "Resources" not in template:
-        raise LocalStackError(f"{path.name} is no template")
+        raise LocalStackError(f"{path.name} is not a template")
     return template
 
 

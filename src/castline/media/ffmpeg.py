@@ -41,7 +41,7 @@ DEMUXERS = (
 #: What ffmpeg says, and what that means for the person who uploaded the file.
 _READABLE: tuple[tuple[str, str], ...] = (
     ("moov atom not found", "the file has no index (moov atom): it is incomplete, or it is not an MP4"),
-    ("Invalid data found when processing input", "the content is no audio or video format we know"),
+    ("Invalid data found when processing input", "the content is not in a known audio or video format"),
     ("End of file", "the file ends before its first frame"),
     ("could not find codec parameters", "the container does not say how its streams are coded"),
     ("No space left on device", "the temporary disk is full"),

@@ -27,7 +27,7 @@ def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
             why = f": it has more than {MAX_PIXELS // 10**6} million pixels" if large else ""
             raise UnitError(f"a frame cannot be decoded{why}", detail=str(error)) from error
     if pixels is None:
-        raise UnitError("a frame cannot be decoded: its bytes are no picture")
+        raise UnitError("a frame cannot be decoded: its bytes are not a picture")
     rgb: NDArray[np.uint8] = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     return rgb
 

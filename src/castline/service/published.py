@@ -74,7 +74,7 @@ def read_published(path: Path, service: ServiceSettings, settings: Settings) -> 
         wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise ServiceError(f"{path}: {wrong}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ServiceError(f"{path} is no YAML", detail=str(error)) from error
+        raise ServiceError(f"{path} is not YAML", detail=str(error)) from error
     root = asked.server.root or Path.cwd()
     files = asked.files
     folder = (root / files.database).parent / "castline"

@@ -59,7 +59,7 @@ class Tokens:
             ServiceError: the name has characters other than letters, digits and ``._@-``.
         """
         if not _USER.fullmatch(user):
-            raise ServiceError(f"{user[:60]!r} is no name of a user: letters, digits and ._@- only")
+            raise ServiceError(f"{user[:60]!r} is not a user name: letters, digits and ._@- only")
         secret = secret or secrets.token_urlsafe(32)
         salt = secrets.token_hex(16)
         row = Token(user=user, salt=salt, hash=_hash(salt, secret), admin=admin, edits=edits, created=time.time())

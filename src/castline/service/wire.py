@@ -203,7 +203,7 @@ def resolve(host: str, port: int, allowed: Sequence[Network] = ()) -> list[str]:
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         if not may_reach(address, allowed):
-            raise AddressRefused(f"{host} is no public address")
+            raise AddressRefused(f"{host} is not a public address")
     return addresses
 
 

@@ -245,7 +245,7 @@ def _unpickle(file: BinaryIO) -> Any:
             case "REDUCE":
                 arguments, function = _checked(stack.pop(), tuple), stack.pop()
                 if function is not _ordered_dict and function is not _rebuild_tensor:
-                    raise TypeError("something is called that is no function")
+                    raise TypeError("something is called that is not a function")
                 stack.append(function(*arguments))
             case "BUILD":  # the versions of the net's modules, which do not concern the tensors
                 stack.pop()

@@ -252,7 +252,7 @@ class Load:
         stored_s = self._now()
         found = store.head(bucket, row.key)
         if found is None:
-            raise StorageError("it is gone again")
+            raise StorageError("it was uploaded, but is gone")
         row.etag, row.version, row.input_modified = found.etag, found.version, found.last_modified
         row.stored_s = stored_s  # last: from here on, its result is searched for
 

@@ -142,7 +142,7 @@ def test_photos_that_cannot_be_used(detector, random_facenet, tmp_path):
     with pytest.raises(ModelError, match="no face was found in the 1 photos"):
         quantize.calibration_faces(tmp_path, detector, embedder)
     (tmp_path / "letter.jpg").write_text("Dear quantiser,")
-    with pytest.raises(ModelError, match=r"letter\.jpg is no picture to calibrate with"):
+    with pytest.raises(ModelError, match=r"letter\.jpg is not a picture to calibrate with"):
         quantize.calibration_faces(tmp_path, detector, embedder)
 
 

@@ -296,7 +296,7 @@ def test_another_kind_of_file_is_a_corrupt_model(family: Family, tmp_path) -> No
 
 @pytest.mark.parametrize(
     ("place", "value", "said"),
-    [(0, 7, "no ggml model"), (20, 9, "has 50 of 170 tensors"), (48, 2**30, "cut short"), (48, -80, "cut short")],
+    [(0, 7, "not a ggml model"), (20, 9, "has 50 of 170 tensors"), (48, 2**30, "cut short"), (48, -80, "cut short")],
 )
 def test_the_structure_of_a_ggml_file_is_checked(place: int, value: int, said: str, models, tmp_path) -> None:
     body = bytearray((models / "ggml-micro.bin").read_bytes())
@@ -314,7 +314,7 @@ def test_a_missing_file_is_named_without_asking_a_hub(lacking: str, models, tmp_
         if path.name != lacking:
             (tmp_path / path.name).symlink_to(path)
     assert missing_files(tmp_path) == [lacking]
-    with pytest.raises(ModelNotFound, match=rf"no CTranslate2 Whisper model: {lacking} missing"):
+    with pytest.raises(ModelNotFound, match=rf"not a CTranslate2 Whisper model: {lacking} missing"):
         FasterWhisperTranscriber(tmp_path)
 
 

@@ -305,7 +305,7 @@ def test_what_only_userinfo_tells(open_: Callable[..., Any], issuer: Issuer) -> 
         assert _log_in(client, issuer).status_code == 200
         assert "Log out bob@example.org" in client.get("/").text
         issuer.userinfo = {**issuer.userinfo, "sub": "8"}
-        _refused(_log_in(client, issuer), "tells of somebody else")
+        _refused(_log_in(client, issuer), "is about somebody else")
 
 
 _NOBODY = {

@@ -32,7 +32,7 @@ def _fill(pages: Pages) -> None:
     people = [make.person(1, "Ada King", (0, 9), image="people/ada-king.jpg")]
     pages.shelf.publish("week 1/board.mp4", ["The budget is too small."], people)
     pages.shelf.publish(_HOSTILE, ["<img src=x onerror=alert(1)> budget"], [make.person(1, "<b>Eve</b>", (0, 9))])
-    error = Failure(code="not_media", message="this is no media")
+    error = Failure(code="not_media", message="this is not media")
     pages.shelf.publish("bad.mp4", status="failed", error=error)
 
 
@@ -40,7 +40,7 @@ def test_home_shows_all_recordings_and_why_one_failed(pages: Pages) -> None:
     _fill(pages)
     with pages.open() as up, browser(up) as client:
         home = client.get("/").text
-        assert "3 recordings" in home and "this is no media" in home
+        assert "3 recordings" in home and "this is not media" in home
         assert 'href="/recordings/week%201%2Fboard.mp4/report.html"' in home
         failed = client.get("/?show=failed").text
         assert "bad.mp4" in failed and "board.mp4" not in failed
@@ -67,10 +67,10 @@ def test_search_answers_what_the_command_prints(pages: Pages) -> None:
         assert answer.content == search(up.app.state.shelf.index, "budget person:ada", limit=5).to_json()
         assert json.loads(answer.text)["hits"][0]["media"] == "week 1/board.mp4"
         wrong = client.get("/search", params={"q": "colour:red"})
-        assert wrong.status_code == 400 and "colour: is no field" in wrong.json()["detail"]
+        assert wrong.status_code == 400 and "colour: is not a field" in wrong.json()["detail"]
         page = client.get("/", params={"q": "budget person:ada"}).text
         assert "<mark>budget</mark>" in page and "report.html#t=0.000" in page
-        assert "is no field" in client.get("/", params={"q": "colour:red"}).text
+        assert "is not a field" in client.get("/", params={"q": "colour:red"}).text
 
 
 @pytest.mark.parametrize(

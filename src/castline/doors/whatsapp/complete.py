@@ -81,7 +81,7 @@ def _write(key: str, result: Result, store: ObjectStore, settings: Settings) -> 
         raise ResourceError(f"{key} is not there yet")
     message = read_json(body, key, max_bytes=MAX_BYTES)
     if not isinstance(message, dict):
-        raise UnreadableObject(f"{key} is no message")
+        raise UnreadableObject(f"{key} is not a message")
     new = body_of(message, transcription=transcription_of(result))
     if new != body and not store.put(settings.output_bucket, key, new, if_match=there.etag):
         raise ResourceError(f"{key} was written by somebody else")

@@ -82,7 +82,7 @@ def _of_change(change: Any, numbers: Mapping[str, str]) -> Iterator[Received]:
         raise EventError("a change without a value")
     messages = value.get("messages", [])
     if not isinstance(messages, list):
-        raise EventError("the messages of a change are no list")
+        raise EventError("the messages of a change are not a list")
     metadata = value.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
     meta_number = str(metadata.get("phone_number_id") or "")
@@ -90,7 +90,7 @@ def _of_change(change: Any, numbers: Mapping[str, str]) -> Iterator[Received]:
         return
     number = numbers.get(meta_number) or (next(iter(numbers.values())) if len(numbers) == 1 else "")
     if not number:
-        raise EventError(f"the phone number {meta_number[:40]!r} is none of context.MetaPhoneNumberIds")
+        raise EventError(f"the phone number {meta_number[:40]!r} is not among context.MetaPhoneNumberIds")
     problem: EventError | None = None
     for message in messages:
         if (why := _wrong(message)) is None:
@@ -103,7 +103,7 @@ def _of_change(change: Any, numbers: Mapping[str, str]) -> Iterator[Received]:
 
 def _wrong(message: Any) -> str | None:
     if not isinstance(message, Mapping):
-        return "that is no object"
+        return "that is not an object"
     if not isinstance(message.get("from"), str) or not message["from"]:
         return "without a sender"
     time = str(message.get("timestamp"))

@@ -46,7 +46,7 @@ def gather_messages(
             spoken = _mapping(message.get("transcription"))
             yield {**message, "text": _text(message, spoken), "version": spoken.get("run") or "", "key": info.key}
         else:
-            tell(f"{info.key} is no message")
+            tell(f"{info.key} is not a message")
 
 
 def write_csv(messages: Sequence[Mapping[str, Any]]) -> str:

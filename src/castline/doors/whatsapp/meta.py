@@ -50,7 +50,7 @@ def fetch(media_id: str, number: str, prefix: str, client: Social, settings: Set
         ResourceError: another attempt may succeed.
     """
     if not _MEDIA_ID.fullmatch(media_id):
-        raise MessageError(f"{media_id[:40]!r} is no id of a media file", reason="media_refused")
+        raise MessageError(f"{media_id[:40]!r} is not the id of a media file", reason="media_refused")
     try:
         client.get_whatsapp_message_media(
             mediaId=media_id,

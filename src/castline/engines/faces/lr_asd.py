@@ -43,7 +43,7 @@ class LRASD:
         self.info = info
         shapes = [list(value.shape) for value in self._session.get_inputs()]
         if [shape[2:] for shape in shapes] != [[_SIDE, _SIDE], [COEFFICIENTS]]:
-            raise ModelCorrupt(f"{path} is no net for speaking faces: its inputs have the shapes {shapes}")
+            raise ModelCorrupt(f"{path} is not a net for speaking faces: its inputs have the shapes {shapes}")
 
     def score_speaking(
         self, pictures: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32], samples: NDArray[np.float32]

@@ -60,7 +60,7 @@ def calibration_faces(photos: Path, detector: Detector, embedder: FaceNetEmbedde
         try:
             image = decode_jpeg(path.read_bytes())
         except UnitError as error:
-            raise ModelError(f"{path} is no picture to calibrate with", detail=error.detail) from error
+            raise ModelError(f"{path} is not a picture to calibrate with", detail=error.detail) from error
         faces = [face for face in detector.detect([image])[0] if face.score >= _MIN_SCORE]
         if faces:
             found.append(embedder.pixels(image, faces))

@@ -61,7 +61,7 @@ class FasterWhisperTranscriber:
     def __init__(self, folder: Path, *, threads: int = 0, info: EngineInfo = FASTER_WHISPER.info) -> None:
         lacking = missing_files(folder)
         if lacking:
-            raise ModelNotFound(f"{folder} is no CTranslate2 Whisper model: {', '.join(lacking)} missing")
+            raise ModelNotFound(f"{folder} is not a CTranslate2 Whisper model: {', '.join(lacking)} missing")
         from faster_whisper import WhisperModel
 
         try:

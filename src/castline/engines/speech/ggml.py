@@ -46,7 +46,7 @@ def _walk(source: BinaryIO, size: int) -> None:
         source.seek(count, os.SEEK_CUR)
 
     if size < 48 or integers(1) != (_MAGIC,):
-        raise ValueError("it is no ggml model")
+        raise ValueError("it is not a ggml model")
     dimensions = integers(11)
     mels, transform = integers(2)
     skip(4 * mels * transform)

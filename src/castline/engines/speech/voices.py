@@ -36,7 +36,7 @@ class GE2EEncoder:
         self.info = info
         shape = self._session.get_outputs()[0].shape
         if shape[1:] != [info.dimension]:
-            raise ModelCorrupt(f"{path} is no voice encoder: its output has the shape {shape}")
+            raise ModelCorrupt(f"{path} is not a voice encoder: its output has the shape {shape}")
 
     def embed_voices(self, samples: NDArray[np.float32], windows: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
         """One unit-norm embedding per window; zeros where a window is silent.

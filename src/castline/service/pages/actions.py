@@ -200,9 +200,9 @@ async def upload(request: Request, key: str) -> Response:
     except CastlineError as error:
         raise HTTPException(400, error.message) from error
     if not keys.is_media(key):
-        raise HTTPException(400, f"{key} is no video or sound recording by its name")
+        raise HTTPException(400, f"{key} does not have the name of a video or sound recording")
     if await run_in_threadpool(there.store.head, there.settings.input_bucket, key):
-        raise HTTPException(409, f"there is a recording called {key} already")
+        raise HTTPException(409, f"there is already a recording called {key}")
     service: ServiceSettings = request.app.state.service.service
     place = service.folder / "uploads"
     place.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -212,7 +212,7 @@ class Provider:
         more = self._asked(_Anything, "GET", place, headers={"Authorization": f"Bearer {given.access_token}"})
         told = more.model_extra or {}
         if told.get("sub") != claims["sub"]:
-            raise LoginRefused(f"{self.name} tells of somebody else")
+            raise LoginRefused(f"{self.name} is about somebody else")
         return {**told, **claims}
 
     def _verified(self, token: str, nonce: str) -> dict[str, Any]:

@@ -98,11 +98,11 @@ def _check(asked: Upload, there: Deployment, service: ServiceSettings) -> None:
     except KeyLayoutError as error:
         raise HTTPException(400, error.message) from error
     if not keys.is_media(asked.key):
-        raise HTTPException(400, f"{asked.key} is no video or sound recording by its name")
+        raise HTTPException(400, f"{asked.key} does not have the name of a video or sound recording")
     if not 0 < asked.size <= service.max_bytes:
         raise HTTPException(413 if asked.size else 400, f"a recording has 1 to {service.max_bytes} bytes")
     if there.store.head(there.settings.input_bucket, asked.key):
-        raise HTTPException(409, f"there is a recording called {asked.key} already")
+        raise HTTPException(409, f"there is already a recording called {asked.key}")
 
 
 def _parts(there: Deployment, asked: Upload) -> dict[int, dict[str, Any]]:
@@ -123,7 +123,7 @@ def _s3(there: Deployment, operation: str, **named: Any) -> dict[str, Any]:
         if code == "NoSuchUpload":
             raise HTTPException(404, "this upload is gone; it begins anew") from error
         if code in ("PreconditionFailed", "ConditionalRequestConflict"):
-            raise HTTPException(409, f"there is a recording called {named['Key']} already") from error
+            raise HTTPException(409, f"there is already a recording called {named['Key']}") from error
         raise HTTPException(502, f"S3 refused: {code}") from error
     except BotoCoreError as error:
         raise HTTPException(502, "S3 does not answer") from error
