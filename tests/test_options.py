@@ -115,8 +115,9 @@ def test_only_what_the_image_decides_has_no_door_but_the_environment() -> None:
     }  # fmt: skip
 
 
-def test_speech_engines_in_the_template_are_the_declared_ones() -> None:
-    assert PARAMETERS["Transcriber"]["AllowedPattern"] == names_pattern("transcriber")
+@pytest.mark.parametrize("role", ["detector", "embedder", "transcriber"])
+def test_engines_in_the_template_are_the_declared_ones(role: str) -> None:
+    assert PARAMETERS[role.title()]["AllowedPattern"] == names_pattern(role)
 
 
 @pytest.mark.parametrize("name", [name for name, door in doors() if door.flag])
