@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from castline import cost
-from castline.cost import USUAL_FILM, Sizes, cost_of, estimate, standing
+from castline.cost import USUAL_FILM, Sizes, cost_of, estimate, prices, standing
 from castline.cost.model import decode_seconds
 from castline.cost.prices import POLLS_A_MONTH
 from castline.local.template import load_template
@@ -164,3 +165,20 @@ def test_sizes_and_alarms_are_the_template_s() -> None:
     queued = {item.what: item.quantity for item in standing(by_queue=True)}
     assert queued["alarms"] == conditions.count("") + conditions.count("ByQueue")
     assert queued["polling of queues"] == by["AWS::Lambda::EventSourceMapping"].count("ByQueue") * POLLS_A_MONTH
+
+
+def test_prices_are_in_one_file() -> None:
+    """A number so small that equals a price is that price."""
+    root = Path(__file__).parents[1]
+    table = root / "src" / "castline" / "cost" / "prices.py"
+    known = {value for value in vars(prices).values() if isinstance(value, float) and value < 0.001}
+    assert len(known) > 5
+    found = {
+        f"{path.relative_to(root)}:{node.lineno}"
+        for folder in ("src", "benchmarks", "scripts")
+        for path in (root / folder).rglob("*.py")
+        if path != table
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, float) and node.value in known
+    }
+    assert found == set()
