@@ -80,3 +80,16 @@ def test_every_hop_of_the_walks_exists() -> None:
     files = re.findall(r"`(functions/\S+\.py)`", walks)
     assert len(files) >= 2
     assert all((ROOT / file).is_file() for file in files)
+
+
+def test_the_lengths_of_the_walks_are_counted_and_their_hops_exist() -> None:
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    table = page[page.index("## How long the walks are") :]
+    rows = [line.split(" | ") for line in table[: table.index("\nSo none")].splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == 4
+    for _, then, now, _ in rows:
+        for cell in (then, now):
+            said, hops = int(cell.partition(":")[0]), re.split(", | ─ ", cell.partition(": ")[2])
+            assert said == len(hops), cell
+        for hop in re.findall(r"`([a-z_]+(?:\.\w+)+)`", now):
+            resolve_name(f"castline.{hop}")
