@@ -94,7 +94,7 @@ def add_voice(
     basis: Annotated[str, typer.Option(help="Why this person may be known: consent of …, contract of ….")] = "",
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Enrol a voice, and name it in existing results that were made with --speakers auto.
+    """Enrol a voice, and name it in existing results that were made with --speakers.
 
     Only a description of the voice, 256 numbers, is kept, not the sound. Forgetting the person covers it.
 

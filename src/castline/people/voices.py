@@ -100,7 +100,9 @@ def voice_in_recording(media: str, speaker: str, store: ObjectStore, settings: S
     shown = as_shown(result, store, settings)
     names = {each.name for each in shown.transcript.speakers if speaker in (each.name, each.id)}
     if not names:
-        there = ", ".join(each.name for each in shown.transcript.speakers) or "nobody: --speakers was off"
+        there = (
+            ", ".join(each.name for each in shown.transcript.speakers) or "nobody: it was processed without --speakers"
+        )
         raise GalleryError(f"{speaker!r} does not speak in {media}; who does: {there}")
     found: dict[str, tuple[list[Span], list[NDArray[np.float32]]]] = {}
     spans = _said(shown, names)
