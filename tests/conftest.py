@@ -71,7 +71,7 @@ def ffmpeg() -> Callable[..., None]:
 
     def run(*arguments: object) -> None:
         argv = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", *map(str, arguments)]
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=600, check=False)
         assert done.returncode == 0, done.stderr.decode()
 
     return run

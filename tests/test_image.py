@@ -161,7 +161,7 @@ def test_it_starts_without_network_on_a_read_only_file_system(
         "AWS_DEFAULT_REGION": "eu-west-1",
     }
     argv = [*locked, sys.executable, "-c", probe + reach]
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stdout.split()) == (0, ["ok", str(errno.ENETUNREACH)]), done.stderr
 
 

@@ -20,7 +20,7 @@ def test_a_function_s_first_act(tmp_path: Path, on_lambda: bool) -> None:
     environment = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "AWS_DEFAULT_REGION": "eu-west-1"}
     if on_lambda:
         environment["AWS_LAMBDA_RUNTIME_API"] = "127.0.0.1:9"
-    subprocess.run([sys.executable, "-c", _FUNCTION], env=environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", _FUNCTION], env=environment, check=True, timeout=600)
     assert {path.name for path in tmp_path.iterdir()} == {"models"} | (set() if on_lambda else {left.name})
 
 
@@ -35,5 +35,5 @@ def test_where_the_folder_can_hold_no_file_nothing_elsewhere_is_removed(tmp_path
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9",
     }
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=600)
     assert others.is_dir()

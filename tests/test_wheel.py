@@ -81,7 +81,7 @@ def test_the_command_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -
     assert str(folder) in _run(python, "-c", code, **nowhere)
     environment = {**os.environ, **nowhere}
     for serves in ((command, "serve"), (folder / "bin" / "castline-transcribe", "http://127.0.0.1:9", "list")):
-        done = subprocess.run(list(map(str, serves)), capture_output=True, text=True, timeout=120, env=environment)
+        done = subprocess.run(list(map(str, serves)), capture_output=True, text=True, timeout=600, env=environment)
         assert done.returncode == 2
         assert "pip install 'castline[analyser,local,service]'" in done.stderr
         assert len(done.stderr.splitlines()) == 1, "one line, and no traceback"
@@ -90,7 +90,7 @@ def test_the_command_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -
             [str(command), *asked],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             env={**os.environ, **nowhere},
             check=False,
         )

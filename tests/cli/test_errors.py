@@ -24,7 +24,7 @@ def _castline(folder: Path, *arguments: str, **variables: str) -> subprocess.Com
         env={**outside, "AWS_EC2_METADATA_DISABLED": "true", **variables},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

@@ -56,7 +56,7 @@ def status(url: str, data: bytes | None = None, **headers: str) -> int:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, data=data, headers=named)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=600) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -120,7 +120,7 @@ def test_the_aws_cli_needs_what_up_prints(stack: LocalStack, tmp_path: Path) -> 
 
     def aws(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [program, *arguments], env={**bare, **environment}, capture_output=True, text=True, timeout=120, check=False
+            [program, *arguments], env={**bare, **environment}, capture_output=True, text=True, timeout=600, check=False
         )
 
     film = tmp_path / "film.bin"
@@ -128,7 +128,7 @@ def test_the_aws_cli_needs_what_up_prints(stack: LocalStack, tmp_path: Path) -> 
     sent = aws("s3", "cp", str(film), "s3://unit-output/ä b.bin", **stack.environment)
     assert sent.returncode == 0, sent.stderr
     link = aws("s3", "presign", "s3://unit-output/ä b.bin", **stack.environment).stdout.strip()
-    with urllib.request.urlopen(link, timeout=60) as answer:
+    with urllib.request.urlopen(link, timeout=600) as answer:
         assert answer.read() == film.read_bytes()
     event, out = tmp_path / "event.json", tmp_path / "out.json"
     event.write_text(_NOT_OURS.decode())
@@ -169,7 +169,7 @@ def test_an_upload_that_breaks_off_leaves_no_object(stack: LocalStack) -> None:
 
 def test_many_requests_go_over_one_connection(stack: LocalStack) -> None:
     parts = urlsplit(stack.endpoint_url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=600)
     for _ in range(3):
         connection.request("GET", "/_ministack/health")
         assert connection.getresponse().read()

@@ -306,7 +306,7 @@ def test_objects_outlive_a_hard_kill_and_no_process_does(checkout: Path, seen: S
     finally:
         os.kill(owner.pid, signal.SIGKILL)
         owner.wait()
-    _, alive = psutil.wait_procs(started, timeout=120)
+    _, alive = psutil.wait_procs(started, timeout=600)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
     assert read_state(tmp_path) is None
     with LocalStack(config, template=template) as second:
@@ -344,6 +344,6 @@ def test_detached_it_runs_the_real_functions_until_told_to_end(tmp_path: Path) -
         family = [started, *started.children(recursive=True)]
     finally:
         stack.stop()
-    _, alive = psutil.wait_procs(family, timeout=120)
+    _, alive = psutil.wait_procs(family, timeout=600)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
     assert not (tmp_path / "stack.json").exists()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 def test_no_socket_of_any_kind(family: str) -> None:
     program = f"import socket\ntry: socket.socket(socket.{family})\nexcept PermissionError: print('refused')"
     started = spawn([sys.executable, "-c", program], {})
-    out, err = started.communicate(timeout=60)
+    out, err = started.communicate(timeout=600)
     assert (out, err) == (b"refused\n", b"")
 
 
@@ -30,7 +30,7 @@ def test_nor_through_a_program_it_starts() -> None:
     inner = "import socket; socket.socket()"
     program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
     started = spawn([sys.executable, "-c", program], {})
-    assert b"PermissionError" in started.communicate(timeout=60)[1]
+    assert b"PermissionError" in started.communicate(timeout=600)[1]
 
 
 def test_ffmpeg_reaches_nobody_even_where_its_protocols_would(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_ffmpeg_reaches_nobody_even_where_its_protocols_would(tmp_path: Path) ->
         waiting.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/a.wav"
         started = spawn([imageio_ffmpeg.get_ffmpeg_exe(), "-i", url, "-f", "null", "-"], {})
-        _, said = started.communicate(timeout=60)
+        _, said = started.communicate(timeout=600)
         assert started.returncode != 0
         assert b"Permission denied" in said
         assert not reached.is_set()

@@ -130,7 +130,7 @@ class Running:
     def client(self, user: str = "ada", token: str | None = None) -> httpx.Client:
         """One of a user, who is made."""
         token = token or self.state.tokens.add(user)
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=120)
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=600)
 
 
 @contextmanager
@@ -227,7 +227,7 @@ def postgresql() -> Iterator[str]:
         shutil.chown(folder, "postgres", "postgres")
 
     def run(*argv: object) -> None:
-        subprocess.run([*map(str, argv)], check=True, capture_output=True, cwd=folder, timeout=120, **account)
+        subprocess.run([*map(str, argv)], check=True, capture_output=True, cwd=folder, timeout=600, **account)
 
     options = "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
     try:

@@ -199,7 +199,7 @@ def test_a_stream_sends_text_before_the_engine_has_heard_all(
     gate = folder / "gate"
     os.mkfifo(gate)
     token = service.state.tokens.add("grace")
-    with openai.OpenAI(base_url=f"{service.url}/v1", api_key=token, max_retries=0, timeout=60) as client:
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key=token, max_retries=0, timeout=600) as client:
         asked = {"file": longer, "model": "gpt-4o-transcribe", "prompt": "wait"}
         events = iter(client.audio.transcriptions.create(**asked, stream=True))
         first = next(events)

@@ -81,7 +81,7 @@ def test_the_first_start_makes_a_token() -> None:
         until(lambda: _answers(port))
     finally:
         serving.send_signal(signal.SIGTERM)
-        said, _ = serving.communicate(timeout=60)
+        said, _ = serving.communicate(timeout=600)
     [token] = re.findall(r"me:[\w-]{43}", said)
     assert f"http://127.0.0.1:{port}" in said
     assert "Traceback" not in said
@@ -111,7 +111,7 @@ def test_the_published_servers_file_is_taken(tmp_path: Path) -> None:
         found = httpx.get(f"http://127.0.0.1:{port}/v1/models", headers={"Authorization": "Bearer ada:word"})
     finally:
         serving.send_signal(signal.SIGTERM)
-        said, _ = serving.communicate(timeout=60)
+        said, _ = serving.communicate(timeout=600)
     assert "1 token from" in said and "there was no token" not in said
     names = {each["id"] for each in found.json()["data"]}
     assert {f"{engine}:{model}" for engine, model, package in

@@ -51,7 +51,7 @@ def sam() -> tuple[dict[str, Any], dict[str, Any]]:
         [str(SAM), "-c", _SAM, json.dumps([list(map(str, TEMPLATES)), PROFILES])],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         env=ENVIRONMENT,
         cwd=ROOT,
     )
@@ -66,7 +66,7 @@ def test_cfn_lint_is_silent(template: Path) -> None:
         [str(Path(sys.executable).with_name("cfn-lint")), str(template)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env=ENVIRONMENT,
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr

@@ -116,7 +116,7 @@ def test_it_runs_as_a_file_from_anywhere_and_keeps_secrets(tmp_path: Path, folde
                  "--asu_id", "1225", "--testcase_folder", str(folder)]  # fmt: skip
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_MAX_ATTEMPTS": "1"}
     done = subprocess.run([sys.executable, str(_SCRIPT), *arguments], cwd=tmp_path, env=environment,
-                          capture_output=True, text=True, timeout=120, check=False)  # fmt: skip
+                          capture_output=True, text=True, timeout=600, check=False)  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error S3 refused s3://1225-input/: Could not connect to the endpoint URL")
     assert len(done.stderr.strip().splitlines()) == 1

@@ -45,7 +45,7 @@ class Pages:
 def browser(up: Running, **headers: str) -> httpx.Client:
     """As a browser asks that shows a page of this service."""
     own = {"Accept": "text/html", "Origin": up.url, "Sec-Fetch-Site": "same-origin", **headers}
-    return httpx.Client(base_url=up.url, headers=own, timeout=60)
+    return httpx.Client(base_url=up.url, headers=own, timeout=600)
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def _log_in(client: httpx.Client, issuer: Issuer, next: str = "/") -> httpx.Resp
 
 @contextmanager
 def _somebody(up: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=up.url, headers=_PAGE, timeout=60) as client:
+    with httpx.Client(base_url=up.url, headers=_PAGE, timeout=600) as client:
         yield client
 
 
