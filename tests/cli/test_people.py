@@ -177,7 +177,7 @@ def test_a_person_is_added_listed_renamed_and_forgotten(
     found = run("forget", "Ada", "--yes")
     assert found.exit_code == 0
     assert "2 photos removed" in found.output
-    assert "checked 14 keys and 11 files in castline-gallery and castline-output" in found.output
+    assert "checked 14 keys and 12 files in castline-gallery and castline-output" in found.output
     assert "forgotten: nobody is called Ada any more" in found.output
     assert _names(store, "talk.mp4") == ["Bob"]
     (audit,) = [key for _, key in store.objects if key.startswith(".audit/")]

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from castline import keys
+from castline.errors import GalleryError
 from castline.operations.forget import forget_person
-from castline.people import erase_faces, forget, prove_forgotten, unname
+from castline.people import Likeness, erase_from_parts, forget, prove_forgotten, unname
 from castline.people.erase import without
 from castline.recognition.sightings import Enrolled
-from castline.records import FramesPart, Mouths, SpeakingFace, Usage
+from castline.records import Attribution, FramesPart, Mouths, Speaker, SpeakingFace, Usage
 from castline.runs.audit import digest
 
 _MEDIA = "week 1/talk.mp4"
+_UNREAD = "it cannot be read, and may contain them"
 
 
 def _embeddings(people) -> list[str]:
@@ -27,6 +29,14 @@ def _embeddings(people) -> list[str]:
     return found
 
 
+def _erase(people, name: str = "Ada"):
+    return erase_from_parts(Likeness(name, people.store, people.settings), people.store, people.settings)
+
+
+def _forget(people, name: str = "Ada"):
+    return forget_person(name, people.store, people.settings, people.embed, tell=pytest.fail)
+
+
 def _two_results(people) -> None:
     people.enrolled(Ada=[b"A1"], Grace=[b"B1"])
     seen = [people.face("A", b"A-crop"), people.face("B", b"B-crop", left=0.6)]
@@ -36,7 +46,7 @@ def _two_results(people) -> None:
 
 def test_the_faces_of_one_person_leave_all_parts_and_the_others_stay(people) -> None:
     _two_results(people)
-    erased = erase_faces("Ada", people.store, people.settings)
+    erased = _erase(people)
     assert (erased.faces, len(erased.parts)) == (3, 2)
     assert _embeddings(people) == [people.look("B").data] * 2
     forget("Ada", people.store, people.settings)
@@ -57,22 +67,83 @@ def test_the_faces_of_a_part_meet_the_gallery_in_one_matrix(people, monkeypatch:
 
     people.publish("empty.mp4", [])
     monkeypatch.setattr(Enrolled, "alike", counted)
-    assert erase_faces("Ada", people.store, people.settings).faces == 3
+    assert _erase(people).faces == 3
     assert sorted(compared) == [1, 4]
 
 
 def test_a_part_that_no_result_is_of_loses_them_too(people) -> None:
     _two_results(people)
     people.store.delete(people.settings.output_bucket, [f"{_MEDIA}/result.json", "other.mp4/result.json"])
-    assert erase_faces("Ada", people.store, people.settings).faces == 3
+    assert _erase(people).faces == 3
     assert people.look("A").data not in _embeddings(people)
 
 
-def test_a_part_that_cannot_be_read_keeps_nobody_from_being_forgotten(people) -> None:
+@pytest.mark.parametrize("body", [b"{", b"[" * 60_000, b"null", b"\xff"], ids=range(4))
+def test_a_part_that_cannot_be_read_keeps_nobody_from_being_forgotten_and_the_proof_says_so(people, body) -> None:
+    _two_results(people)
+    unit = keys.UnitId("other.mp4", people.result("other.mp4").run, "frames", 0)
+    people.store.put(people.settings.output_bucket, unit.part_key, body)
+    people.store.delete(people.settings.output_bucket, [keys.result_key("other.mp4")])  # nobody assembles it meanwhile
+    done = _forget(people)
+    assert done.faces == 2
+    where = f"s3://{people.settings.output_bucket}/{unit.part_key}"
+    assert (where, _UNREAD) in [tuple(trace) for trace in done.proof.left]
+    assert not done.proof.parts
+
+
+def test_a_part_of_an_unknown_model_may_contain_anybody(people) -> None:
+    _two_results(people)
+    unit = keys.UnitId("other.mp4", people.result("other.mp4").run, "frames", 0)
+    part = FramesPart.from_json(people.store.get(people.settings.output_bucket, unit.part_key))
+    foreign = part.model_copy(update={"embedder": "nobody-knows"})
+    people.store.put(people.settings.output_bucket, unit.part_key, foreign.to_json())
+    assert _erase(people).faces == 2
+    assert _UNREAD in [trace.why for trace in prove_forgotten("Ada", people.store, people.settings).left]
+
+
+def test_nobody_is_forgotten_because_something_cannot_be_read(people) -> None:
     _two_results(people)
     unit = keys.UnitId("other.mp4", people.result("other.mp4").run, "frames", 0)
     people.store.put(people.settings.output_bucket, unit.part_key, b"{")
-    assert erase_faces("Ada", people.store, people.settings).faces == 2
+    with pytest.raises(GalleryError):
+        _forget(people, "Nobody")
+
+
+def test_the_proof_looks_for_faces_in_parts(people) -> None:
+    """What is put back after it was removed is found, although no photo and no result tells whose face it is."""
+    _two_results(people)
+    store, bucket = people.store, people.settings.output_bucket
+    unit = keys.UnitId("other.mp4", people.result("other.mp4").run, "frames", 0)
+    before, likeness = store.get(bucket, unit.part_key), Likeness("Ada", store, people.settings)
+    erase_from_parts(likeness, store, people.settings)
+    forget("Ada", store, people.settings)
+    people.reassemble(everything=True)
+    assert prove_forgotten("Ada", store, people.settings, likeness).left == []
+    store.put(bucket, unit.part_key, before)
+    proof = prove_forgotten("Ada", store, people.settings, likeness)
+    assert [tuple(trace) for trace in proof.left] == [
+        (f"s3://{bucket}/{unit.part_key}", "a face, recognised as theirs")
+    ]
+    assert proof.parts == 1
+
+
+def test_a_part_that_is_written_while_somebody_is_forgotten_loses_them_too(
+    people, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _two_results(people)
+    store, bucket = people.store, people.settings.output_bucket
+    key = keys.UnitId("other.mp4", people.result("other.mp4").run, "frames", 0).part_key
+    late, delete = store.get(bucket, key), store.delete
+
+    def photos_gone(where: str, gone: list[str]) -> None:
+        delete(where, gone)
+        if where == people.settings.gallery_bucket and any(each.startswith("Ada/") for each in gone):
+            store.put(bucket, key, late)
+
+    monkeypatch.setattr(store, "delete", photos_gone)
+    done = _forget(people)
+    assert (done.proof.left, done.faces) == ([], 4)
+    assert people.look("A").data not in _embeddings(people)
 
 
 def test_results_whose_parts_expired_lose_the_name(people) -> None:
@@ -100,6 +171,33 @@ def test_everything_else_of_a_result_stays(people) -> None:
     assert without(result, "Grace") == result
 
 
+@pytest.mark.parametrize(
+    ("reason", "hers"),
+    [
+        ("the voice is that of Adam", False),
+        ("the voice is that of Ada Lovelace", False),
+        ("the voice is like that of Canada", False),
+        ("the voice is that of Ada", True),
+        ("the voice is like that of Ada", True),
+        ("the voice is not like that of Ada", True),
+        ("the voice is not like that of Ada, who is on screen", True),
+    ],
+)
+def test_a_reason_goes_only_with_the_whole_name(people, reason: str, hers: bool) -> None:
+    result = people.publish(_MEDIA, [people.face("B")], said="Good morning.")
+    (line,) = result.transcript.segments
+    said_by = Attribution(outcome="says", name="Adam", confidence=0.9, reasons=(reason,))
+    speaker = Speaker(id="speaker-1", name="Adam", identity="known", confidence=0.9, voice_s=9, reasons=(reason,))
+    transcript = result.transcript.model_copy(
+        update={"segments": (line.model_copy(update={"said_by": said_by}),), "speakers": (speaker,)}
+    )
+    result = result.model_copy(update={"transcript": transcript})
+    assert (without(result, "Ada") != result) is hers
+    people.store.put(people.settings.output_bucket, f"{_MEDIA}/result.json", result.to_json())
+    named = {trace.why for trace in prove_forgotten("Ada", people.store, people.settings).left}
+    assert named == ({"named in the result"} if hers else set())
+
+
 def _watched(people) -> str:
     """Ada's mouth and Grace's, of the first recording; the key of what was seen."""
     result = people.result(_MEDIA)
@@ -119,7 +217,7 @@ def test_what_was_seen_of_a_mouth_goes_with_its_face_and_the_proof_says_what_is_
     _two_results(people)
     key, bucket = _watched(people), people.settings.output_bucket
     planted = people.store.get(bucket, key)
-    done = forget_person("Ada", people.store, people.settings, people.embed, tell=pytest.fail)
+    done = _forget(people)
     assert done.proof.left == []
     assert [face.score for face in Mouths.from_json(people.store.get(bucket, key)).faces] == [-1.0]
     audited = [people.store.get(*where).decode() for where in people.store.objects if "audit" in where[1]]
@@ -129,4 +227,4 @@ def test_what_was_seen_of_a_mouth_goes_with_its_face_and_the_proof_says_what_is_
         (f"s3://{bucket}/{key}", "what was seen of a mouth, and its face is gone")
     ]
     people.store.put(bucket, key, b"{")
-    assert [trace.why for trace in prove_forgotten("Ada", people.store, people.settings).left] == ["it cannot be read"]
+    assert [trace.why for trace in prove_forgotten("Ada", people.store, people.settings).left] == [_UNREAD]

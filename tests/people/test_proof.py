@@ -50,7 +50,8 @@ def test_a_name_is_everywhere_before_and_nowhere_after(people, name: str) -> Non
         b for b, _ in people.store.objects if b in (people.settings.gallery_bucket, people.settings.output_bucket)
     ]
     assert proof.objects == len(listed)
-    assert proof.files == len(people.published(_MEDIA)) + 1
+    parts = [key for _, key in people.store.objects if keys.parse_part(key)]
+    assert proof.files == len(people.published(_MEDIA)) + len(parts) + 1
     assert ("Bob", "known") in people.names(_MEDIA)
     if name not in ("Max", "result", "Person 1"):  # words of the page, of the format, of the results
         assert proof.alone == []
@@ -144,6 +145,16 @@ def test_gallery_warnings_are_mentions(people) -> None:
     assert [trace.why for trace in _prove(people, "Ada").left if _MEDIA in trace.where] == ["named in the result"] * 2
     api.forget("Ada", people.store, people.settings)
     people.reassemble(everything=True)
+    assert _prove(people, "Ada").left == []
+
+
+def test_a_recorded_change_that_cannot_be_read_may_be_about_anybody_and_goes(people) -> None:
+    people.enrolled(Ada=[b"A1"])
+    key = ".changes/000000.json"
+    people.store.put(people.settings.gallery_bucket, key, b'{"kind": "enrolled", "added": ["Ada/0.jpg"')
+    left = {trace.where: trace.why for trace in _prove(people, "Ada").left}
+    assert left[f"s3://{people.settings.gallery_bucket}/{key}"] == "it cannot be read, and may contain them"
+    api.forget("Ada", people.store, people.settings)
     assert _prove(people, "Ada").left == []
 
 

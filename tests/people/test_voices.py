@@ -146,6 +146,42 @@ def test_forgetting_takes_the_voice_from_the_gallery_the_parts_and_the_lines(peo
     assert all(b"Ada" not in body for body in people.published(NOTE).values())
 
 
+def test_the_proof_looks_for_voices_in_parts(people) -> None:
+    enrol_voice("Ada", voice(0), people.store, people.settings)
+    publish(people, 0, 1)
+    publish(people, 0, media="other.ogg")
+    store, bucket = people.store, people.settings.output_bucket
+    key = keys.UnitId(NOTE, RUN, "audio", 0).part_key
+    before, likeness = store.get(bucket, key), api.Likeness("Ada", store, people.settings)
+    api.erase_from_parts(likeness, store, people.settings)
+    api.forget("Ada", store, people.settings)
+    people.reassemble(everything=True)
+    assert prove_forgotten("Ada", store, people.settings, likeness).left == []
+    store.put(bucket, key, before)
+    assert [tuple(trace) for trace in prove_forgotten("Ada", store, people.settings, likeness).left] == [
+        (f"s3://{bucket}/{key}", "a moment of the voice, recognised as theirs")
+    ]
+    store.put(bucket, key, b"{")
+    assert [trace.why for trace in prove_forgotten("Ada", store, people.settings, likeness).left] == [
+        "it cannot be read, and may contain them"
+    ]
+
+
+def test_where_a_chunk_begins_is_never_guessed(people) -> None:
+    """Without a manifest, what a result says of lines does not apply to the part, and the proof says so."""
+    enrol_voice("Ada", voice(0), people.store, people.settings)
+    publish(people, 0, 1)
+    store, settings = people.store, people.settings
+    for bucket in (settings.stage1_bucket, settings.output_bucket):
+        store.put(bucket, keys.manifest_key(NOTE, RUN), b"{")
+    done = forget_person("Ada", store, settings, people.embed, tell=lambda _: None)
+    assert windows_left(people) == 4, "those that are known by their sound go"
+    key = keys.UnitId(NOTE, RUN, "audio", 0).part_key
+    assert (f"s3://{settings.output_bucket}/{key}", "it cannot be read, and may contain them") in [
+        tuple(trace) for trace in done.proof.left
+    ]
+
+
 def test_a_result_whose_parts_expired_loses_the_name_of_the_voice(people) -> None:
     enrol_voice("Ada", voice(0), people.store, people.settings)
     publish(people, 0, 1)

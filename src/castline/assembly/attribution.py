@@ -23,6 +23,11 @@ _SAME_PLACE = 0.3  # intersection over union of the box that was watched and the
 _WATCHED_S, _LINES, _WITH, _ANOTHER = 1.5, 2, 0.8, 0.1
 _COMPARED_S, _WITHOUT = 1.5, 0.2
 _UNHEARD = "no enrolled voice confirms it"
+# Reasons that contain a name; `names_told` reads it back.
+_UNLIKE = "the voice is not like that of {}"
+_LIKE = "the voice is like that of {}"
+_OWN = "the voice is that of {}"
+_UNLIKE_SHOWN = "the voice is not like that of {}, who is on screen"
 _WHOSE, _GLANCE_S = 0.5, 0.4  # of the watched part of a line, in which a mouth moves or rests; less is inconclusive
 # A face may belong to a voice if the voice speaks for so long in so many lines, the face is on screen for so much of
 # that, nobody else is for more than that, and it is for no more than that while others speak.
@@ -147,6 +152,16 @@ def _box_at(track: Track, time_s: float) -> Box:
     return min(track.sightings, key=lambda each: (abs(each.time_s - time_s), each.time_s)).box
 
 
+def names_told(reason: str) -> set[str]:
+    """The names in a reason, of which there is one at most; a name that ends like a reason of ours gives two."""
+    parts = (each.split("{}") for each in (_UNLIKE, _LIKE, _OWN, _UNLIKE_SHOWN))
+    return {
+        reason[len(before) : len(reason) - len(after)]
+        for before, after in parts
+        if reason.startswith(before) and reason.endswith(after)
+    }
+
+
 def same_place(one: Box, other: Box) -> bool:
     """Whether a watched box and a face are at the same place."""
     width = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
@@ -213,14 +228,14 @@ def _named(voice: str, turns: Sequence[Turn], seen: Sequence[_Seen], heard: Hear
     others = [turn for turn in turns if turn.voice not in (voice, None)]
     mouth = _by_mouth(own, others, seen)
     if mouth.name in heard.against:
-        return Named(reasons=(*mouth.reasons, f"the voice is not like that of {mouth.name}"), dubbed=True)
+        return Named(reasons=(*mouth.reasons, _UNLIKE.format(mouth.name)), dubbed=True)
     if heard.identity == "known":
         if mouth.name not in (None, heard.name):
-            return Named(reasons=(*mouth.reasons, f"the voice is like that of {heard.name}"), dubbed=True)
-        why = (f"the voice is that of {heard.name}", *(mouth.reasons if mouth.name else ()))
+            return Named(reasons=(*mouth.reasons, _LIKE.format(heard.name)), dubbed=True)
+        why = (_OWN.format(heard.name), *(mouth.reasons if mouth.name else ()))
         return Named("known", heard.name, max(heard.confidence, mouth.confidence if mouth.name else 0.0), why)
     if heard.identity == "ambiguous":
-        like = f"the voice is like that of {heard.name}"
+        like = _LIKE.format(heard.name)
         if mouth.name not in (None, heard.name):
             return Named(reasons=(*mouth.reasons, like))
         if mouth.identity == "known":
@@ -232,7 +247,7 @@ def _named(voice: str, turns: Sequence[Turn], seen: Sequence[_Seen], heard: Hear
         return mouth
     face = _by_face(own, others, seen)
     if face.name in heard.against:
-        return Named(reasons=(f"the voice is not like that of {face.name}, who is on screen",))
+        return Named(reasons=(_UNLIKE_SHOWN.format(face.name),))
     return face
 
 

@@ -5,7 +5,6 @@ A change is recorded before it is made, so an interrupted one can be undone, too
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Literal
@@ -69,13 +68,19 @@ def last(store: ObjectStore, settings: Settings) -> tuple[str, Change] | None:
 
 
 def drop(name: str, store: ObjectStore, settings: Settings) -> None:
-    """Remove all photos of a person from the recorded changes, including those under former names."""
+    """Remove all photos of a person from the recorded changes, including those under former names.
+
+    A change that cannot be read, and so not undone, goes as a whole: it may be about them.
+    """
     former: set[str] = set()
 
     def other(photo: str) -> bool:
         return keys.gallery_name(photo) != name and photo not in former
 
-    for key, change in reversed(list(changes(store, settings))):
+    for key, change in reversed(list(recorded(store, settings))):
+        if change is None:
+            store.delete(settings.gallery_bucket, [key])
+            continue
         left = change.model_copy(
             update={
                 "moved": {old: new for old, new in change.moved.items() if other(old) and other(new)},
@@ -92,11 +97,20 @@ def drop(name: str, store: ObjectStore, settings: Settings) -> None:
 
 def changes(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, Change]]:
     """Keys and contents, oldest first; objects that are not ours, or of another version, are left out."""
+    yield from ((key, change) for key, change in recorded(store, settings) if change)
+
+
+def recorded(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, Change | None]]:
+    """As `changes`, with None for those that cannot be read."""
     for info in list(store.find(settings.gallery_bucket, PREFIX)):
         if not _KEY.fullmatch(info.key):
             continue
-        with contextlib.suppress(UnreadableObject):
-            if change := read_object(Change, store, settings.gallery_bucket, info.key):
+        try:
+            change = read_object(Change, store, settings.gallery_bucket, info.key)
+        except UnreadableObject:
+            yield info.key, None
+        else:
+            if change:
                 yield info.key, change
 
 

@@ -51,23 +51,29 @@ def forget_person(
     Raises:
         GalleryError: nobody has this name, and it occurs nowhere.
     """
-    erased = people.erase_faces(name, store, settings)
+    likeness = people.Likeness(name, store, settings)
+    erased = people.erase_from_parts(likeness, store, settings)
     mouths = people.erase_mouths(store, settings)
-    heard, heard_in = people.erase_voices(name, store, settings)
     photos = tuple(key for each in people.known_people(store, settings) if each.name == name for key in each.objects)
     try:
         count = people.forget(name, store, settings)
     except GalleryError:
         # An earlier attempt was interrupted: the photos are gone, but results may still have the name.
-        if not people.prove_forgotten(name, store, settings).left:
+        if not people.prove_forgotten(name, store, settings, likeness).found:
             raise
         count = 0
     forget_in_corrections(name, store, settings)
     updated = len(list(people.reassemble(store, settings, embed, everything=True, tell=tell)))
     unnamed = len(list(people.unname(name, store, settings)))
-    proof = people.prove_forgotten(name, store, settings)
+    proof = people.prove_forgotten(name, store, settings, likeness)
+    if proof.parts:  # a stage has written them meanwhile
+        late = people.erase_from_parts(likeness, store, settings)
+        erased = people.Erased(erased.faces + late.faces, erased.windows + late.windows, (*erased.parts, *late.parts))
+        mouths += people.erase_mouths(store, settings)
+        proof = people.prove_forgotten(name, store, settings, likeness)
     removed = [(settings.gallery_bucket, key) for key in photos]
-    removed += [(settings.output_bucket, key) for key in (*erased.parts, *mouths, *heard_in)]
+    removed += [(settings.output_bucket, key) for key in (*(unit.part_key for unit in erased.parts), *mouths)]
     gone = tuple(Removed(bucket=bucket, key=digest(key)) for bucket, key in removed)
     write_down("forget", name, gone, store, settings, who=who, proven=not proof.left)
-    return Forgotten(count, erased.faces, len(erased.parts), heard, updated, unnamed, proof)
+    seen_in = {unit for unit in erased.parts if unit.kind == "frames"}
+    return Forgotten(count, erased.faces, len(seen_in), erased.windows, updated, unnamed, proof)

@@ -23,18 +23,20 @@ from castline.gallery.photos import (
 from castline.gallery.pictures import Picture, picture_from, picture_of
 from castline.gallery.voices import enrol_voice, load_voices
 from castline.people.binding import reassemble
-from castline.people.erase import Erased, erase_faces, erase_mouths, unname
+from castline.people.erase import Erased, erase_from_parts, erase_mouths, unname
+from castline.people.likeness import Likeness
 from castline.people.naming import name_person
 from castline.people.proof import Mentions, Proof, Trace, prove_forgotten
 from castline.people.renaming import merge, rename, undo
 from castline.people.video import SeenPerson, SeveralPeople, pictures_in_video
-from castline.people.voices import erase_voices, voice_in_file, voice_in_recording
+from castline.people.voices import voice_in_file, voice_in_recording
 
 __all__ = [
     "NOT_SEEN",
     "Change",
     "Erased",
     "KnownPerson",
+    "Likeness",
     "Mentions",
     "Picture",
     "Proof",
@@ -45,9 +47,8 @@ __all__ = [
     "called",
     "enrol",
     "enrol_voice",
-    "erase_faces",
+    "erase_from_parts",
     "erase_mouths",
-    "erase_voices",
     "forget",
     "known_people",
     "last_change",

@@ -1,34 +1,28 @@
 """Removes a forgotten person from parts, and from results whose parts are gone.
 
-Parts contain what was seen, without names: boxes, embeddings and pictures of everybody. A forgotten person's faces are
-removed from them, too: those that a result named, and all that alone would be known as theirs. What was seen of a mouth
-belongs to the face at that place and time, and is removed with it.
+Parts contain what was seen and heard, without names: boxes, embeddings and pictures of everybody. What `Likeness`
+recognises as the forgotten person's is removed from them, too. What was seen of a mouth belongs to the face at that
+place and time, and is removed with it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from contextlib import suppress
 from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
 from castline import keys
 from castline.assembly import Assembly
-from castline.assembly.attribution import same_place
-from castline.engines.plugins import thresholds_for
+from castline.assembly.attribution import names_told, same_place
 from castline.errors import UnreadableObject
-from castline.gallery.load import load_gallery
-from castline.recognition.grade import grade_of
-from castline.recognition.identity import identify_each
-from castline.recognition.sightings import Enrolled
+from castline.people.likeness import Likeness, is_known_as
 from castline.records import (
     Attribution,
     AudioPart,
-    Box,
     Candidate,
-    Face,
     FrameFaces,
     FramesPart,
     Identity,
@@ -38,11 +32,10 @@ from castline.records import (
     Result,
     SpeakingFace,
     SpokenSegment,
+    Voices,
 )
-from castline.records.reading import read_record
 from castline.runs.common import read_result
 from castline.runs.publish import publish
-from castline.runs.written import as_shown
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
@@ -53,64 +46,55 @@ _PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
 
 class Erased(NamedTuple):
     """Attributes:
-    faces: removed detections, with their embeddings and pictures.
-    parts: keys of the parts they were in.
+    faces, windows: removed detections, with their embeddings and pictures, and removed windows of the voice.
+    parts: the units from whose parts they were removed.
     """
 
     faces: int
-    parts: tuple[str, ...]
+    windows: int
+    parts: tuple[keys.UnitId, ...]
 
 
-def erase_faces(name: str, store: ObjectStore, settings: Settings) -> Erased:
-    """Remove a person's faces from all parts. Call it before the photos are removed, because they identify the person.
+def erase_from_parts(likeness: Likeness, store: ObjectStore, settings: Settings) -> Erased:
+    """Remove a person's faces and voice from all parts. Call it before the photos, voices and names are removed.
 
     Faces that are only possible matches stay, unnamed.
     """
-
-    @cache
-    def enrolled(model: str) -> Enrolled:
-        return Enrolled.of(load_gallery(store, settings.gallery_bucket, model).gallery, thresholds_for(model))
-
-    @cache
-    def named(media: str, run: str) -> frozenset[tuple[int, Box]]:
-        result = read_result(media, store, settings)
-        if result is None or result.run != run:
-            return frozenset()
-        people = (*result.people, *as_shown(result, store, settings).people)
-        tracks = [track for person in people if _is(person, name) for track in person.tracks]
-        return frozenset((round(1000 * seen.time_s), seen.box) for track in tracks for seen in track.sightings)
-
-    faces, parts = 0, []
-    for info in list(store.find(settings.output_bucket)):
-        found = keys.parse_part(info.key)
-        if found is None or found[1] or found[0].kind != "frames":
+    faces, windows, parts = 0, 0, []
+    for unit, part, theirs, _ in likeness.in_parts():
+        if part is None or not any(theirs):
             continue
-        body = store.get(settings.output_bucket, info.key)
-        part = _frames(body) if body else None
-        if part is None:
-            continue
-        hers = named(found[0].media, found[0].run)
-        alone = iter(_known_as(name, [face for frame in part.frames for face in frame.faces], enrolled(part.embedder)))
-        frames = tuple(
-            frame.model_copy(
-                update={
-                    "faces": tuple(
-                        face for face in frame.faces if not (next(alone) or (frame.time_ms, face.box) in hers)
-                    )
-                }
-            )
-            for frame in part.frames
-        )
-        gone = sum(len(frame.faces) for frame in part.frames) - sum(len(frame.faces) for frame in frames)
-        if gone:
-            store.put(settings.output_bucket, info.key, part.model_copy(update={"frames": frames}).to_json())
-            faces += gone
-            parts.append(info.key)
-    return Erased(faces, tuple(parts))
+        if isinstance(part, FramesPart):
+            faces += sum(theirs)
+            left = _without_faces(part, theirs).to_json()
+        else:
+            windows += sum(theirs)
+            left = _without_windows(part, theirs).to_json()
+        store.put(settings.output_bucket, unit.part_key, left)
+        parts.append(unit)
+    return Erased(faces, windows, tuple(parts))
+
+
+def _without_faces(part: FramesPart, theirs: Sequence[bool]) -> FramesPart:
+    gone = iter(theirs)
+    frames = tuple(
+        frame.model_copy(update={"faces": tuple(face for face in frame.faces if not next(gone))})
+        for frame in part.frames
+    )
+    return part.model_copy(update={"frames": frames})
+
+
+def _without_windows(part: AudioPart, theirs: Sequence[bool]) -> AudioPart:
+    voices = part.voices
+    if voices is None:
+        return part
+    kept = [at for at, gone in enumerate(theirs) if not gone]
+    left = Voices.of(voices.model, [voices.windows[at] for at in kept], voices.vectors()[kept])
+    return part.model_copy(update={"voices": left})
 
 
 def erase_mouths(store: ObjectStore, settings: Settings) -> tuple[str, ...]:
-    """Remove what was seen of mouths whose faces are gone. Call it after `erase_faces`.
+    """Remove what was seen of mouths whose faces are gone. Call it after `erase_from_parts`.
 
     Returns:
         Keys of the rewritten objects.
@@ -151,9 +135,9 @@ def _frames_of_run(media: str, run: str, store: ObjectStore, settings: Settings)
     for info in store.find(settings.output_bucket, keys.parts_prefix(media, run)):
         found = keys.parse_part(info.key)
         if found and not found[1] and found[0].kind == "frames":
-            body = store.get(settings.output_bucket, info.key)
-            part = _frames(body) if body else None
-            yield from part.frames if part else ()
+            with suppress(UnreadableObject):  # whose faces it has, nobody can say; the proof names it
+                part = read_object(_PART, store, settings.output_bucket, info.key)
+                yield from part.frames if isinstance(part, FramesPart) else ()
 
 
 def _has_a_face(mouth: SpeakingFace, frames: Sequence[FrameFaces]) -> bool:
@@ -197,7 +181,7 @@ def without(result: Result, name: str) -> Result:
     people = []
     for person in result.people:
         left = tuple(candidate for candidate in person.candidates if candidate.name != name)
-        if _is(person, name):
+        if is_known_as(person, name):
             labels[person.id] = next(free)
             people.append(_anonymous(person, labels[person.id]))
         else:
@@ -247,7 +231,7 @@ def _said(line: SpokenSegment, name: str, voices: Mapping[str, str]) -> SpokenSe
 
 
 def _told_of(reasons: Sequence[str], name: str) -> bool:
-    return any(name in reason for reason in reasons)
+    return any(name in names_told(reason) for reason in reasons)
 
 
 def _anonymous(person: Person, label: str) -> Person:
@@ -259,25 +243,5 @@ def _identity(person: Person, left: tuple[Candidate, ...]) -> Identity:
     return "unknown" if person.identity == "ambiguous" and not left else person.identity
 
 
-def _is(person: Person, name: str) -> bool:
-    return person.identity == "known" and person.name == name
-
-
 def _mentions(result: Result, name: str) -> bool:
     return without(result, name) != result
-
-
-def _known_as(name: str, faces: Sequence[Face], known: Enrolled) -> list[bool]:
-    """For each face, whether it alone would be known as this person's."""
-    if name not in known.names:
-        return [False] * len(faces)
-    outcomes = identify_each([face.embedding.vector() for face in faces], known, [grade_of(face) for face in faces])
-    return [identity == "known" and names[0].name == name for identity, names in outcomes]
-
-
-def _frames(body: bytes) -> FramesPart | None:
-    try:
-        part = read_record(_PART, body, "part")
-    except UnreadableObject:
-        return None
-    return part if isinstance(part, FramesPart) else None

@@ -4,8 +4,9 @@ Everything in the gallery and output buckets is listed, and everything published
 either left over or legitimate: spoken in the recording, part of its key, or part of somebody else's name. It is
 legitimate if the file is exactly what its result renders to, and the result gives nobody this name.
 
-Parts contain the embeddings of everybody who was seen, but no names. They are read only if mouths were watched: what
-was seen of a mouth whose face is in no part any more is left over from some forgotten person.
+Parts contain the embeddings of everybody who was seen or heard, but no names. What is recognised there as the person's
+is left over, and so is what was seen of a mouth whose face is in no part any more. A part that cannot be read may
+contain anybody.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from urllib.parse import quote
 from markupsafe import escape
 
 from castline import keys
+from castline.assembly.attribution import names_told
 from castline.corrections import names_in
 from castline.errors import UnreadableObject
-from castline.gallery.changes import changes
+from castline.gallery.changes import recorded
 from castline.gallery.index import PREFIX, indexes
 from castline.people.erase import mouths_of_nobody
+from castline.people.likeness import Likeness
 from castline.records import Result
 from castline.report import flat_transcript, may_hold_names, render_views
 from castline.runs.common import read_result
@@ -35,6 +38,7 @@ from castline.runs.written import as_shown, read_written
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 
+_UNSURE = "it cannot be read, and may contain them"
 _VOICE = re.compile(r"Speaker \d+")
 _GENERATED = re.compile(r"Person \d+")
 
@@ -54,14 +58,21 @@ class Proof:
     """Attributes:
     objects: how many keys were listed.
     files: how many of them were read.
-    left: where the person is still mentioned; empty if they are forgotten.
+    parts: how many parts still contain their face or voice.
+    left: where the person still is, or may be; empty if they are forgotten.
     alone: where the same letters occur but mean something else.
     """
 
     objects: int = 0
     files: int = 0
+    parts: int = 0
     left: list[Trace] = field(default_factory=list)
     alone: list[Trace] = field(default_factory=list)
+
+    @property
+    def found(self) -> bool:
+        """Whether the person is anywhere for certain."""
+        return any(trace.why != _UNSURE for trace in self.left)
 
 
 class Mentions:
@@ -80,11 +91,12 @@ class Mentions:
         return self._pattern.search(_fold(text)) is not None
 
 
-def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
-    """Search for a name in everything that is stored and published.
+def prove_forgotten(name: str, store: ObjectStore, settings: Settings, likeness: Likeness | None = None) -> Proof:
+    """Search for a name in everything that is stored and published, and for the person in parts.
 
     Args:
         name: as in the gallery, even one that we would refuse now.
+        likeness: how the person was recognised before photos and names were removed; default: by what is there now.
     """
     name = keys.spelled(name)
     mentions, proof = Mentions(name), Proof()
@@ -111,14 +123,25 @@ def prove_forgotten(name: str, store: ObjectStore, settings: Settings) -> Proof:
     for key, mouths, gone in mouths_of_nobody(store, settings):
         proof.files += 1
         if gone or mouths is None:
-            why = "what was seen of a mouth, and its face is gone" if gone else "it cannot be read"
+            why = "what was seen of a mouth, and its face is gone" if gone else _UNSURE
             proof.left.append(_trace(settings.output_bucket, key, why))
+    _parts(likeness or Likeness(name, store, settings), settings, proof)
     flat = {keys.flat_transcript_key(media): media for media in sorted(published)}
     for key, body in unowned.items():
         result = read_result(flat[key], store, settings) if key in flat else None
         says_it = result is not None and body == flat_transcript(as_shown(result, store, settings))
         _unowned(key, says_it, settings, proof)
     return proof
+
+
+def _parts(likeness: Likeness, settings: Settings, proof: Proof) -> None:
+    for unit, _, theirs, sure in likeness.in_parts():
+        proof.files += 1
+        proof.parts += any(theirs)
+        if any(theirs) or not sure:
+            what = "a face" if unit.kind == "frames" else "a moment of the voice"
+            why = f"{what}, recognised as theirs" if any(theirs) else _UNSURE
+            proof.left.append(_trace(settings.output_bucket, unit.part_key, why))
 
 
 def _unowned(key: str, says_its_result: bool, settings: Settings, proof: Proof) -> None:
@@ -140,9 +163,11 @@ def _gallery(name: str, mentions: Mentions, store: ObjectStore, settings: Settin
             proof.left.append(_trace(bucket, info.key, kind))
         elif not info.key.startswith(PREFIX) and mentions.within(info.key):
             proof.alone.append(_trace(bucket, info.key, "part of another name"))
-    for key, change in changes(store, settings):
+    for key, change in recorded(store, settings):
         proof.files += 1
-        if name in change.names:
+        if change is None:
+            proof.left.append(_trace(bucket, key, _UNSURE))
+        elif name in change.names:
             proof.left.append(_trace(bucket, key, "a change that can be undone"))
     for key, index in indexes(store, settings):
         proof.files += 1
@@ -205,7 +230,7 @@ def _put_right(
     written = read_written(media, store, settings)
     given = {each for change in written.corrections.changes for added in change.added for each in names_in(added)}
     if written.problem and mentions.within(body.decode("utf-8", "replace")):
-        proof.left.append(_trace(settings.output_bucket, where, "it cannot be read"))
+        proof.left.append(_trace(settings.output_bucket, where, "it cannot be read, and has the name"))
     elif name in given:
         proof.left.append(_trace(settings.output_bucket, where, "named in a correction"))
     elif mentions.within(body.decode("utf-8", "replace")):
@@ -230,7 +255,10 @@ def _bound_names(result: Result) -> Iterator[str]:
     yield from (cue.visible for cue in result.transcript.cues if cue.visible)
     yield from (speaker.name for speaker in result.transcript.speakers if not _VOICE.fullmatch(speaker.name))
     yield from (speaker.maybe for speaker in result.transcript.speakers if speaker.maybe)
-    yield from (line.said_by.name for line in result.transcript.segments if line.said_by and line.said_by.name)
+    said_by = [line.said_by for line in result.transcript.segments if line.said_by]
+    yield from (each.name for each in said_by if each.name)
+    reasons = [*(each.reasons for each in said_by), *(speaker.reasons for speaker in result.transcript.speakers)]
+    yield from (name for each in reasons for reason in each for name in names_told(reason))
     for warning in result.warnings:
         if warning.code == "gallery_photo":
             yield keys.gallery_name(warning.about)

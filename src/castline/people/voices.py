@@ -1,4 +1,4 @@
-"""Enrols voices from files and from recordings, and removes somebody's voice from the parts."""
+"""Enrols voices from files and from recordings."""
 
 from __future__ import annotations
 
@@ -8,31 +8,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
-from castline import keys
-from castline.assembly.known_voices import Enrolled, whose
-from castline.engines.plugins import find_engine
-from castline.errors import CastlineError, GalleryError, UnreadableObject
-from castline.gallery.voices import load_voices
+from castline.errors import GalleryError
 from castline.media import AudioPiece, SplitSummary, probe, split
 from castline.media.ffmpeg import Limits
 from castline.media.flac import decode_flac
+from castline.people.likeness import Span, mostly_within, spans_of
 from castline.recognition.voices import Chunk, tell_apart, windows_of
 from castline.records import (
     AudioPart,
     AudioUnit,
     Embedding,
     EnrolledVoice,
-    FramesPart,
     Manifest,
     Options,
-    Part,
     Result,
-    Voices,
     merge_ranges,
 )
-from castline.records.reading import read_record
 from castline.runs.common import read_result, why_no_result
 from castline.runs.sets import read_manifest, read_part, written_parts
 from castline.runs.written import as_shown
@@ -46,8 +38,6 @@ if TYPE_CHECKING:
 LEAST_S = 5.0
 _MOST_S = 600.0
 _ONE_VOICE = 0.58  # windows of one person are more alike on average (docs/VOICES.md)
-_PART: TypeAdapter[FramesPart | AudioPart] = TypeAdapter(Part)
-Span = tuple[float, float]
 
 
 def voice_in_file(path: Path, settings: Settings, engines: EngineSet, least_s: float = LEAST_S) -> EnrolledVoice:
@@ -105,12 +95,12 @@ def voice_in_recording(media: str, speaker: str, store: ObjectStore, settings: S
         )
         raise GalleryError(f"{speaker!r} does not speak in {media}; who does: {there}")
     found: dict[str, tuple[list[Span], list[NDArray[np.float32]]]] = {}
-    spans = _said(shown, names)
+    spans = spans_of(shown, names)
     for unit, part in _audio_parts(result, store, settings):
         if part.voices:
             windows, vectors = found.setdefault(part.voices.model, ([], []))
             for (start, end), vector in zip(part.voices.windows, part.voices.vectors(), strict=True):
-                if _within(start + unit.start_s, end + unit.start_s, spans):
+                if mostly_within(start + unit.start_s, end + unit.start_s, spans):
                     windows.append((start + unit.start_s, end + unit.start_s))
                     vectors.append(vector)
     if not found:
@@ -130,17 +120,6 @@ def _enrolled(
     return EnrolledVoice(embedding=Embedding.of(model, unit), voice_s=round(seconds, 3))
 
 
-def _said(result: Result, names: set[str]) -> list[Span]:
-    lines = result.transcript.segments
-    return merge_ranges([(line.start_s, line.end_s) for line in lines if line.speaker in names])
-
-
-def _within(start: float, end: float, spans: Sequence[Span]) -> bool:
-    """Whether most of a window is in the spans."""
-    both = sum(max(0.0, min(end, last) - max(start, first)) for first, last in spans)
-    return both > (end - start) / 2
-
-
 def _audio_parts(result: Result, store: ObjectStore, settings: Settings) -> Iterator[tuple[AudioUnit, AudioPart]]:
     manifest: Manifest | None = read_manifest(result.media, result.run, store, settings)
     units = {unit.name: unit for unit in manifest.units if isinstance(unit, AudioUnit)} if manifest else {}
@@ -150,68 +129,3 @@ def _audio_parts(result: Result, store: ObjectStore, settings: Settings) -> Iter
             part = read_part(done[name], store, settings)
             if isinstance(part, AudioPart):
                 yield unit, part
-
-
-# --- forgetting ---------------------------------------------------------------------------------
-
-
-def erase_voices(name: str, store: ObjectStore, settings: Settings) -> tuple[int, tuple[str, ...]]:
-    """Remove a person's voice from all parts. Call it before the enrolled voices are removed, because they identify it.
-
-    Removes windows in lines that a result says are theirs, and windows that alone would be known as theirs.
-
-    Returns:
-        How many windows were removed, and the keys of the parts they were in.
-    """
-    known = load_voices(store, settings.gallery_bucket)
-    gone, parts = 0, []
-    for info in list(store.find(settings.output_bucket)):
-        parsed = keys.parse_part(info.key)
-        if parsed is None or parsed[1] or parsed[0].kind != "audio":
-            continue
-        body = store.get(settings.output_bucket, info.key)
-        part = _audio(body) if body else None
-        if part is None or part.voices is None or not part.voices.windows:
-            continue
-        voices, unit = part.voices, parsed[0]
-        limits, enrolled = find_engine(voices.model).voice_thresholds, Enrolled(known, *voices.space)
-        spans = _hers(name, unit, store, settings)
-        offset = _offset(unit, store, settings) if spans else 0.0
-        kept = [
-            at
-            for at, ((start, end), vector) in enumerate(zip(voices.windows, voices.vectors(), strict=True))
-            if not _within(start + offset, end + offset, spans)
-            and not (
-                limits and (heard := whose(vector, 1e3, enrolled, limits)).identity == "known" and heard.name == name
-            )
-        ]
-        if len(kept) < len(voices.windows):
-            left = Voices.of(voices.model, [voices.windows[at] for at in kept], voices.vectors()[kept])
-            store.put(settings.output_bucket, info.key, part.model_copy(update={"voices": left}).to_json())
-            gone += len(voices.windows) - len(kept)
-            parts.append(info.key)
-    return gone, tuple(parts)
-
-
-def _hers(name: str, unit: keys.UnitId, store: ObjectStore, settings: Settings) -> list[Span]:
-    result = read_result(unit.media, store, settings)
-    if result is None or result.run != unit.run:
-        return []
-    return merge_ranges(_said(result, {name}) + _said(as_shown(result, store, settings), {name}))
-
-
-def _offset(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> float:
-    try:
-        manifest = read_manifest(unit.media, unit.run, store, settings)
-    except CastlineError:
-        manifest = None
-    units = manifest.units if manifest else ()
-    return next((each.start_s for each in units if isinstance(each, AudioUnit) and each.name == unit.name), 0.0)
-
-
-def _audio(body: bytes) -> AudioPart | None:
-    try:
-        part = read_record(_PART, body, "part")
-    except UnreadableObject:
-        return None
-    return part if isinstance(part, AudioPart) else None
