@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from rich.console import Console
 
 from castline import keys
-from castline.cli.render import print_result
 from castline.errors import EventError, StorageError, UnreadableObject
 from castline.events import object_created
 from castline.operations.pending import pending
 from castline.operations.progress import progress_of
-from castline.people import prove_forgotten
-from castline.report import render_views
 from castline.runs.common import each
 from castline.runs.request import read_source, uploaded_media, uploads_left_out
+from castline.runs.sets import read_manifest
 from castline.stages import analyse_event, failure_event, split_event
 
 _SIDECARS = {
@@ -172,6 +165,20 @@ def test_a_key_that_leaves_no_room_for_a_result_has_failed(size: int, world, fai
     assert all(keys.is_storable(key) for _, key in world.store.objects)
 
 
+def test_what_belongs_to_another_run_is_not_read_as_this_one_s(world) -> None:
+    ours, theirs = world.split("ours.mp4"), world.split("theirs.mp4")
+    world.analyse(*ours, *theirs)
+    stage1, output = world.settings.stage1_bucket, world.settings.output_bucket
+    manifest = world.store.get(stage1, keys.manifest_key("theirs.mp4", theirs[0].run))
+    for bucket in (stage1, output):
+        world.store.put(bucket, keys.manifest_key("ours.mp4", ours[0].run), manifest)
+    with pytest.raises(UnreadableObject, match="another run"):
+        read_manifest("ours.mp4", ours[0].run, world.store, world.settings)
+    world.store.put(output, keys.result_key("ours.mp4"), world.store.get(output, keys.result_key("theirs.mp4")))
+    assert world.result("ours.mp4") is None
+    assert world.result("theirs.mp4").media == "theirs.mp4"
+
+
 def test_the_longest_key_with_room_has_its_failure_written_down(world) -> None:
     key = "k" * 989 + ".mp4"
     world.upload(key)
@@ -247,71 +254,6 @@ def test_uploads_that_nobody_takes_are_named(world) -> None:
     ):
         world.upload(name)
     assert uploads_left_out(world.store, world.settings) == ["README", "b.xyz", "deep/c.rmvb"]
-
-
-_odd = st.none() | st.integers(-(10**30), 10**30) | st.floats() | st.text(max_size=4) | st.just([]) | st.just({})
-
-
-def _mutated(data: st.DataObject, body: bytes) -> bytes:
-    """A JSON object in which one value is another one."""
-    value = at = json.loads(body)
-    while True:
-        key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
-        inside = at[key]
-        if not isinstance(inside, dict | list) or not inside or data.draw(st.integers(0, 4)) == 0:
-            at[key] = data.draw(_odd)
-            return json.dumps(value).encode()
-        at = inside
-
-
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(data=st.data())
-def test_any_mutated_part_leaves_a_result(world, data: st.DataObject) -> None:
-    world.store.objects.clear()
-    first, second, audio = world.split(colours=("red", "green"))
-    world.store.put(world.settings.gallery_bucket, "Ada/1.jpg", world.picture("red"))
-    world.analyse(first, second, audio)
-    before = world.result()
-    unit = data.draw(st.sampled_from([first, second, audio]))
-    part = world.store.get(world.settings.output_bucket, unit.part_key)
-    world.store.put(world.settings.output_bucket, unit.part_key, _mutated(data, part))
-    world.store.delete(world.settings.output_bucket, ["talk.mp4/result.json"])
-    world.analyse(keys.manifest_key(unit.media, unit.run))
-    result = world.result()
-    assert result is not None
-    assert result.status in ("complete", "partial")
-    assert before.run == result.run
-
-
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(data=st.data())
-def test_any_mutated_manifest_is_a_typed_error_or_a_result_that_can_be_shown(world, data: st.DataObject) -> None:
-    world.store.objects.clear()
-    frames, audio = world.split()
-    world.analyse(frames, audio)
-    key = keys.manifest_key(frames.media, frames.run)
-    before = world.store.get(world.settings.stage1_bucket, key)
-    world.store.put(world.settings.stage1_bucket, key, _mutated(data, before))
-    world.store.delete(world.settings.output_bucket, [key, "talk.mp4/result.json"])
-    with contextlib.suppress(UnreadableObject):
-        world.analyse(key)
-    for source in uploaded_media(world.store, world.settings):
-        progress_of(source, world.store, world.settings)
-    list(pending(world.store, world.settings))
-
-
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(data=st.data())
-def test_any_mutated_result_is_shown_or_left_aside(world, data: st.DataObject) -> None:
-    world.store.objects.clear()
-    world.analyse(*world.split())
-    key = keys.result_key("talk.mp4")
-    spoilt = _mutated(data, world.store.get(world.settings.output_bucket, key))
-    world.store.put(world.settings.output_bucket, key, spoilt)
-    if result := world.result():
-        render_views(result)
-        print_result(Console(file=io.StringIO()), result)
-    prove_forgotten("Ada", world.store, world.settings)
 
 
 def test_a_source_beside_a_key_of_full_length_is_read(world) -> None:

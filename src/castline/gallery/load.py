@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger
 from pydantic import Field
 
 from castline import keys
-from castline.errors import GalleryError, UnreadableObject
+from castline.errors import GalleryError, ModelError, StorageError, UnreadableObject
 from castline.recognition.grade import GRADING
 from castline.records import Embedding, Gallery, Grade, KnownFace, Notice, ObjectInfo, PhotoEmbedding, Record
 from castline.storage.base import ObjectStore
@@ -47,6 +47,7 @@ class Index(Record):
     entries: dict[str, IndexEntry] = Field(default_factory=dict)
 
 
+_SHOWN = 200  # characters of an unforeseen error
 MAX_PHOTO_BYTES = 64 * 1024 * 1024
 
 #: Bytes of a photo -> the face it is about; raises GalleryError if it has none, several, or a useless one.
@@ -67,7 +68,11 @@ def load_gallery(store: ObjectStore, bucket: str, model: str, embed: PhotoEmbedd
 
     Args:
         embed: computes embeddings that the index lacks. Without it, or if it is for another model than requested, such
-            photos are left out with a warning.
+            photos are left out with a warning; so is a photo for which it fails in any way.
+
+    Raises:
+        ModelError: ``embed`` has no model.
+        StorageError: as ``ObjectStore.get``.
     """
     return _load(_listed(store, bucket), store, bucket, model, embed)
 
@@ -109,12 +114,18 @@ def _load(
     index_key = keys.gallery_index_key(model)
     known = _read_index(store, bucket, index_key, model)
     entries: dict[str, IndexEntry] = {}
+    unforeseen: dict[str, str] = {}  # not in the index, so that such a photo is tried again
     for photo in photos:
         entry = known.get(photo.key)
         if entry and entry.etag != photo.etag:
             entry = None
         if embed and not (entry and entry.judged):
-            entry = _embed(store, bucket, photo, model, embed) or entry
+            try:
+                entry = _embed(store, bucket, photo, model, embed) or entry
+            except (ModelError, StorageError):  # no fault of the photo
+                raise
+            except Exception as error:
+                unforeseen[photo.key] = f"{type(error).__name__}: {error}"[:_SHOWN]
         if entry is not None:
             entries[photo.key] = entry
     if embed and entries != known:
@@ -130,7 +141,7 @@ def _load(
         if (entry := entries.get(photo.key)) and entry.embedding
     )
     problems += [
-        _problem(photo.key, entry.problem if entry and entry.problem else "not embedded yet")
+        _problem(photo.key, (entry.problem if entry else None) or unforeseen.get(photo.key, "not embedded yet"))
         for photo in photos
         if (entry := entries.get(photo.key)) is None or entry.problem
     ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from castline import keys
-from castline.errors import UnreadableObject
+from castline.errors import ModelError, UnreadableObject
 from castline.gallery.load import PhotoEmbedder, RememberedGalleries, fingerprint_now
 from castline.records import PhotoEmbedding, Result
 from castline.runs.common import read_result
@@ -18,7 +18,7 @@ from castline.storage.base import ObjectStore
 logger = logging.getLogger(__name__)
 
 
-class _OtherModel(Exception):
+class _OtherModel(ModelError):
     """The photos were embedded by another model than the faces of the result."""
 
 
@@ -99,7 +99,7 @@ class _Binder:
     def _embed_here(self, body: bytes) -> PhotoEmbedding:
         embedding = self._embed(body)
         if embedding.model != self._model:
-            raise _OtherModel
+            raise _OtherModel(embedding.model)
         return embedding
 
 

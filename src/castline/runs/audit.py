@@ -10,10 +10,15 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from aws_lambda_powertools import Logger
+
+from castline.errors import UnreadableObject
 from castline.records import Record
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
+
+logger = Logger(child=True)
 
 PREFIX = ".audit/"
 _AT = "%Y-%m-%dT%H-%M-%S.%fZ"
@@ -94,6 +99,13 @@ class Deleted:
                 self._entries.setdefault(subject, []).append(info.key)
 
     def __contains__(self, media: str) -> bool:
-        keys_of_entries = self._entries.get(_short(media), [])
-        entries = (read_object(AuditEntry, self._store, self._bucket, key) for key in keys_of_entries)
-        return any(entry.subject == digest(media) for entry in entries if entry)
+        return any(self._subject(key) == digest(media) for key in self._entries.get(_short(media), []))
+
+    def _subject(self, key: str) -> str | None:
+        """None for an entry that is gone or cannot be read: nothing is removed because of it."""
+        try:
+            entry = read_object(AuditEntry, self._store, self._bucket, key)
+        except UnreadableObject as error:
+            logger.error("an entry of the audit log cannot be read", reason=error.message)
+            return None
+        return entry.subject if entry else None

@@ -152,7 +152,10 @@ def check_upload(size: int, settings: Settings) -> None:
 def read_result(media: str, store: ObjectStore, settings: Settings) -> Result | None:
     """The newest published result of a media file; None if there is none that can be read."""
     try:
-        return read_object(Result, store, settings.output_bucket, keys.result_key(media))
+        result = read_object(Result, store, settings.output_bucket, keys.result_key(media))
+        if result and result.media != media:
+            raise UnreadableObject(f"it is the result of {result.media}")
+        return result
     except UnreadableObject as error:
         logger.warning("a result was left aside", media=media, reason=error.message)
         return None

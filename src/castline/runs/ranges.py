@@ -33,8 +33,9 @@ _SAID = 5  # ranges that the error names, at most
 
 
 def read_plan(media: str, run: str, store: ObjectStore, settings: Settings) -> RangePlan | None:
-    """How a run is cut; None if it is not, or if the plan cannot be read."""
-    return _read(RangePlan, keys.plan_key(media, run), store, settings)
+    """How a run is cut; None if it is not, or if the plan cannot be read or belongs to another run."""
+    plan = _read(RangePlan, keys.plan_key(media, run), store, settings)
+    return plan if plan and (plan.source.key, plan.run) == (media, run) else None
 
 
 def read_done(plan: RangePlan, number: int, store: ObjectStore, settings: Settings) -> RangeDone | None:

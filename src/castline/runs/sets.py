@@ -31,13 +31,15 @@ def read_manifest(media: str, run: str, store: ObjectStore, settings: Settings) 
     The copy beside the parts outlives stage 1, so that names can be bound again after the objects there expired.
 
     Raises:
-        UnreadableObject: it exists, but cannot be read.
+        UnreadableObject: it exists, but cannot be read, or belongs to another run.
     """
     key = keys.manifest_key(media, run)
     problem: UnreadableObject | None = None
     for bucket in (settings.stage1_bucket, settings.output_bucket):
         try:
             if manifest := read_object(Manifest, store, bucket, key):
+                if (manifest.media, manifest.run) != (media, run):
+                    raise UnreadableObject(f"s3://{bucket}/{key} belongs to another run")
                 return manifest
         except UnreadableObject as error:
             problem = problem or error
