@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from castline import keys
+from castline.errors import DiskFull
 from castline.events import object_created, objects_created
 from castline.operations import delete_media
 from castline.operations.pending import pending
 from castline.operations.progress import progress_of
+from castline.records import Failure, Manifest
 from castline.runs.removal import discard_run
 from castline.runs.request import read_source
-from castline.stages import analyse_event, failure_event
+from castline.runs.sets import read_manifest
+from castline.stages import analyse_event, failure_event, split_event
 
 
 def _pending(world) -> list[tuple[str, str]]:
@@ -61,6 +66,39 @@ def test_a_unit_that_was_given_up_is_asked_twice_more(world, failure_envelope) -
         failure_event(failure_envelope(world.event(audio)), world.store, world.settings)
         assert world.result().status == "partial"
         assert _pending(world) == asked
+
+
+def test_what_was_split_in_part_for_a_passing_reason_is_split_again(world, odd_media: dict[str, Path]) -> None:
+    """The disk was full: what had been split is published, as partial, and reconciling gets the rest."""
+    splitter = ("video-splitting", "talk.mp4")
+    world.upload("talk.mp4", odd_media["both.mp4"].read_bytes())
+    split_event(object_created(world.settings.input_bucket, "talk.mp4"), world.store, world.settings)
+    whole = read_manifest("talk.mp4", world.run("talk.mp4"), world.store, world.settings)
+    lost = Failure.of(DiskFull("no room for 3 MB on the temporary disk"))
+    partly = whole.model_copy(update={"units": whole.units[:-1], "error": lost})
+    key, units = keys.manifest_key(whole.media, whole.run), world.keys_in(world.settings.stage1_bucket)
+    analysed = [each for each in units if keys.parse_unit(each)]
+    world.store.put(world.settings.stage1_bucket, key, partly.to_json())
+    world.analyse(*analysed)
+    assert (world.result().status, world.result().error.code) == ("partial", "disk_full")
+    assert _pending(world) == [splitter]
+    split_event(object_created(world.settings.input_bucket, "talk.mp4"), world.store, world.settings)
+    world.analyse(*(each for _, each in _pending(world)), key)
+    assert (world.result().status, _pending(world)) == ("complete", [])
+
+
+def test_what_is_split_in_part_each_time_is_given_up(world) -> None:
+    units = world.split()
+    lost = Failure.of(DiskFull("no room for 3 MB on the temporary disk"))
+    before = Manifest.from_json(world.store.get(world.settings.stage1_bucket, _manifest(units[0])))
+    asked = []
+    for attempt in (1, 2, 3):
+        partly = before.model_copy(update={"error": lost, "attempt": attempt})
+        world.store.put(world.settings.stage1_bucket, _manifest(units[0]), partly.to_json())
+        world.analyse(*units)
+        assert world.result().status == "partial"
+        asked.append(_pending(world))
+    assert asked == [[("video-splitting", "talk.mp4")]] * 2 + [[]]
 
 
 def test_a_unit_that_can_never_be_read_is_not_asked_again(world) -> None:
@@ -158,6 +196,20 @@ def test_a_result_that_was_published_after_its_deletion_is_taken_away(world) -> 
     assert _pending(world) == [("face-recognition", _manifest(units[0]))]
     world.analyse(_manifest(units[0]))
     assert not [key for key in world.store.objects if "gone.mp4" in str(key)]
+
+
+def test_an_entry_of_the_audit_log_that_cannot_be_read_stops_nothing(world) -> None:
+    units = world.split("gone.mp4")
+    world.analyse(*units)
+    published = dict(world.store.objects)
+    delete_media("gone.mp4", world.store, world.settings)
+    (entry,) = [where for where in world.store.objects if where[1].startswith(".audit/")]
+    world.store.objects.update({at: body for at, body in published.items() if at[0] != world.settings.input_bucket})
+    world.store.objects[entry] = b"{"
+    world.split("other.mp4")
+    assert {key.partition("/")[0] for _, key in _pending(world)} == {"other.mp4"}
+    world.analyse(units[1])
+    assert world.result("gone.mp4"), "nothing is removed because of it"
 
 
 def test_who_was_ended_before_looking_for_the_upload_looks_when_the_event_comes_again(world) -> None:
