@@ -192,7 +192,7 @@ def test_no_second_has_two_frames_where_keyframes_fail_late(
     assert len(found.frames) == len(found.summary.sampled_ms) == 85
 
 
-def test_packets_are_not_collected(ntsc: Path, limits: Limits) -> None:
+def test_packets_tell_how_long_a_stream_is_and_where_its_keyframes_are(ntsc: Path, limits: Limits) -> None:
     found = extents(ntsc, [0], limits)
     assert found
     assert found[0].count == pytest.approx(1798, abs=1)
