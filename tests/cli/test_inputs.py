@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import threading
+import urllib.request
 from collections.abc import Iterator
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.response import addinfourl
 
 import boto3
 import pytest
@@ -60,6 +64,20 @@ def test_addresses_are_fetched(web: str) -> None:
     assert _found(f"{web}/moved.mp4")[:2] == ("moved.mp4", _BODY)
     assert _found(f"{web}/clip", "week 1/talk.mp4")[0] == "week 1/talk.mp4"
     assert _found(f"{web}/endless.mp4")[1] == _BODY
+
+
+def test_https_is_fetched_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(_: object, request: urllib.request.Request) -> addinfourl:
+        length = Message()
+        length["Content-Length"] = str(len(_BODY))
+        found = addinfourl(io.BytesIO(_BODY), length, request.full_url, 200)
+        found.msg = "OK"  # type: ignore[attr-defined]
+        return found
+
+    monkeypatch.setattr(urllib.request.HTTPSHandler, "https_open", answer)
+    for variable in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    assert _found("https://example.org/clip.mp4?token=1") == ("clip.mp4", _BODY, len(_BODY))
 
 
 @pytest.mark.parametrize(

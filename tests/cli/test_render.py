@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,22 @@ def test_a_bar_leaves_nothing_behind_where_it_cannot_be_shown() -> None:
         with transfer_bar(console, "uploading", 8) as arrived:
             arrived(8)
         assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_bars_show_bytes_and_the_time_that_is_left() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, force_interactive=True, color_system=None)
+    with transfer_bar(console, "uploading", 8_000_000) as arrived:
+        arrived(2_000_000)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "uploading" in shown
+    assert "2.0/8.0 MB" in shown
+    assert re.search(r"MB/s|\?|-:--:--|\d:\d\d:\d\d", shown.partition("8.0 MB")[2])
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    half = MediaProgress("a.mp4", "analysing", (1, 2), (1, 2), expected=(2, 2), work=(1.0, 1.0, 1.0))
+    watch(console, lambda: [half], timeout_s=0)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert re.search(r"0 of 1 media .* 60% \d:\d\d:\d\d left (-:--:--|\d:\d\d:\d\d)", shown)
+    assert "analysing: frames 1/2, audio 1/2" in shown
 
 
 def test_watching_ends_when_everything_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,22 @@
 """Voices of real people told apart in conversations whose turns are known."""
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
+from castline.cli import eval_voices
+from castline.cli.main import app
+from castline.engines.base import EngineInfo
 from castline.engines.choose import load_voice_encoder
 from castline.engines.plugins import find_engine
 from castline.engines.thresholds import VoiceThresholds
 from castline.errors import EvaluationError
 from castline.evaluation.strangers import WAYS, looks_of, parted, trials
-from castline.evaluation.voices import Turn, answer, mix, rates, read_people
+from castline.evaluation.voices import Told, Turn, answer, mix, rates, read_people
 from castline.settings import Settings
 from castline.weights.prepare import can_make_voice
 
@@ -115,3 +122,32 @@ def test_degraded_sound_is_as_long_and_still_sound(way):
     assert np.isfinite(spoilt).all()
     assert 0.02 < np.sqrt(np.mean(np.square(spoilt))) < 0.2
     assert not np.array_equal(spoilt, samples)
+
+
+def test_the_command_says_how_well_and_writes_all_numbers(tmp_path, monkeypatch):
+    info = EngineInfo(id="ge2e", role="voice_encoder", title="Pitch", licence="MIT", dimension=32)
+    people = ("ada", "bob", "cyd", "dan")
+    looks = {name: dict.fromkeys(WAYS, np.eye(4, 32, dtype=np.float32)[[at] * 12]) for at, name in enumerate(people)}
+    monkeypatch.setattr("castline.engines.choose.load_voice_encoder", lambda _: SimpleNamespace(info=info))
+    monkeypatch.setattr(eval_voices, "looks_of", lambda *_: looks)
+    monkeypatch.setattr(eval_voices, "conversations", lambda _: [])
+    monkeypatch.setattr(
+        eval_voices,
+        "told_apart",
+        lambda _, __, limits: [Told(same_voice=at, der=0.1, jer=0.2, conversations=4, right=3) for at in limits],
+    )
+    for name in people:
+        (tmp_path / "voices" / name).mkdir(parents=True)
+        soundfile.write(tmp_path / "voices" / name / "one.wav", np.zeros(16000, np.float32), 16000)
+    numbers = tmp_path / "numbers.json"
+    words = ["eval", "voices", str(tmp_path / "voices"), "--trials", "100", "--json", str(numbers)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "voices  4 people; Pitch" in done.output
+    assert "3 of 4" in done.output
+    written = json.loads(numbers.read_text())
+    assert (written["engine"], written["people"]) == ("ge2e", 4)
+    assert written["told"].keys() == {"choose", "report"}
+    assert sum(each["strangers"] for each in written["strangers"]) > 0
+    refused = CliRunner().invoke(app, ["eval", "voices", str(tmp_path / "nowhere")])
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
