@@ -35,7 +35,8 @@ def test_a_run_costs_what_its_parts_cost() -> None:
     assert items["S3 writes"].quantity == 4 + 1 + 10
     assert items["S3 reads"].quantity == 4 + 2
     assert found.usd == pytest.approx(sum(item.usd for item in found.items), abs=1e-6)
-    assert found.usd == pytest.approx(0.000585, abs=1e-6)
+    assert items["SQS"].quantity == 5 * 3
+    assert found.usd == pytest.approx(0.000587, abs=1e-6)
     assert found.prices_as_of == cost.PRICES_AS_OF
 
 

@@ -43,8 +43,8 @@ def cost_of(usages: Sequence[Usage], units: int, stored_bytes: int = 0, sizes: S
         steps = 2 * units + _STEPS + throttled_tries(list(usages), deployed)
         items.append(_item("Step Functions, with throttled tries", steps, "transitions", prices.STEP_USD))
     if deployed.orchestration == "queue":
-        # Sent, received and deleted.
-        items.append(_item("SQS", 3 * (units + 1), "requests", prices.SQS_REQUEST_USD))
+        # Sent, received, hidden while it is worked on (for which the queue's address is asked), and deleted.
+        items.append(_item("SQS", 5 * (units + 1), "requests", prices.SQS_REQUEST_USD))
     return Cost(
         usd=round(sum(item.usd for item in items), 6),
         items=tuple(item.model_copy(update={"usd": round(item.usd, 8)}) for item in items),
