@@ -10,6 +10,7 @@ from tests.conftest import at_scale
 # By mouths alone, and by enrolled voices; the first of each says most.
 _MOUTHS = ["narration over a silent face", "two side by side"][: at_scale(1, 2)]
 _VOICES = ["own voices, two faces", "voices swapped"][: at_scale(1, 2)]
+_ALL = sorted(mouths.films(seed=1))[: at_scale(0, 100)]
 
 
 @pytest.fixture
@@ -52,3 +53,17 @@ def test_an_enrolled_voice_names_and_contradicts_a_mouth(name, judged):
     assert found["lines"] >= 4
     assert found["wrong"] == found["maybe_wrong"] == 0
     assert name == "voices swapped" or found["known"] >= 0.8 * found["knowable"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _ALL)
+def test_nobody_is_named_wrongly_in_any_film_and_names_do_no_harm(name, settings, tmp_path):
+    """With LONG=1: dubbing, voices off screen, cuts, strangers; benchmarks/mouths.py counts what is right."""
+    film = mouths.films(seed=1)[name]
+    path = mouths.make(film, tmp_path / "film.mp4")
+    known = mouths.gallery(film, tmp_path / "gallery", settings)
+    voices, both = (
+        analyse(path, gallery=known, settings=settings, speakers=speakers) for speakers in ("voices", "auto")
+    )
+    assert mouths.judge(both, film)["wrong"] == 0
+    assert mouths.error_rate(both, film) <= mouths.error_rate(voices, film) + 0.001
