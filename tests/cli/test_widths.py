@@ -26,7 +26,7 @@ from castline.evaluation.faces import Identification, OperatingPoint, Verificati
 from castline.evaluation.sequences import TracksCount
 from castline.evaluation.speech import FileReport, SpeechReport, WordErrors
 from castline.evaluation.strangers import Trials
-from castline.evaluation.tracks import TracksReport
+from castline.evaluation.tracks import ClipCount, TracksReport
 from castline.evaluation.voices import Told
 from castline.grader.report import CheckResult, Report
 from castline.grader.report import show as show_grades
@@ -229,11 +229,22 @@ def test_tracks_of_ten_thousand_faces(width: int, monkeypatch: pytest.MonkeyPatc
     numbers |= dict.fromkeys(("strangers_named", "wrong_names", "mixed_tracks", "people_true"), 12)
     row = TracksCount(**numbers | {"kind": "slides", "condition": "jpeg 10"})  # type: ignore[arg-type]
     report = TracksReport(
-        model="m", detector="d", people=10, photos=100, orders=20, enrol=5, not_found={}, counts=(row,), total=row
+        model="m",
+        detector="d",
+        people=10,
+        photos=100,
+        orders=20,
+        enrol=5,
+        not_found={},
+        counts=(row,),
+        total=row,
+        clips=(
+            ClipCount(file="week 12/lesson 3/clip.mp4", sightings=64277, tracks=812, people_found=12, people_true=11),
+        ),
     )
     eval_tracks._print("lfw10", report)
     _, text = console.file.getvalue().split("\n\n", 1)  # type: ignore[attr-defined]
-    _check(text, width, "jpeg", "12/64277", "strangers", "broken", "IDF1", "IDSW", "64277/12")
+    _check(text, width, "jpeg", "12/64277", "strangers", "broken", "IDF1", "IDSW", "64277/12", "lesson", "812", "truly")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

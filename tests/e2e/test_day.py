@@ -120,7 +120,7 @@ def test_a_day(person: Person) -> None:
     first = person.begins("run", "b/IMG_1.mp4", "--as", "b/IMG_1.mp4")
     first.expect("stack: ")
     second = person.begins("run", "film")
-    second.expect_exact("left out (not a media suffix): notes.rmvb")
+    second.expect_exact(" (not a media suffix): notes.rmvb")
     second.expect("already running")
     assert ends(first) == 0
     second.expect("2 of 2 complete")
