@@ -12,7 +12,8 @@ from typing import Any
 
 from castline.storage import MemoryStore
 
-_CALLS = ("head", "get", "download", "put", "delete", "find", "versions", "erase")
+_CALLS = ("head", "get", "download", "read", "stream", "upload", "put", "delete", "find", "versions", "erase")
+_GENERATORS = ("find", "stream", "versions")
 
 
 class TurnStore(MemoryStore):
@@ -33,7 +34,7 @@ class TurnStore(MemoryStore):
                 wait()
             answer = found(*args, **more)
             # A generator would run in somebody else's turn.
-            return iter(list(answer)) if name in ("find", "versions") else answer
+            return iter(list(answer)) if name in _GENERATORS else answer
 
         return call
 

@@ -179,6 +179,14 @@ def test_what_belongs_to_another_run_is_not_read_as_this_one_s(world) -> None:
     assert world.result("theirs.mp4").media == "theirs.mp4"
 
 
+def test_options_that_a_deletion_took_along_are_read_from_the_manifest(world) -> None:
+    """Who deletes an upload while the next one is being split may remove what lies beside the new units."""
+    frames, audio = world.split()
+    world.store.delete(world.settings.stage1_bucket, [keys.options_key(frames.media, frames.run)])
+    world.analyse(frames, audio)
+    assert world.result().status == "complete"
+
+
 def test_the_longest_key_with_room_has_its_failure_written_down(world) -> None:
     key = "k" * 989 + ".mp4"
     world.upload(key)

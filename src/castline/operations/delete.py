@@ -50,6 +50,11 @@ def delete_media(media: str, store: ObjectStore, settings: Settings, *, who: str
     )
     if gone or left:
         write_down("delete", media, gone, store, settings, who=who, proven=not left)
+        # Who publishes from here on finds the entry; what was published before it was written is found here.
+        if store.head(settings.input_bucket, media) is None:
+            for bucket, version in list(_everything(media, store, settings)):
+                store.erase(bucket, [version])
+        left = list(_everything(media, store, settings))
     return Deletion(len(gone), tuple(dict.fromkeys(f"s3://{bucket}/{version.key}" for bucket, version in left)))
 
 

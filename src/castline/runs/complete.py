@@ -109,7 +109,8 @@ class Assembler:
         first = _keep_manifest(manifest, store, settings)
         if not publish(assembly, shown, store, settings):
             return None
-        if (published is None or published.run != run) and store.head(manifest.source.bucket, media) is None:
+        again = published is not None and published.run == run  # of an upload that expired, a result stays
+        if self._is_gone(media) and (not again or media in Deleted(store, settings)):
             logger.info("deleted while it was being published; removed", media=media, run=run)
             discard_run(media, run, store, settings)
             return True

@@ -39,6 +39,7 @@ from castline.records.reading import MAX_BYTES
 from castline.runs.common import Stopwatch
 from castline.runs.complete import complete_run
 from castline.runs.mouths import Parts
+from castline.runs.sets import read_manifest
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
 from castline.storage.objects import read_object
@@ -169,8 +170,11 @@ def _check_archive(archive: zipfile.ZipFile) -> None:
 
 def _options(unit: keys.UnitId, store: ObjectStore, settings: Settings) -> Options:
     options = read_object(Options, store, settings.stage1_bucket, keys.options_key(unit.media, unit.run))
-    if options is None:
-        raise UnitError("the run's options are gone")
+    if options is None:  # removed with an earlier upload that was being deleted
+        manifest = read_manifest(unit.media, unit.run, store, settings)
+        if manifest is None:
+            raise UnitError("the run's options are gone")
+        return manifest.options
     return options
 
 
