@@ -11,7 +11,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from castline.media.confine import spawn
+from castline.cli.doctor import checks
+from castline.media.confine import refuses_sockets, spawn
 
 pytestmark = pytest.mark.skipif(
     platform.system() != "Linux" or platform.machine() not in ("x86_64", "aarch64"), reason="seccomp is Linux's"
@@ -53,3 +54,12 @@ def test_ffmpeg_reaches_nobody_even_where_its_protocols_would(tmp_path: Path) ->
         socket.create_connection(server.getsockname()).close()  # ours is as it was
         waiting.join(60)
         assert reached.is_set()
+
+
+def test_where_no_filter_is_possible_the_doctor_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refuses_sockets()
+    socket.socket().close()  # whoever asks keeps theirs
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    assert not refuses_sockets()
+    (line,) = [says for _, says in checks() if "seccomp" in says]
+    assert line == "ffmpeg is kept to local files by its protocols alone: no seccomp filter here (SECURITY.md)"

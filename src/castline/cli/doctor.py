@@ -15,6 +15,7 @@ from castline.engines.choose import named_engine
 from castline.engines.plugins import ROLES
 from castline.engines.report import engine_lines, language_line
 from castline.errors import CastlineError
+from castline.media.confine import refuses_sockets
 from castline.settings import Settings, settings
 
 _MIN_FREE_GB = 2.0
@@ -38,6 +39,10 @@ def checks() -> Iterator[tuple[bool, str]]:
     config = settings()
     yield sys.version_info >= (3, 11), f"Python {sys.version.split()[0]}"
     yield _ffmpeg()
+    if refuses_sockets():
+        yield True, "ffmpeg has no network: a seccomp filter refuses it sockets"
+    else:
+        yield True, "ffmpeg is kept to local files by its protocols alone: no seccomp filter here (SECURITY.md)"
     yield from _engines(config)
     if line := language_line(config):
         yield True, line

@@ -37,12 +37,8 @@ def spawn(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Pop
     """
 
     def start() -> subprocess.Popen[bytes]:
-        with contextlib.suppress(OSError, AttributeError):  # not on Linux
-            prctl = ctypes.CDLL(None, use_errno=True).prctl
-            prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-            program = _no_sockets(platform.machine())
-            if program is None or prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0):
-                logger.debug("no seccomp filter here: a program that is started keeps the network")
+        if not _restrict():
+            logger.debug("no seccomp filter here: a program that is started keeps the network")
         return subprocess.Popen(
             argv,
             env=environment,
@@ -54,6 +50,23 @@ def spawn(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Pop
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(start).result()
+
+
+def refuses_sockets() -> bool:
+    """Whether `spawn` can keep a program from opening sockets on this machine."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_restrict).result()
+
+
+def _restrict() -> bool:
+    """Take privileges and sockets from this thread and all that it starts; whether sockets are refused."""
+    try:
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+    except (OSError, AttributeError):  # not on Linux
+        return False
+    prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    program = _no_sockets(platform.machine())
+    return program is not None and not prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
 
 
 class _Instruction(ctypes.Structure):
