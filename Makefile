@@ -67,11 +67,12 @@ ORCHESTRATIONS ?= events invoke stepfunctions queue
 chaos: $(VENV)/.dev
 	SEEDS="$(SEEDS)" DEEDS=$(DEEDS) RATE=$(RATE) UPLOADS=$(UPLOADS) ORCHESTRATIONS="$(ORCHESTRATIONS)" CHAOS_LOG=chaos.log $(BIN)/pytest tests/chaos
 
-# Damaged media through the splitter for that many seconds; the figures go to fuzz.log.
+# Damaged media through the splitter for that many seconds; the figures are printed, and kept in fuzz.log.
 SECONDS ?= 300
 SEED ?= 1
 fuzz: $(VENV)/.dev
 	SECONDS_OF_FUZZ=$(SECONDS) SEED=$(SEED) FUZZ_LOG=fuzz.log $(BIN)/pytest tests/fuzz
+	@tail -n 1 fuzz.log
 
 # Everything but the slow tests; `make test` runs all.
 check: lint types template $(VENV)/.dev .venv-sam/.done
