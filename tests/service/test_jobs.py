@@ -216,5 +216,5 @@ def test_tokens(engine: Engine, tmp_path: Path) -> None:
     assert tokens.user_of("carl:x") is None
     assert tokens.revoke("ada") and not tokens.revoke("ada")
     assert tokens.user_of(second) is None
-    with pytest.raises(ServiceError, match="is not a name"):
+    with pytest.raises(ServiceError, match="is not a user name"):
         tokens.add("a:b")
