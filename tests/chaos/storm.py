@@ -37,7 +37,7 @@ from tests.chaos.faults import FaultyProxy
 _FUNCTIONS = ("video-splitting", "face-recognition", "failure-recorder")
 _OF_QUEUES = ("repeat an event", "kill a process", "drop a message")
 # Of the process itself, as root or under `unshare --map-root-user --mount`.
-_MAY_MOUNT = sys.platform == "linux" and os.geteuid() == 0
+MAY_MOUNT = sys.platform == "linux" and os.geteuid() == 0
 _ENDS_S = 1500.0  # waits are for events; this only ends a run that hangs. A message is hidden for 930 s at most
 
 
@@ -98,7 +98,7 @@ class Storm:
         """Every process has a file system of its own for ``/tmp``, where this process may make them."""
         folder = self.settings.state_dir / "tmp"
         self._disks = [folder / f"{name}-{slot}" for name in _FUNCTIONS for slot in range(self.slots)]
-        if not _MAY_MOUNT:
+        if not MAY_MOUNT:
             self._disks = []
         try:
             for disk in self._disks:
