@@ -85,6 +85,10 @@ class Settings(BaseSettings, Options):
     """Most frames sampled from one media file; the interval is widened if there would be more."""
     max_units: int = Field(2_000, ge=1)
     """Most stage-1 objects of one kind (frames, audio) of one media file."""
+    max_cost_usd: float = Field(0.0, ge=0)
+    """Most US dollars that one media file may cost on AWS; what would cost more is refused before it is decoded. An
+    estimate, right within a factor of two, with the template's memory. 0 sets no limit: a typical hour costs cents, and
+    the limits above bound it, too."""
 
     splitter_function: str = "video-splitting"
     """Name of the deployed splitter; lost events are sent to it again."""

@@ -129,13 +129,35 @@ def test_a_key_that_cannot_be_a_prefix_has_failed(key: str, world, odd_media: di
     assert [name for name in world.keys_in(world.settings.stage1_bucket) if not name.endswith("/manifest.json")] == []
 
 
-@pytest.mark.parametrize("limit", [{"max_bytes": 100}, {"disk_mb": 1}, {"max_pixels": 100}, {"max_duration_s": 0.5}])
+@pytest.mark.parametrize(
+    "limit",
+    [{"max_bytes": 100}, {"disk_mb": 1}, {"max_pixels": 100}, {"max_duration_s": 0.5}, {"max_cost_usd": 1e-5}],
+    ids=lambda limit: next(iter(limit)),
+)
 def test_limits_end_in_a_manifest_too(limit: dict[str, float], world, odd_media: dict[str, Path]) -> None:
     world.upload("a.mp4", odd_media["no-audio.mp4"].read_bytes())
     _split(world, "a.mp4", **limit)
     error = _manifest(world, "a.mp4").error
     assert error
     assert error.code == "media_too_large"
+
+
+@pytest.mark.parametrize(("most_usd", "interval_s", "refused"), [(0.0, 0.02, False), (0.01, 1.0, False),
+                                                                 (0.0006, 0.02, True)])  # fmt: skip
+def test_what_would_cost_too_much_is_refused_before_it_is_decoded(
+    most_usd: float, interval_s: float, refused: bool, world, odd_media: dict[str, Path]
+) -> None:
+    """The probe tells the length, how many frames there will be and whether there is sound."""
+    world.upload("a.mp4", odd_media["both.mp4"].read_bytes())
+    world.settings = world.settings.model_copy(update={"max_cost_usd": most_usd, "interval_s": interval_s})
+    _split(world, "a.mp4")
+    manifest = _manifest(world, "a.mp4")
+    assert bool(manifest.units) is not refused
+    assert bool(manifest.error) is refused
+    if refused:
+        assert manifest.probe
+        assert manifest.error.message.startswith("it would cost about 0.00")
+        assert "CASTLINE_MAX_COST_USD" in manifest.error.message
 
 
 def test_what_may_work_next_time_is_raised_and_leaves_no_manifest(

@@ -8,6 +8,7 @@ from pathlib import Path
 from aws_lambda_powertools import Logger
 
 from castline import keys
+from castline.cost import Sizes, cost_of, estimate
 from castline.cost.model import decode_seconds
 from castline.errors import MediaTooLarge
 from castline.media import probe, sampling
@@ -153,6 +154,26 @@ class Cutting:
                 f"decoding {longest_s:.0f} s of {video.width}x{video.height}, the longest of its ranges, "
                 f"would take about {needed_s:.0f} s, and a splitter has {left_s:.0f} s; raise SplitterMemory, or ask "
                 'for keyframes alone ({"sampling": "keyframes"} in the sidecar)'
+            )
+
+    def check_cost(self) -> None:
+        """Check what it would cost, as far as that is known before it is decoded.
+
+        Raises:
+            MediaTooLarge: more than ``max_cost_usd``.
+        """
+        most_usd, length_s, video = self._settings.max_cost_usd, self.probed.duration_s, self.probed.video
+        if not most_usd or not length_s:
+            return
+        source, sizes = self.request.source, Sizes(orchestration=self._settings.orchestration)
+        grid, per_unit = grid_of(self.probed, self.request.options, self.limits)
+        options = self.request.options.model_copy(update={"interval_s": grid.interval_s, "frames_per_unit": per_unit})
+        usages, units = estimate(length_s, options, video, audio=self.probed.audio is not None, sizes=sizes)
+        usd = cost_of(usages, units, source.size, sizes).usd
+        if usd > most_usd:
+            raise MediaTooLarge(
+                f"it would cost about {usd:.2g} USD, and {most_usd:g} are allowed (CASTLINE_MAX_COST_USD); "
+                "fewer frames cost less (interval_s in the sidecar)"
             )
 
     def check_time(self, left_s: float) -> None:

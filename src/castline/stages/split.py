@@ -78,6 +78,7 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
                 logger.info("replaced or deleted while being read, ignored")
                 return None
             probed = cutting.probed
+            cutting.check_cost()
             before = read_plan(media, run, store, settings)
             if before and done and not done.error:  # its units were removed before they had a part
                 forget_ranges(before, store, settings)
