@@ -29,6 +29,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+#: Files of one or two tests that take minutes: last, they would run alone while the other worker has nothing to do.
+_FIRST = ("test_wheel.py", "test_day.py", "test_export.py", "test_tools.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in _FIRST)
+
+
 def at_scale(size: int, whole: int) -> int:
     """How large a test is every day, and how large with LONG=1 in the environment (`make test LONG=1`)."""
     return whole if os.environ.get("LONG") else size

@@ -37,6 +37,7 @@ ALARMS = {
     "unit-failures-wait",
     "unit-failures-undelivered",
     "unit-runs-cost",
+    "unit-result-announcer-cannot-report",
     *(
         f"unit-{function}-{what}"
         for function in ("video-splitting", "face-recognition", "failure-recorder")

@@ -43,8 +43,6 @@ def delete_media(media: str, store: ObjectStore, settings: Settings, *, who: str
         for bucket, version in left:
             removed[bucket, version.key] = removed.get((bucket, version.key), 0) + 1
     left = list(_everything(media, store, settings))
-    if (settings.output_bucket, keys.flat_transcript_key(media)) in removed and settings.profile != "classic":
-        withdraw_flat(media, store, settings)
     gone = tuple(
         Removed(bucket=bucket, key=digest(key), versions=count) for (bucket, key), count in sorted(removed.items())
     )
@@ -55,6 +53,9 @@ def delete_media(media: str, store: ObjectStore, settings: Settings, *, who: str
             for bucket, version in list(_everything(media, store, settings)):
                 store.erase(bucket, [version])
         left = list(_everything(media, store, settings))
+    # Last, because it is the transcript of another upload that comes back.
+    if (settings.output_bucket, keys.flat_transcript_key(media)) in removed and settings.profile != "classic":
+        withdraw_flat(media, store, settings)
     return Deletion(len(gone), tuple(dict.fromkeys(f"s3://{bucket}/{version.key}" for bucket, version in left)))
 
 
