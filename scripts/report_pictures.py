@@ -7,7 +7,6 @@ Writes docs/report.png, docs/report-dark.png and docs/report-phone.png; needs Ch
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.report.browser.conftest import Browser, Page  # noqa: E402
+from tests.report.browser.conftest import Browser, Page, chromium  # noqa: E402
 
 _MOMENT = "#t=19.3"
 _LOOKS = {"": ((1280, 800), False), "-dark": ((1280, 800), True), "-phone": ((390, 844), False)}
@@ -26,7 +25,7 @@ _PAINTED = (
 
 
 def main(report: Path, target: Path) -> None:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = chromium()
     if program is None:
         raise SystemExit("no Chromium on this machine")
     with tempfile.TemporaryDirectory() as profile:

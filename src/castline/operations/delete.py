@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from castline import keys
@@ -38,8 +38,7 @@ def delete_media(media: str, store: ObjectStore, settings: Settings, *, who: str
         left = list(_everything(media, store, settings))
         if not left:
             break
-        for bucket in dict.fromkeys(bucket for bucket, _ in left):
-            store.erase(bucket, [version for where, version in left if where == bucket])
+        _erase(left, store)
         for bucket, version in left:
             removed[bucket, version.key] = removed.get((bucket, version.key), 0) + 1
     left = list(_everything(media, store, settings))
@@ -50,13 +49,17 @@ def delete_media(media: str, store: ObjectStore, settings: Settings, *, who: str
         write_down("delete", media, gone, store, settings, who=who, proven=not left)
         # Who publishes from here on finds the entry; what was published before it was written is found here.
         if store.head(settings.input_bucket, media) is None:
-            for bucket, version in list(_everything(media, store, settings)):
-                store.erase(bucket, [version])
+            _erase(list(_everything(media, store, settings)), store)
         left = list(_everything(media, store, settings))
     # Last, because it is the transcript of another upload that comes back.
     if (settings.output_bucket, keys.flat_transcript_key(media)) in removed and settings.profile != "classic":
         withdraw_flat(media, store, settings)
     return Deletion(len(gone), tuple(dict.fromkeys(f"s3://{bucket}/{version.key}" for bucket, version in left)))
+
+
+def _erase(found: Sequence[tuple[str, ObjectVersion]], store: ObjectStore) -> None:
+    for bucket in dict.fromkeys(bucket for bucket, _ in found):
+        store.erase(bucket, [version for where, version in found if where == bucket])
 
 
 def _everything(media: str, store: ObjectStore, settings: Settings) -> Iterator[tuple[str, ObjectVersion]]:

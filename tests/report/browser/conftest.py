@@ -181,9 +181,14 @@ class Page:
         path.write_bytes(base64.b64decode(data))
 
 
+def chromium() -> str | None:
+    """The browser's program, if there is one on this machine."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    executable = chromium()
     if executable is None:
         pytest.skip("no Chromium on this machine")
     started = Browser(executable, tmp_path_factory.mktemp("chromium"))
