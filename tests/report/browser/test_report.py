@@ -268,6 +268,24 @@ def test_video_beside_the_page_plays(result: Any, open_report: Open, tmp_path: P
     assert not [url for url in page.requests() if not url.startswith(("file:", "data:"))]
 
 
+def test_the_asked_moment_holds_while_the_media_arrives(result: Any, page_of: Any, tmp_path: Path, ffmpeg: str) -> None:
+    """The element has metadata, and stands at 0, before it tells so: a link taken then leads to the moment too."""
+    record(ffmpeg, tmp_path / "clip.webm", "-c:v", "libvpx", "-c:a", "libopus")
+    (tmp_path / "report.html").write_text(render_report(result.model_copy(update={"media": "clip.webm"})))
+    page = page_of()
+    early = """addEventListener("loadedmetadata", ({target}) => {
+      const button = document.getElementById("copy-link");
+      Object.defineProperty(navigator, "clipboard", {value: {writeText: async (text) => { window.copied = text; }}});
+      window.stood = target.currentTime;
+      button.click();
+    }, {capture: true, once: true})"""
+    page.call("Page.addScriptToEvaluateOnNewDocument", source=early)
+    page.open(tmp_path / "report.html", "#t=2.5")
+    page.wait("document.getElementById('media').currentTime === 2.5")
+    assert page.js("window.stood") == 0
+    assert page.js("window.copied").endswith("#t=2.5")
+
+
 def test_a_format_browsers_cannot_decode_is_explained(
     result: Any, open_report: Open, tmp_path: Path, ffmpeg: str
 ) -> None:

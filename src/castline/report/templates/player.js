@@ -25,7 +25,8 @@ function createPlayer(data) {
   let poster = null; // the moment whose picture stands for the film until somebody plays or seeks
   let candidate = 0, chosen = null;
   let soundOnly = null; // a source of a film whose picture this browser cannot decode
-  const usable = () => media.readyState > 0 && !media.error;
+  let seated = false; // whether what is loaded stands where the playhead stood: it has metadata before it tells so
+  const usable = () => seated && !media.error;
 
   const player = {
     get time() { return poster !== null ? 0 : usable() ? media.currentTime : position; },
@@ -61,18 +62,23 @@ function createPlayer(data) {
     changed();
   }
 
+  function load(source) {
+    position = player.time;
+    seated = false;
+    media.src = source;
+  }
+
   function tryNext() {
     if (chosen) unplayable("The chosen file is in a format this browser does not play.");
-    else if (candidate < data.sources.length) media.src = data.sources[candidate++];
-    else if (soundOnly) [media.src, soundOnly] = [soundOnly, null]; // better than nothing
+    else if (candidate < data.sources.length) load(data.sources[candidate++]);
+    else if (soundOnly) { load(soundOnly); soundOnly = null; } // better than nothing
     else unplayable("");
   }
 
   function choose(file) {
     if (!file) return;
     if (chosen) URL.revokeObjectURL(chosen);
-    position = player.time;
-    media.src = chosen = URL.createObjectURL(file);
+    load(chosen = URL.createObjectURL(file));
   }
 
   media.addEventListener("error", tryNext);
@@ -90,6 +96,7 @@ function createPlayer(data) {
     } else if (media.videoWidth) {
       document.documentElement.style.setProperty("--aspect", media.videoWidth / media.videoHeight);
     }
+    seated = true;
     if (position > 0) media.currentTime = position;
     else if (0 < data.poster && data.poster < media.duration && media.videoWidth && media.paused) showPoster(data.poster);
     changed();
