@@ -72,3 +72,15 @@ def test_it_is_said_in_the_result(ffmpeg: Callable[..., None], models_dir: Path,
     (said,) = [warning for warning in result.warnings if warning.code == "recordings_passed_over"]
     assert said.message.startswith("only the first recording in this file was read; others follow it")
     assert result.status == "complete"
+
+
+@pytest.mark.parametrize("name", ["aiff", "caf", "w64", "wav", "wmv"])
+def test_one_inside_the_sound_of_another_does_not_follow(
+    name: str, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    one, held = tmp_path / f"one.{name}", tmp_path / f"held.{name}"
+    ffmpeg(*_FORMATS.get(name, _TONE), one)
+    body, inside = one.read_bytes(), one.read_bytes()[:200]
+    middle = len(body) // 2
+    held.write_bytes(body[:middle] + inside + body[middle + len(inside) :])
+    assert not _followed(held)

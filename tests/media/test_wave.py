@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from castline.media.wave import says_too_little
+from castline.media.unread import says_too_little
 
 _RATE = 16_000
 _SOUND = (8000 * np.sin(2 * np.pi * 400 * np.arange(3 * _RATE) / _RATE)).astype(np.int16)

@@ -27,7 +27,7 @@ import ffmpeg
 
 from castline.errors import CastlineError, FfmpegTimeout, ForbiddenMedia, NotMedia, ResourceError, UndecodableMedia
 from castline.media.confine import confine, spawn
-from castline.media.wave import says_too_little
+from castline.media.unread import says_too_little
 from castline.records import AudioStream
 from castline.settings import Settings
 

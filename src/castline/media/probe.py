@@ -16,8 +16,7 @@ from castline.media.choice import Chosen, choose_picture, choose_sound
 from castline.media.ffmpeg import Limits, arguments, decoders, explain, open_input, run
 from castline.media.packets import extents, goes_back
 from castline.media.signatures import refuse_what_is_no_media
-from castline.media.unread import another_follows
-from castline.media.wave import says_too_little
+from castline.media.unread import another_follows, says_too_little
 from castline.records import AudioStream, Options, Probe, Stream, VideoStream
 
 # Metadata is indented deeper than streams, so a title cannot pose as a stream line.
