@@ -9,6 +9,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE := tests/service/pages/node
+# The environments are made side by side: making one keeps one core busy.
+MAKEFLAGS += --jobs=2
 # Only the tests and the benchmarks need torch, and on Linux PyPI's contains CUDA (gigabytes). Give the URL of
 # PyTorch's CPU wheel index here to avoid it.
 TORCH_INDEX ?=
@@ -39,8 +42,12 @@ $(VENV)/.dev: $(VENV)/.run
 	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.13.0)
 	@$(PIP) torch==2.13.0 -e '.[analyser,local,export,dlib,facenet-export,whisper-cpp,openai-whisper,service,service-postgresql,service-oidc,mcp,dev]'
 	@$(PIP) --no-deps openai-whisper==20250625
-	@npm ci --silent --prefix tests/service/pages/node || echo "setup: npm ci failed; tests with an OpenID provider and with axe are skipped"
 	@touch $@
+
+# What tests in a browser need of npm.
+$(NODE)/node_modules/.done: $(NODE)/package-lock.json
+	@npm ci --silent --prefix $(NODE) && touch $@ \
+	    || echo "setup: npm ci failed; tests with an OpenID provider and with axe are skipped"
 
 # SAM CLI pins boto3 and click, so it has an environment of its own.
 .venv-sam/.done:
@@ -55,7 +62,7 @@ run: $(VENV)/.run
 JOBS ?= 2
 # LONG=1 runs the tests that have a scale at full scale.
 LONG ?=
-test: $(VENV)/.dev .venv-sam/.done
+test: $(VENV)/.dev .venv-sam/.done $(NODE)/node_modules/.done
 	LONG=$(LONG) $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 # Storms over the whole stack (tests/chaos), as long as you like; the figures go to chaos.log.
@@ -75,7 +82,7 @@ fuzz: $(VENV)/.dev
 	@tail -n 1 fuzz.log
 
 # Everything but the slow tests; `make test` runs all.
-check: lint types template $(VENV)/.dev .venv-sam/.done
+check: lint types template $(VENV)/.dev .venv-sam/.done $(NODE)/node_modules/.done
 	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 lint: $(VENV)/.dev

@@ -39,7 +39,7 @@ def port() -> int:
 def issuer(port: int) -> Iterator[str]:
     node = shutil.which("node")
     if not node or not (_HERE / "node_modules").is_dir():
-        pytest.skip("no OpenID provider here: Node.js, and npm ci in tests/service/pages/node (make .venv/.dev)")
+        pytest.skip("no OpenID provider here: Node.js, and npm ci in tests/service/pages/node (make test)")
     own = free_port()
     back = f"http://127.0.0.1:{port}/login/oidc/back"
     command = [node, _HERE / "provider.mjs", str(own), back]
