@@ -1,15 +1,14 @@
-"""The report: sums, exit status, terminal, JSON, JUnit."""
+"""The report: sums, exit status, terminal, JSON."""
 
 from __future__ import annotations
 
 import io
 import json
-from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
 
-from castline.grader.report import CheckResult, FunctionMetrics, Report, Status, show, to_json, to_junit
+from castline.grader.report import CheckResult, FunctionMetrics, Report, Status, show, to_json
 
 _POINTS: dict[Status, float] = {"passed": 20, "partial": 13.3, "failed": 0, "error": 0}
 
@@ -50,22 +49,6 @@ def test_json_has_the_sums_and_the_lines_as_they_are() -> None:
     assert found["score"] == {"points": 33.3, "out_of": 60, "exit_status": 2}
     assert [(check["status"], tuple(check["lines"])) for check in found["checks"]] == [
         ("passed", lines), ("partial", lines), ("error", lines)]  # fmt: skip
-
-
-def test_junit_is_what_readers_of_junit_expect() -> None:
-    report = _report("passed", "partial", "failed", "error", lines=("\x00\x1b[31m <&> \ud800 ok",))
-    root = ElementTree.fromstring(to_junit(report))  # noqa: S314 - written by us
-    assert root.tag == "testsuites"
-    (suite,) = root
-    counts = {name: suite.get(name) for name in ("tests", "failures", "errors")}
-    assert counts == {"tests": "4", "failures": "2", "errors": "1"}
-    assert [child.tag for child in suite] == ["properties", *["testcase"] * 4, "system-out"]
-    assert suite.find("properties/property[@name='score']").get("value") == "33.3 / 80"  # type: ignore[union-attr]
-    cases = suite.findall("testcase")
-    assert [case.get("name") for case in cases] == ["1 check 1", "2 check 2", "3 check 3", "4 check 4"]
-    assert [[child.tag for child in case] for case in cases] == [["system-out"], ["failure"], ["failure"], ["error"]]
-    assert cases[1][0].get("message") == "partial: 13.3 of 20 points"
-    assert cases[3][0].text == "��[31m <&> � ok"
 
 
 def test_the_terminal_shows_names_as_they_are() -> None:

@@ -40,16 +40,13 @@ def test_a_load_prints_its_numbers_and_writes_its_reports(
     run: Callable[..., Any], target: Target, fake_pipeline: Any, folder: Path, tmp_path: Path
 ) -> None:
     with fake_pipeline(target, 0.1):
-        done = run(
-            "--testcase_folder", folder, "--count", 3, "--json", tmp_path / "a.json", "--report", tmp_path / "a.html"
-        )
+        done = run("--testcase_folder", folder, "--count", 3, "--json", tmp_path / "a.json")
     assert done.exit_code == 0, done.output
     assert "3 uploads to load-input (moto), classic profile, burst, 8 at a time" in done.output
     assert "3 of 3 good, 0 failed, 0 timed out" in done.output
     for word in ("min", "p50", "p90", "p99", "max", "throughput"):
         assert word in done.output
     assert json.loads((tmp_path / "a.json").read_text())["counts"]["ok"] == 3
-    assert (tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_what_is_not_in_time_is_status_1(run: Callable[..., Any], target: Target, folder: Path) -> None:
@@ -65,7 +62,6 @@ def test_what_is_not_in_time_is_status_1(run: Callable[..., Any], target: Target
         (("--testcase_folder", "/nowhere"), "there is no folder /nowhere"),
         (("--testcase_folder", "FOLDER", "--yes"), "--yes goes with --clear only"),
         (("--testcase_folder", "FOLDER", "--rate", "0"), "positive number"),
-        (("--testcase_folder", "FOLDER", "--report", "a.pdf"), "written as .html"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from castline.errors import OptionsError
-from castline.workload_generator.patterns import NAMES, Name, Pattern
+from castline.workload_generator.patterns import Name, Pattern
 
 _rates = st.floats(0.01, 100)
 _counts = st.integers(1, 300)
 
 
-@given(st.sampled_from(NAMES), _rates, _counts, st.integers())
+@given(st.sampled_from(get_args(Name)), _rates, _counts, st.integers())
 def test_every_pattern_starts_at_once_and_never_goes_back(name: Name, rate: float, count: int, seed: int) -> None:
     times = Pattern(name, rate, seed).arrivals(count)
     assert len(times) == count

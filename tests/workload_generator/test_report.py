@@ -1,7 +1,8 @@
-"""The numbers of a load, and its page."""
+"""The numbers of a load, and how they are shown."""
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from datetime import UTC, datetime
@@ -10,16 +11,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from castline.workload_generator.load import Load
 from castline.workload_generator.patterns import Pattern
 from castline.workload_generator.rows import Row, Status, percentiles
-from castline.workload_generator.show import as_page
+from castline.workload_generator.show import show
 from castline.workload_generator.target import Target
 
 
 def _row(key: str, sent_s: float = 0, local_s: float | None = 1, status: Status = "ok") -> Row:
-    answered = local_s is not None
     return Row(
         key=key,
         file=Path(key),
@@ -30,10 +31,8 @@ def _row(key: str, sent_s: float = 0, local_s: float | None = 1, status: Status 
         sent_s=sent_s,
         stored_s=sent_s + 0.1,
         seen_s=sent_s + local_s if local_s is not None else None,
-        local_latency_s=local_s,
-        server_latency_s=1 if answered else None,
+        latency_s=local_s,
         input_modified=datetime(2026, 1, 1, tzinfo=UTC),
-        output_modified=datetime(2026, 1, 1, tzinfo=UTC) if answered else None,
     )
 
 
@@ -60,7 +59,7 @@ def test_a_percentile_was_measured_and_enough_are_below_it(seconds: list[float])
 
 def test_nothing_has_no_latency_and_no_throughput() -> None:
     load = _load(_row("a", local_s=None, status="timeout"))
-    assert load.latencies == {"local": {}, "server": {}}
+    assert load.latency_s == {}
     assert load.throughput_per_s is None
 
 
@@ -73,19 +72,17 @@ def test_the_json_has_the_sums_and_every_row() -> None:
     load = _load(_row("a"), _row("b", 2, None, "timeout"))
     found = json.loads(load.to_json())
     assert found["counts"] == {"ok": 1, "failed": 0, "timeout": 1}
-    assert found["latencies"]["local"]["p90"] == 1
+    assert found["latency_s"]["p90"] == 1
     assert [(row["key"], row["why"]) for row in found["rows"]] == [("a", None), ("b", "no result within 5 s")]
     assert found["pattern"] == {"name": "stagger", "rate": 2, "seed": 0}
     assert not load.passed
     assert _load(_row("a")).passed
 
 
-def test_the_page_is_one_file_and_trusts_no_name() -> None:
-    rows = [_row("good.mp4"), _row("<script>alert(1)</script>.mp4", 2, None, "timeout")]
-    page = as_page(_load(*rows, failed_looks=("the store <is gone>",))).decode()
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
-    assert "the store &lt;is gone&gt;" in page
-    assert "no result within 5 s" in page
-    assert "1 of 2 good" in page
-    assert "http" not in page
+def test_the_terminal_shows_names_as_they_are() -> None:
+    rows = [_row("good.mp4"), _row("[red]\x1b[31mbad.mp4", 2, None, "timeout")]
+    show(Console(file=(screen := io.StringIO()), width=120), _load(*rows, failed_looks=("the store [/] is gone",)))
+    text = screen.getvalue()
+    assert "[red]‹U+001B›[31mbad.mp4: no result within 5 s" in text
+    assert "the store [/] is gone" in text
+    assert "1 of 2 good" in text

@@ -72,7 +72,7 @@ def check_end_to_end(context: Context) -> Finding:
     good = {row.key for row in load.rows if row.status == "ok" and row.seen_s is not None and row.seen_s <= limit}
     context.load = (start, datetime.now(UTC), len(good))
     lines = [f"{len(good)} of {len(load.rows)} answered within {limit:g} s; {load.duration_s:.1f} s in all"]
-    if seconds := load.latencies["local"]:
+    if seconds := load.latency_s:
         lines.append(f"from upload to answer: median {seconds['p50']:.1f} s, longest {seconds['max']:.1f} s")
     others: dict[str, list[str]] = defaultdict(list)
     for row in load.rows:

@@ -13,7 +13,7 @@ from castline.cli.plain import Commands
 from castline.errors import OptionsError
 from castline.grader.base import Context
 from castline.grader.menu import Session, run_menu
-from castline.grader.report import show, to_json, to_junit
+from castline.grader.report import show, to_json
 from castline.grader.truth import read_truth
 from castline.workload_generator import flags
 from castline.workload_generator.clear import clear
@@ -33,7 +33,7 @@ def grade(
     asu_id: flags.AsuId = None,
     prefix: flags.Prefix = None,
     endpoint_url: flags.Endpoint = None,
-    profile: flags.Contract = "auto",
+    profile: flags.Asked = "auto",
     testcase_folder: flags.Folder = None,
     count: flags.Count = None,
     pattern: flags.When = "burst",
@@ -52,7 +52,6 @@ def grade(
         float, typer.Option("--metrics_wait", min=0, help="Seconds to wait for CloudWatch's numbers.")
     ] = 5,
     json: flags.Json = None,
-    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="The report as JUnit XML.")] = None,
 ) -> None:
     """Grade a deployment. Exit status: 0 all passed, 1 something is wrong, 2 something could not be checked."""
     logging.disable(logging.WARNING)  # the libraries' log lines are of no interest to the reader of a score
@@ -87,8 +86,6 @@ def grade(
         show(console, report)
         if json:
             flags.write(json, to_json(report))
-        if junit:
-            flags.write(junit, to_junit(report))
         raise typer.Exit(report.exit_status)
 
 

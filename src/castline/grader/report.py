@@ -1,11 +1,9 @@
-"""The report of a grading: records, the table on a terminal, JSON, and JUnit XML."""
+"""The report of a grading: records, JSON, and the table on a terminal."""
 
 from __future__ import annotations
 
 import json
-import re
 from typing import Literal
-from xml.etree import ElementTree
 
 from rich import box
 from rich.console import Console, Group
@@ -17,8 +15,6 @@ from castline.records import Record
 Status = Literal["passed", "partial", "failed", "error"]
 
 _STYLE: dict[Status, str] = {"passed": "green", "partial": "yellow", "failed": "red", "error": "magenta"}
-#: Characters that XML 1.0 cannot contain, not even escaped.
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class CheckResult(Record):
@@ -112,35 +108,6 @@ def to_json(report: Report) -> bytes:
     """Indented JSON: the record, preceded by its sums."""
     score = {"points": report.points, "out_of": report.out_of, "exit_status": report.exit_status}
     return json.dumps({"score": score, **report.model_dump(mode="json")}, indent=2, ensure_ascii=False).encode() + b"\n"
-
-
-def to_junit(report: Report) -> bytes:
-    """JUnit XML, a test case per check: ``partial`` and ``failed`` are failures, ``error`` is an error."""
-    name = f"grader.{report.profile}"
-    kinds = {"passed": "system-out", "partial": "failure", "failed": "failure", "error": "error"}
-    found = [kinds[check.status] for check in report.checks]
-    counts = {"tests": len(found), "failures": found.count("failure"), "errors": found.count("error")}
-    attributes = {**{key: str(value) for key, value in counts.items()}, "time": f"{report.seconds:.3f}"}
-    root = ElementTree.Element("testsuites", attributes)
-    suite = ElementTree.SubElement(root, "testsuite", {"name": name, **attributes, "timestamp": report.started})
-    properties = ElementTree.SubElement(suite, "properties")
-    for key, value in (("score", report.score), ("where", report.where)):
-        ElementTree.SubElement(properties, "property", name=key, value=_xml(value))
-    for check, kind in zip(report.checks, found, strict=True):
-        title = f"{check.number} {check.title}"
-        case = ElementTree.SubElement(suite, "testcase", classname=name, name=title, time=f"{check.seconds:.3f}")
-        outcome = ElementTree.SubElement(case, kind)
-        outcome.text = _xml("\n".join(check.lines))
-        if kind != "system-out":
-            outcome.set("type", check.status)
-            outcome.set("message", f"{check.status}: {check.points:g} of {check.out_of} points")
-    ElementTree.SubElement(suite, "system-out").text = _xml("\n".join(map(str, report.metrics)))
-    ElementTree.indent(root)
-    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
-
-
-def _xml(text: str) -> str:
-    return _NOT_XML.sub("�", text)
 
 
 def show(console: Console, report: Report) -> None:

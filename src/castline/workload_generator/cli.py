@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,7 +15,7 @@ from castline.workload_generator import flags
 from castline.workload_generator.clear import clear
 from castline.workload_generator.load import plan, run_load
 from castline.workload_generator.patterns import Pattern
-from castline.workload_generator.show import as_page, show
+from castline.workload_generator.show import show
 from castline.workload_generator.target import connect
 
 app = Commands()
@@ -29,7 +28,7 @@ def main(
     secret_key: flags.SecretKey = None,
     asu_id: flags.AsuId = None,
     prefix: flags.Prefix = None,
-    profile: flags.Contract = "auto",
+    profile: flags.Asked = "auto",
     endpoint_url: flags.Endpoint = None,
     pattern: flags.When = "burst",
     rate: flags.Rate = 1.0,
@@ -42,9 +41,6 @@ def main(
     clear_first: flags.Clear = False,
     yes: flags.Yes = False,
     json_file: flags.Json = None,
-    page: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE.html", help="What is shown, as a page.")
-    ] = None,
 ) -> None:
     """Upload every media file of a folder, wait for the results, and say how long they took.
 
@@ -56,8 +52,6 @@ def main(
             raise OptionsError("--yes goes with --clear only")
         if testcase_folder is None and not clear_first:
             raise OptionsError("give a folder of media with --testcase_folder")
-        if page and page.suffix.lower() != ".html":
-            raise OptionsError(f"{page.name}: a report is written as .html")
         shape = Pattern(pattern, rate, seed)
         target = connect(
             endpoint_url=endpoint_url,
@@ -77,6 +71,4 @@ def main(
         show(console, load)
         if json_file:
             flags.write(json_file, load.to_json())
-        if page:
-            flags.write(page, as_page(load))
         raise typer.Exit(0 if load.passed else 1)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+
+from castline.workload_generator.patterns import Name
+from castline.workload_generator.target import Contract
 
 AccessKey = Annotated[str | None, typer.Option("--access_key", help="Default: as the AWS tools do.")]
 SecretKey = Annotated[
@@ -20,13 +23,11 @@ Endpoint = Annotated[
     str | None,
     typer.Option("--endpoint-url", metavar="URL", help="Default: AWS_ENDPOINT_URL, the local stack, or AWS."),
 ]
-Contract = Annotated[
-    Literal["auto", "classic", "full"], typer.Option(help="Which contract; auto is classic with --asu_id.")
-]
+Asked = Annotated[Contract, typer.Option(help="Which contract; auto is classic with --asu_id.")]
 Folder = Annotated[Path | None, typer.Option("--testcase_folder", metavar="DIR", help="Media to upload.")]
 Count = Annotated[int | None, typer.Option(min=1, help="Uploads; goes round the folder. Default: each file once.")]
 When = Annotated[
-    Literal["burst", "stagger", "poisson", "ramp"],
+    Name,
     typer.Option(metavar="WHEN", help="When uploads begin: burst, stagger, poisson or ramp."),
 ]
 Rate = Annotated[float, typer.Option(help="Uploads per second; of a ramp, at its end; a burst ignores it.")]

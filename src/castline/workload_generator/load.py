@@ -153,12 +153,9 @@ class Load:
         return {status: sum(row.status == status for row in self.rows) for status in ("ok", "failed", "timeout")}
 
     @property
-    def latencies(self) -> dict[str, dict[str, float]]:
-        """Percentiles over the good results by either clock, in seconds; empty if nothing was measured."""
-        return {
-            "local": percentiles([row.local_latency_s for row in self.good]),
-            "server": percentiles([row.server_latency_s for row in self.good]),
-        }
+    def latency_s(self) -> dict[str, float]:
+        """Percentiles over the good results; empty if there are none."""
+        return percentiles([row.latency_s for row in self.good])
 
     @property
     def throughput_per_s(self) -> float | None:
@@ -173,24 +170,12 @@ class Load:
         return f"{sent} of {len(self.rows)} uploaded, results: {counts}; {self.duration_s:.0f} s"
 
     def to_json(self) -> bytes:
-        return to_json(
-            {
-                "profile": self.target.profile,
-                "where": self.target.where,
-                "pattern": self.pattern,
-                "concurrency": self.concurrency,
-                "timeout_s": self.timeout_s,
-                "started_at": self.started_at,
-                "duration_s": self.duration_s,
-                "interrupted": self.interrupted,
-                "failed_looks": self.failed_looks,
-                "counts": self.counts,
-                "latencies": self.latencies,
-                "throughput_per_s": self.throughput_per_s,
-                "rows": self.rows,
-            },
-            indent=2,
+        told = (
+            "pattern concurrency timeout_s started_at duration_s interrupted failed_looks counts latency_s "
+            "throughput_per_s rows"
         )
+        of_target = {"profile": self.target.profile, "where": self.target.where}
+        return to_json(of_target | {name: getattr(self, name) for name in told.split()}, indent=2)
 
     def run(self, on_progress: Callable[[Load], None]) -> None:
         self._let_the_second_pass()
@@ -277,10 +262,7 @@ class Load:
             problem = _problem(self.target.store.read(self.target.output_bucket, info, 0, info.size) or b"", row)
         if problem is None:
             return
-        row.seen_s, row.output_modified = seen_s, _modified(info)
-        row.local_latency_s = seen_s - (row.sent_s or 0.0)
-        if row.input_modified:
-            row.server_latency_s = (row.output_modified - row.input_modified).total_seconds()
+        row.seen_s, row.latency_s = seen_s, seen_s - (row.sent_s or 0.0)
         row.end("failed" if problem else "ok", problem or None)
 
     def _give_up_late_ones(self) -> None:

@@ -6,12 +6,11 @@ import math
 import random
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal, get_args
+from typing import Literal
 
 from castline.errors import OptionsError
 
 Name = Literal["burst", "stagger", "poisson", "ramp"]
-NAMES: tuple[Name, ...] = get_args(Name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,7 @@ class Row:
         bytes: size of the file; None if it could not be read.
         etag, version, input_modified: those of the upload in the store; no version in a bucket without versions.
         sent_s, stored_s, seen_s: when the upload began, when it was stored, and when its result was first seen.
-        local_latency_s: ``seen_s - sent_s``, by this machine's clock; late by up to one look.
-        server_latency_s: from LastModified to LastModified, by the store's clock alone, which shows
-            whole seconds: within a second of the truth.
+        latency_s: ``seen_s - sent_s``, by this machine's clock; late by up to one look.
     """
 
     key: str
@@ -38,12 +36,10 @@ class Row:
     etag: str = ""
     version: str | None = None
     input_modified: datetime | None = None
-    output_modified: datetime | None = None
     sent_s: float | None = None
     stored_s: float | None = None
     seen_s: float | None = None
-    local_latency_s: float | None = None
-    server_latency_s: float | None = None
+    latency_s: float | None = None
 
     def end(self, status: Status, why: str | None) -> None:
         """Record how it ended; the first ending counts."""

@@ -14,6 +14,7 @@ from castline.settings import Settings, settings
 from castline.storage import S3Store
 
 Profile = Literal["classic", "full"]
+Contract = Literal["auto", "classic", "full"]
 
 #: The course's contract names the functions, whatever the settings say.
 _CLASSIC_FUNCTIONS = ("video-splitting", "face-recognition")
@@ -72,7 +73,7 @@ def connect(
     secret_key: str | None,
     asu_id: str | None,
     prefix: str | None,
-    profile: Literal["auto", "classic", "full"] = "auto",
+    profile: Contract = "auto",
 ) -> Target:
     """Find a deployment; nothing is sent yet, so its buckets need not exist.
 
