@@ -108,7 +108,7 @@ def _same(path: Path, limits: Limits, folder: Path, options: Options, *, indexed
         merged.audio_units += one.audio_units
         merged.audio_s = max(merged.audio_s, one.audio_s)
     merged.numbers = list(range(len(merged.frame_units)))
-    conclude(merged, probed, options, limits, 3600, {})
+    conclude(merged, probed, options, limits, 3600, {}, lambda: False)
     assert frames == expected[0]
     assert sound == expected[1]
     assert motion == expected[2]

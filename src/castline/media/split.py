@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from castline.media import sampling
 from castline.media.decode import Part, Recipe, Sampled, Size, kinds_of
 from castline.media.ffmpeg import Ffmpeg, Limits, explain
 from castline.media.lengths import stated_ends
+from castline.media.missing import comes_evenly
 from castline.media.mixing import output_channels
 from castline.media.pieces import AudioPiece, AudioReader, FramesPiece, FrameWatch, MotionWatch, Piece
 from castline.media.summary import SplitSummary, conclude
@@ -55,7 +57,8 @@ def split(
     stated_s = {}
     if summary.told.errors:
         stated_s = stated_ends(path, probed, limits, keyframes=summary.sampling == "keyframes")
-    conclude(summary, probed, options, limits, max_duration_s, stated_s)
+    even = partial(comes_evenly, path, probed, limits)
+    conclude(summary, probed, options, limits, max_duration_s, stated_s, even)
 
 
 def split_part(

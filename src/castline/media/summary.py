@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 from castline.errors import CastlineError, UndecodableMedia
 from castline.media import sampling
 from castline.media.ffmpeg import Limits
+from castline.media.missing import missing
 from castline.media.notices import Told, notices
 from castline.media.probe import unreadable
 from castline.records import AudioUnit, Frame, FramesUnit, Notice, Options, Probe
@@ -76,11 +77,13 @@ def conclude(
     limits: Limits,
     end_s: float,
     stated_s: Mapping[str, float],
+    even: Callable[[], bool],
 ) -> None:
     """Turn the end of a decode, or of all ranges of one, into an error or warnings.
 
     Args:
         stated_s: when the pictures (``video``) and the sound (``audio``) end, where that is known of each.
+        even: whether pictures come at an even rate.
 
     Raises:
         CastlineError: nothing could be decoded.
@@ -92,6 +95,9 @@ def conclude(
     summary.error = _named(summary.failures, probed)
     summary.told.interval_s = sampling.affordable(options.interval_s, probed.duration_s, limits)
     summary.warnings += notices(probed, options, limits, summary.told, summary, end_s, stated_s)
+    interval_s = summary.told.interval_s
+    sampled_ms = summary.sampled_ms if summary.sampling == "interval" else []  # keyframes are as far apart as they are
+    summary.warnings += missing(probed, sampled_ms, interval_s, summary.audio_units, even)
 
 
 def _named(failures: dict[str, CastlineError], probed: Probe) -> CastlineError | None:

@@ -32,6 +32,7 @@ NoticeCode = Literal[
     "no_sound",  # an audio stream that gave no sound
     "range_missing",  # a range of a recording that was cut into ranges is missing
     "short_decode",  # less could be decoded than the file claims to contain
+    "stretch_missing",  # no pictures or no sound for a long time in the middle
     "recordings_passed_over",  # others follow in the file, of which only the first is read
     "streams_passed_over",  # one of several video streams or sound tracks was chosen
     "stream_unreadable",  # pictures or sound that no decoder can read

@@ -34,6 +34,7 @@ class RangePlan(Record):
 
     Attributes:
         sampling: as decided for the whole recording.
+        even: whether its pictures come at an even rate.
     """
 
     run: str
@@ -42,6 +43,7 @@ class RangePlan(Record):
     probe: Probe
     sampling: Literal["interval", "keyframes"]
     ranges: tuple[PlannedRange, ...] = Field(min_length=1)
+    even: bool = Field(False, exclude_if=lambda even: not even)
     attempt: Count = 1
     usage: Usage
 

@@ -117,12 +117,13 @@ def merge(plan: RangePlan, dones: Sequence[RangeDone], settings: Settings) -> Ma
             told.other_sizes = told.other_sizes or CastlineError(done.other_sizes.message)
     summary.sampled_ms.sort()
     problem: CastlineError | None = None
+    missing = [(planned, done.error) for planned, done in zip(plan.ranges, dones, strict=True) if done.error]
+    limits, end_s = Limits.of(settings), settings.max_duration_s
     try:
-        conclude(summary, plan.probe, plan.options, Limits.of(settings), settings.max_duration_s, _stated(plan))
+        conclude(summary, plan.probe, plan.options, limits, end_s, _stated(plan), lambda: plan.even and not missing)
     except CastlineError as error:
         problem = error
     problem = problem or summary.error
-    missing = [(planned, done.error) for planned, done in zip(plan.ranges, dones, strict=True) if done.error]
     return Manifest(
         run=plan.run,
         source=plan.source,

@@ -14,6 +14,7 @@ from castline.errors import MediaTooLarge
 from castline.media import probe, sampling
 from castline.media.decode import Part
 from castline.media.ffmpeg import Limits
+from castline.media.missing import is_even
 from castline.media.mp4 import Index, NotIndexed, read_index
 from castline.media.packets import packets
 from castline.media.ranges import Pictures, bytes_of, bytes_of_track, cut, opening
@@ -129,6 +130,7 @@ class Cutting:
                     self.whole_because = "it has too few keyframes"
                     return None
                 plan = self._planned(parts, grid, mode, length_s, watch)
+                plan = plan.model_copy(update={"even": self.index is None and is_even(pictures.start_s)})
             else:
                 plan = before
             needed = [RangeBytes(spans=tuple(self._spans(planned, plan, grid))) for planned in plan.ranges]
