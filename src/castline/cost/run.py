@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from castline.cost import prices
 from castline.cost.model import Sizes, throttled_tries
 from castline.records import Cost, CostItem, Usage
-from castline.report import VIEWS
+from castline.report import view_types
 
-#: Objects of a result beside its parts: its views, and a crop or two.
-_OBJECTS = VIEWS + 2
+#: Pictures of people in a result: a crop or two.
+_CROPS = 2
 #: States that a run's machines enter besides two for each unit.
 _STEPS = 6
 
@@ -32,7 +32,7 @@ def cost_of(usages: Sequence[Usage], units: int, stored_bytes: int = 0, sizes: S
         _item("Lambda compute", sum(_gb_s(usage) for usage in usages if not _init(usage)), "GB-s", gb_second_usd),
         _item("Lambda requests", sum(not _init(usage) for usage in usages), "requests", prices.LAMBDA_REQUEST_USD),
         _item("Lambda /tmp over 512 MB", _disk(usages, deployed), "GB-s", prices.LAMBDA_DISK_GB_SECOND_USD),
-        _item("S3 writes", 2 * units + 1 + _OBJECTS, "requests", prices.S3_PUT_USD),
+        _item("S3 writes", 2 * units + 1 + len(view_types()) + _CROPS, "requests", prices.S3_PUT_USD),
         _item("S3 reads", 2 * units + 2, "requests", prices.S3_GET_USD),
         _item("S3 storage of the upload, one month", stored_bytes / 1e9, "GB-month", prices.S3_STORAGE_GB_MONTH_USD),
     ]

@@ -16,7 +16,6 @@ from castline.report.writers import UNKNOWN, WRITERS, ResultWriter, flat_transcr
 
 __all__ = [
     "UNKNOWN",
-    "VIEWS",
     "WRITERS",
     "ResultWriter",
     "content_type",
@@ -24,15 +23,9 @@ __all__ = [
     "may_hold_names",
     "render_report",
     "render_views",
+    "view_types",
     "writer_for",
 ]
-
-_CONTENT_TYPES = {keys.REPORT: "text/html; charset=utf-8", keys.RESULT: "application/json"} | {
-    f"transcript.{extension}": writer.content_type for extension, writer in WRITERS.items()
-}
-_SUFFIXES = {PurePosixPath(view).suffix for view in _CONTENT_TYPES}
-#: How many files a result has, without pictures of people.
-VIEWS = len(_CONTENT_TYPES)
 
 _NO_IMAGES: Mapping[str, bytes] = MappingProxyType({})
 
@@ -58,11 +51,18 @@ def render_views(
     return views
 
 
+def view_types() -> dict[str, str]:
+    """The files of a result without pictures of people, and their content types: each format as its writer says."""
+    return {keys.REPORT: "text/html; charset=utf-8", keys.RESULT: "application/json"} | {
+        f"transcript.{extension}": writer.content_type for extension, writer in WRITERS.items()
+    }
+
+
 def content_type(view: str) -> str | None:
     """Content type of a published file for browsers; None if it is not text (pictures of people)."""
-    return _CONTENT_TYPES.get(view)
+    return view_types().get(view)
 
 
 def may_hold_names(name: str) -> bool:
     """Whether a file may contain somebody's name: every view except pictures, and any file that looks like a view."""
-    return name in _CONTENT_TYPES or PurePosixPath(name).suffix.lower() in _SUFFIXES
+    return PurePosixPath(name).suffix.lower() in {PurePosixPath(view).suffix for view in view_types()}

@@ -32,7 +32,7 @@ class ResultWriter(Protocol):
 
     extension: ClassVar[str]
     content_type: ClassVar[str]
-    """The content type. All formats are text, because forgetting searches each for names."""
+    """For browsers. All formats are text in UTF-8, because forgetting searches each for names."""
 
     def write(self, result: Result) -> bytes:
         """The whole file, UTF-8. A result without speech gives a valid file without content."""
@@ -289,9 +289,10 @@ def _subtitles(entries: Sequence[Cue], format_: str, escape: _Escape, around: Se
     return file.to_string(format_, keep_ssa_tags=True).encode()
 
 
-_WRITERS: tuple[ResultWriter, ...] = (WriteTxt(), WriteSrt(), WriteVtt(), WriteJson(), WriteTsv(), WriteTtml())
+_OURS: tuple[ResultWriter, ...] = (WriteTxt(), WriteSrt(), WriteVtt(), WriteJson(), WriteTsv(), WriteTtml())
+_WRITERS = {writer.extension: writer for writer in _OURS}
 #: Writers by extension, without the dot.
-WRITERS: Mapping[str, ResultWriter] = MappingProxyType({writer.extension: writer for writer in _WRITERS})
+WRITERS: Mapping[str, ResultWriter] = MappingProxyType(_WRITERS)
 
 
 def writer_for(extension: str) -> ResultWriter:
