@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from castline.media.chunks import SAMPLE_RATE
 from castline.media.mixing import Mixer
@@ -88,3 +89,41 @@ def test_sound_far_beyond_full_scale_keeps_its_shape() -> None:
     mixed[100] = tone[100] / 0.9
     assert np.abs(mixed[:SAMPLE_RATE] - tone[:SAMPLE_RATE] / 0.9).max() < 1e-3
     assert np.abs(mixed[SAMPLE_RATE:] - tone[SAMPLE_RATE:]).max() < 1e-3
+
+
+def _quiet_voice(seconds: int = 10) -> NDArray[np.float32]:
+    """Syllables, 40 dB below full scale."""
+    time = np.arange(seconds * SAMPLE_RATE) / SAMPLE_RATE
+    return (0.01 * np.sin(2 * np.pi * 300 * time) * (np.sin(2 * np.pi * 2 * time) > 0)).astype(np.float32)
+
+
+def _mixed(left: NDArray[np.float32], right: NDArray[np.float32]) -> tuple[NDArray[np.float32], Mixer]:
+    mixer = Mixer()
+    sent = np.stack([left, right], axis=1).astype(np.float32)
+    parts = [mixer.feed(sent[at : at + 999]) for at in range(0, len(sent), 999)]
+    return np.concatenate([*parts, mixer.rest()]) / np.float32(32768), mixer
+
+
+def test_a_quiet_voice_beside_loud_noise_is_heard_alone() -> None:
+    voice = _quiet_voice()
+    noise = np.random.default_rng(1).normal(0, 0.1, len(voice))
+    for left, right in ((voice, noise), (noise, voice)):
+        mixed, mixer = _mixed(left, right)
+        assert np.abs(mixed - voice).max() < 1e-3
+        assert mixer.noise_s == pytest.approx(10)
+
+
+def test_what_is_no_steady_noise_stays_in_the_mix() -> None:
+    voice = _quiet_voice()
+    speech = 20 * np.roll(voice, SAMPLE_RATE // 4)  # somebody else speaks in the pauses, louder
+    steady = np.random.default_rng(1).normal(0, 0.1, len(voice))
+    for left, right in ((voice, speech), (voice + 0.2 * steady, steady), (np.zeros_like(voice), steady)):
+        mixed, mixer = _mixed(left, right)
+        assert mixed == pytest.approx((left + right) / 2, abs=1e-3)
+        assert mixer.noise_s == 0
+
+
+def test_a_channel_of_noise_is_said(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+    voice = "0.01*sin(2*PI*300*t)*gt(sin(4*PI*t),0)"
+    path = _made(ffmpeg, tmp_path / "broken-cable.wav", f"{voice}|0.3*(random(0)-0.5):d=8:s=16000")
+    assert [warning.code for warning in split_all(path).summary.warnings] == ["noisy_channel"]

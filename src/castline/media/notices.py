@@ -33,6 +33,7 @@ class Told:
         errors: ffmpeg's first errors; ``error_count`` is how many there were.
         interval_s: the interval that was used for sampling.
         cancelled_s: seconds in which the channels cancelled each other.
+        noise_s: seconds in which a channel of noise was left out.
         left_out: frames left out because there were too many sizes.
         other_sizes: why frames of other sizes are missing.
     """
@@ -42,6 +43,7 @@ class Told:
     log: str = ""
     interval_s: float = 0.0
     cancelled_s: float = 0.0
+    noise_s: float = 0.0
     sound_capped: bool = False
     left_out: int = 0
     other_sizes: CastlineError | None = None
@@ -124,6 +126,9 @@ def _capped(options: Options, limits: Limits, told: Told, summary: Summary, end_
     if told.cancelled_s >= 1:
         message = f"for {told.cancelled_s:.0f} s the channels cancel each other when mixed; the louder one was heard"
         yield Notice(code="channels_cancel", message=message)
+    if told.noise_s >= 1:
+        message = f"for {told.noise_s:.0f} s one channel is loud noise; the other one alone was heard"
+        yield Notice(code="noisy_channel", message=message)
 
 
 def _damage(probed: Probe, told: Told, summary: Summary) -> Iterator[Notice]:

@@ -149,6 +149,10 @@ class AudioReader:
     def cancelled_s(self) -> float:
         return self._mixer.cancelled_s
 
+    @property
+    def noise_s(self) -> float:
+        return self._mixer.noise_s
+
     def read(self, process: Ffmpeg) -> None:
         if self._thread:
             self._timeline.again()

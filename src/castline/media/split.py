@@ -275,7 +275,7 @@ class _Decode:
         summary.sampled_ms[:] = sorted({*self._sampled.sizes, *kept})
         if self._audio:
             summary.audio_s = self._audio.seconds
-            self._told.cancelled_s = self._audio.cancelled_s
+            self._told.cancelled_s, self._told.noise_s = self._audio.cancelled_s, self._audio.noise_s
             self._told.sound_capped = self._audio.capped
 
 

@@ -39,6 +39,7 @@ NoticeCode = Literal[
     "one_frame",  # one picture stands for a long video
     "capped",  # more than a limit on length, frames or units
     "channels_cancel",  # the channels cancel each other when mixed: one was used
+    "noisy_channel",  # one channel is loud noise: the other one was used
     "nothing_heard",  # there is sound, but no word in it
     "no_speech_engine",  # no speech was transcribed
     "option_ignored",  # the engine cannot do what was requested, which only makes the words worse

@@ -66,7 +66,7 @@ class RangeDone(Record):
         frames: presentation times of the kept frames of each unit.
         audio: all chunks of sound.
         audio_s: where the sound ends on the clock.
-        errors, error_count, cancelled_s, sound_capped, left_out: the basis of warnings (``media.notices``).
+        errors, error_count, cancelled_s, noise_s, sound_capped, left_out: the basis of warnings (``media.notices``).
         other_sizes: why frames of other sizes are missing.
         error: why some of it is missing.
         attempt: how many attempts were completed.
@@ -79,6 +79,7 @@ class RangeDone(Record):
     errors: tuple[str, ...] = ()
     error_count: Count = 0
     cancelled_s: Seconds = 0.0
+    noise_s: Seconds = Field(0.0, exclude_if=lambda seconds: not seconds)
     sound_capped: bool = False
     left_out: Count = 0
     other_sizes: Failure | None = None

@@ -111,6 +111,7 @@ def merge(plan: RangePlan, dones: Sequence[RangeDone], settings: Settings) -> Ma
         told.errors += done.errors
         told.error_count += done.error_count
         told.cancelled_s += done.cancelled_s
+        told.noise_s += done.noise_s
         told.sound_capped = told.sound_capped or done.sound_capped
         told.left_out += done.left_out
         if done.other_sizes:

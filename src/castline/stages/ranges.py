@@ -127,6 +127,7 @@ def _decode(
         errors=tuple(told.errors),
         error_count=told.error_count,
         cancelled_s=told.cancelled_s,
+        noise_s=told.noise_s,
         sound_capped=told.sound_capped,
         left_out=told.left_out,
         other_sizes=Failure.of(told.other_sizes) if told.other_sizes else None,
