@@ -124,6 +124,6 @@ def test_what_is_no_steady_noise_stays_in_the_mix() -> None:
 
 
 def test_a_channel_of_noise_is_said(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
-    voice = "0.01*sin(2*PI*300*t)*gt(sin(4*PI*t),0)"
+    voice = "0.01*sin(2*PI*300*t)*gt(sin(4*PI*t)\\,0)"
     path = _made(ffmpeg, tmp_path / "broken-cable.wav", f"{voice}|0.3*(random(0)-0.5):d=8:s=16000")
     assert [warning.code for warning in split_all(path).summary.warnings] == ["noisy_channel"]
