@@ -546,14 +546,21 @@ def test_who_only_looks_starts_no_stack(run: Run, monkeypatch: pytest.MonkeyPatc
     ("command", "flags", "said"),
     [
         ("run", ("--language", "qq"), "does not know the language 'qq', only en"),
+        ("run", {"language": "qq"}, "a.mp4: Fake does not know the language 'qq', only en"),
         ("run", ("--translate",), "cannot translate"),
+        ("run", {"task": "translate"}, "cannot translate"),
         ("run", ("--language", "x"), "language"),
         ("upload", ("--language", "x"), "language"),
         ("upload", ("--prompt", "x" * 1001), "prompt"),
     ],
 )
-def test_a_flag_that_is_wrong_by_itself_is_refused_before_anything_is_started(
-    command: str, flags: tuple[str, ...], said: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_option_that_is_wrong_by_itself_is_refused_before_anything_is_started(
+    command: str,
+    flags: tuple[str, ...] | dict[str, str],
+    said: str,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     started: list[str] = []
 
@@ -570,10 +577,14 @@ def test_a_flag_that_is_wrong_by_itself_is_refused_before_anything_is_started(
     monkeypatch.setattr(everyday, "connect", start)
     media = tmp_path / "a.mp4"
     media.write_bytes(b"x")
-    found = run(command, str(media), *flags)
+    beside = tmp_path / "a.mp4.json"
+    if isinstance(flags, dict):
+        beside.write_text(json.dumps(flags), encoding="utf-8")
+    found = run(command, str(media), *(() if isinstance(flags, dict) else flags))
     assert found.exit_code == 2
-    assert said in found.stderr
+    assert said in " ".join(found.stderr.split())
     assert started == []
+    beside.unlink(missing_ok=True)
     assert "it was started" in run(command, str(media)).stderr
 
 

@@ -36,7 +36,7 @@ from castline.engines.base import check_request
 from castline.engines.plugins import ROLES
 from castline.engines.process import Engines
 from castline.engines.report import prepare
-from castline.errors import CastlineError, GalleryError, LocalStackError, NoSpeechEngine
+from castline.errors import CastlineError, GalleryError, LocalStackError, ModelError, NoSpeechEngine
 from castline.gallery.load import fingerprint_now, load_gallery, looks_known
 from castline.keys import REPORT, RESULT
 from castline.media import probe
@@ -106,7 +106,7 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
     people = _folders(asked.gallery or _demo_gallery(asked.what))
     options = sidecars(given.files, asked.flags, config)
     engines = Engines(config)
-    judged = _of_speech(asked.flags, config)
+    judged = _of_speech(given.files, options, config)
     with ThreadPoolExecutor(3) as pool:
         used_before = has_bucket(config.state_dir, config.gallery_bucket)
 
@@ -168,22 +168,31 @@ def _say_engines(options: Sequence[bytes | None], config: Settings) -> None:
         console.print("  [dim]castline doctor says what would give you better ones[/]")
 
 
-def _of_speech(flags: Mapping[str, Any], config: Settings) -> SpeechOptions | None:
-    """What is asked of speech that not every engine can do; None for nothing."""
-    options = config.options().model_copy(update={name: flags[name] for name in ("language", "task") if name in flags})
-    return options if options.language or options.task == "translate" else None
+def _of_speech(
+    files: Sequence[tuple[Path, str]], options: Sequence[bytes | None], config: Settings
+) -> dict[SpeechOptions, str]:
+    """What is asked of speech that not every engine can do, and the first file for which it is."""
+    found: dict[SpeechOptions, str] = {}
+    for (path, _), body in zip(files, options, strict=True):
+        whole = override(config.options(), body or b"{}", "")
+        if whole.language or whole.task == "translate":
+            found.setdefault(SpeechOptions(language=whole.language, task=whole.task), path.name)
+    return found
 
 
-def _check_speech(options: SpeechOptions, engines: Engines) -> None:
+def _check_speech(judged: Mapping[SpeechOptions, str], engines: Engines) -> None:
     """Before anything is started, refuse what the speech engine cannot do.
 
     Raises:
         ModelError: the engine does not support the language or the task.
     """
-    try:
-        check_request(engines.transcriber.info, options)
-    except NoSpeechEngine:
-        return  # the result will say that there is none
+    for options, name in judged.items():
+        try:
+            check_request(engines.transcriber.info, options)
+        except NoSpeechEngine:
+            return  # the result will say that there is none
+        except ModelError as error:
+            raise ModelError(f"{name}: {error.message}") from error
 
 
 def _say_unfinished(sources: Sequence[Source], found: Sequence[str]) -> None:
