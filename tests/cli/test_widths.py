@@ -148,22 +148,24 @@ def _filled(record: Any, number: float, **fields: Any) -> Any:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_evaluations_of_faces(width: int) -> None:
-    point = _filled(OperatingPoint, 312, name="ambiguous", far=0.0049, frr=0.1234, threshold=0.61)
-    verified = _filled(Verification, 6427, accuracy=0.9912, accuracy_threshold=0.6, balanced_accuracy=0.9911,
+@pytest.mark.parametrize("count", [6427, 1234567])
+def test_evaluations_of_faces(count: int, width: int) -> None:
+    point = _filled(OperatingPoint, count // 2, name="ambiguous", far=0.0049, frr=0.1234, threshold=0.61)
+    verified = _filled(Verification, count, accuracy=0.9912, accuracy_threshold=0.6, balanced_accuracy=0.9911,
                        balanced_accuracy_threshold=0.6, auc=0.99999, eer=0.01, eer_threshold=0.6,
                        at=(point,))  # fmt: skip
-    known = _filled(Identification, 6427, rank1=0.9912, rejected=0.99, rejected_as_unknown=0.98, wrong_names=())
+    known = _filled(Identification, count, rank1=0.9912, rejected=0.99, rejected_as_unknown=0.98, wrong_names=())
     band = _filled(
-        Band, 6427, name="JPEG, quality 10", eer=0.0123, highest_different=0.612, frr=0.1234, maybe_far=0.0123
+        Band, count, name="JPEG, quality 10", eer=0.0123, highest_different=0.612, frr=0.1234, maybe_far=0.0123
     )
     text = _shown(
         width,
         evaluations._verification_table(verified),
+        evaluations._thresholds_table(verified),
         evaluations._identification_table(known),
         evaluations._bands_table([band]),
     )
-    words = ("(312/6427)", "at “ambiguous”", "alike", "0.99999", "strangers", "quality", "12.34%")
+    words = (f"{count // 2}/{count}", "“ambiguous”", "alike", "0.99999", "strangers", "quality", "12.34%")
     _check(text, width, *words)
 
 

@@ -153,6 +153,8 @@ def _print(name: str, report: FacesReport, found: Described) -> None:
                       soft_wrap=True)  # fmt: skip
     answer.print()
     answer.print(_verification_table(report.verification))
+    answer.print()
+    answer.print(_thresholds_table(report.verification))
     if report.identification:
         answer.print()
         answer.print(_identification_table(report.identification))
@@ -163,19 +165,25 @@ def _print(name: str, report: FacesReport, found: Described) -> None:
 
 
 def _verification_table(found: Verification) -> Table:
-    table = table_of("verification", "", "threshold", "FAR", "FRR")
+    table = table_of("verification", "", "threshold")
     table.add_row("best accuracy", f"{found.accuracy:.2%}", f"{found.accuracy_threshold:.3f}")
     table.add_row("best, both kinds alike", f"{found.balanced_accuracy:.2%}",
                   f"{found.balanced_accuracy_threshold:.3f}")  # fmt: skip
     table.add_row("area under the curve", f"{found.auc:.5f}")
     table.add_row("equal error rate", f"{found.eer:.2%}", f"{found.eer_threshold:.3f}")
+    return table
+
+
+def _thresholds_table(found: Verification) -> Table:
+    table = table_of("pairs at a threshold", "", "FAR", "of strangers", "FRR", "of one person")
     for point in found.at:
         table.add_row(
-            f"at “{point.name}”",
-            "",
+            f"“{point.name}”",
             f"{point.threshold:.3f}",
-            f"{point.far:.2%} ({point.false_accepts}/{found.different_pairs})",
-            f"{point.frr:.2%} ({point.false_rejects}/{found.same_pairs})",
+            f"{point.far:.2%}",
+            f"{point.false_accepts}/{found.different_pairs}",
+            f"{point.frr:.2%}",
+            f"{point.false_rejects}/{found.same_pairs}",
         )
     return table
 
