@@ -110,12 +110,15 @@ nothing = tiny_engines:np
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package installed in it, as pip would."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "tiny_engines.py").write_text(_MODULE)
-    info = folder / "tiny_engines-1.0.dist-info"
+    return _installed(tmp_path_factory.mktemp("site"), "tiny_engines", _MODULE, _ENTRY_POINTS)
+
+
+def _installed(folder: Path, module: str, text: str, entry_points: str) -> Path:
+    (folder / f"{module}.py").write_text(text)
+    info = folder / f"{module}-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-engines\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(entry_points)
     return folder
 
 
@@ -212,15 +215,18 @@ def test_it_refuses_in_its_own_words(site: Path) -> None:
     assert "parrot[:WORD]" in unknown
 
 
-#: An engine whose weights are a download: the word that it says.
+#: An engine, and a family of engines, whose weights are a download: the word that they say.
 _WEIGHTS = b"whoo"
 _OWL = """
+from castline.engines.speech.declared import Family
+from castline.engines.speech.listening import Hearing, listen
+from castline.errors import ModelCorrupt
 from castline.weights.downloads import Download
-from tiny_engines import EngineInfo, ModelNotFound, Parrot, _Loaded, replace
+from tiny_engines import EngineInfo, ModelNotFound, Parrot, Word, _Loaded, replace
 
 
-def _file(name, max_bytes, sha256):
-    return Download("Owl", "{url}/" + name, "owl/" + name, max_bytes, sha256, "MIT")
+def _file(name, max_bytes, sha256, file=""):
+    return Download("Owl", "{url}/" + name, file or "owl/" + name, max_bytes, sha256, "MIT")
 
 
 class Owl(Parrot):
@@ -238,6 +244,29 @@ class Owl(Parrot):
         if not file.is_file():
             raise ModelNotFound("castline models fetch owl:small")
         return _Loaded(file.read_text(), self.info)
+
+
+class Cockatoos(Family):
+    downloads = {{"cockatoo:small": (_file("word.txt", {size}, "{sha256}", "cockatoo-small.txt"),)}}
+
+
+COCKATOO = Cockatoos(
+    EngineInfo(id="cockatoo", role="transcriber", title="Cockatoo", licence="MIT", languages=("en",), word_times=True),
+    "owl_engine", "cockatoo-", ".txt", "owl_engine:Cockatoo",
+)
+
+
+class Cockatoo:
+    def __init__(self, file, *, threads, info):
+        self.word, self.info = file.read_text(), info
+        if "!" in self.word:
+            raise ModelCorrupt(f"{{file}} is damaged")
+
+    def transcribe(self, speech):
+        def hear(wanted, language):  # its weights, once in each window of speech
+            return [Hearing((Word(start_s=0.5, end_s=1.0, text=" " + self.word, probability=0.9),), "en")
+                    for each in wanted]
+        return listen(speech.samples, hear, "en")
 """
 
 
@@ -264,11 +293,9 @@ def owls(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("owls")
     url = f"http://127.0.0.1:{server.server_port}"
     digest = hashlib.sha256(_WEIGHTS).hexdigest()
-    (folder / "owl_engine.py").write_text(_OWL.format(url=url, size=len(_WEIGHTS), sha256=digest))
-    info = folder / "owl_engine-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: owl-engine\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[castline.engines]\nowl = owl_engine:Owl\n")
+    module = _OWL.format(url=url, size=len(_WEIGHTS), sha256=digest)
+    entry_points = "[castline.engines]\nowl = owl_engine:Owl\ncockatoo = owl_engine:COCKATOO\n"
+    _installed(folder, "owl_engine", module, entry_points)
     yield f"{site}{os.pathsep}{folder}"
     server.shutdown()
     thread.join()
@@ -309,3 +336,45 @@ def test_what_is_not_as_declared_is_not_kept(owls: str, name: str, words: str, t
     assert done.returncode != 0
     assert words in done.stdout + done.stderr
     assert not list(tmp_path.rglob("*.txt"))
+
+
+_TRANSCRIBED = (
+    "import castline\n"
+    "from castline.settings import settings\n"
+    "found = castline.transcribe('examples/demo.mp4', settings=settings())\n"
+    "print(found.engine, {word.text for segment in found.segments for word in segment.words})"
+)
+
+
+def test_a_family_is_listed_fetched_and_used(owls: str, tmp_path: Path) -> None:
+    """Its models are found by the name of their files, fetched when named, and fetched again when damaged."""
+
+    def says(name: str) -> str:
+        done = _run(tmp_path, "-c", _TRANSCRIBED, CASTLINE_TRANSCRIBER=name, **here)
+        return done.stdout.strip() if done.returncode == 0 else done.stderr
+
+    def listed() -> str:
+        done = _run(tmp_path, "-m", "castline", "models", "list", "--json", **here)
+        return next(row["reason"] for row in json.loads(done.stdout)["engines"] if row["engine"] == "cockatoo")
+
+    here = {"PYTHONPATH": owls, "CASTLINE_MODELS_DIR": str(tmp_path)}
+    assert listed() == f"its weights are not in {tmp_path}"
+    assert "`castline models fetch cockatoo:small`" in says("cockatoo")
+    assert "cockatoo:squawk" not in says("cockatoo:squawk")
+    assert says("cockatoo:small") == "cockatoo {'whoo'}"
+    assert listed() == "small, in the models folder"
+    (tmp_path / "cockatoo-own.txt").write_text("hello")
+    assert says("cockatoo:own") == "cockatoo {'hello'}"
+    (tmp_path / "cockatoo-small.txt").write_text("!")
+    assert says("cockatoo:small") == "cockatoo {'whoo'}"
+
+
+def test_a_family_without_a_rank_is_used_only_if_named(owls: str, tmp_path: Path) -> None:
+    (tmp_path / "cockatoo-own.txt").write_text("hello")
+    program = (
+        "from castline.engines.speech.find import search\n"
+        "from castline.settings import settings\n"
+        "print([found.family.id for found in search(settings().models_dir).found if not found.package])"
+    )
+    done = _run(tmp_path, "-c", program, PYTHONPATH=owls, CASTLINE_MODELS_DIR=str(tmp_path))
+    assert done.stdout.strip() == "[]", done.stderr

@@ -54,7 +54,12 @@ def fetch(
     return models_dir / (files[0].file if len(files) == 1 else Path(files[0].file).parent)
 
 
-def repair(name: str, models_dir: Path, progress: Progress | None = None) -> bool:
+def repair(
+    name: str,
+    models_dir: Path,
+    progress: Progress | None = None,
+    known: Mapping[str, tuple[Download, ...]] = DOWNLOADS,
+) -> bool:
     """Download again those files of a model that do not match their digests; the others stay.
 
     A damaged file is replaced only once its successor is complete.
@@ -67,7 +72,7 @@ def repair(name: str, models_dir: Path, progress: Progress | None = None) -> boo
     """
     damaged = [
         entry
-        for entry in DOWNLOADS.get(name, ())
+        for entry in known.get(name, ())
         if (file := models_dir / entry.file).is_file() and digest(file) != entry.sha256
     ]
     for entry in damaged:

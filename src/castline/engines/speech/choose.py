@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from castline.engines.base import Transcriber
-from castline.engines.plugins import Engine, registered
+from castline.engines.plugins import Engine, downloads, registered
 from castline.engines.speech import find
 from castline.engines.speech.declared import ALIASES, MODELS, Family
 from castline.engines.speech.find import Found
 from castline.errors import ModelCorrupt, ModelError, ModelNotFound, NoSpeechEngine
 from castline.weights.download import fetch, repair
-from castline.weights.downloads import DOWNLOADS, WHISPER
+from castline.weights.downloads import WHISPER
 
 if TYPE_CHECKING:
     from castline.settings import Settings
@@ -86,13 +86,19 @@ def load_asked(family: Family, model: str, settings: Settings) -> Transcriber:
     elif best := find.best_of(family, settings.models_dir):
         found = best
     else:
-        suggested = family.id + WHISPER[WHISPER.index(":") :]
         missed = find.survey(family, settings.models_dir).reason
         raise ModelNotFound(
-            f"{family.info.title}: {missed}; `castline models fetch {suggested}` or CASTLINE_MODELS_DIR "
-            f"gives you Whisper; {_instead(settings)}"
+            f"{family.info.title}: {missed}; {_fetched(family)}CASTLINE_MODELS_DIR gives you its models; "
+            f"{_instead(settings)}"
         )
     return _load(found, settings, f"{family.info.title} from {found.path}, as asked for")
+
+
+def _fetched(family: Family) -> str:
+    """The command that downloads a model of a family, and ``or``; empty if none can be downloaded."""
+    offered = [name for name in downloads() if name.startswith(f"{family.id}:")]
+    usual = family.id + WHISPER[WHISPER.index(":") :]
+    return f"`castline models fetch {usual if usual in offered else offered[0]}` or " if offered else ""
 
 
 def _instead(settings: Settings) -> str:
@@ -116,7 +122,8 @@ def ensure_model(family: Family, model: str, models_dir: Path) -> Found:
     """
     model = ALIASES.get(model, model)
     known = models_dir / family.file(model)
-    if model not in MODELS:
+    name, offered = f"{family.id}:{model}", downloads()
+    if model not in MODELS and name not in offered:
         own = Path(model).expanduser()
         if own.exists():
             return Found(family, family.model(own.name), own)
@@ -133,13 +140,12 @@ def ensure_model(family: Family, model: str, models_dir: Path) -> Found:
             return carried
     except ModelCorrupt as error:
         damaged = error
-    name = f"{family.id}:{model}"
-    if name not in DOWNLOADS:
+    if name not in offered:
         raise ModelNotFound(
             f"{known} does not exist, and no digest of {name} is known to check a download with: put it there yourself"
         )
     try:
-        fetch(name, models_dir)
+        fetch(name, models_dir, known=offered)
     except ModelError as refused:
         if damaged:
             raise ModelCorrupt(f"{damaged.message}; fetching it failed: {refused.message}") from refused
@@ -161,10 +167,10 @@ def _load(found: Found, settings: Settings, reason: str) -> Transcriber:
         return load()
     except ModelCorrupt as error:
         name = f"{family.id}:{found.model}"
-        if path != settings.models_dir / path.name or name not in DOWNLOADS:
+        if path != settings.models_dir / path.name or name not in downloads():
             raise
         try:
-            repaired = repair(name, settings.models_dir)
+            repaired = repair(name, settings.models_dir, known=downloads())
         except ModelError as refused:
             raise ModelCorrupt(f"{error.message}; fetching it again failed: {refused.message}") from error
         if not repaired:

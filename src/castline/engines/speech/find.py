@@ -51,8 +51,8 @@ class Search:
 
 
 def search(models_dir: Path) -> Search:
-    """Every installed engine's best model in the models folder, in the order of engines, then all those in packages."""
-    installed = [family for family in families() if family.installed()]
+    """Every ranked engine's best model in the models folder, in the order of engines, then all those in packages."""
+    installed = [family for family in families() if family.rank is not None and family.installed()]
     found = [here for family in installed if (here := in_folder(family, models_dir))]
     damaged: list[ModelCorrupt] = []
     for family in installed:
@@ -112,7 +112,8 @@ def best_of(family: Family, models_dir: Path) -> Found | None:
 def survey(family: Family, models_dir: Path) -> EngineInfo:
     """An engine with where its model would come from. No source: not available, and the reason says why."""
     if not family.installed():
-        return replace(family.info, reason=f"{family.id} is not installed: pip install 'castline[{family.info.extra}]'")
+        how = f": pip install 'castline[{family.info.extra}]'" if family.info.extra else ""
+        return replace(family.info, reason=f"{family.id} is not installed{how}")
     try:
         found = best_of(family, models_dir)
     except ModelCorrupt as error:
