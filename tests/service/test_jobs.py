@@ -188,6 +188,25 @@ def test_a_notification_is_put_off_longer_each_time(jobs: Jobs, engine: Engine) 
     assert jobs.to_notify() == []
 
 
+def test_servers_that_do_not_answer_hold_up_only_each_other(jobs: Jobs, engine: Engine) -> None:
+    for _ in range(3):
+        jobs.add("eve", asked(notification_type="url", notification_url="http://silent.example.org/n"))
+        jobs.finish(_some(jobs.take()), "finished", "done")
+    assert len(jobs.to_notify(2)) == 2
+    with Session(engine) as session:
+        session.exec(update(Job).values(notify_at=0.0))
+        session.commit()
+    jobs.add("ada", asked(notification_type="url", notification_url="http://example.org/n"))
+    jobs.finish(_some(jobs.take()), "finished", "done")
+    assert [job.notify_failures for job in jobs.to_notify(2)] == [0, 0]
+    assert {job.owner for job in jobs.to_notify(4)} == {"eve"}
+
+
+def _some(job: Job | None) -> Job:
+    assert job is not None
+    return job
+
+
 def test_the_request_is_kept_as_it_was_asked(jobs: Jobs) -> None:
     found = jobs.add("ada", asked(expiration=12.0))
     assert json.loads(found.request)["expiration"] == 12.0

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 _BEAT_S = 1.0
 _METRICS_S = 60.0
+_TELL_S = 15.0  # others' notifications wait meanwhile
 _PROTECT_S, _PROTECTED_MIN = 600.0, 60
 
 
@@ -65,7 +66,7 @@ class Caretaker:
             url = json.loads(job.request)["notification_url"]
             body = view(job).model_copy(update={"url_notified": True}).model_dump_json().encode()
             try:
-                if put(url, body, self._rules, content_type="application/json") == 200:
+                if put(url, body, self._rules, content_type="application/json", seconds=_TELL_S) == 200:
                     self._jobs.notified(job)
             except CastlineError as error:
                 logger.info("notification of job %s failed: %s", job.id, error.message)

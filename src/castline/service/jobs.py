@@ -164,12 +164,15 @@ class Jobs:
         return self._changed(delete(Job).where(col(Job.state).in_(ENDED), over))
 
     def to_notify(self, limit: int = 20) -> list[Job]:
-        """Ended jobs to announce now; each one's next attempt is put off, so that no other service announces it too."""
+        """Ended jobs to announce now, those that failed least first, so that servers that never answer delay only each
+        other. Each one's next attempt is put off, so that no other service announces it too.
+        """
         now = time.time()
         due = (
             select(Job)
             .where(Job.notification == "url", col(Job.url_notified).is_(False), col(Job.state).in_(ENDED))
             .where(Job.notify_at <= now)
+            .order_by(col(Job.notify_failures), col(Job.finish_time))
             .limit(limit)
         )
         with Session(self._engine) as session:

@@ -2,7 +2,8 @@
 
 Every address to which a name resolves is checked, again at each redirect, and the connection is made to the address
 that was checked: a name that resolves differently a moment later gains nothing. Lengths that servers declare are not
-trusted; data is written to disk as it arrives.
+trusted; data is written to disk as it arrives. A request has a deadline for all of it, so that a server that sends now
+and then a byte, of its head or of its body, gains nothing either.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from castline import __version__
 from castline.errors import AddressRefused, TransferFailed, UrlExpired
 from castline.service.settings import Network, ServiceSettings
 
-_CONNECT_S, _SILENCE_S, _SEND_S = 10.0, 60.0, 120.0
+_CONNECT_S, _SILENCE_S, _SEND_S = 10.0, 60.0, 600.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BLOCK = 1 << 20
+_SENT = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,9 @@ def fetch(url: str, into: Path, rules: Rules) -> int:
         TransferFailed: anything else: no connection, another answer, too large, too slow, too many redirects.
     """
     deadline = time.monotonic() + rules.seconds
-    with _pool(rules) as pool:
+    with _pool(rules, deadline) as pool:
         for _ in range(rules.redirects + 1):
-            with _asked(pool, "GET", url, deadline) as response:
+            with _asked(pool, "GET", url) as response:
                 if response.status in _REDIRECTS and (place := _header(response, b"location")):
                     url = urljoin(url, place)
                     continue
@@ -68,12 +70,12 @@ def fetch(url: str, into: Path, rules: Rules) -> int:
                     raise UrlExpired("the server of the input answered 403")
                 if response.status != 200:
                     raise TransferFailed(f"the server of the input answered {response.status}")
-                return _write(response.iter_stream(), into, rules.max_bytes, deadline)
+                return _write(response.iter_stream(), into, rules.max_bytes)
     raise TransferFailed(f"the input redirects more than {rules.redirects} times")
 
 
-def put(url: str, body: bytes, rules: Rules, *, content_type: str | None = None) -> int:
-    """PUT bytes to a URL; no redirect is followed.
+def put(url: str, body: bytes, rules: Rules, *, content_type: str | None = None, seconds: float = _SEND_S) -> int:
+    """PUT bytes to a URL, in so many seconds at most; no redirect is followed.
 
     Returns:
         The status of the answer, except 403.
@@ -82,7 +84,7 @@ def put(url: str, body: bytes, rules: Rules, *, content_type: str | None = None)
         AddressRefused, UrlExpired, TransferFailed: as ``fetch``.
     """
     headers = {"Content-Type": content_type} if content_type else {}
-    return _sent("PUT", url, body, headers, rules)
+    return _sent("PUT", url, body, headers, rules, seconds)
 
 
 def post_file(url: str, name: str, body: bytes, headers: Mapping[str, str], rules: Rules) -> int:
@@ -93,30 +95,29 @@ def post_file(url: str, name: str, body: bytes, headers: Mapping[str, str], rule
     return _sent("POST", url, form, {**headers, "Content-Type": f"multipart/form-data; boundary={boundary}"}, rules)
 
 
-def _sent(method: str, url: str, body: bytes, headers: Mapping[str, str], rules: Rules) -> int:
-    with _pool(rules) as pool, _asked(pool, method, url, time.monotonic() + _SEND_S, body, headers) as response:
+def _sent(
+    method: str, url: str, body: bytes, headers: Mapping[str, str], rules: Rules, seconds: float = _SEND_S
+) -> int:
+    with _pool(rules, time.monotonic() + seconds) as pool, _asked(pool, method, url, body, headers) as response:
         if response.status == 403:
             raise UrlExpired("the server answered 403")
         return int(response.status)
 
 
-def _write(stream: Iterable[bytes], into: Path, max_bytes: int, deadline: float) -> int:
+def _write(stream: Iterable[bytes], into: Path, max_bytes: int) -> int:
     size = 0
     with into.open("wb", buffering=_BLOCK) as file:
         for block in stream:
             size += len(block)
             if size > max_bytes:
                 raise TransferFailed(f"the input is larger than {max_bytes} bytes")
-            if time.monotonic() > deadline:
-                raise TransferFailed("fetching the input took too long")
             file.write(block)
     return size
 
 
-def _pool(rules: Rules) -> httpcore.ConnectionPool:
-    return httpcore.ConnectionPool(
-        ssl_context=ssl.create_default_context(), max_connections=1, network_backend=_Guarded(rules.allowed)
-    )
+def _pool(rules: Rules, deadline: float) -> httpcore.ConnectionPool:
+    guarded = _Guarded(rules.allowed, deadline)
+    return httpcore.ConnectionPool(ssl_context=ssl.create_default_context(), max_connections=1, network_backend=guarded)
 
 
 @contextmanager
@@ -124,13 +125,11 @@ def _asked(
     pool: httpcore.ConnectionPool,
     method: str,
     url: str,
-    deadline: float,
     body: bytes | None = None,
     more: Mapping[str, str] | None = None,
 ) -> Iterator[httpcore.Response]:
     target, host = _target(url)
-    left = max(deadline - time.monotonic(), 0.1)
-    timeouts = {"connect": min(_CONNECT_S, left), "read": min(_SILENCE_S, left), "write": min(_SILENCE_S, left)}
+    timeouts = {"connect": _CONNECT_S, "read": _SILENCE_S, "write": _SILENCE_S}
     headers = [(b"Host", host), (b"User-Agent", f"castline/{__version__}".encode()), (b"Accept-Encoding", b"identity")]
     if body is not None:
         headers.append((b"Content-Length", str(len(body)).encode()))
@@ -166,10 +165,10 @@ def _header(response: httpcore.Response, name: bytes) -> str:
 
 
 class _Guarded(httpcore.NetworkBackend):
-    """Connects only to addresses that were checked."""
+    """Connects only to addresses that were checked, until a deadline."""
 
-    def __init__(self, allowed: Sequence[Network]) -> None:
-        self._allowed = allowed
+    def __init__(self, allowed: Sequence[Network], deadline: float) -> None:
+        self._allowed, self._deadline = allowed, deadline
         self._backend = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -183,10 +182,49 @@ class _Guarded(httpcore.NetworkBackend):
         refused: Exception | None = None
         for address in resolve(host, port, self._allowed):
             try:
-                return self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
+                left = _left(self._deadline, timeout)
+                stream = self._backend.connect_tcp(address, port, left, local_address, socket_options)
+                return _Timed(stream, self._deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 refused = error
         raise refused or httpcore.ConnectError(f"{host} has no address")
+
+
+class _Timed(httpcore.NetworkStream):
+    """A connection that ends at a deadline, however often something arrives."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self._stream, self._deadline = stream, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(self._deadline, timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for at in range(0, len(buffer), _SENT):
+            self._stream.write(buffer[at : at + _SENT], _left(self._deadline, timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = _left(self._deadline, timeout)
+        return _Timed(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _left(deadline: float, timeout: float | None) -> float:
+    """
+    Raises:
+        httpcore.ReadTimeout: there is no time left.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise httpcore.ReadTimeout("it took too long")
+    return left if timeout is None else min(left, timeout)
 
 
 def resolve(host: str, port: int, allowed: Sequence[Network] = ()) -> list[str]:
