@@ -43,16 +43,17 @@ class Echo(Engine):
 
 class Loaded:
     def __init__(self, folder, info):
-        self.folder, self.info, self.waits, self.kept = folder, info, 0, b""
+        self.folder, self.info, self.waits, self.asked, self.kept = folder, info, 0, "", b""
 
     def transcribe(self, speech):
         asked = speech.options
         with (self.folder / "asked").open("a") as file:
             file.write(asked.model_dump_json() + "\\n")
-        self.waits += asked.prompt == "wait"
+        self.waits = self.waits + 1 if asked.prompt == self.asked else 1
+        self.asked = asked.prompt
         if asked.prompt == "much":
             self.kept = bytes(range(256)) * (300 << 12)
-        if asked.prompt == "wait" and self.waits == 2:
+        if asked.prompt and asked.prompt.startswith("wait") and self.waits == 1 + ("once" not in asked.prompt):
             (self.folder / "gate").read_bytes()  # a pipe: until somebody writes
         word = "english" if asked.task == "translate" else "wort"
         said = [Word(start_s=at, end_s=at + 0.5, text=f" {word}{at}", probability=0.9)
@@ -190,22 +191,68 @@ def test_a_worker_is_replaced_after_its_limits(folder: Path, tmp_path: Path, cli
         assert found == [1, 0, 0]
 
 
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> Path:
+    """Three chunks."""
+    path = tmp_path_factory.mktemp("longer") / "longer.ogg"
+    ffmpeg("-i", CHECKOUT / "examples" / "demo.mp4", "-vn", "-t", 24, "-c:a", "libopus", path)
+    return path
+
+
+@pytest.fixture
+def gate(folder: Path) -> Iterator[Callable[[], None]]:
+    """Opens the gate before the second chunk."""
+    path = folder / "gate"
+    os.mkfifo(path)
+    yield lambda: threading.Thread(target=path.write_bytes, args=(b"go",), daemon=True).start()
+    path.unlink()
+
+
 def test_a_stream_sends_text_before_the_engine_has_heard_all(
-    service: Running, folder: Path, tmp_path: Path, ffmpeg: Callable[..., None]
+    service: Running, gate: Callable[[], None], longer: Path
 ) -> None:
     """The engine hears the second chunk only when the first one's text has been received."""
-    longer = tmp_path / "longer.ogg"
-    ffmpeg("-i", CHECKOUT / "examples" / "demo.mp4", "-vn", "-t", 24, "-c:a", "libopus", longer)
-    gate = folder / "gate"
-    os.mkfifo(gate)
     token = service.state.tokens.add("grace")
     with openai.OpenAI(base_url=f"{service.url}/v1", api_key=token, max_retries=0, timeout=600) as client:
         asked = {"file": longer, "model": "gpt-4o-transcribe", "prompt": "wait"}
         events = iter(client.audio.transcriptions.create(**asked, stream=True))
         first = next(events)
         assert first.type == "transcript.text.delta"
-        threading.Thread(target=gate.write_bytes, args=(b"go",), daemon=True).start()
+        gate()
         rest = list(events)
     deltas = [first.delta, *(event.delta for event in rest if event.type == "transcript.text.delta")]
     assert len(deltas) >= 2
     assert rest[-1].type == "transcript.text.done" and "".join(deltas) == rest[-1].text
+
+
+@pytest.mark.parametrize("prompt", ["wait at once", "wait between"])
+def test_a_stream_that_has_nothing_to_tell_says_so(
+    service: Running, gate: Callable[[], None], longer: Path, monkeypatch: pytest.MonkeyPatch, prompt: str
+) -> None:
+    """Comments, which no client shows, before the first event and between events: proxies would cut it off."""
+    monkeypatch.setattr("castline.service.voice._QUIET_S", 0.0)
+    form = {"model": "gpt-4o-transcribe", "prompt": prompt, "stream": "true"}
+    with (
+        service.client() as ada,
+        ada.stream("POST", "/v1/audio/transcriptions", data=form, files={"file": longer.read_bytes()}) as answer,
+    ):
+        lines = filter(None, answer.iter_lines())
+        if prompt == "wait between":
+            next(line for line in lines if line.startswith("data: "))
+        assert next(lines).startswith(": ")
+        gate()
+        told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert told[-1]["type"] == "transcript.text.done"
+
+
+def test_who_hangs_up_a_stream_ends_it_and_leaves_nothing(
+    service: Running, gate: Callable[[], None], longer: Path
+) -> None:
+    form = {"model": "gpt-4o-transcribe", "prompt": "wait for nobody", "stream": "true"}
+    with service.client() as ada:
+        files = {"file": longer.read_bytes()}
+        with ada.stream("POST", "/v1/audio/transcriptions", data=form, files=files) as answer:
+            next(answer.iter_lines())
+            assert service.state.pool.busy == 1
+        until(lambda: service.state.pool.busy == 0)
+        until(lambda: not list((service.state.service.folder / "uploads").iterdir()))

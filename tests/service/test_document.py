@@ -8,10 +8,26 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings, strategies
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from castline.service.jobs import Jobs
+from tests.conftest import at_scale
 from tests.service.conftest import Running, running, service_settings
+
+#: Requests of each operation.
+_EXAMPLES = at_scale(10, 500)
+_CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    response_schema_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+]
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +46,21 @@ def test_no_request_is_a_fault_of_the_server(fuzzed: Running) -> None:
 
 
 def _ask(operation: schemathesis.APIOperation, fuzzed: Running) -> str:
-    """Requests that the document allows, and some that it does not."""
+    """Requests that the document allows, and some that it does not; some without a token, or with a wrong one."""
 
     @given(
         case=strategies.one_of(
             operation.as_strategy(),
             operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE),
-        )
+        ),
+        token=strategies.sampled_from([fuzzed.admin, fuzzed.admin, fuzzed.admin, "root:wrong", ""]),
     )
-    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-    def ask(case: schemathesis.Case) -> None:
+    @settings(max_examples=_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    def ask(case: schemathesis.Case, token: str) -> None:
         case.call_and_validate(
             base_url=fuzzed.url,
-            headers={"Authorization": f"Bearer {fuzzed.admin}"},
-            checks=[not_a_server_error, status_code_conformance, response_schema_conformance],
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            checks=_CHECKS,
         )
         fuzzed.state.jobs.lock(False)
 

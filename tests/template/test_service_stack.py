@@ -39,6 +39,15 @@ def statements(stack: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield f"{name}.{statement['Sid']}", statement
 
 
+def plain(items: list[Any]) -> Iterator[Any]:
+    """Items, also those that a condition decides on."""
+    for each in items:
+        if isinstance(each, dict) and "Fn::If" in each:
+            yield next(item for item in each["Fn::If"][1:] if item != {"Ref": "AWS::NoValue"})
+        else:
+            yield each
+
+
 def test_nothing_is_allowed_by_wildcard(stack: dict[str, Any]) -> None:
     found = dict(statements(stack))
     assert len(found) == 12
@@ -118,28 +127,52 @@ def test_only_the_load_balancer_is_open(stack: dict[str, Any]) -> None:
 def test_secrets_are_never_in_the_environment(stack: dict[str, Any]) -> None:
     for definition in of_type(stack, "AWS::ECS::TaskDefinition").values():
         [container] = definition["ContainerDefinitions"]
-        for variable in container["Environment"]:
-            assert not any(word in variable["Name"] for word in ("TOKEN", "PASSWORD", "KEY", "SECRET"))
+        for variable in plain(container["Environment"]):
+            assert not any(word in variable["Name"] for word in ("TOKEN", "PASSWORD", "_KEY", "SECRET"))
             assert "Secret" not in str(variable["Value"]) and "Password" not in str(variable["Value"])
 
 
 def test_a_start_may_read_the_secrets_that_it_hands_over_and_no_others(stack: dict[str, Any]) -> None:
-    def plain(items: list[Any]) -> Iterator[Any]:
-        for each in items:
-            yield each["Fn::If"][1] if isinstance(each, dict) and "Fn::If" in each else each
-
     given: set[str] = set()
     for definition in of_type(stack, "AWS::ECS::TaskDefinition").values():
         [container] = definition["ContainerDefinitions"]
         given |= {each["ValueFrom"]["Ref"] for each in plain(container.get("Secrets", []))}
     allowed = dict(statements(stack))["ExecutionRole.Secrets"]["Resource"]
-    assert {each["Ref"] for each in plain(allowed)} == given >= {"AdminToken", "SessionKey", "OidcClientSecretArn"}
+    assert {each["Ref"] for each in plain(allowed)} == given
+    assert given == {"AdminToken", "SessionKey", "OidcClientSecretArn", "DatabasePassword", "DatabaseUrlArn"}
+
+
+def test_the_database_s_url_is_a_secret_or_has_no_password(stack: dict[str, Any]) -> None:
+    """An external database's URL comes from the secret alone: ECS refuses a variable that is given twice."""
+    [container] = stack["Resources"]["ServiceDefinition"]["Properties"]["ContainerDefinitions"]
+    nothing = {"Ref": "AWS::NoValue"}
+    [given] = [each for each in container["Secrets"] if "CASTLINE_SERVICE_DATABASE'" in str(each)]
+    secret = {"Name": "CASTLINE_SERVICE_DATABASE", "ValueFrom": {"Ref": "DatabaseUrlArn"}}
+    assert given == {"Fn::If": ["External", secret, nothing]}
+    [composed] = [each for each in container["Environment"] if "CASTLINE_SERVICE_DATABASE'" in str(each)]
+    assert composed["Fn::If"][:2] == ["External", nothing]
+    rds = composed["Fn::If"][2]["Value"]["Fn::If"][1]["Fn::Sub"]
+    assert rds.startswith("postgresql+psycopg://castline@${DatabaseInstance.Endpoint.Address}:5432/")
+    assert stack["Conditions"]["External"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "DatabaseUrlArn"}, ""]}]}
+    for own in ("Postgresql", "Sqlite"):
+        assert stack["Conditions"][own]["Fn::And"][0] == {"Fn::Not": [{"Condition": "External"}]}
+
+
+def test_the_balancer_waits_and_the_service_waits_longer(stack: dict[str, Any]) -> None:
+    """A target that closes an idle connection first makes a balancer that reuses it answer 502; and links that the
+    service makes have the scheme that the client used."""
+    [balancer] = of_type(stack, "AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    attributes = {each["Key"]: each["Value"] for each in balancer["LoadBalancerAttributes"]}
+    [container] = of_type(stack, "AWS::ECS::TaskDefinition")["ServiceDefinition"]["ContainerDefinitions"]
+    given = {each["Name"]: each["Value"] for each in plain(container["Environment"])}
+    assert 4000 == int(attributes["idle_timeout.timeout_seconds"]) < int(given["CASTLINE_SERVICE_KEEP_ALIVE_S"])
+    [network] = of_type(stack, "AWS::EC2::VPC").values()
+    assert given["FORWARDED_ALLOW_IPS"] == network["CidrBlock"]
 
 
 def test_variables_are_those_that_are_read(stack: dict[str, Any]) -> None:
     [container] = of_type(stack, "AWS::ECS::TaskDefinition")["ServiceDefinition"]["ContainerDefinitions"]
-    secrets = [each["Fn::If"][1] if "Fn::If" in each else each for each in container["Secrets"]]
-    for variable in (*container["Environment"], *secrets):
+    for variable in (*plain(container["Environment"]), *plain(container["Secrets"])):
         if variable["Name"].startswith("CASTLINE_SERVICE_"):
             assert variable["Name"].removeprefix("CASTLINE_SERVICE_").lower() in ServiceSettings.model_fields
     variables = of_type(stack, "AWS::Serverless::Function")["RunTaskFunction"]["Environment"]["Variables"]
@@ -202,7 +235,9 @@ def test_alarms_watch_what_is_measured_and_tell_the_topic(stack: dict[str, Any])
         )
     # The namespace that the service publishes in, that it may publish in, and that autoscaling and the alarm read.
     [container] = of_type(stack, "AWS::ECS::TaskDefinition")["ServiceDefinition"]["ContainerDefinitions"]
-    [namespace] = [each["Value"] for each in container["Environment"] if each["Name"].endswith("METRICS_NAMESPACE")]
+    [namespace] = [
+        each["Value"] for each in plain(container["Environment"]) if each["Name"].endswith("METRICS_NAMESPACE")
+    ]
     [policy] = of_type(stack, "AWS::ApplicationAutoScaling::ScalingPolicy").values()
     metrics = policy["TargetTrackingScalingPolicyConfiguration"]["CustomizedMetricSpecification"]["Metrics"]
     [scaled] = [each["MetricStat"]["Metric"] for each in metrics if each["Id"] == "backlog"]
@@ -213,10 +248,11 @@ def test_alarms_watch_what_is_measured_and_tell_the_topic(stack: dict[str, Any])
 
 def test_one_sqlite_is_never_two_tasks(stack: dict[str, Any]) -> None:
     [service] = of_type(stack, "AWS::ECS::Service").values()
-    assert service["DeploymentConfiguration"]["MaximumPercent"] == {"Fn::If": ["Postgresql", 200, 100]}
+    assert service["DeploymentConfiguration"]["MaximumPercent"] == {"Fn::If": ["Shared", 200, 100]}
+    assert stack["Conditions"]["Shared"] == {"Fn::Not": [{"Condition": "Sqlite"}]}
     for kind in ("AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"):
         [condition] = {item.get("Condition") for item in stack["Resources"].values() if item["Type"] == kind}
-        assert condition == "Postgresql"
+        assert condition == "Shared"
 
 
 def test_folders_that_are_written_to_are_the_user_s(stack: dict[str, Any]) -> None:

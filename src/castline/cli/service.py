@@ -80,7 +80,14 @@ def serve(
         console.print(f"transcription at http://{service.host}:{service.port}{service.root}, its API at /docs")
         logging.disable(logging.NOTSET)
         sys.setswitchinterval(_SWITCH_S)
-        uvicorn.run(app, host=service.host, port=service.port, log_level="warning", timeout_graceful_shutdown=5)
+        uvicorn.run(
+            app,
+            host=service.host,
+            port=service.port,
+            log_level="warning",
+            timeout_keep_alive=service.keep_alive_s,
+            timeout_graceful_shutdown=5,
+        )
 
 
 def _deployment() -> Deployment:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse
 from castline import __version__
 from castline.errors import CastlineError, ServiceError
 from castline.service import queue, voice
-from castline.service.border import Border, refusal
+from castline.service.border import UNAUTHORIZED, Border, refusal
 from castline.service.caretaker import Caretaker
 from castline.service.database import open_database
 from castline.service.jobs import Jobs
@@ -27,6 +27,7 @@ from castline.service.pages.doorkeeper import Doorkeeper
 from castline.service.pages.render import page
 from castline.service.pages.shelf import Find, Shelf
 from castline.service.pool import Pool
+from castline.service.queue import bearer
 from castline.service.settings import ServiceSettings
 from castline.service.state import Service
 from castline.service.tokens import Tokens, User
@@ -100,7 +101,12 @@ def create_app(service: ServiceSettings, settings: Settings, find: Find | None =
         jobs.waiting()
         return {"status": "ok"}
 
-    @app.get("/metrics", tags=["service"], response_class=Response)
+    refused: dict[int | str, dict[str, Any]] = {
+        401: {"description": UNAUTHORIZED},
+        403: {"description": "Unauthorized"},
+    }
+
+    @app.get("/metrics", tags=["service"], response_class=Response, dependencies=[Depends(bearer)], responses=refused)
     def metrics(request: Request) -> Response:
         """For Prometheus; needs an administrator's token."""
         user: User = request.state.user

@@ -39,6 +39,8 @@ class ServiceSettings(BaseSettings):
     """Address to listen on."""
     port: int = Field(8000, ge=0, le=65535)
     """Port to listen on."""
+    keep_alive_s: int = Field(5, ge=1)
+    """Seconds for which idle connections stay open; behind a proxy that reuses them, longer than the proxy's own."""
     root: str = ""
     """Path below which a proxy publishes the service (``/asr``)."""
     folder: Path = Field(default_factory=lambda: settings().state_dir / "service")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
@@ -42,6 +43,7 @@ router = APIRouter(
         413: {"description": "Too large"},
         429: {"description": "Too many requests"},
         503: {"description": "Too many requests wait"},
+        504: {"description": "It took longer than a job may"},
     },
 )
 
@@ -55,6 +57,7 @@ OPENAI_MODELS = (
 )
 _STATUS = {"model_not_found": 404, "no_speech_engine": 503, "unavailable": 503, "internal": 500, "too_slow": 504}
 _LOOK_S = 0.5
+_QUIET_S = 20.0  # proxies and clients give up on answers in which nothing comes: often after 60 s
 _MOST_SPEAKERS, _LONGEST_NAME = 4, 200
 _LANGUAGE = r"^$|^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$"
 
@@ -239,7 +242,9 @@ async def _answer(request: Request, file: UploadFile, task: Task, *, samples: bo
 
 
 async def _streamed(request: Request, file: UploadFile, task: Task) -> Response:
-    """Server-sent events. A failure before the first of them is an ordinary error."""
+    """Server-sent events, with comments while there is nothing to tell. A failure before the first of either is an
+    ordinary error.
+    """
     kept = _kept(request, file, samples=False)
     source = await kept.__aenter__()
     events = _events(request, replace(task, source=str(source)), look=False)
@@ -259,12 +264,17 @@ async def _streamed(request: Request, file: UploadFile, task: Task) -> Response:
     async def sent() -> AsyncIterator[str]:
         try:
             before = ""
-            event: Text | Ended | None = first
-            while event is not None:
-                for each in _events_of(event, before):
-                    yield f"data: {json.dumps(each)}\n\n"
-                before = " "
-                event = await anext(events, None)
+            event = first
+            while True:
+                if event is None:
+                    yield ": nothing new yet\n\n"
+                else:
+                    for each in _events_of(event, before):
+                        yield f"data: {json.dumps(each)}\n\n"
+                    before = " "
+                if isinstance(event, Ended):
+                    return
+                event = await anext(events)
         finally:
             await close()
 
@@ -284,8 +294,9 @@ def _events_of(event: Text | Ended, before: str) -> Iterator[dict[str, Any]]:
         yield {"error": {"message": event.message, "type": "server_error", "param": None, "code": event.code}}
 
 
-async def _events(request: Request, task: Task, *, look: bool) -> AsyncGenerator[Text | Ended]:
-    """All events of a task, its end last; nothing more once the client is gone.
+async def _events(request: Request, task: Task, *, look: bool) -> AsyncGenerator[Text | Ended | None]:
+    """All events of a task, its end last, and None when there was none for a while; nothing more once the client is
+    gone.
 
     Args:
         look: whether to check that the client is still there; a streaming answer does so by itself.
@@ -297,6 +308,7 @@ async def _events(request: Request, task: Task, *, look: bool) -> AsyncGenerator
     )
     if not service_of(request).pool.submit(work):
         raise HTTPException(503, "Too many requests wait", headers={"Retry-After": "10"})
+    told = loop.time()
     try:
         while True:
             try:
@@ -304,8 +316,12 @@ async def _events(request: Request, task: Task, *, look: bool) -> AsyncGenerator
             except TimeoutError:
                 if look and await request.is_disconnected():
                     return
+                if loop.time() - told >= _QUIET_S:
+                    yield None
+                    told = loop.time()
                 continue
             yield event
+            told = loop.time()
             if isinstance(event, Ended):
                 return
     finally:
@@ -346,7 +362,8 @@ async def _kept(request: Request, file: UploadFile, samples: bool) -> AsyncItera
     try:
         yield await run_sync(keep)
     finally:
-        await run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
+        with CancelScope(shield=True):  # also when the client of a stream is gone, and its answer is canceled
+            await run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def _blocks(file: UploadFile) -> Iterator[bytes]:
