@@ -17,6 +17,7 @@ import webvtt
 
 from castline.engines import plugins
 from castline.records import SpeechOptions
+from castline.service.asked import ACCEPTED, JobRequest
 from castline.settings import Settings
 from tests.service.conftest import CHECKOUT, Bucket, Running, job, running, service_settings, until
 
@@ -128,6 +129,41 @@ def test_options_of_openais_api(service: Running, clip: Path, asked: Callable[[]
         assert asked() == {}, "which of them it is, the engine hears"
         assert ask("translations", prompt="Cameras.") == TRANSLATED
         assert asked() == {"task": "translate", "prompt": "Cameras."}
+
+
+def test_it_is_listed_and_may_be_named(service: Running, clip: Path) -> None:
+    with service.client() as ada:
+        assert "echo" in [each["id"] for each in ada.get("/v1/models").json()["data"]]
+        assert ada.get("/v1/models/echo").json()["id"] == "echo"
+
+        def ask(model: str) -> Any:
+            return ada.post("/v1/audio/transcriptions", files={"file": clip.read_bytes()}, data={"model": model})
+
+        assert ask("echo").json()["text"] == SAID
+        assert (ask("echo:loud").status_code, "without a model" in ask("echo:loud").text) == (404, True)
+        engines = ada.get("/openapi.json").json()["components"]["schemas"]["JobOptions"]["properties"]["engine"]["enum"]
+        assert {"auto", "openai-whisper", "whisper.cpp", "faster-whisper", "echo"} <= set(engines)
+
+
+def test_a_job_names_it_and_gets_our_formats(service: Running, bucket: Bucket, clip: Path) -> None:
+    bucket.files["clip.flac"] = clip.read_bytes()
+    outputs = {"txt_url": bucket.url("echo.txt")}
+    with service.client() as ada:
+        options = {"engine": "echo", "language": "auto", "model": None, "outputs": outputs}
+        answer = ada.post("/transcription/", json=job(bucket, options=options))
+        assert answer.status_code == 200, answer.text
+        text = until(lambda: bucket.got("echo.txt"))
+        refused = ada.post("/transcription/", json=job(bucket, options=options | {"engine": "owl"}))
+        assert (refused.status_code, "echo" in refused.text) == (422, True)
+    assert text.decode().split() == SAID.split()
+
+
+def test_a_stored_job_whose_engine_is_gone_ends_with_an_error(service: Running, bucket: Bucket) -> None:
+    body = JobRequest.model_validate(job(bucket, options={"engine": "owl"}), context=ACCEPTED)
+    stored = service.state.jobs.add("ada", body)
+    with service.client() as ada:
+        ended = until(lambda: (found := ada.get(f"/transcription/{stored.id}").json())["finish_time"] and found)
+    assert (ended["state"], ended["message"]) == ("error", "there is no engine 'owl' here")
 
 
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # whisper-1, by its maker

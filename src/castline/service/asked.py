@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-#: As published, and ours.
-Engine = Literal["openai-whisper", "whisper.cpp", "faster-whisper", "auto"]
+from castline.service.engines import engine_names
+
+
+def _installed(engine: str, info: ValidationInfo) -> str:
+    """Refuse the name of an engine that is not installed, unless the request was accepted before (``ACCEPTED``)."""
+    if engine not in engine_names() and info.context != ACCEPTED:
+        raise ValueError(f"there is no engine {engine!r}; there are: {', '.join(engine_names())}")
+    return engine
+
+
+#: The validation context of a stored request, whose engine may have been removed meanwhile.
+ACCEPTED = "accepted"
+#: As published, ours, and those of other packages.
+Engine = Annotated[
+    str,
+    Field(max_length=100, json_schema_extra=lambda schema: schema.update(enum=[*engine_names()])),
+    AfterValidator(_installed),
+]
 State = Literal["queued", "running", "canceled", "finished", "error", "expired"]
 Format = Literal["json", "vtt", "txt", "csv", "meta"]
 #: Final states.
@@ -47,7 +63,7 @@ class Outputs(BaseModel):
 
 class JobOptions(BaseModel):
     """Attributes:
-    engine: also decides the format of the outputs: ``auto`` and ``faster-whisper`` have Castline's own.
+    engine: also decides the format of the outputs: only ``openai-whisper`` and ``whisper.cpp`` have their own.
     language: ``auto``, or a BCP-47 code that the model knows.
     model: a usual name (``small.en``); by default the server's own choice.
     priority: here because the published client puts it here; the job's own takes precedence.

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from castline.errors import CastlineError
-from castline.service.asked import Format, JobRequest, view
+from castline.service.asked import ACCEPTED, Format, JobRequest, view
 from castline.service.engines import transcriber_for
 from castline.service.jobs import Jobs
 from castline.service.settings import ServiceSettings, cores
@@ -61,7 +61,7 @@ class QueuedWork:
         self._job, self._jobs, self._settings = job, jobs, settings
 
     def task(self, folder: Path) -> Task:
-        request = JobRequest.model_validate_json(self._job.request)
+        request = JobRequest.model_validate_json(self._job.request, context=ACCEPTED)
         asked = request.options
         meta = asked.outputs.meta_url
         return Task(

@@ -21,10 +21,9 @@ from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, Reques
 from fastapi.responses import StreamingResponse
 
 from castline.cues import clean
-from castline.engines.speech.declared import families
 from castline.errors import CastlineError
 from castline.media.chunks import SAMPLE_RATE
-from castline.service.engines import models_here, transcriber_for
+from castline.service.engines import engine_names, models_here, others_here, transcriber_for
 from castline.service.languages import NAMES
 from castline.service.pool import DirectWork
 from castline.service.queue import bearer
@@ -70,8 +69,9 @@ Granularity = Literal["word", "segment"]
 @router.get("/v1/models")
 def models(request: Request) -> dict[str, Any]:
     """The names that ``model`` may have."""
-    here = models_here(service_of(request).settings)
-    names = [*OPENAI_MODELS, *(f"{engine}:{model}" for engine, found in here.items() for model in found)]
+    settings = service_of(request).settings
+    ours = (f"{engine}:{model}" for engine, found in models_here(settings).items() for model in found)
+    names = [*OPENAI_MODELS, *ours, *others_here(settings)]
     return {"object": "list", "data": [_model(name) for name in names]}
 
 
@@ -208,11 +208,11 @@ async def detect_language(
 
 
 def _transcriber(name: str, settings: Settings) -> str:
-    """The engine for a model name: OpenAI's, ours (``engine:model``), or a usual one (``small``)."""
+    """The engine for a model name: OpenAI's, ours (``engine:model``), an engine's, or a usual one (``small``)."""
     if not name or name in OPENAI_MODELS:
         return settings.transcriber
     engine, _, model = name.partition(":")
-    if engine not in {family.id for family in families()}:
+    if engine not in engine_names():
         engine, model = "auto", name
     try:
         return transcriber_for(engine, model or None, settings)
