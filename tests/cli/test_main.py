@@ -27,7 +27,7 @@ from castline.cli.operations import parse_duration
 from castline.engines.base import EngineInfo
 from castline.errors import LocalStackError, StorageError
 from castline.local.engine import ACCOUNT
-from castline.operations.progress import progress_of
+from castline.operations.progress import MediaProgress, progress_of
 from castline.records import Failure, Manifest, Usage
 from castline.runs.audit import AuditEntry
 from castline.runs.complete import complete_run
@@ -586,6 +586,25 @@ def test_an_option_that_is_wrong_by_itself_is_refused_before_anything_is_started
     assert started == []
     beside.unlink(missing_ok=True)
     assert "it was started" in run(command, str(media)).stderr
+
+
+def test_all_of_many_results_are_there_after_names_were_bound_anew(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = []
+    for number in range(20):
+        _finished(store, f"{number}.mp4")
+        source = read_source("castline-input", f"{number}.mp4", store)
+        assert source
+        sources.append(source)
+    monkeypatch.setattr(running, "reassemble", lambda *_, **__: iter(()))
+    there: Any = Connection(store, Settings(), "memory")
+    found = running._named_anew(sources, Any, there)  # type: ignore[arg-type]
+    assert [item.media for item in found if item.result] == [source.key for source in sources]
+    assert not running._named_by_others(found, "today's"), "nobody is in them"
+    seen = [MediaProgress("a", "complete", result=item.result.model_copy(update={"gallery": "old"}))
+            for item in found if item.result]  # fmt: skip
+    assert running._named_by_others(seen, "today's")
 
 
 def test_a_quiet_run_that_failed_says_why(

@@ -42,7 +42,7 @@ from castline.keys import REPORT, RESULT
 from castline.media import probe
 from castline.media.ffmpeg import Limits
 from castline.operations.pending import without_result
-from castline.operations.progress import Lookout, MediaProgress
+from castline.operations.progress import Lookout, MediaProgress, progress_of
 from castline.people import Picture, enrol, photos_in, picture_of, reassemble
 from castline.recognition.photo import embed_photo
 from castline.records import PhotoEmbedding, Source, SpeechOptions
@@ -144,7 +144,7 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
     except KeyboardInterrupt:
         console.print("  run the same command again to continue from here")
         raise
-    if any(item.result and item.result.gallery != _fingerprint(local) for item in processed):
+    if _named_by_others(processed, _fingerprint(local)):
         processed = _named_anew(sources, engines, local)
     return _show(given.files, processed, asked, local)
 
@@ -284,10 +284,15 @@ def _fingerprint(local: Connection) -> str:
     return fingerprint_now(local.store, local.settings.gallery_bucket)
 
 
+def _named_by_others(processed: Sequence[MediaProgress], fingerprint: str) -> bool:
+    """Whether a result was bound to other people than those of this gallery; one without faces and voices never is."""
+    return any(item.result and item.result.gallery not in (None, fingerprint) for item in processed)
+
+
 def _named_anew(sources: Sequence[Source], engines: Engines, local: Connection) -> list[MediaProgress]:
     """Bind names again in results that were made before somebody was enrolled."""
     list(reassemble(local.store, local.settings, lambda body: embed_photo(body, engines), tell=tell))
-    return Lookout(sources, local.store, local.settings)()
+    return [progress_of(source, local.store, local.settings) for source in sources]
 
 
 def _shared_warnings(processed: Sequence[MediaProgress]) -> dict[str, int]:
