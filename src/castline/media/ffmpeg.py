@@ -52,6 +52,11 @@ _READABLE: tuple[tuple[str, str], ...] = (
 _ELSEWHERE = ("No space", "Cannot allocate", "Error opening input: No such file")
 
 _LINE = re.compile(r"^(?:\[(?P<who>[^\]]+) @ 0x[0-9a-f]+\] )*(?:\[(?P<level>error|fatal|panic)\] )(?P<text>.+)$")
+#: A chain of recordings in an Ogg file is complained about while its length is sought, and then read to its end. Where
+#: it is not, there is another error.
+_HARMLESS = "failed to create or replace stream"
+_REFUSED = re.compile(r"^\[(?P<name>[\w,]+) @ 0x[0-9a-f]+\] \[error\] Format not on whitelist '", re.MULTILINE)
+_LISTS = ("hls", "dash", "webm_dash_manifest", "concat", "imf", "sdp", "rtsp", "rtp")  # demuxers that open other files
 _LISTED = {"codecs": r"^ D[.E][VA]\S+ (\S+)", "decoders": r"^ [VA]\S{5} (\w\S*)"}
 _TAIL_LINES = 60
 _HEAD_LINES = 5000  # of a container's description; no real file has more streams and chapters
@@ -168,7 +173,7 @@ class Ffmpeg:
 
     Args:
         on_line: called in a background thread with every stderr line.
-        heeds: whether an error line that arrives now concerns the requested part.
+        heeds: whether an error line of a demuxer or decoder that arrives now concerns what was requested.
     """
 
     def __init__(
@@ -177,7 +182,7 @@ class Ffmpeg:
         limits: Limits,
         *,
         on_line: Callable[[str], None] | None = None,
-        heeds: Callable[[], bool] = lambda: True,
+        heeds: Callable[[str | None], bool] = lambda _: True,
     ) -> None:
         self.limits = limits
         self.errors: list[str] = []
@@ -253,7 +258,7 @@ class Ffmpeg:
             for line in _lines(stderr):
                 self._tail.append(line)
                 match = _LINE.match(line)
-                if match and self._heeds():
+                if match and match["text"] != _HARMLESS and self._heeds(match["who"]):
                     self.error_count += 1
                     if self.error_count <= _KEPT_ERRORS:
                         self.errors.append(match["text"])
@@ -320,9 +325,12 @@ def explain(status: int, errors: list[str], log: str, *, opened: bool) -> Castli
     # Only error lines count: the rest of the log repeats titles and tags, which may contain anything.
     said = "\n".join(errors)
     if "Format not on whitelist" in said:
-        return ForbiddenMedia(
-            "the file refers to other files (a playlist or concat list); upload the media itself", detail=log
-        )
+        refused = _REFUSED.search(log)
+        if refused is None or refused["name"] in _LISTS:
+            return ForbiddenMedia(
+                "the file refers to other files (a playlist or concat list); upload the media itself", detail=log
+            )
+        return NotMedia(f"the content is not in a format that is taken, but in {refused['name']!r}", detail=log)
     for needle, meaning in _READABLE:
         if needle in said:
             if needle.startswith(_ELSEWHERE):

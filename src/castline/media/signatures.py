@@ -21,6 +21,7 @@ _PICTURES = (
     (b"%PDF", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive or an office document"),
     (b"{\\rtf", "a text document"),
+    (b"\x03ds2", "a DS2 dictation, whose coding is not public (its own software saves it as WAV or MP3)"),
 )
 _HEIF = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
 

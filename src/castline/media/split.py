@@ -214,7 +214,7 @@ class _Decode:
 
     def _process(self, argv: list[str], *, sound: bool) -> Pieces:
         audio = self._audio if sound else None
-        with Ffmpeg(argv, self._limits, on_line=self._sampled.note, heeds=self._sampled.inside) as process:
+        with Ffmpeg(argv, self._limits, on_line=self._sampled.note, heeds=self._heeds) as process:
             if audio:
                 audio.read(process)
             while process.running():
@@ -224,6 +224,12 @@ class _Decode:
             yield from self._take(self._watch.ready(), audio.join() if audio else [])
             self._told.hear(process)
         return failure
+
+    def _heeds(self, who: str | None) -> bool:
+        """Whether an error concerns this part, not the cover or another stream that is not used."""
+        used = {stream.codec for stream in self._probed.streams if stream.used}
+        unused = {stream.codec for stream in self._probed.streams if not stream.used} - used
+        return self._sampled.inside() and who not in unused
 
     def _take(self, frames: list[FramesPiece], audio: list[AudioPiece]) -> Iterator[Piece]:
         # Sound first: a chunk takes ten times as long to analyse as a batch of frames, and the longest work should not
