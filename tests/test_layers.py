@@ -8,9 +8,13 @@ import sys
 import tomllib
 from pathlib import Path
 from pkgutil import resolve_name
+from types import ModuleType
 from typing import Any
 
 import pytest
+
+import castline
+import castline.engines
 
 ROOT = Path(__file__).parents[1]
 CONTRACTS: list[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
@@ -50,6 +54,30 @@ def test_the_contract_would_tell(swap: tuple[str, str], tmp_path: Path) -> None:
     done = _lint(config)
     assert done.returncode == 1, done.stdout
     assert "A room imports only rooms below it BROKEN" in done.stdout
+
+
+def _public() -> dict[str, str]:
+    """The second column of the table of what is public, by the first."""
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    table = page[page.index("## What is public") : page.index("## Seven walks")]
+    return {row.split("|")[1].strip(): row.split("|")[2] for row in table.splitlines() if row.startswith("| ")}
+
+
+@pytest.mark.parametrize(
+    ("row", "package"), [("the library", castline), ("engines of other packages", castline.engines)]
+)
+def test_what_is_public_is_what_the_page_lists(row: str, package: ModuleType) -> None:
+    names = re.findall(r"`(\w+)`", _public()[row].partition(f"`{package.__name__}`:")[2])
+    assert sorted(names) == sorted(package.__all__)
+    assert all(getattr(package, name) for name in names)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = package.nothing
+
+
+def test_the_public_commands_are_those_that_are_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert sorted(re.findall(r"`(castline[\w-]*)`", _public()["commands"])) == sorted(project["scripts"])
+    assert set(project["entry-points"]) == {"castline.engines"}
 
 
 def _table() -> list[list[str]]:

@@ -21,11 +21,9 @@ ROOT = Path(__file__).parents[2]
 _MODULE = '''
 from dataclasses import replace
 import numpy as np
-from castline.engines.base import EngineInfo, Transcription
-from castline.engines.plugins import Engine
-from castline.engines.thresholds import Thresholds, VoiceThresholds
-from castline.errors import ModelNotFound
-from castline.records import Segment, Word
+from castline.engines import (
+    Engine, EngineInfo, ModelNotFound, Segment, Thresholds, Transcription, VoiceThresholds, Word
+)
 
 
 class Parrot(Engine):
@@ -218,10 +216,7 @@ def test_it_refuses_in_its_own_words(site: Path) -> None:
 #: An engine, and a family of engines, whose weights are a download: the word that they say.
 _WEIGHTS = b"whoo"
 _OWL = """
-from castline.engines.speech.declared import Family
-from castline.engines.speech.listening import Hearing, listen
-from castline.errors import ModelCorrupt
-from castline.weights.downloads import Download
+from castline.engines import Download, Family, Hearing, ModelCorrupt, listen
 from tiny_engines import EngineInfo, ModelNotFound, Parrot, Word, _Loaded, replace
 
 

@@ -2,4 +2,49 @@
 
 ``base`` has the interfaces, ``process`` the engines of one process, ``report`` which engines are here and why.
 Importing a declaration loads no model library.
+
+The names here are what an engine of another package needs (CONTRIBUTING.md, "Add an engine"); each is imported when it
+is first used.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from castline.engines.base import (
+        ActiveSpeaker,
+        DetectedFace,
+        Detector,
+        Embedder,
+        EngineInfo,
+        Speech,
+        Transcriber,
+        Transcription,
+        VoiceEncoder,
+    )
+    from castline.engines.plugins import Engine
+    from castline.engines.speech.declared import Family
+    from castline.engines.speech.listening import Hearing, listen
+    from castline.engines.thresholds import Thresholds, VoiceThresholds
+    from castline.errors import ModelCorrupt, ModelNotFound
+    from castline.records import Segment, Word
+    from castline.weights.downloads import Download
+
+_MODULES = (
+    "engines.base", "engines.plugins", "engines.thresholds", "engines.speech.declared", "engines.speech.listening",
+    "records", "errors",
+)  # fmt: skip
+
+__all__ = [
+    "ActiveSpeaker", "DetectedFace", "Detector", "Download", "Embedder", "Engine", "EngineInfo", "Family", "Hearing",
+    "ModelCorrupt", "ModelNotFound", "Segment", "Speech", "Thresholds", "Transcriber", "Transcription", "VoiceEncoder",
+    "VoiceThresholds", "Word", "listen",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for module in _MODULES:
+            if found := getattr(import_module(f"castline.{module}"), name, None):
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
