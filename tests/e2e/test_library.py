@@ -97,8 +97,7 @@ def test_from_a_dropped_file_to_a_forgotten_name(
     assert tab.js("document.querySelector('mark').textContent") == "Navy"
     at = float(tab.js("document.querySelector('.moment').href").partition("#t=")[2])
     tab.js("document.querySelector('.moment').click()")
-    tab.wait("document.getElementById('media')?.readyState > 0")
-    assert abs(tab.js("document.getElementById('media').currentTime") - at) < 0.1
+    tab.wait(f"Math.abs(document.getElementById('media')?.currentTime - {at}) < 0.1")
     assert tab.js("location.pathname").startswith("/recordings/week%201%20%26%20%3Ci%3E2.mp4/")
 
     # Somebody unknown in that line gets a name, however hostile, and the line shows it.
