@@ -79,6 +79,20 @@ def test_how_each_ended_is_told(folder: Path) -> None:
     asyncio.run(check())
 
 
+def test_nobody_has_to_wait_for_an_end(folder: Path) -> None:
+    async def check() -> None:
+        nursery = _nursery(folder)
+        pid, ended = await _run(nursery, folder, "wait")
+        ended.cancel()  # with whoever waited for it
+        os.kill(pid, signal.SIGKILL)
+        for status in (0, 3):  # its end is told before theirs
+            _, another = await _run(nursery, folder, str(status))
+            assert await asyncio.wait_for(another, 120) == status
+        await nursery.stop()
+
+    asyncio.run(check())
+
+
 def test_when_the_one_that_forks_dies_its_children_do_too_and_the_next_gets_another(folder: Path) -> None:
     async def check() -> None:
         nursery = _nursery(folder)

@@ -102,7 +102,7 @@ class Nursery:
                 if not asked.done():
                     asked.set_exception(OSError(told["refused"]))
             else:
-                self._children.pop(told["ended"]).set_result(told["status"])
+                _tell(self._children.pop(told["ended"]), told["status"])
         await process.wait()
         self._process = None
         while self._asked:
@@ -112,5 +112,11 @@ class Nursery:
         for pid, ended in self._children.items():  # their end will not be reported any more
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
-            ended.set_result(-signal.SIGKILL)
+            _tell(ended, -signal.SIGKILL)
         self._children.clear()
+
+
+def _tell(ended: asyncio.Future[int], status: int) -> None:
+    """Nobody may be waiting any more: a stopped host cancels what waits."""
+    if not ended.done():
+        ended.set_result(status)
