@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 from botocore.response import StreamingBody
 from moto import mock_aws
 
@@ -281,6 +282,16 @@ def test_a_connection_that_breaks_while_reading_is_a_storage_error() -> None:
     store = S3Store(Short())
     with pytest.raises(StorageError):
         store.get(_BUCKET, "k")
+
+
+def test_an_answer_that_is_no_s3_s_is_a_storage_error() -> None:
+    class Portal:
+        def head_object(self, **_: Any) -> dict[str, Any]:
+            raise ResponseParserError("invalid XML received: <html>")
+
+    with pytest.raises(StorageError) as caught:
+        S3Store(Portal()).head(_BUCKET, "k")
+    assert caught.value.retryable
 
 
 def test_parts_and_crops_are_tagged_for_their_retention(s3: Any) -> None:

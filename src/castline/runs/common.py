@@ -28,7 +28,8 @@ _LEAST_S = 10.0
 
 
 _PIECE = 16 * 1024 * 1024  # bytes of a span in one request
-_REQUESTS = 16  # at once
+_REQUESTS, _SMALL_REQUESTS = 16, 256  # at once; the small ones wait for S3, not for the network
+_SMALL = 256 * 1024
 _LOOKED_AT = 2000  # keys, for the one that may be meant
 
 
@@ -122,8 +123,9 @@ def fetch(source: Source, spans: Sequence[tuple[int, int]], path: Path, store: O
             os.pwrite(file.fileno(), body, piece[0])
         return body is not None
 
+    small = all(end - begin <= _SMALL for begin, end in pieces)
     try:
-        with path.open("wb") as file, ThreadPoolExecutor(_REQUESTS) as pool:
+        with path.open("wb") as file, ThreadPoolExecutor(_SMALL_REQUESTS if small else _REQUESTS) as pool:
             file.truncate(source.size)
             return all(pool.map(take, pieces))
     except OSError as error:

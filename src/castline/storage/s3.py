@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from castline import aws, keys
 from castline.errors import NoBucket, StorageError
@@ -19,6 +20,7 @@ from castline.records import ObjectInfo, Source
 from castline.records.reading import MAX_BYTES, check_size
 from castline.storage.base import CONTENT_TYPES, ObjectVersion
 from castline.storage.multipart import LARGE, Progress, sha256_of, upload_large
+from castline.storage.signed import SignedReads
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,6 +43,7 @@ class S3Store:
 
     def __init__(self, client: S3Client | None = None, *, threads: bool = True) -> None:
         self._s3 = client or aws.client("s3")
+        self._signed = SignedReads(self._s3)
         self._transfer = TransferConfig(use_threads=threads)
 
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
@@ -90,6 +93,9 @@ class S3Store:
         length = min(length, info.size - offset)
         if length <= 0:  # S3 refuses an empty range
             return b""
+        piece = self._signed.read(bucket, info.key, _exactly(info), offset, offset + length - 1)
+        if piece is not None:
+            return piece
         wanted = f"bytes={offset}-{offset + length - 1}"
         with _storage_errors(bucket, info.key):
             try:
@@ -223,7 +229,7 @@ def _code(error: ClientError) -> str:
 def _storage_errors(bucket: str, key: str) -> Iterator[None]:
     try:
         yield
-    except (ClientError, BotoCoreError, Boto3Error) as error:  # boto3's last one: upload_file's own error
+    except (ClientError, BotoCoreError, ResponseParserError, Boto3Error) as error:  # the last one: upload_file's own
         message = f"S3 refused s3://{bucket}/{key}: {error}"
         if isinstance(error, ClientError) and _code(error) == "NoSuchBucket":
             raise NoBucket(message, bucket=bucket) from error
