@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.parsers import ResponseParserError
 from moto import mock_aws
 
 from castline.errors import EventError, NotMedia, ResourceError
@@ -21,6 +22,11 @@ from tests.serving import own_queues
 
 MEDIA = "week 1/a+b.mp4"
 SETTINGS = Settings(prefix="castline")
+
+
+class _Away(MemoryStore):
+    def head(self, *_: object, **__: object) -> Any:
+        raise ResourceError("S3 is away")
 
 
 class Queues:
@@ -191,9 +197,8 @@ def test_what_nobody_understands_is_with_the_dead_letters_at_once(queues: Queues
     assert len(read_dead_letters(queues.client, queues.url("failed-invocations"))) == 1
 
 
-def test_a_recorder_that_cannot_record_keeps_the_message(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = MemoryStore()
-    monkeypatch.setattr(store, "head", _fails_always)
+def test_a_recorder_that_cannot_record_keeps_the_message(queues: Queues) -> None:
+    store = _Away()
     queues.put("given-up", object_created("castline-input", MEDIA))
     (record,) = queues.receive("given-up")
     answer = failure_event({"Records": [record]}, store, SETTINGS, queues.client)
@@ -201,8 +206,27 @@ def test_a_recorder_that_cannot_record_keeps_the_message(queues: Queues, monkeyp
     assert read_dead_letters(queues.client, queues.url("failed-invocations")) == []
 
 
-def _fails_always(*_: object, **__: object) -> None:
-    raise ResourceError("S3 is away")
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_message_is_not_hidden_for_long_because_one_answer_was_cut_off(queues: Queues, failures: int) -> None:
+    """botocore does not repeat a request whose answer it cannot read, nor any after many errors."""
+
+    class CutOff:
+        def __init__(self) -> None:
+            self.left = failures
+
+        def change_message_visibility(self, **call: Any) -> Any:
+            if call["VisibilityTimeout"] != STAGE.held_s and self.left:
+                self.left -= 1
+                raise ResponseParserError("half a body")
+            return queues.client.change_message_visibility(**call)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(queues.client, name)
+
+    queues.put("given-up", object_created("castline-input", MEDIA))
+    (record,) = queues.receive("given-up")
+    assert failure_event({"Records": [record]}, _Away(), SETTINGS, CutOff())["batchItemFailures"]
+    assert queues.hidden_s("given-up") == [STAGE.held_s, 15]
 
 
 def test_units_come_by_their_queue(queues: Queues) -> None:

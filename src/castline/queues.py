@@ -15,6 +15,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from castline import aws, keys
 from castline.errors import CastlineError, EventError, ResourceError
@@ -59,7 +60,9 @@ class Terms:
 
 DOOR = Terms()
 #: Lambda ends an attempt after 15 minutes at most.
-STAGE = Terms(attempts=5, letters=GIVEN_UP, held_s=930)
+_ATTEMPT_S = 930
+STAGE = Terms(attempts=5, letters=GIVEN_UP, held_s=_ATTEMPT_S)
+RECORDER = Terms(held_s=_ATTEMPT_S)
 
 
 def each_message(
@@ -193,7 +196,7 @@ def _begin(record: Message, terms: Terms, queues: Any | None) -> None:
         raise ResourceError(f"{terms.attempts} attempts ended their process: out of memory, or of time")
     try:
         _hide(record, terms.held_s, queues or sqs())
-    except (ClientError, BotoCoreError, KeyError) as problem:
+    except (ClientError, BotoCoreError, ResponseParserError, KeyError) as problem:
         logger.info("the message stays hidden for as long as its queue says", reason=str(problem))
 
 
@@ -208,8 +211,8 @@ def _settled(record: Message, error: Exception, settings: Settings, queues: Any,
             _give_up(record, error, reason, settings, queues, terms)
             return True
         _hide(record, delay_s(attempt, settings.retry_s), queues)
-    except (ClientError, BotoCoreError, KeyError) as problem:
-        logger.warning("the queue's redrive policy decides about the message", reason=str(problem))
+    except (ClientError, BotoCoreError, ResponseParserError, KeyError) as problem:
+        logger.warning("the message stays hidden, and comes again when that ends", reason=str(problem))
     return False
 
 
@@ -228,9 +231,24 @@ def _give_up(record: Message, error: Exception, reason: str, settings: Settings,
 
 
 def _hide(record: Message, seconds: int, queues: Any) -> None:
+    """Hide a message for so long from now on.
+
+    Raises:
+        ClientError, BotoCoreError, ResponseParserError: it did not work in three times, each with the client's own
+            retries, which are few after many errors.
+    """
     name = str(record.get("eventSourceARN", "")).rpartition(":")[2]
-    url = queues.get_queue_url(QueueName=name)["QueueUrl"]
-    queues.change_message_visibility(QueueUrl=url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=seconds)
+    for left in (2, 1, 0):
+        try:
+            url = queues.get_queue_url(QueueName=name)["QueueUrl"]
+            queues.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=seconds
+            )
+        except (ClientError, BotoCoreError, ResponseParserError):
+            if not left:
+                raise
+        else:
+            return
 
 
 @lru_cache(maxsize=1)

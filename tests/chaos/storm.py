@@ -38,7 +38,7 @@ _FUNCTIONS = ("video-splitting", "face-recognition", "failure-recorder")
 _OF_QUEUES = ("repeat an event", "kill a process", "drop a message")
 # Of the process itself, as root or under `unshare --map-root-user --mount`.
 MAY_MOUNT = sys.platform == "linux" and os.geteuid() == 0
-_ENDS_S = 1500.0  # waits are for events; this only ends a run that hangs. A message is hidden for 930 s at most
+_ENDS_S = 1500.0  # waits are for events; this only ends a run that hangs. An attempt hides a message for 930 s
 
 
 def content(result: Result) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from aws_lambda_powertools import Logger
 from castline import keys
 from castline.engines.process import EngineSet, process_engines
 from castline.events import Event, InvocationFailed, ObjectCreated, invocations_failed, objects_created
-from castline.queues import DEAD, Message, each_message, of_queue, send, stage_messages
+from castline.queues import DEAD, RECORDER, Message, each_message, of_queue, send, stage_messages
 from castline.runs.common import Split, each
 from castline.settings import Settings
 from castline.stages import classic
@@ -123,7 +123,7 @@ def failure_event(event: Event, store: ObjectStore, settings: Settings, queues: 
         _record(letter, store, settings)
         send(letter, DEAD, settings, queues)
 
-    return each_message(event, record_and_keep, settings, queues)
+    return each_message(event, record_and_keep, settings, queues, RECORDER)
 
 
 def _record(event: Event, store: ObjectStore, settings: Settings) -> dict[str, Any]:
