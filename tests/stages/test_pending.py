@@ -140,6 +140,22 @@ def test_a_manifest_that_cannot_be_read_is_made_again(world) -> None:
     assert _pending(world) == [("video-splitting", "talk.mp4")]
 
 
+@pytest.mark.parametrize("left", ["a unit without a part", "a manifest that cannot be read", "both"])
+def test_what_a_deleted_upload_left_is_removed_by_asking_once(left: str, world) -> None:
+    """Neither can be completed: the unit's event was lost, and nobody makes the manifest of a deleted upload again."""
+    frames, audio = world.split()
+    world.analyse(frames, *(() if "unit" in left or left == "both" else (audio,)))
+    if "unit" not in left:
+        world.store.put(world.settings.stage1_bucket, _manifest(frames), b'{"run": "')
+        world.store.delete(world.settings.output_bucket, [keys.result_key("talk.mp4")])
+    world.store.delete(world.settings.input_bucket, ["talk.mp4"])
+    for _, event in list(pending(world.store, world.settings)):
+        analyse_event(event, world.store, world.settings, world.engines)
+    assert _pending(world) == []
+    for bucket in (world.settings.stage1_bucket, world.settings.output_bucket):
+        assert not [info.key for info in world.store.find(bucket)]
+
+
 def test_what_failed_and_left_a_manifest_that_cannot_be_read_is_split_again(world, failure_envelope) -> None:
     world.store.put(world.settings.stage1_bucket, _given_up(world, failure_envelope), b'{"run": "')
     assert world.result().status == "failed"

@@ -75,14 +75,19 @@ class Assembler:
         """One attempt at `complete`; None if somebody else was faster, or a part had to be made again."""
         store, settings = self.store, self.settings
         shown = store.head(settings.output_bucket, keys.result_key(media))  # before all that is read for the new one
-        manifest = read_manifest(media, run, store, settings)
+        try:
+            manifest = read_manifest(media, run, store, settings)
+        except UnreadableObject:
+            if self._tidy(media, run):
+                return True
+            raise
         if manifest is None:
             self._tidy(media, run)
             return False
         done, failed = written_parts(media, run, store, settings)
         names = {unit.name for unit in manifest.units}
         if names - done.keys() - failed.keys():
-            return False
+            return self._tidy(media, run)
         published = read_result(media, store, settings)
         if published is None or published.run != run:
             current = read_source(manifest.source.bucket, media, store)
@@ -121,12 +126,16 @@ class Assembler:
             return None  # somebody was enrolled before there was a result to put the name into
         return True
 
-    def _tidy(self, media: str, run: str) -> None:
-        """Remove a run without a manifest if its upload was deleted; otherwise it is still being split."""
-        if self._is_gone(media):
-            published = read_result(media, self.store, self.settings)
-            if published is None or published.run != run or media in Deleted(self.store, self.settings):
-                discard_run(media, run, self.store, self.settings)
+    def _tidy(self, media: str, run: str) -> bool:
+        """Remove a run that cannot be completed now if its upload was deleted; otherwise it is still being made."""
+        if not self._is_gone(media):
+            return False
+        published = read_result(media, self.store, self.settings)
+        if published and published.run == run and media not in Deleted(self.store, self.settings):
+            return False
+        logger.info("deleted before it was complete; removed", media=media, run=run)
+        discard_run(media, run, self.store, self.settings)
+        return True
 
     def _is_gone(self, media: str) -> bool:
         return self.store.head(self.settings.input_bucket, media) is None
