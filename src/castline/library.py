@@ -102,8 +102,9 @@ def transcribe(path: StrPath, *, settings: Settings | None = None, **options: ob
     return _whole(_run(path, settings, options, only="audio")).transcript
 
 
-#: Called with every chunk of the sound once it is transcribed; times are relative to the chunk.
-Heard = Callable[[AudioUnit, AudioPart], None]
+#: Called with every chunk of the sound once it is transcribed, and the length of the whole in seconds, if it is known;
+#: times are relative to the chunk.
+Heard = Callable[[AudioUnit, AudioPart, float | None], None]
 
 
 def listen(
@@ -301,7 +302,7 @@ def _analysed(
         failed = store.head(settings.output_bucket, unit.part_key) is None
         part = read_part(unit, store, settings, failed=failed)
         if heard and isinstance(piece, AudioPiece) and isinstance(part, AudioPart):
-            heard(piece.unit, part)
+            heard(piece.unit, part, probed.duration_s)
         yield unit.name, part
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import threading
+import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openai
 import pytest
 import webvtt
@@ -19,6 +22,7 @@ from castline.engines import plugins
 from castline.records import SpeechOptions
 from castline.service.asked import ACCEPTED, JobRequest
 from castline.settings import Settings
+from tests.conftest import at_scale
 from tests.service.conftest import CHECKOUT, Bucket, Running, job, running, service_settings, until
 
 _MODULE = """
@@ -292,3 +296,90 @@ def test_who_hangs_up_a_stream_ends_it_and_leaves_nothing(
             assert service.state.pool.busy == 1
         until(lambda: service.state.pool.busy == 0)
         until(lambda: not list((service.state.service.folder / "uploads").iterdir()))
+
+
+@pytest.mark.parametrize("where", ["terminal", "pipe"])
+def test_who_waits_for_a_job_sees_how_far_it_is(
+    folder: Path, bucket: Bucket, gate: Callable[[], None], longer: Path, tmp_path: Path, where: str
+) -> None:
+    """While the engine waits before the second of three chunks; in a pipe, there is nothing but the answer."""
+    bucket.files["longer.ogg"] = longer.read_bytes()
+    asked = job(bucket, "longer.ogg", options={"engine": "auto", "model": None}, notification_type="poll")
+    (tmp_path / "job.json").write_text(json.dumps(asked))
+    waits = settings(folder).model_copy(update={"prompt": f"wait, {where}"})
+    with running(service_settings(tmp_path / "service"), waits) as up, up.client() as ada:
+        token = str(ada.headers["Authorization"]).partition(" ")[2]
+        command = "from castline.cli.transcribe import run; run()"
+        argv = [sys.executable, "-c", command, up.url, "submit", str(tmp_path / "job.json"), "--wait"]
+        ours, theirs = os.openpty() if where == "terminal" else os.pipe()
+        client = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            env={**os.environ, "TERM": "xterm", "TRANSCRIPTION_TOKEN": token},
+        )
+        os.close(theirs)
+        [made] = until(lambda: ada.get("/transcription/").json())
+        path = f"/transcription/{made['id']}"
+        share = float(until(lambda: _above_zero(ada.get(path).headers.get("Castline-Progress"))))
+        assert 0.25 < share < 0.5
+        shown = b""
+        if where == "terminal":
+            while f"running, {share:.0%}".encode() not in shown:
+                shown += os.read(ours, 4096)
+        gate()
+        answer, _ = client.communicate(timeout=60)
+        if where == "pipe":
+            assert os.read(ours, 4096) == b""
+        os.close(ours)
+    assert client.returncode == 0
+    assert json.loads(answer)["state"] == "finished"
+
+
+def _above_zero(header: str | None) -> str | None:
+    return header if header and float(header) else None
+
+
+@pytest.mark.parametrize("route", ["/v1/audio/transcriptions", "/asr"])
+def test_a_long_file_is_one_answer_and_no_more_memory(
+    service: Running, tmp_path: Path, asked: Callable[[], dict[str, Any]], folder: Path, route: str
+) -> None:
+    """Twenty minutes, two hours with LONG=1: sent as it is read, cut into chunks, and answered when all are heard;
+    neither the service nor its worker ever holds the sound, of which a minute is 2 MB."""
+    seconds = at_scale(1200, 7200)
+    path = tmp_path / "long.wav"
+    with wave.open(str(path), "wb") as sound:
+        sound.setparams((1, 2, 16000, 0, "NONE", ""))
+        ten = np.zeros(160_000, np.int16)
+        ten[:96_000] = 8000 * np.sin(np.arange(96_000) * (2 * np.pi * 440 / 16000))  # and four seconds of silence
+        for _ in range(seconds // 10):
+            sound.writeframes(ten.tobytes())
+    with service.client() as ada:
+        ada.post("/asr", files={"audio_file": _minute(path, tmp_path)})  # loads what is loaded once
+        [worker] = service.state.pool.pids
+        before = {pid: _peak_mb(pid, reset=True) for pid in (os.getpid(), worker)}
+        with path.open("rb") as file:
+            name, form = ("audio_file", {}) if route == "/asr" else ("file", {"model": "whisper-1"})
+            answer = ada.post(route, files={name: file}, data=form)
+        after = {pid: _peak_mb(pid) for pid in before}
+    assert answer.status_code == 200, answer.text
+    assert seconds - 20 < len(answer.text.split()) <= seconds + 20, "a word for each second"
+    assert len((folder / "asked").read_text().splitlines()) > seconds // 20
+    for pid, mb in after.items():
+        assert mb - before[pid] < (20 if pid == os.getpid() else 120), (pid, before, after)
+
+
+def _minute(path: Path, folder: Path) -> bytes:
+    with wave.open(str(path)) as sound, wave.open(str(folder / "minute.wav"), "wb") as cut:
+        cut.setparams(sound.getparams())
+        cut.writeframes(sound.readframes(60 * 16000))
+    return (folder / "minute.wav").read_bytes()
+
+
+def _peak_mb(pid: int, *, reset: bool = False) -> float:
+    """Most resident memory of a process since the last reset."""
+    if reset:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    [line] = [each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, inspect, update
@@ -188,6 +189,15 @@ def test_a_notification_is_put_off_longer_each_time(jobs: Jobs, engine: Engine) 
     assert jobs.to_notify() == []
 
 
+def test_how_far_a_job_is_starts_again_with_it(jobs: Jobs) -> None:
+    made = jobs.add("ada", asked())
+    taken = _some(jobs.take())
+    assert jobs.renew(taken, 0.5)
+    assert _some(jobs.get(made.id)).progress == 0.5
+    jobs.requeue(taken, died=True)
+    assert _some(jobs.get(made.id)).progress == 0.0
+
+
 def test_servers_that_do_not_answer_hold_up_only_each_other(jobs: Jobs, engine: Engine) -> None:
     for _ in range(3):
         jobs.add("eve", asked(notification_type="url", notification_url="http://silent.example.org/n"))
@@ -202,7 +212,7 @@ def test_servers_that_do_not_answer_hold_up_only_each_other(jobs: Jobs, engine: 
     assert {job.owner for job in jobs.to_notify(4)} == {"eve"}
 
 
-def _some(job: Job | None) -> Job:
+def _some(job: Any) -> Any:
     assert job is not None
     return job
 

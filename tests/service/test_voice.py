@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import os
 import re
 import signal
@@ -265,3 +266,20 @@ def test_asr(service: Running, clip: Path, text: str) -> None:
         for content, encode in ((clip.read_bytes(), "true"), (samples.tobytes(), "false")):
             said = ada.post("/detect-language", params={"encode": encode}, files={"audio_file": io.BytesIO(content)})
             assert said.json() == {"detected_language": "english", "language_code": "en", "confidence": 1.0}
+
+
+@pytest.mark.skipif(not os.environ.get("LONG"), reason="only with LONG=1: two hours of speech")
+@pytest.mark.timeout(4 * 3600)
+def test_two_hours_are_one_answer(service: Running, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+    """The demo's speech again and again, with a real engine: heard to the end."""
+    path = tmp_path / "long.mp3"
+    ffmpeg(
+        "-stream_loop", -1, "-i", CHECKOUT / "examples" / "demo.mp4", "-vn", "-t", 7200, "-ac", 1, "-b:a", "32k", path
+    )
+    token = service.state.tokens.add("grace")
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key=token, max_retries=0, timeout=4 * 3600) as client:
+        found = client.audio.transcriptions.create(file=path, model="whisper-1", response_format="verbose_json")
+    assert found.duration == pytest.approx(7200, abs=1)
+    assert found.segments and found.segments[-1].end > 7170
+    starts = [segment.start for segment in found.segments]
+    assert max(after - before for before, after in itertools.pairwise(starts)) < 60

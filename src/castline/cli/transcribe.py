@@ -17,7 +17,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from castline.aws import presigner
-from castline.cli.connect import console, friendly_errors
+from castline.cli.connect import console, friendly_errors, say_on_stderr
 from castline.cli.plain import Commands
 from castline.errors import ServiceError
 from castline.service.asked import ENDED
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 #: The longest a presigned URL may live.
 _PRESIGNED_S = 7 * 24 * 3600 - 1
 _POLL_S = 1.0
+_PROGRESS = "Castline-Progress"
 
 
 class Keys(BaseSettings):
@@ -64,6 +65,8 @@ Meta = Annotated[str | None, typer.Option("--meta", help="Key, or an http(s) URL
 
 @app.callback()
 def main(context: typer.Context, endpoint: Annotated[str, typer.Argument(help="URL of the service.")]) -> None:
+    say_on_stderr()  # stdout has the answers
+    console.is_interactive = console.is_terminal and not console.is_dumb_terminal  # rich had asked stdout
     context.obj = endpoint
 
 
@@ -203,8 +206,11 @@ def _wait(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
     with console.status(job["message"]) as status:
         while job["state"] not in ENDED:
             time.sleep(_POLL_S)
-            job = _answer(client.get(f"transcription/{job['id']}"))
-            status.update(f"{job['state']}, {time.monotonic() - start:.0f} s")
+            answer = client.get(f"transcription/{job['id']}")
+            job = _answer(answer)
+            share = answer.headers.get(_PROGRESS)  # the published service does not say
+            heard = f"{job['state']}, {float(share):.0%}" if share else job["state"]
+            status.update(f"{heard}, {time.monotonic() - start:.0f} s")
     return job
 
 

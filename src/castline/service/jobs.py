@@ -124,9 +124,11 @@ class Jobs:
             session.commit()
             return job
 
-    def renew(self, job: Job) -> bool:
-        """Extend the lease of a job at work; False if it was canceled or taken from this worker."""
-        return self._changed(self._mine(job).values(lease=time.time() + self._lease_s)) == 1
+    def renew(self, job: Job, progress: float = 0.0) -> bool:
+        """Extend the lease of a job at work, and note how far it is; False if it was canceled or taken from this
+        worker.
+        """
+        return self._changed(self._mine(job).values(lease=time.time() + self._lease_s, progress=progress)) == 1
 
     def finish(self, job: Job, state: State, message: str, *, at: float | None = None, **values: Any) -> bool:
         """End a job, unless it is no longer this claim's.
@@ -199,7 +201,14 @@ class Jobs:
             return count
 
 
-_QUEUED_AGAIN: dict[str, Any] = {"state": "queued", "message": QUEUED, "start_time": 0.0, "claim": "", "lease": 0.0}
+_QUEUED_AGAIN: dict[str, Any] = {
+    "state": "queued",
+    "message": QUEUED,
+    "start_time": 0.0,
+    "claim": "",
+    "lease": 0.0,
+    "progress": 0.0,
+}
 
 
 def _ended(state: State, message: str, now: float) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from castline.service.jobs import Jobs
 from castline.service.settings import ServiceSettings, cores
 from castline.service.tables import Job
 from castline.service.wire import Rules
-from castline.service.worker import Ended, Task, Text, work
+from castline.service.worker import Ended, Progress, Task, Text, work
 from castline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Work(Protocol):
         """Whether it should continue; called continually."""
         ...
 
-    def tell(self, text: Text) -> None: ...
+    def tell(self, heard: Text | Progress) -> None: ...
     def end(self, ended: Ended) -> None: ...
     def lost(self, *, died: bool) -> None:
         """Its worker died, or the service stops."""
@@ -59,6 +59,7 @@ class QueuedWork:
 
     def __init__(self, job: Job, jobs: Jobs, settings: Settings) -> None:
         self._job, self._jobs, self._settings = job, jobs, settings
+        self._progress = 0.0
 
     def task(self, folder: Path) -> Task:
         request = JobRequest.model_validate_json(self._job.request, context=ACCEPTED)
@@ -75,10 +76,11 @@ class QueuedWork:
         )
 
     def wanted(self) -> bool:
-        return self._jobs.renew(self._job)
+        return self._jobs.renew(self._job, self._progress)
 
-    def tell(self, text: Text) -> None:
-        pass
+    def tell(self, heard: Text | Progress) -> None:
+        if isinstance(heard, Progress):
+            self._progress = heard.share
 
     def end(self, ended: Ended) -> None:
         self._jobs.finish(
@@ -110,9 +112,10 @@ class DirectWork:
     def wanted(self) -> bool:
         return not self.canceled
 
-    def tell(self, text: Text) -> None:
-        self._told = True
-        self.post(text)
+    def tell(self, heard: Text | Progress) -> None:
+        if isinstance(heard, Text):
+            self._told = True
+            self.post(heard)
 
     def end(self, ended: Ended) -> None:
         self.post(ended)

@@ -29,6 +29,8 @@ router = APIRouter(
     },
 )
 _FIRST_MAX = 2**31
+#: Share of the sound that a running job has heard, from 0 to 1; a header, as the published fields are complete.
+PROGRESS = "Castline-Progress"
 
 
 def _user(request: Request) -> User:
@@ -53,9 +55,9 @@ def _own_job(job_id: str, request: Request) -> Row[Any]:
     return job
 
 
-def _answer(found: JobView | list[JobView]) -> Response:
+def _answer(found: JobView | list[JobView], headers: dict[str, str] | None = None) -> Response:
     """What clients ask for again and again: written here, in this thread, and not checked once more by FastAPI."""
-    return Response(to_json(found), media_type="application/json")
+    return Response(to_json(found), media_type="application/json", headers=headers)
 
 
 @router.post("/")
@@ -95,11 +97,13 @@ def unlock(request: Request) -> Ok:
 
 @router.get("/{job_id}", response_model=JobView)
 def info(job_id: str, request: Request) -> Response:
-    """A job. Getting a job with notification_type poll that has ended deletes it."""
+    """A job. Getting a job with notification_type poll that has ended deletes it. The header ``Castline-Progress`` says
+    how far a running one is, from 0 to 1.
+    """
     job = _own_job(job_id, request)
     if job.notification == "poll" and job.state in ENDED and not service_of(request).jobs.claim_result(job.id):
         raise HTTPException(404, "Job not found")
-    return _answer(view(job))
+    return _answer(view(job), {PROGRESS: f"{job.progress:.3f}"} if job.state == "running" else None)
 
 
 @router.delete("/{job_id}")

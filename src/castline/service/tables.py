@@ -13,6 +13,7 @@ class Job(SQLModel, table=True):
         claim: of the worker that runs it; only the holder may end it.
         lease: until when that worker is assumed to be alive, seconds since 1970.
         deaths: workers that died on it.
+        progress: share of the sound that the running worker has heard, from 0 to 1.
         notification: ``poll``, ``expire`` or ``url``.
         expiration: seconds it is kept after its end.
         notify_at: time of the next notification of its end, seconds since 1970; 0.0 for never.
@@ -38,6 +39,7 @@ class Job(SQLModel, table=True):
     claim: str = Field(default="", max_length=36)
     lease: float = 0.0
     deaths: int = 0
+    progress: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     notification: str = Field(default="poll", max_length=8)
     expiration: float = 3600.0
     notify_at: float = 0.0

@@ -86,6 +86,13 @@ class Text:
     delta: str
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The share of the sound that has been heard, from 0 to 1."""
+
+    share: float
+
+
 def work(pipe: Connection, settings: Settings, rules: Rules) -> None:
     """Run a worker process, in a process group of its own, so that ffmpeg ends with it."""
     os.setpgid(0, 0)  # not a session: Linux weighs sessions against each other (autogroup), and nice only within one
@@ -134,7 +141,7 @@ def _transcribed(task: Task, settings: Settings, rules: Rules, pipe: Connection)
             fetch(task.source, path, rules)
         except UrlExpired:
             raise UrlExpired(INPUT_EXPIRED) from None
-    heard = _Heard(pipe) if task.answer else None
+    heard = _Heard(pipe) if task.answer else _Counted(pipe)
     voices = _known_voices(task, settings)
     result = listen(path, settings=settings, heard=heard, voices=voices, **dict(task.options))
     for format_, url in task.outputs:
@@ -237,7 +244,7 @@ class _Heard:
         self._chunks: list[tuple[AudioUnit, AudioPart]] = []
         self._told = 0
 
-    def __call__(self, unit: AudioUnit, part: AudioPart) -> None:
+    def __call__(self, unit: AudioUnit, part: AudioPart, _length_s: float | None) -> None:
         from castline.assembly.stitch import stitch
 
         self._chunks.append((unit, part))
@@ -251,6 +258,17 @@ class _Heard:
         self._told = len(settled)
         if not unit.hard_cut:  # text before a silence is final, and need not be assembled again
             self._chunks, self._told = [], 0
+
+
+class _Counted:
+    """Sends how much has been heard."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def __call__(self, unit: AudioUnit, _part: AudioPart, length_s: float | None) -> None:
+        if length_s:
+            self._pipe.send(Progress(min(unit.end_s / length_s, 1.0)))
 
 
 def _is_said(segment: Segment) -> bool:
