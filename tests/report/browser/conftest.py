@@ -140,10 +140,19 @@ class Page:
         return answer["result"].get("value")
 
     def wait(self, expression: str, seconds: float = 120) -> None:
+        """Until an expression is true, on whatever page comes meanwhile."""
         deadline = time.monotonic() + seconds
-        while not self.js(expression):
+        while not self._is_true(expression):
             assert time.monotonic() < deadline, f"still not true: {expression}; {self.problems()}"
             time.sleep(0.03)
+
+    def _is_true(self, expression: str) -> bool:
+        try:
+            return bool(self.js(expression))
+        except AssertionError as error:
+            if "navigated or closed" not in str(error):
+                raise
+            return False
 
     def click(self, selector: str, fraction: float = 0.5) -> None:
         """A real mouse click inside an element, at a fraction of its width."""
