@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from castline.errors import ResourceError
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
 
+#: What a call of a client raises if it did not work: refused, not answered, or answered by something else than AWS.
+FAILURES = (ClientError, BotoCoreError, ResponseParserError)
 _NO_REGION = "us-east-1"  # requests cannot be signed without a region
 _LOOPBACK_ONLY: dict[str, Any] = {
     # The emulator treats compressed metrics as empty.

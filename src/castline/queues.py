@@ -14,8 +14,6 @@ from functools import lru_cache
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
 from castline import aws, keys
 from castline.errors import CastlineError, EventError, ResourceError
@@ -196,7 +194,7 @@ def _begin(record: Message, terms: Terms, queues: Any | None) -> None:
         raise ResourceError(f"{terms.attempts} attempts ended their process: out of memory, or of time")
     try:
         _hide(record, terms.held_s, queues or sqs())
-    except (ClientError, BotoCoreError, ResponseParserError, KeyError) as problem:
+    except (*aws.FAILURES, KeyError) as problem:
         logger.info("the message stays hidden for as long as its queue says", reason=str(problem))
 
 
@@ -211,7 +209,7 @@ def _settled(record: Message, error: Exception, settings: Settings, queues: Any,
             _give_up(record, error, reason, settings, queues, terms)
             return True
         _hide(record, delay_s(attempt, settings.retry_s), queues)
-    except (ClientError, BotoCoreError, ResponseParserError, KeyError) as problem:
+    except (*aws.FAILURES, KeyError) as problem:
         logger.warning("the message stays hidden, and comes again when that ends", reason=str(problem))
     return False
 
@@ -234,7 +232,7 @@ def _hide(record: Message, seconds: int, queues: Any) -> None:
     """Hide a message for so long from now on.
 
     Raises:
-        ClientError, BotoCoreError, ResponseParserError: it did not work in three times, each with the client's own
+        aws.FAILURES: it did not work in three times, each with the client's own
             retries, which are few after many errors.
     """
     name = str(record.get("eventSourceARN", "")).rpartition(":")[2]
@@ -244,7 +242,7 @@ def _hide(record: Message, seconds: int, queues: Any) -> None:
             queues.change_message_visibility(
                 QueueUrl=url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=seconds
             )
-        except (ClientError, BotoCoreError, ResponseParserError):
+        except aws.FAILURES:
             if not left:
                 raise
         else:

@@ -20,7 +20,7 @@ from castline.aws import presigner
 from castline.cli.connect import console, friendly_errors, say_on_stderr
 from castline.cli.plain import Commands
 from castline.errors import ServiceError
-from castline.service.asked import ENDED
+from castline.service.asked import ENDED, PROGRESS
 
 if TYPE_CHECKING:
     import httpx
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 #: The longest a presigned URL may live.
 _PRESIGNED_S = 7 * 24 * 3600 - 1
 _POLL_S = 1.0
-_PROGRESS = "Castline-Progress"
 
 
 class Keys(BaseSettings):
@@ -208,7 +207,7 @@ def _wait(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
             time.sleep(_POLL_S)
             answer = client.get(f"transcription/{job['id']}")
             job = _answer(answer)
-            share = answer.headers.get(_PROGRESS)  # the published service does not say
+            share = answer.headers.get(PROGRESS)  # the published service does not say
             heard = f"{job['state']}, {float(share):.0%}" if share else job["state"]
             status.update(f"{heard}, {time.monotonic() - start:.0f} s")
     return job

@@ -30,10 +30,19 @@ if TYPE_CHECKING:
     from castline.records import Segment, Word
     from castline.weights.downloads import Download
 
-_MODULES = (
-    "engines.base", "engines.plugins", "engines.thresholds", "engines.speech.declared", "engines.speech.listening",
-    "records", "errors",
-)  # fmt: skip
+_MODULES = {
+    "Download": "weights.downloads",
+    "Engine": "engines.plugins",
+    "Family": "engines.speech.declared",
+    "Hearing": "engines.speech.listening",
+    "ModelCorrupt": "errors",
+    "ModelNotFound": "errors",
+    "Segment": "records",
+    "Thresholds": "engines.thresholds",
+    "VoiceThresholds": "engines.thresholds",
+    "Word": "records",
+    "listen": "engines.speech.listening",
+}
 
 __all__ = [
     "ActiveSpeaker", "DetectedFace", "Detector", "Download", "Embedder", "Engine", "EngineInfo", "Family", "Hearing",
@@ -43,8 +52,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:
-        for module in _MODULES:
-            if found := getattr(import_module(f"castline.{module}"), name, None):
-                return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"castline.{_MODULES.get(name, 'engines.base')}"), name)

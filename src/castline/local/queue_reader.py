@@ -17,9 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
-
+from castline import aws
 from castline.local.bridge import to_aws
 from castline.local.engine import REGION
 from castline.local.pool import FunctionPool
@@ -101,7 +99,7 @@ class QueueReader:
             await self._free.acquire()
             try:
                 messages = await self._call(self._receive)
-            except (ClientError, BotoCoreError, ResponseParserError) as error:
+            except aws.FAILURES as error:
                 logger.debug("%s cannot be read: %s", self._mapping.queue, error)
                 messages = []
                 await asyncio.sleep(_PAUSE_S)
@@ -118,7 +116,7 @@ class QueueReader:
             payload = json.dumps(event, ensure_ascii=False).encode()
             outcome = await self._pool.invoke(Invocation(str(uuid.uuid4()), payload))
             await self._call(lambda: self._settle(messages, outcome))
-        except (ClientError, BotoCoreError, ResponseParserError) as error:
+        except aws.FAILURES as error:
             logger.debug("the outcome of messages could not be reported to %s: %s", self._mapping.queue, error)
         finally:
             self._free.release()

@@ -133,6 +133,8 @@ class _Decode:
     ) -> None:
         self._probed, self._options, self._limits, self._summary = probed, options, limits, summary
         self._told, self._part = summary.told, part
+        used = {stream.codec for stream in probed.streams if stream.used}
+        self._unused = {stream.codec for stream in probed.streams} - used
         grid, per_unit = grid_of(probed, options, limits)
         self._recipe = Recipe(path, probed, limits, folder, grid, options.long_side, end_s, part=part)
         self._sampled = Sampled(grid, part or Part(0, None))
@@ -227,9 +229,7 @@ class _Decode:
 
     def _heeds(self, who: str | None) -> bool:
         """Whether an error concerns this part, not the cover or another stream that is not used."""
-        used = {stream.codec for stream in self._probed.streams if stream.used}
-        unused = {stream.codec for stream in self._probed.streams if not stream.used} - used
-        return self._sampled.inside() and who not in unused
+        return self._sampled.inside() and who not in self._unused
 
     def _take(self, frames: list[FramesPiece], audio: list[AudioPiece]) -> Iterator[Piece]:
         # Sound first: a chunk takes ten times as long to analyse as a batch of frames, and the longest work should not

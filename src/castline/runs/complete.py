@@ -24,7 +24,7 @@ from castline.runs.audit import Deleted
 from castline.runs.common import read_result
 from castline.runs.mouths import Watch, mouths_of
 from castline.runs.publish import publish
-from castline.runs.removal import discard_run
+from castline.runs.removal import discard_deleted, discard_run
 from castline.runs.request import read_source
 from castline.runs.sets import read_manifest, read_part, written_parts
 from castline.settings import Settings
@@ -78,16 +78,16 @@ class Assembler:
         try:
             manifest = read_manifest(media, run, store, settings)
         except UnreadableObject:
-            if self._tidy(media, run):
+            if discard_deleted(media, run, store, settings):
                 return True
             raise
         if manifest is None:
-            self._tidy(media, run)
+            discard_deleted(media, run, store, settings)
             return False
         done, failed = written_parts(media, run, store, settings)
         names = {unit.name for unit in manifest.units}
         if names - done.keys() - failed.keys():
-            return self._tidy(media, run)
+            return False
         published = read_result(media, store, settings)
         if published is None or published.run != run:
             current = read_source(manifest.source.bucket, media, store)
@@ -124,17 +124,6 @@ class Assembler:
         known = assembly.result.gallery
         if known is not None and fingerprint_now(store, settings.gallery_bucket) != known:
             return None  # somebody was enrolled before there was a result to put the name into
-        return True
-
-    def _tidy(self, media: str, run: str) -> bool:
-        """Remove a run that cannot be completed now if its upload was deleted; otherwise it is still being made."""
-        if not self._is_gone(media):
-            return False
-        published = read_result(media, self.store, self.settings)
-        if published and published.run == run and media not in Deleted(self.store, self.settings):
-            return False
-        logger.info("deleted before it was complete; removed", media=media, run=run)
-        discard_run(media, run, self.store, self.settings)
         return True
 
     def _is_gone(self, media: str) -> bool:

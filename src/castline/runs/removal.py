@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from aws_lambda_powertools import Logger
+
 from castline import keys
+from castline.runs.audit import Deleted
 from castline.runs.common import read_result
 from castline.runs.flat import withdraw_flat
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
+
+logger = Logger(child=True)
 
 
 class Owner(NamedTuple):
@@ -68,6 +73,18 @@ def discard_run(media: str, run: str, store: ObjectStore, settings: Settings) ->
         found = list(keys_of_run(bucket, media, run, store))
         manifest = keys.manifest_key(media, run)
         store.delete(bucket, sorted(found, key=lambda key: key == manifest))
+
+
+def discard_deleted(media: str, run: str, store: ObjectStore, settings: Settings) -> bool:
+    """Remove a run that cannot be completed now if its upload was deleted; otherwise it is still being made."""
+    if store.head(settings.input_bucket, media) is not None:
+        return False
+    published = read_result(media, store, settings)
+    if published and published.run == run and media not in Deleted(store, settings):
+        return False
+    logger.info("deleted before it was complete; removed", media=media, run=run)
+    discard_run(media, run, store, settings)
+    return True
 
 
 def discard_units(media: str, store: ObjectStore, settings: Settings) -> None:

@@ -6,14 +6,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from castline.service.engines import engine_names
-
 
 def _installed(engine: str, info: ValidationInfo) -> str:
     """Refuse the name of an engine that is not installed, unless the request was accepted before (``ACCEPTED``)."""
-    if engine not in engine_names() and info.context != ACCEPTED:
-        raise ValueError(f"there is no engine {engine!r}; there are: {', '.join(engine_names())}")
+    if info.context != ACCEPTED and engine not in _names():
+        raise ValueError(f"there is no engine {engine!r}; there are: {', '.join(_names())}")
     return engine
+
+
+def _names() -> tuple[str, ...]:
+    from castline.service.engines import engine_names  # clients use this module, too, and have no need of engines
+
+    return engine_names()
 
 
 #: The validation context of a stored request, whose engine may have been removed meanwhile.
@@ -21,11 +25,13 @@ ACCEPTED = "accepted"
 #: As published, ours, and those of other packages.
 Engine = Annotated[
     str,
-    Field(max_length=100, json_schema_extra=lambda schema: schema.update(enum=[*engine_names()])),
+    Field(max_length=100, json_schema_extra=lambda schema: schema.update(enum=[*_names()])),
     AfterValidator(_installed),
 ]
 State = Literal["queued", "running", "canceled", "finished", "error", "expired"]
 Format = Literal["json", "vtt", "txt", "csv", "meta"]
+#: Share of the sound that a running job has heard, from 0 to 1; a header, as the published fields are complete.
+PROGRESS = "Castline-Progress"
 #: Final states.
 ENDED: tuple[State, ...] = ("canceled", "finished", "error", "expired")
 

@@ -9,7 +9,7 @@ from fastapi.security import HTTPBearer
 from pydantic_core import to_json
 from sqlalchemy import Row
 
-from castline.service.asked import ENDED, JobRequest, JobView, Ok, view
+from castline.service.asked import ENDED, PROGRESS, JobRequest, JobView, Ok, view
 from castline.service.state import service_of
 from castline.service.tokens import User
 
@@ -29,8 +29,6 @@ router = APIRouter(
     },
 )
 _FIRST_MAX = 2**31
-#: Share of the sound that a running job has heard, from 0 to 1; a header, as the published fields are complete.
-PROGRESS = "Castline-Progress"
 
 
 def _user(request: Request) -> User:

@@ -39,6 +39,7 @@ from castline.records.reading import MAX_BYTES
 from castline.runs.common import Stopwatch
 from castline.runs.complete import complete_run
 from castline.runs.mouths import Parts
+from castline.runs.removal import discard_deleted
 from castline.runs.sets import read_manifest
 from castline.settings import Settings
 from castline.storage.base import ObjectStore
@@ -79,6 +80,8 @@ def analyse_object(item: ObjectCreated, store: ObjectStore, settings: Settings, 
         remake=lambda damaged: analyse_unit(damaged, store, settings, engines),
         watch=lambda manifest, parts: watch(manifest, parts, store, settings, engines),
     )
+    if unit is None and not whole:  # it waits for parts; with each of them, the upload need not be looked for
+        discard_deleted(media, run_id, store, settings)
     return Analysed(part, media if whole else None)
 
 

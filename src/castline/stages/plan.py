@@ -131,8 +131,8 @@ class Cutting:
                 if len(parts) < 2 or length_s > self._settings.max_duration_s:
                     self.whole_because = "it has too few keyframes"
                     return None
-                plan = self._planned(parts, grid, mode, length_s, watch)
-                plan = plan.model_copy(update={"even": self.index is None and is_even(pictures.start_s)})
+                even = self.index is None and is_even(pictures.start_s)
+                plan = self._planned(parts, grid, mode, length_s, even, watch)
             else:
                 plan = before
             needed = [RangeBytes(spans=tuple(self._spans(planned, plan, grid))) for planned in plan.ranges]
@@ -245,7 +245,7 @@ class Cutting:
         return pictures
 
     def _planned(
-        self, parts: Sequence[Part], grid: Grid, mode: sampling.Mode, length_s: float, watch: Stopwatch
+        self, parts: Sequence[Part], grid: Grid, mode: sampling.Mode, length_s: float, even: bool, watch: Stopwatch
     ) -> RangePlan:
         ranges = [
             PlannedRange(
@@ -267,6 +267,7 @@ class Cutting:
             probe=self.probed,
             sampling=mode,
             ranges=tuple(ranges),
+            even=even,
             usage=watch.usage(),
         )
 

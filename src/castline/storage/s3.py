@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
+from botocore.exceptions import ClientError
 
 from castline import aws, keys
 from castline.errors import NoBucket, StorageError
@@ -229,7 +228,7 @@ def _code(error: ClientError) -> str:
 def _storage_errors(bucket: str, key: str) -> Iterator[None]:
     try:
         yield
-    except (ClientError, BotoCoreError, ResponseParserError, Boto3Error) as error:  # the last one: upload_file's own
+    except (*aws.FAILURES, Boto3Error) as error:  # the last one: upload_file's own
         message = f"S3 refused s3://{bucket}/{key}: {error}"
         if isinstance(error, ClientError) and _code(error) == "NoSuchBucket":
             raise NoBucket(message, bucket=bucket) from error

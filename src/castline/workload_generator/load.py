@@ -27,6 +27,11 @@ from castline.workload_generator.target import Profile, Target
 #: Least seconds between two looks for results; looking takes no more than a tenth of the time.
 _LOOK_S = 0.25
 _REST = 9
+#: What is told as JSON, besides the target.
+_TOLD = (
+    "pattern", "concurrency", "timeout_s", "started_at", "duration_s", "interrupted", "failed_looks", "counts",
+    "latency_s", "throughput_per_s", "rows",
+)  # fmt: skip
 #: LastModified is truncated to whole seconds.
 _RESOLUTION_S = 1.0
 
@@ -170,12 +175,8 @@ class Load:
         return f"{sent} of {len(self.rows)} uploaded, results: {counts}; {self.duration_s:.0f} s"
 
     def to_json(self) -> bytes:
-        told = (
-            "pattern concurrency timeout_s started_at duration_s interrupted failed_looks counts latency_s "
-            "throughput_per_s rows"
-        )
         of_target = {"profile": self.target.profile, "where": self.target.where}
-        return to_json(of_target | {name: getattr(self, name) for name in told.split()}, indent=2)
+        return to_json(of_target | {name: getattr(self, name) for name in _TOLD}, indent=2)
 
     def run(self, on_progress: Callable[[Load], None]) -> None:
         self._let_the_second_pass()
