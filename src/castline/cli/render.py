@@ -131,7 +131,7 @@ def _words(spoken: Sequence[SpokenSegment]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), title="what is said", title_justify="left", title_style="dim")
     table.add_column("", no_wrap=True, style="dim")
     table.add_column("", overflow="fold", ratio=3)
-    table.add_column("on screen", style="dim", overflow="fold", min_width=14)
+    table.add_column("alone on screen", style="dim", overflow="fold", min_width=14)
     told_apart = any(segment.speaker for segment in spoken)
     for segment in spoken:
         times = f"{clock(segment.start_s)}-{clock(segment.end_s)}"
