@@ -146,7 +146,10 @@ def test_a_person_is_enrolled_from_a_video(pipeline, run: Run, demo: Path, short
     assert "forgotten" in run("forget", "张伟", "--yes")
 
 
-def test_a_name_that_is_also_spoken_is_forgotten_and_the_words_are_left(pipeline, run: Run) -> None:
+def test_a_name_that_is_also_spoken_is_forgotten_and_the_words_are_left(
+    pipeline, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people_commands, "_SHOWN", 1000)  # other tests' recordings have the word, too
     run("name", _DEMO, "Person 2", "Welcome")
     assert ("Welcome", "known") in _people(pipeline, _DEMO)
     said = run("forget", "Welcome", "--yes")
