@@ -18,7 +18,7 @@ DLIB_ONNX_FILE = "dlib-resnet-v1.onnx"
 VOICE_FILE = "ge2e.onnx"
 #: The net for speaking faces, as its authors named it, and as ONNX, as ``castline.weights.mouth_net`` writes it.
 MOUTH_WEIGHTS_FILE = "finetuning_TalkSet.model"
-MOUTH_FILE = "lr-asd.onnx"
+MOUTH_FILE = "lr-asd-u8.onnx"
 
 
 def bundled(distribution: str, relative: str) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ WEIGHTS_KEY = "castline.weights"
 _OPSET = 17
 #: The IR version for this opset.
 _IR_VERSION = 8
+#: ONNX Runtime's own operators.
+_RUNTIME = "com.microsoft"
 
 
 def set_weights(path: Path, digest: str) -> None:
@@ -53,18 +55,31 @@ class Graph:
         self._nodes.append(self._onnx.helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
+    def runtime_node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """As ``node``, for an operator that only ONNX Runtime has."""
+        return self.node(kind, *inputs, domain=_RUNTIME, **attributes)
+
     def write(
-        self, target: Path, name: str, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], weights: str = ""
+        self,
+        target: Path,
+        name: str,
+        inputs: Mapping[str, Shape],
+        outputs: Mapping[str, Shape],
+        weights: str = "",
+        *,
+        pictures: Collection[str] = (),
     ) -> None:
         """Write the graph to ``target`` atomically. Inputs and outputs are float32.
 
         Args:
             weights: SHA-256 of the file with the weights, stored as metadata (``WEIGHTS_KEY``).
+            pictures: inputs that are uint8 instead.
         """
         helper = self._onnx.helper
+        versions = {node.domain: 1 for node in self._nodes} | {"": _OPSET}
         model = helper.make_model(
-            helper.make_graph(self._nodes, name, self._values(inputs), self._values(outputs), self._weights),
-            opset_imports=[helper.make_opsetid("", _OPSET)],
+            helper.make_graph(self._nodes, name, self._values(inputs, pictures), self._values(outputs), self._weights),
+            opset_imports=[helper.make_opsetid(*each) for each in sorted(versions.items())],
             ir_version=_IR_VERSION,
         )
         if weights:
@@ -77,6 +92,8 @@ class Graph:
         shifted = self.node("Sub", source, self.constant(mean))
         return self.node("Mul", shifted, self.constant(np.array(factor, np.float32)))
 
-    def _values(self, shapes: Mapping[str, Shape]) -> list[Any]:
-        kind = self._onnx.TensorProto.FLOAT
-        return [self._onnx.helper.make_tensor_value_info(name, kind, list(shape)) for name, shape in shapes.items()]
+    def _values(self, shapes: Mapping[str, Shape], pictures: Collection[str] = ()) -> list[Any]:
+        kinds, value = self._onnx.TensorProto, self._onnx.helper.make_tensor_value_info
+        return [
+            value(name, kinds.UINT8 if name in pictures else kinds.FLOAT, list(shape)) for name, shape in shapes.items()
+        ]

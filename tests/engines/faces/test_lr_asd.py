@@ -16,6 +16,13 @@ from castline.weights import locate
 #: Where the detector (MTCNN) sees the face in the first picture; these people hardly move.
 BOXES = {"bbaf2n": (102, 103, 206, 252), "lbax4n": (127, 81, 251, 248), "swiz3n": (115, 85, 228, 247)}
 
+#: What the net gives with 32-bit floats: the mean over each third of the clip, and that of its first picture held.
+FLOATS = {
+    "bbaf2n": (-0.154, 2.610, 3.043, -1.148),
+    "lbax4n": (1.244, 3.307, 2.719, -1.204),
+    "swiz3n": (0.980, 3.185, 3.239, -1.531),
+}
+
 
 @pytest.fixture(scope="module")
 def engine(shared_data, tmp_path_factory):
@@ -47,6 +54,8 @@ def test_who_speaks_is_told_from_who_does_not(engine, clip, name):
     assert speaking.mean() > 1.2
     still = engine.score_speaking([pictures[0]] * len(pictures), boxes, sound)
     assert still.mean() < -0.8
+    thirds = [each.mean() for each in np.array_split(speaking, 3)]
+    np.testing.assert_allclose([*thirds, still.mean()], FLOATS[name], atol=0.12)
 
 
 def test_it_sees_moving_mouths_and_not_whose_the_words_are(engine, clip):

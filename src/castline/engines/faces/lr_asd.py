@@ -41,9 +41,9 @@ class LRASD:
     def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo) -> None:
         self._session = open_session(path, threads)
         self.info = info
-        shapes = [list(value.shape) for value in self._session.get_inputs()]
-        if [shape[2:] for shape in shapes] != [[_SIDE, _SIDE], [COEFFICIENTS]]:
-            raise ModelCorrupt(f"{path} is not a net for speaking faces: its inputs have the shapes {shapes}")
+        found = [(value.type, list(value.shape[2:])) for value in self._session.get_inputs()]
+        if found != [("tensor(uint8)", [_SIDE, _SIDE]), ("tensor(float)", [COEFFICIENTS])]:
+            raise ModelCorrupt(f"{path} is not a net for speaking faces: its inputs are {found}")
 
     def score_speaking(
         self, pictures: Sequence[NDArray[np.uint8]], boxes: NDArray[np.float32], samples: NDArray[np.float32]
@@ -66,7 +66,7 @@ class LRASD:
         return np.concatenate(found) if found else np.zeros(0, np.float32)
 
     def _score(self, faces: NDArray[np.uint8], moments: NDArray[np.float32]) -> NDArray[np.float32]:
-        (scores,) = self._session.run(None, {"faces": faces[None].astype(np.float32), "mfcc": moments[None]})
+        (scores,) = self._session.run(None, {"faces": faces[None], "mfcc": moments[None]})
         return np.asarray(scores[0])
 
 
