@@ -348,6 +348,16 @@ def test_without_a_stack_and_credentials_the_way_out_is_named(
     assert "castline run FILE begins it" in found.stderr
 
 
+def test_a_library_may_begin_with_its_people(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`people add` before the first upload: the library is there, without an input bucket."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    config = Settings(state_dir=tmp_path / "state")
+    monkeypatch.setattr(connecting, "settings", lambda: config)
+    (config.state_dir / "s3" / ACCOUNT / config.gallery_bucket).mkdir(parents=True)
+    assert connecting.connect(read=True).where == f"the library {config.state_dir}"
+
+
 def test_a_given_endpoint_needs_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)

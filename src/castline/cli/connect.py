@@ -228,7 +228,7 @@ def connect(
             raise LocalStackError(f"no AWS credentials, and no local stack without {error.name}") from error
         return Connection(S3Store(), config, f"AWS, {aws.default_region()}")
     named = "AWS_ACCESS_KEY_ID" in os.environ or "AWS_PROFILE" in os.environ
-    here = has_bucket(config.state_dir, config.input_bucket)
+    here = any(has_bucket(config.state_dir, bucket) for bucket in (config.input_bucket, config.gallery_bucket))
     if not running_stack(config) and (named or not here):
         if named or aws.has_credentials():
             return Connection(S3Store(), config, f"AWS, {aws.default_region()}")

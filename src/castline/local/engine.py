@@ -36,7 +36,7 @@ def free_port() -> int:
 
 
 def has_bucket(state_dir: Path, bucket: str) -> bool:
-    """Whether a stack in this state folder ever had a bucket; the stack need not be running."""
+    """Whether a bucket of this state folder ever had an object; the stack need not be running."""
     return (state_dir / "s3" / ACCOUNT / bucket).is_dir()
 
 
