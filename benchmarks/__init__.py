@@ -1,1 +1,1 @@
-"""Where the README's numbers come from: ``make bench``. Ratios are taken in one run on one machine."""
+"""Where the README's numbers come from: ``make bench``. Ratios are measured in one run on one machine."""

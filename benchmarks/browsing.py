@@ -1,8 +1,8 @@
-"""The library in the browser while media run: fifty people look around, first alone, then while four recordings run.
+"""The library in the browser under load: fifty people browse, first alone, then while four recordings are processed.
 
-A stack of its own, and `castline serve` as a process of its own, on this machine. Each of the fifty has a token, looks
-at a page, thinks for a second or two, and looks at the next: home, search, a report, people, subtitles, the lines to
-correct, some with what a browser asks for beside them. Everything is bounded by the seconds given.
+A stack of its own and `castline serve` as a separate process, on this machine. Each of the fifty users has a token,
+opens a page, thinks for a second or two and opens the next: home, search, a report, people, subtitles, the lines to
+correct; for some pages also what a browser loads with them. The given seconds bound everything.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from castline.storage import S3Store
 _RECORDINGS = 100
 _CLIENTS = 50
 _SECONDS = 40.0
-_MOST_S = 420.0  # that four recordings may take
+_MOST_S = 420.0  # that the four recordings may take
 
 
 def run(folder: Path) -> dict[str, Any]:
-    """Idle, with four recordings that run, and idle again."""
+    """Idle, while four recordings are processed, and idle again."""
     return browse(folder / "browsing")
 
 
@@ -46,8 +46,8 @@ def browse(
 ) -> dict[str, Any]:
     """
     Returns:
-        Milliseconds (median, 95th percentile) and answers by status, before, under and after load; the ratio of the
-        95th percentiles.
+        Milliseconds (median, 95th percentile) and number of answers by status, before, during and after load; the
+        ratio of the 95th percentiles.
     """
     settings = Settings(
         state_dir=folder / "state", port=0, embedder="facenet-casia", transcriber="faster-whisper:tiny.en",
@@ -93,7 +93,7 @@ def _result(media: str, store: S3Store, settings: Settings, deadline: float) -> 
 
 
 def _copy(first: Result, media: str, store: S3Store, settings: Settings) -> None:
-    """The first recording's files once more, under another key."""
+    """The first recording's files, copied to another key."""
     bucket = settings.output_bucket
     for info in list(store.find(bucket, "first.mp4/")):
         name = info.key.removeprefix("first.mp4/")
@@ -104,7 +104,7 @@ def _copy(first: Result, media: str, store: S3Store, settings: Settings) -> None
 
 
 class _Service:
-    """``castline serve``, and a token for each of those who look."""
+    """``castline serve``, and a token for each user."""
 
     def __init__(self, folder: Path, stack: LocalStack, settings: Settings, clients: int) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"

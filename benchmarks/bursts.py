@@ -1,18 +1,17 @@
-"""Ten thousand uploads at once, by simulation: what each orchestration gives up, when all is done, what waiting costs.
+"""Ten thousand uploads at once, simulated: what each orchestration gives up, when it is done, what waiting costs.
 
-Nothing is deployed. How long stages take is `castline.cost`'s model of a ten-minute 720p upload (docs/BENCHMARKS.md);
+Nothing is deployed. Stage durations are `castline.cost`'s model of a ten-minute 720p upload (docs/BENCHMARKS.md);
 how services behave under throttling is their documentation's, as of 2025-06:
 
 - Lambda, asynchronous invocation: a throttled event is tried again after one second, then later and later up to five
   minutes, for six hours at most (docs.aws.amazon.com/lambda, "Error handling for asynchronous invocation").
 - Step Functions: ``Retry`` with full jitter, read from statemachine/start.asl.json (its ``Identify``) and run.asl.json,
   whose executions live for a year.
-- SQS: a message lives for 14 days, is hidden when it is received, and moves to the next queue after so many receives
-  (template.yaml). An event source mapping begins with five messages at a time, takes on 300 more a minute, and never
+- SQS: a message lives for 14 days, is hidden when it is received, and moves to the next queue after a set number of
+  receives (template.yaml). An event source mapping begins with five messages at a time, adds 300 a minute, and never
   more than its MaximumConcurrency (docs.aws.amazon.com/lambda, "Using Lambda with Amazon SQS").
 
-Free executions are given to whoever asks first. Waiting with jitter, and which invocations fail, are drawn from a fixed
-seed.
+Whoever asks first gets a free execution. Jitter and failing invocations are drawn from a fixed seed.
 """
 
 from __future__ import annotations
@@ -48,9 +47,9 @@ _IDENTIFY_S = 0.2
 _FAILING = 0.001
 #: Messages that an event source mapping takes at a time at first, and how many more each second.
 _FIRST_AT_ONCE, _MORE_A_SECOND = 5, 300 / 60
-#: How long nobody polls after a throttled message if nothing runs that could end.
+#: How long nobody polls after a throttled message if no running invocation could end.
 _PAUSE_S = 60.0
-#: Requests for one attempt: received, its queue's address asked, hidden for as long as it may last.
+#: Requests for one attempt: receiving, looking up the queue's address, hiding the message while it runs.
 _REQUESTS_AN_ATTEMPT = 3
 
 Mode = Literal["queue", "events", "invoke", "stepfunctions"]
@@ -59,7 +58,7 @@ MODES: tuple[Mode, ...] = ("queue", "events", "invoke", "stepfunctions")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Seconds of the invocations that one upload takes: its split, and each of its units."""
+    """Seconds of the invocations that one upload needs: its split, and each of its units."""
 
     split_s: float
     units_s: tuple[float, ...]
@@ -72,7 +71,7 @@ class Work:
 
 
 def run(_folder: Path) -> dict[str, Any]:
-    """By mode and concurrency: uploads given up, hours until the last has ended, dollars for waiting."""
+    """By mode and concurrency: uploads given up, hours until the last one ends, dollars spent on waiting."""
     work = Work.of(LENGTH_S)
     found: dict[str, Any] = {"split_s": work.split_s, "units": len(work.units_s), "units_s": sum(work.units_s)}
     for mode in MODES:
@@ -91,7 +90,7 @@ def burst(mode: Mode, concurrency: int, uploads: int, work: Work) -> dict[str, f
 
 @dataclass(slots=True)
 class _Queue:
-    """One queue and whoever reads it.
+    """One queue and its reader.
 
     Attributes:
         limit: MaximumConcurrency.
@@ -115,14 +114,14 @@ class _Queue:
 def queued(
     concurrency: int, limits: tuple[int, int], uploads: int, work: Work, failing: float = _FAILING
 ) -> dict[str, float]:
-    """Both stages take from their queue at their own limit.
+    """Both stages read their queue, each with its own limit.
 
     Args:
         limits: of splitters and of analysers.
-        failing: share of the invocations that fail.
+        failing: share of invocations that fail.
 
     Returns:
-        In addition, the most receives of any message, and how many found the account without a free execution.
+        Also the most receives of any message, and how many receives found no free execution in the account.
     """
     chance = random.Random(_SEED)
     uploads_queue, units_queue = (_queue(name, limit) for name, limit in zip(("Uploads", "Units"), limits, strict=True))
@@ -145,7 +144,7 @@ def queued(
                 most = max(most, queue.received[message])
                 queue.since_s = now if queue.since_s < 0 else queue.since_s
                 if len(ends) >= concurrency:
-                    # Received and not invoked: it stays hidden, and whoever polls waits for a free execution.
+                    # Received but not invoked: it stays hidden, and the poller waits for a free execution.
                     throttled, closed_until = throttled + 1, ends[0][0] if ends else now + _PAUSE_S
                     queue.throttled[message] += 1
                     heapq.heappush(queue.waiting, (now + HIDDEN_S, since, upload, takes))
@@ -166,13 +165,13 @@ def queued(
                     heapq.heappush(queue.waiting, (ended + hidden_s, since, upload, takes))
             elif queue is uploads_queue:
                 sent += len(work.units_s)
-                # Apart by nanoseconds, because a message is told from others by when it was sent.
+                # A nanosecond apart, because messages are identified by when they were sent.
                 for at, takes_s in enumerate(work.units_s):
                     heapq.heappush(units_queue.waiting, (ended, ended + at * 1e-9, upload, takes_s))
             else:
                 left[upload] -= 1
     given_up = sum(1 for upload in range(uploads) if upload in lost or left[upload])
-    polls = 4 * last / 20 * 5  # five pollers a queue, 20 s each
+    polls = 4 * last / 20 * 5  # five pollers per queue, 20 s each
     requests = 2 * sent + _REQUESTS_AN_ATTEMPT * attempts + throttled + polls  # sent and deleted once
     return {
         "given_up": given_up,
@@ -186,7 +185,7 @@ def queued(
 def _next(
     now: float, ends: list[tuple[float, int, float, int, float]], queues: tuple[_Queue, ...], closed_until: float
 ) -> float:
-    """When something can happen: an invocation ends, a message comes into sight, or more may be taken at a time."""
+    """When something can happen: an invocation ends, a message becomes visible, or more may be read at a time."""
     times = [ends[0][0]] if ends else []
     for queue in queues:
         if not queue.waiting:
@@ -199,17 +198,17 @@ def _next(
 
 
 def _queue(name: str, limit: int) -> _Queue:
-    """A stage's queue as the template has it."""
+    """A stage's queue as the template defines it."""
     template = load_template(default_template())
     queue = Resolver(template, parameter_values(template, {})).resources("AWS::SQS::Queue")[f"{name}Queue"]
     return _Queue(limit, queue["RedrivePolicy"]["maxReceiveCount"], queue["MessageRetentionPeriod"])
 
 
 def _asked(mode: Mode, concurrency: int, uploads: int, work: Work) -> dict[str, float]:
-    """Whoever finds no free execution comes again, later and later, until his time is over.
+    """Whoever finds no free execution retries with growing delays until its time is up.
 
-    A state machine asks tens of millions of times, so tries are taken together second by second, in their order; one
-    that would come again within the same second comes in the next.
+    A state machine retries tens of millions of times, so tries are processed second by second, in order; a retry due
+    within the same second is moved to the next.
     """
     chance = np.random.default_rng(_SEED)
     steps = mode == "stepfunctions"
@@ -217,7 +216,7 @@ def _asked(mode: Mode, concurrency: int, uploads: int, work: Work) -> dict[str, 
     takes = np.array([*heads, *work.units_s])
     each = len(takes)
     retry = _Retry(steps, len(heads), len(work.units_s))
-    at = np.full(uploads * each, np.inf)  # when an invocation is tried next, by upload and place in it
+    at = np.full(uploads * each, np.inf)  # when an invocation is tried next, by upload and position in it
     at[::each] = chance.uniform(0, 1, uploads)
     first, tries = np.zeros_like(at), np.zeros(at.size, dtype=np.int64)
     left, lost = np.full(uploads, each), np.zeros(uploads, dtype=bool)
@@ -267,12 +266,12 @@ def _asked(mode: Mode, concurrency: int, uploads: int, work: Work) -> dict[str, 
     return {"given_up": given_up, "hours": round(last / 3600, 1), "usd_waiting": round(usd, 2)}
 
 
-#: Seconds for which tries are looked out at once.
+#: Seconds of tries that are processed together.
 _WINDOW_S = 60
 
 
 class _Retry:
-    """How whoever is throttled waits, by place of the invocation in its upload."""
+    """How throttled invocations wait, by their position in the upload."""
 
     def __init__(self, steps: bool, heads: int, units: int) -> None:
         self._steps = steps
@@ -284,8 +283,9 @@ class _Retry:
         )
 
     def wait_s(self, chance: np.random.Generator, places: np.ndarray, tries: np.ndarray) -> np.ndarray:
-        """Args:
-        tries: those before this one.
+        """
+        Args:
+            tries: those made so far.
         """
         if not self._steps:
             longest = np.minimum(2.0 ** np.minimum(tries, 20), _LONGEST_ASYNC_S)
@@ -294,12 +294,12 @@ class _Retry:
         return np.minimum(longest, self._longest_s[places]) * chance.uniform(0, 1, tries.size)
 
     def over(self, places: np.ndarray, tries: np.ndarray, waited_s: np.ndarray) -> np.ndarray:
-        """Whether there is no further try."""
+        """Whether no tries are left."""
         return tries > self._tries[places] if self._steps else waited_s > _SIX_HOURS
 
 
 def _retriers(units: int) -> list[dict[str, Any]]:
-    """How the machines wait where they are throttled: for the run's name, its splitter, and each of so many units."""
+    """How the machines wait when throttled: for the run's name, for its splitter, and for each unit."""
     start = json.loads((_MACHINES / "start.asl.json").read_text())["States"]
     states = json.loads((_MACHINES / "run.asl.json").read_text())["States"]
     few = int(states["Are they many?"]["Choices"][0]["Variable"].rpartition("[")[2].rstrip("]"))

@@ -1,4 +1,4 @@
-"""How long the command takes, as a person waits for it; and the demo against its work in one process."""
+"""How long a person waits for the command; and the demo against the same work in one process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from benchmarks.common import DEMO, median_seconds
 
 _REPEATS = 5
 _DEMOS = 3
-#: The same from nothing, without a stack: one process that imports, loads the models, and analyses.
+#: The same work without a stack: one new process that imports, loads the models and analyses.
 _WORK = (
     "import sys; from castline import analyse; assert analyse(sys.argv[1], gallery=sys.argv[2]).status == 'complete'"
 )
 
 
 def run(folder: Path) -> dict[str, Any]:
-    """Medians in seconds. ``demo_first`` is a new library each time, with the face nets made already."""
+    """Medians in seconds. ``demo_first`` uses a new library each time; the face nets exist already."""
     home = folder / "cli"
     environment = {**os.environ, "CASTLINE_PORT": "0"}
     count = 0
@@ -42,7 +42,7 @@ def run(folder: Path) -> dict[str, Any]:
         return took
 
     demo = ("run", str(DEMO), "--output", str(home / "results"))
-    takes(*demo)  # makes the nets, and asks the hub
+    takes(*demo)  # makes the nets, and tries the model hub
     first, again, work = [], [], []
     for number in range(_DEMOS):
         first.append(takes(*demo, library=f"library-{number}"))

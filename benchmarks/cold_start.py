@@ -1,10 +1,10 @@
-"""The analyser's cold start, as a container would have it: AWS's Runtime Interface Emulator around the image's files.
+"""The analyser's cold start as in a container: AWS's Runtime Interface Emulator around the image's files.
 
     python3 -m benchmarks.cold_start IMAGE --python PYTHON --rie RIE
 
-IMAGE is what scripts/image_steps.py left (FOLDER/image), PYTHON the interpreter it was made with, RIE the emulator
-(it comes with the SAM CLI: samcli/local/rapid/aws-lambda-rie-x86_64). Each start is a process of its own. Beside the
-result of a whole cold invocation stands what import and models take of it, each measured alone.
+IMAGE is the output of scripts/image_steps.py (FOLDER/image), PYTHON the interpreter used for it, RIE the emulator
+(part of the SAM CLI: samcli/local/rapid/aws-lambda-rie-x86_64). Each start is a new process. Beside a whole cold
+invocation, import and loading models are each measured alone.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _free_port() -> int:
 
 
 def _units(stack: LocalStack) -> dict[str, str]:
-    """Split the demo into buckets that start nothing; the first key of each kind of unit."""
+    """Split the demo into buckets without notifications; the first key of each kind of unit."""
     for bucket in BUCKETS:
         stack.deployer("s3").create_bucket(Bucket=bucket)
     store = S3Store(stack.client("s3"))
@@ -89,7 +89,7 @@ def _invoke(port: int, event: dict[str, Any]) -> None:
 def _start(
     python: str, rie: Path, environment: dict[str, str], event: dict[str, Any], forget: Callable[[], None]
 ) -> tuple[float, float]:
-    """Seconds from the start of the process to the first answer, and of the same work once more."""
+    """Seconds from the start of the process to the first answer, and for the same request again."""
     forget()
     port, control = _free_port(), _free_port()
     addresses = [f"--runtime-interface-emulator-address=127.0.0.1:{port}", f"--runtime-api-address=127.0.0.1:{control}"]

@@ -1,4 +1,4 @@
-"""What the benchmarks share: media, medians, and the machine's name."""
+"""What the benchmarks share: inputs, medians, and the machine's name."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ DEMO = ROOT / "examples" / "demo.mp4"
 
 
 def ffmpeg(*arguments: object) -> None:
-    """Run the pinned ffmpeg to the end."""
+    """Run the pinned ffmpeg and wait for it."""
     argv = [FFMPEG, "-v", "error", "-nostdin", "-y", *map(str, arguments)]
     subprocess.run(argv, stdin=subprocess.DEVNULL, check=True, env={"GCONV_PATH": "/nonexistent"})
 
 
 def median_seconds(work: Callable[[int], object], repeats: int) -> float:
-    """Median wall time of ``work(repeat)``."""
+    """Median wall-clock time of ``work(repeat)``."""
     times = []
     for repeat in range(repeats):
         start = time.perf_counter()
@@ -50,7 +50,7 @@ def interleaved(a: Callable[[int], object], b: Callable[[int], object], repeats:
 
 
 def machine() -> str:
-    """Processor, cores, system: one line."""
+    """Processor, cores and system, in one line."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -62,7 +62,7 @@ def machine() -> str:
 
 
 def film(path: Path, minutes: float, size: str = "1280x720") -> Path:
-    """The demo at another size and 30 fps with film grain, looped: faces, speech, cuts, a real bit rate."""
+    """The demo scaled to another size at 30 fps with film grain, looped: faces, speech, cuts, a realistic bit rate."""
     if not path.exists():
         once = path.with_name(f"once-{path.name}")
         grain = f"scale={size.replace('x', ':')},fps=30,noise=alls=6:allf=t"
@@ -72,7 +72,7 @@ def film(path: Path, minutes: float, size: str = "1280x720") -> Path:
 
 
 def peak_mb(pid: int) -> float:
-    """Peak resident memory of a process, MiB, as the kernel counted it."""
+    """Peak resident memory of a process in MiB, from the kernel."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024

@@ -1,19 +1,19 @@
-"""Every word of long recordings: the pipeline against bare faster-whisper with the same weights.
+"""Every word of long recordings: the pipeline against plain faster-whisper with the same weights.
 
-The files are made of the recordings beside the checkout (skipped where they are not), in an order and with pauses
-from a fixed seed, so what is said in them and when is known:
+The files are built from the recordings beside the checkout (skipped without them), in an order and with pauses drawn
+from a fixed seed, so it is known what is said and when:
 
-- sparse: pauses of 0.2 to 6 s; dense: next to none.
-- noisy: 12 dB over pink noise, chunks of 15 s, so most are cut hard.
+- sparse: pauses of 0.2 to 6 s; dense: almost none.
+- noisy: 12 dB over pink noise, chunks of 15 s, so most cuts fall into speech.
 - repeated: each sentence seven times in a row.
-- languages: the same paragraph in English and in German; needs a multilingual model, whose folder (CTranslate2) the
-  variable CASTLINE_BENCH_MULTILINGUAL names. What the bare engine hears in each half alone is the reference.
+- languages: the same paragraph in English and in German; needs a multilingual model in a folder (CTranslate2) that
+  CASTLINE_BENCH_MULTILINGUAL names. The reference is what plain faster-whisper hears in each half alone.
 
-The variable CASTLINE_BENCH_SEEDS (``11,12,13``) names seeds that nothing was chosen on.
+The variable CASTLINE_BENCH_SEEDS (``11,12,13``) names seeds on which nothing was tuned.
 
-Bare is ``WhisperModel.transcribe`` on the whole file with its defaults and word times. The pipeline is all of ours:
-decoding, cutting, FLAC, the engine, stitching. CPU is of the process, both with two threads; what ffmpeg takes is not
-in it. ``pooled`` adds the errors of several seeds up, because one sentence more or less is half a point of one file.
+Plain means ``WhisperModel.transcribe`` on the whole file with its defaults and word times. The pipeline is everything:
+decoding, cutting, FLAC, the engine, stitching. CPU time is this process's, with two threads each; ffmpeg's is not
+included. ``pooled`` sums the errors of several seeds, because one sentence is half a percentage point of one file.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SEEDS = (1, 2, 3)
 MANY_SEEDS = tuple(range(1, 11))
 MULTILINGUAL = "CASTLINE_BENCH_MULTILINGUAL"
 OTHER_SEEDS = "CASTLINE_BENCH_SEEDS"
-_HISS = 1e-4  # of pauses, full scale = 1: -80 dBFS, a quiet room
+_HISS = 1e-4  # noise in pauses, full scale = 1: -80 dBFS, a quiet room
 _OFF_S = 0.3
 _THREADS = 2
 
@@ -63,7 +63,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a recording was put: seconds of the file."""
+    """Where a recording was placed, in seconds of the file."""
 
     recording: Recording
     start_s: float
@@ -72,7 +72,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a file is made, and cut."""
+    """How a file is composed, and cut."""
 
     seconds: float
     pause_s: tuple[float, float]
@@ -92,7 +92,7 @@ KINDS = {
 
 
 def run(folder: Path) -> dict[str, Any]:
-    """By kind: errors of both in per cent and points apart, utterances lost, words in time, CPU ratio."""
+    """By kind: both error rates in per cent and their difference, lost utterances, words in time, CPU ratio."""
     if not TABLE.is_file():
         return {"skipped": "the shared recordings are not beside the checkout"}
     recordings = read_recordings(TABLE, folder)
@@ -107,7 +107,7 @@ def run(folder: Path) -> dict[str, Any]:
 
 
 def read_recordings(table: Path, folder: Path) -> list[Recording]:
-    """The recordings of a table of transcripts; temporary files go to ``folder``."""
+    """The recordings of a transcript table; temporary files go to ``folder``."""
     return [Recording(item.name, decoded(item.path, folder), item.reference) for item in read_transcripts(table)]
 
 
@@ -119,7 +119,7 @@ def decoded(path: Path, folder: Path) -> Samples:
 
 
 def compose(recordings: Sequence[Recording], kind: Kind, seed: int) -> tuple[Samples, list[Place]]:
-    """At least ``kind.seconds`` of the recordings, each once before any comes again."""
+    """At least ``kind.seconds`` of recordings; each is used once before any is repeated."""
     random = np.random.default_rng(seed)
 
     def pause() -> Samples:
@@ -146,7 +146,7 @@ def compose(recordings: Sequence[Recording], kind: Kind, seed: int) -> tuple[Sam
 
 
 def _pink(length: int, random: np.random.Generator, power: float) -> Samples:
-    """Noise whose power falls by 3 dB an octave."""
+    """Noise whose power falls by 3 dB per octave."""
     spectrum = np.fft.rfft(random.normal(size=length))
     spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
     noise = np.fft.irfft(spectrum, length)
@@ -155,7 +155,7 @@ def _pink(length: int, random: np.random.Generator, power: float) -> Samples:
 
 
 class Both:
-    """The pipeline's engine and the bare one, on the same weights."""
+    """The pipeline's engine and plain faster-whisper, on the same weights."""
 
     def __init__(self, model: str = "tiny.en", language: str | None = "en") -> None:
         self.settings = Settings(
@@ -168,7 +168,7 @@ class Both:
         )
 
     def pipeline(self, samples: Samples, folder: Path, chunk_s: float = 60.0) -> tuple[list[Segment], float]:
-        """All segments, suspects too, and CPU seconds."""
+        """All segments, including suspected hallucinations, and CPU seconds."""
         path = folder / "file.flac"
         soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
         begin = time.process_time()
@@ -187,7 +187,7 @@ class Both:
 def pooled(
     both: Both, recordings: Sequence[Recording], kind: Kind, seeds: Sequence[int], folder: Path
 ) -> dict[str, Any]:
-    """The errors of both over files of several seeds."""
+    """The errors of both, over files of several seeds."""
     rows = [measure(both, *compose(recordings, kind, seed), folder, kind.chunk_s) for seed in seeds]
     words = sum(row["words"] for row in rows)
     errors = {name: sum(row["errors"][name] for row in rows) for name in ("pipeline", "bare")}
@@ -208,7 +208,7 @@ def pooled(
 def measure(
     both: Both, samples: Samples, placed: Sequence[Place], folder: Path, chunk_s: float = 60.0
 ) -> dict[str, Any]:
-    """One file: errors, utterances of which nothing was read, words within 0.3 s of the utterance they are in."""
+    """One file: errors, utterances that were missed entirely, words within 0.3 s of their utterance."""
     segments, ours_s = both.pipeline(samples, folder, chunk_s)
     bare, bare_s = both.bare(samples)
     sure = [segment for segment in segments if not segment.suspect]
@@ -229,7 +229,7 @@ def measure(
 
 
 def _errors(placed: Sequence[Place], heard: str) -> tuple[int, int, list[str]]:
-    """Words that are said, errors, and the utterances of which no more than a fifth was read."""
+    """Number of spoken words, errors, and utterances of which at most a fifth was recognised."""
     reference = [
         (word, number)
         for number, place in enumerate(placed)
@@ -251,12 +251,12 @@ def _errors(placed: Sequence[Place], heard: str) -> tuple[int, int, list[str]]:
 
 
 def _off_s(word: Word, placed: Sequence[Place]) -> float:
-    """How far a word reaches out of the nearest utterance, seconds."""
+    """How far a word lies outside the nearest utterance, in seconds."""
     return min(max(place.start_s - word.start_s, word.end_s - place.end_s, 0.0) for place in placed)
 
 
 def languages(model: Path, folder: Path) -> dict[str, Any]:
-    """Two languages in one file, in chunks of 60 s (the change is inside) and of 30 s (it is at the cut)."""
+    """Two languages in one file, in chunks of 60 s (the change is inside one) and of 30 s (it is at the cut)."""
     both = Both(str(model), None)
     samples = decoded(TWO_LANGUAGES, folder)
     half = 30 * SAMPLE_RATE

@@ -1,12 +1,12 @@
-"""Finding and describing faces of 720p frames, against facenet-pytorch called the usual way.
+"""Detecting and embedding faces in 720p frames, against facenet-pytorch used the usual way.
 
-The usual way, which the course project behind this pipeline teaches: ``mtcnn.detect(image)`` for the
-boxes, ``mtcnn(image, return_prob=True)`` once more for the face itself, then InceptionResnetV1, all in
-PyTorch. Castline embeds with the same net, same (random) weights, as ONNX. Every way lives in a process
-of its own with two threads, and they take turns, so that all see the same noise.
+The usual way, which the course project behind this pipeline teaches: ``mtcnn.detect(image)`` for the boxes,
+``mtcnn(image, return_prob=True)`` again for the face itself, then InceptionResnetV1, all in PyTorch. Castline embeds
+with the same net and the same (random) weights, as ONNX. Each way runs in its own process with two threads, and they
+take turns, so that all see the same noise.
 
-``python -m benchmarks.faces <way> <folder>`` is such a process: it says when its first frame is done, and
-then answers commands. Frames are decoded beforehand and not measured, except in the start.
+``python -m benchmarks.faces <way> <folder>`` is such a process: it reports when its first frame is done, and then
+answers commands. Frames are decoded beforehand; decoding is measured only in the start.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 FRAMES, TURNS, STARTS, THREADS = 8, 7, 5, 2
-#: Frames that Castline's analyser gives to its detector at once.
+#: Frames that Castline's analyser passes to its detector at once.
 _GROUP = 4
 _WEIGHTS, _NET = "random.pt", "facenet-vggface2.onnx"
-#: Of the crop, pixels; Castline's, given to facenet-pytorch too.
+#: Of the crop, in pixels; Castline's, also given to facenet-pytorch.
 _MARGIN = 32
 
 Frames = list[Any]
@@ -41,7 +41,7 @@ def run(folder: Path) -> dict[str, object]:
 
     work = folder / "faces"
     work.mkdir()
-    # In each of these frames somebody is to be seen: facenet-pytorch's batches cannot hold one without a face.
+    # Each of these frames shows somebody: facenet-pytorch's batches may not contain a frame without a face.
     scaled = "fps=1/2,scale=1280:720"
     ffmpeg("-ss", 3, "-i", DEMO, "-vf", scaled, "-frames:v", FRAMES, work / "%02d.png")
     ensure_mtcnn(work)
@@ -106,9 +106,9 @@ def _ratios(
 def _starts(
     work: Path,
 ) -> tuple[dict[str, list[float]], dict[str, tuple[float, float]], dict[str, dict[str, float]]]:
-    """Seconds from starting each way's process to its first frame's faces; and its peak memory, MiB.
+    """Seconds from starting each way's process to its first frame's faces, and its peak memory in MiB.
 
-    The memory is that of a fresh process after one frame, and after one batch; last, its growth on the way.
+    The memory is that of a new process after one frame and after one batch, and the growth between the two.
     """
     starts: dict[str, list[float]] = {way: [] for way in WAYS}
     peaks, steps = {}, {}
@@ -126,14 +126,14 @@ def _starts(
 
 
 def _agreement(theirs: list[Any], ours: list[Any]) -> dict[str, float]:
-    """How far the two are apart on the largest face of each frame: what is compared is the same work."""
+    """How far apart the two are on the largest face of each frame: checks that both do the same work."""
     boxes = [abs(a - b) for x, y in zip(theirs, ours, strict=True) for a, b in zip(x[0], y[0], strict=True)]
     cosines = [sum(a * b for a, b in zip(x[1], y[1], strict=True)) for x, y in zip(theirs, ours, strict=True)]
     return {"largest_box_difference_px": max(boxes), "least_cosine": min(cosines)}
 
 
 class _Worker:
-    """A way in a process of its own."""
+    """One way, in its own process."""
 
     def __init__(self, way: str, work: Path) -> None:
         root = Path(__file__).resolve().parents[1]
@@ -162,7 +162,7 @@ class _Worker:
 
 
 def _castline(work: Path, embedder: str) -> Way:
-    import onnxruntime  # noqa: F401  (so that its memory is told apart)
+    import onnxruntime  # noqa: F401  (so that its memory is counted separately)
 
     from castline.engines.choose import load_detector, load_embedder
     from castline.recognition import analyse  # noqa: F401
@@ -198,7 +198,7 @@ def _step(name: str) -> None:
 
 
 def _timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, its time added up under a name."""
+    """The same function; its time is added up under a name."""
 
     def timed(*arguments: Any, **options: Any) -> Any:
         began = time.perf_counter()
@@ -210,9 +210,9 @@ def _timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _torchvision() -> None:
-    """The two functions facenet-pytorch needs of torchvision, for machines whose torch it does not fit.
+    """The two torchvision functions that facenet-pytorch needs, for machines whose torch does not fit torchvision.
 
-    ``batched_nms`` is written for speed (torchvision's is compiled), and its share of the time is told.
+    ``batched_nms`` is written for speed (torchvision's is compiled), and its share of the time is reported.
     """
     import numpy as np
     import torch
@@ -220,7 +220,7 @@ def _torchvision() -> None:
     def batched_nms(boxes: Any, scores: Any, groups: Any, threshold: float) -> Any:
         if not len(boxes):
             return torch.empty(0, dtype=torch.int64)
-        # Groups are moved apart, so that one pass serves all.
+        # Groups are shifted apart, so that one pass serves all.
         apart = (boxes + (groups.to(boxes) * (boxes.max() + 1))[:, None]).numpy()
         order = torch.sort(scores, descending=True, stable=True).indices.numpy()
         x0, y0, x1, y1 = np.ascontiguousarray(apart[order].T)
@@ -321,7 +321,7 @@ def _peak_mb() -> float:
 
 
 def _serve(way: Way, work: Path) -> None:
-    """Process the first frame, say so; then answer one command per line."""
+    """Process the first frame and report it; then answer one command per line."""
     import cv2
 
     paths = sorted(work.glob("*.png"))

@@ -1,4 +1,4 @@
-"""What the gate adds: the same requests to the emulator behind it, and to a bare one."""
+"""What the gate adds: the same requests to the emulator behind it, and to the emulator alone."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from castline.local.watchdog import Watchdog
 
 _BUCKET, _FUNCTION = "films", "empty"
 _SIZE_MB = 100
-#: Turns of each work. One alone for 100 MB in one piece, which takes the bare emulator minutes.
+#: Turns of each task. Only one for 100 MB in one piece, which takes the emulator minutes.
 _WORKS = {"invoke": 400, "put_small": 400, "upload_parts": 7, "download": 7, "put_whole": 1}
 _TEST = Credentials("test", "test")
 
 
 def run(folder: Path) -> dict[str, float]:
-    """Medians of both sides, and ratios: a warm invocation, a small upload, 100 MB in parts and in one."""
+    """Medians of both sides, and ratios: a warm invocation, a small upload, 100 MB in parts and in one piece."""
     with Watchdog() as watchdog, contextlib.ExitStack() as undo:
         keyring = Keyring(Credentials.random(), Credentials.random())
         host = _host(folder, watchdog, undo)
@@ -67,7 +67,7 @@ class _Side:
 
     @property
     def cpu_s(self) -> float:
-        """What the emulator's process has used; on a busy machine it tells more than the clock."""
+        """CPU time of the emulator's process; on a busy machine it says more than the clock."""
         used = self._emulator.cpu_times()
         return float(used.user + used.system)
 
@@ -103,7 +103,7 @@ def _host(folder: Path, watchdog: Watchdog, undo: contextlib.ExitStack) -> Lambd
 
 @contextlib.contextmanager
 def _bare(folder: Path, function_url: str) -> Iterator[tuple[str, int]]:
-    """URL and process of ministack as it comes, with the settings it has behind the gate."""
+    """URL and process of plain ministack, with the settings it has behind the gate."""
     folder.mkdir(exist_ok=True)
     port = free_port()
     environment: dict[str, Any] = {

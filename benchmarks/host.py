@@ -1,4 +1,4 @@
-"""What the Lambda host adds to a warm invocation: an empty handler, in the host and through the emulator."""
+"""What the Lambda host adds to a warm invocation: an empty handler, in the host alone and through the emulator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CALLS = 300
 
 
 def run(folder: Path) -> dict[str, float]:
-    """Median and 99th percentile of a warm invocation, milliseconds."""
+    """Median and 99th percentile of a warm invocation, in milliseconds."""
     code = folder / "empty-function"
     code.mkdir(exist_ok=True)
     (code / "app.py").write_text("def handler(event, context):\n    return event\n")

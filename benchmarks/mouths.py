@@ -1,8 +1,8 @@
-"""Who says it, in films made of real clips: a mouth that moves or rests, and a sound that is or is not its own.
+"""Who is speaking, in films composed of real clips: a mouth moves or rests, and the sound is or is not its own.
 
-A scene is three seconds of one to three faces side by side, each moving or held still, and the sound of a clip or of a
-reader. All faces are enrolled, and voices in some films: each face has that of a reader, by other recordings. A name is
-wrong if it is not that of whose sound it is.
+A scene is three seconds of one to three faces side by side, each moving or held still, with the sound of a clip or of a
+reader. All faces are enrolled, and in some films also voices: each face gets a reader's voice, from other recordings of
+that reader. A name is wrong if it is not that of the person who is heard.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from castline.weights import locate
 _DATA = (ROOT / "../shared/data").resolve()
 _GRID = _DATA / "video/grid"
 _WEIGHTS = _DATA / "models/lr-asd-finetuning_TalkSet.model"
-#: Clips of people whom the face embedder and the eye tell apart.
+#: Clips of people whom both the face embedder and a viewer can tell apart.
 FACES = ("bbaf2n", "brbk7n", "id2_vcd_swwp2s", "lbax4n", "lbbc2a", "lrwp9a", "lwbsza", "sbia1a", "sbwe5n")
-#: What readers' voices are enrolled by, and what is heard of them; halves, where that is one recording.
+#: Recordings for enrolling readers' voices, and for the sound; halves, where there is only one recording.
 READERS = {
     "2412": ("librispeech/2412-153948-0000.flac", "librispeech/2412-153948-0001.flac"),
     "1088": ("librispeech/1088-*.wav", "librispeech/1088-*.wav"),
@@ -47,19 +47,20 @@ READERS = {
     "spk1": ("speechbrain_ASR/spk1_snt[1-4].wav", "speechbrain_ASR/spk1_snt[56].wav"),
     "spk2": ("speechbrain_ASR/spk2_snt[1-4].wav", "speechbrain_ASR/spk2_snt[56].wav"),
 }
-_STRANGER = "jfk"  # half of it is too little to enrol
+_STRANGER = "jfk"  # half of it is too short to enrol
 _PAUSE_S = 0.125  # ends each scene
-#: Nothing was chosen on the films of these; of 101, something was.
+#: Seeds on which nothing was tuned; on 101, something was.
 SEEDS = (201, 202)
-_LISTENS = 67  # from this picture of a clip on, the mouth is closed
+_LISTENS = 67  # from this frame of a clip on, the mouth is closed
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Attributes:
-    faces: who is on screen, from left to right.
-    sound: whose clip is heard, or which reader.
-    moving: whose clip moves; the others are held still.
+    """
+    Attributes:
+        faces: who is on screen, from left to right.
+        sound: whose clip is heard, or which reader.
+        moving: whose clip moves; the others are held still.
     """
 
     faces: tuple[str, ...]
@@ -70,9 +71,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Film:
-    """Attributes:
-    voices: whose voice a reader's is; empty where nobody's is enrolled.
-    live: whether who listens breathes and blinks, or is a held picture.
+    """
+    Attributes:
+        voices: who has which reader's voice; empty if no voice is enrolled.
+        live: whether listeners breathe and blink; otherwise they are still pictures.
     """
 
     scenes: tuple[Scene, ...]
@@ -89,7 +91,7 @@ class Film:
 
 
 def films(seed: int) -> dict[str, Film]:
-    """Films by name: people, readers, turns and lengths are drawn."""
+    """Films by name: people, readers, turns and lengths are drawn at random."""
     chance = np.random.default_rng(seed)
     a, b, c = (str(name) for name in chance.choice(FACES, 3, replace=False))
     x, y, z, *rest = (str(name) for name in chance.permutation([name for name in READERS if name != _STRANGER]))
@@ -134,7 +136,7 @@ def films(seed: int) -> dict[str, Film]:
 
 
 def make(film: Film, target: Path, wide: int | None = None) -> Path:
-    """Write a film, 25 pictures a second, with H.264 and AAC; enlarged to a width, if one is given."""
+    """Write a film at 25 frames per second with H.264 and AAC, ``wide`` pixels wide if given."""
     width = 360 * max(len(scene.faces) for scene in film.scenes)
     program = imageio_ffmpeg.get_ffmpeg_exe()
     with tempfile.TemporaryDirectory() as folder:
@@ -186,7 +188,7 @@ _CLIPS: dict[str, list[Any]] = {}
 
 
 def sounds(film: Film) -> list[Any]:
-    """Of each scene: a clip's own sound, or a stretch of what a reader says."""
+    """For each scene: a clip's own sound, or a stretch of a reader's recording."""
     chance = np.random.default_rng(film.seed)
     return [_sound(scene, chance) for scene in film.scenes]
 
@@ -202,7 +204,7 @@ def _sound(scene: Scene, chance: np.random.Generator) -> Any:
 
 
 def _read(name: str, *, enrolled: bool = False) -> Any:
-    """What is heard of somebody, 16 kHz; or what a voice is enrolled by."""
+    """What is heard of somebody at 16 kHz, or the recording for enrolling the voice."""
     if name not in READERS:
         argv = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(_GRID / f"{name}.mpg")]
         raw = subprocess.run([*argv, "-ac", "1", "-ar", "16000", "-f", "f32le", "-"], capture_output=True, check=True)
@@ -228,7 +230,7 @@ def gallery(film: Film, folder: Path, settings: Settings) -> Path:
 
 
 def judge(result: Result, film: Film) -> dict[str, Any]:
-    """Lines by what is said of them."""
+    """Lines by how they were named."""
     counts = dict.fromkeys(("lines", "right", "wrong", "maybe", "maybe_wrong", "off_screen", "unknown"), 0)
     counts |= {"knowable": 0, "known": 0}
     for line in result.transcript.segments:
@@ -251,12 +253,12 @@ def judge(result: Result, film: Film) -> dict[str, Any]:
 
 
 def knowable(film: Film, scene: Scene) -> bool:
-    """Whether whose voice it is can be known: it is enrolled, and no mouth moves that is not the owner's."""
+    """Whether the voice can be known: it is enrolled, and no mouth moves but its owner's."""
     return scene.sound in film.voices and scene.moving in ("", film.owner(scene))
 
 
 def error_rate(result: Result, film: Film) -> float:
-    """DER of the lines, pauses of less than a line inside of them counted as said."""
+    """DER of the lines; pauses shorter than a line, inside of one, count as speech."""
     heard = sounds(film)
     starts = np.cumsum([0.0, *(scene.seconds for scene in film.scenes)])
     truth = tuple(
@@ -276,7 +278,7 @@ def settings(folder: Path) -> Settings:
 
 
 def run(folder: Path) -> dict[str, Any]:
-    """Films of each seed with voices alone, and with faces and mouths; and what that costs."""
+    """Films of each seed with voices alone, and with faces and mouths; and what the latter cost."""
     chosen = settings(folder)
     found = {seed: answers(seed, folder, chosen) for seed in SEEDS}
     by_name = {name: {seed: rows[name] for seed, rows in found.items()} for name in next(iter(found.values()))}
@@ -284,7 +286,7 @@ def run(folder: Path) -> dict[str, Any]:
 
 
 def answers(seed: int, folder: Path, chosen: Settings) -> dict[str, Any]:
-    """What is said of the lines of a seed's films, by their names."""
+    """How the lines of a seed's films were named, by film."""
     found = {}
     for name, film in films(seed).items():
         path, known = make(film, folder / f"{seed}.mp4"), gallery(film, folder / f"{seed}" / name, chosen)
@@ -319,7 +321,7 @@ def _rows(found: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[Mapping[
 
 
 def costs(folder: Path, chosen: Settings, times: int = 3) -> dict[str, Any]:
-    """Seconds, and seconds of processors, of films that are all speech and faces: medians of runs in turn."""
+    """Wall-clock and processor seconds for films full of speech and faces: medians, in turn."""
     found: dict[str, Any] = {}
     drawn = films(SEEDS[0])
     drawn |= {_LECTURE: _lecture(drawn["own voices, two faces"])}

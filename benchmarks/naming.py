@@ -1,4 +1,4 @@
-"""Naming: what a track costs as the gallery grows, and what enrolling somebody costs as the results do."""
+"""Naming: what a track costs as the gallery grows, and what enrolling costs as the number of results grows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRACKS, SIGHTINGS = 100, 20
 
 
 def run(folder: Path) -> dict[str, Any]:
-    """Galleries of random unit vectors, three photos a person; of each ten tracks one shows somebody of them."""
+    """Galleries of random unit vectors, three photos per person; one in ten tracks shows somebody from the gallery."""
     return {
         **{f"{people} people": _naming(people) for people in (10, 1_000, 10_000)},
         "people add": {f"{results} results": _enrolling(results) for results in (100, 1_000)},
@@ -23,7 +23,7 @@ def run(folder: Path) -> dict[str, Any]:
 
 
 def _enrolling(results: int) -> dict[str, float]:
-    """A new name for every result, on a store in memory; 100 people of three photos are enrolled already."""
+    """A new name for every result, in a store in memory; 100 people with three photos each are enrolled already."""
     from castline.gallery.load import RememberedGalleries
     from castline.people import reassemble
     from castline.records import Embedding, PhotoEmbedding
@@ -51,7 +51,7 @@ def _enrolling(results: int) -> dict[str, float]:
 
 
 def _publish(media: str, looks: list[Any], assembler: Any) -> None:
-    """A minute with one face a second, in six units; ``looks`` take turns every ten seconds."""
+    """A minute with one face per second, in six units; ``looks`` alternate every ten seconds."""
     from castline import keys
     from castline.records import Frame, FrameFaces, FramesPart, FramesUnit, Manifest, Options, Usage
     from castline.runs.request import read_source

@@ -1,6 +1,6 @@
-"""Small pieces of a large object, as the sound of an hour of film is read: by signed URL, and by a call of boto3 each.
+"""Small pieces of a large object, as when reading the sound of an hour of film: by signed URL, and by boto3.
 
-The server answers whatever it is asked for with as many bytes, as late as S3 does (docs.aws.amazon.com/AmazonS3,
+The server answers with as many bytes as it is asked for, after the delay of S3 (docs.aws.amazon.com/AmazonS3,
 "Performance guidelines": small objects in 100 to 200 ms).
 """
 
@@ -45,7 +45,7 @@ asyncio.run(main())
 
 
 def run(folder: Path, repeats: int = 3) -> dict[str, float]:
-    """Milliseconds of the processor and of the clock for one piece, and boto3's over ours: medians of turns."""
+    """Processor and wall-clock milliseconds per piece, and the ratio of boto3's to ours: medians of turns."""
     spent: dict[str, list[float]] = {"signed": [], "boto3": []}
 
     def measured(name: str, work: Callable[[], object]) -> Callable[[int], object]:
@@ -77,7 +77,7 @@ def run(folder: Path, repeats: int = 3) -> dict[str, float]:
 
 @contextmanager
 def served() -> Iterator[str]:
-    """The server's URL, while it runs."""
+    """The URL of the server, which runs inside the context."""
     with subprocess.Popen([sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:

@@ -1,8 +1,8 @@
-"""Upload to result on the local stack, against its bare kernels on the same cores.
+"""Upload to result on the local stack, against the bare kernels on the same cores.
 
-Bare means: ffmpeg, then the models called directly on the same frames and chunks by a pool of as many
-warm processes as the stack has; no S3, no events, no runtime, no records, no assembly. The sum of the
-two is the time in which nothing but necessary work is done.
+Bare means: ffmpeg, then the models called directly on the same frames and chunks by a pool of as many warm processes as
+the stack has; no S3, no events, no runtime, no records, no assembly. The sum of the two is the time for the necessary
+work alone.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _process(path: Path, key: str, store: S3Store, config: Settings) -> float:
     start = time.perf_counter()
     store.put(config.input_bucket, key, path)
     while store.head(config.output_bucket, result_key(key)) is None:
-        time.sleep(0.05)  # rarely: looking costs the same cores
+        time.sleep(0.05)  # rarely: polling uses the same cores
     seconds = time.perf_counter() - start
     result = read_result(key, store, config)
     if result is None or result.status != "complete":
@@ -77,7 +77,7 @@ def _process(path: Path, key: str, store: S3Store, config: Settings) -> float:
 
 def _units(media: str, store: S3Store, config: Settings) -> list[tuple[str, bytes]]:
     made = [info for info in store.find(config.stage1_bucket, media) if not info.key.endswith(".json")]
-    # In the order in which the splitter made them, which is the order the stack works in.
+    # In the order in which the splitter made them, in which the stack also works.
     made.sort(key=lambda info: str(info.last_modified))
     return [(info.key, store.get(config.stage1_bucket, info.key) or b"") for info in made]
 
@@ -105,7 +105,7 @@ def _kernel(unit: tuple[str, bytes]) -> None:
 
 
 def _peaks(stack: LocalStack) -> dict[str, float]:
-    """Peak resident memory per process, MiB, as the kernel counted it."""
+    """Peak resident memory per process in MiB, from the kernel."""
     peaks = {}
     for name in stack.function_names.values():
         pids = stack.host.pids(name) if stack.host else []

@@ -1,18 +1,18 @@
 """Whisper nets with random weights, in every engine's own file format.
 
-A net's speed and memory follow from its dimensions and not from what it has learnt, and whether a file is
-loaded, an option heard or a word timed can be tested with a net that has learnt nothing. All formats are
-written from the same arrays, named and shaped as in OpenAI's checkpoints:
+A net's speed and memory depend on its dimensions and not on what it has learnt, and an untrained net is enough to test
+whether a file is loaded, an option has an effect or a word is timed. All formats are written from the same arrays,
+named and shaped as in OpenAI's checkpoints:
 
     write_ctranslate2(folder, net)   faster-whisper: a folder, weights in float16
     write_ggml(file, net)            whisper.cpp: one file, weights in float16
     write_openai(file, net)          openai-whisper: a PyTorch checkpoint in float16
 
-**Output of a known length.** Noise rarely says when to stop. Give ``random_net`` the tokens it shall say
-(``script``): its position embeddings then outweigh everything else and it says them one after the other,
-whatever it hears, and ends. A script counts positions from an empty prompt; what a request puts before the
-text (a prompt, hot words) moves the net further down its script. To time an engine without that, suppress
-the end of text and bound the number of tokens; ``benchmarks/whisper_engines.py`` shows how for each engine.
+**Output of a known length.** Noise rarely ends by itself. Give ``random_net`` the tokens that it is to say
+(``script``): its position embeddings then outweigh everything else, and it says them one after the other, whatever it
+hears, and stops. A script counts positions from an empty prompt; whatever a request puts before the text (a prompt, hot
+words) moves the net further along its script. To time an engine without a script, suppress the end of text and bound
+the number of tokens; ``benchmarks/whisper_engines.py`` shows how for each engine.
 
 Sources: https://github.com/openai/whisper (names, shapes, vocabulary), whisper.cpp's
 ``models/convert-pt-to-ggml.py`` (layout of the ggml file), CTranslate2's ``WhisperSpec``.
@@ -35,13 +35,13 @@ from numpy.typing import NDArray
 
 Weights = dict[str, NDArray[np.float32]]
 
-#: How much louder than everything else a position says what follows.
+#: How much a position's next token outweighs everything else.
 _OUTWEIGHS = 40
 
 
 @dataclass(frozen=True)
 class Dimensions:
-    """What OpenAI's checkpoints call ``dims``; 51865 tokens are multilingual, 51864 English only."""
+    """OpenAI's checkpoints call these ``dims``; 51865 tokens are multilingual, 51864 English only."""
 
     n_mels: int = 80
     n_audio_ctx: int = 1500
@@ -59,7 +59,7 @@ class Dimensions:
         return self.n_vocab >= 51865
 
     def of(self, width: int, heads: int, layers: int) -> Dimensions:
-        """The same with another width, number of heads and of layers, on both sides."""
+        """The same with another width and number of heads and layers, on both sides."""
         return replace(
             self,
             n_audio_state=width, n_audio_head=heads, n_audio_layer=layers,
@@ -69,7 +69,7 @@ class Dimensions:
 
 TINY = Dimensions()
 BASE = TINY.of(512, 8, 6)
-#: For tests: the real vocabulary, since engines bring their own, on the smallest net they all accept.
+#: For tests: the real vocabulary, since engines bring their own, on the smallest net that they all accept.
 MICRO = TINY.of(64, 2, 1)
 MICRO_EN = replace(MICRO, n_vocab=51864)
 
@@ -84,9 +84,9 @@ def random_net(dims: Dimensions, seed: int = 1, *, script: Sequence[int] = (), s
     """Normally distributed weights.
 
     Args:
-        script: tokens to say, whatever is heard; see the module. Empty: noise.
-        sure: 1 says the script with probabilities of 1; at 0.25 (and MICRO's width) they are a little less, and
-            depend on what is heard and asked for.
+        script: tokens to say, whatever is heard (see the module). Empty: noise.
+        sure: with 1, the probabilities of the script are 1; with 0.25 (and MICRO's width) they are a little lower and
+            depend on the sound and the request.
     """
     chance = np.random.default_rng(seed)
     weights: Weights = {}
@@ -137,11 +137,11 @@ def random_net(dims: Dimensions, seed: int = 1, *, script: Sequence[int] = (), s
 def _write_script(
     weights: Weights, dims: Dimensions, script: Sequence[int], sure: float, chance: np.random.Generator
 ) -> None:
-    """Make every position point at the token that follows there.
+    """Make every position predict the token that follows there.
 
     The last token before the text is ``<|transcribe|>`` (``<|startoftranscript|>`` in an English net). With
-    timestamps the text begins there; without, one position later, so the first token of a script is to be
-    a timestamp. A script ends with a timestamp too, in whose place an engine without timestamps finds the end.
+    timestamps the text begins there; without, one position later, so the first token of a script should be a
+    timestamp. A script also ends with a timestamp, in whose place an engine without timestamps finds the end.
     """
     special = special_tokens(dims)
     end = special["<|endoftext|>"]
@@ -159,7 +159,7 @@ def _write_script(
 
 
 def special_tokens(dims: Dimensions) -> dict[str, int]:
-    """Ids of the tokens that are no text, in their order."""
+    """Ids of the tokens that are not text, in order."""
     first = len(text_tokens(dims))
     languages = [f"<|{code}|>" for code in _languages()]
     tasks = "translate transcribe startoflm startofprev nospeech notimestamps".split()
@@ -179,7 +179,7 @@ def text_tokens(dims: Dimensions) -> tuple[bytes, ...]:
 
 
 def script_of(dims: Dimensions, text: Sequence[str], until_s: float) -> list[int]:
-    """A script that says ``text`` from the beginning to ``until_s``; each string must be a token."""
+    """A script that says ``text`` from the start to ``until_s``; each string must be a token."""
     special, known = special_tokens(dims), text_tokens(dims)
     said = [known.index(token.encode()) for token in text]
     return [special["<|0.00|>"], *said, special[f"<|{until_s:.2f}|>"]]
@@ -193,7 +193,7 @@ def write_openai(file: Path, net: Net) -> Path:
     return file
 
 
-#: Tensors of two dimensions that whisper.cpp keeps in float32.
+#: Two-dimensional tensors that whisper.cpp keeps in float32.
 _GGML_FLOAT32 = ("conv1.bias", "conv2.bias", "positional_embedding")
 
 
@@ -265,7 +265,7 @@ def write_ctranslate2(folder: Path, net: Net) -> Path:
     letters = _letters()
     text = ["".join(letters[byte] for byte in token) for token in text_tokens(dims)]
     spec.register_vocabulary([*text, *special])
-    # openai-whisper's choice for a checkpoint it does not know: all heads of the upper half.
+    # openai-whisper's choice for an unknown checkpoint: all heads of the upper half.
     upper = range(dims.n_text_layer // 2, dims.n_text_layer)
     spec.config.alignment_heads = list(product(upper, range(dims.n_text_head)))
     spec.config.suppress_ids = []
@@ -280,7 +280,7 @@ def write_ctranslate2(folder: Path, net: Net) -> Path:
 
 
 def _tokenizer(text: list[str], special: dict[str, int]) -> Any:
-    """A tokenizer that reads every token, and writes letter by letter: it has no merges."""
+    """A tokenizer that reads every token and writes letter by letter: it has no merges."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     made = Tokenizer(models.BPE({token: place for place, token in enumerate(text)}, []))
@@ -307,7 +307,7 @@ def _languages() -> tuple[str, ...]:
 
 
 def _assets() -> Path:
-    """openai-whisper's vocabulary and filters; the package is found and not imported, which would import torch."""
+    """openai-whisper's vocabulary and filters; the package is located but not imported, as that would import torch."""
     spec = importlib.util.find_spec("whisper")
     assert spec and spec.origin
     return Path(spec.origin).parent / "assets"

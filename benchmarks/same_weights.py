@@ -1,7 +1,7 @@
-"""The three Whisper engines with the same real weights: what differs is how they are driven.
+"""The three Whisper engines with the same real weights: only how they are used differs.
 
-The weights are those of tiny.en's package (CTranslate2), written once more as openai-whisper's checkpoint and as
-whisper.cpp's file. Each engine transcribes the recordings beside the checkout one by one, the pipeline's way.
+The weights are those of tiny.en's package (CTranslate2), also written as openai-whisper's checkpoint and as
+whisper.cpp's file. Each engine transcribes the recordings beside the checkout one by one, as the pipeline does.
 
     read_ctranslate2(folder)   the weights of a CTranslate2 Whisper model, named and shaped as in OpenAI's checkpoints
 """
@@ -55,17 +55,17 @@ def run(folder: Path) -> dict[str, Any]:
 
 
 def write_all(source: Path, folder: Path) -> None:
-    """The same model for the other two engines, in files as they look for them."""
+    """The same model for the other two engines, in the files that they look for."""
     net = read_ctranslate2(source)
     write_openai(folder / "whisper-tiny.en.pt", net)
     write_ggml(folder / "ggml-tiny.en.bin", net)
 
 
 def read_ctranslate2(folder: Path) -> Net:
-    """A net from CTranslate2's ``model.bin`` (its version 6), dimensions from the arrays.
+    """A net from CTranslate2's ``model.bin`` (version 6); the dimensions follow from the arrays.
 
-    The layout is that of CTranslate2's ``model_spec.py``: lengths and counts in little endian, names with a zero at
-    their end, arrays in C order; then aliases, of which a Whisper has none that matters.
+    The layout is that of CTranslate2's ``model_spec.py``: little-endian lengths and counts, zero-terminated names,
+    arrays in C order; then aliases, of which Whisper has none that matter.
     """
     with (folder / "model.bin").open("rb") as file:
         found = dict(_variables(file))

@@ -1,8 +1,8 @@
-"""One hour of 1080p30 at one to a thousand invocations at once: measured stages, simulated in one deployment.
+"""One hour of 1080p30 with one to a thousand concurrent invocations: measured stages, simulated deployment.
 
-Measured here: what planning, each range, the sound, each batch of frames, each chunk of speech and the assembly cost in
-processor-seconds, on some minutes of film. Simulated, with a seed: an hour of it on Lambda. Assumed, and said in
-docs/BENCHMARKS.md: a vCPU of Lambda is as fast as a core here, S3's events, starts of new environments, the network.
+Measured here, on a few minutes of film: the processor-seconds of planning, each range, the sound, each batch of frames,
+each chunk of speech and the assembly. Simulated, with a seed: an hour of film on Lambda. Assumed, as docs/BENCHMARKS.md
+says: a vCPU of Lambda is as fast as a core here; S3's events; cold starts; the network.
 """
 
 from __future__ import annotations
@@ -41,33 +41,33 @@ WAYS = (1, 10, 60, 1000)
 _CURVE = (1, 2, 5, 10, 20, 40, 60, 100, 200, 500, 1000)
 _SEEDS = range(16, 37)
 _SPLITTER_MB, _ANALYSER_MB = 2048, 3008
-_BASE_PER_S = 0.16  # vCPU-seconds of Whisper base a second of sound (castline/cost.py, docs/BENCHMARKS.md)
+_BASE_PER_S = 0.16  # vCPU-seconds of Whisper base per second of sound (castline/cost.py, docs/BENCHMARKS.md)
 
 # Assumptions.
 _EVENT_S = (0.2, 1.0)  # from the object in S3 to the function
-_START_S = {"split": 1.0, "analyse": 4.0}  # a new environment: the zip; the image, with its models
+_START_S = {"split": 1.0, "analyse": 4.0}  # a cold start: the zip; the image, with its models
 _BYTES = HOUR_S * 8e6 / 8  # of the file: 8 Mbit/s
 _BYTES_A_S = 75e6  # of one function's network
-_PIECES = HOUR_S * 2  # of the sound, which lies between the pictures
-_WRITTEN_AT_ONCE = 16  # requests for ranges, after that for the sound (stages/plan.py)
-_JITTER = 0.15  # standard deviation of the logarithm of how long something takes
+_PIECES = HOUR_S * 2  # of the sound, which is interleaved with the video
+_WRITTEN_AT_ONCE = 16  # requests for ranges, before those for the sound (stages/plan.py)
+_JITTER = 0.15  # standard deviation of the logarithm of a duration
 #: A queue's pollers begin with five invocations and add 300 a minute (docs.aws.amazon.com/lambda, "Configuring scaling
 #: behavior for SQS event source mappings", 2025-06).
 _FIRST_OF_QUEUE, _MORE_OF_QUEUE_A_S = 5, 5.0
 _STAGE = {"uploads": "split", "ranges": "split", "units": "analyse"}
 
-#: US dollars an hour of video, as docs/BENCHMARKS.md has them.
+#: US dollars per hour of video, as in docs/BENCHMARKS.md.
 OTHERS = {"Media2Cloud": 121.0, "Content Localization": 30.0, "hosted transcription": 0.36}
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Processor-seconds: of a range, of an hour of sound, of a batch, of a second of speech, of an hour's assembly.
+    """Processor-seconds: of a range, an hour of sound, a batch, a second of speech, an hour's assembly.
 
     Attributes:
         whole: decoding an hour in one piece.
-        batches: how many a range gives.
-        piece: one small piece of the file, of which the sound has many.
+        batches: how many per range.
+        piece: one small piece of the file; the sound consists of many.
     """
 
     plan: float
@@ -82,7 +82,7 @@ class Measured:
 
 
 def run(folder: Path, repeats: int = 1) -> dict[str, object]:
-    """Measurements, and seconds and dollars by how many invocations may run at once."""
+    """Measurements, and seconds and dollars by the number of concurrent invocations."""
     measured = measure(folder)
     models = {"tiny.en": measured.speech_per_s, "base": _BASE_PER_S}
     found: dict[str, object] = {"measured": {name: getattr(measured, name) for name in Measured.__slots__}}
@@ -100,7 +100,7 @@ def run(folder: Path, repeats: int = 1) -> dict[str, object]:
 
 
 def measure(folder: Path) -> Measured:
-    """Every stage on some minutes of film, in this process."""
+    """Every stage on a few minutes of film, in this process."""
     path = film(folder / "film-1080p.mp4", MINUTES, "1920x1080")
     config = Settings(ffmpeg=FFMPEG, cut_above_s=60, threads=1, transcriber="faster-whisper:tiny.en")
     key, store = "film.mp4", MemoryStore()
@@ -143,7 +143,7 @@ def measure(folder: Path) -> Measured:
 
 
 def _spent(work: Callable[[], object]) -> float:
-    """Processor-seconds of this process and of those it waited for: a busy machine changes them little."""
+    """Processor-seconds of this process and of the children it waited for: a busy machine changes them little."""
     before = _processor()
     work()
     return _processor() - before
@@ -156,7 +156,7 @@ def _processor() -> float:
 
 @dataclass(order=True)
 class Task:
-    """One invocation: when it may begin, and what follows at which share of its work."""
+    """One invocation: when it may begin, and what follows at which fraction of its work."""
 
     ready_s: float
     number: int
@@ -172,7 +172,7 @@ class Task:
 
 
 class Waiting:
-    """What may begin when: of each queue as many at once as it may, or of all together (events)."""
+    """What may begin, and when: limited for each queue, or for all together (events)."""
 
     def __init__(self, way: int, limits: Mapping[str, int] | None) -> None:
         self._way, self._limits = way, limits
@@ -185,7 +185,7 @@ class Waiting:
         self._first_s[task.queue] = min(self._first_s.get(task.queue, task.ready_s), task.ready_s)
 
     def pop(self, now: float) -> Task | None:
-        """The one that waits longest of those that may begin."""
+        """The one that has waited longest of those that may begin."""
         ready = [tasks[0] for queue, tasks in self._tasks.items() if tasks and self._begins_s(queue) <= now]
         if not ready:
             return None
@@ -197,7 +197,7 @@ class Waiting:
         self._running[task.queue] -= 1
 
     def next_s(self) -> float:
-        """When the next one begins if nothing ends before."""
+        """When the next one begins unless something ends earlier."""
         return min((self._begins_s(queue) for queue, tasks in self._tasks.items() if tasks), default=math.inf)
 
     def _begins_s(self, queue: str) -> float:
@@ -213,7 +213,7 @@ class Waiting:
 def simulate(
     measured: Measured, way: int, speech_per_s: float, ranges: int = RANGES, *, queues: bool = True
 ) -> dict[str, float]:
-    """Seconds from upload to result, and dollars, in an account that runs so many functions at once: medians of seeds.
+    """Seconds from upload to result, and dollars, for an account with such a concurrency: medians over seeds.
 
     Args:
         queues: ``Orchestration=queue`` with the limits that ``castline preflight`` advises, or ``events``.
@@ -288,7 +288,7 @@ def _simulate(
 
 
 def plot(curves: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
-    """Seconds over invocations at once, and dollars beside others'."""
+    """Seconds by concurrency, and dollars compared with other services."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,10 +1,10 @@
-"""Searching ten thousand recordings: pages of hits, the index's size, and how soon a new result is found.
+"""Searching ten thousand recordings: pages of hits, the size of the index, and how soon a new result is found.
 
     python -m benchmarks.search [--results 10000] [--minutes 30] [--archive postgresql://…] [--seconds 600]
 
-The results are made from a seed when they are asked for, so nothing but the index is on the disk. Words follow Zipf's
-law (a vocabulary of 20 000), sentences have 13 words, faces are sighted once a second. Some are read as results are,
-of the others the index gets what reading would give: making and reading 10 000 takes an hour.
+The results are made from a seed on request, so only the index is on disk. Words follow Zipf's law (a vocabulary of
+20 000), sentences have 13 words, faces are sighted once per second. Some results are really read; for the others, the
+index is given what reading would yield, because making and reading 10 000 takes an hour.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from castline.storage import MemoryStore
 _BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 _VOCABULARY = 20_000
 _PEOPLE = 500
-_READ = 40  # results that are read, whose size stands for all
+_READ = 40  # results that are read; the size of all is estimated from them
 _QUERIES = (
     "{0}",
     "{1000}",
@@ -56,7 +56,7 @@ _QUERIES = (
 
 
 class Made(MemoryStore):
-    """A store whose results are made when they are read."""
+    """A store that makes its results when they are read."""
 
     def __init__(self, count: int, minutes: int) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class Made(MemoryStore):
         }  # fmt: skip
 
     def _somebody(self, number: int, chance: random.Random, length: int) -> tuple[str, str, list[tuple[int, int]]]:
-        """Name, identity, and when on screen, seconds."""
+        """Name, identity, and seconds on screen."""
         starts = sorted(chance.sample(range(length - 20), k=min(25, length // 40)))
         spans = [(start, start + chance.randint(2, 19)) for start in starts]
         known = chance.random() < 0.7
@@ -219,7 +219,7 @@ def main() -> None:
 
 
 def _as_read(index: Index, store: Made, settings: Settings) -> None:
-    """Read some results as they are read, and see that they give what is written into the index for all."""
+    """Read some results, and check that they yield what the index is given for all."""
     count, store.count = store.count, _READ
     start = time.perf_counter()
     refresh(index, store, settings)
@@ -235,7 +235,7 @@ def _as_read(index: Index, store: Made, settings: Settings) -> None:
 
 
 def _size(index: Index) -> int:
-    """Bytes."""
+    """In bytes."""
     if isinstance(index, SqliteIndex):
         return index.path.stat().st_size
     with index.reading() as connection:

@@ -1,4 +1,4 @@
-"""The transcription service under load and under attack: many clients, workers that are killed, a service too.
+"""The transcription service under load and with failures: many clients, and workers and the service are killed.
 
 Inputs and outputs are presigned URLs of the local S3. The service is killed (SIGKILL), not asked to stop.
 """
@@ -41,7 +41,7 @@ _LIMIT_S = 1800.0
 
 
 def run(folder: Path) -> dict[str, Any]:
-    """200 jobs of 8 clients on 4 workers, two of which are killed, and the service once."""
+    """200 jobs from 8 clients on 4 workers; two workers and the service are killed."""
     if packaged(_ENGINE) is None:
         return {"skipped": "the package with Whisper's weights is not here"}
     return storm(folder / "service", jobs=200, clients=8, workers=4, killed=2)
@@ -53,9 +53,9 @@ def storm(
     """Submit, kill, restart, wait; then count.
 
     Returns:
-        How many finished, by state; outputs equal to the library's; outputs that were sent more than once; seconds;
-        99th percentile of a GET in ms, idle and under load; resident MB of all processes in thirds of the run; seconds
-        from DELETE of a running job until its worker is gone, one after the other.
+        How many jobs finished, by state; outputs equal to the library's; outputs sent more than once; seconds; 99th
+        percentile of a GET in ms, idle and under load; resident MB of all processes by thirds of the run; seconds from
+        DELETE of a running job until its worker is gone, one after the other.
     """
     folder.mkdir(parents=True)
     clip = folder / "clip.flac"
@@ -68,7 +68,7 @@ def storm(
         deployer = aws_client(engine.url, "s3", keyring.deployer)
         deployer.create_bucket(Bucket=_BUCKET)
         deployer.put_bucket_versioning(Bucket=_BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        s3 = aws_client(engine.url, "s3", keyring.user)  # whose presigned URLs the emulator takes
+        s3 = aws_client(engine.url, "s3", keyring.user)  # the emulator accepts their presigned URLs
         s3.put_object(Bucket=_BUCKET, Key="clip.flac", Body=clip.read_bytes())
         service = undo.enter_context(_Service(folder / "state", workers))
         idle = _latencies(service.url, gets)
@@ -94,7 +94,7 @@ def storm(
 
 
 def _storm(service: _Service, s3: Any, jobs: int, clients: int, killed: int) -> dict[str, str]:
-    """The state each job ended in, by its number."""
+    """The state in which each job ended, by its number."""
     states: dict[str, str] = {}
     threads = [
         threading.Thread(target=_client, args=(service, s3, range(number, jobs, clients), states))
@@ -114,7 +114,7 @@ def _storm(service: _Service, s3: Any, jobs: int, clients: int, killed: int) -> 
 
 
 def _cancel(service: _Service, s3: Any, folder: Path) -> float:
-    """Seconds from DELETE of a running job until the process that was at it is gone."""
+    """Seconds from DELETE of a running job until the process that worked on it is gone."""
     long = folder / "long.flac"
     if not long.exists():
         ffmpeg("-stream_loop", 60, "-i", DEMO, "-vn", "-ar", 16000, "-ac", 1, long)
@@ -131,7 +131,7 @@ def _cancel(service: _Service, s3: Any, folder: Path) -> float:
 
 
 def _client(service: _Service, s3: Any, numbers: range, states: dict[str, str]) -> None:
-    """Submit jobs, and ask for them until each has ended."""
+    """Submit jobs, and poll until each has ended."""
     waiting: dict[str, str] = {}
     for number in numbers:
         urls = {f"{each}_url": _signed(s3, "put_object", f"{number}.{each}") for each in _FORMATS}
@@ -153,7 +153,7 @@ def _signed(s3: Any, method: str, key: str) -> str:
 
 
 def _outputs(s3: Any, jobs: int, expected: dict[str, bytes]) -> tuple[int, int]:
-    """How many outputs are what the library makes of the clip, and how many were sent more than once."""
+    """How many outputs equal what the library makes of the clip, and how many were sent more than once."""
     same = twice = 0
     for number in range(jobs):
         for each, body in expected.items():
@@ -165,7 +165,7 @@ def _outputs(s3: Any, jobs: int, expected: dict[str, bytes]) -> tuple[int, int]:
 
 
 class _Service:
-    """``castline serve`` as a process of its own."""
+    """``castline serve`` as a separate process."""
 
     def __init__(self, folder: Path, workers: int) -> None:
         self.port = free_port()
@@ -209,7 +209,7 @@ class _Service:
             self._process.wait()
 
     def workers(self) -> list[int]:
-        """Of those that are whole: some have just ended, and some have just begun."""
+        """Those that are ready: some may have just ended or just begun."""
         found = []
         for each in self.processes()[1:]:
             with contextlib.suppress(psutil.Error):
@@ -224,7 +224,7 @@ class _Service:
         return []
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
-        """Ask until it answers: it may be away for a while."""
+        """Ask until it answers: it may be down for a while."""
         deadline = time.monotonic() + 120
         while True:
             try:
@@ -238,13 +238,13 @@ class _Service:
 
 
 def _latencies(url: str, count: int) -> list[float]:
-    """Milliseconds of GETs, one after the other, over one connection."""
+    """Milliseconds of successive GETs over one connection."""
     with _asking() as client:
         return [_latency(client, url) for _ in range(count)]
 
 
 def _asking() -> httpx.Client:
-    """One for all that is measured: a new one reads the certificates, which takes longer than many requests."""
+    """One client for everything measured: a new one reads the certificates, which takes longer than many requests."""
     return httpx.Client(headers={"Authorization": "Bearer root:secret"}, timeout=30)
 
 
@@ -255,7 +255,7 @@ def _latency(client: httpx.Client, url: str) -> float:
 
 
 def _measure(url: str, over: Event, found: Connection) -> None:
-    """Latencies until it is over. A process of its own: in that of the clients it would wait for their threads, too."""
+    """Latencies until the end. A separate process, which does not compete with the clients' threads."""
     latencies: list[float] = []
     with _asking() as client:
         while not over.wait(0.05):
@@ -265,7 +265,7 @@ def _measure(url: str, over: Event, found: Connection) -> None:
 
 
 class _Watch:
-    """Latency and memory while something happens."""
+    """Latency and memory during the context."""
 
     def __init__(self, service: _Service) -> None:
         self._service = service
@@ -289,7 +289,7 @@ class _Watch:
         self._thread.join()
 
     def thirds(self) -> list[int]:
-        """The most in each third of the run."""
+        """The maximum in each third of the run."""
         third = max(len(self.memory) // 3, 1)
         return [round(max(self.memory[at * third : (at + 1) * third], default=0)) for at in range(3)]
 
@@ -307,6 +307,6 @@ def _until(condition: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + _LIMIT_S
     while not (found := condition()):
         if time.monotonic() > deadline:
-            raise TimeoutError("it did not come about")
+            raise TimeoutError("it did not happen in time")
         time.sleep(0.02)
     return found

@@ -1,6 +1,6 @@
-"""Speech: what our way to a part adds to the engine, what a second process gives, whether memory grows.
+"""Speech: what the pipeline adds to the engine, what a second process gains, whether memory grows.
 
-The engine is Whisper's tiny.en, because a package brings it along; the voice is the demo's.
+The engine is Whisper's tiny.en, because a package contains it; the voice is the demo's.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from castline.storage import MemoryStore
 MINUTES = 10
 GROWTH_CHUNKS = 100
 GROWTH_CHUNK_S = 20.0
-_WARM_UP = 10  # chunks until allocators and the engine's tables have their size
+_WARM_UP = 10  # chunks until allocators and the engine's tables have reached their size
 
 _settings = Settings(transcriber="faster-whisper:tiny.en", threads=1)
 _engines: Engines | None = None
 
 
 def run(folder: Path, repeats: int = 3) -> dict[str, Any]:
-    """Ratios of medians' turns, seconds, and MB."""
+    """Median ratios, seconds, and MB."""
     units = chunks(folder, MINUTES * 60, _settings.chunk_s)
     return {
         "media_minutes": MINUTES,
         "chunks": len(units),
         "path": path(units, repeats),
         "processes": processes(units, repeats),
-        # A cut falls on the longest silence near the wanted length, so chunks come out longer.
+        # A cut falls on the longest silence near the target length, so chunks come out longer.
         "memory": memory(chunks(folder, 1.5 * GROWTH_CHUNKS * GROWTH_CHUNK_S, GROWTH_CHUNK_S)[:GROWTH_CHUNKS]),
     }
 
 
 def chunks(folder: Path, seconds: float, chunk_s: float) -> list[bytes]:
-    """FLAC units of the demo's sound, looped to the length, as the splitter cuts it."""
+    """FLAC units of the demo's sound, looped to the length, as the splitter cuts them."""
     sound = folder / "speech.flac"
     ffmpeg("-stream_loop", -1, "-i", DEMO, "-vn", "-ac", 1, "-ar", 16000, "-t", seconds, sound)
     limits = Limits(program=FFMPEG)
@@ -57,10 +57,10 @@ def chunks(folder: Path, seconds: float, chunk_s: float) -> list[bytes]:
 
 
 def path(units: list[bytes], repeats: int) -> dict[str, float]:
-    """Unit to part (download, FLAC, words, JSON, upload; the store is a dict) over the engine on ready samples.
+    """Unit to part (download, FLAC, words, JSON, upload; the store is a dict), over the engine on decoded samples.
 
-    Chunk by chunk in turn, so that both sides see the same noise; the ratio is that of the sums over the medians
-    of every chunk.
+    Both take turns chunk by chunk, so that both see the same noise; the ratio is that of the sums of the medians of
+    the chunks.
     """
     load()
     assert _engines is not None
@@ -82,7 +82,7 @@ def path(units: list[bytes], repeats: int) -> dict[str, float]:
 
 
 def processes(units: list[bytes], repeats: int) -> dict[str, float]:
-    """One process over two over the same chunks; models are loaded before the clock starts."""
+    """One process over two processes on the same chunks; models are loaded before the clock starts."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1, load) as one, context.Pool(2, load) as two:
         for pool, count in ((one, 1), (two, 2)):
@@ -96,7 +96,7 @@ def processes(units: list[bytes], repeats: int) -> dict[str, float]:
 
 
 def memory(units: list[bytes]) -> dict[str, Any]:
-    """Resident memory of a fresh process after every chunk: MiB, and its slope after the warm-up."""
+    """Resident memory of a new process after every chunk in MiB, and its slope after warming up."""
     with multiprocessing.get_context("spawn").Pool(1, load) as pool:
         resident = [pool.apply(_resident_after, (index, body)) for index, body in enumerate(units)]
     steady = resident[_WARM_UP:]
@@ -126,7 +126,7 @@ def _analyse(index: int, body: bytes) -> None:
     store.put(_settings.stage1_bucket, unit.stage1_key, body)
     store.put(_settings.stage1_bucket, options_key(unit.media, unit.run), _settings.options().to_json())
     analyse_unit(unit, store, _settings, _engines)
-    assert store.head(_settings.output_bucket, unit.part_key), "an error is no part"
+    assert store.head(_settings.output_bucket, unit.part_key), "the part is an error"
 
 
 def _resident_after(index: int, body: bytes) -> float:

@@ -1,4 +1,4 @@
-"""Splitting ten minutes of 720p: our splitter, units in S3, against bare ffmpeg writing the same files."""
+"""Splitting ten minutes of 720p: our splitter with units in S3, against bare ffmpeg writing the same files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(folder: Path, repeats: int = 3) -> list[dict[str, object]]:
 
 
 def bare(path: Path, mode: str) -> None:
-    """What somebody would type: frames as JPEG and audio as FLAC, in one ffmpeg process."""
+    """What one would type: frames as JPEG and audio as FLAC, in one ffmpeg process."""
     folder = Path(tempfile.mkdtemp())
     pick = "select='isnan(prev_selected_t)+gt(floor(t),floor(prev_selected_t))',scale=960:540,mpdecimate"
     try:

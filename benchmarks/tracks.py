@@ -1,4 +1,4 @@
-"""Names in cut footage: the table of docs/FACES.md, on the labelled photos of the shared test data."""
+"""Names in footage with cuts: the table in docs/FACES.md, on the labelled photos of the shared test data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Voices told apart in 20 conversations with known turns, for several thresholds, and strangers' voices."""
+"""Telling voices apart in 20 conversations with known turns, for several thresholds; and strangers' voices."""
 
 from __future__ import annotations
 

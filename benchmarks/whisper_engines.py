@@ -1,11 +1,11 @@
-"""The three Whisper engines side by side, on nets with random weights of the true dimensions.
+"""The three Whisper engines compared, on nets with random weights of the true dimensions.
 
-What is measured does not depend on what a net has learnt: the encoder on a window of thirty seconds, a greedy
-token, memory. Every engine lives in a process of its own with two threads, and they take turns, so that all see
-the same noise. The milliseconds per token are those of the tokens between the 20th and the 84th, so that the
-prompt and the preparation of the cross-attention do not count.
+What is measured does not depend on what a net has learnt: the encoder on a window of thirty seconds, one greedy token,
+memory. Each engine runs in its own process with two threads, and they take turns, so that all see the same noise. The
+milliseconds per token are those of the tokens between the 20th and the 84th, so that the prompt and the preparation of
+the cross-attention do not count.
 
-``python -m benchmarks.whisper_engines <engine> <file or folder>`` is such a process: it loads, says so, and then
+``python -m benchmarks.whisper_engines <engine> <file or folder>`` is such a process: it loads, reports that, and then
 answers one command per line. How each engine is driven to a fixed number of tokens is in ``ENGINES``: the end of
 text is suppressed and their number bounded.
 """
@@ -31,7 +31,7 @@ Engine = tuple[Callable[[], object], Callable[[int], int]]
 
 
 def run(folder: Path) -> dict[str, object]:
-    """Milliseconds of the encoder and per token, resident memory; each the median of several turns."""
+    """Milliseconds for the encoder and per token, resident memory; each the median of several turns."""
     from benchmarks import random_whisper as made
     from castline.engines.speech.declared import FASTER_WHISPER, OPENAI_WHISPER, WHISPER_CPP
 
@@ -76,7 +76,7 @@ def _side_by_side(paths: dict[str, Path]) -> dict[str, dict[str, float]]:
 
 
 class _Worker:
-    """An engine in a process of its own."""
+    """One engine, in its own process."""
 
     def __init__(self, name: str, path: Path) -> None:
         root = Path(__file__).resolve().parents[1]
@@ -126,7 +126,7 @@ def _faster_whisper(path: Path) -> Engine:
 
 
 def _whisper_cpp(path: Path) -> Engine:
-    """Without its decoding loop: a pass of the decoder per token, whichever token it is."""
+    """Without its decoding loop: one pass of the decoder per token, whichever token it is."""
     import _pywhispercpp as library
 
     context = library.whisper_init_from_file_with_params(str(path), library.whisper_context_default_params())
@@ -185,7 +185,7 @@ def _resident_mb() -> float:
 
 
 def _serve(name: str, path: Path) -> None:
-    """Load, and say how many seconds it took; then answer a command per line, in milliseconds or MiB."""
+    """Load, and report the seconds it took; then answer one command per line, in milliseconds or MiB."""
     began = time.perf_counter()
     encode, decode = ENGINES[name](path)
     print(json.dumps(time.perf_counter() - began), flush=True)
