@@ -1,4 +1,4 @@
-"""A web server on loopback while something is tested."""
+"""A web server on loopback for the duration of a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def answering(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Yields its URL, without a slash at the end. Answers that somebody holds back do not keep it from ending."""
+    """Yields its URL, without a slash at the end. Requests that are still being answered do not keep it from ending."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

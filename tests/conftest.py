@@ -1,4 +1,4 @@
-"""Fixtures for everybody: the shared test data, and the folder of model files."""
+"""Fixtures for all tests: the shared test data, and the folder of model files."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from castline.weights.prepare import can_make_mtcnn, ensure_mtcnn
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
-# A machine that does other things meanwhile is no stopwatch: examples have no time limit, tests have (pyproject.toml).
+# Times mean little on a busy machine: examples have no time limit, but tests have (pyproject.toml).
 settings.register_profile("castline", deadline=None)
 settings.load_profile("castline")
 
-# A shell that starts the tests in the background lets them ignore Ctrl-C, and so would every command that they start.
+# A shell that starts the tests in the background makes them ignore Ctrl-C, and every command that they start with them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-#: Files of one or two tests that take minutes: last, they would run alone while the other worker has nothing to do.
+#: Files of one or two tests that take minutes: if last, they would run alone while the other worker is idle.
 _FIRST = ("test_wheel.py", "test_day.py", "test_export.py", "test_tools.py")
 
 
@@ -38,32 +38,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def at_scale(size: int, whole: int) -> int:
-    """How large a test is every day, and how large with LONG=1 in the environment (`make test LONG=1`)."""
+    """The everyday size of a test, and its full size with LONG=1 in the environment (`make test LONG=1`)."""
     return whole if os.environ.get("LONG") else size
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The test data beside the checkout; the test is skipped where there is none."""
+    """The test data beside the checkout; without it, the test is skipped."""
     folder = (CHECKOUT / "../shared/data").resolve()
     if not folder.is_dir():
-        pytest.skip("the shared test data is not beside the checkout")
+        pytest.skip("there is no shared test data beside the checkout")
     return folder
 
 
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
-    """A models folder that holds MTCNN; made once, kept for later runs."""
+    """A models folder that contains MTCNN; made once, kept for later runs."""
     folder = CHECKOUT / ".castline" / "models"
     if find_mtcnn(folder) is None and not can_make_mtcnn():
-        pytest.skip("MTCNN is not made yet, and onnx and facenet-pytorch are not installed to do it")
+        pytest.skip("MTCNN does not exist yet, and onnx and facenet-pytorch are not installed to export it")
     ensure_mtcnn(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def noise() -> Callable[[int, int], NDArray[np.uint8]]:
-    """Makes RGB pictures (height, width, 3) of coloured blocks: always the same, and nobody in them."""
+    """Makes RGB pictures (height, width, 3) of coloured blocks: always the same, without people."""
 
     def build(height: int, width: int) -> NDArray[np.uint8]:
         rows, columns = height // 4 + 1, width // 4 + 1
@@ -75,7 +75,7 @@ def noise() -> Callable[[int, int], NDArray[np.uint8]]:
 
 @pytest.fixture(scope="session")
 def ffmpeg() -> Callable[..., None]:
-    """Runs the pinned ffmpeg to make media: ``ffmpeg("-f", "lavfi", "-i", "sine=d=2", path)``."""
+    """Runs the pinned ffmpeg to make media files: ``ffmpeg("-f", "lavfi", "-i", "sine=d=2", path)``."""
 
     def run(*arguments: object) -> None:
         argv = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", *map(str, arguments)]
@@ -92,7 +92,7 @@ _X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 
 @pytest.fixture(autouse=True, scope="session")
 def own_library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The library of whoever runs the tests is not touched by them."""
+    """Tests leave alone the library of the person who runs them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         yield
@@ -100,14 +100,14 @@ def own_library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def audible_logs() -> Iterator[None]:
-    """A command of the test before may have silenced them for the whole process (``quiet_logs``)."""
+    """A command in an earlier test may have silenced them for the whole process (``quiet_logs``)."""
     logging.disable(logging.NOTSET)
     yield
 
 
 @pytest.fixture(scope="session")
 def odd_media(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> dict[str, Path]:
-    """Media by name, each odd in the way its name says. Nobody is in them and nothing is said."""
+    """Media files by name, each odd in the way its name says. They show nobody, and nothing is said."""
     folder = tmp_path_factory.mktemp("odd")
     made: dict[str, Path] = {}
 
@@ -170,7 +170,7 @@ def quiet_media(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., 
 
 @pytest.fixture(scope="session")
 def short_clips(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> list[Path]:
-    """Four pieces of the demo, a second long, with faces and words: one frames and one audio unit each."""
+    """Four clips of the demo, a second long, with faces and words: one frames unit and one audio unit each."""
     folder = tmp_path_factory.mktemp("clips")
     demo = CHECKOUT / "examples" / "demo.mp4"
     clips = []

@@ -22,20 +22,20 @@ __all__ = ["Shelf", "make", "postgresql", "postgresql_database"]
 
 
 class Shelf:
-    """A store with results, and the index of it."""
+    """A store with results, and its index."""
 
     def __init__(self, make: Make, folder: Path, new: Callable[[str], Index]) -> None:
         self.make = make
         self.store = MemoryStore()
         self.settings = Settings(state_dir=folder)
-        #: An index of a name; the same one again for the same name.
+        #: Opens an index by name; the same name opens the same one.
         self.new = new
         self.index = new("index")
 
     def publish(
         self, media: str, lines: Sequence[str | SpokenSegment] = (), people: Sequence[Person] = (), **fields: object
     ) -> Result:
-        """A result with a line every ten seconds."""
+        """Publish a result with a line every ten seconds."""
         segments = [
             self.make.segment(at, line, 10.0 * at, 10.0 * at + 5) if isinstance(line, str) else line
             for at, line in enumerate(lines)
@@ -64,6 +64,6 @@ def postgresql_shelf(make: Make, tmp_path: Path, postgresql_database: str) -> Sh
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def shelf(request: pytest.FixtureRequest) -> Shelf:
-    """One with either index."""
+    """A shelf with either kind of index."""
     found: Shelf = request.getfixturevalue(f"{request.param}_shelf")
     return found

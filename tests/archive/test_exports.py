@@ -1,4 +1,4 @@
-"""Moments for other programs, read back by other programs' readers: OpenTimelineIO and its adapter of CMX 3600."""
+"""Moments for other programs, read back with independent readers: OpenTimelineIO and its CMX 3600 adapter."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def filled(shelf: Shelf) -> Shelf:
     return shelf
 
 
-def test_a_table_runs_nothing(filled: Shelf) -> None:
+def test_a_table_runs_no_formulas(filled: Shelf) -> None:
     body = export(filled.index, "budget", "csv")
     rows = list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
     assert len(rows) == 3
@@ -45,7 +45,7 @@ def test_a_table_runs_nothing(filled: Shelf) -> None:
 
 
 def _read(body: bytes, rate: float) -> Any:
-    """What the adapter reads of an edit list: timeline, and the clips of its picture."""
+    """What the adapter reads from an edit list: the timeline, and the clips of its video track."""
     text = body.decode().replace("\r\n", "\n")
     timeline = otio.adapters.read_from_string(text, adapter_name="cmx_3600", rate=rate)
     return timeline, [clip for clip in timeline.find_clips() if clip.parent().name == "V"]
@@ -67,7 +67,7 @@ def test_an_edit_list_is_read_back(filled: Shelf, rate: str) -> None:
 
 
 @pytest.mark.parametrize("rate", ["29.97df", "59.94df"])
-def test_drop_frame_timecode_is_opentimelineio_s(rate: str) -> None:
+def test_drop_frame_timecode_equals_opentimelineio_s(rate: str) -> None:
     fps = RATES[rate][0]
     frames = {
         *range(0, 200_000, 997),
@@ -90,11 +90,11 @@ def _frame_of_hour(rate: str) -> int:
 def test_a_drop_frame_list_says_so(filled: Shelf) -> None:
     lines = export(filled.index, "file:board again", "edl", "29.97df").decode().splitlines()
     assert lines[1] == "FCM: DROP FRAME"
-    # 600.02 s are frame 17982, which is what drop-frame calls ten minutes sharp.
+    # 600.02 s are frame 17982, which drop-frame timecode calls exactly ten minutes.
     assert lines[3].split()[4:] == ["00:10:00;00", "00:10:02;15", "01:00:00;00", "01:00:02;15"]
 
 
-def test_nothing_of_a_line_is_a_statement_of_the_list(filled: Shelf) -> None:
+def test_no_line_is_read_as_a_statement_of_the_list(filled: Shelf) -> None:
     lines = export(filled.index, "budget", "edl").decode().splitlines()
     assert sum(line.startswith("* FROM CLIP NAME:") for line in lines) == 3
     assert [line.split()[2] for line in lines if line[:3].isdigit() and "R0" in line].count("A") == 1  # the voice note
@@ -112,7 +112,7 @@ def test_a_timeline_is_read_back(filled: Shelf, tmp_path: Path) -> None:
     assert json.loads(path.read_text())["OTIO_SCHEMA"].startswith("Timeline.")
 
 
-def test_as_many_as_a_list_can_have(shelf: Shelf) -> None:
+def test_a_list_has_at_most_as_many_events_as_its_format_allows(shelf: Shelf) -> None:
     lines = tuple((at * 1000, at * 1000 + 900, "same", "") for at in range(1200))
     shelf.index.put(Entry("a.mp4", "e", 1_790_000_000, lines=lines))
     assert export(shelf.index, "same", "edl").decode().count("FROM CLIP NAME") == 999
@@ -121,11 +121,11 @@ def test_as_many_as_a_list_can_have(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("kind", EXPORTS)
-def test_of_nothing_there_is_an_empty_one(shelf: Shelf, kind: str) -> None:
+def test_without_moments_the_export_is_empty(shelf: Shelf, kind: str) -> None:
     assert export(shelf.index, "nowhere", kind)
 
 
-def test_what_is_no_format_and_no_rate_is_said(shelf: Shelf) -> None:
+def test_unknown_formats_and_rates_are_refused(shelf: Shelf) -> None:
     with pytest.raises(SearchError, match="csv edl otio"):
         export(shelf.index, "a", "avi")
     with pytest.raises(SearchError, match="29\\.97df"):

@@ -1,4 +1,4 @@
-"""The index follows what the queue tells, and only that; messages of anybody's harm nothing."""
+"""The index follows the queue's messages, and nothing else; messages from strangers do no harm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.archive.conftest import Shelf
 
 
 class Queue:
-    """What a feed asks of SQS: messages stay until they are deleted."""
+    """What a feed needs of SQS: messages stay until they are deleted."""
 
     def __init__(self) -> None:
         self.messages: dict[str, str] = {}
@@ -77,15 +77,15 @@ def test_published_corrected_and_removed_without_listing(
     assert shelf.index.etags() == {} and queue.messages == {}
 
 
-def test_what_is_told_late_is_what_is_there_now(shelf: Shelf, queue: Queue) -> None:
+def test_a_late_message_leads_to_the_current_state(shelf: Shelf, queue: Queue) -> None:
     shelf.publish("a.mp4", ["One."])
-    queue.tell("a.mp4", "Result Removed")  # of a result before
+    queue.tell("a.mp4", "Result Removed")  # about an earlier result
     queue.tell("gone.mp4")
     Feed(queue, shelf.settings).follow(shelf.index, shelf.store)
     assert list(shelf.index.etags()) == ["a.mp4"]
 
 
-def test_messages_of_others_and_of_nobody_are_put_away(shelf: Shelf, queue: Queue) -> None:
+def test_foreign_messages_are_deleted(shelf: Shelf, queue: Queue) -> None:
     shelf.publish("a.mp4", ["One."])
     queue.tell("a.mp4", bucket="another-output")
     queue.tell("a.mp4", "Something Else")
@@ -99,7 +99,7 @@ def test_messages_of_others_and_of_nobody_are_put_away(shelf: Shelf, queue: Queu
     assert shelf.index.etags() == {}
 
 
-def test_a_message_stays_until_its_result_has_been_looked_at(
+def test_a_message_stays_until_its_result_has_been_read(
     shelf: Shelf, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for media in ("a.mp4", "b.mp4"):
@@ -121,7 +121,7 @@ def test_a_message_stays_until_its_result_has_been_looked_at(
     assert not queue.messages
 
 
-def test_without_a_queue_that_is_said(shelf: Shelf, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_queue_is_reported(shelf: Shelf, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     error = ClientError({"Error": {"Code": "AWS.SimpleQueueService.NonExistentQueue"}}, "GetQueueUrl")
 
     def none(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""The index is what is published: after changes, deletions, damage, and the death of who writes it."""
+"""The index equals what is published: after changes, deletions, damage, and a writer that is killed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _fill(shelf: Shelf, count: int) -> None:
         shelf.publish(f"talk {number}.mp4", lines, people)
 
 
-def test_only_what_changed_is_read(shelf: Shelf) -> None:
+def test_only_changed_results_are_read(shelf: Shelf) -> None:
     _fill(shelf, 5)
     assert len(refresh(shelf.index, shelf.store, shelf.settings).written) == 5
     assert refresh(shelf.index, shelf.store, shelf.settings).written == ()
@@ -55,7 +55,7 @@ def test_only_what_changed_is_read(shelf: Shelf) -> None:
     assert [hit.media for hit in search(shelf.index, '"something new"').hits] == ["talk 3.mp4"]
 
 
-def test_changed_again_and_again_it_is_as_if_built_at_once(shelf: Shelf) -> None:
+def test_after_many_changes_it_equals_a_new_index(shelf: Shelf) -> None:
     for round_ in range(3):
         _fill(shelf, 4 + round_)
         shelf.publish("talk 1.mp4", [f"round {round_} of the budget"])
@@ -76,7 +76,7 @@ def test_an_event_only_says_where_to_look(shelf: Shelf) -> None:
     assert shelf.index.etags() == {}
 
 
-def test_what_is_deleted_is_in_no_byte_of_the_file(sqlite_shelf: Shelf) -> None:
+def test_no_byte_of_a_deleted_recording_is_left_in_the_file(sqlite_shelf: Shelf) -> None:
     shelf = sqlite_shelf
     _fill(shelf, 3)
     shelf.publish("secret.mp4", ["The word is xylophonist."], [shelf.make.person(1, "Mallory Quux", (0, 9))])
@@ -90,7 +90,7 @@ def test_what_is_deleted_is_in_no_byte_of_the_file(sqlite_shelf: Shelf) -> None:
         assert not _holds(shelf.index, gone)
 
 
-def test_a_name_that_left_its_results_is_in_no_byte_of_the_file(sqlite_shelf: Shelf) -> None:
+def test_no_byte_of_a_removed_name_is_left_in_the_file(sqlite_shelf: Shelf) -> None:
     shelf = sqlite_shelf
     people = [shelf.make.person(1, "Mallory Quux", (0, 9))]
     shelf.publish("a.mp4", ["Hello."], people)
@@ -108,7 +108,7 @@ def _holds(index: Index, text: bytes) -> bool:
     return any(text in path.read_bytes() for path in files)
 
 
-def test_a_result_that_cannot_be_read_is_named_and_keeps_nobody_from_the_others(shelf: Shelf) -> None:
+def test_an_unreadable_result_is_named_and_the_others_are_indexed(shelf: Shelf) -> None:
     shelf.store.put(shelf.settings.output_bucket, keys.result_key("bad.mp4"), b"{")
     shelf.publish("good.mp4", ["Hello."])
     shelf.refresh()
@@ -120,7 +120,7 @@ def test_a_result_that_cannot_be_read_is_named_and_keeps_nobody_from_the_others(
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database at all, but long enough to be taken for one" * 40])
-def test_a_damaged_file_is_built_anew(sqlite_shelf: Shelf, damage: bytes) -> None:
+def test_a_damaged_file_is_rebuilt(sqlite_shelf: Shelf, damage: bytes) -> None:
     shelf = sqlite_shelf
     _fill(shelf, 2)
     shelf.refresh()
@@ -132,7 +132,7 @@ def test_a_damaged_file_is_built_anew(sqlite_shelf: Shelf, damage: bytes) -> Non
     assert _dump(shelf.index) == before
 
 
-def test_damage_that_is_met_while_searching_is_said(sqlite_shelf: Shelf) -> None:
+def test_damage_that_a_search_finds_is_reported(sqlite_shelf: Shelf) -> None:
     shelf = sqlite_shelf
     shelf.publish("a.mp4", ["a budget"])
     shelf.refresh()
@@ -142,7 +142,7 @@ def test_damage_that_is_met_while_searching_is_said(sqlite_shelf: Shelf) -> None
         search(shelf.index, "budget")
 
 
-def test_an_index_of_another_version_is_built_anew(shelf: Shelf) -> None:
+def test_an_index_of_another_version_is_rebuilt(shelf: Shelf) -> None:
     _fill(shelf, 2)
     shelf.refresh()
     with shelf.index.reading() as connection:
@@ -154,14 +154,14 @@ def test_an_index_of_another_version_is_built_anew(shelf: Shelf) -> None:
     assert shelf.index.etags() == {}
 
 
-def test_ids_are_unique_where_everything_came_at_once(shelf: Shelf) -> None:
-    _fill(shelf, 40)  # the store has no times: all are of second 0
+def test_ids_are_unique_although_all_times_are_equal(shelf: Shelf) -> None:
+    _fill(shelf, 40)  # the store has no times: all results are from second 0
     shelf.refresh()
     assert len(search(shelf.index, "file:talk", limit=200).hits) == 40
 
 
 def _write_slowly(shelf: Shelf, pipe: int) -> None:
-    """Tells of each recording through the pipe, before its transaction ends; and stands still at the sixth."""
+    """Report each recording through the pipe before its transaction ends, and stop at the sixth."""
     index = shelf.new("killed")
     insert, written = index.insert, 0
 
@@ -177,13 +177,13 @@ def _write_slowly(shelf: Shelf, pipe: int) -> None:
     refresh(index, shelf.store, shelf.settings)
 
 
-def test_killed_while_writing_and_gone_on_it_is_the_same(shelf: Shelf) -> None:
+def test_a_killed_writer_is_resumed_with_the_same_index(shelf: Shelf) -> None:
     _fill(shelf, 12)
     ours, theirs = os.pipe()
     process = multiprocessing.get_context("fork").Process(target=_write_slowly, args=(shelf, theirs))
     process.start()
     os.close(theirs)
-    for _ in range(6):  # the sixth has been written, and is not committed
+    for _ in range(6):  # the sixth has been written but not committed
         assert os.read(ours, 1) == b"."
     assert process.pid
     os.kill(process.pid, signal.SIGKILL)
@@ -196,8 +196,8 @@ def test_killed_while_writing_and_gone_on_it_is_the_same(shelf: Shelf) -> None:
     assert _dump(killed) == _dump(shelf.index)
 
 
-def test_two_write_at_once_and_neither_is_lost(shelf: Shelf) -> None:
-    """As two services do that share an index: all recordings are of one second, so they want the same ids."""
+def test_two_writers_at_once_lose_nothing(shelf: Shelf) -> None:
+    """As two services do that share an index: all recordings are from the same second, so they want the same ids."""
     _fill(shelf, 16)
     with ThreadPoolExecutor(2) as pool:
         for found in [pool.submit(refresh, shelf.new("index"), shelf.store, shelf.settings) for _ in range(2)]:
@@ -206,7 +206,7 @@ def test_two_write_at_once_and_neither_is_lost(shelf: Shelf) -> None:
     assert len(search(shelf.index, "file:talk", limit=200).hits) == 16
 
 
-def test_what_is_taken_out_of_postgresql_is_in_no_row(postgresql_shelf: Shelf) -> None:
+def test_no_row_of_a_removed_recording_is_left_in_postgresql(postgresql_shelf: Shelf) -> None:
     shelf = postgresql_shelf
     shelf.publish("secret.mp4", ["The word is xylophonist."], [shelf.make.person(1, "Mallory Quux", (0, 9))])
     shelf.refresh()
@@ -218,7 +218,7 @@ def test_what_is_taken_out_of_postgresql_is_in_no_row(postgresql_shelf: Shelf) -
             assert connection.execute(f"SELECT * FROM {table}").fetchall() == []  # noqa: S608
 
 
-def test_a_database_that_is_not_there_is_said(postgresql_shelf: Shelf, tmp_path: Path) -> None:
+def test_a_missing_database_is_reported(postgresql_shelf: Shelf, tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, archive="postgresql://nobody@127.0.0.1:9/none")
     with pytest.raises(ResourceError, match="cannot be reached"):
         open_index("here", settings)

@@ -1,4 +1,4 @@
-"""What somebody asks is understood, or refused in one line; nothing of it reaches FTS5's own syntax."""
+"""Queries are understood, or refused in one line; nothing in them reaches FTS5's own syntax."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_words_phrases_and_fields() -> None:
     assert (query.files, query.languages) == (["week1"], ["en"])
 
 
-def test_a_word_is_without_case_accents_and_marks_of_writing() -> None:
+def test_words_match_without_case_accents_and_marks() -> None:
     assert parse("Éclair don't").phrases == [Phrase(("eclair",)), Phrase(("don", "t"))]
     assert parse("予算").phrases == [Phrase(("予", "算"))]
     assert parse("budg*").phrases == [Phrase(("budg",), prefix=True)]
@@ -48,7 +48,7 @@ def test_a_word_is_without_case_accents_and_marks_of_writing() -> None:
         ("a" * 501, "at most 500 characters"),
     ],
 )
-def test_what_cannot_be_understood_is_said_in_one_line(text: str, said: str) -> None:
+def test_a_mistake_is_one_line(text: str, said: str) -> None:
     with pytest.raises(SearchError, match=said) as caught:
         parse(text)
     assert "\n" not in caught.value.message

@@ -1,4 +1,4 @@
-"""When did who say what: moments, in order, page by page."""
+"""Who said what, and when: moments, in order, page by page."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def test_words_are_found_in_any_case(filled: Shelf) -> None:
         ("budget language:de", []),
         ("film language:en", [("week2/board.mp4", 0.0)]),
         ("person:ada with:hopper", [("week1/board.mp4", 4.0)]),
-        ("person:Person", []),  # nobody is called so: it is what strangers are shown as
+        ("person:Person", []),  # nobody has this name: it is how strangers are shown
         ("file:week2", [("week2/board.mp4", 0.0)]),
     ],
 )
-def test_all_that_is_asked_must_hold(filled: Shelf, query: str, found: list[tuple[str, float]] | None) -> None:
+def test_all_conditions_must_hold(filled: Shelf, query: str, found: list[tuple[str, float]] | None) -> None:
     if found is None:
         with pytest.raises(SearchError):
             search(filled.index, query)
@@ -75,7 +75,7 @@ def test_all_that_is_asked_must_hold(filled: Shelf, query: str, found: list[tupl
     assert _found(search(filled.index, query)) == found
 
 
-def test_a_name_that_nobody_has_is_said(filled: Shelf) -> None:
+def test_an_unknown_name_is_reported(filled: Shelf) -> None:
     (note,) = search(filled.index, "budget person:Babbage").notes
     assert note == "nobody in any recording is called Babbage; known are Ada King, Grace Hopper"
 
@@ -108,8 +108,8 @@ def test_pages_follow_each_other_and_repeat_nothing(shelf: Shelf) -> None:
         assert len(pages) == len(set(pages)) == (7 if query == "file:mp4" else 14)
 
 
-def test_many_recordings_are_gone_through_alike(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hits of few recordings are looked for one by one, of many among all hits; both find the same."""
+def test_many_recordings_are_searched_like_few(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hits in few recordings are looked up one by one, those in many among all hits; both ways find the same."""
     for number in range(6):
         shelf.publish(f"{number}.mp4", ["a line", "a line", "another"])
     shelf.refresh()
@@ -120,18 +120,18 @@ def test_many_recordings_are_gone_through_alike(shelf: Shelf, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "9" * 40, "²"])
-def test_a_page_that_nobody_named_is_refused(filled: Shelf, after: str) -> None:
+def test_an_invalid_page_is_refused(filled: Shelf, after: str) -> None:
     with pytest.raises(SearchError, match="said as next"):
         search(filled.index, "budget", after=after)
 
 
-def test_uploads_of_now_have_pages_too(shelf: Shelf) -> None:
+def test_uploads_of_this_moment_have_pages_too(shelf: Shelf) -> None:
     shelf.index.put(Entry("a.mp4", "e", 1_790_000_000, lines=((0, 9, "one", ""), (10, 19, "one", ""))))
     first = search(shelf.index, "one", limit=1)
     assert _found(search(shelf.index, "one", after=first.next)) == [("a.mp4", 0.01)]
 
 
-def test_who_says_it(shelf: Shelf) -> None:
+def test_search_by_speaker(shelf: Shelf) -> None:
     make = shelf.make
     lines = [
         make.segment(1, "The budget is small.", 0, 5, speaker="Speaker 1"),
@@ -155,12 +155,12 @@ def test_who_says_it(shelf: Shelf) -> None:
     assert search(shelf.index, "budget said-by:Bob").hits == ()
 
 
-def test_where_voices_were_not_told_apart_that_is_said(filled: Shelf) -> None:
+def test_results_without_voices_are_reported(filled: Shelf) -> None:
     answer = search(filled.index, 'budget said-by:"Speaker 1"')
     assert (answer.hits, answer.notes[0].partition(":")[0]) == ((), "no recording says who speaks")
 
 
-def test_a_phrase_does_not_go_over_the_end_of_a_line(shelf: Shelf) -> None:
+def test_a_phrase_does_not_cross_lines(shelf: Shelf) -> None:
     shelf.publish("a.mp4", ["about the next", "year and film", "film, and the next year"])
     shelf.refresh()
     assert _found(search(shelf.index, '"next year"')) == [("a.mp4", 20.0)]
@@ -168,7 +168,7 @@ def test_a_phrase_does_not_go_over_the_end_of_a_line(shelf: Shelf) -> None:
     assert _found(search(shelf.index, '"the next ye"*')) == [("a.mp4", 20.0)]
 
 
-def test_suspects_are_not_what_was_said(shelf: Shelf) -> None:
+def test_suspected_hallucinations_are_not_found(shelf: Shelf) -> None:
     shelf.publish("a.mp4", [shelf.make.segment(1, "Thanks for watching!", 0, 2, suspect=True), "Thanks."])
     shelf.refresh()
     assert _found(search(shelf.index, "thanks")) == [("a.mp4", 10.0)]

@@ -1,4 +1,4 @@
-"""Synthetic faces with chosen likeness, and runs built from them."""
+"""Synthetic faces with chosen similarities, and runs built from them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RIGHT: Box = (0.6, 0.2, 0.8, 0.6)
 
 
 class Make:
-    """Builds records with everything but what a test is about filled in."""
+    """Builds records; everything that a test does not set is filled in."""
 
     model = MODEL
     left = LEFT
@@ -52,9 +52,9 @@ class Make:
         return thresholds_for(MODEL)
 
     def look(self, person: int, likeness: float = 1.0, variant: int = 0, **others: float) -> NDArray[np.float32]:
-        """A unit vector with the given cosine to ``person``'s own direction, and none to other persons.
+        """A unit vector with the given cosine to ``person``'s own direction, and zero to other persons'.
 
-        Two looks of one person with likeness a and b and different variants have cosine a * b.
+        Two looks of one person with cosines a and b and different variants have cosine a * b.
         """
         vector = np.zeros(128)
         vector[person] = likeness
@@ -113,7 +113,7 @@ class Make:
         return tuple(Word(start_s=start, end_s=end, text=text) for start, end, text in timed)
 
     def segment(self, *timed: tuple[float, float, str], **fields: object) -> Segment:
-        """A segment of timed words."""
+        """A segment with timed words."""
         return Segment(
             start_s=timed[0][0],
             end_s=timed[-1][1],

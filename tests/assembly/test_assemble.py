@@ -1,4 +1,4 @@
-"""The whole result from its pieces: pure, deterministic, and honest about what is missing."""
+"""The whole result from its parts: pure, deterministic, and explicit about what is missing."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_complete_run(make) -> None:
     assert Result.from_json(result.to_json()) == result
 
 
-def test_chunks_nobody_listened_to_take_nothing_from_the_others(make) -> None:
+def test_chunks_that_were_not_transcribed_leave_the_others_as_they_are(make) -> None:
     unheard = Notice(code="no_speech_engine", message="no speech was transcribed")
     parts = {
         "audio-0000": make.audio_part(0, language=None, transcriber=None, warnings=[unheard]),
@@ -74,7 +74,7 @@ def test_chunks_nobody_listened_to_take_nothing_from_the_others(make) -> None:
     assert result.engines == {"transcriber": "faster-whisper:tiny.en"}
 
 
-def test_order_of_arrival_changes_no_byte(make) -> None:
+def test_the_order_of_arrival_does_not_matter(make) -> None:
     rows = [
         [make.face(make.look(0)), make.face(make.look(1), make.right)],
         [],
@@ -115,14 +115,14 @@ def test_without_any_part_the_run_has_failed(make) -> None:
     assert (result.people, result.transcript.text, result.engines) == ((), "", {})
 
 
-def test_an_input_that_is_no_media_has_failed(make) -> None:
+def test_an_input_that_is_not_media_has_failed(make) -> None:
     error = Failure(code="not_media", message="the file is empty")
     result = assemble(make.manifest(error=error, duration_s=None, sampling=None), {}, {}, None).result
     assert (result.status, result.error, result.failures) == ("failed", error, ())
     assert (result.transcript.engine, result.timeline) == (None, ())
 
 
-def test_a_decode_that_broke_off_is_partial(make) -> None:
+def test_an_interrupted_decode_is_partial(make) -> None:
     error = Failure(code="ffmpeg_timeout", message="too slow")
     manifest, parts = _run(make, error=error)
     result = assemble(manifest, parts, {}, None).result
@@ -130,7 +130,7 @@ def test_a_decode_that_broke_off_is_partial(make) -> None:
     assert result.people
 
 
-def test_a_real_part_is_worth_more_than_an_error_part(make) -> None:
+def test_a_real_part_wins_over_an_error_part(make) -> None:
     manifest, parts = _run(make)
     result = assemble(manifest, parts, {"audio-0000": make.error_part("audio-0000")}, None).result
     assert (result.status, result.failures) == ("complete", ())
@@ -160,10 +160,10 @@ def test_nobody_is_seen_in_what_could_not_be_decoded(make) -> None:
     (frame,) = make.frames([make.face(make.look(0))])
     result = assemble(manifest, {"frames-0000": make.frames_part(0, [frame])}, {}, None).result
     assert _ranges(result) == [(0, 12.5)]
-    assert result.duration_s == 24.0, "the file's own word stays beside the warning"
+    assert result.duration_s == 24.0, "the warning leaves the file's own statement as it is"
 
 
-def test_pictures_go_on_where_the_sound_could_not_be_decoded(make) -> None:
+def test_faces_go_on_where_the_sound_could_not_be_decoded(make) -> None:
     manifest = make.manifest(
         make.frames_unit(0, (0, 0)),
         sample_times_ms=(0,),
@@ -183,7 +183,7 @@ def test_strangers_are_numbered_in_order_of_appearance(make) -> None:
         ("person-2", "Ada"),
         ("person-3", "Person 2"),
     ]
-    # Nobody kept a picture of the first one.
+    # No picture of the first one was kept.
     assert [person.image for person in found.result.people] == [None, "people/ada.jpg", "people/person-2.jpg"]
     assert found.images == {"people/ada.jpg": b"a", "people/person-2.jpg": b"s"}
 
@@ -206,7 +206,7 @@ def test_names_that_differ_in_case_have_pictures_of_their_own(make) -> None:
     assert sorted(found.images.values()) == [b"lower", b"upper"]
 
 
-def test_a_pattern_the_detector_half_believes_is_nobody(make) -> None:
+def test_a_pattern_that_the_detector_half_believes_is_no_person(make) -> None:
     weak = make.face(make.look(3), make.right, score=0.9)
     manifest, parts = _run(make, [[weak], [weak], [], []])
     result = assemble(manifest, parts, {}, None).result
@@ -227,7 +227,7 @@ def test_a_pattern_the_detector_half_believes_is_nobody(make) -> None:
         ("nobody", True, None),
     ],
 )
-def test_a_hint_of_who_speaks_only_for_one_known_person_alone(
+def test_only_one_known_person_alone_on_screen_hints_at_the_speaker(
     rows: str, gallery: bool, visible: str | None, make
 ) -> None:
     ada, bob, stranger = (
@@ -241,7 +241,7 @@ def test_a_hint_of_who_speaks_only_for_one_known_person_alone(
     assert bye.visible is None
 
 
-def test_the_timeline_is_everything_in_order(make) -> None:
+def test_the_timeline_has_everything_in_order(make) -> None:
     rows = [[], [make.face(make.look(0))], [], [make.face(make.look(0))]]
     manifest, parts = _run(make, rows)
     result = assemble(manifest, parts, {}, make.gallery(Ada=[make.look(0)])).result
@@ -253,7 +253,7 @@ def test_the_timeline_is_everything_in_order(make) -> None:
     ]
 
 
-def test_a_suspect_segment_is_kept_and_not_told(make) -> None:
+def test_a_suspect_segment_is_kept_but_not_published(make) -> None:
     manifest, parts = _run(make)
     parts["audio-0000"] = make.audio_part(0, make.segment((1, 2, "thanks"), suspect=True))
     result = assemble(manifest, parts, {}, None).result
@@ -284,14 +284,14 @@ def test_subtitles_are_laid_out_by_the_words_with_or_without_words_in_the_result
         assert with_words[subtitles] == without[subtitles]
 
 
-def test_language_is_that_of_the_first_chunk_that_has_one(make) -> None:
+def test_the_language_is_that_of_the_first_chunk_that_has_one(make) -> None:
     manifest, parts = _run(make)
     parts["audio-0000"] = make.audio_part(0, language=None)
     parts["audio-0001"] = make.audio_part(1, make.segment((0, 1, "hallo")), language="de")
     assert assemble(manifest, parts, {}, None).result.transcript.language == "de"
 
 
-def test_time_and_money_are_added_up(make) -> None:
+def test_times_and_costs_are_added_up(make) -> None:
     manifest, parts = _run(make)
     processing = assemble(manifest, parts, {}, None).result.processing
     timings = {timing.stage: timing for timing in processing.timings}
@@ -333,7 +333,7 @@ def test_sound_in_which_nothing_was_heard_is_a_warning(
 
 
 def test_seconds_of_another_machine_are_not_priced_as_lambda_s(make) -> None:
-    """The same media costs the same estimate, however slow the machine that it was tried on."""
+    """A media file has the same estimate, however slow the machine that processed it."""
     manifest, parts = _run(make)
     film = VideoStream(codec="h264", width=1280, height=720, fps=30)
     probe = Probe(container="mp4", duration_s=300.0, video=film, audio=None)

@@ -1,4 +1,4 @@
-"""Voices, faces and mouths: who says a line, and who must not be said to."""
+"""Voices, faces and mouths: who says a line, and to whom it must not be attributed."""
 
 from dataclasses import replace
 
@@ -47,7 +47,7 @@ DIALOGUE = [Turn(6.0 * at, 6.0 * at + 6, f"Speaker {at % 2 + 1}") for at in rang
 
 
 def mouth(*scores):
-    """Of each line of the dialogue."""
+    """The name given to each line of the dialogue."""
     return [(6.0 * at, 6.0 * at + 6, score) for at, score in enumerate(scores) if score is not None]
 
 
@@ -56,7 +56,7 @@ def names(joined):
 
 
 def in_turn():
-    """Two whose mouths take turns: their own voices, or a film that is dubbed throughout."""
+    """Two people whose mouths take turns: their own voices, or a film that is dubbed throughout."""
     ada = somebody(1, "Ada", (0, 24), speaking=mouth(MOVES, RESTS, MOVES, RESTS))
     return ada, somebody(2, "Bob", (0, 24), speaking=mouth(RESTS, MOVES, RESTS, MOVES), box=RIGHT)
 
@@ -69,7 +69,7 @@ def test_mouths_that_take_turns_may_be_dubbed():
 
 
 @pytest.mark.parametrize("identity", ["known", "ambiguous"])
-def test_a_mouth_and_a_voice_that_is_like_its_owner_s_are_a_name(identity):
+def test_a_mouth_and_a_similar_voice_give_a_name(identity):
     heard = {"Speaker 1": HeardAs(identity, "Ada", 0.76), "Speaker 2": HeardAs(identity, "Bob", 0.76)}
     joined = join(DIALOGUE, in_turn(), heard)
     assert names(joined) == [("says", "Ada"), ("says", "Bob")] * 2
@@ -77,27 +77,27 @@ def test_a_mouth_and_a_voice_that_is_like_its_owner_s_are_a_name(identity):
 
 
 @pytest.mark.parametrize("identity", ["known", "ambiguous"])
-def test_swapped_voices_of_those_on_screen_name_nobody(identity):
+def test_swapped_voices_of_people_on_screen_name_nobody(identity):
     heard = {"Speaker 1": HeardAs(identity, "Bob", 0.9), "Speaker 2": HeardAs(identity, "Ada", 0.9)}
     assert names(join(DIALOGUE, in_turn(), heard)) == [("unknown", None)] * 4
 
 
-def test_a_voice_that_is_plainly_not_the_mouth_s_names_nobody():
+def test_a_voice_that_clearly_differs_from_the_mouth_s_owner_names_nobody():
     heard = {voice: HeardAs(against=frozenset({"Ada", "Bob"})) for voice in ("Speaker 1", "Speaker 2")}
     assert names(join(DIALOGUE, in_turn(), heard)) == [("unknown", None)] * 4
 
 
-def test_without_mouths_two_faces_are_nobody_s():
+def test_without_mouths_two_faces_name_nobody():
     joined = join(DIALOGUE, (somebody(1, "Ada", (0, 24)), somebody(2, "Bob", (0, 24), box=RIGHT)), {})
     assert names(joined) == [("unknown", None)] * 4
 
 
-def test_a_cut_to_whoever_speaks_is_a_guess():
+def test_a_cut_to_the_speaker_is_a_guess():
     joined = join(DIALOGUE, (somebody(1, "Ada", (0, 6), (12, 18)), somebody(2, "Bob", (6, 12), (18, 24))), {})
     assert names(joined) == [("maybe", "Ada"), ("maybe", "Bob")] * 2
 
 
-def test_a_cut_to_whoever_listens_is_no_guess_once_mouths_are_watched():
+def test_a_cut_to_the_listener_is_no_guess_once_mouths_are_watched():
     ada = somebody(1, "Ada", (0, 6), (12, 18), speaking=mouth(RESTS, None, RESTS, None))
     bob = somebody(2, "Bob", (6, 12), (18, 24), speaking=mouth(None, RESTS, None, RESTS))
     assert names(join(DIALOGUE, (ada, bob), {})) == [("off_screen", None)] * 4
@@ -109,22 +109,22 @@ def test_narration_over_a_silent_face_is_off_screen():
     assert names(join(alone, (ada,), {})) == [("off_screen", None)] * 4
 
 
-def test_a_moving_mouth_that_is_alone_with_its_voice_may_be_dubbed():
+def test_one_moving_mouth_with_its_voice_may_be_dubbed():
     ada = somebody(1, "Ada", (0, 24), speaking=mouth(MOVES, MOVES, MOVES, MOVES))
     alone = [Turn(turn.start_s, turn.end_s, "Speaker 1") for turn in DIALOGUE]
     assert names(join(alone, (ada,), {})) == [("maybe", "Ada")] * 4
-    # Her own voice is enrolled, and this is none of it.
+    # Her own voice is enrolled, and this one is different.
     assert names(join(alone, (ada,), {"Speaker 1": HeardAs(against=frozenset({"Ada"}))})) == [("unknown", None)] * 4
     hers = HeardAs("known", "Ada", 0.97)
     assert names(join(alone, (ada,), {"Speaker 1": hers})) == [("says", "Ada")] * 4
 
 
-def test_a_mouth_that_moves_whoever_speaks_names_nobody():
+def test_a_mouth_that_moves_for_every_voice_names_nobody():
     ada = somebody(1, "Ada", (0, 24), speaking=mouth(MOVES, MOVES, MOVES, MOVES))
     assert names(join(DIALOGUE, (ada,), {})) == [("unknown", None)] * 4
 
 
-def test_a_voice_of_one_and_the_mouth_of_another_contradict():
+def test_one_person_s_voice_and_another_s_mouth_contradict():
     ada = somebody(1, "Ada", (0, 24), speaking=mouth(MOVES, RESTS, MOVES, RESTS))
     joined = join(DIALOGUE, (ada,), {"Speaker 1": HeardAs("known", "Bob", 0.97)})
     assert names(joined)[::2] == [("unknown", None)] * 2
@@ -137,12 +137,12 @@ def test_a_known_voice_needs_no_picture():
     assert names(joined) == [("says", "Ada"), ("maybe", "Bob")] * 2
 
 
-def test_without_pictures_nobody_is_off_screen():
+def test_without_frames_nobody_is_off_screen():
     assert {line.outcome for line in join(DIALOGUE, (), {}, pictures=False).lines} == {"unknown"}
     assert {line.outcome for line in join(DIALOGUE, (), {}).lines} == {"off_screen"}
 
 
-def test_a_line_in_which_another_mouth_moves_is_not_said_by_the_voice_s_owner():
+def test_a_line_during_which_another_mouth_moves_is_not_the_voice_s_owner_s():
     ada = somebody(1, "Ada", (0, 24), speaking=[*mouth(MOVES, RESTS, MOVES, RESTS), (24, 36, MOVES), (36, 38, RESTS)])
     bob = somebody(2, "Bob", (0, 40), speaking=[(0, 36, RESTS), (36, 38, MOVES)], box=RIGHT)
     turns = [*DIALOGUE, Turn(24, 36, "Speaker 1"), Turn(36, 38, "Speaker 1")]
@@ -159,7 +159,7 @@ def test_a_mouth_does_not_contradict_a_line_that_sounds_like_the_voice_s_owner()
     assert names(join(hers, (ada, bob), heard))[::2] == [("says", "Ada")] * 2
 
 
-def test_where_one_voice_is_dubbed_no_mouth_is_a_hint():
+def test_if_one_voice_is_dubbed_no_mouth_is_a_hint():
     heard = {"Speaker 1": HeardAs("known", "Bob", 0.9)}
     short = Turn(24, 24.5, None)
     ada = somebody(1, "Ada", (0, 25), speaking=[*mouth(MOVES, RESTS, MOVES, RESTS), (24, 24.5, MOVES)])
@@ -177,7 +177,7 @@ def test_a_second_of_each_line_is_enough():
     assert names(join(DIALOGUE, (ada, bob), {})) == [("maybe", "Ada"), ("maybe", "Bob")] * 2
 
 
-def test_a_voice_of_which_mouths_say_the_opposite_stays_one_without_a_name():
+def test_a_voice_whose_mouths_contradict_stays_unnamed():
     ada = somebody(1, "Ada", (0, 24), speaking=mouth(0.0, RESTS, 0.0, RESTS))
     bob = somebody(2, "Bob", (0, 24), speaking=[(0, 4, MOVES), (4, 6, 0.0), (12, 16, MOVES), (16, 18, 0.0)], box=RIGHT)
     joined = join(DIALOGUE, (ada, bob), {"Speaker 1": HeardAs("known", "Ada", 0.9)})
@@ -186,7 +186,7 @@ def test_a_voice_of_which_mouths_say_the_opposite_stays_one_without_a_name():
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_face_that_nobody_knows_may_be_the_voice_s_owner_unless_she_is_there(there):
+def test_an_unknown_face_may_own_the_voice_unless_the_enrolled_owner_is_there(there):
     stranger = somebody(1, "Person 1", (0, 24), speaking=mouth(MOVES, RESTS, MOVES, RESTS), identity="unknown")
     ada = somebody(2, "Ada", (0, 24), speaking=mouth(RESTS, RESTS, RESTS, RESTS), box=RIGHT)
     people = (stranger, ada) if there else (stranger,)
@@ -200,7 +200,7 @@ def test_a_stranger_s_mouth_gives_no_name():
 
 
 @pytest.mark.parametrize(("box", "expected"), [(LEFT, [1, 0]), (RIGHT, [0, 1]), ((0.4, 0.7, 0.5, 0.9), [0, 0])])
-def test_what_was_watched_goes_to_the_face_at_that_place(box, expected):
+def test_mouth_scores_go_to_the_face_at_that_place(box, expected):
     people = (somebody(1, "Ada", (0, 9)), somebody(2, "Bob", (0, 9), box=RIGHT))
     face = SpeakingFace(start_s=2, end_s=3, score=1.5, engine="test", box=box)
     assert [len(person.tracks[0].speaking) for person in watched(people, [face])] == expected
@@ -252,7 +252,7 @@ def test_mouths_in_parts_name_the_lines_of_a_result(make):
 
 
 def like(person):
-    """Like somebody's voice, and not enough to be known by that alone."""
+    """Similar to somebody's voice, but not enough to be recognised by it alone."""
     vector = np.zeros(256, np.float32)
     vector[person], vector[9 + person] = 0.76, np.sqrt(1 - 0.76**2)
     return vector

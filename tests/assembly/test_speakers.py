@@ -14,7 +14,7 @@ AUTO = Options(speakers="auto")
 
 
 def voices(*spans, model="ge2e"):
-    """``(start_s, end_s, who)``: windows of 1.5 s whose vectors are one direction per person."""
+    """``(start_s, end_s, who)``: windows of 1.5 s; all vectors of a person point in one direction."""
     windows, vectors = [], []
     for start, end, who in spans:
         for at in np.arange(start, end - 1.4, 1.5):
@@ -37,7 +37,7 @@ def said(result):
 
 @pytest.fixture
 def dialogue(make):
-    """Ada is on screen while the first voice speaks, Bob while the second does: 6 s each, twice."""
+    """Ada is on screen while the first voice speaks, Bob while the second one does: 6 s each, twice."""
     texts = ["one two three four five six", "seven eight nine ten eleven twelve"]
     segments = [make.segment(*words(*texts[turn % 2].split(), start=6.0 * turn)) for turn in range(4)]
     spans = [(6.0 * turn, 6.0 * turn + 6, turn % 2) for turn in range(4)]
@@ -77,14 +77,14 @@ def test_voices_keep_their_numbers_from_chunk_to_chunk(make):
     assert [name for name, _ in said(result)] == ["Speaker 1", "Speaker 2", "Speaker 1"]
 
 
-def test_a_voice_that_says_too_little_has_no_name(make):
+def test_a_voice_that_says_too_little_gets_no_name(make):
     segment = make.segment(*words("a", "b", "c", "d", "e", "f"), (6.2, 6.9, "hey"))
     parts = {"audio-0000": heard(make, segment, spans=[(0, 6, 0), (6, 7.5, 1)])}
     result = assemble(make.manifest(make.audio_unit(0, 0, 8), options=VOICES), parts, {}, None).result
     assert said(result) == [("Speaker 1", "a b c d e f"), (None, "hey")]
 
 
-def test_without_voices_results_have_the_bytes_they_had(make):
+def test_without_voices_results_keep_their_bytes(make):
     parts = {"audio-0000": make.audio_part(0, make.segment(*words("a", "b")))}
     result = assemble(make.manifest(make.audio_unit(0, 0, 6)), parts, {}, None).result
     written = json.loads(result.to_json())
@@ -93,7 +93,7 @@ def test_without_voices_results_have_the_bytes_they_had(make):
     assert "speakers" not in written["options"]
 
 
-def test_chunks_of_another_encoder_are_left_out_and_said(make):
+def test_chunks_of_another_encoder_are_left_out_with_a_warning(make):
     parts = {
         "audio-0000": heard(make, make.segment(*words("a", "b", "c")), spans=[(0, 3, 0)]),
         "audio-0001": heard(make, make.segment(*words("d", "e", "f")), spans=[(0, 3, 0)], index=1),
@@ -105,7 +105,7 @@ def test_chunks_of_another_encoder_are_left_out_and_said(make):
     assert [warning.code for warning in result.warnings] == ["mixed_models"]
 
 
-def test_a_face_that_goes_with_a_voice_is_a_guess_and_no_name(make, dialogue):
+def test_a_face_that_goes_with_a_voice_is_a_guess_but_not_a_name(make, dialogue):
     units, parts, gallery = dialogue
     result = assemble(make.manifest(*units, options=AUTO, duration_s=24.0), parts, {}, gallery).result
     assert [(each.name, each.maybe) for each in result.transcript.speakers] == [
@@ -117,7 +117,7 @@ def test_a_face_that_goes_with_a_voice_is_a_guess_and_no_name(make, dialogue):
     assert [each.maybe for each in alone.transcript.speakers] == [None, None]
 
 
-def test_a_face_that_is_there_whoever_speaks_is_nobody_s(make, dialogue):
+def test_a_face_that_is_there_with_every_voice_names_nobody(make, dialogue):
     units, parts, gallery = dialogue
     always = [[make.face(make.look(0))] for _ in range(24)]
     parts = {**parts, "frames-0000": make.frames_part(0, make.frames(*always))}
@@ -132,7 +132,7 @@ def test_a_stranger_s_face_gives_no_name(make, dialogue):
     assert [each.maybe for each in result.transcript.speakers] == [None, None]
 
 
-def test_two_faces_with_a_voice_are_no_guess(make, dialogue):
+def test_two_faces_with_a_voice_are_not_a_guess(make, dialogue):
     units, parts, gallery = dialogue
     both = [[make.face(make.look(0)), make.face(make.look(1), make.right)] for _ in range(24)]
     parts = {**parts, "frames-0000": make.frames_part(0, make.frames(*both))}
@@ -158,7 +158,7 @@ def test_every_view_says_who_speaks(make, dialogue):
 
 
 @pytest.mark.parametrize("end", [4.8, 5.16])
-def test_a_moment_at_the_edge_of_a_segment_is_not_given_to_the_voice_that_follows(make, end):
+def test_a_moment_at_the_edge_of_a_segment_is_not_given_to_the_next_voice(make, end):
     first = make.segment(*words("a", "b", "c", "d"), (4.6, end, "free."))
     parts = {
         "audio-0000": heard(
@@ -168,7 +168,7 @@ def test_a_moment_at_the_edge_of_a_segment_is_not_given_to_the_voice_that_follow
     result = assemble(make.manifest(make.audio_unit(0, 0, 9), options=VOICES), parts, {}, None).result
     assert said(result) == [("Speaker 1", "a b c d"), (None, "free."), ("Speaker 2", "e f g")]
     views = render_views(result)
-    # Without a head, it would read as said by the one before.
+    # Without a heading, the line would seem to belong to the previous speaker.
     assert views["transcript.txt"].decode().splitlines() == ["Speaker 1: a b c d", "Unknown: free.", "Speaker 2: e f g"]
     assert b"\nUnknown: free." in views["transcript.srt"]
 
@@ -176,14 +176,14 @@ def test_a_moment_at_the_edge_of_a_segment_is_not_given_to_the_voice_that_follow
 @pytest.mark.parametrize(
     ("start", "end", "voice"),
     [
-        (7.0, 7.4, None),  # at the end of the speech: no window is mostly this line
+        (7.0, 7.4, None),  # at the end of the speech: no window lies mostly in this line
         (6.3, 6.7, "Speaker 1"),  # around the middle of a window
-        (3.1, 3.6, "Speaker 1"),  # between two middles, in windows that overlap
+        (3.1, 3.6, "Speaker 1"),  # between two middles, in overlapping windows
         (0.1, 0.6, None),
     ],
 )
 def test_a_line_at_the_edge_of_a_stretch_of_speech_needs_a_window_of_its_own(make, start, end, voice):
-    """A stranger's first 0.4 s had the name of the person who had spoken before without a pause."""
+    """A stranger's first 0.4 s got the name of the person who had spoken before without a pause."""
     windows = [(at * 0.8, at * 0.8 + 1.6) for at in range(8)]  # middles from 0.8 to 6.4 s
     own = Voices.of("ge2e", windows, np.tile(np.eye(256, dtype=np.float32)[0], (8, 1)))
     part = make.audio_part(0, make.segment((start, end, "Yes."))).model_copy(update={"voices": own})

@@ -16,7 +16,7 @@ def _said(segments: list[Segment]) -> list[str]:
     return [word.text for segment in segments for word in segment.words]
 
 
-def test_times_become_those_of_the_media(make) -> None:
+def test_times_become_those_of_the_media_file(make) -> None:
     chunks = [
         (make.audio_unit(0, 0, 10), make.audio_part(0, make.segment((1, 2, "one")))),
         (make.audio_unit(1, 10, 20), make.audio_part(1, make.segment((0.5, 1, "two"), (1, 1.25, "three")))),
@@ -36,7 +36,7 @@ def test_a_cut_in_silence_drops_nothing(make) -> None:
 
 
 def _overlapping(make, old: list[tuple[float, float, str]], new: list[tuple[float, float, str]]):
-    """Two chunks with a hard cut at 10 s: the first hears until 13 s, the second from 7 s on."""
+    """Two chunks with a hard cut at 10 s: the first one ends at 13 s, the second one begins at 7 s."""
     moved = [(start - 7, end - 7, text) for start, end, text in new]
     return [
         (make.audio_unit(0, 0, 13, hard_cut=True), make.audio_part(0, make.segment(*old))),
@@ -44,7 +44,7 @@ def _overlapping(make, old: list[tuple[float, float, str]], new: list[tuple[floa
     ]
 
 
-def test_what_both_chunks_heard_is_said_once(make) -> None:
+def test_what_both_chunks_heard_appears_once(make) -> None:
     old = [(6, 7, "the"), (7.5, 8, "quick"), (9, 9.5, "brown"), (10.5, 11, "fox"), (12, 12.9, "jum")]
     new = [(7.4, 8, "quick"), (9.05, 9.5, "Brown,"), (10.5, 11.1, "fox"), (12, 13, "jumps"), (14, 15, "over")]
     found = stitch(_overlapping(make, old, new))
@@ -56,7 +56,7 @@ def test_what_both_chunks_heard_is_said_once(make) -> None:
         assert (segment.start_s, segment.end_s) == (segment.words[0].start_s, segment.words[-1].end_s)
 
 
-def test_where_the_chunks_disagree_the_one_with_more_around_it_is_right(make) -> None:
+def test_where_chunks_disagree_the_one_with_more_context_wins(make) -> None:
     old = [(8, 8.4, "ice"), (9, 9.4, "cream"), (11, 11.4, "garbled")]
     new = [(8.1, 8.4, "eyes"), (10.2, 10.6, "is"), (11, 11.4, "good")]
     assert _said(stitch(_overlapping(make, old, new))) == ["ice", "cream", "is", "good"]
@@ -93,7 +93,7 @@ def test_the_same_word_said_twice_is_not_one_word(make) -> None:
 
 
 def test_repeated_words_are_paired_by_time_and_not_in_order(make) -> None:
-    # 0.3 s apart; each chunk missed one at its own edge, so the first words they heard are not the same word.
+    # 0.3 s apart; each chunk missed one at its own edge, so their first words are not the same word.
     said = [(9 + 0.3 * at, 9.2 + 0.3 * at, "yes") for at in range(5)]
     found = stitch(_overlapping(make, said[:-1], said[1:]))
     assert [word.start_s for segment in found for word in segment.words] == [start for start, _, _ in said]
@@ -107,7 +107,7 @@ _OFF = st.lists(st.floats(-0.09, 0.09), min_size=24, max_size=24)
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 24), st.floats(0.21, 0.5), _OFF, _OFF)
-def test_a_word_repeated_across_a_cut_is_counted_right(make, count, step, off_old, off_new) -> None:
+def test_a_word_repeated_across_a_cut_is_counted_correctly(make, count, step, off_old, off_new) -> None:
     times = [at for at in (7.2 + step * number for number in range(count)) if at < 12.7]
     old, new = (
         [(at + off, at + off + 0.2, "no") for at, off in zip(times, offs, strict=False)] for offs in (off_old, off_new)
@@ -117,11 +117,11 @@ def test_a_word_repeated_across_a_cut_is_counted_right(make, count, step, off_ol
 
 
 def test_where_nothing_agrees_no_word_is_cut_in_two(make) -> None:
-    # The middle is 10 s; both are saying something there, and neither has a word at 10.4 s.
+    # The middle is 10 s; both chunks have speech there, and neither has a word at 10.4 s.
     old = [(9.6, 10.4, "recognise"), (10.5, 11.0, "speech")]
     new = [(9.5, 9.9, "wreck"), (9.9, 10.3, "a"), (10.45, 11.0, "beach")]
     assert _said(stitch(_overlapping(make, old, new))) == ["recognise", "beach"]
-    # The longer word says it alone, whichever chunk it is in.
+    # The longer word is taken alone, whichever chunk it is in.
     assert _said(stitch(_overlapping(make, new, old))) == ["wreck", "a", "speech"]
 
 
@@ -143,7 +143,7 @@ def test_a_cut_segment_keeps_its_punctuation(make) -> None:
         (make.audio_unit(1, 7, 20), make.audio_part(1, new)),
     ]
     assert [segment.text for segment in stitch(chunks)] == ["Well, yes! –", "no… wait."]
-    # A text that is not made of the words cannot be divided, only written anew.
+    # A text that does not consist of the words cannot be divided, only written anew.
     odd = [(unit, part.model_copy(update={"segments": (part.segments[0].model_copy(update={"text": "?"}),)}))
            for unit, part in chunks]  # fmt: skip
     assert [segment.text for segment in stitch(odd)] == ["Well, yes! –", "no… wait."]
@@ -186,7 +186,7 @@ def test_segments_without_word_times_that_span_the_switch_are_divided(make, gap:
         assert all(one.end_s <= other.start_s + 0.2 for one, other in pairwise(found))
 
 
-def test_a_chunk_that_failed_leaves_a_hole_and_harms_nobody(make) -> None:
+def test_a_failed_chunk_leaves_a_gap_and_harms_nothing_else(make) -> None:
     chunks = [
         (make.audio_unit(0, 0, 13, hard_cut=True), make.audio_part(0, make.segment((11, 12, "kept")))),
         (make.audio_unit(2, 27, 40), make.audio_part(2, make.segment((1, 2, "later")))),
@@ -219,7 +219,7 @@ def test_no_word_is_lost_or_doubled_where_both_chunks_hear_the_same(make, talk, 
         spoken.append((at + pause, at + pause + length, text))
         at += pause + length
     end = max(at, 1.0)
-    # Chunks of about 10 s, all cut hard: 3 s beyond the cut on both sides, as the chunker does.
+    # Chunks of about 10 s, all cut hard: 3 s beyond the cut on both sides, as the chunker cuts them.
     bounds: list[tuple[float, float, bool]] = []
     start, cut = 0.0, 0.0
     for share in cuts * 10:

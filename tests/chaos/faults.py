@@ -1,4 +1,4 @@
-"""A proxy between the functions and S3 that does to requests what networks and S3 do to them."""
+"""A proxy between the functions and S3 that injects the faults of networks and of S3."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "expec
 
 
 class FaultyProxy:
-    """Passes HTTP on unchanged, but for the share of requests that get a fault.
+    """Forwards HTTP unchanged, except for the share of requests that get a fault.
 
     Args:
-        target: ``http://127.0.0.1:port`` of the emulator; may be changed after it was restarted.
+        target: ``http://127.0.0.1:port`` of the emulator; may change when it is restarted.
         rate: share of requests, 0..1.
     """
 
@@ -98,7 +98,7 @@ class FaultyProxy:
 
     async def _forward(self, request: web.Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
-        if "Content-Encoding" in request.headers:  # signed, where it is aws-chunked
+        if "Content-Encoding" in request.headers:  # signed, in case of aws-chunked
             headers["Content-Encoding"] = request.headers["Content-Encoding"]
         async with self._session.request(
             request.method,

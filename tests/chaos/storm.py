@@ -1,4 +1,4 @@
-"""One run of chaos over a local stack: what is done to it, and what must hold once it is over."""
+"""One storm over a local stack: the faults, and what must hold once it is over."""
 
 from __future__ import annotations
 
@@ -36,21 +36,22 @@ from tests.chaos.faults import FaultyProxy
 
 _FUNCTIONS = ("video-splitting", "face-recognition", "failure-recorder")
 _OF_QUEUES = ("repeat an event", "kill a process", "drop a message")
-# Of the process itself, as root or under `unshare --map-root-user --mount`.
+# Of this process, as root or under `unshare --map-root-user --mount`.
 MAY_MOUNT = sys.platform == "linux" and os.geteuid() == 0
-_ENDS_S = 1500.0  # waits are for events; this only ends a run that hangs. An attempt hides a message for 930 s
+_ENDS_S = 1500.0  # waits are for events; this limit only ends a run that hangs. An attempt hides a message for 930 s
 
 
 def content(result: Result) -> dict[str, Any]:
-    """What a result says, without which upload it was and how long it took."""
+    """What a result says, without the upload's identity and durations."""
     return result.model_dump(exclude={"media", "run", "source", "processing"})
 
 
 @dataclass
 class Storm:
-    """Attributes:
-    clips: what is uploaded; each is processed once undisturbed, for comparison.
-    rate: share of the functions' requests that get a fault.
+    """
+    Attributes:
+        clips: what is uploaded; each is processed once undisturbed, for comparison.
+        rate: share of the functions' requests that get a fault.
     """
 
     settings: Settings
@@ -66,7 +67,7 @@ class Storm:
         self._expected: dict[str, dict[str, Any]] = {}
 
     def run(self, deeds: int) -> None:
-        """Undisturbed results first, then ``deeds`` deeds under faults, then what `castline reconcile` does, once.
+        """Undisturbed results first, then ``deeds`` deeds under faults, then `castline reconcile` once.
 
         Raises:
             AssertionError: something is lost, doubled, left behind, or hangs.
@@ -77,8 +78,9 @@ class Storm:
                 time.sleep(self._dice.uniform(0, 0.4))
 
     def burst(self, uploads: int) -> None:
-        """So many uploads at once; until all are worked off, processes are killed and messages come twice or are
-        dropped. ``done["by reconcile"]`` counts those that were given up on the way.
+        """Upload many files at once; until all are processed, kill processes, and repeat and drop messages.
+
+        ``done["by reconcile"]`` counts the uploads that were given up on the way.
 
         Raises:
             AssertionError: as ``run``.
@@ -88,14 +90,14 @@ class Storm:
                 self._do([(("upload", self._upload), 1)])
             while self._busy():
                 deeds = [each for each in self._deeds() if each[0][0] in _OF_QUEUES]
-                # Where each process dies again and again, that a unit is given up for good is right.
+                # If every process is killed again and again, giving a unit up for good is right.
                 if fair := [each for each in deeds if self.done[each[0][0]] < max(uploads // 4, 5)]:
                     self._do(fair)
                 time.sleep(self._dice.uniform(0, 1.0))
 
     @contextlib.contextmanager
     def _small_disks(self) -> Iterator[None]:
-        """Every process has a file system of its own for ``/tmp``, where this process may make them."""
+        """Every process has its own file system for ``/tmp``, if this process may mount them."""
         folder = self.settings.state_dir / "tmp"
         self._disks = [folder / f"{name}-{slot}" for name in _FUNCTIONS for slot in range(self.slots)]
         if not MAY_MOUNT:
@@ -122,7 +124,7 @@ class Storm:
                 self._through_proxy()
                 self._proxy.rate = self.rate
                 yield
-                self._until_idle()  # what deeds left to do meets faults, too
+                self._until_idle()  # the remaining work meets faults, too
                 self._proxy.rate = 0.0
                 self.done["by reconcile"] = sum(1 for _ in pending(self._store, self.settings))
                 reconcile(self._stack.client, self._store, self.settings)
@@ -195,8 +197,7 @@ class Storm:
         return True
 
     def _drop(self) -> bool:
-        """Take a message as a poller does that dies with it: it is seen again a second later, and was received once
-        more."""
+        """Receive a message like a poller that dies with it: it reappears a second later, with one more receive."""
         queue = self._dice.choice((UPLOADS, RANGES, UNITS, GIVEN_UP))
         url = queue_url(queue, self.settings, self._sqs)
         return bool(self._sqs.receive_message(QueueUrl=url, VisibilityTimeout=1).get("Messages"))
@@ -209,7 +210,7 @@ class Storm:
         return True
 
     def _damage(self) -> bool:
-        """Cut off a part, or a manifest, of what has no result yet."""
+        """Cut off a part or a manifest of a run without a result."""
         found = [
             (bucket, info.key)
             for bucket in (self.settings.stage1_bucket, self.settings.output_bucket)
@@ -249,7 +250,7 @@ class Storm:
         return True
 
     def _restart(self) -> bool:
-        """The emulator dies with all it remembers but objects; the stack is started again, as `castline up` does."""
+        """The emulator dies and forgets everything but objects; the stack is started again, as by `castline up`."""
         state = self._stack._state
         assert state is not None
         os.kill(state.engine.pid, signal.SIGKILL)
@@ -264,7 +265,7 @@ class Storm:
 
     @property
     def _store(self) -> S3Store:
-        """What a user has: without faults."""
+        """A user's store: without faults."""
         return S3Store(self._stack.client("s3"))
 
     @property
@@ -301,7 +302,7 @@ class Storm:
         return finished(source, self._store, self.settings) if source else None
 
     def _until_idle(self) -> None:
-        """Until nothing is queued, running, or waiting for another try, and the buckets stand still."""
+        """Wait until nothing is queued, running, or waiting for a retry, and the buckets no longer change."""
         still, before = 0, None
 
         def idle() -> bool:
@@ -335,7 +336,7 @@ class Storm:
         return self._stack.client("sqs")
 
     def _messages(self) -> int:
-        """In the stages' queues, hidden ones included."""
+        """In the stages' queues, including hidden ones."""
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
         urls = [queue_url(queue, self.settings, self._sqs) for queue in (UPLOADS, RANGES, UNITS, GIVEN_UP)]
         found = [self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))["Attributes"] for url in urls]

@@ -1,4 +1,4 @@
-"""A deployment in memory for the commands: the stages run when a test lets them."""
+"""A deployment in memory for the commands: the stages run when a test asks for it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KEY = "talk.mp4"
 
 
 class _Engines:
-    """Speech is an engine that may be installed later."""
+    """Engines of which the speech engine may be installed later."""
 
     def __init__(self) -> None:
         self.detector, self.embedder, self.speech = FakeDetector(), FakeEmbedder(), FakeTranscriber()
@@ -46,7 +46,7 @@ class _Engines:
 
 
 class Deployment(MemoryStore):
-    """A deployment whose events wait until somebody lets it work."""
+    """A deployment whose events wait until a test lets it work."""
 
     def __init__(self, film: Path) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Deployment(MemoryStore):
         send([(self.film, KEY)], [sidecar], self.there, replace=False, again=again)
 
     def works(self, *, stops_after: int | None = None) -> None:
-        """Let it do all that there is to do; or lose the rest, as when it is stopped."""
+        """Process everything that is pending; or lose the rest, as when it is stopped."""
         done = 0
         while self.events and done != stops_after:
             event = self.events.popleft()

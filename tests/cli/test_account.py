@@ -1,4 +1,4 @@
-"""preflight, smoke and teardown as they are typed: whom they ask, what they print, how they end."""
+"""preflight, smoke and teardown as typed: whom they ask, what they print, how they exit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Sts:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """(region, endpoint) of every client that is made of a service."""
+    """(region, endpoint) of every client that is made for a service."""
     seen: list[tuple[str, str]] = []
 
     def client(service: str, **how: Any) -> Any:
@@ -74,7 +74,7 @@ def _findings(*levels: str) -> Callable[..., Iterator[Finding]]:
     ("levels", "code", "last"),
     [(("ok", "note"), 0, "ready: sam build && sam deploy"), (("ok", "problem"), 1, "not ready: 1 problem")],
 )
-def test_preflight_ends_as_it_finds(
+def test_preflight_exits_as_it_finds(
     run: Run, asked: list[Any], monkeypatch: pytest.MonkeyPatch, levels: tuple[str, ...], code: int, last: str
 ) -> None:
     monkeypatch.setattr(preflight, "preflight", _findings(*levels))
@@ -106,7 +106,7 @@ def test_clients_and_answers_are_of_one_region(
     assert {where for where, _ in asked} == {region}
 
 
-def test_a_local_stack_is_asked_only_when_it_is_meant(
+def test_a_local_stack_is_used_only_on_request(
     run: Run, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def attach(_: Any) -> Any:
@@ -122,14 +122,14 @@ def test_a_local_stack_is_asked_only_when_it_is_meant(
     assert "no stack is running" in _plain(done.output)
 
 
-def test_without_credentials_it_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("castline.aws.has_credentials", lambda: False)
     for command in ("preflight", "smoke", "teardown"):
         done = run(command)
         assert (done.exit_code, "there are no AWS credentials" in _plain(done.output)) == (2, True)
 
 
-def test_parameters_of_the_profile_and_of_the_command(
+def test_parameters_come_from_the_profile_and_the_command(
     run: Run, asked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
@@ -152,7 +152,7 @@ def test_parameters_of_the_profile_and_of_the_command(
     assert run("preflight", "--parameter", "Nonsense").exit_code == 2
 
 
-def test_every_profile_of_samconfig_is_one_the_template_takes(
+def test_every_profile_of_samconfig_is_accepted_by_the_template(
     run: Run, asked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "preflight", _findings())
@@ -162,7 +162,7 @@ def test_every_profile_of_samconfig_is_one_the_template_takes(
     assert len({read_profile(name).stack for name in ("default", "classic", "efs", "stepfunctions")}) == 4
 
 
-def test_a_samconfig_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_samconfig_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "samconfig.toml"
     file.write_text('[default.deploy.parameters]\nparameter_overrides = "A=1 B=\\"2\\""\nregion = "eu-north-1"\n')

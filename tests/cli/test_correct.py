@@ -1,4 +1,4 @@
-"""``castline correct`` as it is typed."""
+"""``castline correct`` as typed."""
 
 from __future__ import annotations
 
@@ -69,6 +69,6 @@ def test_a_day_with_corrections(run: Run, people: People) -> None:
         (("undo", _MEDIA, "1.0"), "no correction '1.0'"),
     ],
 )
-def test_what_cannot_be_corrected_is_one_line(run: Run, arguments: tuple[str, ...], says: str) -> None:
+def test_a_mistake_is_one_line(run: Run, arguments: tuple[str, ...], says: str) -> None:
     answer = run(*arguments)
     assert answer.exit_code == 2 and says in answer.output

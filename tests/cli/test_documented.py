@@ -1,4 +1,4 @@
-"""What the documentation says of commands: the README's table is complete, and options that are named exist."""
+"""What the documentation says about commands: the README's table is complete, and documented options exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ README = ROOT / "README.md"
 
 
 def _table() -> set[str]:
-    """Commands, and ``group inner`` of a group, as the first column of the table names them."""
+    """Commands, and ``group inner`` for those of a group, from the first column of the table."""
     page = README.read_text(encoding="utf-8").partition("\n| command | what |\n| --- | --- |\n")[2]
     found: set[str] = set()
     for row in page.partition("\n\n")[0].splitlines():
@@ -39,7 +39,7 @@ def test_the_table_of_commands_is_complete() -> None:
 
 
 def _documented() -> Iterator[tuple[str, list[str]]]:
-    """Every command that a page gives, in a sentence or a block, up to what a shell would take."""
+    """Every command on a page, in a sentence or a block, up to the end of its shell words."""
     for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")):
         body = page.read_text(encoding="utf-8")
         lines = re.findall(r"`(castline [^`]+)`", body)

@@ -1,4 +1,4 @@
-"""What earlier runs left is used only as far as it is what would be made now; and what is kept is said."""
+"""Work of earlier runs is reused only if it would be done the same way now; and the command says what it reuses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cli.conftest import KEY, Deployment
 FAST = b'{"beam": 1}'
 
 
-def test_what_is_kept_is_said_and_made_again_when_asked_for(
+def test_kept_results_are_reported_and_made_again_on_request(
     stack: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = stack.makes()
@@ -28,7 +28,7 @@ def test_what_is_kept_is_said_and_made_again_when_asked_for(
 
 
 @pytest.mark.parametrize(("before", "now"), [(None, FAST), (FAST, None)])
-def test_other_flags_bring_back_what_they_made_unless_it_is_to_be_made_again(
+def test_other_flags_bring_back_their_results_unless_they_are_to_be_made_again(
     before: bytes | None, now: bytes | None, stack: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     earlier = stack.makes(now)
@@ -44,7 +44,7 @@ def test_other_flags_bring_back_what_they_made_unless_it_is_to_be_made_again(
 
 
 @pytest.mark.parametrize(("before", "now"), [(None, FAST), (FAST, None), (None, None)])
-def test_an_engine_that_came_is_used_whatever_the_flags_were_meanwhile(
+def test_a_new_engine_is_used_whatever_the_flags_were_meanwhile(
     before: bytes | None, now: bytes | None, stack: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack.engines.installed = False
@@ -57,7 +57,7 @@ def test_an_engine_that_came_is_used_whatever_the_flags_were_meanwhile(
     assert "kept" not in said
 
 
-def test_what_was_stopped_under_these_flags_goes_on_after_others(
+def test_a_run_stopped_under_these_flags_is_resumed_after_others(
     stack: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack.makes()
@@ -72,7 +72,7 @@ def test_what_was_stopped_under_these_flags_goes_on_after_others(
 
 
 @pytest.mark.parametrize("again", [True, False])
-def test_what_was_stopped_begins_anew_with_another_engine_or_when_asked_for(
+def test_a_stopped_run_starts_over_with_another_engine_or_on_request(
     again: bool, stack: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack.engines.installed = again

@@ -1,4 +1,4 @@
-"""Whatever a person gets wrong is said in one line, and nothing else happens."""
+"""Every mistake is reported in one line, and nothing else happens."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_one_line_and_exit_status_2(
     assert "Traceback" not in done.stdout
 
 
-def test_asking_whether_results_can_be_written_leaves_no_folder(tmp_path: Path) -> None:
+def test_checking_whether_results_can_be_written_leaves_no_folder(tmp_path: Path) -> None:
     check_writable(tmp_path / "out" / "results")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "results").symlink_to(tmp_path / "nowhere")
@@ -63,7 +63,7 @@ def test_asking_whether_results_can_be_written_leaves_no_folder(tmp_path: Path) 
         check_writable(tmp_path / "results")
 
 
-def test_the_detail_is_said_when_asked_for(tmp_path: Path) -> None:
+def test_details_are_shown_on_request(tmp_path: Path) -> None:
     done = _castline(tmp_path, "--verbose", "redrive", "--endpoint-url", "http://127.0.0.1:9")
     assert "EndpointConnectionError" in done.stderr
 
@@ -82,7 +82,7 @@ def test_doctor_finds_it_and_makes_nothing(variables: dict[str, str], said: str,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_typo_in_a_variable_is_named_with_the_nearest() -> None:
+def test_a_typo_in_a_variable_is_named_with_the_nearest_name() -> None:
     assert list(
         remarks(["CASTLINE_INTERVALS", "PIPELINE_PROFIL", "PIPELINE_TIMEOUT", "HOME", "CASTLINE_QQQQQQQQ"])
     ) == [
@@ -93,7 +93,7 @@ def test_a_typo_in_a_variable_is_named_with_the_nearest() -> None:
     assert list(remarks(known())) == []
 
 
-def test_a_typo_is_said_by_every_command(tmp_path: Path) -> None:
+def test_every_command_reports_a_typo(tmp_path: Path) -> None:
     done = _castline(tmp_path, "cost", "--duration", "1h", CASTLINE_SERVICE_WORKER="1")
     assert done.returncode == 0
     assert done.stderr.endswith("did you mean CASTLINE_SERVICE_WORKERS?\n")

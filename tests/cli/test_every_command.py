@@ -1,4 +1,4 @@
-"""What holds for every command: one door for errors, help that fits the terminal, and an order."""
+"""What holds for every command: one way to report errors, help that fits the terminal, and an order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from castline.cli import main as commands
 from castline.settings import settings
 
-#: What must be given so that a command begins.
+#: What a command needs in order to begin.
 _GIVEN = {
     "run": "talk.mp4",
     "upload": "talk.mp4",
@@ -48,7 +48,7 @@ _GIVEN = {
     "tokens revoke": "ada",
     "tokens import": "users",
 }
-#: What finds something else to complain of before it reads the settings.
+#: Commands that complain about something else before they read the settings.
 _ELSE_FIRST = {"preflight", "smoke", "teardown", "task", "eval voices"}
 
 
@@ -66,7 +66,7 @@ NAMES = [name for name, _ in _all()]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_setting_that_cannot_be_read_is_one_line(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unreadable_setting_is_one_line(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from castline.service.settings import service_settings
 
     monkeypatch.chdir(tmp_path)
@@ -107,7 +107,7 @@ def test_help_fits_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("", *NAMES):
         shown = re.sub(r"\x1b\[[0-9;]*m", "", CliRunner().invoke(commands.app, [*name.split(), "--help"]).output)
         assert max(map(len, shown.splitlines())) <= width, name
-        # An option whose name or value is cut ends in an ellipsis.
+        # An option whose name or value is truncated ends in an ellipsis.
         assert not re.search(r"--[\w-]*…|^│ [^ ]*…", shown, re.MULTILINE), name
         for option in (option for param in _param_names(name) for option in param):
             assert option in shown, f"{name} {option}"

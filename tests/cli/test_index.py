@@ -42,7 +42,7 @@ def test_results_are_listed_and_read_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert "week%201/a.mp4/report.html" in page.read_text() or "week 1/a.mp4/report.html" in page.read_text()
     _result(tmp_path, "b.mp4")
     write_index(tmp_path)
-    assert read == ["week 1/a.mp4", "b.mp4"], "what did not change is not read again"
+    assert read == ["week 1/a.mp4", "b.mp4"], "unchanged results are not read again"
     os.utime(first, (1, 1))
     write_index(tmp_path)
     assert read[2:] == ["week 1/a.mp4"]
@@ -52,7 +52,7 @@ def test_results_are_listed_and_read_once(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("kept", [b"", b"[1]", b'{"b.mp4": 7}', b'{"b.mp4": [1, {}]}', b"\xff"])
-def test_files_of_others_and_a_broken_memory_do_no_harm(kept: bytes, tmp_path: Path) -> None:
+def test_foreign_files_and_a_broken_cache_do_no_harm(kept: bytes, tmp_path: Path) -> None:
     _result(tmp_path, "b.mp4")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "result.json").write_text(json.dumps({"score": 3}))

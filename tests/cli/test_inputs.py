@@ -1,4 +1,4 @@
-"""What is given to be processed: files, folders, addresses; and names that are taken."""
+"""What `run` accepts as inputs: files, folders, addresses; and names that are taken."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def web() -> Iterator[str]:
 
 
 def _found(what: str, name: str = "", **settings: int) -> tuple[str, bytes, int]:
-    """Key and body of one input, and how many bytes were told of."""
+    """Key and body of one input, and the number of bytes announced."""
     arrived: list[int] = []
     with inputs(what, name, None, Settings(**settings), lambda size, _: arrived.append(size)) as given:
         ((path, key),) = given.files
@@ -90,14 +90,16 @@ def test_https_is_fetched_too(monkeypatch: pytest.MonkeyPatch) -> None:
         ("clip", NotMedia, "--as NAME.mp4"),
     ],
 )
-def test_what_cannot_be_fetched_is_one_line(path: str, error: type[CastlineError], said: str, web: str) -> None:
+def test_an_address_that_cannot_be_fetched_is_one_line(
+    path: str, error: type[CastlineError], said: str, web: str
+) -> None:
     with pytest.raises(error, match=said) as caught:
         _found(f"{web}/{path}")
     assert "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize("path", ["clip.mp4", "endless.mp4"])
-def test_no_more_is_fetched_than_is_taken(path: str, web: str) -> None:
+def test_no_more_bytes_are_fetched_than_accepted(path: str, web: str) -> None:
     with pytest.raises(MediaTooLarge, match="CASTLINE_MAX_BYTES"):
         _found(f"{web}/{path}", max_bytes=1_000_000)
 
@@ -123,7 +125,7 @@ def test_an_object_of_s3_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
         _found("s3://elsewhere/week 1/a.mp4", max_bytes=2)
 
 
-def test_names_of_ones_own(tmp_path: Path) -> None:
+def test_names_can_be_chosen(tmp_path: Path) -> None:
     (tmp_path / "week 1").mkdir()
     (tmp_path / "week 1" / "a.mp4").write_bytes(b"a")
     assert _found(str(tmp_path / "week 1" / "a.mp4"), "b.mp4")[0] == "b.mp4"
@@ -134,7 +136,7 @@ def test_names_of_ones_own(tmp_path: Path) -> None:
         _found(str(tmp_path / "week 1" / "a.mp4"), "../b.mp4")
 
 
-def test_results_and_hidden_folders_are_no_inputs(tmp_path: Path) -> None:
+def test_results_and_hidden_folders_are_not_inputs(tmp_path: Path) -> None:
     for place in ("a.mp4", ".castline/s3/a.mp4", "results/a.mp4/a.mp4", "old/a.mp4/a.mp4"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_bytes(b"x")
@@ -144,7 +146,7 @@ def test_results_and_hidden_folders_are_no_inputs(tmp_path: Path) -> None:
         assert [key for _, key in given.files] == ["a.mp4"]
 
 
-def test_another_recording_of_a_name_is_refused_and_the_same_one_is_not(tmp_path: Path) -> None:
+def test_another_recording_of_the_same_name_is_refused_but_not_the_same_one(tmp_path: Path) -> None:
     store, settings = MemoryStore(), Settings()
     first, second = tmp_path / "a" / "IMG_1.mp4", tmp_path / "b" / "IMG_1.mp4"
     for path, body in ((first, b"one"), (second, b"two")):

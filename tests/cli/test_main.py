@@ -1,4 +1,4 @@
-"""Commands as they are typed: what they print, how they end, and how they say no."""
+"""Commands as typed: what they print, how they exit, and how they refuse."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
-    """The store that every command finds."""
+    """The store that every command uses."""
     store = MemoryStore()
 
     def found(endpoint_url: str | None = None, **_: bool) -> Connection:
@@ -126,7 +126,7 @@ def _all_commands() -> Iterator[tuple[str, Any]]:
             yield f"{name} {inner}", each
 
 
-def test_help_is_in_people_s_words(run: Run) -> None:
+def test_help_is_in_plain_words(run: Run) -> None:
     for name, command in _all_commands():
         says, _, more = command.help.partition("\n\n")
         assert says.endswith((".", "?")) and says[0].isupper(), name
@@ -153,7 +153,7 @@ def test_version(run: Run) -> None:
     assert run("--version").output.strip() == __version__
 
 
-def test_a_second_command_begins_as_the_first_did(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+def test_a_command_starts_the_same_after_another_one(run: Run, store: MemoryStore, tmp_path: Path) -> None:
     first = run("results").output
     assert first.strip()
     variables, silenced = dict(os.environ), logging.root.manager.disable
@@ -163,7 +163,7 @@ def test_a_second_command_begins_as_the_first_did(run: Run, store: MemoryStore, 
     assert (dict(os.environ), logging.root.manager.disable, connecting.verbose) == (variables, silenced, False)
 
 
-def test_results_of_nothing(run: Run, store: MemoryStore) -> None:
+def test_results_of_an_empty_bucket(run: Run, store: MemoryStore) -> None:
     for arguments, said in (
         (("results",), "no result yet; see: castline status"),
         (("results", "--all"), "no result yet; see: castline status"),
@@ -191,7 +191,7 @@ def test_results_are_shown_and_downloaded(run: Run, store: MemoryStore, tmp_path
     assert (tmp_path / "week 2/b.mp4/result.json").is_file()
 
 
-def test_status_lists_every_media(run: Run, store: MemoryStore) -> None:
+def test_status_lists_every_media_file(run: Run, store: MemoryStore) -> None:
     assert "no media in s3://castline-input" in run("status").output
     _finished(store, "a[1].mp4")
     store.put("castline-input", "b.mp4", b"x")
@@ -238,7 +238,7 @@ def test_reconcile_and_redrive_show_before_they_do(
     assert "video-splitting  week+1/a.mp4" in shown.output
     assert sent == []
     assert "1 sent" in run("reconcile", "--yes").output
-    assert sent == ["castline-uploads"], "where the deployment has queues, they keep it"
+    assert sent == ["castline-uploads"], "if the deployment has queues, they keep it"
     assert "0 dead letters" in run("redrive").output
 
 
@@ -260,11 +260,11 @@ def test_cost_before_anything_runs(run: Run) -> None:
     assert run("cost", "--duration", "1h", "--picture", "large").exit_code == 2
 
 
-def test_cost_of_nothing_says_what_to_give(run: Run) -> None:
+def test_cost_without_input_says_what_to_give(run: Run) -> None:
     assert run("cost").stderr == "error name a media file, or give its --duration: 90s, 45m, 1h or 1h30m\n"
 
 
-def test_cost_knows_picture_and_codec(run: Run) -> None:
+def test_cost_depends_on_size_and_codec(run: Run) -> None:
     def usd(*arguments: str) -> float:
         found = re.search(r"about \$([\d.]+)", run("cost", "--duration", "1h", *arguments).output)
         assert found
@@ -320,7 +320,7 @@ def test_errors_are_one_friendly_line(
     assert "Traceback" not in found.output
 
 
-def test_detail_of_an_error_is_shown_when_asked_for(
+def test_details_of_an_error_are_shown_on_request(
     run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -391,7 +391,7 @@ def test_people_are_listed_and_forgotten_only_when_confirmed(run: Run, store: Me
         (None, "ada"),
     ],
 )
-def test_what_is_removed_on_this_machine_is_written_down_with_its_user(
+def test_a_local_removal_is_recorded_with_its_user(
     caller: str | None, who: str, run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def client(service: str) -> SimpleNamespace:
@@ -410,7 +410,7 @@ def test_what_is_removed_on_this_machine_is_written_down_with_its_user(
     assert [(entry.action, entry.who) for entry in entries] == [("forget", who), ("delete", who)]
 
 
-def test_models_are_listed_with_where_they_come_from(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_models_are_listed_with_their_origins(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from castline.cli import models
 
     monkeypatch.setattr(models, "settings", lambda: Settings(models_dir=tmp_path))
@@ -428,7 +428,9 @@ def test_models_are_listed_with_where_they_come_from(run: Run, monkeypatch: pyte
         assert words in said
 
 
-def test_status_names_what_cannot_have_a_result_and_what_nobody_takes(run: Run, store: MemoryStore) -> None:
+def test_status_names_uploads_that_cannot_have_a_result_and_objects_that_are_ignored(
+    run: Run, store: MemoryStore
+) -> None:
     store.put("castline-input", "k" * 1010 + ".mp4", b"x")
     store.put("castline-input", "talk\x1b[2J\u202e.mp4", b"x")
     store.put("castline-input", "film.rmvb", b"x")
@@ -440,7 +442,7 @@ def test_status_names_what_cannot_have_a_result_and_what_nobody_takes(run: Run, 
     assert "left out (not a media suffix): film.rmvb\n" in found.output
 
 
-def test_a_tree_comes_down_past_a_key_that_would_leave_it(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+def test_a_tree_is_downloaded_despite_a_key_that_would_leave_it(run: Run, store: MemoryStore, tmp_path: Path) -> None:
     for media in ("a.mp4", "a/../../evil.wav"):
         store.put("castline-output", f"{media}/result.json", b"{}")
     found = run("results", "--tree", "--output", str(tmp_path / "results"))
@@ -450,7 +452,7 @@ def test_a_tree_comes_down_past_a_key_that_would_leave_it(run: Run, store: Memor
     assert "left aside a/../../evil.wav" in found.stderr
 
 
-def test_an_error_with_brackets_is_no_markup(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+def test_an_error_with_brackets_is_not_markup(run: Run, store: MemoryStore, tmp_path: Path) -> None:
     (tmp_path / "odd[").mkdir()
     (tmp_path / "odd[/x].xyz").write_bytes(b"x")
     found = run("upload", str(tmp_path / "odd[/x].xyz"))
@@ -458,7 +460,7 @@ def test_an_error_with_brackets_is_no_markup(run: Run, store: MemoryStore, tmp_p
     assert "x].xyz: the suffix .xyz is not one of" in found.stderr
 
 
-def test_the_list_of_commands_is_what_they_say_and_imports_none_of_them() -> None:
+def test_the_list_of_commands_equals_their_help_and_imports_none_of_them() -> None:
     program = (
         "import sys; from castline.cli.main import app\n"
         "try: app(['--help'], prog_name='castline')\n"
@@ -474,7 +476,7 @@ def test_the_list_of_commands_is_what_they_say_and_imports_none_of_them() -> Non
         assert any(f" {name} " in line and said.split()[0] in line for line in shown), name
 
 
-def test_json_is_all_that_is_on_stdout(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+def test_stdout_is_all_json(run: Run, store: MemoryStore, tmp_path: Path) -> None:
     _finished(store, "week 1/ä.mp4")
     store.put("castline-input", "b.mp4", b"x")
     store.put("castline-input", "film.rmvb", b"x")
@@ -498,7 +500,7 @@ def test_json_is_all_that_is_on_stdout(run: Run, store: MemoryStore, tmp_path: P
     assert run("status").output.startswith("left out")
 
 
-def test_quiet_says_what_was_asked_for_and_errors(run: Run, store: MemoryStore, tmp_path: Path) -> None:
+def test_quiet_prints_only_what_was_asked_for_and_errors(run: Run, store: MemoryStore, tmp_path: Path) -> None:
     _finished(store, "a.mp4")
     store.put("castline-input", "film.rmvb", b"x")
     for words in (("-q", "status"), ("status", "--quiet")):
@@ -507,7 +509,7 @@ def test_quiet_says_what_was_asked_for_and_errors(run: Run, store: MemoryStore, 
     assert run("upload", "/nonexistent", "-q").stderr == "error /nonexistent does not exist\n"
 
 
-def test_a_library_of_ones_own_is_named_before_or_after_the_command(
+def test_the_library_option_comes_before_or_after_the_command(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     libraries = []
@@ -524,7 +526,7 @@ def test_a_library_of_ones_own_is_named_before_or_after_the_command(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_library_is_the_users_unless_there_is_one_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_library_is_the_user_s_unless_there_is_one_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CASTLINE_STATE_DIR", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
@@ -533,7 +535,7 @@ def test_the_library_is_the_users_unless_there_is_one_here(monkeypatch: pytest.M
     assert Settings().state_dir == Path(".castline")
 
 
-def test_who_only_looks_starts_no_stack(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_commands_that_only_read_start_no_stack(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a stack is started")
 
@@ -549,7 +551,7 @@ def test_who_only_looks_starts_no_stack(run: Run, monkeypatch: pytest.MonkeyPatc
     found = run("results")
     assert found.exit_code == 1
     assert "no result yet" in found.output
-    assert [path.name for path in library.iterdir()] == ["s3"], "nothing is written either"
+    assert [path.name for path in library.iterdir()] == ["s3"], "and nothing is written"
 
 
 @pytest.mark.parametrize(
@@ -564,7 +566,7 @@ def test_who_only_looks_starts_no_stack(run: Run, monkeypatch: pytest.MonkeyPatc
         ("upload", ("--prompt", "x" * 1001), "prompt"),
     ],
 )
-def test_an_option_that_is_wrong_by_itself_is_refused_before_anything_is_started(
+def test_an_invalid_option_is_refused_before_anything_is_started(
     command: str,
     flags: tuple[str, ...] | dict[str, str],
     said: str,
@@ -598,7 +600,7 @@ def test_an_option_that_is_wrong_by_itself_is_refused_before_anything_is_started
     assert "it was started" in run(command, str(media)).stderr
 
 
-def test_all_of_many_results_are_there_after_names_were_bound_anew(
+def test_all_of_many_results_are_listed_after_names_were_bound_again(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources = []
@@ -611,7 +613,7 @@ def test_all_of_many_results_are_there_after_names_were_bound_anew(
     there: Any = Connection(store, Settings(), "memory")
     found = running._named_anew(sources, Any, there)  # type: ignore[arg-type]
     assert [item.media for item in found if item.result] == [source.key for source in sources]
-    assert not running._named_by_others(found, "today's"), "nobody is in them"
+    assert not running._named_by_others(found, "today's"), "they show nobody"
     seen = [MediaProgress("a", "complete", result=item.result.model_copy(update={"gallery": "old"}))
             for item in found if item.result]  # fmt: skip
     assert running._named_by_others(seen, "today's")

@@ -1,4 +1,4 @@
-"""``castline mcp`` asked by the protocol's own client."""
+"""``castline mcp`` through the protocol's own client."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ask(shelf: Shelf) -> Any:
     return call
 
 
-def test_every_tool_says_that_it_only_reads(ask: Any) -> None:
+def test_every_tool_declares_that_it_only_reads(ask: Any) -> None:
     tools = ask("").tools
     assert {tool.name for tool in tools} == {"search_moments", "get_transcript", "list_people", "list_recordings"}
     assert all(tool.annotations.read_only_hint for tool in tools)
@@ -54,7 +54,7 @@ def test_moments_transcripts_people_and_recordings(shelf: Shelf, ask: Any) -> No
     assert json.loads(ask("list_recordings").content[0].text)["people"] == ["Ada King"]
 
 
-def test_a_mistake_is_said(ask: Any) -> None:
+def test_a_mistake_is_reported(ask: Any) -> None:
     wrong = ask("search_moments", query="colour:red")
     assert wrong.is_error and "colour: is not a field" in wrong.content[0].text
     missing = ask("get_transcript", media="no.mp4")

@@ -1,4 +1,4 @@
-"""``castline people`` as it is typed, on an in-memory store with engines that read a picture's first letter."""
+"""``castline people`` as typed, on a store in memory, with engines that read a picture's first letter."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _embed(body: bytes, engines: object) -> PhotoEmbedding:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
-    """The store that every command finds."""
+    """The store that every command uses."""
     store = MemoryStore()
     monkeypatch.setattr(people_commands, "connect", lambda url=None, **_: Connection(store, Settings(), "memory"))
     monkeypatch.setattr(people_commands, "embed_photo", _embed)
@@ -90,7 +90,7 @@ def photo(tmp_path: Path) -> Callable[[str, bytes], str]:
 
 
 def _publish(store: MemoryStore, media: str, *letters: str) -> None:
-    """A result in which everybody is seen once, side by side."""
+    """A result that shows everybody once, side by side."""
     settings = Settings()
     usage = Usage(stage="faces", seconds=1, memory_mb=1024)
     faces = tuple(
@@ -184,7 +184,7 @@ def test_a_person_is_added_listed_renamed_and_forgotten(
     assert b"Ada" not in store.objects["castline-output", audit]
 
 
-def test_nothing_is_enrolled_unless_everything_can_be(
+def test_either_all_photos_are_enrolled_or_none(
     run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]
 ) -> None:
     good = photo("good.jpg", b"A1")
@@ -201,7 +201,7 @@ def test_nothing_is_enrolled_unless_everything_can_be(
     assert not store.objects
 
 
-def test_a_video_is_looked_through_for_its_one_person_or_the_chosen_one(
+def test_a_video_is_searched_for_its_only_person_or_the_chosen_one(
     run: Run, store: MemoryStore, photo: Callable[[str, bytes], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def pictures(path: Path, settings: Settings, engines: object, embed: object, person: int | None) -> list[Picture]:
@@ -239,7 +239,7 @@ def test_a_video_is_looked_through_for_its_one_person_or_the_chosen_one(
     assert _names(store, "talk.mp4") == ["Ada", "Bob"]
 
 
-def test_photos_that_are_of_little_or_no_use_are_said(
+def test_photos_of_little_or_no_use_are_reported(
     run: Run, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ada").mkdir()
@@ -266,9 +266,7 @@ def test_photos_that_are_of_little_or_no_use_are_said(
     assert not any("Bob" in key for key in _photos(store))
 
 
-def test_what_was_done_is_taken_back_in_results_too(
-    run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]
-) -> None:
+def test_changes_are_undone_in_results_too(run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]) -> None:
     _publish(store, "talk.mp4", "A", "B")
     run("name", "talk.mp4", "Person 2", "Bob")
     run("add", "Ada", photo("a.jpg", b"A1"))
@@ -293,7 +291,7 @@ def test_what_was_done_is_taken_back_in_results_too(
     assert "there is nothing to undo" in found.stderr
 
 
-def test_a_wrong_merge_is_parted(run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]) -> None:
+def test_a_wrong_merge_is_split(run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]) -> None:
     _publish(store, "one.mp4", "A")
     _publish(store, "two.mp4", "B")
 
@@ -333,7 +331,7 @@ def test_somebody_in_a_result_gets_a_name(run: Run, store: MemoryStore) -> None:
         assert message in found.stderr
 
 
-def test_a_name_that_does_not_bind_is_said(run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_does_not_bind_is_reported(run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     _publish(store, "talk.mp4", "A")
     for bucket in ("castline-stage-1", "castline-output"):  # so the result is not written again
         store.delete(bucket, [keys.manifest_key("talk.mp4", _RUN)])
@@ -356,7 +354,7 @@ def test_merging(run: Run, store: MemoryStore) -> None:
     assert "cannot be merged into itself" in found.stderr
 
 
-def test_a_name_that_is_left_somewhere_is_shown_and_fails(run: Run, store: MemoryStore) -> None:
+def test_a_name_left_somewhere_is_shown_and_fails(run: Run, store: MemoryStore) -> None:
     store.put("castline-gallery", "Ada/1.jpg", b"A1")
     _publish(store, "Ada's talk.mp4", "A")
     for number in range(25):
@@ -371,7 +369,7 @@ def test_a_name_that_is_left_somewhere_is_shown_and_fails(run: Run, store: Memor
     assert not _photos(store)
 
 
-def test_forgetting_can_be_taken_up_again(run: Run, store: MemoryStore) -> None:
+def test_an_interrupted_forgetting_can_be_resumed(run: Run, store: MemoryStore) -> None:
     store.put("castline-gallery", "Ada/1.jpg", b"A1")
     _publish(store, "talk.mp4", "A")
     run("rename", "Ada", "Ada L.")
@@ -380,7 +378,7 @@ def test_forgetting_can_be_taken_up_again(run: Run, store: MemoryStore) -> None:
     found = run("forget", "Ada L.", "--yes")
     assert found.exit_code == 0
     assert "0 photos removed" in found.output
-    assert _names(store, "talk.mp4") == [], "the result told which faces to take out of the parts"
+    assert _names(store, "talk.mp4") == [], "the result said which faces to remove from the parts"
     found = run("forget", "Ada L.", "--yes")
     assert found.exit_code == 2
     assert "nobody is called 'Ada L.'" in found.stderr
@@ -410,7 +408,7 @@ def test_models_are_listed_with_size_dimension_and_thresholds(
     assert rows["arcface"][0].endswith("0.400 0.300")
 
 
-def test_why_somebody_may_be_known_is_kept_with_the_photos_and_goes_with_them(
+def test_the_legal_basis_is_kept_with_the_photos_and_removed_with_them(
     run: Run, store: MemoryStore, photo: Callable[[str, bytes], str]
 ) -> None:
     run("add", "Bob", photo("b.jpg", b"B1"))
@@ -426,7 +424,7 @@ def test_why_somebody_may_be_known_is_kept_with_the_photos_and_goes_with_them(
 
 
 class _Encoder:
-    """All speech is of one voice."""
+    """All speech has the same voice."""
 
     info = EngineInfo(id="ge2e", role="voice_encoder", title="Fake", licence="MIT")
 
@@ -434,7 +432,7 @@ class _Encoder:
         return np.tile(np.eye(256, dtype=np.float32)[0], (len(windows), 1))
 
 
-def test_a_voice_is_enrolled_by_a_recording_of_it_and_not_by_too_little(
+def test_a_voice_is_enrolled_from_a_recording_of_it_but_not_from_too_little(
     run: Run, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(Engines, "voice_encoder", property(lambda self: _Encoder()))

@@ -134,7 +134,7 @@ def test_who_and_how_sure(person: Person, text: str) -> None:
     assert Text.from_markup(who(person)).plain == text
 
 
-def test_who_says_it_stands_before_the_words() -> None:
+def test_the_speaker_stands_before_the_words() -> None:
     said = [
         ("Ada", Attribution(outcome="says", name="Ada", confidence=0.9)),
         ("Speaker 1", Attribution(outcome="maybe", name="Bob [x]", confidence=0.6)),
@@ -198,7 +198,7 @@ def test_an_empty_result_says_that_it_is_empty() -> None:
     assert "nothing is said" not in silent
 
 
-def test_a_line_for_each_that_is_finished_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_finished_file_is_a_line_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("castline.cli.render._POLL_S", 0.001)
     result = _result()
     looks = iter(
@@ -214,7 +214,7 @@ def test_a_line_for_each_that_is_finished_where_nobody_watches(monkeypatch: pyte
     assert [line.partition(" after ")[0] for line in lines] == ["  a[1].mp4: complete", "  b.mp4: failed"]
 
 
-def test_a_run_ends_with_some_lines_and_where_the_rest_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_run_ends_with_a_few_lines_and_the_place_of_the_rest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     segments = tuple(
         SpokenSegment(id=str(at), start_s=at, end_s=at + 1, text=f"line {at}.", visible=None) for at in range(75)
@@ -238,7 +238,7 @@ def test_a_run_ends_with_some_lines_and_where_the_rest_is(monkeypatch: pytest.Mo
     assert console.file.getvalue().splitlines()[2:] == ["  line 0. … and 74 more lines"]  # type: ignore[attr-defined]
 
 
-def test_a_warning_about_the_engine_that_several_files_have_is_shown_with_none(tmp_path: Path) -> None:
+def test_an_engine_warning_shared_by_several_files_is_shown_with_none_of_them(tmp_path: Path) -> None:
     guessed, cut = Notice(code="language_guessed", message="guessed"), Notice(code="short_decode", message="cut")
     shown = [
         MediaProgress("a.mp4", "complete", result=_result(warnings=(guessed, cut))),
@@ -253,7 +253,7 @@ def test_a_warning_about_the_engine_that_several_files_have_is_shown_with_none(t
     assert "warning: cut" in text and "guessed" not in text
 
 
-def test_a_bar_leaves_nothing_behind_where_it_cannot_be_shown() -> None:
+def test_a_progress_bar_leaves_nothing_behind_where_it_cannot_be_shown() -> None:
     for terminal in (True, False):
         console = Console(file=io.StringIO(), width=80, force_terminal=terminal, force_interactive=False)
         with transfer_bar(console, "uploading", 8) as arrived:
@@ -261,7 +261,7 @@ def test_a_bar_leaves_nothing_behind_where_it_cannot_be_shown() -> None:
         assert console.file.getvalue() == ""  # type: ignore[attr-defined]
 
 
-def test_bars_show_bytes_and_the_time_that_is_left() -> None:
+def test_progress_bars_show_bytes_and_the_remaining_time() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True, force_interactive=True, color_system=None)
     with transfer_bar(console, "uploading", 8_000_000) as arrived:
         arrived(2_000_000)

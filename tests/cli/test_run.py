@@ -1,4 +1,4 @@
-"""What `run` says before it works, and what it answers."""
+"""What `run` prints before it works, and what it answers."""
 
 from __future__ import annotations
 
@@ -70,9 +70,7 @@ def run(stack: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     return lambda *words: CliRunner().invoke(commands.app, ["run", *words])
 
 
-def test_the_answer_as_json_is_all_that_is_on_stdout(
-    run: Callable[..., Result], tmp_path: Path, odd_media: dict[str, Path]
-) -> None:
+def test_stdout_is_all_json(run: Callable[..., Result], tmp_path: Path, odd_media: dict[str, Path]) -> None:
     folder = tmp_path / "film"
     folder.mkdir()
     (folder / "a.mp4").write_bytes(odd_media["both.mp4"].read_bytes())
@@ -92,7 +90,7 @@ def test_the_answer_as_json_is_all_that_is_on_stdout(
     assert again.exit_code == 0 and "already has its result" in again.stderr
 
 
-def test_what_is_broken_in_the_library_harms_no_other_file(
+def test_broken_objects_in_the_library_harm_no_other_file(
     run: Callable[..., Result], stack: Deployment, odd_media: dict[str, Path]
 ) -> None:
     _damage(stack)
@@ -116,7 +114,7 @@ def _damage(store: Any) -> None:
 
 @pytest.fixture(params=["over HTTP", "in its files"])
 def library(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryStore]:
-    """A library with broken objects in it, as a command finds it."""
+    """A library that contains broken objects, for the commands."""
     store, config = MemoryStore(), Settings(state_dir=tmp_path)
     _damage(store)
     store.put(config.input_bucket, "good.mp4", b"x")
@@ -134,7 +132,7 @@ def library(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     yield store
 
 
-def test_status_lists_what_is_broken_beside_what_is_good(library: MemoryStore) -> None:
+def test_status_lists_what_is_broken_beside_what_is_fine(library: MemoryStore) -> None:
     done = CliRunner().invoke(commands.app, ["status"])
     assert done.exit_code == 0, done.output
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
@@ -143,7 +141,7 @@ def test_status_lists_what_is_broken_beside_what_is_good(library: MemoryStore) -
 
 
 class _Client:
-    """Takes events and refuses queues, which this deployment does not have."""
+    """Accepts events, and has no queues, as this deployment has none."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
@@ -157,7 +155,7 @@ class _Client:
         self.sent.append(json.loads(call["Payload"])["Records"][0]["s3"]["object"]["key"])
 
 
-def test_reconcile_and_catching_up_finish_what_is_good_and_what_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reconcile_and_catching_up_finish_whole_and_broken_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from castline.local import __main__ as controller
 
     store, client = MemoryStore(), _Client()
@@ -234,7 +232,7 @@ def test_up_twice_and_down_are_what_a_person_expects(tmp_path: Path, monkeypatch
         assert (down.exit_code, down.output) == (0, said)
 
 
-def test_status_waits_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_waits_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     store = MemoryStore()
     store.put("castline-input", "talk.mp4", b"x")
     asked: list[bool] = []
@@ -253,4 +251,4 @@ def test_status_waits_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(commands.app, ["status", "--wait"])
     assert done.exit_code == 0
     assert "complete" in done.output
-    assert asked == [True, False], "only waiting needs a stack that works"
+    assert asked == [True, False], "only waiting needs a working stack"

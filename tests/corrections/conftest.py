@@ -1,4 +1,4 @@
-"""Results, and what people put right in them, without a store."""
+"""Results and people's corrections of them, without a store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WHEN = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 
 class Desk:
-    """Corrects a result step by step, as `runs.corrections.correct` does with one that is stored."""
+    """Corrects a result step by step, as `runs.corrections.correct` does with a stored one."""
 
     def __init__(self, result: Result) -> None:
         self.result = result

@@ -1,4 +1,4 @@
-"""Corrections over a result: what they change, and where they belong when the recording ran again."""
+"""Corrections of a result: what they change, and where they belong when the recording is processed again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_without_corrections_nothing_changes(make: Make) -> None:
     assert Desk(result).view.result is result
 
 
-def test_a_line_is_said_otherwise_and_keeps_the_times_of_words_that_were_heard(make: Make) -> None:
+def test_a_corrected_line_keeps_the_times_of_its_unchanged_words(make: Make) -> None:
     desk = Desk(_result(make))
     _say(desk, 1, 1, "The  budget\nis far too small.")
     line = desk.view.result.transcript.segments[1]
@@ -60,7 +60,7 @@ def test_a_line_is_said_otherwise_and_keeps_the_times_of_words_that_were_heard(m
     assert any("budget" in entry.label for entry in desk.view.result.timeline)
 
 
-def test_lines_are_cut_otherwise(make: Make) -> None:
+def test_lines_are_divided_differently(make: Make) -> None:
     desk = Desk(_result(make))
     _say(desk, 1, 1, "The buget", "is too small.")
     first, second = desk.view.result.transcript.segments[1:3]
@@ -75,7 +75,7 @@ def test_lines_are_cut_otherwise(make: Make) -> None:
     assert [segment.id for segment in desk.view.result.transcript.segments] == ["speech-1", "speech-2", "speech-3"]
 
 
-def test_one_line_of_a_cut_is_corrected_and_the_other_stays(make: Make) -> None:
+def test_one_half_of_a_divided_line_is_corrected_and_the_other_stays(make: Make) -> None:
     desk = Desk(_result(make))
     _say(desk, 1, 1, "The buget", "is too small.")
     _say(desk, 1, 1, "The budget")
@@ -84,7 +84,7 @@ def test_one_line_of_a_cut_is_corrected_and_the_other_stays(make: Make) -> None:
     assert desk.texts[:3] == ["Hello and welcome.", "The budget", "Yes."]
 
 
-def test_as_it_was_heard_is_no_correction(make: Make) -> None:
+def test_the_original_text_is_not_a_correction(make: Make) -> None:
     desk = Desk(_result(make))
     _say(desk, 1, 1, "The buget is too small.")
     assert not desk.corrections.changes
@@ -93,7 +93,7 @@ def test_as_it_was_heard_is_no_correction(make: Make) -> None:
     assert desk.corrections.now() == () and desk.view.result == desk.result
 
 
-def test_a_suspect_is_right_after_all(make: Make) -> None:
+def test_a_suspect_line_is_confirmed(make: Make) -> None:
     segment = make.segment(1, "Thank you.", 0, 2, timed=True, suspect=True)
     desk = Desk(make.result(segments=[segment]))
     assert b"Thank" not in render_views(desk.view.result)["transcript.txt"]
@@ -102,7 +102,7 @@ def test_a_suspect_is_right_after_all(make: Make) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  ", "…", "\u202e"])
-def test_a_line_has_words(make: Make, text: str) -> None:
+def test_a_line_must_have_words(make: Make, text: str) -> None:
     with pytest.raises(CorrectionError, match="needs words"):
         _say(Desk(_result(make)), 0, 0, text)
 
@@ -116,7 +116,7 @@ def _again(desk: Desk, result: Result) -> list[str]:
 
 
 def test_corrections_follow_their_words(make: Make) -> None:
-    """Other ids, a fraction of a second later, and cut elsewhere: the words are the same."""
+    """Other ids, a fraction of a second later, and divided elsewhere: the words are the same."""
     desk = Desk(_result(make))
     _say(desk, 1, 1, "The budget is too small.")
     _say(desk, 3, 3)
@@ -144,7 +144,7 @@ def test_an_engine_that_hears_another_word_keeps_the_correction(make: Make) -> N
         assert texts[1] == "The budget is far too small.", heard
 
 
-def test_what_no_longer_fits_is_kept_and_said_and_never_applied_elsewhere(make: Make) -> None:
+def test_a_correction_that_no_longer_fits_is_kept_reported_and_applied_nowhere_else(make: Make) -> None:
     desk = Desk(_result(make))
     _say(desk, 2, 2, "Yep.")
     _say(desk, 1, 1, "The budget is too small.")
@@ -158,7 +158,7 @@ def test_what_no_longer_fits_is_kept_and_said_and_never_applied_elsewhere(make: 
     assert desk.texts[1:3] == ["The budget is too small.", "Yep."] and not desk.view.left
 
 
-def test_the_same_words_again_are_another_line(make: Make) -> None:
+def test_a_repetition_of_the_words_is_another_line(make: Make) -> None:
     yes = [make.segment(at, "Yes.", at, at + 0.4, timed=True) for at in (1, 2, 3)]
     desk = Desk(make.result(segments=yes))
     _say(desk, 1, 1, "Jess.")
@@ -209,7 +209,7 @@ def _speakers(desk: Desk) -> list[str | None]:
     return [segment.speaker for segment in desk.view.result.transcript.segments]
 
 
-def test_a_voice_has_a_name_also_when_voices_are_numbered_otherwise(make: Make) -> None:
+def test_a_named_voice_keeps_its_name_when_voices_are_renumbered(make: Make) -> None:
     desk = Desk(_voiced(make, "Speaker 1", "Speaker 2", "Speaker 1", "Speaker 2"))
     desk.do(lambda view, corrections: name_voice(view, corrections, "Speaker 2", "Ada"))
     assert _speakers(desk) == ["Speaker 1", "Ada", "Speaker 1", "Ada"]
@@ -220,7 +220,7 @@ def test_a_voice_has_a_name_also_when_voices_are_numbered_otherwise(make: Make) 
     assert len(desk.view.left) == 0 or _speakers(desk)[0] == "Speaker 1"
 
 
-def test_one_line_is_of_another_voice_and_follows_its_name(make: Make) -> None:
+def test_a_line_given_to_another_voice_follows_its_name(make: Make) -> None:
     desk = Desk(_voiced(make, "Speaker 1", "Speaker 2", "Speaker 1", "Speaker 2"))
     _say(desk, 2, 2, SaidLine(text="Yes.", speaker="Ada"))
     assert _speakers(desk)[2] == "Ada"
@@ -246,7 +246,7 @@ def _people(make: Make) -> list[Person]:
     ]
 
 
-def test_somebody_has_a_name_in_this_recording(make: Make) -> None:
+def test_a_person_is_named_in_this_recording(make: Make) -> None:
     desk = Desk(_result(make, people=_people(make)))
     desk.do(lambda view, _: name_faces(view, "person-2", "Grace"))
     assert _named(desk) == [("Ada", "known", 8), ("Grace", "known", 9)]
@@ -255,14 +255,14 @@ def test_somebody_has_a_name_in_this_recording(make: Make) -> None:
     assert _named(desk) == [("Ada", "known", 12)]
 
 
-def test_a_wrong_name_goes_and_comes_back_under_no_id(make: Make) -> None:
+def test_a_denied_name_does_not_return_under_another_id(make: Make) -> None:
     desk = Desk(_result(make, people=_people(make)))
     desk.do(lambda view, _: name_faces(view, "person-1", "Ada", holds=False))
     assert _named(desk) == [("Person 1", "unknown", 8), ("Person 2", "unknown", 9)]
     assert all(segment.visible is None for segment in desk.view.result.transcript.segments)
     with pytest.raises(CorrectionError, match="nobody took"):
         desk.do(lambda view, _: name_faces(view, "person-2", "Ada", holds=False))
-    # In another run she is the second, and still is not Ada; whoever else is called so keeps the name.
+    # In another run she is the second person and still not Ada; anyone else of that name keeps it.
     first = make.person(4, "Ada", (0, 5))
     second = make.person(1, "Ada", (0, 5), (12, 15)).model_copy(update={"id": "person-9"})
     renumbered = [
@@ -274,7 +274,7 @@ def test_a_wrong_name_goes_and_comes_back_under_no_id(make: Make) -> None:
     assert [name for name, _, _ in _named(desk)] == ["Ada", "Person 1"]
 
 
-def test_somebody_who_is_two_is_parted(make: Make) -> None:
+def test_a_person_who_is_two_is_split(make: Make) -> None:
     desk = Desk(_result(make, people=_people(make)))
     second = desk.result.people[0].tracks[1].id
     desk.do(lambda view, _: name_faces(view, "person-1", "Eve", tracks=[second]))
@@ -283,7 +283,7 @@ def test_somebody_who_is_two_is_parted(make: Make) -> None:
     assert desk.view.result.people[1].image is None
 
 
-def test_faces_that_are_not_there_any_more_are_kept(make: Make) -> None:
+def test_corrections_of_faces_that_are_gone_are_kept(make: Make) -> None:
     desk = Desk(_result(make, people=_people(make)))
     desk.do(lambda view, _: name_faces(view, "person-2", "Grace"))
     desk.result = _result(make, people=[make.person(3, "", (0, 9), identity="unknown")])
@@ -294,7 +294,7 @@ def test_faces_that_are_not_there_any_more_are_kept(make: Make) -> None:
 # --- history ----------------------------------------------------------------------------------------
 
 
-def test_changes_are_taken_back_one_by_one(make: Make) -> None:
+def test_changes_are_undone_one_by_one(make: Make) -> None:
     desk = Desk(_result(make))
     _say(desk, 1, 1, "One.")
     _say(desk, 1, 1, "Two.")
@@ -315,7 +315,7 @@ def test_changes_are_taken_back_one_by_one(make: Make) -> None:
     assert desk.texts[0] == "Hi."
 
 
-def test_a_name_goes_out_of_the_history_and_what_is_spoken_stays(make: Make) -> None:
+def test_a_name_is_removed_from_the_history_and_spoken_words_stay(make: Make) -> None:
     desk = Desk(_voiced(make, "Speaker 1", "Speaker 2", "Speaker 1", "Speaker 2"))
     desk.result = desk.result.model_copy(update={"people": tuple(_people(make))})
     _say(desk, 0, 0, SaidLine(text="Hello Grace.", speaker="Grace"))

@@ -41,7 +41,7 @@ def _board(people: People) -> None:
     people.publish(_MEDIA, [people.face("A", b"A-crop")], [people.face("A")], said="The buget is too small.")
 
 
-def test_every_format_but_the_result_says_what_was_put_right(people: People) -> None:
+def test_every_format_but_the_result_shows_the_corrections(people: People) -> None:
     _board(people)
     before = people.published(_MEDIA)
     _say(people, "The budget is too small.")
@@ -53,15 +53,15 @@ def test_every_format_but_the_result_says_what_was_put_right(people: People) -> 
     assert people.published(_MEDIA) == before
 
 
-def test_the_flat_transcript_does_too(people: People) -> None:
+def test_the_flat_transcript_shows_them_too(people: People) -> None:
     people.settings = people.settings.model_copy(update={"transcript_layout": "flat"})
     _board(people)
     _say(people, "The budget is too small.")
     assert b"budget" in people.store.objects[people.settings.output_bucket, "week 1/board.txt"]
 
 
-def test_whoever_assembles_publishes_what_was_put_right(people: People) -> None:
-    """All four ways of carrying units end in `complete_run`; so do binding names anew and running again."""
+def test_every_assembly_publishes_the_corrections(people: People) -> None:
+    """All four orchestrations end in `complete_run`; so do binding names again and processing again."""
     _board(people)
     _say(people, "The budget is too small.")
     people.publish(_MEDIA, [people.face("A", b"A-crop")], said="the buget is too small", run="f" * 16)
@@ -75,9 +75,7 @@ def test_whoever_assembles_publishes_what_was_put_right(people: People) -> None:
     assert b"fits nothing here any more" in people.published(_MEDIA)[keys.REPORT]
 
 
-def test_who_corrects_while_somebody_publishes_is_not_overwritten(
-    people: People, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_correction_during_publishing_is_not_overwritten(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     """The correction comes after the publisher has read the corrections, and before its views are written."""
     _board(people)
     put, done = people.store.put, []
@@ -96,7 +94,7 @@ def test_who_corrects_while_somebody_publishes_is_not_overwritten(
     assert all(b"budget" in published[f"transcript.{extension}"] for extension in WRITERS)
 
 
-def test_two_who_write_at_once_both_count(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_writers_at_once_both_count(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     _board(people)
     put, raced = people.store.put, []
 
@@ -113,7 +111,7 @@ def test_two_who_write_at_once_both_count(people: People, monkeypatch: pytest.Mo
     assert b"budget" in people.published(_MEDIA)["transcript.vtt"]
 
 
-def test_the_index_has_what_was_put_right_within_its_next_look(people: People, tmp_path: Path) -> None:
+def test_the_index_has_a_correction_at_its_next_refresh(people: People, tmp_path: Path) -> None:
     _board(people)
     index = SqliteIndex(tmp_path / "index.db")
     refresh(index, people.store, people.settings)
@@ -161,7 +159,7 @@ def test_a_voice_is_forgotten_too(people: People) -> None:
         )
 
 
-def test_they_go_with_the_media(people: People) -> None:
+def test_they_are_deleted_with_the_media_file(people: People) -> None:
     _board(people)
     _say(people, "The budget.")
     assert not delete_media(_MEDIA, people.store, people.settings).left
@@ -169,7 +167,7 @@ def test_they_go_with_the_media(people: People) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"schema_version": 9}', b"\xff" * 20])
-def test_what_cannot_be_read_is_left_and_never_written_over(people: People, body: bytes) -> None:
+def test_unreadable_corrections_are_left_and_never_overwritten(people: People, body: bytes) -> None:
     _board(people)
     people.store.put(people.settings.output_bucket, keys.result_key(_MEDIA, keys.CORRECTIONS), body)
     with pytest.raises(CorrectionError, match="left as it is"):
@@ -180,7 +178,7 @@ def test_what_cannot_be_read_is_left_and_never_written_over(people: People, body
     assert people.store.objects[people.settings.output_bucket, keys.result_key(_MEDIA, keys.CORRECTIONS)] == body
 
 
-def test_a_recording_without_a_result_is_not_corrected(people: People) -> None:
+def test_a_recording_without_a_result_cannot_be_corrected(people: People) -> None:
     with pytest.raises(CorrectionError, match="there is no recording"):
         _say(people, "The budget.")
     people.store.put(people.settings.input_bucket, _MEDIA, b"uploaded, and not processed yet")
@@ -196,7 +194,7 @@ def test_the_object_is_a_record_of_its_own(people: People) -> None:
     assert shown.corrections.changes[0].who == "bob"
 
 
-def test_who_is_not_somebody_is_not_them_under_another_name_either(people: People) -> None:
+def test_a_person_denied_by_one_name_is_not_shown_under_another(people: People) -> None:
     people.enrolled(Ada=[b"A"])
     _board(people)
 

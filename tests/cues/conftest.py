@@ -1,4 +1,4 @@
-"""Segments with and without the times of their words."""
+"""Segments with and without word times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from castline.records import SpokenSegment, Word
 
 class Make:
     def words(self, text: str, start: float, end: float) -> tuple[Word, ...]:
-        """Words of equal length in time."""
+        """Words of equal duration."""
         parts = text.split()
         step = (end - start) / len(parts)
         return tuple(
@@ -20,14 +20,14 @@ class Make:
         )
 
     def segment(self, number: int, text: str, start: float, end: float, **fields: Any) -> SpokenSegment:
-        """Without words, unless there are some among the fields."""
+        """Without words, unless they are among the fields."""
         return SpokenSegment(id=f"speech-{number}", start_s=start, end_s=end, text=text, **fields)
 
     def spoken(self, number: int, text: str, start: float, end: float, **fields: Any) -> SpokenSegment:
         return self.segment(number, text, start, end, words=self.words(text, start, end), **fields)
 
     def talk(self, sentences: Sequence[str], *, word_s: float = 0.3, pause_s: float = 0.1) -> list[SpokenSegment]:
-        """A segment for each sentence, one after the other, every word equally long."""
+        """A segment for each sentence, one after the other; all words have the same duration."""
         segments, at = list[SpokenSegment](), 0.0
         for number, text in enumerate(sentences, start=1):
             end = at + word_s * len(text.split())

@@ -1,4 +1,4 @@
-"""Cue layout: what fits a screen, is on long enough to be read, and reads well."""
+"""Cue layout: cues fit a screen, stay long enough to be read, and read well."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_short_sentences_share_a_cue(make: Any) -> None:
     assert texts(cues_of([make.spoken(1, "Wait... what? No!?", 0, 1)], "en")) == ["Wait... what? No!?"]
 
 
-def test_sentences_with_time_enough_have_a_cue_each(make: Any) -> None:
+def test_sentences_with_enough_time_have_a_cue_each(make: Any) -> None:
     said = ["It is a pleasure to be here.", "Is everybody well?", "“Yes.”", "Then I would like to begin."]
     assert texts(cues_of(make.talk(said), "en")) == [said[0], f"{said[1]} {said[2]}", said[3]]
 
@@ -64,13 +64,13 @@ def test_no_word_is_orphaned(make: Any, last: str) -> None:
     assert f"{texts([first])[0]} {texts([second])[0]}" == text
 
 
-def test_a_word_alone_in_silence_is_a_cue(make: Any) -> None:
+def test_a_single_word_in_silence_is_a_cue(make: Any) -> None:
     said = [make.spoken(1, "Are you sure of that?", 0, 2), make.spoken(2, "Yes.", 3.2, 3.5)]
     said.append(make.spoken(3, "Then let us begin.", 5, 6))
     assert texts(cues_of(said, "en")) == ["Are you sure of that?", "Yes.", "Then let us begin."]
 
 
-def test_an_abbreviation_is_no_place_to_cut(make: Any) -> None:
+def test_an_abbreviation_is_not_a_place_to_cut(make: Any) -> None:
     said = "We are glad to welcome the gospel of the one and only Mr. Quilter, an apostle of the middle classes."
     assert texts(cues_of([make.spoken(1, said, 0, 7)], "en")) == [
         "We are glad to welcome the gospel of the one and only Mr. Quilter,",
@@ -98,7 +98,7 @@ def test_two_lines_are_balanced(make: Any) -> None:
         ("Yes. It is quite a pleasure to be here with everybody.", "Yes. It is quite a pleasure"),
     ],
 )
-def test_lines_break_at_sentences_and_clauses_that_are_not_too_uneven(make: Any, text: str, first: str) -> None:
+def test_lines_break_at_sentences_and_clauses_unless_too_uneven(make: Any, text: str, first: str) -> None:
     (cue,) = cues_of([make.segment(1, text, 0, 6)], "en")
     assert cue.lines[0] == first
 
@@ -126,7 +126,7 @@ def test_a_script_without_spaces_is_cut_at_words(make: Any) -> None:
     assert all(width(line) <= LINE_CHARS for cue in found for line in cue.lines)
 
 
-def test_no_line_begins_with_what_closes(make: Any) -> None:
+def test_no_line_begins_with_closing_punctuation(make: Any) -> None:
     parts = list("これはとても長い文なのでどこかで切らなければなりませんけれども、「ここだ」とは言えないでしょう。")
     words = tuple(Word(start_s=i / 9, end_s=i / 9 + 0.1, text=part) for i, part in enumerate(parts))
     lines = [line for cue in cues_of([make.segment(1, "".join(parts), 0, 6, words=words)], "ja") for line in cue.lines]
@@ -144,7 +144,7 @@ def test_overlapping_segments_do_not_overlap_as_cues(make: Any) -> None:
     assert (first.end_ms, second.start_ms, second.end_ms) == (6000, 6000, 8000)
 
 
-def test_segments_without_length_can_still_be_seen(make: Any) -> None:
+def test_segments_without_duration_can_still_be_seen(make: Any) -> None:
     found = cues_of([make.segment(i, f"{i} " + "x" * 40 + " " + "y" * 30, 5, 5) for i in range(4)])
     assert [cue.end_ms for cue in found[:-1]] == [5000 + i * MIN_CUE_MS for i in (1, 2, 3)]
     assert all(length_ms(cue) >= MIN_CUE_MS for cue in found)
@@ -153,10 +153,10 @@ def test_segments_without_length_can_still_be_seen(make: Any) -> None:
 def test_a_silence_between_timed_words_ends_a_cue(make: Any) -> None:
     words = (Word(start_s=1, end_s=2, text="Yes."), Word(start_s=5, end_s=6, text="No."))
     assert texts(cues_of([make.segment(1, "Yes. No.", 1, 6, words=words)])) == ["Yes.", "No."]
-    assert texts(cues_of([make.segment(1, "Yes. No.", 1, 6)])) == ["Yes. No."], "a guess is no silence"
+    assert texts(cues_of([make.segment(1, "Yes. No.", 1, 6)])) == ["Yes. No."], "an estimated time is not a silence"
 
 
-def test_slowly_spoken_words_are_not_on_for_long(make: Any) -> None:
+def test_slowly_spoken_words_do_not_stay_long(make: Any) -> None:
     found = cues_of([make.spoken(1, "one two three four five six", 0, 18)])
     assert texts(found) == ["one two", "three four", "five six"]
 
@@ -184,12 +184,12 @@ any_segment = st.builds(
 
 
 def squeezed(parts: Sequence[str]) -> str:
-    """Without spaces: a line may end between two characters that have none between them."""
+    """Without spaces: a line may end between two characters that have no space between them."""
     return clean("".join(parts)).replace(" ", "")
 
 
 @given(st.lists(any_segment, max_size=6))
-def test_any_transcript_gives_cues_a_player_accepts(segments: list[SpokenSegment]) -> None:
+def test_any_transcript_gives_cues_that_players_accept(segments: list[SpokenSegment]) -> None:
     found = cues_of(segments)
     for cue in found:
         assert 0 <= cue.start_ms < cue.end_ms
@@ -231,7 +231,7 @@ def speech(draw: st.DrawFn) -> list[SpokenSegment]:
 
 
 class Spoken:
-    """Cues beside the words they are made of."""
+    """Cues beside the words that they consist of."""
 
     def __init__(self, segments: Sequence[SpokenSegment]) -> None:
         said = iter([word for segment in segments if not segment.suspect for word in segment.words])
@@ -246,7 +246,7 @@ class Spoken:
         return round(self.words[at][-1].end_s * 1000)
 
     def could_join(self, at: int) -> bool:
-        """Whether a cue and the next could be one: same person, no silence, and it fits."""
+        """Whether a cue and the next one could be one: same person, no silence, and it fits."""
         if not 0 <= at < len(self.cues) - 1 or self.cues[at].visible != self.cues[at + 1].visible:
             return False
         silence = round((self.words[at + 1][0].start_s - self.words[at][-1].end_s) * 1000)
@@ -258,7 +258,7 @@ class Spoken:
 
 
 @given(speech())
-def test_text_is_that_of_the_transcript_and_times_are_those_of_the_words(segments: list[SpokenSegment]) -> None:
+def test_cues_have_the_transcript_s_text_and_the_words_times(segments: list[SpokenSegment]) -> None:
     spoken = Spoken(segments)
     assert " ".join(texts(spoken.cues)) == " ".join(segment.text for segment in segments if not segment.suspect)
     for at, cue in enumerate(spoken.cues):
@@ -268,7 +268,7 @@ def test_text_is_that_of_the_transcript_and_times_are_those_of_the_words(segment
 
 
 @given(speech())
-def test_a_cue_is_too_short_or_an_orphan_only_where_it_cannot_be_joined(segments: list[SpokenSegment]) -> None:
+def test_a_cue_is_too_short_or_an_orphan_only_if_it_cannot_be_joined(segments: list[SpokenSegment]) -> None:
     spoken = Spoken(segments)
     for at, cue in enumerate(spoken.cues):
         orphan = len(spoken.words[at]) == 1 and len(cue.lines[0]) <= ORPHAN_CHARS
@@ -276,15 +276,15 @@ def test_a_cue_is_too_short_or_an_orphan_only_where_it_cannot_be_joined(segments
             assert not spoken.could_join(at)
             assert not spoken.could_join(at - 1)
         if length_ms(cue) < MIN_READ_MS:
-            assert spoken.first_ms(at + 1) - spoken.first_ms(at) < MIN_READ_MS + GAP_MS, "it had the time"
+            assert spoken.first_ms(at + 1) - spoken.first_ms(at) < MIN_READ_MS + GAP_MS, "there was time for it"
 
 
 @given(speech())
-def test_a_cue_is_too_fast_only_where_no_silence_is_left(segments: list[SpokenSegment]) -> None:
+def test_a_cue_is_too_fast_only_if_no_silence_is_left(segments: list[SpokenSegment]) -> None:
     spoken = Spoken(segments)
     for at, cue in enumerate(spoken.cues):
         if len(" ".join(cue.lines)) * 1000 <= MAX_CPS * length_ms(cue):
             continue
         before = spoken.cues[at - 1].end_ms if at else 0
-        assert spoken.cues[at + 1].start_ms - cue.end_ms <= GAP_MS, "it ends with the next, and the last has no next"
+        assert spoken.cues[at + 1].start_ms - cue.end_ms <= GAP_MS, "no gap to the next one, and the last has none"
         assert cue.start_ms - before <= (GAP_MS if at else 0) or cue.start_ms == spoken.first_ms(at) - LEAD_MS

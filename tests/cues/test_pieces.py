@@ -17,7 +17,7 @@ def test_without_words_time_is_in_proportion_to_characters(make: Any) -> None:
     assert [(p.text, p.start_s, p.end_s) for p in found] == [("aaaa", 0, 4), ("bbbb", 5, 9)]
 
 
-def test_words_that_do_not_spell_the_text_time_nothing(make: Any) -> None:
+def test_words_that_do_not_spell_the_text_give_no_times(make: Any) -> None:
     words = (
         Word(start_s=0, end_s=1, text="hello"),
         Word(start_s=1, end_s=8, text="<noise>"),
@@ -27,7 +27,7 @@ def test_words_that_do_not_spell_the_text_time_nothing(make: Any) -> None:
     assert [(p.text, p.start_s, p.end_s) for p in found] == [("hello", 0, 5), ("world", 6, 11)]
 
 
-def test_words_outside_the_segment_are_held_inside(make: Any) -> None:
+def test_words_outside_the_segment_are_clamped_to_it(make: Any) -> None:
     words = (Word(start_s=-3, end_s=50, text="one"), Word(start_s=2, end_s=1, text="two"))
     found = pieces(make.segment(1, "one two", 5, 6, words=words))
     assert [(p.start_s, p.end_s) for p in found] == [(5, 6), (6, 6)]
@@ -50,7 +50,7 @@ segment = st.builds(
 
 
 @given(segment)
-def test_no_character_is_lost_and_time_never_runs_back(one: Segment) -> None:
+def test_no_character_is_lost_and_times_never_decrease(one: Segment) -> None:
     found = pieces(one)
     assert "".join((" " if p.space else "") + p.text for p in found).strip() == clean(one.text)
     times = [time for p in found for time in (p.start_s, p.end_s)]
