@@ -1,4 +1,4 @@
-"""What is told of a published result."""
+"""What is announced about a published result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 def published(settings: Settings) -> MemoryStore:
-    """A store with the failed result of a media that is a letter."""
+    """A store with one result: failed, because the upload is not media."""
     store = MemoryStore()
     store.put(settings.input_bucket, "week 1/talk.mp4", b"this is a letter")
     (run,) = split_event(object_created(settings.input_bucket, "week 1/talk.mp4"), store, settings)["runs"]
@@ -37,7 +37,7 @@ def _event(settings: Settings) -> dict[str, Any]:
     return object_created(settings.output_bucket, "week 1/talk.mp4/result.json")
 
 
-def test_it_names_media_run_state_and_keys(published: MemoryStore, settings: Settings) -> None:
+def test_it_names_media_file_run_state_and_keys(published: MemoryStore, settings: Settings) -> None:
     told: list[Announced] = []
     answer = announce_event(_event(settings), published, settings, lambda found, _: told.append(found))
     (found,) = told
@@ -52,7 +52,7 @@ def test_it_names_media_run_state_and_keys(published: MemoryStore, settings: Set
     assert not any("/people/" in key or "/parts/" in key for key in found.views)
 
 
-def test_a_repeated_event_has_the_same_id_and_another_publication_another(
+def test_a_repeated_event_has_the_same_id_and_another_publication_another_one(
     published: MemoryStore, settings: Settings
 ) -> None:
     first = announce_event(_event(settings), published, settings, lambda *_: None)
@@ -65,7 +65,7 @@ def test_a_repeated_event_has_the_same_id_and_another_publication_another(
     assert second["announced"][0].partition("-")[0] == first["announced"][0].partition("-")[0]
 
 
-def test_what_is_no_result_is_not_announced(published: MemoryStore, settings: Settings) -> None:
+def test_objects_that_are_not_results_are_not_announced(published: MemoryStore, settings: Settings) -> None:
     def never(*_: object) -> None:
         raise AssertionError
 
@@ -79,7 +79,7 @@ def test_what_is_no_result_is_not_announced(published: MemoryStore, settings: Se
         announce_event(object_created(settings.output_bucket, "bad.mp4/result.json"), published, settings, never)
 
 
-def test_a_result_that_is_gone_is_announced_as_removed(published: MemoryStore, settings: Settings) -> None:
+def test_a_deleted_result_is_announced_as_removed(published: MemoryStore, settings: Settings) -> None:
     key = "week 1/talk.mp4/result.json"
     published.delete(settings.output_bucket, [key])
     told: list[Announced] = []
@@ -88,7 +88,7 @@ def test_a_result_that_is_gone_is_announced_as_removed(published: MemoryStore, s
     assert told == [Removal(media="week 1/talk.mp4", bucket="castline-output", result=key)]
 
 
-def test_what_people_put_right_is_announced_while_there_is_a_result(published: MemoryStore, settings: Settings) -> None:
+def test_corrections_are_announced_while_there_is_a_result(published: MemoryStore, settings: Settings) -> None:
     key = "week 1/talk.mp4/result.json"
     event = object_created(settings.output_bucket, "week 1/talk.mp4/corrections.json")
     told: list[Announced] = []
@@ -99,7 +99,7 @@ def test_what_people_put_right_is_announced_while_there_is_a_result(published: M
     assert told == [Correction(**where), Removal(**where)]
 
 
-def test_a_result_that_is_replaced_while_it_is_read_is_read_again(published: MemoryStore, settings: Settings) -> None:
+def test_a_result_replaced_during_reading_is_read_again(published: MemoryStore, settings: Settings) -> None:
     key = "week 1/talk.mp4/result.json"
     body = json.loads(published.get(settings.output_bucket, key) or b"")
 
@@ -127,7 +127,7 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Stubber]:
     return {service: Stubber(client) for service, client in clients.items()}
 
 
-def test_what_is_sent_is_what_consumers_read(
+def test_messages_are_what_consumers_read(
     published: MemoryStore, settings: Settings, stubs: dict[str, Stubber]
 ) -> None:
     found = publication("week 1/talk.mp4", published, settings)
@@ -146,7 +146,7 @@ def test_what_is_sent_is_what_consumers_read(
         assert Publication.model_validate_json(json.dumps(read)) == found
 
 
-def test_what_is_sent_of_a_removed_result_is_what_the_library_reads(
+def test_a_removal_message_is_what_the_library_reads(
     published: MemoryStore, settings: Settings, stubs: dict[str, Stubber]
 ) -> None:
     published.delete(settings.output_bucket, ["week 1/talk.mp4/result.json"])
@@ -166,7 +166,7 @@ def test_what_is_sent_of_a_removed_result_is_what_the_library_reads(
 
 
 @pytest.mark.parametrize("how", ["refused", "failed"])
-def test_what_eventbridge_does_not_take_is_tried_again(
+def test_entries_that_eventbridge_refuses_are_retried(
     published: MemoryStore, settings: Settings, stubs: dict[str, Stubber], how: str
 ) -> None:
     if how == "failed":
@@ -179,6 +179,6 @@ def test_what_eventbridge_does_not_take_is_tried_again(
     assert raised.value.retryable
 
 
-def test_an_event_of_something_else_is_no_published_result() -> None:
+def test_an_event_about_something_else_is_not_a_published_result() -> None:
     with pytest.raises(EventError):
         list(results_published({"Records": [{"body": '{"source": "castline", "detail-type": "Other", "detail": {}}'}]}))

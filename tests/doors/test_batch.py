@@ -1,4 +1,4 @@
-"""The batch marker: what starts, once, and what is said of it; the machine against its schema."""
+"""The batch marker: what it starts, once, and what is recorded; the machine against its schema."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PUBLISHED = r"week\d+/lesson\d+/video\d+\.mp4"
 
 
 class Splitter:
-    """Notes what is started; ``run`` ends it, as failed, for every upload is a letter."""
+    """Notes what is started; ``run`` ends it as failed, because no upload here is really a media file."""
 
     def __init__(self, store: MemoryStore, settings: Settings) -> None:
         self.store, self.settings = store, settings
@@ -76,16 +76,14 @@ def _marked(store: MemoryStore, settings: Settings, splitter: Splitter, body: by
     return started
 
 
-def test_a_marker_starts_every_media_and_nothing_else(
+def test_a_marker_starts_every_media_file_and_nothing_else(
     store: MemoryStore, settings: Settings, splitter: Splitter
 ) -> None:
     assert sorted(_marked(store, settings, splitter)) == sorted(splitter.started)
     assert sorted(splitter.started) == sorted(f"week1/lesson{number}/video1.mp4" for number in range(12))
 
 
-def test_another_marker_starts_nothing_twice_and_what_is_new(
-    store: MemoryStore, settings: Settings, splitter: Splitter
-) -> None:
+def test_another_marker_starts_only_what_is_new(store: MemoryStore, settings: Settings, splitter: Splitter) -> None:
     _marked(store, settings, splitter, b"1")
     splitter.run("week1/lesson3/video1.mp4")
     splitter.started.clear()
@@ -94,9 +92,7 @@ def test_another_marker_starts_nothing_twice_and_what_is_new(
     assert sorted(_marked(store, settings, splitter, b"2")) == ["week1/lesson3/video1.mp4", "week2/late.mp4"]
 
 
-def test_a_marker_that_was_interrupted_starts_the_rest(
-    store: MemoryStore, settings: Settings, splitter: Splitter
-) -> None:
+def test_an_interrupted_marker_starts_the_rest(store: MemoryStore, settings: Settings, splitter: Splitter) -> None:
     def breaks(function: str, event: dict[str, Any]) -> None:
         if len(splitter.started) == 7:
             raise ResourceError("throttled")
@@ -110,7 +106,7 @@ def test_a_marker_that_was_interrupted_starts_the_rest(
 
 
 @pytest.mark.parametrize("key", ["week1/done.txt", "done.txt.bak", "week1/lesson1/video1.mp4"])
-def test_only_the_marker_starts(store: MemoryStore, settings: Settings, splitter: Splitter, key: str) -> None:
+def test_only_the_marker_starts_runs(store: MemoryStore, settings: Settings, splitter: Splitter, key: str) -> None:
     store.put(settings.input_bucket, key, b"1")
     assert batch_event(object_created(settings.input_bucket, key), store, settings, splitter) == {"started": []}
     gone = object_created(settings.input_bucket, "done.txt")
@@ -149,7 +145,7 @@ def _items(*names: str) -> list[dict[str, Any]]:
 
 
 class Machines:
-    """Step Functions, which is told of tokens; a token counts once, as there."""
+    """Step Functions, which receives tokens; as there, a token counts once."""
 
     def __init__(self) -> None:
         self.client = aws.client("stepfunctions", endpoint="http://127.0.0.1:9")
@@ -172,7 +168,7 @@ def _response(url: str, status: int, body: bytes) -> Any:
 
 
 def _published(media: str, store: MemoryStore, settings: Settings) -> dict[str, Any]:
-    """As EventBridge hands it over."""
+    """As EventBridge delivers it."""
     found = publication(media, store, settings)
     assert found
     return {"source": "castline", "detail-type": "Result Published", "detail": json.loads(found.to_json())}
@@ -197,7 +193,7 @@ def test_a_batch_ends_with_the_last_published_result_of_its_media(
         batch_event(_published(names[2], store, settings), store, settings, machines=machines.client)
     assert [failed["media"] for failed in machines.told["t"]["failed"]] == splitter.started
     assert all(failed["error"].startswith("not_media: ") for failed in machines.told["t"]["failed"])
-    # Another marker's batch: the one is as it was, the other is new.
+    # Another marker's batch: one file is unchanged, the other one is new.
     store.put(settings.input_bucket, names[2], b"another letter")
     batch_event(_start(names, "u", "b" * 32), store, settings, splitter, machines.client)
     assert splitter.started == [names[0], names[2], names[2]]
@@ -206,7 +202,7 @@ def test_a_batch_ends_with_the_last_published_result_of_its_media(
     assert (machines.told["u"]["skipped"], len(machines.told["u"]["failed"])) == (1, 1)
 
 
-def test_a_batch_of_nothing_new_ends_at_once(store: MemoryStore, settings: Settings, splitter: Splitter) -> None:
+def test_a_batch_without_anything_new_ends_at_once(store: MemoryStore, settings: Settings, splitter: Splitter) -> None:
     machines, name = Machines(), "week1/lesson1/video1.mp4"
     splitter.run(name)
     batch_event(_start([name, "done.txt"]), store, settings, splitter, machines.client)
@@ -217,7 +213,7 @@ def test_a_batch_of_nothing_new_ends_at_once(store: MemoryStore, settings: Setti
 def test_a_result_published_while_its_batch_starts_is_not_missed(
     store: MemoryStore, settings: Settings, splitter: Splitter
 ) -> None:
-    """Its media end, and are announced, before `start` has started the others."""
+    """Its runs end and are announced before `start` has started the others."""
     machines = Machines()
 
     def ends_at_once(function: str, event: dict[str, Any]) -> None:
@@ -231,9 +227,7 @@ def test_a_result_published_while_its_batch_starts_is_not_missed(
     assert [failed["media"] for failed in machines.told["t"]["failed"]] == names
 
 
-def test_a_start_that_is_repeated_waits_with_the_new_token(
-    store: MemoryStore, settings: Settings, splitter: Splitter
-) -> None:
+def test_a_repeated_start_waits_with_the_new_token(store: MemoryStore, settings: Settings, splitter: Splitter) -> None:
     machines, name = Machines(), "week1/lesson1/video1.mp4"
     batch_event(_start([name], "first"), store, settings, splitter, machines.client)
     batch_event(_start([name], "second"), store, settings, splitter, machines.client)
@@ -242,16 +236,16 @@ def test_a_start_that_is_repeated_waits_with_the_new_token(
     assert list(machines.told) == ["second"]
 
 
-def test_what_does_not_concern_a_batch_tells_nobody(store: MemoryStore, settings: Settings, splitter: Splitter) -> None:
+def test_events_that_do_not_concern_a_batch_send_no_token(
+    store: MemoryStore, settings: Settings, splitter: Splitter
+) -> None:
     machines, name = Machines(), "week1/lesson1/video1.mp4"
     splitter.run(name)
     assert batch_event(_published(name, store, settings), store, settings, machines=machines.client) == {}
     assert machines.told == {}
 
 
-def test_a_step_functions_out_of_order_is_asked_again(
-    store: MemoryStore, settings: Settings, splitter: Splitter
-) -> None:
+def test_a_step_functions_that_fails_is_asked_again(store: MemoryStore, settings: Settings, splitter: Splitter) -> None:
     machines, name = Machines(), "week1/lesson1/video1.mp4"
     batch_event(_start([name]), store, settings, splitter, machines.client)
     splitter.run(name)
@@ -262,7 +256,7 @@ def test_a_step_functions_out_of_order_is_asked_again(
     batch_event(_published(name, store, settings), store, settings, machines=machines.client)
 
 
-def test_after_half_a_day_what_has_not_ended_is_named(
+def test_after_half_a_day_unfinished_files_are_named(
     store: MemoryStore, settings: Settings, splitter: Splitter
 ) -> None:
     names = ["week1/lesson1/video1.mp4", "week1/lesson2/video1.mp4"]
@@ -289,12 +283,12 @@ def test_after_half_a_day_what_has_not_ended_is_named(
         {"Records": [{"body": "{}"}]},
     ],
 )
-def test_what_nobody_understands_is_an_error(event: Any, store: MemoryStore, settings: Settings) -> None:
+def test_an_unknown_event_is_an_error(event: Any, store: MemoryStore, settings: Settings) -> None:
     with pytest.raises(EventError):
         batch_event(event, store, settings)
 
 
-def test_the_machine_is_amazon_states_language() -> None:
+def test_the_machine_is_valid_amazon_states_language() -> None:
     import cfnlint.data.schemas.other.step_functions as schemas
 
     folder = Path(next(iter(schemas.__path__)))
@@ -322,7 +316,7 @@ def _targets(state: dict[str, Any]) -> list[str]:
     return [state[name] for name in ("Next", "Default") if name in state] + [rule["Next"] for rule in rules]
 
 
-def test_the_first_bad_name_stops_all() -> None:
+def test_the_first_bad_name_stops_everything() -> None:
     check_names(["week1/lesson2/video10.mp4"], PUBLISHED)
     check_names(["anything at all"], "")
     with pytest.raises(KeyLayoutError, match=r"^week1/intro\.mp4 does not match"):

@@ -1,4 +1,4 @@
-"""Posts to a server that listens: signature, redirects, refusals; and what becomes of a message that fails."""
+"""Posts to a listening server: signature, redirects, refusals; and what becomes of a message that fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QUEUE = "arn:aws:sqs:us-east-1:000000000000:castline-webhook"
 
 
 class Server(ThreadingHTTPServer):
-    """Keeps what is posted, and answers what it is told to."""
+    """Keeps what is posted, and answers as a test tells it to."""
 
     def __init__(self) -> None:
         self.posts: list[tuple[dict[str, str], bytes]] = []
@@ -93,7 +93,7 @@ def _run(server: Server, *messages: dict[str, Any]) -> dict[str, Any]:
     return webhook_event({"Records": list(messages)}, MemoryStore(), Settings(webhook_url=server.url))
 
 
-def test_a_post_can_be_verified_by_whoever_has_the_key(server: Server, sqs: Stubber) -> None:
+def test_a_post_can_be_verified_with_the_key(server: Server, sqs: Stubber) -> None:
     assert _run(server, _message()) == {"batchItemFailures": []}
     ((headers, body),) = server.posts
     assert json.loads(body) == {"type": "result.published", "data": json.loads(FOUND.to_json())}
@@ -106,7 +106,7 @@ def test_a_post_can_be_verified_by_whoever_has_the_key(server: Server, sqs: Stub
 @pytest.mark.parametrize(
     ("text", "key"), [("whsec_AAEC", bytes([0, 1, 2])), ("AAEC\n", bytes([0, 1, 2])), ("pass-phrase!", b"pass-phrase!")]
 )
-def test_a_key_is_base64_or_else_its_text(monkeypatch: pytest.MonkeyPatch, text: str, key: bytes) -> None:
+def test_a_key_is_base64_or_else_plain_text(monkeypatch: pytest.MonkeyPatch, text: str, key: bytes) -> None:
     monkeypatch.setattr(webhook, "secret_text", lambda _: text)
     webhook._key.cache_clear()
     assert webhook._key("name") == key
@@ -114,7 +114,7 @@ def test_a_key_is_base64_or_else_its_text(monkeypatch: pytest.MonkeyPatch, text:
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])
-def test_what_is_not_taken_comes_again_later_and_later(server: Server, sqs: Stubber, status: int) -> None:
+def test_a_refused_post_is_retried_at_growing_intervals(server: Server, sqs: Stubber, status: int) -> None:
     for attempt, seconds in ((1, 15), (2, 30), (7, 960)):
         server.answers.append(status)
         sqs.add_response("get_queue_url", {"QueueUrl": "http://q"}, {"QueueName": "castline-webhook"})
@@ -128,7 +128,7 @@ def test_what_is_not_taken_comes_again_later_and_later(server: Server, sqs: Stub
     ("attempt", "body", "reason"),
     [(8, None, "ResourceError"), (1, '{"source": "castline"}', "EventError"), (1, "no json", "EventError")],
 )
-def test_what_never_will_goes_to_the_dead_letters_with_its_reason(
+def test_a_permanent_failure_goes_to_the_dead_letter_queue_with_its_reason(
     server: Server, sqs: Stubber, attempt: int, body: str | None, reason: str
 ) -> None:
     server.answers.append(500)
@@ -143,23 +143,25 @@ def test_what_never_will_goes_to_the_dead_letters_with_its_reason(
     assert why.startswith(f"{reason}: ")
     (again,) = letter.failed[0].event["Records"]
     assert again["body"] == message["body"]
-    assert again["attributes"]["ApproximateReceiveCount"] == str(queues.MOST_ATTEMPTS), "run again, it has one attempt"
+    assert again["attributes"]["ApproximateReceiveCount"] == str(queues.MOST_ATTEMPTS), (
+        "it is run again with one attempt"
+    )
 
 
-def test_one_bad_message_keeps_no_other_from_being_posted(server: Server, sqs: Stubber) -> None:
+def test_one_bad_message_does_not_stop_the_others(server: Server, sqs: Stubber) -> None:
     sqs.add_response("get_queue_url", {"QueueUrl": "http://dead"})
     sqs.add_response("send_message", {"MessageId": "2"})
     assert _run(server, _message(body="no json"), _message()) == {"batchItemFailures": []}
     assert len(server.posts) == 1
 
 
-def test_where_the_queue_cannot_be_asked_it_decides(server: Server, sqs: Stubber) -> None:
+def test_if_the_queue_cannot_be_asked_its_own_policy_decides(server: Server, sqs: Stubber) -> None:
     server.answers.append(500)
     sqs.add_client_error("get_queue_url", "AccessDenied")
     assert _run(server, _message()) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
 
 
-def test_a_token_in_the_address_is_not_told(server: Server, sqs: Stubber) -> None:
+def test_a_token_in_the_address_is_not_shown(server: Server, sqs: Stubber) -> None:
     server.answers.append(500)
     with pytest.raises(ResourceError) as raised:
         webhook.post(FOUND, Settings(webhook_url=f"{server.url}?token=hush"))
@@ -169,11 +171,11 @@ def test_a_token_in_the_address_is_not_told(server: Server, sqs: Stubber) -> Non
     assert "hush" not in raised.value.message
 
 
-def test_only_addresses_of_the_web(sqs: Stubber) -> None:
+def test_only_web_addresses_are_accepted(sqs: Stubber) -> None:
     with pytest.raises(SettingsError):
         webhook.post(FOUND, Settings(webhook_url="file:///etc/passwd"))
 
 
-def test_an_event_of_no_queue_is_an_error(server: Server) -> None:
+def test_an_event_without_a_queue_is_an_error(server: Server) -> None:
     with pytest.raises(EventError):
         webhook_event({"Records": "many"}, MemoryStore(), Settings())

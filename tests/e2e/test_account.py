@@ -1,4 +1,4 @@
-"""preflight and smoke on the real stack, as they are typed."""
+"""preflight and smoke on the real stack, as typed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def typed(pipeline, monkeypatch: pytest.MonkeyPatch):
 
 
 def _names(pipeline) -> list[str]:
-    """The local stack's: it gives both prefixes."""
+    """The local stack's names: it gives both prefixes."""
     return ["--parameter", f"Prefix={pipeline.settings.prefix}", "--parameter", "FunctionPrefix="]
 
 
-def test_the_demo_goes_through_and_is_gone_again(typed, pipeline) -> None:
+def test_the_demo_passes_and_is_removed_again(typed, pipeline) -> None:
     done = typed("smoke", "--timeout", "600")
     assert done.exit_code == 0, done.output
     assert "complete after" in done.output
@@ -36,14 +36,14 @@ def test_the_demo_goes_through_and_is_gone_again(typed, pipeline) -> None:
         assert list(pipeline.store.find(bucket, "castline-smoke")) == []
 
 
-def test_preflight_of_what_is_deployed_finds_no_problem(typed, pipeline) -> None:
+def test_preflight_of_the_deployed_stack_finds_no_problem(typed, pipeline) -> None:
     prefix = pipeline.settings.prefix
     done = typed("preflight", "--stack", prefix, *_names(pipeline))
     assert done.exit_code == 0, done.output
     assert f"{prefix} is CREATE_COMPLETE and will be updated" in done.output
 
 
-def test_preflight_of_another_stack_meets_what_is_there(typed, pipeline) -> None:
+def test_preflight_of_another_stack_finds_what_is_there(typed, pipeline) -> None:
     done = typed("preflight", "--stack", "second", *_names(pipeline))
     assert done.exit_code == 1, done.output
     assert "choose another FunctionPrefix" in done.output

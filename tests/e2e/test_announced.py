@@ -1,4 +1,4 @@
-"""A published result is told of, by whichever consumer: signed posts and an SNS topic, on the whole local stack."""
+"""A published result is announced to all consumers, by signed posts and an SNS topic, on the whole local stack."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 class Receiver(ThreadingHTTPServer):
-    """Somebody's server; it is out of order for the first post."""
+    """A consumer's server; it fails at the first post."""
 
     def __init__(self) -> None:
         self.posts: list[tuple[dict[str, str], bytes, int]] = []
@@ -31,7 +31,7 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def wait_for(self, count: int, status: int = 200, timeout_s: float = 120) -> list[dict[str, Any]]:
-        """The bodies of the posts so answered, once there are that many."""
+        """The bodies of the posts with this answer, once there are that many."""
 
         def found() -> list[dict[str, Any]]:
             return [json.loads(body) for _, body, answered in self.posts if answered == status]
@@ -73,7 +73,7 @@ def told(make_settings: Callable[..., Settings], attach: Any, receiver: Receiver
         yield attach(stack, settings)
 
 
-def test_a_published_result_is_posted_signed_and_told_to_the_topic(
+def test_a_published_result_is_posted_signed_and_sent_to_the_topic(
     told: Any, receiver: Receiver, odd_media: dict[str, Path]
 ) -> None:
     sqs, sns = told.stack.deployer("sqs"), told.stack.deployer("sns")
@@ -93,9 +93,9 @@ def test_a_published_result_is_posted_signed_and_told_to_the_topic(
 
     refused, taken = receiver.posts
     assert (refused[2], taken[2]) == (503, 200)
-    assert refused[0]["webhook-id"] == taken[0]["webhook-id"] == data["id"], "tried again under the same id"
+    assert refused[0]["webhook-id"] == taken[0]["webhook-id"] == data["id"], "retried under the same id"
     secret = told.stack.client("secretsmanager").get_secret_value(SecretId="told/webhook")["SecretString"]
-    # The emulator's have punctuation, which is no base64: the text is the key then.
+    # The emulator's have punctuation, which is not base64, so the key is the text itself.
     signed = f"{taken[0]['webhook-id']}.{taken[0]['webhook-timestamp']}.".encode() + taken[1]
     expected = hmac.new(secret.encode(), signed, hashlib.sha256).digest()
     assert taken[0]["webhook-signature"] == f"v1,{base64.b64encode(expected).decode()}"
@@ -108,7 +108,7 @@ def test_a_published_result_is_posted_signed_and_told_to_the_topic(
     assert json.loads(json.loads(messages[0]["Body"])["Message"])["detail"]["id"] == data["id"]
 
 
-def test_a_failed_media_and_a_new_upload_are_publications_of_their_own(
+def test_a_failed_file_and_a_new_upload_are_publications_of_their_own(
     told: Any, receiver: Receiver, odd_media: dict[str, Path]
 ) -> None:
     before = len(receiver.wait_for(0))

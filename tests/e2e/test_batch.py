@@ -1,4 +1,4 @@
-"""A tree of media (sixty at scale) and a marker, on the local stack.
+"""A tree of media files (sixty at scale) and a marker, on the local stack.
 
 The listing runs in the listener, as the emulator's Map has no ItemReader; what the machine does with one batch runs
 on the emulator with a recorded input.
@@ -32,7 +32,7 @@ _BROKEN = "week2/lesson1/video2.mp4"
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory, demo: Path, ffmpeg: Callable[..., None]) -> Path:
-    """Two weeks of three lessons of videos: two seconds of the demo's speech each, one of them a letter."""
+    """Two weeks with three lessons of videos: two seconds of the demo's speech each; one is not a media file."""
     folder = tmp_path_factory.mktemp("course")
     ffmpeg("-ss", 10, "-i", demo, "-t", 2, "-vn", "-c:a", "aac", clip := folder / "clip.mp4")
     body = clip.read_bytes()
@@ -74,17 +74,17 @@ def _begun(batched: Any, function: str) -> int:
 
 
 def _markers_done(batched: Any, count: int) -> None:
-    """Wait until so many markers have been listened to, and nothing is at work."""
+    """Wait until so many markers have been processed, and nothing is running."""
     deadline = time.monotonic() + 300
     while _begun(batched, "batch-marker") < count or batched.stack.host.busy:
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
 
-def test_a_tree_a_bad_name_and_a_marker_twice(batched: Any, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_a_bad_name_and_a_second_marker(batched: Any, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = _upload(batched, tree, monkeypatch, "--batch", "--pattern", r"week1/.*")
     assert bad.exit_code == 2
-    assert list(batched.store.find(batched.settings.input_bucket)) == [], "nothing was sent"
+    assert list(batched.store.find(batched.settings.input_bucket)) == [], "nothing was uploaded"
     media = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*.mp4"))
     assert len(media) == 6 * _EACH
     good = _upload(batched, tree, monkeypatch, "--batch", "--pattern", r"week\d+/lesson\d+/video\d+\.mp4")
@@ -117,7 +117,7 @@ def test_a_tree_a_bad_name_and_a_marker_twice(batched: Any, tree: Path, monkeypa
 
 
 def test_what_the_machine_does_with_a_batch(batched: Any, tree: Path) -> None:
-    """Its inner part as a machine of its own: it starts media, and ends when their results have been published."""
+    """Its inner part as a separate machine: it starts runs, and ends when their results have been published."""
     definition = json.loads((ROOT / "statemachine" / "batch.asl.json").read_text())
     inner = definition["States"]["Every five media"]["ItemProcessor"]
     del inner["ProcessorConfig"]

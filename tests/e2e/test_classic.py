@@ -32,7 +32,7 @@ def _photo(name: str, width: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def passed_by(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of the subject, swaying; in the first half second somebody larger walks by in front."""
+    """Two seconds of the subject, swaying; during the first half second, somebody larger walks past in front."""
     path = tmp_path_factory.mktemp("classic") / "test_00.mp4"
     rng = np.random.default_rng(5)
     wall = cv2.resize(rng.integers(60, 190, (12, 20, 3), np.uint8), (_WIDTH, _HEIGHT), interpolation=cv2.INTER_CUBIC)
@@ -55,7 +55,7 @@ def passed_by(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Client:
-    """Any client of the contract: plain boto3 and the names it publishes."""
+    """Any client of the contract: plain boto3 and the published names."""
 
     def __init__(self, stack: LocalStack, prefix: str) -> None:
         self.stack = stack
@@ -87,7 +87,7 @@ def client(make_settings: Callable[..., Settings]) -> Iterator[Client]:
         yield client
 
 
-def test_the_parts_of_the_contract_are_there_and_empty(client: Client) -> None:
+def test_the_parts_of_the_contract_exist_and_are_empty(client: Client) -> None:
     for name in ("video-splitting", "face-recognition"):
         assert client.lambda_.get_function(FunctionName=name)["Configuration"]["FunctionName"] == name
     for bucket in (client.input, client.stage1, client.output):
@@ -98,8 +98,8 @@ def test_the_parts_of_the_contract_are_there_and_empty(client: Client) -> None:
 def test_one_video_one_frame_one_name(client: Client, passed_by: Path, odd_media: dict[str, Path]) -> None:
     started = datetime.now(UTC) - timedelta(minutes=1)
     client.s3.upload_file(str(passed_by), client.input, "test_00.mp4")
-    client.s3.upload_file(str(odd_media["no-audio.mp4"]), client.input, "test_01.mp4")  # nobody is in it
-    client.s3.upload_file(str(odd_media["text.mp4"]), client.input, "test_02.mp4")  # is no video
+    client.s3.upload_file(str(odd_media["no-audio.mp4"]), client.input, "test_01.mp4")  # shows nobody
+    client.s3.upload_file(str(odd_media["text.mp4"]), client.input, "test_02.mp4")  # is not a video
     answers = client.answers(3)
     assert answers == {"test_00.txt": SUBJECT, "test_01.txt": "Unknown", "test_02.txt": "Unknown"}
     assert client.keys(client.stage1) == ["test_00.jpg", "test_01.jpg"]

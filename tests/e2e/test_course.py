@@ -1,4 +1,4 @@
-"""The two tools as somebody starts them, against the real stack: many videos, points for the names."""
+"""The two tools as a user starts them, against the real stack: many videos, points for the names."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_every_upload_its_name_and_a_hundred_points(
     assert {item["function"] for item in report["metrics"]} >= {"video-splitting", "face-recognition"}
 
 
-def test_a_wrong_gallery_loses_the_points_of_the_names(
+def test_a_wrong_gallery_loses_the_points_for_names(
     course: LocalStack, clips: Path, faces: dict[str, Path], names: Path, tmp_path: Path
 ) -> None:
     swapped = dict(zip(_PEOPLE, [faces[name] for name in (*_PEOPLE[1:], _PEOPLE[0])], strict=True))
@@ -119,7 +119,7 @@ def test_a_wrong_gallery_loses_the_points_of_the_names(
     assert _points(report) == {1: 10, 2: 10, 3: 20, 4: 20, 5: 20, 6: 0}
 
 
-def test_the_generator_takes_the_course_s_flags(
+def test_the_generator_accepts_the_course_s_flags(
     course: LocalStack, clips: Path, faces: dict[str, Path], tmp_path: Path
 ) -> None:
     _enrol(course, faces)
@@ -132,23 +132,23 @@ def test_the_generator_takes_the_course_s_flags(
     assert [row["status"] for row in found["rows"]] == ["ok"] * 8
 
 
-def test_what_is_missing_or_never_answers_ends_in_time_with_the_score_so_far(
+def test_a_missing_function_and_missing_answers_end_in_time_with_the_score_so_far(
     course: LocalStack, clips: Path, names: Path, tmp_path: Path
 ) -> None:
-    """Last: it takes the pipeline apart."""
+    """Last, because it takes the pipeline apart."""
     course.deployer("s3").put_bucket_notification_configuration(Bucket=f"{_ID}-stage-1", NotificationConfiguration={})
     course.deployer("lambda").delete_function(FunctionName="face-recognition")
     status, report = _grade(course, tmp_path, "--testcase_folder", clips, "--ground_truth", names, "--time_limit", 15)
     assert status == 1
     points = _points(report)
     assert (points[2], points[3], points[4], points[5], points[6]) == (10, 0, 20, 0, 0)
-    assert points[1] == 5, "one of two functions"
+    assert points[1] == 5, "one of the two functions"
 
 
 def test_the_full_profile_is_driven_by_the_same_tools(
     make_settings: Callable[..., Settings], shared_data: Path, tmp_path: Path
 ) -> None:
-    """GRID: nobody is enrolled, and short commands that a recogniser of plain English rarely gets right."""
+    """GRID: nobody is enrolled, and a recogniser of plain English rarely gets its short commands right."""
     grid = shared_data / "video" / "grid"
     report, numbers = tmp_path / "grade.json", tmp_path / "load.json"
     with LocalStack(make_settings(), slots=2, prewarm=True) as stack:

@@ -1,4 +1,4 @@
-"""A day of somebody who uses the command, at a terminal of 80 columns."""
+"""A user's day with the command, at a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GALLERY = Path(__file__).resolve().parents[2] / "examples" / "gallery"
 
 
 class Person:
-    """Somebody at a terminal."""
+    """A user at a terminal."""
 
     def __init__(self, home: Path, models_dir: Path) -> None:
         self.home = home
@@ -42,7 +42,7 @@ class Person:
         self._begun: list[pexpect.spawn[str]] = []
 
     def begins(self, *words: str, **variables: str) -> pexpect.spawn[str]:
-        """A command at the terminal, which goes on."""
+        """Start a command at the terminal, which keeps running."""
         terminal = pexpect.spawn(
             sys.executable,
             ["-m", "castline", *words],
@@ -56,7 +56,7 @@ class Person:
         return terminal
 
     def does(self, *words: str, status: int = 0, **variables: str) -> str:
-        """A whole command; what it says."""
+        """Run a whole command; returns what it prints."""
         terminal = self.begins(*words, **variables)
         terminal.expect(pexpect.EOF)
         said = str(terminal.before)
@@ -64,7 +64,7 @@ class Person:
         return said
 
     def reads(self, *words: str) -> Any:
-        """A command with ``--json``, as a program reads it."""
+        """Run a command with ``--json``, as a program does."""
         done = subprocess.run(
             [sys.executable, "-m", "castline", *words, "--json"],
             cwd=self.home,
@@ -102,13 +102,13 @@ def person(tmp_path: Path, models_dir: Path, short_clips: list[Path], ffmpeg: Ca
 
 
 def test_a_day(person: Person) -> None:
-    # The first run: what is used, who is seen, where the rest is; and no stack stays behind.
+    # The first run: what is used, who is seen, where the rest is; and no stack is left running.
     said = person.does("run", "a/IMG_1.mp4", "--gallery", str(GALLERY), "--language", "en")
     assert "people known: Eileen Collins, Grace Hopper" in said
     assert "report: results/IMG_1.mp4/report.html" in said
     assert read_state(person.library) is None
 
-    # The camera called another one the same.
+    # The camera gave another recording the same name.
     said = person.does("run", "b/IMG_1.mp4", status=2)
     assert "another recording is already called IMG_1.mp4: rename this one with --as b/IMG_1.mp4" in " ".join(
         said.split()
@@ -116,7 +116,7 @@ def test_a_day(person: Person) -> None:
     said = person.does("run", "a/IMG_1.mp4", "--language", "klingon", status=2)
     assert "does not know the language" in " ".join(said.split())
 
-    # Two at once: the folder's run finds the stack of the other, and outlives it.
+    # Two at once: the second run uses the stack of the first, and outlives it.
     first = person.begins("run", "b/IMG_1.mp4", "--as", "b/IMG_1.mp4")
     first.expect("stack: ")
     second = person.begins("run", "film")

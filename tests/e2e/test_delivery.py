@@ -34,7 +34,7 @@ _ANALYSER = "face-recognition"
 
 
 def _content(result: Result) -> dict[str, Any]:
-    """What a result says, without which upload it was and how long it took."""
+    """What a result says, without the upload's identity and durations."""
     return result.model_dump(exclude={"media", "run", "source", "processing"})
 
 
@@ -47,7 +47,7 @@ def _versions(pipeline, key: str) -> list[str]:
     return [version["ETag"] for version in found["Versions"] if version["Key"] == key]
 
 
-def test_a_burst_gives_every_upload_one_result(fresh_pipeline, short_clips: list[Path]) -> None:
+def test_every_upload_of_a_burst_has_one_result(fresh_pipeline, short_clips: list[Path]) -> None:
     pipeline = fresh_pipeline
     pipeline.stack.deployer("s3").put_bucket_versioning(
         Bucket=pipeline.settings.output_bucket, VersioningConfiguration={"Status": "Enabled"}
@@ -58,7 +58,7 @@ def test_a_burst_gives_every_upload_one_result(fresh_pipeline, short_clips: list
     assert len({result.run for result in results.values()}) == _COUNT
     time.sleep(1)
     for key in keys:
-        # Two that complete the set at the same moment may both write; then the bytes are the same.
+        # Two invocations that complete the set at the same moment may both write; then the bytes are equal.
         assert len(set(_versions(pipeline, f"{key}/result.json"))) == 1
     parts = [info.key for info in pipeline.store.find(pipeline.settings.output_bucket) if "/parts/" in info.key]
     assert len(parts) == len(set(parts)) == 2 * _COUNT
@@ -95,7 +95,7 @@ def test_every_event_three_times_in_random_order_changes_no_byte(fresh_pipeline,
             lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode())
         time.sleep(0.05)
     results = pipeline.results(keys, 600)
-    # Three events for the input, and for each of manifest, frames and audio.
+    # Three events for the input, and three each for manifest, frames and audio.
     assert len(delivered) == 5 * _COUNT
     _wait_until_idle(pipeline)
     for index, key in enumerate(keys):
@@ -117,22 +117,22 @@ def _wait_until_idle(pipeline) -> None:
 def _wait_for(condition: Callable[[], bool], timeout_s: float = 300) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
 
 
 def _kill_analysers(pipeline) -> int:
     pids = pipeline.stack.host.pids(_ANALYSER)
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):  # it ended between being listed and this
+        with contextlib.suppress(ProcessLookupError):  # it ended after being listed
             os.kill(pid, signal.SIGKILL)
     return len(pids)
 
 
-def test_an_analyser_killed_once_costs_nothing(fresh_pipeline, long_speech: Path) -> None:
+def test_an_analyser_killed_once_loses_nothing(fresh_pipeline, long_speech: Path) -> None:
     pipeline = fresh_pipeline
     key = pipeline.upload(long_speech)
-    # Faces are done, speech is in the middle of its minute.
+    # The faces are done, and speech is in the middle of its minute.
     _wait_for(lambda: pipeline.look(key).frames[0] > 0 and pipeline.look(key).audio[0] == 0)
     assert _kill_analysers(pipeline)
     assert not pipeline.look(key).finished
@@ -167,7 +167,7 @@ def test_an_analyser_killed_every_time_ends_partial_and_in_the_dead_letter_queue
     assert result.error.code == "retries_exhausted"
     assert "Runtime.ExitError" in result.error.message
     assert [failure.unit for failure in result.failures] == ["audio-0000"]
-    assert result.people, "what was analysed is kept"
+    assert result.people, "the analysed part is kept"
     _wait_for(lambda: bool(pipeline.dead_letters()))
     assert any("/audio/0000.flac" in body for body in pipeline.dead_letters())
     _redrive(pipeline)
@@ -176,14 +176,14 @@ def test_an_analyser_killed_every_time_ends_partial_and_in_the_dead_letter_queue
 
 
 def _redrive(pipeline) -> None:
-    """What ``castline redrive`` does once a person has said yes."""
+    """What ``castline redrive`` does once a person has confirmed it."""
     sqs = pipeline.stack.client("sqs")
     url = queue_url(sqs, pipeline.settings)
     pipeline.stack.deployer("sqs").set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "0"})
     letters = read_dead_letters(sqs, url)
     found = [(row[0], row[2].rpartition("/")[2]) for letter in letters for row in letter.objects()]
     assert (_ANALYSER, "0000.flac") in found
-    # Those who had written their part and were killed before they could say so leave a letter as well.
+    # Analysers that had written their part and were killed before they could report it leave a letter, too.
     assert {name for _, name in found} <= {"0000.flac", "0000.tar", "manifest.json"}
     assert redrive(letters, pipeline.stack.client, url, pipeline.store, pipeline.settings) == len(found)
 
@@ -202,7 +202,7 @@ def test_a_stack_killed_hard_finishes_its_media_after_a_restart(
     _wait_for(lambda: any(True for _ in store.find(settings.stage1_bucket, "crash/")))
     everyone = [*psutil.Process(state.controller.pid).children(recursive=True), psutil.Process(state.controller.pid)]
     for process in reversed(everyone):
-        with contextlib.suppress(psutil.NoSuchProcess):  # it ended between being listed and this
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended after being listed
             process.kill()
     psutil.wait_procs(everyone, 10)
 

@@ -1,4 +1,4 @@
-"""The library follows what is published, corrected and removed, by the event; it lists once an hour here."""
+"""The library follows publications, corrections and removals by their events; it lists only once an hour here."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_published_corrected_and_deleted_within_two_seconds(
     pipeline.results([media])
     until(lambda: media in index.etags())
 
-    # A correction is another writing of the result. The first ones wait for the announcer's processes to start.
+    # A correction writes the result again. The first ones wait for the announcer's processes to start.
     body, took = store.get(settings.output_bucket, key), []
     for number in range(7):
         run = f"{number:016x}"
@@ -69,7 +69,7 @@ def test_published_corrected_and_deleted_within_two_seconds(
         took.append(_seconds_until(lambda run=run: _run(index, media) == run))
     assert statistics.median(took) < _SOON_S, took
 
-    # What people put right lies beside the result.
+    # Corrections lie beside the result.
     spoken = make.result(media=media, segments=[make.segment(1, "The budgit is small.", 0, 5)])
     store.put(settings.output_bucket, key, spoken.to_json())
     until(lambda: search(index, "budgit").hits)
@@ -77,7 +77,7 @@ def test_published_corrected_and_deleted_within_two_seconds(
     correct(media, "Ada", lambda shown: change_lines(shown.view, shown.corrections, 0, 0, put_right), store, settings)
     assert _seconds_until(lambda: search(index, "budget").hits) < _SOON_S
 
-    # DeleteObjects, as every command deletes; and S3's own DeleteObject.
+    # DeleteObjects, which every command uses; and S3's own DeleteObject.
     delete_media(media, store, settings)
     assert _seconds_until(lambda: not index.etags()) < _SOON_S
     store.put(settings.output_bucket, key, body)
@@ -86,7 +86,7 @@ def test_published_corrected_and_deleted_within_two_seconds(
     assert _seconds_until(lambda: not index.etags()) < _SOON_S
 
 
-def test_what_was_missed_is_found_by_listing(pipeline: Any, library: Running, odd_media: dict[str, Path]) -> None:
+def test_missed_events_are_found_by_listing(pipeline: Any, library: Running, odd_media: dict[str, Path]) -> None:
     shelf = library.app.state.shelf
     queues = pipeline.stack.client("sqs")
     url = queues.get_queue_url(QueueName="feed-library")["QueueUrl"]

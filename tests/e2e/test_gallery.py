@@ -1,4 +1,4 @@
-"""The gallery by its commands, on a real stack: strangers get names, names are joined, names are forgotten."""
+"""The gallery's commands on a real stack: strangers get names, names are merged, names are forgotten."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def empty_gallery(pipeline) -> Iterator[None]:
-    """Nobody is known for the time of these tests; afterwards, whoever was known before."""
+    """Nobody is known during these tests; afterwards the gallery is restored."""
     bucket = pipeline.settings.gallery_bucket
     before = {info.key: pipeline.store.get(bucket, info.key) for info in pipeline.store.find(bucket)}
     _replace(pipeline, {})
@@ -49,7 +49,7 @@ def _replace(pipeline, objects: dict[str, bytes | None]) -> None:
 
 @pytest.fixture(scope="module")
 def strangers(pipeline, empty_gallery: None, demo: Path, short_clips: list[Path]) -> None:
-    """The demo, and a clip of the one of its two people who is seen first; nobody is known."""
+    """The demo, and a clip of the one of its two people who appears first; nobody is known."""
     pipeline.upload(demo, _DEMO)
     pipeline.upload(short_clips[0], _CLIP)
     results = pipeline.results([_DEMO, _CLIP])
@@ -60,7 +60,7 @@ def strangers(pipeline, empty_gallery: None, demo: Path, short_clips: list[Path]
 
 @pytest.fixture
 def run(pipeline, strangers: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs ``castline people …`` and gives what it printed; nobody is known before and after a test."""
+    """Runs ``castline people …`` and returns its output; nobody is known before and after a test."""
     connection = Connection(pipeline.store, pipeline.settings, "the stack of the tests")
     monkeypatch.setattr(people_commands, "connect", lambda url=None, **_: connection)
 
@@ -80,13 +80,13 @@ def run(pipeline, strangers: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def _run_again(pipeline) -> None:
-    """Whoever was forgotten is not in the parts any more: the next test begins with new ones."""
+    """A forgotten person is no longer in the parts: the next test begins with new ones."""
     for media, count in ((_DEMO, 2), (_CLIP, 1)):
         if [identity for _, identity in _people(pipeline, media)] != ["unknown"] * count:
             rerun(media, pipeline.stack.client, pipeline.store, pipeline.settings)
             deadline = time.monotonic() + 600
             while len(_people(pipeline, media)) != count:
-                assert time.monotonic() < deadline, "the rerun gave no result"
+                assert time.monotonic() < deadline, "the rerun produced no result"
                 time.sleep(0.1)
 
 
@@ -99,7 +99,7 @@ def _parts(pipeline) -> list[tuple[str, str]]:
     return [(info.key, info.etag) for info in listed if "/parts/" in info.key]
 
 
-def test_somebody_named_in_one_result_is_known_in_all(pipeline, run: Run) -> None:
+def test_a_person_named_in_one_result_is_known_in_all(pipeline, run: Run) -> None:
     parts = _parts(pipeline)
     said = run("name", _DEMO, "Person 1", _ADA)
     assert f"of Person 1 enrolled as {_ADA}" in said
@@ -109,12 +109,12 @@ def test_somebody_named_in_one_result_is_known_in_all(pipeline, run: Run) -> Non
     assert f"people/{slug(_ADA)}.jpg" in pipeline.output(_DEMO)
     assert "there are: " in run("name", _DEMO, "Person 7", "Ada", status=2)
     assert "there is no recording" in run("name", "gallery tests/none.mp4", "Person 1", "Ada", status=2)
-    assert _parts(pipeline) == parts, "no model ran on media"
+    assert _parts(pipeline) == parts, "no model processed media"
 
     said = run("forget", _ADA, "--yes")
     assert f"forgotten: nobody is called {_ADA} any more" in said
     assert "left alone" not in said
-    assert _people(pipeline, _DEMO) == [("Person 1", "unknown")], "the face went with the name"
+    assert _people(pipeline, _DEMO) == [("Person 1", "unknown")], "the face was removed with the name"
     assert _people(pipeline, _CLIP) == []
     listed = [info.key for info in pipeline.store.find(pipeline.settings.output_bucket)]
     assert not any(slug(_ADA) in key for key in listed)
@@ -123,7 +123,7 @@ def test_somebody_named_in_one_result_is_known_in_all(pipeline, run: Run) -> Non
 
 def test_several_names_of_one_person_are_merged(pipeline, run: Run) -> None:
     run("add", "E. Collins", str(CHECKOUT / "examples" / "gallery" / "Eileen Collins"))
-    run("name", _CLIP, "E. Collins", "E. Collins")  # more pictures of somebody known
+    run("name", _CLIP, "E. Collins", "E. Collins")  # more photos of a known person
     run("rename", "E. Collins", _ADA)
     run("add", "Eileen 'Mom' Collins", str(CHECKOUT / "examples" / "gallery" / "Eileen Collins" / "close.jpg"))
     assert _people(pipeline, _CLIP)[0][1] != "unknown"
@@ -132,7 +132,7 @@ def test_several_names_of_one_person_are_merged(pipeline, run: Run) -> None:
     assert _people(pipeline, _CLIP) == [(_ADA, "known")]
     rows = [line.split() for line in run("list").splitlines()]
     assert len(rows) == 2
-    assert int(rows[1][-2]) >= 4, "three photos, one of them twice, and the clip's"
+    assert int(rows[1][-2]) >= 4, "three photos, one of them a duplicate, and the clip's"
     assert rows[1][-1].startswith("20"), "a date"
     assert "nobody is called" in run("merge", _ADA, "Nobody", status=2)
 
@@ -146,10 +146,10 @@ def test_a_person_is_enrolled_from_a_video(pipeline, run: Run, demo: Path, short
     assert "forgotten" in run("forget", "张伟", "--yes")
 
 
-def test_a_name_that_is_also_spoken_is_forgotten_and_the_words_are_left(
+def test_a_name_that_is_also_spoken_is_forgotten_but_the_words_stay(
     pipeline, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(people_commands, "_SHOWN", 1000)  # other tests' recordings have the word, too
+    monkeypatch.setattr(people_commands, "_SHOWN", 1000)  # other tests' recordings contain the word, too
     run("name", _DEMO, "Person 2", "Welcome")
     assert ("Welcome", "known") in _people(pipeline, _DEMO)
     said = run("forget", "Welcome", "--yes")

@@ -17,7 +17,7 @@ from castline.weights.prepare import can_make_voice
 
 pytestmark = pytest.mark.e2e
 
-#: What the issue of each file is; everything else of the generated set is normal input.
+#: The issue code of each file; everything else in the generated set is normal input.
 _FAILS = {
     "zero.mp4": "not_media",
     "text.mp4": "not_media",
@@ -70,7 +70,7 @@ def test_shared_bad_media(pipeline, shared_data: Path) -> None:
         _check(results[f"bad/{path.name}"], _SHARED_FAILS.get(path.name))
 
 
-def test_awkward_key_survives(pipeline, odd_media: dict[str, Path]) -> None:
+def test_awkward_keys_survive(pipeline, odd_media: dict[str, Path]) -> None:
     key = pipeline.upload(odd_media["no-audio.mp4"], "week 1/Été 2026 + party & 100%.MP4")
     result = pipeline.results([key])[key]
     assert result.media == key
@@ -86,8 +86,8 @@ def test_foreign_keys_are_left_alone(pipeline, odd_media: dict[str, Path]) -> No
     assert not list(pipeline.store.find(pipeline.settings.output_bucket, "notes/readme.txt"))
 
 
-def test_a_sidecar_is_followed_after_its_media_and_until_it_goes(pipeline, odd_media: dict[str, Path]) -> None:
-    """One media file, four wishes; each is a run, and what was run before is shown again without work."""
+def test_a_sidecar_counts_after_its_media_file_and_until_it_is_removed(pipeline, odd_media: dict[str, Path]) -> None:
+    """One media file with four sets of options; each is a run, and an earlier run is published again without work."""
     bucket, key = pipeline.settings.input_bucket, "asked/Été + note.mp4"
     sidecar = f"{key}.json"
     pipeline.store.put(bucket, sidecar, b'{"interval_s": 0.5, "word_times": false}')
@@ -104,7 +104,7 @@ def test_a_sidecar_is_followed_after_its_media_and_until_it_goes(pipeline, odd_m
     assert pipeline.results([key])[key].options == pipeline.settings.options()
 
 
-def test_who_speaks_is_said_where_a_sidecar_asks_for_it(
+def test_speakers_are_named_if_a_sidecar_asks_for_it(
     pipeline, demo: Path, shared_data: Path, ffmpeg: Callable[..., None], tmp_path: Path
 ) -> None:
     """Voices, and the mouths of the faces on screen, through both functions and the stages' objects."""

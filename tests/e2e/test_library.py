@@ -1,4 +1,4 @@
-"""The library in a real browser, over a real stack: upload, search, the moment, a name, and forgetting it."""
+"""The library in a real browser, on a real stack: upload, search, the moment, a name, and forgetting it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WHERE = "test"
 
 @pytest.fixture(scope="module")
 def pipeline(make_settings: Callable[..., Settings], attach: Any) -> Iterator[Any]:
-    """A stack of its own: in the one that tests share, others' recordings are found first."""
+    """A separate stack: in the shared one, other tests' recordings would be found first."""
     config = make_settings(prefix="shelf")
     with LocalStack(config, slots=2) as stack:
         yield attach(stack, config)
@@ -58,14 +58,14 @@ def _go(tab: Visitor, library: Running, path: str) -> None:
 
 
 def _submit(tab: Visitor, selector: str) -> None:
-    """Send a form as a click does, and wait for the page that comes."""
+    """Submit a form as a click does, and wait for the next page."""
     tab.js("document.documentElement.dataset.ready = 'old'")
     tab.js(f"document.querySelector({json.dumps(selector)}).click()")
     tab.wait("document.documentElement?.dataset.ready === 'true'", 300)
 
 
 def _drop(tab: Visitor, path: Path, name: str) -> None:
-    """Drop a file on the page. Its bytes reach the page in pieces: a message of the browser's has its limits."""
+    """Drop a file on the page. Its bytes reach the page in pieces, because the browser limits its messages."""
     import base64
 
     tab.js("window.pieces = []")
@@ -86,7 +86,7 @@ def _overflow(tab: Visitor) -> int:
 def test_from_a_dropped_file_to_a_forgotten_name(
     browser: Browser, tab: Visitor, library: Running, pipeline: Any, demo: Path
 ) -> None:
-    # A file is dropped, and its recording appears by itself.
+    # A file is dropped, and its recording appears without a reload.
     _go(tab, library, "/")
     _drop(tab, demo, "week 1 & <i>2.mp4")
     tab.wait("document.querySelector('#uploads .soft')?.textContent === 'uploaded' || document.querySelector('.card')")
@@ -100,7 +100,7 @@ def test_from_a_dropped_file_to_a_forgotten_name(
     tab.wait(f"Math.abs(document.getElementById('media')?.currentTime - {at}) < 0.1")
     assert tab.js("location.pathname").startswith("/recordings/week%201%20%26%20%3Ci%3E2.mp4/")
 
-    # Somebody unknown in that line gets a name, however hostile, and the line shows it.
+    # An unknown person in that line gets a name, however hostile, and the line shows it.
     _go(tab, library, "/people")
     card = "[...document.querySelectorAll('.faces li')].find((li) => li.textContent.includes('Person 2'))"
     tab.js(f"{card}.querySelector('[name=name]').value = {json.dumps(_HOSTILE)}; {card}.id = 'wanted'")
@@ -113,7 +113,7 @@ def test_from_a_dropped_file_to_a_forgotten_name(
     assert tab.js("document.querySelectorAll('.moment').length") > 0
 
     # On a phone nothing is wider than the screen.
-    long = f"{'Wolfeschlegelsteinhausen' * 4}/1.jpg"  # enrolled, and in no recording
+    long = f"{'Wolfeschlegelsteinhausen' * 4}/1.jpg"  # enrolled, but in no recording
     pipeline.store.put(pipeline.settings.gallery_bucket, long, b"no picture")
     phone = Visitor(browser, size=(390, 844), dark=True)
     for path in ("/", "/?q=navy", "/people", "/?q=colour:red"):
@@ -122,7 +122,7 @@ def test_from_a_dropped_file_to_a_forgotten_name(
     pipeline.store.delete(pipeline.settings.gallery_bucket, [long])
     assert phone.js("getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 26)"
 
-    # Forgotten: the proof is shown, nothing is found, and no byte of the index has the name.
+    # Forgotten: the proof is shown, nothing is found, and no byte of the index contains the name.
     _go(tab, library, "/people")
     tab.js("window.confirm = () => true")
     _submit(tab, ".faces .danger")
@@ -137,10 +137,10 @@ _AGAIN = ("story/one.mp4", "story/two.mp4")
 _SIZES = (((1280, 800), False), ((390, 844), False), ((1280, 800), True))
 
 
-def test_what_was_put_right_outlives_a_second_run(
+def test_corrections_outlive_a_second_run(
     browser: Browser, tab: Visitor, library: Running, pipeline: Any, demo: Path
 ) -> None:
-    """A line is corrected, somebody named everywhere and denied in one; both run again; the name is forgotten."""
+    """A line is corrected, a person named everywhere and denied in one file; both run again; the name is forgotten."""
     before = pipeline.results([pipeline.upload(demo, key) for key in _AGAIN])
     one, two = _AGAIN
 
@@ -162,9 +162,9 @@ def test_what_was_put_right_outlives_a_second_run(
     tab.call("Input.insertText", text=right)
     tab.key("Enter")
     tab.wait("document.querySelector('#history').dataset.last === 'change-1'")
-    tab.wait("document.getElementById('media').readyState > 0")  # it plays what it is about
+    tab.wait("document.getElementById('media').readyState > 0")  # it plays the line's moment
 
-    # Somebody unknown gets a name: both recordings show it. In the other one it is somebody else.
+    # An unknown person gets a name, which both recordings show. In the second one it is somebody else.
     _go(tab, library, "/people")
     of = "[...document.querySelectorAll('form.name')].find((each) => each.elements.media.value.startsWith('story/'))"
     tab.js(f"{of}.elements.name.value = {json.dumps(_HOSTILE)}; {of}.id = 'wanted'")
@@ -181,7 +181,7 @@ def test_what_was_put_right_outlives_a_second_run(
     _submit(tab, "#other form button")
     assert tab.js("document.querySelectorAll('form[action$=\"/people/not\"]').length") == seen - 1
 
-    # One runs again with other options, the other as it was.
+    # One is processed with other options, the other one with the same.
     pipeline.store.put(pipeline.settings.input_bucket, f"{one}.json", b'{"interval_s": 0.7, "beam": 1}')
     bucket, result = pipeline.settings.output_bucket, f"{two}/result.json"
     written = pipeline.store.head(bucket, result).last_modified
@@ -212,18 +212,18 @@ def test_what_was_put_right_outlives_a_second_run(
             assert b"Neil" not in body, (media, name)
     _go(tab, library, "/?q=person:neil")
     assert tab.js("document.querySelectorAll('.moment').length") == 0
-    assert b"Fleet" in pipeline.output(one)["transcript.txt"]  # what is said stays
+    assert b"Fleet" in pipeline.output(one)["transcript.txt"]  # spoken words stay
 
 
 def _when(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 600
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.3)
 
 
 def _pictures(browser: Browser, library: Running, pages: dict[str, str]) -> None:
-    """Every page on three screens: nothing is wider, and pictures of it where they are asked for."""
+    """Every page on three screens: nothing is too wide; takes pictures of the pages on request."""
     for name, path in pages.items():
         for size, dark in _SIZES:
             page = Visitor(browser, size=size, dark=dark)

@@ -1,4 +1,4 @@
-"""Four ways to carry units from stage 1 to stage 2; what comes out is the same."""
+"""Four ways to carry units from stage 1 to stage 2; the results are the same."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def own(make_settings: Callable[..., Settings], attach: Any) -> Iterator[Any]:
 
 
 def _content(pipeline: Any, key: str) -> dict[str, bytes]:
-    """All published bytes, without the time and money that the run happened to take."""
+    """All published bytes, without durations and costs of the run."""
     timed = ("report.html", "/manifest.json")
     files = {name: body for name, body in pipeline.output(key).items() if not name.endswith(timed)}
     result = json.loads(files["result.json"])
@@ -42,13 +42,13 @@ def _content(pipeline: Any, key: str) -> dict[str, bytes]:
 
 
 def _forget_run(pipeline: Any, key: str) -> None:
-    """Everything but the upload goes, so that the next run starts from nothing."""
+    """Delete everything but the upload, so that the next run starts from nothing."""
     for bucket in (pipeline.settings.stage1_bucket, pipeline.settings.output_bucket):
         pipeline.store.delete(bucket, [info.key for info in pipeline.store.find(bucket, f"{key}/")])
 
 
 def _event(pipeline: Any, key: str) -> dict[str, Any]:
-    """What EventBridge says of an upload."""
+    """EventBridge's event for an upload."""
     detail = {"bucket": {"name": pipeline.settings.input_bucket}, "object": {"key": key, "size": 1}}
     return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
 
@@ -58,8 +58,8 @@ def _wait_for(pipeline: Any, key: str) -> dict[str, bytes]:
     return _content(pipeline, key)
 
 
-def test_the_same_bytes_whoever_carries_them(own: Any, demo: Path) -> None:
-    """One upload, four runs; a changed Orchestration leaves the buckets and what is in them alone."""
+def test_the_bytes_are_the_same_in_every_orchestration(own: Any, demo: Path) -> None:
+    """One upload, four runs; changing Orchestration leaves the buckets and their objects alone."""
     own.upload(demo, _KEY)
     found = {"events": _wait_for(own, _KEY)}
     assert json.loads(found["events"]["result.json"])["status"] == "complete"
@@ -98,7 +98,7 @@ def _put(own: Any, queue: str, event: dict[str, Any]) -> None:
 
 
 def _messages(own: Any) -> int:
-    """In the stages' queues, those that somebody works on included."""
+    """In the stages' queues, including those in flight."""
     names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
     sqs = own.stack.client("sqs")
     urls = [_queue_url(own, name) for name in ("uploads", "units", "given-up")]
@@ -125,7 +125,7 @@ def _executions(own: Any, name: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("orchestration", ORCHESTRATIONS)
 def test_an_upload_is_enough(own: Any, orchestration: str, odd_media: dict[str, Path]) -> None:
-    """Each wired by its own events: a good media, a bad one, and what is none."""
+    """Each wired by its own events: a good media file, a bad one, and something else."""
     own.stack.redeploy(Orchestration=orchestration)
     own.upload(odd_media["text.mp4"], f"{orchestration}/notes.txt")
     good = own.upload(odd_media["both.mp4"], f"{orchestration}/good.mp4")
@@ -151,7 +151,7 @@ def test_a_repeated_event_starts_nothing(own: Any, odd_media: dict[str, Path]) -
     assert execution["status"] == "SUCCEEDED"
 
 
-def test_a_sidecar_that_comes_back_is_published_again(own: Any, odd_media: dict[str, Path]) -> None:
+def test_a_restored_sidecar_is_published_again(own: Any, odd_media: dict[str, Path]) -> None:
     own.stack.redeploy(Orchestration="stepfunctions")
     key = own.upload(odd_media["both.mp4"], "asked.mp4")
     plain = own.results([key])[key]
@@ -163,7 +163,7 @@ def test_a_sidecar_that_comes_back_is_published_again(own: Any, odd_media: dict[
 
 @contextlib.contextmanager
 def _killed(own: Any, function: str) -> Iterator[None]:
-    """As long as it lasts, no process of a function lives long."""
+    """While it lasts, no process of a function lives long."""
     stop = threading.Event()
 
     def keep_killing() -> None:
@@ -181,7 +181,9 @@ def _killed(own: Any, function: str) -> Iterator[None]:
         killer.join()
 
 
-def test_what_exhausts_its_receives_is_a_result_and_can_be_run_again(own: Any, odd_media: dict[str, Path]) -> None:
+def test_an_upload_that_exhausts_its_receives_has_a_result_and_can_be_run_again(
+    own: Any, odd_media: dict[str, Path]
+) -> None:
     """The function never answers, so the queue's own redrive policy gives the upload up."""
     own.stack.redeploy(Orchestration="queue")
     url = _queue_url(own, "uploads")
@@ -201,7 +203,7 @@ def test_what_exhausts_its_receives_is_a_result_and_can_be_run_again(own: Any, o
     _until(lambda: bool((found := own.look(key).result) and found.status == "complete"))
 
 
-def test_what_the_machine_gives_up_is_a_result_and_can_be_run_again(own: Any, long_speech: Path) -> None:
+def test_an_upload_that_the_machine_gives_up_has_a_result_and_can_be_run_again(own: Any, long_speech: Path) -> None:
     own.stack.redeploy(Orchestration="stepfunctions")
     with _killed(own, own.settings.analyser_function):
         key = own.upload(long_speech, "given up.mp4")

@@ -93,7 +93,7 @@ def test_renaming_and_forgetting_reach_results_without_a_model_run(pipeline, dem
         ("Eileen Collins", "known"),
         ("Person 1", "unknown"),
     ]
-    # "Grace Hopper was an officer" is what is said, and stays; the name she was enrolled by is nowhere.
+    # "Grace Hopper was an officer" is spoken, and stays; her enrolled name is nowhere.
     published = pipeline.output(demo_result.media)
     assert not any(b"Rear Admiral" in body or "hopper" in name for name, body in published.items())
     now = [
@@ -104,7 +104,7 @@ def test_renaming_and_forgetting_reach_results_without_a_model_run(pipeline, dem
     assert [(info.key, info.etag) for info in now] == [(info.key, info.etag) for info in parts]
 
 
-def test_talking_heads_are_one_person_each(pipeline, shared_data: Path) -> None:
+def test_each_talking_head_is_one_person(pipeline, shared_data: Path) -> None:
     clips = sorted((shared_data / "video" / "grid").glob("*.m*"))
     keys = [pipeline.upload(path, f"grid/{path.name}") for path in clips]
     for key, result in pipeline.results(keys).items():
@@ -114,26 +114,26 @@ def test_talking_heads_are_one_person_each(pipeline, shared_data: Path) -> None:
         assert result.transcript.text, key
 
 
-def test_a_crowd_is_clustered_without_merging_or_doubling(pipeline, shared_data: Path, tmp_path: Path) -> None:
+def test_a_crowd_is_clustered_without_merges_or_duplicates(pipeline, shared_data: Path, tmp_path: Path) -> None:
     path = tmp_path / "crowd.mp4"
     shutil.copy(shared_data / "video" / "facenet_pytorch_video.mp4", path)
     key = pipeline.upload(path)
     result = pipeline.results([key])[key]
-    # Somebody small and blurred may look a little like one of the enrolled; nobody may be given a name.
+    # A small blurred face may look a little like one of the enrolled; nobody may be given a name.
     assert all(person.identity != "known" and person.name.startswith("Person ") for person in result.people)
     assert all(person.image for person in result.people)
-    # Seven people, looked at frame by frame; one of them is first seen half hidden, and may count twice.
+    # Seven people, frame by frame; one of them is half hidden at first, and may count twice.
     assert 7 <= len(result.people) <= 8
-    # The two who walk towards the camera are in every sampled frame they were found in, and one person each.
+    # The two who walk towards the camera are in every sampled frame in which they were found, and each is one person.
     assert sorted(person.on_screen_s for person in result.people)[-2:] >= [4.0, 4.0]
     seen = [sighting for person in result.people for track in person.tracks for sighting in track.sightings]
     assert len({(sighting.time_s, sighting.box) for sighting in seen}) == len(seen)
     for person in result.people:
         times = [sighting.time_s for track in person.tracks for sighting in track.sightings]
-        assert len(times) == len(set(times)), "one person is in a frame once"
+        assert len(times) == len(set(times)), "one person appears once in a frame"
 
 
-def test_silence_and_noise_say_nothing(pipeline, quiet_media: dict[str, Path]) -> None:
+def test_silence_and_noise_give_no_words(pipeline, quiet_media: dict[str, Path]) -> None:
     keys = [pipeline.upload(path, f"quiet/{name}") for name, path in quiet_media.items()]
     for key, result in pipeline.results(keys).items():
         assert result.status == "complete", key

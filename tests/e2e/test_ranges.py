@@ -1,4 +1,4 @@
-"""A recording of more than a stretch, cut into ranges on the local stack, gives the result of the uncut one."""
+"""A recording longer than a stretch, cut into ranges on the local stack, gives the same result as in one piece."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def own(make_settings: Callable[..., Settings], attach: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def talk(demo: Path, ffmpeg: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo again and again, 70 s: faces, words, cuts."""
+    """The demo repeated, 70 s: faces, words, cuts."""
     path = tmp_path_factory.mktemp("ranged") / "talk.mp4"
     ffmpeg("-stream_loop", -1, "-i", demo, "-t", 70, "-c", "copy", path)
     return path
@@ -51,7 +51,7 @@ def film(ffmpeg: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def _content(own: Any, key: str) -> dict[str, Any]:
-    """What is published, without the time and money that the run happened to take."""
+    """What is published, without durations and costs of the run."""
     own.results([key])
     timed = ("report.html", "/manifest.json")
     files: dict[str, Any] = {name: body for name, body in own.output(key).items() if not name.endswith(timed)}
@@ -61,7 +61,7 @@ def _content(own: Any, key: str) -> dict[str, Any]:
 
 
 def _asked(own: Any, key: str) -> int:
-    """Ranges of the runs that there are."""
+    """The ranges of existing runs."""
     found = own.store.find(own.settings.stage1_bucket, f"{key}/")
     return len([info for info in found if keys.parse_range(info.key)])
 
@@ -114,7 +114,7 @@ def test_every_orchestration_carries_ranges(own: Any, film: Path) -> None:
         assert _asked(own, "film.mp4") == 3
 
 
-def test_ranges_do_not_wait_for_uploads_that_came_later(own: Any, film: Path, odd_media: dict[str, Path]) -> None:
+def test_ranges_do_not_wait_for_later_uploads(own: Any, film: Path, odd_media: dict[str, Path]) -> None:
     own.stack.redeploy(Orchestration="queue")
     own.upload(film, "first.mp4")
     later = [own.upload(odd_media["both.mp4"], f"later/{number}.mp4") for number in range(20)]
@@ -132,8 +132,8 @@ def test_ranges_do_not_wait_for_uploads_that_came_later(own: Any, film: Path, od
     assert {result.status for result in own.results(["first.mp4", *later]).values()} == {"complete"}
 
 
-def test_a_range_out_of_retries_ends_by_the_recorder(own: Any, film: Path) -> None:
-    """What a run looks like of which one range was given up, and the message that says so."""
+def test_a_range_out_of_retries_is_ended_by_the_failure_recorder(own: Any, film: Path) -> None:
+    """A run in which one range was given up, and the message that reports it."""
     own.stack.redeploy(Orchestration="events")
     own.upload(film, "lost.mp4")
     own.results(["lost.mp4"])

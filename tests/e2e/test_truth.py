@@ -1,4 +1,4 @@
-"""``castline run`` does what flags, variables and engines ask for now, and says in one line what it did about it."""
+"""``castline run`` follows the present flags, variables and engines, and says in one line what it did."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Run = Callable[..., list[str]]
 
 @pytest.fixture
 def run(short_clips: list[Path], models_dir: Path, tmp_path: Path) -> Run:
-    """The command in a folder of its own, with a clip of its own; returns what it says."""
+    """The command in its own folder with its own clip; returns its output."""
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(short_clips[0].read_bytes())
 
@@ -45,12 +45,12 @@ def _result(tmp_path: Path) -> dict[str, object]:
     return found
 
 
-def test_flags_variables_and_engines_count_as_they_are_now(run: Run, tmp_path: Path) -> None:
+def test_current_flags_variables_and_engines_count(run: Run, tmp_path: Path) -> None:
     run("--hotword", "zebra")
     first = _result(tmp_path)
     assert first["options"]["hotwords"] == ["zebra"]  # type: ignore[index]
 
-    said = run()  # flags do not stick
+    said = run()  # flags are not remembered
     assert "  clip.mp4: the options of an earlier run no longer apply" in said
     assert _result(tmp_path)["options"]["hotwords"] == []  # type: ignore[index]
 

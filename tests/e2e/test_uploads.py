@@ -1,4 +1,4 @@
-"""A large file from a real browser straight into the bucket: over a lost connection, and over a reload."""
+"""A large file from a real browser straight into the bucket: across a lost connection, and across a reload."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pipeline(make_settings: Callable[..., Settings], attach: Any) -> Iterator[An
 
 
 class Wire:
-    """A cable between the browser and S3 that can be cut while bytes are in it."""
+    """A connection between the browser and S3 that can be cut while bytes are in transit."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -49,7 +49,7 @@ class Wire:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def cut_after(self, size: int) -> None:
-        """Break when so many bytes more have gone to S3, and stay broken."""
+        """Break after so many more bytes have gone to S3, and stay broken."""
         self.cut.clear()
         self._left = size
 
@@ -107,7 +107,7 @@ def wire(pipeline: Any) -> Iterator[Wire]:
 
 @pytest.fixture(scope="module")
 def library(pipeline: Any, wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    through = aws_client(wire.url, "s3", pipeline.stack.credentials)  # signs for the wire; the rest goes straight
+    through = aws_client(wire.url, "s3", pipeline.stack.credentials)  # signs for the wire; all else goes directly
 
     class Straight:
         generate_presigned_url = through.generate_presigned_url
@@ -134,7 +134,7 @@ def tab(browser: Browser, library: Running) -> Visitor:
 def _open(tab: Visitor, library: Running) -> None:
     tab.visit(f"{library.url}/")
     tab.wait("document.documentElement?.dataset.ready === 'true'")
-    # Every part that is put is noted, over reloads.
+    # Every part that is uploaded is noted, across reloads.
     tab.js(
         "(() => { const open = XMLHttpRequest.prototype.open; XMLHttpRequest.prototype.open = function (how, url) {"
         "const part = new URL(url, location).searchParams.get('partNumber');"
@@ -148,7 +148,7 @@ def _body() -> bytes:
 
 
 def _drop(tab: Visitor, name: str, seed: int = 0) -> None:
-    """A file that the page makes itself; equal bytes and times each time."""
+    """A file that the page makes itself, with equal bytes and times each time."""
     tab.js(
         f"(() => {{ const bytes = new Uint8Array({_SIZE}); for (let at = 0; at < bytes.length; at += 1)"
         f"bytes[at] = (at + {seed}) % 251; const files = new DataTransfer();"
@@ -193,13 +193,11 @@ def test_a_connection_that_is_cut_in_the_middle_of_a_part(tab: Visitor, wire: Wi
     _ends(tab)
     _arrived(pipeline, key)
     put = tab.js("localStorage.getItem('put')").split()
-    assert (put.count("1"), put.count("3")) == (1, 1) and put.count("2") > 1, "what was there was not sent again"
+    assert (put.count("1"), put.count("3")) == (1, 1) and put.count("2") > 1, "uploaded parts were not sent again"
     assert not [each for each in tab.js("Object.keys(localStorage)") if each.startswith("castline")]
 
 
-def test_a_page_that_is_loaded_anew_goes_on_with_the_same_file(
-    tab: Visitor, library: Running, wire: Wire, pipeline: Any
-) -> None:
+def test_a_reloaded_page_resumes_the_same_file(tab: Visitor, library: Running, wire: Wire, pipeline: Any) -> None:
     key = "reloaded.mp4"
     tab.js("localStorage.removeItem('put')")
     wire.cut_after(_MIDDLE)
@@ -214,7 +212,7 @@ def test_a_page_that_is_loaded_anew_goes_on_with_the_same_file(
     assert tab.js("localStorage.getItem('put')").split().count("1") == 1
 
 
-def test_another_file_of_the_same_name_size_and_time_begins_anew(
+def test_another_file_of_the_same_name_size_and_time_starts_over(
     tab: Visitor, library: Running, wire: Wire, pipeline: Any
 ) -> None:
     key = "twin.mp4"
@@ -229,7 +227,7 @@ def test_another_file_of_the_same_name_size_and_time_begins_anew(
     assert hashlib.sha256(body).digest() == hashlib.sha256(_body()[:_SIZE]).digest()
 
 
-def test_never_over_a_recording_of_the_same_name(tab: Visitor, pipeline: Any) -> None:
+def test_an_upload_never_overwrites_a_recording_of_the_same_name(tab: Visitor, pipeline: Any) -> None:
     pipeline.store.put(pipeline.settings.input_bucket, "taken.mp4", b"mine")
     _drop(tab, "taken.mp4")
     tab.wait("!!document.querySelector('#uploads .why')")

@@ -1,5 +1,5 @@
 """Voice notes through the whole local stack: SNS to SQS to the function, media from a server that speaks the messaging
-service's protocol (there is no Meta here), the pipeline's own transcript, and one dated object per message.
+service's protocol in place of Meta's, the pipeline's own transcript, and one dated object per message.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NUMBER = "phone-number-id-0123456789abcdef0123456789abcdef"
 
 
 class Meta(ThreadingHTTPServer):
-    """The service: writes media into the bucket as it does, and takes answers. It refuses the first request."""
+    """The service: writes media into the bucket, and accepts replies. It refuses the first request."""
 
     def __init__(self) -> None:
         self.media: dict[str, bytes] = {}
@@ -166,14 +166,14 @@ def test_voice_notes_delivered_three_times_and_shuffled(
 
     letters = _dead(phone)
     assert len(letters) == 3
-    assert all("EventError" in letter for letter in letters), "the malformed one, three times, each with its reason"
+    assert all("EventError" in letter for letter in letters), "the malformed message, three times, each with its reason"
 
     sqs = phone.stack.client("sqs")
     url = queue_url(sqs, phone.settings)
     assert redrive(read_dead_letters(sqs, url), phone.stack.client, url, phone.store, phone.settings) == 3
     deadline = time.monotonic() + 120
     while len(_dead(phone)) < 3:
-        assert time.monotonic() < deadline, "run again, they fail again, and are not lost"
+        assert time.monotonic() < deadline, "when run again, they fail again and are not lost"
         time.sleep(0.2)
 
     for name, value in {**phone.stack.environment, "CASTLINE_PREFIX": "phone"}.items():
@@ -186,7 +186,7 @@ def test_voice_notes_delivered_three_times_and_shuffled(
     assert printed.exit_code == 0, printed.output
     assert len(printed.stdout.splitlines()) == 10
     assert "media_expired" in printed.stdout
-    assert len(meta.answers) == 4, "each note is answered once, and nothing else"
+    assert len(meta.answers) == 4, "each note is answered once, and nothing else is"
 
 
 def _dead(phone: Any) -> list[str]:

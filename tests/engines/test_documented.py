@@ -1,4 +1,4 @@
-"""The documentation has every engine that is declared, with its threshold."""
+"""The documentation lists every declared engine, with its threshold."""
 
 from __future__ import annotations
 

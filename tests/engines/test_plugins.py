@@ -1,4 +1,4 @@
-"""An engine in a package of its own is found, listed, chosen by name and used, with no line changed in Castline."""
+"""An engine in a separate package is found, listed, chosen by name and used, without changing a line of Castline."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ nothing = tiny_engines:np
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package installed in it, as pip would."""
+    """A folder with the package installed in it, as by pip."""
     return _installed(tmp_path_factory.mktemp("site"), "tiny_engines", _MODULE, _ENTRY_POINTS)
 
 
@@ -132,7 +132,7 @@ def _run(site: Path, *argv: str, **environment: str) -> subprocess.CompletedProc
     )
 
 
-def test_it_is_listed_and_one_that_is_broken_harms_nobody(site: Path) -> None:
+def test_it_is_listed_and_a_broken_one_harms_no_other(site: Path) -> None:
     done = _run(site, "-m", "castline", "models", "list")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -141,7 +141,7 @@ def test_it_is_listed_and_one_that_is_broken_harms_nobody(site: Path) -> None:
     corners = rows["embedder", "corners"]
     for part in ("16", "0.990", "0.980"):
         assert part in lines[corners].split()
-    assert "MIT" in lines[corners + 1], "what else there is to say stands below"
+    assert "MIT" in lines[corners + 1], "further remarks stand below the table"
     assert not any("Not MTCNN" in line for line in lines)
     assert ("detector", "mtcnn") in rows
 
@@ -166,7 +166,7 @@ def test_it_is_chosen_by_name_and_used(site: Path, models_dir: Path) -> None:
 def test_voices_are_told_apart_by_another_encoder(
     site: Path, models_dir: Path, ffmpeg: Callable[..., None], tmp_path: Path
 ) -> None:
-    """Two who whistle differently are two speakers, and the one who is enrolled has her name."""
+    """Two who whistle differently are two speakers, and the enrolled one has her name."""
     whistle = (
         "[0:a]aresample=16000,volume=0.5[a];sine=f={}:r=16000,volume=0.15[b];[a][b]amix=duration=first:normalize=0"
     )
@@ -213,7 +213,7 @@ def test_it_refuses_in_its_own_words(site: Path) -> None:
     assert "parrot[:WORD]" in unknown
 
 
-#: An engine, and a family of engines, whose weights are a download: the word that they say.
+#: An engine and a family of engines whose weights are downloaded: the weights are the word that they say.
 _WEIGHTS = b"whoo"
 _OWL = """
 from castline.engines import Download, Family, Hearing, ModelCorrupt, listen
@@ -281,7 +281,7 @@ class _Shelf(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def owls(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Both packages' folders, with the download served on this machine."""
+    """Both packages' folders; this machine serves the download."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Shelf)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -297,13 +297,13 @@ def owls(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.server_close()
 
 
-def test_what_it_declares_is_fetched_and_used(owls: str, models_dir: Path, tmp_path: Path) -> None:
+def test_declared_downloads_are_fetched_and_used(owls: str, models_dir: Path, tmp_path: Path) -> None:
     here = {"PYTHONPATH": owls, "CASTLINE_MODELS_DIR": str(tmp_path)}
     listed = _run(tmp_path, "-m", "castline", "models", "list", "--json", **here)
     assert listed.returncode == 0, listed.stderr
     weights = {row["weights"]: row for row in json.loads(listed.stdout)["weights"]}
     assert weights["owl:small, changed, long"]["from"].startswith("127.0.0.1")
-    assert "127.0.0.1" not in weights["yunet"]["from"], "a name of ours stays ours"
+    assert "127.0.0.1" not in weights["yunet"]["from"], "our engine's name stays ours"
 
     done = _run(tmp_path, "-m", "castline", "models", "fetch", "owl:small", **here)
     assert done.returncode == 0, done.stderr
@@ -326,7 +326,7 @@ def test_what_it_declares_is_fetched_and_used(owls: str, models_dir: Path, tmp_p
         ("owl:none", "owl:small"),
     ],
 )
-def test_what_is_not_as_declared_is_not_kept(owls: str, name: str, words: str, tmp_path: Path) -> None:
+def test_a_download_other_than_declared_is_not_kept(owls: str, name: str, words: str, tmp_path: Path) -> None:
     done = _run(tmp_path, "-m", "castline", "models", "fetch", name, PYTHONPATH=owls, CASTLINE_MODELS_DIR=str(tmp_path))
     assert done.returncode != 0
     assert words in done.stdout + done.stderr
@@ -342,7 +342,7 @@ _TRANSCRIBED = (
 
 
 def test_a_family_is_listed_fetched_and_used(owls: str, tmp_path: Path) -> None:
-    """Its models are found by the name of their files, fetched when named, and fetched again when damaged."""
+    """Its models are found by their file names, fetched when named, and fetched again when damaged."""
 
     def says(name: str) -> str:
         done = _run(tmp_path, "-c", _TRANSCRIBED, CASTLINE_TRANSCRIBER=name, **here)

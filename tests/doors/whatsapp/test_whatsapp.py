@@ -1,4 +1,4 @@
-"""Every kind of message, delivered as SQS has it, with AWS's client against botocore's model of the service."""
+"""Every kind of message, delivered as by SQS, with AWS's client against botocore's model of the service."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SALT = "a salt that nobody else has"
 
 
 class Dead:
-    """The client of SQS: keeps what is given up, and which messages are to come later."""
+    """An SQS client: keeps what is given up, and which messages are delayed."""
 
     def __init__(self) -> None:
         self.letters: list[str] = []
@@ -55,7 +55,7 @@ class Dead:
 
 
 class Door:
-    """The buckets, the service behind a Stubber, and ways to deliver."""
+    """The buckets, the service behind a Stubber, and ways to deliver messages."""
 
     def __init__(self, **changes: Any) -> None:
         self.store = MemoryStore()
@@ -66,7 +66,7 @@ class Door:
         self.stub.activate()
 
     def deliver(self, *contents: Any, attempt: int = 1) -> dict[str, Any]:
-        """SQS records with SNS's envelope in them."""
+        """SQS records with SNS's envelope inside."""
         records = [
             {
                 "messageId": str(at),
@@ -82,7 +82,7 @@ class Door:
         return whatsapp_event({"Records": records}, self.store, self.settings, self.client, self.dead)
 
     def gives(self, media_id: str, suffix: str = "ogg", body: bytes = b"a letter") -> None:
-        """The service will write a media file, as its documentation says it is called."""
+        """The service will write a media file, with the name that its documentation gives."""
         place = {"bucketName": self.settings.input_bucket, "key": "2025-11-26/"}
         wanted = {"mediaId": media_id, "originationPhoneNumberId": NUMBER, "destinationS3File": place}
         self.stub.add_response("get_whatsapp_message_media", {"mimeType": "audio/ogg", "fileSize": 1}, wanted)
@@ -107,7 +107,7 @@ class Door:
         }
 
     def run(self, media: str) -> dict[str, Any]:
-        """Process a media file (a letter: it fails), and announce its result."""
+        """Process an upload (which fails, because it is not media), and announce its result."""
         settings = self.settings
         for run in split_event(object_created(settings.input_bucket, media), self.store, settings)["runs"]:
             manifest = keys.manifest_key(media, run)
@@ -117,7 +117,7 @@ class Door:
         return {"source": "castline", "detail-type": "Result Published", "detail": json.loads(found.to_json())}
 
     def say(self, media: str, text: str) -> dict[str, Any]:
-        """As ``run``, and somebody has understood it."""
+        """As ``run``, but its speech is recognised."""
         event = self.run(media)
         result = read_result(media, self.store, self.settings)
         assert result
@@ -175,7 +175,7 @@ def test_every_message_becomes_one_object_as_it_was_received(door: Door, kind: s
     assert keys.retention_class(key) == "message"
 
 
-def test_the_key_says_when_and_who_and_can_be_told_again() -> None:
+def test_the_key_has_time_and_sender_and_can_be_derived_again() -> None:
     plain = Door()
     plain.settings = plain.settings.model_copy(update={"whatsapp_salt": ""})
     plain.deliver(sns("text"))
@@ -184,7 +184,7 @@ def test_the_key_says_when_and_who_and_can_be_told_again() -> None:
     assert len(key.rpartition("-")[2]) == len("0123456789abcdef.json")
 
 
-def test_delivered_three_times_and_shuffled_it_is_one_object_each(door: Door) -> None:
+def test_delivered_three_times_and_shuffled_each_message_is_one_object(door: Door) -> None:
     kinds = KINDS * 3
     random.Random(5).shuffle(kinds)
     media = {"voice": ("1102334455", "ogg"), "video": ("2203344556", "mp4")}
@@ -192,11 +192,11 @@ def test_delivered_three_times_and_shuffled_it_is_one_object_each(door: Door) ->
         door.gives(*media[kind])
     for start in range(0, len(kinds), 5):
         door.deliver(*map(sns, kinds[start : start + 5]))
-    assert len(door.objects()) == len(ONE_MESSAGE) + 2, "two of several; its third is another number's"
+    assert len(door.objects()) == len(ONE_MESSAGE) + 2, "two of the batch; the third belongs to another number"
     assert door.dead.letters == []
 
 
-def test_only_allowed_numbers_are_listened_to(door: Door) -> None:
+def test_only_allowed_numbers_are_accepted(door: Door) -> None:
     door.deliver(sns("several"))
     assert {body["text"]["body"] for body in door.objects().values()} == {"one", "two"}
     other = Door()
@@ -206,7 +206,7 @@ def test_only_allowed_numbers_are_listened_to(door: Door) -> None:
     assert list(other.store.find(other.settings.input_bucket)) == []
 
 
-def test_statuses_are_no_messages(door: Door) -> None:
+def test_statuses_are_not_messages(door: Door) -> None:
     assert door.deliver(sns("statuses")) == {"batchItemFailures": []}
     assert (door.objects(), door.dead.letters) == ({}, [])
 
@@ -220,7 +220,7 @@ def test_statuses_are_no_messages(door: Door) -> None:
         ("ValidationException", "media_refused"),
     ],
 )
-def test_what_whatsapp_will_never_give_is_written_down(door: Door, code: str, reason: str) -> None:
+def test_media_that_whatsapp_will_never_provide_are_recorded(door: Door, code: str, reason: str) -> None:
     door.refuses(code)
     assert door.deliver(sns("voice")) == {"batchItemFailures": []}
     (body,) = door.objects().values()
@@ -231,7 +231,7 @@ def test_what_whatsapp_will_never_give_is_written_down(door: Door, code: str, re
 @pytest.mark.parametrize(
     "code", ["ThrottledRequestException", "InternalServiceException", "DependencyException", "AccessDeniedException"]
 )
-def test_what_may_come_is_asked_for_again(door: Door, code: str) -> None:
+def test_media_that_may_still_come_are_requested_again(door: Door, code: str) -> None:
     attempts = 5 if code == "ThrottledRequestException" else 1
     for _ in range(attempts):
         door.refuses(code)
@@ -244,7 +244,7 @@ def test_what_may_come_is_asked_for_again(door: Door, code: str) -> None:
     assert len(door.objects()) == 2
 
 
-def test_out_of_attempts_it_lies_with_the_dead_letters(door: Door) -> None:
+def test_out_of_attempts_it_goes_to_the_dead_letter_queue(door: Door) -> None:
     door.refuses("InternalServiceException")
     assert door.deliver(sns("voice"), attempt=8) == {"batchItemFailures": []}
     (reason,) = door.dead.reasons
@@ -268,10 +268,10 @@ def test_the_transcript_comes_with_the_result(door: Door) -> None:
     }
     writes = len(door.store.writes)
     door.deliver(json.dumps(event), sns("voice"))
-    assert len(door.store.writes) == writes, "told twice, nothing is written again"
+    assert len(door.store.writes) == writes, "announced twice, it is written once"
 
 
-def test_a_failed_run_is_the_transcript_s_error(door: Door) -> None:
+def test_a_failed_run_appears_as_the_transcript_s_error(door: Door) -> None:
     door.gives("1102334455")
     door.deliver(sns("voice"))
     door.deliver(json.dumps(door.run("2025-11-26/1102334455.ogg")))
@@ -279,7 +279,7 @@ def test_a_failed_run_is_the_transcript_s_error(door: Door) -> None:
     assert (body["transcription"]["ok"], body["transcription"]["error"]) == (False, "not_media")
 
 
-def test_a_result_that_is_faster_than_the_object_waits_for_it(door: Door) -> None:
+def test_a_result_that_precedes_the_message_s_object_waits_for_it(door: Door) -> None:
     door.gives("1102334455")
     door.deliver(sns("voice"))
     event = door.run("2025-11-26/1102334455.ogg")
@@ -291,14 +291,14 @@ def test_a_result_that_is_faster_than_the_object_waits_for_it(door: Door) -> Non
     assert body["transcription"]["error"] == "not_media"
 
 
-def test_other_results_are_nobody_s_message(door: Door) -> None:
+def test_other_results_belong_to_no_message(door: Door) -> None:
     for media in ("week1/talk.mp4", "2025-11-26/777.ogg"):
         door.store.put(door.settings.input_bucket, media, b"this is a letter")
         assert door.deliver(json.dumps(door.run(media))) == {"batchItemFailures": []}
     assert (door.objects(), door.dead.letters) == ({}, [])
 
 
-def test_a_suffix_of_no_media_is_said(door: Door) -> None:
+def test_a_suffix_that_is_not_media_is_reported(door: Door) -> None:
     door.gives("1102334455", "bin")
     door.deliver(sns("voice"))
     (body,) = door.objects().values()
@@ -328,7 +328,7 @@ def test_a_malformed_envelope_goes_to_the_dead_letters_with_its_reason(door: Doo
     assert door.deliver(HOSTILE[name], sns("text")) == {"batchItemFailures": []}
     (reason,) = door.dead.reasons
     assert reason.partition(":")[0] in ("EventError", "UnreadableObject")
-    assert len(door.objects()) == 1, "the good one beside it"
+    assert len(door.objects()) == 1, "the good one in the same batch"
     (failed,) = _failed(door.dead.letters[0])
     assert failed.event["Records"][0]["body"] == HOSTILE[name], "nothing is lost"
 
@@ -337,7 +337,7 @@ def test_a_malformed_envelope_goes_to_the_dead_letters_with_its_reason(door: Doo
     "sender", ["+52 1 622 000", "../../etc/passwd", "١٢٣", "a" * 5000, "\u202e1555", "group@g.us", "x/y"]
 )
 @pytest.mark.parametrize("hashed", [True, False])
-def test_odd_senders_have_names_that_are_keys(sender: str, hashed: bool) -> None:
+def test_odd_senders_get_names_that_are_valid_keys(sender: str, hashed: bool) -> None:
     door = Door()
     if not hashed:
         door.settings = door.settings.model_copy(update={"whatsapp_salt": ""})
@@ -349,7 +349,7 @@ def test_odd_senders_have_names_that_are_keys(sender: str, hashed: bool) -> None
 
 
 @pytest.mark.parametrize("media_id", ["../x", "a/b", "", "x" * 101, 7, None])
-def test_an_id_that_is_none_is_not_asked_for(door: Door, media_id: Any) -> None:
+def test_an_invalid_id_is_not_requested(door: Door, media_id: Any) -> None:
     odd = {"audio": {"id": media_id}} if media_id is not None else {"audio": "?"}
     if media_id == 7:
         door.gives("7")
@@ -358,7 +358,7 @@ def test_an_id_that_is_none_is_not_asked_for(door: Door, media_id: Any) -> None:
     assert media_id == 7 or body["transcription"]["error"] == "media_refused"
 
 
-def test_ours_win_over_fields_that_somebody_sent(door: Door) -> None:
+def test_our_fields_override_those_that_are_sent(door: Door) -> None:
     door.gives("1102334455")
     door.deliver(changed("voice", audio_file="s3://elsewhere/x", transcription={"ok": True, "text": "lies"}))
     event = door.run("2025-11-26/1102334455.ogg")
@@ -368,7 +368,7 @@ def test_ours_win_over_fields_that_somebody_sent(door: Door) -> None:
     assert body["transcription"]["ok"] is False
 
 
-def test_a_good_message_beside_a_bad_one_is_taken_in(door: Door) -> None:
+def test_a_good_message_beside_a_bad_one_is_accepted(door: Door) -> None:
     content = sns("several")
     entry = json.loads(content["whatsAppWebhookEntry"])
     entry["changes"][0]["value"]["messages"].insert(0, {"type": "text"})
@@ -379,7 +379,7 @@ def test_a_good_message_beside_a_bad_one_is_taken_in(door: Door) -> None:
 
 
 @pytest.mark.parametrize("itself", [False, True])
-def test_an_answer_is_given_once_and_never_to_itself(itself: bool) -> None:
+def test_a_reply_is_sent_once_and_never_to_itself(itself: bool) -> None:
     door = Door(whatsapp_reply=True)
     door.gives("1102334455")
     sent: list[Any] = []
@@ -395,7 +395,7 @@ def test_an_answer_is_given_once_and_never_to_itself(itself: bool) -> None:
     for _ in range(3):
         assert door.deliver(json.dumps(event)) == {"batchItemFailures": []}
     door.stub.assert_no_pending_responses()
-    assert len(sent) == (0 if itself else 2), "one of them was not taken"
+    assert len(sent) == (0 if itself else 2), "one of them was refused"
     if not itself:
         assert sent[1]["originationPhoneNumberId"] == NUMBER
         assert json.loads(sent[1]["message"]) == {

@@ -35,7 +35,7 @@ def detector(models_dir: Path) -> Detector:
 
 @pytest.fixture(scope="session")
 def embedder(models_dir: Path) -> Embedder:
-    """The one that ships in a package, whatever else is in the folder."""
+    """The embedder that is in a package, whatever else is in the folder."""
     if find_dlib(models_dir) is None:
         pytest.skip("face_recognition_models is not installed")
     return load_embedder(Settings(models_dir=models_dir, embedder="dlib-resnet-v1"))
@@ -43,7 +43,7 @@ def embedder(models_dir: Path) -> Embedder:
 
 @pytest.fixture(scope="session")
 def lfw(shared_data: Path, detector: Detector) -> list[tuple[str, Image, DetectedFace]]:
-    """Name, picture and its central face, 10 people x 10 photos."""
+    """Name, picture and its central face; 10 people with 10 photos each."""
     paths = sorted(shared_data.glob("faces/lfw10/*/*.jpg"))
     images = [decode_jpeg(path.read_bytes()) for path in paths]
     found = detector.detect(images)

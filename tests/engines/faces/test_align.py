@@ -34,14 +34,14 @@ def test_landmarks_land_on_the_template(scale):
         assert np.hypot(*(centres[1:] - point).T).min() < 1.0 + 0.5 / scale
 
 
-def test_crops_reach_over_the_border_in_black():
+def test_crops_that_reach_over_the_border_are_filled_with_black():
     white = np.full((100, 100, 3), 255, np.uint8)
     crop = aligned_crop(white, (DLIB_TEMPLATE * 0.6 - 30).astype(np.float32), DLIB_TEMPLATE, 150)
     assert crop[0, 0].tolist() == [0, 0, 0]
     assert crop[-1, -1].tolist() == [255, 255, 255]
 
 
-def test_a_face_far_outside_the_picture_is_black_and_no_error():
+def test_a_face_far_outside_the_picture_is_black_and_not_an_error():
     white = np.full((60, 60, 3), 255, np.uint8)
     landmarks = (DLIB_TEMPLATE * 8 + 4000).astype(np.float32)
     assert aligned_crop(white, landmarks, DLIB_TEMPLATE, 150)[10:-10, 10:-10].max() == 0
@@ -60,7 +60,7 @@ def test_unit_rows_have_unit_norm_and_zero_stays():
     assert rows.dtype == np.float32
 
 
-def test_a_margin_lies_inside_of_the_crop_as_facenet_pytorch_counts_it():
+def test_the_margin_lies_inside_the_crop_as_in_facenet_pytorch():
     # extract_face: margin * (x1 - x0) / (image_size - margin) / 2 on each side
     grown = with_margin(np.float32([10, 20, 138, 84]), 32, 160)
     np.testing.assert_allclose(grown, [10 - 16, 20 - 8, 138 + 16, 84 + 8])

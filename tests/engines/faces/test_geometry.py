@@ -31,7 +31,7 @@ def test_area_resize_is_adaptive_average_pooling(size):
     np.testing.assert_allclose(resized, adaptive_average(image, *size), rtol=1e-6)
 
 
-@settings(max_examples=25, deadline=None)  # the definition it is compared with is a slow loop
+@settings(max_examples=25, deadline=None)  # the definition that it is compared with is a slow loop
 @given(
     st.tuples(st.integers(0, 40), st.integers(0, 30)),
     st.tuples(st.integers(1, 70), st.integers(1, 60)),
@@ -71,7 +71,7 @@ BOXES = np.float32([[0, 0, 10, 10], [1, 0, 11, 10], [30, 30, 40, 40], [0, 0, 10,
 SCORES = np.float32([0.8, 0.9, 0.7, 0.6, 0.5])
 
 
-def test_nms_keeps_the_best_of_each_heap():
+def test_nms_keeps_the_best_box_of_each_cluster():
     assert geometry.nms(BOXES, SCORES, 0.5).tolist() == [1, 2, 4]
 
 
@@ -85,7 +85,7 @@ def test_nms_keeps_an_overlap_of_exactly_the_threshold():
     assert geometry.nms(halves, np.float32([0.9, 0.8]), 0.49).tolist() == [0]
 
 
-def test_nms_of_nothing_and_of_boxes_without_area():
+def test_nms_of_no_boxes_and_of_boxes_without_area():
     assert geometry.nms(np.empty((0, 4), np.float32), np.empty(0, np.float32), 0.5).tolist() == []
     points = np.float32([[5, 5, 5, 5], [5, 5, 5, 5]])
     assert geometry.nms(points, np.float32([0.5, 0.9]), 0.5).tolist() == [1, 0]

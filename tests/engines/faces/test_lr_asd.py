@@ -1,4 +1,4 @@
-"""What LR-ASD looks at, and what it says of people who speak and who do not."""
+"""What LR-ASD is given, and its scores for people who speak and who do not."""
 
 import shutil
 import subprocess
@@ -13,10 +13,10 @@ from castline.engines.faces.lr_asd import crops
 from castline.settings import Settings
 from castline.weights import locate
 
-#: Where the detector (MTCNN) sees the face in the first picture; these people hardly move.
+#: Where the detector (MTCNN) finds the face in the first frame; these people hardly move.
 BOXES = {"bbaf2n": (102, 103, 206, 252), "lbax4n": (127, 81, 251, 248), "swiz3n": (115, 85, 228, 247)}
 
-#: What the net gives with 32-bit floats: the mean over each third of the clip, and that of its first picture held.
+#: The net's scores with 32-bit floats: the mean over each third of the clip, and that of its first frame held.
 FLOATS = {
     "bbaf2n": (-0.154, 2.610, 3.043, -1.148),
     "lbax4n": (1.244, 3.307, 2.719, -1.204),
@@ -47,7 +47,7 @@ def clip(shared_data):
 
 
 @pytest.mark.parametrize("name", BOXES)
-def test_who_speaks_is_told_from_who_does_not(engine, clip, name):
+def test_speakers_are_told_from_listeners(engine, clip, name):
     pictures, boxes, sound = clip(name)
     speaking = engine.score_speaking(pictures, boxes, sound)
     assert speaking.shape == (len(pictures),)
@@ -58,14 +58,14 @@ def test_who_speaks_is_told_from_who_does_not(engine, clip, name):
     np.testing.assert_allclose([*thirds, still.mean()], FLOATS[name], atol=0.12)
 
 
-def test_it_sees_moving_mouths_and_not_whose_the_words_are(engine, clip):
-    """A face that is dubbed scores as one that speaks: nobody may be named by it alone."""
+def test_it_sees_moving_mouths_and_not_whose_words_they_are(engine, clip):
+    """A dubbed face scores like a speaking one: nobody may be named by it alone."""
     pictures, boxes, _ = clip("bbaf2n")
     _, _, other = clip("lbax4n")
     assert engine.score_speaking(pictures, boxes, other).mean() > 1.2
 
 
-def test_sound_that_is_missing_and_long_stretches(engine, clip):
+def test_missing_sound_and_long_stretches(engine, clip):
     pictures, boxes, sound = clip("bbaf2n")
     assert np.isfinite(engine.score_speaking(pictures[:10], boxes[:10], np.zeros(0, np.float32))).all()
     assert engine.score_speaking([], boxes[:0], sound).shape == (0,)
@@ -73,8 +73,8 @@ def test_sound_that_is_missing_and_long_stretches(engine, clip):
     assert many.shape == (260,)
 
 
-def test_the_crop_is_the_demonstration_s():
-    """Rows of the picture are told by their grey: the middle half of [y - s, y + 1.8 s] is looked at."""
+def test_the_crop_is_that_of_the_original_demo():
+    """Rows of the picture differ in their grey: the middle half of [y - s, y + 1.8 s] is used."""
     picture = np.repeat(np.arange(200, dtype=np.uint8)[:, None], 200, axis=1)
     (found,) = crops([picture], np.float32([[60, 50, 140, 130]]))  # middle (100, 90), s = 40
     assert found.shape == (112, 112)
@@ -84,7 +84,7 @@ def test_the_crop_is_the_demonstration_s():
     assert (outside[-1] == 110).all()
 
 
-def test_one_wild_box_is_smoothed_away():
+def test_a_single_outlier_box_is_smoothed_away():
     pictures = [np.repeat(np.arange(200, dtype=np.uint8)[:, None], 200, axis=1)] * 20
     boxes = np.float32([[60, 50, 140, 130]] * 20)
     steady = crops(pictures, boxes)

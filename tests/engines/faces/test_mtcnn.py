@@ -18,7 +18,7 @@ def iou(a, b):
 
 @pytest.fixture(scope="module")
 def reference():
-    """facenet-pytorch's own MTCNN, with the one function it takes from torchvision written out."""
+    """facenet-pytorch's own MTCNN, with the one function that it takes from torchvision written out."""
     torch = pytest.importorskip("torch")
     from castline.weights.export import import_facenet_pytorch
 
@@ -41,8 +41,8 @@ def reference():
 
 
 def assert_same_faces(ours, theirs):
-    """Every reference face is found at IoU >= 0.9 with its score and landmarks, and nothing else is."""
-    # Without a face it says None, and [None] for the score.
+    """Every reference face is found at IoU >= 0.9 with its score and landmarks, and no other face is."""
+    # Without a face it returns None, and [None] for the score.
     theirs = [[] if part is None or part[0] is None else part for part in theirs]
     boxes, scores, points = (np.array(part, np.float32) for part in theirs)
     assert len(ours) == len(boxes)
@@ -84,17 +84,17 @@ def test_finds_everybody_in_a_group(detector, shared_data, name, count):
 
 @pytest.mark.data
 @pytest.mark.parametrize(
-    # camera_backview.png is filed under "no face", but a man's face is in it, in profile and 58 pixels
-    # wide: finding it is right, and facenet-pytorch finds the same.
+    # camera_backview.png is filed under "no face", but it shows a man's face in profile, 58 pixels wide: finding it is
+    # right, and facenet-pytorch finds it, too.
     ("name", "count"),
     [("chelsea.png", 0), ("coffee.png", 0), ("rocket.jpg", 0), ("camera_backview.png", 1)],
 )
-def test_sees_no_faces_where_there_are_none(detector, shared_data, name, count):
+def test_finds_no_faces_where_there_are_none(detector, shared_data, name, count):
     image = decode_jpeg((shared_data / "faces" / "noface" / name).read_bytes())
     assert len(detector.detect([image])[0]) == count
 
 
-def test_a_batch_of_mixed_sizes_gives_what_each_picture_gives_alone(detector, astronaut, hopper, noise):
+def test_a_batch_of_mixed_sizes_equals_each_picture_alone(detector, astronaut, hopper, noise):
     images = [astronaut, hopper, noise(512, 512), astronaut[:, ::-1].copy(), noise(200, 300)]
     together = detector.detect(images)
     assert [len(faces) for faces in together] == [1, 1, 0, 1, 0]
@@ -114,7 +114,7 @@ def test_landmarks_lie_where_the_face_is(detector, astronaut):
     assert 180 < nose[0] < 260
 
 
-def test_two_faces_of_one_picture_come_best_first(detector, astronaut):
+def test_two_faces_of_one_picture_are_ordered_by_score(detector, astronaut):
     twice = np.hstack([astronaut, cv2.GaussianBlur(astronaut, (0, 0), 2)])
     scores = [face.score for face in detector.detect([twice])[0]]
     assert len(scores) == 2
@@ -126,11 +126,11 @@ def test_tiny_and_narrow_pictures_have_no_faces(detector, noise, size):
     assert detector.detect([noise(*size)]) == [[]]
 
 
-def test_no_pictures_no_faces(detector):
+def test_no_pictures_give_no_faces(detector):
     assert detector.detect([]) == []
 
 
-def test_same_picture_same_faces_to_the_bit(detector, astronaut):
+def test_the_same_picture_gives_the_same_faces_to_the_bit(detector, astronaut):
     first, second = detector.detect([astronaut])[0], detector.detect([astronaut])[0]
     assert [f.box.tobytes() + f.landmarks.tobytes() for f in first] == [
         f.box.tobytes() + f.landmarks.tobytes() for f in second

@@ -35,7 +35,7 @@ def detector(models_dir):
 
 @pytest.fixture(scope="module")
 def random_facenet(tmp_path_factory):
-    """An untrained FaceNet as exported; it only serves to read its faces' shape."""
+    """An untrained FaceNet as exported; it serves only for the shape of its input."""
     return export.export_facenet(tmp_path_factory.mktemp("random") / FACENET, None)
 
 
@@ -48,8 +48,8 @@ def faces(detector, random_facenet):
 def folder(tmp_path_factory, faces):
     """A models folder with a FaceNet of random weights that tells faces apart, in fp32 and int8.
 
-    A net fresh from its initialisation gives every face the same embedding, which any quantisation
-    would reproduce. With the statistics of real faces in its normalisation layers it has to be exact.
+    A newly initialised net gives every face the same embedding, which any quantisation would reproduce. With the
+    statistics of real faces in its normalisation layers, the quantisation has to be exact.
     """
     torch.manual_seed(0)
     net = export.import_facenet_pytorch().InceptionResnetV1(pretrained=None, dropout_prob=0.0).train()
@@ -70,18 +70,18 @@ def test_embeddings_stay_close_to_fp32_where_faces_differ(folder, faces):
     int8 = FaceNetEmbedder(folder / FACENET_INT8_FILE).run(faces)
     between = (fp32 @ fp32.T)[np.triu_indices(len(faces), 1)]
     assert between.max() < 0.5
-    # Measured 0.939, and 0.959 with eight-bit weights. This net blows up the smallest differences between
-    # six portraits of two people, so it is a harder case than a trained one.
+    # Measured 0.939, and 0.959 with eight-bit weights. This net amplifies the smallest differences between six
+    # portraits of two people, so it is a harder case than a trained one.
     assert np.sum(fp32 * int8, axis=1).min() >= 0.92
-    # Each face is still itself: nearest to its own fp32 embedding.
+    # Each face is nearest to its own fp32 embedding.
     assert (np.argmax(int8 @ fp32.T, axis=1) == np.arange(len(faces))).all()
 
 
-def test_embeddings_of_a_net_fresh_from_its_initialisation_hardly_move(random_facenet, faces, tmp_path):
+def test_embeddings_of_a_newly_initialised_net_hardly_move(random_facenet, faces, tmp_path):
     assert quantize.quantize_facenet(random_facenet, tmp_path / FACENET_INT8_FILE, faces).min() >= 0.999
 
 
-def test_faces_that_were_not_calibrated_with_stay_close_too(folder, faces):
+def test_faces_outside_the_calibration_set_stay_close_too(folder, faces):
     unseen = np.stack([cv2.GaussianBlur(face.transpose(1, 2, 0), (0, 0), 2).transpose(2, 0, 1) for face in faces])
     fp32 = FaceNetEmbedder(folder / FACENET).run(unseen)
     assert np.sum(fp32 * FaceNetEmbedder(folder / FACENET_INT8_FILE).run(unseen), axis=1).min() >= 0.95
@@ -100,7 +100,7 @@ def test_the_file_is_a_quarter_and_holds_seven_bit_weights(folder):
     assert max(int(np.abs(tensor.astype(int)).max()) for tensor in weights) <= 64
 
 
-def test_the_same_faces_give_the_same_bytes_and_nothing_else_is_left(folder, faces, tmp_path):
+def test_the_same_faces_give_the_same_bytes_and_no_other_files(folder, faces, tmp_path):
     again = tmp_path / FACENET_INT8_FILE
     cosines = quantize.quantize_facenet(folder / FACENET, again, faces)
     assert cosines.shape == (len(faces),)
@@ -108,7 +108,7 @@ def test_the_same_faces_give_the_same_bytes_and_nothing_else_is_left(folder, fac
     assert list(tmp_path.iterdir()) == [again]
 
 
-def test_it_is_used_when_asked_for_and_never_by_itself(folder):
+def test_it_is_used_only_on_request(folder):
     asked = load_embedder(Settings(models_dir=folder, embedder=FACENET_INT8))
     assert asked.info.id == f"{FACENET_INT8}-{facenet.digest(folder / FACENET_INT8_FILE)[:12]}"
     assert asked.info.source == str(folder / FACENET_INT8_FILE)
@@ -132,7 +132,7 @@ def test_without_the_file_it_says_how_to_make_it(tmp_path):
     assert "python -m castline.engines.faces.quantize" in found[FACENET_INT8].reason
 
 
-def test_photos_that_cannot_be_used(detector, random_facenet, tmp_path):
+def test_unusable_photos(detector, random_facenet, tmp_path):
     embedder = FaceNetEmbedder(random_facenet)
     with pytest.raises(ModelError, match="there is no folder"):
         quantize.calibration_faces(tmp_path / "nowhere", detector, embedder)
@@ -156,7 +156,7 @@ def test_faces_are_cropped_as_the_embedder_crops_them(detector, random_facenet, 
     assert (embedder.run(faces) == embedder.embed(image, detector.detect([image])[0])).all()
 
 
-def test_a_source_that_is_not_facenet(models_dir, faces, tmp_path):
+def test_a_source_other_than_facenet(models_dir, faces, tmp_path):
     with pytest.raises(ModelNotFound, match="does not exist"):
         quantize.quantize_facenet(tmp_path / "nothing.onnx", tmp_path / "out.onnx", faces)
     with pytest.raises(ModelCorrupt, match="is not an embedder of 160 x 160 RGB faces"):
@@ -164,7 +164,7 @@ def test_a_source_that_is_not_facenet(models_dir, faces, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_net_that_came_out_wrong_is_not_written(folder, faces, tmp_path, monkeypatch):
+def test_an_inexact_net_is_not_written(folder, faces, tmp_path, monkeypatch):
     monkeypatch.setattr(quantize, "_quantize", lambda source, prepared, target, faces: shutil.copy(source, target))
     monkeypatch.setattr(quantize, "_MIN_COSINE", 1.1)
     with pytest.raises(ModelError, match=r"int8 embeddings are off .* fp32 works as before"):

@@ -20,7 +20,7 @@ def test_every_embedder_has_thresholds():
     assert all(THRESHOLDS.values())
 
 
-def test_models_given_by_path_share_their_kinds():
+def test_models_given_by_path_share_their_family_s_thresholds():
     assert thresholds_for("arcface-0123456789ab") is THRESHOLDS["arcface"]
 
 
@@ -37,7 +37,7 @@ def test_a_digest_at_the_end_of_an_id_does_not_count():
 
 
 @pytest.mark.parametrize("model", THRESHOLDS)
-def test_a_worse_face_must_reach_more(model):
+def test_a_worse_face_must_reach_a_higher_threshold(model):
     thresholds = THRESHOLDS[model]
     assert thresholds.of("clear") is thresholds
     poor, useless = thresholds.of("poor"), thresholds.of("useless")

@@ -1,4 +1,4 @@
-"""YuNet, with real weights, against MTCNN on real photos; skipped where the weights are not."""
+"""YuNet with real weights against MTCNN, on real photos; skipped without the weights."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _largest(faces: list[DetectedFace]) -> DetectedFace:
     return max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
 
 
-def test_faces_lie_where_mtcnn_has_them_with_the_same_landmarks(
+def test_faces_and_landmarks_lie_where_mtcnn_finds_them(
     yunet: YuNetDetector, photos: list[Image], models_dir: Path
 ) -> None:
     mtcnn = MtcnnDetector(ensure_mtcnn(models_dir))
@@ -71,7 +71,7 @@ def test_faces_below_the_smallest_are_not_reported(weights: Path, photos: list[I
     assert YuNetDetector(weights, min_face=100).detect(small) == [[] for _ in small]
 
 
-def test_nobody(yunet: YuNetDetector, noise: Callable[[int, int], NDArray[np.uint8]]) -> None:
+def test_pictures_without_people(yunet: YuNetDetector, noise: Callable[[int, int], NDArray[np.uint8]]) -> None:
     pictures = [noise(240, 320), noise(15, 400), np.zeros((300, 20, 3), np.uint8)]
     assert [[face for face in faces if face.score >= PERSON_MIN_SCORE] for faces in yunet.detect(pictures)] == [[]] * 3
     assert yunet.detect([]) == []

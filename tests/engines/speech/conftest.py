@@ -1,4 +1,4 @@
-"""Real speech, taken from the demo, and the smallest of nets."""
+"""Real speech from the demo, and the smallest nets."""
 
 from __future__ import annotations
 

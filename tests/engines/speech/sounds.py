@@ -38,7 +38,7 @@ def _tone(frequency: Sound | float, harmonics: int = 6, tilt: float = 1.0) -> So
 
 
 def _struck(at: float, decay_s: float) -> Sound:
-    """The envelope of something struck at a time in seconds."""
+    """The envelope of an instrument struck at a time in seconds."""
     return np.where(at <= _T, np.exp(-np.maximum(_T - at, 0) / decay_s), 0.0)
 
 
@@ -55,7 +55,7 @@ def _hum() -> Sound:
 
 
 def _fan() -> Sound:
-    """Dark noise that swells with each blade, and the note of the motor."""
+    """Dark noise that swells with each blade, and the hum of the motor."""
     return _noise(5, slope_db=5) / 2e-3 * (1 + 0.3 * np.sin(2 * np.pi * 23 * _T)) / 1e3 + 0.05 * _tone(117.0, 4)
 
 
@@ -192,7 +192,7 @@ def sound(name: str) -> NDArray[np.float32]:
 
 
 def mixed(speech: NDArray[np.float32], other: NDArray[np.float32], snr_db: float) -> NDArray[np.float32]:
-    """Speech over another sound, which is repeated to its length, ``snr_db`` below it in RMS."""
+    """Speech over another sound, which is repeated to fill it, ``snr_db`` below it in RMS."""
     background = np.resize(other, len(speech)).astype(np.float64)
     gain = np.sqrt(np.mean(speech.astype(np.float64) ** 2) / np.mean(background**2)) * 10 ** (-snr_db / 20)
     return np.clip(speech + gain * background, -1, 1).astype(np.float32)

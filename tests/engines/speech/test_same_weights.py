@@ -1,4 +1,4 @@
-"""One model in three formats: what differs is how each engine is driven, and all of them say what was said."""
+"""One model in three formats: only the use of each engine differs, and all of them transcribe what is said."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_an_engine_reads_real_speech_with_the_real_weights(engine: str, shared_d
     if source is None:
         pytest.skip("the package with Whisper's weights is not installed")
     same_weights.write_all(source, tmp_path)
-    # One thread: whisper.cpp's wait for each other by spinning, which takes minutes on a busy machine.
+    # One thread: whisper.cpp's threads spin while they wait, which takes minutes on a busy machine.
     settings = Settings(transcriber=f"{engine}:tiny.en", models_dir=tmp_path, threads=1)
     transcriber = load_transcriber(settings)
     assert transcriber.info.id == f"{engine}:tiny.en"

@@ -1,4 +1,4 @@
-"""Where somebody speaks: found in speech, alone and over music; found nowhere in sounds without a voice."""
+"""Where somebody speaks: found in speech, alone and over music; not found in sounds without a voice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_nobody_speaks_in_noise_machines_and_music(name: str) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 63, 511, 512, 513, 4000])
-def test_a_moment_of_sound_is_nobody(length: int) -> None:
+def test_a_moment_of_sound_is_not_a_voice(length: int) -> None:
     assert voice.windows(np.full(length, 0.5, np.float32), longest_s=30) == []
 
 

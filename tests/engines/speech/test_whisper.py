@@ -1,4 +1,4 @@
-"""What the Whisper engines share, by itself: prompts, suspicion, sentences, and windows."""
+"""What the Whisper engines share, tested alone: prompts, suspicion, sentences, and windows."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _DRILL = "It is five. " * 7
         (_PLAIN, 0.8, None, 3, False),
         (_DRILL, 0.94, 0.01, 8, False),  # said again and again
         (_DRILL, 0.5, 0.01, 8, True),
-        (_DRILL, 0.94, 0.01, 2, True),  # nobody is that fast
+        (_DRILL, 0.94, 0.01, 2, True),  # nobody speaks that fast
     ],
 )
-def test_what_is_likely_invented(text, probability, no_speech_prob, seconds, suspect) -> None:
+def test_what_is_probably_a_hallucination(text, probability, no_speech_prob, seconds, suspect) -> None:
     parts = text.split()
     words = [whisper.word(f" {part}", seconds * at / len(parts), seconds * (at + 1) / len(parts), probability)
              for at, part in enumerate(parts)]  # fmt: skip
@@ -60,7 +60,7 @@ def _tokens(text: str) -> int:
     return len(text.split())
 
 
-def test_what_fits_is_left_as_it_is() -> None:
+def test_a_prompt_that_fits_is_left_as_it_is() -> None:
     options = SpeechOptions(prompt="A lecture about  engines.", hotwords=("Castline", "Ada"))
     assert whisper.fit_prompt(options, _tokens) == (options, ())
     assert whisper.fit_prompt(SpeechOptions(), _tokens) == (SpeechOptions(), ())
@@ -69,7 +69,7 @@ def test_what_fits_is_left_as_it_is() -> None:
 @pytest.mark.parametrize("many", [0, 10, 100])
 @pytest.mark.parametrize("length", [0, 60, 499])
 @pytest.mark.parametrize("factor", [1, 3, 30])
-def test_prompt_and_hot_words_leave_room_for_what_is_said(many: int, length: int, factor: int) -> None:
+def test_prompt_and_hot_words_leave_room_for_speech(many: int, length: int, factor: int) -> None:
     asked = SpeechOptions(prompt=" ".join(["a"] * length) or None, hotwords=tuple(f"N{at} M" for at in range(many)))
     found, warnings = whisper.fit_prompt(asked, lambda text: factor * _tokens(text))
     assert factor * _tokens(whisper.prompt(found) or "") <= 223
@@ -109,7 +109,7 @@ def test_words_are_split_at_sentences_pauses_and_length() -> None:
         ("fr", " Voici M. Dupont. Bien.", 2),
     ],
 )
-def test_an_abbreviation_ends_no_segment_and_a_quotation_does(language, text, sentences) -> None:
+def test_an_abbreviation_ends_no_segment_but_a_quotation_does(language, text, sentences) -> None:
     spoken = _words(*((f" {word}", i / 4, i / 4 + 0.2) for i, word in enumerate(text.split())))
     found = list(whisper.sentences(spoken, language=language))
     assert len(found) == sentences
@@ -136,7 +136,7 @@ def test_packs_fill_a_window_and_no_more() -> None:
     samples = np.arange(90 * SAMPLE_RATE, dtype=np.float32)
     found = packs(samples, spoken)
     pieces = [[tuple(round(time, 3) for time in piece[1:]) for piece in pack.pieces] for pack in found]
-    # Short pauses stay as they are, and of a long one three seconds are left.
+    # Short pauses stay as they are, and three seconds are left of a long one.
     assert pieces == [[(1.0, 25.0)], [(40.0, 45.0)], [(50.0, 79.9)]]
     assert [[piece[1:] for piece in pack.pieces] for pack in packs(samples, [(1.3, 4), (30, 32)])] == [
         [(1.0, 5.8), (28.2, 32.3)]

@@ -1,6 +1,6 @@
 """The Whisper engines on nets of the smallest size, written in each engine's own format from the same weights.
 
-The nets say a script whatever they hear, and how sure they are depends on what they hear and what is asked.
+The nets say a script whatever they hear; their probabilities depend on the sound and on the request.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ every_family = pytest.mark.parametrize("family", families(), ids=[family.id for 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise AssertionError("the network was asked")
+        raise AssertionError("the network was used")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
@@ -60,7 +60,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _all_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The attention of random nets tells no times, so speech would seem unread."""
+    """The attention of random nets gives no times, so speech would seem unread."""
     monkeypatch.setattr("castline.engines.speech.listening.uncovered", lambda *_: [])
 
 
@@ -118,7 +118,7 @@ def test_speech_becomes_words_with_times_and_numbers(family: Family, engines, sp
 
 
 @every_family
-def test_an_engine_tells_what_its_model_can_do(family: Family, engines, models) -> None:
+def test_an_engine_declares_what_its_model_can_do(family: Family, engines, models) -> None:
     multilingual, english = engines(family, "micro").info, engines(family, "micro.en").info
     assert multilingual.id == f"{family.id}:micro"
     assert multilingual.source == str(models / family.file("micro"))
@@ -142,7 +142,7 @@ def test_an_engine_tells_what_its_model_can_do(family: Family, engines, models) 
     ("model", "english", "translates"),
     [("large-v3-turbo", False, False), ("distil-large-v3", True, False), ("large-v3", False, True)],
 )
-def test_models_that_learnt_less_are_known_by_their_names(
+def test_models_with_fewer_abilities_are_known_by_their_names(
     family: Family, model: str, english: bool, translates: bool, models, tmp_path
 ) -> None:
     file = tmp_path / family.file(model)
@@ -160,7 +160,7 @@ def test_an_english_model_needs_no_language(family: Family, engines, speech) -> 
 
 @every_family
 @pytest.mark.parametrize("tag", ["de", "de-CH", "nb"])
-def test_the_language_asked_for_reaches_the_net(family: Family, tag: str, engines, speech) -> None:
+def test_the_requested_language_reaches_the_net(family: Family, tag: str, engines, speech) -> None:
     engine = engines(family, "micro")
     found = engine.transcribe(Speech(speech, SpeechOptions(language=tag, beam=1)))
     assert found.language == {"de-CH": "de", "nb": "no"}.get(tag, tag)
@@ -168,7 +168,7 @@ def test_the_language_asked_for_reaches_the_net(family: Family, tag: str, engine
 
 
 @every_family
-def test_an_unnamed_language_is_found_out(family: Family, engines, speech) -> None:
+def test_the_language_is_detected_if_none_is_given(family: Family, engines, speech) -> None:
     engine = engines(family, "micro")
     found = engine.transcribe(Speech(speech, SpeechOptions(beam=1)))
     assert found.language in engine.info.languages
@@ -181,7 +181,7 @@ def test_an_unnamed_language_is_found_out(family: Family, engines, speech) -> No
     [{"task": "translate"}, {"prompt": " and"}, {"hotwords": ("Castline",)}],
     ids=lambda asked: next(iter(asked)),
 )
-def test_what_is_asked_for_reaches_the_net(family: Family, asked: dict[str, Any], engines, speech) -> None:
+def test_requested_options_reach_the_net(family: Family, asked: dict[str, Any], engines, speech) -> None:
     engine = engines(family, "micro")
     found = engine.transcribe(Speech(speech, SpeechOptions(language="en", beam=1, **asked)))
     assert found != engine.transcribe(Speech(speech, _ENGLISH))
@@ -222,7 +222,7 @@ def test_the_beam_reaches_each_engine(engines, speech, monkeypatch) -> None:
 
 
 @every_family
-def test_silence_says_nothing(family: Family, engines) -> None:
+def test_silence_gives_no_words(family: Family, engines) -> None:
     engine = engines(family, "micro")
     for language in (None, "en"):
         options = SpeechOptions(language=language)
@@ -232,7 +232,7 @@ def test_silence_says_nothing(family: Family, engines) -> None:
 
 
 @every_family
-def test_times_are_those_of_the_audio(family: Family, engines, speech) -> None:
+def test_times_refer_to_the_audio(family: Family, engines, speech) -> None:
     quiet = np.zeros(5 * SAMPLE_RATE, np.float32)
     found = engines(family, "micro").transcribe(Speech(np.concatenate([quiet, speech, quiet]), _ENGLISH))
     assert _text(found) == _SAYS
@@ -264,7 +264,7 @@ def test_a_language_without_spaces_has_words(family: Family, engines, speech) ->
 
 
 @every_family
-def test_engines_keep_quiet(family: Family, models, speech, capfd) -> None:
+def test_engines_print_nothing(family: Family, models, speech, capfd) -> None:
     engine = _LOADERS[family.id](models / family.file("micro"), threads=1)
     capfd.readouterr()
     engine.transcribe(Speech(speech, _ENGLISH))
@@ -309,7 +309,7 @@ def test_the_structure_of_a_ggml_file_is_checked(place: int, value: int, said: s
 
 
 @pytest.mark.parametrize("lacking", [*REQUIRED_FILES, "vocabulary.json"])
-def test_a_missing_file_is_named_without_asking_a_hub(lacking: str, models, tmp_path) -> None:
+def test_a_missing_file_is_named_without_asking_the_hub(lacking: str, models, tmp_path) -> None:
     for path in (models / "faster-whisper-micro").iterdir():
         if path.name != lacking:
             (tmp_path / path.name).symlink_to(path)
@@ -335,7 +335,7 @@ def test_a_missing_folder_names_all_its_files(tmp_path) -> None:
         ("config.json", b"no JSON"),
     ],
 )
-def test_a_broken_file_of_a_folder_is_a_corrupt_model(file: str, content: bytes | None, models, tmp_path) -> None:
+def test_a_broken_file_in_a_folder_is_a_corrupt_model(file: str, content: bytes | None, models, tmp_path) -> None:
     folder = models / "faster-whisper-micro"
     for path in folder.iterdir():
         if path.name != file:
