@@ -1,4 +1,4 @@
-"""Photos made worse, and what is counted of them: with a detector and an embedder that read the picture's colours."""
+"""Degraded photos, and how they are counted: with a detector and an embedder that read the picture's colours."""
 
 from typing import get_args
 
@@ -17,7 +17,7 @@ LIMITS = Thresholds(known=0.9, ambiguous=0.8, same_track=0.7, moved=0.9, cluster
 
 
 class Colours:
-    """Finds one face in the middle of a picture that is light enough; its embedding is its mean colour."""
+    """Finds one face in the middle of a picture that is bright enough; its embedding is its mean colour."""
 
     def __init__(self) -> None:
         self.info = EngineInfo(id="arcface-colours", role="embedder", title="colours", licence="")
@@ -38,7 +38,7 @@ class Colours:
 
 @pytest.fixture
 def photos(tmp_path):
-    """Two photos each of a red and a green person."""
+    """Two photos each of a red person and a green one."""
     made = {}
     for name, colour in (("red", (1.0, 0.2, 0.2)), ("green", (0.2, 1.0, 0.2))):
         for number in (1, 2):
@@ -50,7 +50,7 @@ def photos(tmp_path):
     return made
 
 
-def test_each_way_and_each_grade_is_counted(photos):
+def test_each_degradation_and_each_grade_is_counted(photos):
     ways = {"as it is": WAYS["as it is"], "black": lambda image, width: image * 0, "blur": WAYS["blur, sigma 6"]}
     engine, seen = Colours(), []
     found = {band.name: band for band in bands(photos, engine, engine, LIMITS, ways=ways, done=lambda: seen.append(1))}
@@ -63,12 +63,12 @@ def test_each_way_and_each_grade_is_counted(photos):
     assert clean.highest_different < 0.8
     assert (found["black"].found, found["black"].eer, found["black"].sharpness) == (0, None, None)
     blurred = found["blur"]
-    # Too blurred to be believed: nobody gets a name, right or wrong, however alike they are.
+    # Too blurred to be trusted: nobody gets a name, right or wrong, however similar they are.
     assert (blurred.found, blurred.useless, blurred.eer, blurred.frr, blurred.false_accepts) == (4, 4, 0, 1, 0)
     assert sum(found[grade].found for grade in get_args(Grade)) == 8
 
 
-def test_a_file_that_is_no_picture_is_named(tmp_path):
+def test_a_file_that_is_not_a_picture_is_named(tmp_path):
     engine = Colours()
     (tmp_path / "letter.png").write_text("Dear evaluator,")
     with pytest.raises(EvaluationError, match=r"letter\.png is not a picture"):
@@ -76,7 +76,7 @@ def test_a_file_that_is_no_picture_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_way_keeps_a_picture_a_picture(way, noise):
+def test_a_degraded_picture_is_still_a_picture(way, noise):
     before = noise(120, 90)
     after = WAYS[way](before, 60.0)
     assert after.dtype == np.uint8 and after.ndim == 3 and after.shape[2] == 3

@@ -1,4 +1,4 @@
-"""``castline eval faces`` as it is typed: on a few portraits, and on the photos its promises come from."""
+"""``castline eval faces`` as typed: on a few portraits, and on the photos behind the documented numbers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.conftest import at_scale
 
 Run = Callable[..., Result]
 
-#: Pictures of scikit-image's wheel with nobody in them.
+#: Pictures in scikit-image's wheel that show nobody.
 _THINGS = ("brick", "grass", "gravel", "coffee", "chelsea", "rocket", "coins", "text", "page", "moon", "retina",
            "immunohistochemistry", "hubble_deep_field", "colorwheel", "clock")  # fmt: skip
 
@@ -52,7 +52,7 @@ def run(monkeypatch: pytest.MonkeyPatch, models_dir: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two people: three photos of one, two of the other, and a further photo of her without a face."""
+    """Two people: three photos of one, two of the other, and another photo of her without a face."""
     folder = tmp_path_factory.mktemp("people") / "two [people]"
     collins = skimage.data.astronaut()[:300, 100:400]
     path = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
@@ -128,7 +128,7 @@ def test_pairs(run: Run, portraits: Path, tmp_path: Path) -> None:
         ((".", "--json", "letter/x.json"), "cannot be written"),
     ],
 )
-def test_errors_are_one_friendly_line(
+def test_errors_are_one_clear_line(
     arguments: tuple[str, ...], message: str, run: Run, portraits: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shutil.copytree(portraits, tmp_path / "p")
@@ -141,7 +141,7 @@ def test_errors_are_one_friendly_line(
     assert found.stderr.count("\n") == 1
 
 
-def test_things_are_not_people(models_dir: Path) -> None:
+def test_pictures_of_things_are_not_people(models_dir: Path) -> None:
     detector = load_detector(Settings(models_dir=models_dir))
     for name in _THINGS:
         picture = np.asarray(getattr(skimage.data, name)())
@@ -170,7 +170,7 @@ def test_the_numbers_of_the_documentation(
     assert (report["with_several"], report["without_face"]) == ([], []), "bystanders do not matter"
     assert (verified["same_pairs"], verified["different_pairs"]) == (450, 4500)
     assert verified["auc"] >= 0.99
-    # What the comments of the table of thresholds say.
+    # As the comments of the table of thresholds say.
     limits = thresholds_for(report["model"])
     assert verified["highest_different"] == pytest.approx(highest_stranger, abs=0.002)
     assert verified["highest_different"] < limits.known
@@ -186,7 +186,7 @@ def test_the_numbers_of_the_documentation(
 
 
 @pytest.mark.data
-def test_nobody_is_misnamed_in_cut_footage(run: Run, shared_data: Path, tmp_path: Path) -> None:
+def test_nobody_is_misnamed_in_footage_with_cuts(run: Run, shared_data: Path, tmp_path: Path) -> None:
     found = run("tracks", shared_data / "faces/lfw10", "--orders", 2, "--no-degraded", "--json", tmp_path / "n.json")
     assert found.exit_code == 0, found.output
     report = _numbers(tmp_path / "n.json")
@@ -214,10 +214,10 @@ def test_tracks_need_people(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_photos_degraded_as_the_footage_is_name_no_stranger(
+def test_photos_degraded_like_the_footage_name_no_stranger(
     shared_data: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Smeared, compressed or dark alike, strangers look alike: 4, 4 and 10 of 400 were named."""
+    """With the same smear, compression or darkness, strangers look alike: 4, 4 and 10 of 400 were named."""
     data = read_dataset(shared_data / "faces/lfw10")
     assert isinstance(data, PhotoFolder)
     settings = Settings(models_dir=models_dir)

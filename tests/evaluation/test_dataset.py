@@ -1,4 +1,4 @@
-"""Labelled photos are read the same way everywhere, and what is wrong with them is said."""
+"""Labelled photos are read the same way everywhere, and faults in them are reported."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_pairs_that_cannot_be_used(text: str, message: str, tmp_path: Path) -> N
         read_dataset(table)
 
 
-def test_what_is_no_data_set_at_all(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_data_set(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"nothing\.csv does not exist"):
         read_dataset(tmp_path / "nothing.csv")
     with pytest.raises(EvaluationError, match=r"neither a folder of people nor a \.csv"):
@@ -100,7 +100,7 @@ def test_the_protocol() -> None:
     ("enrol", "left_out", "message"),
     [(5, 2, "of 2 people 2 are to be left out"), (2, 0, "nobody has more than 2 photos")],
 )
-def test_a_protocol_that_asks_nothing(enrol: int, left_out: int, message: str) -> None:
+def test_a_protocol_without_comparisons(enrol: int, left_out: int, message: str) -> None:
     with pytest.raises(EvaluationError, match=message):
         split_people({"Ada": [1, 2], "Bob": [3]}, enrol, left_out)
     with pytest.raises(EvaluationError, match="nobody is left to enrol"):

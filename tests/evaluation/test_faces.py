@@ -1,4 +1,4 @@
-"""The measures, against examples worked out by hand and properties that hold for any data."""
+"""The measures, against examples computed by hand and properties that hold for any data."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from castline.records import Embedding, Face, Gallery, KnownFace
 LIMITS = Thresholds(known=0.7, ambiguous=0.5, same_track=0.4, moved=0.7, cluster=0.8, poor=0.05)
 MODEL = "test"
 
-# Three pairs of one person and four of two, one of which (0.6) is more alike than a pair of one (0.4).
+# Three pairs of one person and four of two people; one of the four (0.6) is more similar than a same-person pair (0.4).
 SAME = np.array([0.9, 0.4, 0.8])
 DIFFERENT = np.array([0.1, 0.6, 0.2, 0.3])
 
-# Whole numbers, so that a map of them is strictly increasing in floating point too.
+# Whole numbers, so that a mapping of them is strictly increasing in floating point, too.
 scores = st.lists(st.integers(-50, 50), min_size=1, max_size=30).map(lambda values: np.array(values, np.float64))
 
 
@@ -51,7 +51,7 @@ def test_area_under_the_curve_by_hand() -> None:
 def test_best_accuracy_by_hand() -> None:
     # 6 of 7 at 0.35 (one false accept) and at 0.7 (one false reject): the stricter one is taken.
     assert best_accuracy(SAME, DIFFERENT) == (pytest.approx(6 / 7), pytest.approx(0.7))
-    # Weighted alike, a false accept (1/4) is cheaper than a false reject (1/3).
+    # With equal weights, a false accept (1/4) is cheaper than a false reject (1/3).
     assert best_accuracy(SAME, DIFFERENT, balanced=True) == (pytest.approx(7 / 8), pytest.approx(0.35))
 
 
@@ -61,7 +61,7 @@ def test_equal_error_rate_by_hand() -> None:
     assert equal_error_rate(SAME, DIFFERENT) == (pytest.approx(1 / 4), pytest.approx(0.35 + 0.75 * 0.15))
 
 
-def test_people_who_are_told_apart_have_no_errors() -> None:
+def test_people_who_are_well_separated_have_no_errors() -> None:
     same, different = np.array([0.8, 0.7]), np.array([0.1, 0.3, 0.2])
     assert equal_error_rate(same, different) == (0, pytest.approx(0.5))
     assert best_accuracy(same, different) == (1, pytest.approx(0.5))
@@ -149,12 +149,12 @@ def _gallery(**people: float) -> Gallery:
 
 def test_every_photo_has_one_outcome() -> None:
     asked = [
-        ("Ada", 10),  # cos 10 = 0.98: her
+        ("Ada", 10),  # cos 10 = 0.98: known as her
         ("Ada", 55),  # 0.57: perhaps
         ("Ada", -70),  # 0.34: unknown, though she is still the nearest
         ("Ada", 95),  # Bob at 120 is nearer: 0.91
         ("Bob", 118),
-        ("Eve", 20),  # 0.94 to Ada: a stranger with a name
+        ("Eve", 20),  # 0.94 to Ada: a stranger who is named
         ("Eve", 200),  # 0.17 to Bob
         ("Mallory", 175),  # 0.57 to Bob
     ]
@@ -170,7 +170,7 @@ def test_every_photo_has_one_outcome() -> None:
     assert wrong == [("Ada-95.jpg", "Bob", True), ("Eve-20.jpg", "Ada", False)]
 
 
-def test_rates_over_nothing_are_none() -> None:
+def test_rates_without_data_are_none() -> None:
     nobody_strange = identification(_gallery(Ada=0), [Probe("Ada", "a.jpg", _look(0))], LIMITS)
     assert (nobody_strange.rejected, nobody_strange.rejected_as_unknown) == (None, None)
     only_strangers = identification(_gallery(Ada=0), [Probe("Eve", "e.jpg", _look(90))], LIMITS)
@@ -180,7 +180,7 @@ def test_rates_over_nothing_are_none() -> None:
 
 
 @given(st.floats(-180, 180), st.lists(st.floats(-180, 180), min_size=0, max_size=4), st.floats(0.05, 1))
-def test_a_photo_is_judged_as_a_track_of_one_face_is(asked: float, people: list[float], quality: float) -> None:
+def test_a_photo_is_judged_like_a_track_with_one_face(asked: float, people: list[float], quality: float) -> None:
     gallery = _gallery(**{f"P{number}": degrees for number, degrees in enumerate(people)})
     points = ((0.1, 0.1), (0.2, 0.1), (0.15, 0.2), (0.1, 0.3), (0.2, 0.3))
     face = Face(

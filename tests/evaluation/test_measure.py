@@ -1,4 +1,4 @@
-"""Photos become embeddings: of the main face, and of nothing else."""
+"""Photos become embeddings: of the main face only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Boxes = list[tuple[float, float, float, float, float]]
 
 @dataclass
 class ByWidth:
-    """Gives the faces (x0, y0, x1, y1, score) it was told, by the width of the picture."""
+    """Returns the faces (x0, y0, x1, y1, score) that are listed for the picture's width."""
 
     faces: dict[int, Boxes] = field(default_factory=dict)
     info: EngineInfo = field(default_factory=lambda: EngineInfo("by-width", "detector", "", ""))
@@ -37,7 +37,7 @@ class ByWidth:
 
 
 class ByPlace:
-    """Somebody's look is where the left edge of the box is: each 10 pixels are a person."""
+    """Identity is where the left edge of the box is: every 10 pixels are another person."""
 
     info = EngineInfo("arcface-test", "embedder", "by place", "", dimension=64)
 
@@ -60,7 +60,7 @@ def photo(tmp_path: Path, noise: Noise) -> Callable[[str, int], Path]:
 def test_the_dominant_face_counts(photo: Callable[[str, int], Path]) -> None:
     faces = {
         200: [(20, 20, 80, 80, 1.0)],
-        204: [(20, 20, 60, 60, 1.0), (90, 20, 170, 100, 0.96)],  # not the surest, the largest
+        204: [(20, 20, 60, 60, 1.0), (90, 20, 170, 100, 0.96)],  # not the surest, but the largest
         208: [(-90, 0, 30, 110, 1.0), (120, 20, 190, 100, 1.0)],  # the larger box is mostly outside
         212: [(20, 20, 50, 50, 1.0), (100, 10, 200, 110, 0.94)],  # the larger one may be a pattern
         216: [(100, 10, 200, 110, 0.94)],
@@ -77,7 +77,7 @@ def test_the_dominant_face_counts(photo: Callable[[str, int], Path]) -> None:
     assert len(seen) == len(paths)
 
 
-def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "letter.jpg").write_text("Dear Ada")
     with pytest.raises(EvaluationError, match=r"letter\.jpg is not a picture we can read"):
         describe([tmp_path / "letter.jpg"], ByWidth(), ByPlace())
@@ -118,7 +118,9 @@ def test_pairs_from_a_table(photo: Callable[[str, int], Path], tmp_path: Path) -
     assert done.report.not_identified == "pairs do not say who is who"
 
 
-def test_pictures_without_any_face_are_an_error_not_a_number(photo: Callable[[str, int], Path], tmp_path: Path) -> None:
+def test_pictures_without_any_face_are_an_error_and_not_a_number(
+    photo: Callable[[str, int], Path], tmp_path: Path
+) -> None:
     for name in ("Ada/1.jpg", "Ada/2.jpg", "Bob/1.jpg"):
         photo(name, 220)
     data = read_dataset(tmp_path)

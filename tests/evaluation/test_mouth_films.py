@@ -1,4 +1,4 @@
-"""Films of ``benchmarks.mouths``: a mouth alone names nobody, and with a voice that is enrolled nobody wrongly."""
+"""Films of ``benchmarks.mouths``: a mouth alone names nobody, and with an enrolled voice nobody is misnamed."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from castline import analyse
 from castline.engines.speech import find
 from tests.conftest import at_scale
 
-# By mouths alone, and by enrolled voices; the first of each says most.
+# By mouths alone, and by enrolled voices; the first film of each kind is the most informative.
 _MOUTHS = ["narration over a silent face", "two side by side"][: at_scale(1, 2)]
 _VOICES = ["own voices, two faces", "voices swapped"][: at_scale(1, 2)]
 _ALL = sorted(mouths.films(seed=1))[: at_scale(0, 100)]
@@ -35,7 +35,7 @@ def judged(settings, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", _MOUTHS)
-def test_who_is_seen_to_speak_may_be_the_one_and_nobody_else(name, judged):
+def test_only_the_person_seen_to_speak_is_a_guess(name, judged):
     found = judged(name)
     assert found["lines"] >= 4
     assert found["right"] == found["wrong"] == found["maybe_wrong"] == 0
@@ -57,7 +57,7 @@ def test_an_enrolled_voice_names_and_contradicts_a_mouth(name, judged):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", _ALL)
-def test_nobody_is_named_wrongly_in_any_film_and_names_do_no_harm(name, settings, tmp_path):
+def test_nobody_is_misnamed_in_any_film_and_names_do_no_harm(name, settings, tmp_path):
     """With LONG=1: dubbing, voices off screen, cuts, strangers; benchmarks/mouths.py counts what is right."""
     film = mouths.films(seed=1)[name]
     path = mouths.make(film, tmp_path / "film.mp4")

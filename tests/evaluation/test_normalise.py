@@ -1,4 +1,4 @@
-"""Texts that say the same compare equal, and texts that do not still differ."""
+"""Texts that say the same compare equal, and texts that do not remain different."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _spoken(number: int) -> str:
         (" \t\n", ""),
     ],
 )
-def test_plain_takes_off_case_and_punctuation_only(text: str, expected: str) -> None:
+def test_plain_removes_only_case_and_punctuation(text: str, expected: str) -> None:
     assert plain(text) == expected
 
 
@@ -70,7 +70,7 @@ def test_plain_takes_off_case_and_punctuation_only(text: str, expected: str) -> 
         ("uh", ""),
     ],
 )
-def test_one_spelling_for_what_is_said_alike_in_english(one: str, other: str) -> None:
+def test_what_sounds_alike_in_english_has_one_spelling(one: str, other: str) -> None:
     assert normalise(one) == normalise(other) == normalise(one, "en-GB")
 
 
@@ -86,7 +86,7 @@ def test_one_spelling_for_what_is_said_alike_in_english(one: str, other: str) ->
         ("the twenty-first", "the twenty-second"),
     ],
 )
-def test_what_is_not_said_alike_still_differs(one: str, other: str) -> None:
+def test_what_sounds_different_remains_different(one: str, other: str) -> None:
     assert normalise(one) != normalise(other)
 
 
@@ -95,7 +95,7 @@ def test_what_is_not_said_alike_still_differs(one: str, other: str) -> None:
     [
         ("Ça va? «Très bien»!", "fr", "ça va très bien"),
         ("Straße – 25 Männer [Applaus]", "de-AT", "straße 25 männer"),
-        ("Um zehn, eh?", "pt-BR", "um zehn eh"),  # not a filler: "um" is a word of Portuguese
+        ("Um zehn, eh?", "pt-BR", "um zehn eh"),  # not a filler: "um" is a Portuguese word
     ],
 )
 def test_other_languages_keep_their_words(text: str, language: str, expected: str) -> None:
@@ -103,7 +103,7 @@ def test_other_languages_keep_their_words(text: str, language: str, expected: st
 
 
 @given(st.integers(0, 999_999))
-def test_numbers_in_words_are_their_digits(number: int) -> None:
+def test_number_words_equal_their_digits(number: int) -> None:
     said = "one" if number == 1 else str(number)  # alone it is more often a pronoun
     assert normalise(_spoken(number)) == said == normalise(f"{number:,}")
 

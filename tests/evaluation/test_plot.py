@@ -1,4 +1,4 @@
-"""The plot is a PNG of the promised size, whatever the numbers; without matplotlib the reader is told."""
+"""The plot is a PNG of the promised size, whatever the numbers; without matplotlib the reader is told so."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TITLE = r"A model on people_1 & $\frac{$"
     ],
     ids=["many", "two", "equal", "upside down"],
 )
-def test_a_picture_comes_out(same: np.ndarray, different: np.ndarray, tmp_path: Path) -> None:
+def test_a_picture_is_drawn(same: np.ndarray, different: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "curve.png"
     draw(path, TITLE, same, different, verification(same, different, LIMITS))
     first = path.read_bytes()
@@ -40,7 +40,7 @@ def test_a_picture_comes_out(same: np.ndarray, different: np.ndarray, tmp_path: 
     assert path.read_bytes() == first
 
 
-def test_what_cannot_be_drawn_is_said_before_the_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_is_reported_before_the_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"curve\.svg: plots are written as \.png"):
         check_drawable(tmp_path / "curve.svg")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -50,7 +50,7 @@ def test_what_cannot_be_drawn_is_said_before_the_work(monkeypatch: pytest.Monkey
         check_drawable(tmp_path / "curve.png")
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     same, different = np.array([0.8]), np.array([0.1])
     with pytest.raises(EvaluationError, match="cannot be written"):

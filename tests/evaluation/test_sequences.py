@@ -1,4 +1,4 @@
-"""Sequences of labelled faces: what is counted, and that a stranger who looks like somebody is counted as named."""
+"""Sequences of labelled faces: what is counted, and that a stranger who looks like somebody counts as misnamed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _conditions(people: int = 4, photos: int = 5, double: bool = False) -> dict[
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_people_who_are_apart_are_told_apart(kind: Kind) -> None:
+def test_people_who_differ_are_told_apart(kind: Kind) -> None:
     found = count(_conditions(), _LIMITS, _MODEL, kind, "clean", orders=3, enrol=2)
     assert found.sightings == found.known + found.strangers
     assert (found.strangers_named, found.wrong_names, found.mixed_tracks, found.mixed_people) == (0, 0, 0, 0)
@@ -58,7 +58,7 @@ def test_people_who_are_apart_are_told_apart(kind: Kind) -> None:
         assert (found.sightings, found.tracks) == (3 * (2 * 3 + 2 * 5), 3 * 16)
 
 
-def test_doubles_are_counted_as_what_they_are() -> None:
+def test_doubles_are_counted_as_misnamed() -> None:
     found = count(_conditions(double=True), _LIMITS, _MODEL, "slides", "clean", orders=6, enrol=2)
     assert found.strangers_named > 0
     assert found.mixed_people > 0
@@ -70,11 +70,11 @@ def test_switches_and_idf1() -> None:
     mot = Mot()
     mot.add([[("Ada", 1), ("Bea", 2)], [("Ada", 1), ("Bea", 1)], [("Ada", 3), ("Bea", None)], [("Ada", 1)]])
     mot.add([[("Ada", 2)], [("Ada", 2)], []])
-    # Ada goes to 3 and back. Bea goes to 1, which is Ada's, and is missed once. The second sequence begins anew.
+    # Ada moves to track 3 and back. Bea moves to 1, which is Ada's, and is missed once. The sequences are separate.
     assert mot.counts() == {"identity_switches": 2, "idtp": 6, "idfp": 1, "idfn": 3}
 
 
-def test_an_order_is_the_same_each_time() -> None:
+def test_the_order_is_the_same_each_time() -> None:
     shown = _conditions()
     assert measure_tracks(shown, _MODEL, "d", orders=2, enrol=2) == measure_tracks(
         shown, _MODEL, "d", orders=2, enrol=2

@@ -1,4 +1,4 @@
-"""``castline eval speech``: words are counted right, in any container, over any number of chunks."""
+"""``castline eval speech``: words are counted correctly, in any container, over any number of chunks."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def pitch(monkeypatch: pytest.MonkeyPatch) -> Pitch:
 
 
 def _tones(path: Path, count: int, sounding_s: float) -> str:
-    """Writes ``count`` tones, two a second, and returns what ``Pitch`` should hear."""
+    """Writes ``count`` tones, two per second, and returns what ``Pitch`` should hear."""
     time = np.arange(int(sounding_s * SAMPLE_RATE)) / SAMPLE_RATE
     samples = np.zeros(count * SAMPLE_RATE // 2, np.float32)
     for index in range(count):
@@ -132,7 +132,7 @@ def test_substitutions_deletions_insertions(reference: str, heard: str, errors: 
     assert found.wer == pytest.approx(sum(errors) / found.words)
 
 
-def test_nothing_said_has_no_rate_but_what_is_heard_there_counts_in_the_total() -> None:
+def test_silence_has_no_rate_but_words_heard_there_count_in_the_total() -> None:
     nothing, invented, said = count_errors("", ""), count_errors("", "a b"), count_errors("a b c d", "a b c x")
     assert (nothing.wer, invented.wer, invented.insertions) == (None, None, 2)
     total = add_up([nothing, invented, said])
@@ -142,7 +142,7 @@ def test_nothing_said_has_no_rate_but_what_is_heard_there_counts_in_the_total() 
 
 @pytest.mark.parametrize("sounding_s", [0.25, 0.4])
 def test_no_word_is_lost_or_doubled_between_chunks(sounding_s: float, config: Settings, tmp_path: Path) -> None:
-    # Pauses of 0.1 s are no place to cut, so those chunks overlap and both hear the words between.
+    # Pauses of 0.1 s are too short to cut at, so those chunks overlap and both hear the words between them.
     said = _tones(tmp_path / "tones.wav", 70, sounding_s)
     engine = Pitch()
     found = hear(tmp_path / "tones.wav", engine, config)
@@ -158,7 +158,7 @@ def test_any_container(name: str, odd_media: dict[str, Path], config: Settings) 
     assert hear(odd_media[name], Pitch(), config).text == "w6"
 
 
-def test_suspected_inventions_do_not_count_as_heard(odd_media: dict[str, Path], config: Settings) -> None:
+def test_suspected_hallucinations_do_not_count_as_heard(odd_media: dict[str, Path], config: Settings) -> None:
     assert hear(odd_media["voice.flac"], Pitch(suspect=True), config).text == ""
 
 
@@ -201,14 +201,14 @@ def test_tables_that_cannot_be_evaluated(content: str, message: str, tmp_path: P
         read_transcripts(table)
 
 
-def test_a_table_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_table(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="does not exist"):
         read_transcripts(tmp_path / "t.tsv")
     with pytest.raises(EvaluationError, match="is a folder"):
         read_transcripts(tmp_path)
 
 
-def test_further_columns_quotes_and_a_mark_at_the_beginning(tmp_path: Path) -> None:
+def test_extra_columns_quotes_and_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.wav").write_bytes(b"")
     _table(tmp_path / "t.tsv", '7\tsub/a.wav\t"so," he said \tme', head="\ufeffid\tfile\treference\tby")
@@ -224,12 +224,14 @@ def test_further_columns_quotes_and_a_mark_at_the_beginning(tmp_path: Path) -> N
         ("zero.mp4", "film: the file is empty"),
     ],
 )
-def test_files_that_cannot_be_heard(name: str, message: str, odd_media: dict[str, Path], config: Settings) -> None:
+def test_files_that_cannot_be_transcribed(
+    name: str, message: str, odd_media: dict[str, Path], config: Settings
+) -> None:
     with pytest.raises(EvaluationError, match=message):
         evaluate([Utterance("film", odd_media[name], "a")], Pitch(), config)
 
 
-def test_a_damaged_file_is_heard_as_far_as_it_goes_and_says_so(
+def test_a_damaged_file_is_transcribed_as_far_as_possible_with_a_warning(
     run: Run, pitch: Pitch, odd_media: dict[str, Path], tmp_path: Path
 ) -> None:
     table = _table(tmp_path / "t.tsv", f"{odd_media['truncated.mp4']}\tw6")
@@ -272,7 +274,7 @@ def test_the_command_prints_files_and_a_total(
         (("said.tsv", "--transcriber", "parrot"), "there is no transcriber 'parrot'"),
     ],
 )
-def test_errors_are_one_friendly_line(
+def test_errors_are_one_clear_line(
     arguments: tuple[str, ...], message: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

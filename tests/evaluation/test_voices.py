@@ -1,4 +1,4 @@
-"""Voices of real people told apart in conversations whose turns are known."""
+"""Real people's voices told apart in conversations whose turns are known."""
 
 import json
 from types import SimpleNamespace
@@ -44,7 +44,7 @@ def people(shared_data):
     return {name: [read(path) for path in sorted(folder.glob(pattern))] for name, pattern in patterns.items()}
 
 
-def test_rates_know_right_from_wrong(people):
+def test_the_rates_tell_right_from_wrong(people):
     conversation = mix({name: people[name] for name in ("jfk", "1088")}, turns=4, seed=1)
     right = rates(conversation, conversation.turns)
     assert (right.der, right.jer, right.people, right.voices) == (0, 0, 2, 2)
@@ -55,7 +55,7 @@ def test_rates_know_right_from_wrong(people):
 
 
 @pytest.mark.slow
-def test_most_of_what_is_said_goes_to_the_right_voice(people, tmp_path):
+def test_most_speech_goes_to_the_right_voice(people, tmp_path):
     if not can_make_voice():
         pytest.skip("resemblyzer or onnx is not installed")
     encoder, same_voice = load_voice_encoder(Settings(models_dir=tmp_path)), find_engine("ge2e").same_voice
@@ -63,14 +63,14 @@ def test_most_of_what_is_said_goes_to_the_right_voice(people, tmp_path):
     for names, seed in ((("2412", "jfk"), 3), (("1088", "first", "linda"), 4), (("1272", "2412", "jfk", "linda"), 5)):
         conversation = mix({name: people[name] for name in names}, turns=3 * len(names), seed=seed)
         found.append(rates(conversation, answer(conversation.samples, encoder, same_voice)))
-    # Measured: docs/VOICES.md. One voice for everybody would have 0.4 and more.
+    # Measured: docs/VOICES.md. One voice for everybody would give 0.4 and more.
     assert np.mean([each.der for each in found]) < 0.2, found
     assert all(abs(each.voices - each.people) <= 2 for each in found), found
 
 
 @pytest.mark.slow
-def test_no_stranger_s_voice_is_named_on_real_speech_clean_or_degraded(people, tmp_path):
-    """10 000 trials; docs/VOICES.md has those of more people and of longer recordings."""
+def test_no_stranger_s_voice_is_named_on_clean_or_degraded_speech(people, tmp_path):
+    """10 000 trials; docs/VOICES.md has those with more people and longer recordings."""
     if not can_make_voice():
         pytest.skip("resemblyzer or onnx is not installed")
     encoder, limits = load_voice_encoder(Settings(models_dir=tmp_path)), find_engine("ge2e").voice_thresholds
@@ -79,10 +79,10 @@ def test_no_stranger_s_voice_is_named_on_real_speech_clean_or_degraded(people, t
     assert len(found) == len(WAYS)
     assert sum(each.strangers for each in found) >= 10_000
     assert [each.named for each in found] == [0] * len(WAYS), found
-    assert found[0].missed < found[0].own / 4, "most people are known by their own voice"
+    assert found[0].missed < found[0].own / 4, "most people are recognised by their own voice"
 
 
-def test_strangers_and_the_right_people_are_told_apart_on_every_kind_of_sound():
+def test_strangers_and_enrolled_people_are_told_apart_on_every_kind_of_sound():
     chance = np.random.default_rng(2)
     directions = {name: chance.normal(size=64) for name in "abcd"}
 
@@ -103,7 +103,7 @@ def test_strangers_and_the_right_people_are_told_apart_on_every_kind_of_sound():
         trials(looks, ["a"], VoiceThresholds(known=0.8, ambiguous=0.7, unlike=0.5, apart=0.05))
 
 
-def test_people_are_read_from_folders_and_parted_in_halves(tmp_path):
+def test_people_are_read_from_folders_and_split_into_halves(tmp_path):
     for name in ("ada", "bob", "cyd"):
         (tmp_path / name).mkdir()
         soundfile.write(tmp_path / name / "one.wav", np.zeros((8000, 2), np.float32), 8000)
@@ -115,7 +115,7 @@ def test_people_are_read_from_folders_and_parted_in_halves(tmp_path):
 
 
 @pytest.mark.parametrize("way", ["noise, 10 dB", "Opus, 8 kb/s", "telephone", "room, 0.6 s"])
-def test_degraded_sound_is_as_long_and_still_sound(way):
+def test_degraded_sound_keeps_its_length_and_is_still_sound(way):
     samples = (0.1 * np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)).astype(np.float32)
     spoilt = WAYS[way](samples, np.random.default_rng(0))
     assert len(spoilt) == len(samples)
@@ -124,7 +124,7 @@ def test_degraded_sound_is_as_long_and_still_sound(way):
     assert not np.array_equal(spoilt, samples)
 
 
-def test_the_command_says_how_well_and_writes_all_numbers(tmp_path, monkeypatch):
+def test_the_command_reports_and_writes_all_numbers(tmp_path, monkeypatch):
     info = EngineInfo(id="ge2e", role="voice_encoder", title="Pitch", licence="MIT", dimension=32)
     people = ("ada", "bob", "cyd", "dan")
     looks = {name: dict.fromkeys(WAYS, np.eye(4, 32, dtype=np.float32)[[at] * 12]) for at, name in enumerate(people)}

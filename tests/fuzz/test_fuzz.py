@@ -1,6 +1,6 @@
-"""Damaged media through the splitter, with the limits it has on Lambda: a typed end each time, in bounded time.
+"""Damaged media through the splitter, with its limits on Lambda: a typed end each time, within bounded time.
 
-`make fuzz SECONDS=600 SEED=7` goes on for longer; what it found is written to fuzz.log.
+`make fuzz SECONDS=600 SEED=7` runs for longer; what it finds is written to fuzz.log.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def mutations(body: bytes, dice: random.Random) -> Iterator[bytes]:
         yield bytes(damaged)
 
 
-def test_damage_of_every_kind_ends_typed_and_in_time(whole: dict[str, bytes]) -> None:
+def test_all_damage_ends_typed_and_in_time(whole: dict[str, bytes]) -> None:
     dice = random.Random(_SEED)
     settings = Settings(
         ffmpeg=imageio_ffmpeg.get_ffmpeg_exe(), memory_mb=2048, timeout_s=_TIMEOUT_S, ffmpeg_timeout_s=_TIMEOUT_S
@@ -98,7 +98,7 @@ def test_damage_of_every_kind_ends_typed_and_in_time(whole: dict[str, bytes]) ->
         begin = time.monotonic()
         try:
             split_event(object_created(settings.input_bucket, key), store, settings)
-        except CastlineError as error:  # Lambda tries again; that is typed, too
+        except CastlineError as error:  # Lambda retries; that is typed, too
             ended[error.code] += 1
             assert error.retryable
             continue
@@ -107,10 +107,10 @@ def test_damage_of_every_kind_ends_typed_and_in_time(whole: dict[str, bytes]) ->
         manifest = store.get(settings.stage1_bucket, keys.manifest_key(key, read_request(source, store, settings).run))
         assert manifest, f"no manifest for mutation {tried} of seed {_SEED} ({suffix})"
         parsed = Manifest.from_json(manifest)
-        assert parsed.units or parsed.error, f"mutation {tried} of seed {_SEED} ({suffix}) ended with nothing said"
+        assert parsed.units or parsed.error, f"mutation {tried} of seed {_SEED} ({suffix}) ended without an error"
         assert parsed.error is None or parsed.error.code != "internal", parsed.error
         ended[parsed.error.code if parsed.error else "decoded"] += 1
-    # One decode may be retried, so an invocation has its time and what closing takes.
+    # One decode may be retried, so an invocation takes its time limit plus the time for closing.
     assert slowest < _TIMEOUT_S
     with Path(os.environ.get("FUZZ_LOG", os.devnull)).open("a") as log:
         log.write(f"seed {_SEED}: {tried} damaged files, slowest {slowest:.1f} s, ends: {dict(ended.most_common())}\n")

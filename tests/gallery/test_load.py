@@ -21,7 +21,7 @@ _INDEX = keys.gallery_index_key(_MODEL)
 
 
 class Embedder:
-    """Embeds a photo by its bytes; counts; refuses photos that say so."""
+    """Embeds a photo by its bytes; counts; refuses photos that ask for it."""
 
     def __init__(self, model: str = _MODEL) -> None:
         self.model = model
@@ -96,7 +96,7 @@ def test_a_removed_photo_leaves_the_index_too(store: MemoryStore, embed: Embedde
     assert "Ada/1.jpg" not in Index.from_json(store.get(_BUCKET, _INDEX) or b"").entries
 
 
-def test_a_photo_with_a_problem_is_named_and_not_tried_again(store: MemoryStore, embed: Embedder) -> None:
+def test_a_photo_with_a_problem_is_named_and_not_retried(store: MemoryStore, embed: Embedder) -> None:
     store.put(_BUCKET, "Cy/empty.jpg", b"nobody here")
     for _ in range(2):
         found = load_gallery(store, _BUCKET, _MODEL, embed)
@@ -107,7 +107,9 @@ def test_a_photo_with_a_problem_is_named_and_not_tried_again(store: MemoryStore,
     assert load_gallery(store, _BUCKET, _MODEL, embed).warnings == ()
 
 
-def test_without_a_model_known_embeddings_are_used_and_the_rest_is_named(store: MemoryStore, embed: Embedder) -> None:
+def test_without_a_model_known_embeddings_are_used_and_the_other_photos_are_named(
+    store: MemoryStore, embed: Embedder
+) -> None:
     load_gallery(store, _BUCKET, _MODEL, embed)
     store.put(_BUCKET, "Dee/1.jpg", b"dee")
     index = store.get(_BUCKET, _INDEX)
@@ -117,7 +119,7 @@ def test_without_a_model_known_embeddings_are_used_and_the_rest_is_named(store: 
     assert store.get(_BUCKET, _INDEX) == index
 
 
-def test_models_have_indexes_of_their_own(store: MemoryStore, embed: Embedder) -> None:
+def test_each_model_has_its_own_index(store: MemoryStore, embed: Embedder) -> None:
     load_gallery(store, _BUCKET, _MODEL, embed)
     other = Embedder("facenet-vggface2")
     load_gallery(store, _BUCKET, "facenet-vggface2", other)
@@ -125,7 +127,7 @@ def test_models_have_indexes_of_their_own(store: MemoryStore, embed: Embedder) -
     assert store.get(_BUCKET, ".embeddings/facenet-vggface2.json")
 
 
-def test_a_model_that_is_missing_is_no_problem_of_the_photo(store: MemoryStore) -> None:
+def test_a_missing_model_is_not_the_photo_s_problem(store: MemoryStore) -> None:
     def broken(body: bytes) -> PhotoEmbedding:
         raise ModelNotFound("no embedder here")
 
@@ -140,16 +142,16 @@ def test_an_empty_gallery_knows_nobody(embed: Embedder) -> None:
     assert found.warnings == ()
 
 
-def test_a_name_is_one_however_its_letters_are_composed(store: MemoryStore, embed: Embedder) -> None:
+def test_a_name_is_the_same_composed_and_decomposed(store: MemoryStore, embed: Embedder) -> None:
     store.put(_BUCKET, "Zoë/1.jpg", b"zoe one")
     store.put(_BUCKET, "Zoe\u0308/2.jpg", b"zoe two")
     names = [face.name for face in load_gallery(store, _BUCKET, _MODEL, embed).gallery.faces]
     assert names.count("Zoë") == 2
 
 
-def test_embeddings_of_another_model_are_never_taken(store: MemoryStore, embed: Embedder) -> None:
+def test_embeddings_of_another_model_are_never_used(store: MemoryStore, embed: Embedder) -> None:
     other = "facenet-vggface2"
-    loaded = load_gallery(store, _BUCKET, other, embed)  # an old run, after the deployment changed its model
+    loaded = load_gallery(store, _BUCKET, other, embed)  # an earlier run, after the deployment changed its model
     assert loaded.gallery.faces == ()
     assert len(loaded.warnings) == 3
     assert load_gallery(store, _BUCKET, other).gallery.faces == ()
@@ -158,7 +160,7 @@ def test_embeddings_of_another_model_are_never_taken(store: MemoryStore, embed: 
     assert load_gallery(store, _BUCKET, other).gallery.faces == ()
 
 
-def test_photos_of_formats_that_are_not_read_are_named(
+def test_photos_in_unsupported_formats_are_named(
     store: MemoryStore, embed: Embedder, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.put(_BUCKET, "Cy/phone.heic", b"x")
@@ -174,21 +176,21 @@ def test_photos_of_formats_that_are_not_read_are_named(
     assert len(load_gallery(empty, _BUCKET, _MODEL, embed).warnings) == 1
 
 
-def test_photos_that_were_never_graded_are_looked_at_again(store: MemoryStore, embed: Embedder) -> None:
+def test_photos_without_a_grade_are_graded_again(store: MemoryStore, embed: Embedder) -> None:
     store.put(_BUCKET, "Dee/1.jpg", b"blurred dee")
     before = load_gallery(store, _BUCKET, _MODEL, embed)
     assert [face.grade for face in before.gallery.faces] == ["clear", "clear", "clear", "poor"]
     entries = Index.from_json(store.get(_BUCKET, _INDEX) or b"").entries
     old = Index(entries={key: entry.model_copy(update={"grade": None}) for key, entry in entries.items()})
     store.put(_BUCKET, _INDEX, old.to_json())
-    assert len(load_gallery(store, _BUCKET, _MODEL).gallery.faces) == 4, "without a model they stay"
+    assert len(load_gallery(store, _BUCKET, _MODEL).gallery.faces) == 4, "without a model they stay as they are"
     embed.seen.clear()
     assert load_gallery(store, _BUCKET, _MODEL, embed) == before
     assert len(embed.seen) == 4
     assert all(entry.judged for entry in Index.from_json(store.get(_BUCKET, _INDEX) or b"").entries.values())
 
 
-def test_what_is_known_of_a_photo_is_found_by_its_bytes_until_it_goes(store: MemoryStore, embed: Embedder) -> None:
+def test_a_photo_s_entry_is_found_by_its_bytes_until_it_is_removed(store: MemoryStore, embed: Embedder) -> None:
     assert looks_known(store, _BUCKET, _MODEL) == {}
     load_gallery(store, _BUCKET, _MODEL, embed)
     digest = hashlib.md5(b"ada one", usedforsecurity=False).hexdigest()

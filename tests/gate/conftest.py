@@ -1,4 +1,4 @@
-"""Requests signed by botocore, and the keys of a stack."""
+"""Requests signed by botocore, and a stack's keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Sign = Callable[..., tuple[Request, bytes]]
 
 
 def to_request(method: str, url: str, headers: dict[str, Any]) -> Request:
-    """What the gate sees of a request that a client sends."""
+    """What the gate sees of a client's request."""
     host, _, rest = url.removeprefix("http://").partition("/")
     raw_path, _, query = f"/{rest}".partition("?")
     fields = [(name.lower(), value.decode() if isinstance(value, bytes) else value) for name, value in headers.items()]
@@ -53,7 +53,7 @@ def client(keyring: Keyring) -> Callable[..., Any]:
 
 @pytest.fixture
 def sign(client: Callable[..., Any]) -> Sign:
-    """The request, and its body, that boto3 would send: ``sign("s3", "list_buckets", who, Bucket=...)``."""
+    """The request, with its body, that boto3 would send: ``sign("s3", "list_buckets", who, Bucket=...)``."""
 
     def build(service: str, call: str, who: Credentials | None = None, **arguments: Any) -> tuple[Request, bytes]:
         sent: list[AWSPreparedRequest] = []

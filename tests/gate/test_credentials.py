@@ -1,4 +1,4 @@
-"""The stack's keys: random, kept, and closed to others."""
+"""The stack's keys: random, kept, and readable by their owner only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_they_are_made_once_and_found_again(tmp_path: Path) -> None:
+def test_keys_are_made_once_and_found_again(tmp_path: Path) -> None:
     made = ensure_credentials(tmp_path)
     assert ensure_credentials(tmp_path) == read_credentials(tmp_path) == made
     assert mode(tmp_path / "credentials") == 0o600
@@ -26,15 +26,15 @@ def test_they_are_made_once_and_found_again(tmp_path: Path) -> None:
     assert mode(tmp_path / "credentials") == 0o600
 
 
-def test_every_stack_has_its_own(tmp_path: Path) -> None:
+def test_every_stack_has_its_own_keys(tmp_path: Path) -> None:
     others = [Credentials.random() for _ in range(50)]
     assert len({each.secret_key for each in others} | {each.access_key for each in others}) == 100
-    assert all(each.secret_key.isalnum() for each in others), "a dash in front would be an option"
-    # ministack takes twelve digits for an account.
+    assert all(each.secret_key.isalnum() for each in others), "a leading dash would be an option"
+    # ministack treats twelve digits as an account.
     assert not any(each.access_key.isdigit() for each in others)
 
 
-def test_the_aws_tools_read_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aws_tools_read_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = ensure_credentials(tmp_path)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -44,7 +44,7 @@ def test_the_aws_tools_read_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("content", [None, "", "[default]\n", "nonsense", "[default]\naws_access_key_id = a\n", "\xff"])
-def test_without_them_it_says_what_to_do(tmp_path: Path, content: str | None) -> None:
+def test_missing_keys_are_reported_with_the_remedy(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "credentials").write_bytes(content.encode("latin-1"))
     with pytest.raises(LocalStackError, match="delete the file and start the stack again"):
@@ -56,7 +56,7 @@ def test_the_secret_is_not_shown() -> None:
     assert "hush" not in f"{keyring!r} {keyring}"
 
 
-def test_files_and_folders_are_their_owner_s(tmp_path: Path) -> None:
+def test_files_and_folders_belong_to_their_owner_alone(tmp_path: Path) -> None:
     folder = tmp_path / "open"
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
@@ -71,8 +71,8 @@ def test_files_and_folders_are_their_owner_s(tmp_path: Path) -> None:
     assert (mode(file), file.read_bytes()) == (0o600, b"12")
 
 
-def test_what_is_somebody_s_own_keeps_its_mode(tmp_path: Path) -> None:
-    """``--library /etc/passwd`` once closed that file, as root to everybody."""
+def test_existing_files_keep_their_mode(tmp_path: Path) -> None:
+    """``--library /etc/passwd``, run as root, once made that file unreadable for everybody else."""
     videos = tmp_path / "videos"
     videos.mkdir()
     videos.chmod(0o755)

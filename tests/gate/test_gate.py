@@ -1,4 +1,4 @@
-"""The gate as an ASGI application, around an emulator that notes what reaches it."""
+"""The gate as an ASGI application, around an emulator that records what reaches it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ END = {"type": "http.request", "body": b"", "more_body": False}
 
 
 class Emulator:
-    """Reads as ministack does: until there is no more, and whatever ends it."""
+    """Reads as ministack does: until there is no more, however it ends."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -47,7 +47,7 @@ def emulator() -> Emulator:
 
 @pytest.fixture
 def ask(emulator: Emulator, keyring: Keyring) -> Ask:
-    """Sends a request, with a body in blocks, and gives status, headers and body of the answer."""
+    """Sends a request, with its body in blocks, and returns status, headers and body of the answer."""
 
     def send_(request: Request, *blocks: bytes, last: Any = END, routed: str = "") -> tuple[int, dict[str, str], bytes]:
         service = routed or request.headers.get("authorization", "/s3/aws4_request").split("/aws4_request")[0]
@@ -76,7 +76,7 @@ def ask(emulator: Emulator, keyring: Keyring) -> Ask:
     return send_
 
 
-def test_what_is_signed_passes_whole(ask: Ask, sign: Sign, emulator: Emulator) -> None:
+def test_signed_requests_pass_unchanged(ask: Ask, sign: Sign, emulator: Emulator) -> None:
     body = bytes(range(256)) * 8192  # more than is kept in memory
     request, _ = sign("s3", "put_object", Bucket="films", Key="a", Body=body)
     blocks = [body[at : at + 65536] for at in range(0, len(body), 65536)]
@@ -93,7 +93,7 @@ def test_no_page_may_read_an_answer(ask: Ask, sign: Sign) -> None:
         assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
-def test_another_body_than_the_signed_one_never_arrives(ask: Ask, sign: Sign, emulator: Emulator) -> None:
+def test_a_body_other_than_the_signed_one_never_arrives(ask: Ask, sign: Sign, emulator: Emulator) -> None:
     request, _ = sign("s3", "put_object", Bucket="films", Key="a", Body=b"media")
     status, _, body = ask(request, b"m", b"edia!")
     assert status == 400
@@ -105,13 +105,13 @@ def test_another_body_than_the_signed_one_never_arrives(ask: Ask, sign: Sign, em
     assert emulator.bodies == []
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(ask: Ask, sign: Sign, emulator: Emulator) -> None:
+def test_an_interrupted_upload_leaves_nothing(ask: Ask, sign: Sign, emulator: Emulator) -> None:
     request, _ = sign("s3", "put_object", Bucket="films", Key="a", Body=b"media")
     assert ask(request, b"med", last={"type": "http.disconnect"})[0] == 400
     assert emulator.bodies == []
 
 
-def test_pages_and_strangers_get_nothing(ask: Ask, sign: Sign, emulator: Emulator) -> None:
+def test_pages_and_strangers_are_refused(ask: Ask, sign: Sign, emulator: Emulator) -> None:
     signed, _ = sign("s3", "list_buckets")
     for extra in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}, {"host": "evil.example"}):
         fields = tuple(each for each in signed.fields if each[0] not in extra) + tuple(extra.items())
@@ -123,7 +123,7 @@ def test_pages_and_strangers_get_nothing(ask: Ask, sign: Sign, emulator: Emulato
     assert emulator.bodies == []
 
 
-def test_health_is_told_without_keys_but_not_to_pages(ask: Ask) -> None:
+def test_health_needs_no_keys_but_is_closed_to_pages(ask: Ask) -> None:
     url = f"http://127.0.0.1:4566{HEALTH}"
     assert ask(to_request("GET", url, {}))[0] == 200
     assert ask(to_request("GET", url, {"Sec-Fetch-Site": "cross-site"}))[0] == 403
@@ -140,7 +140,7 @@ def test_code_comes_from_the_deployer_only(ask: Ask, sign: Sign, keyring: Keyrin
     assert emulator.bodies == [body]
 
 
-def test_errors_have_the_form_each_client_reads(ask: Ask, sign: Sign, keyring: Keyring) -> None:
+def test_errors_have_the_form_that_each_client_reads(ask: Ask, sign: Sign, keyring: Keyring) -> None:
     wrong = Credentials(keyring.user.access_key, "guess")
     _, _, body = ask(*sign("s3", "list_buckets", wrong))
     assert body.startswith(b"<?xml") and b"<Error><Code>SignatureDoesNotMatch</Code>" in body
@@ -166,7 +166,7 @@ def test_a_websocket_is_closed_before_it_opens(keyring: Keyring, emulator: Emula
 
 
 def _part(keyring: Keyring, method: str = "PUT", **changed: str) -> Request:
-    """A request of a page for a part, presigned with the user's key."""
+    """A page's request for uploading a part, presigned with the user's key."""
     client = presigner("http://127.0.0.1:4566", keyring.user.access_key, keyring.user.secret_key)
     named = {"Bucket": "films", "Key": "a.mp4", "UploadId": "u", "PartNumber": 1}
     url = client.generate_presigned_url("upload_part", Params=named)
@@ -176,9 +176,7 @@ def _part(keyring: Keyring, method: str = "PUT", **changed: str) -> Request:
     return to_request(method, url.replace(before, after), {**headers, **changed})
 
 
-def test_a_page_of_this_machine_may_put_a_part_it_has_a_presigned_url_for(
-    ask: Ask, keyring: Keyring, emulator: Emulator
-) -> None:
+def test_a_local_page_may_upload_a_part_with_a_presigned_url(ask: Ask, keyring: Keyring, emulator: Emulator) -> None:
     for method in ("OPTIONS", "PUT"):
         status, headers, _ = ask(_part(keyring, method), b"part", routed="s3")
         assert status == (204 if method == "OPTIONS" else 200)

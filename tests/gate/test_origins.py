@@ -1,4 +1,4 @@
-"""What a browser adds to a request is enough to refuse it."""
+"""The headers that a browser adds to a request are enough to refuse it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOST = "127.0.0.1:4566"
     ["127.0.0.1:4566", "localhost:4566", "LOCALHOST:1", "[::1]:4566", "localhost", "films.localhost:4566",
      "films.s3.localhost:4566"],
 )  # fmt: skip
-def test_this_machine_by_its_own_names(host: str) -> None:
+def test_this_machine_s_own_names(host: str) -> None:
     refuse_pages({"host": host})
     refuse_pages({"host": host, "origin": f"http://{host.lower()}", "sec-fetch-site": "same-origin"})
     refuse_pages({"host": host, "sec-fetch-site": "none", "user-agent": "Mozilla/5.0"})
@@ -29,7 +29,7 @@ def test_this_machine_by_its_own_names(host: str) -> None:
      "x.lambda-url.us-east-1.localhost", "localhost:999999", "2130706433", "[::ffff:7f00:1]",
      "localhost.", "films.localhost\n"],
 )  # fmt: skip
-def test_any_other_name_may_be_a_rebound_one(host: str) -> None:
+def test_any_other_name_may_be_rebound(host: str) -> None:
     with pytest.raises(RequestRefused, match="Host"):
         refuse_pages({"host": host})
     with pytest.raises(RequestRefused):
@@ -52,7 +52,7 @@ def test_pages_that_send_no_origin(site: str) -> None:
         refuse_pages({"host": HOST, "sec-fetch-site": site})
 
 
-def test_our_own_listeners_see_no_browser_at_all() -> None:
+def test_internal_listeners_refuse_every_browser() -> None:
     refuse_browsers({"host": HOST, "user-agent": "Python-urllib/3.11"})
     refuse_browsers({"host": "localhost:1"})
     for name, value in (
@@ -68,6 +68,6 @@ def test_our_own_listeners_see_no_browser_at_all() -> None:
         refuse_browsers({"host": "films.localhost:1"})
 
 
-def test_a_bucket_may_be_in_the_host() -> None:
+def test_a_bucket_may_be_part_of_the_host_name() -> None:
     assert bucket_of("films.localhost:4566") == bucket_of("films.s3.localhost") == "films"
     assert bucket_of("localhost:4566") == bucket_of("127.0.0.1") == bucket_of("a.b.localhost") == ""

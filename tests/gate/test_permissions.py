@@ -1,4 +1,4 @@
-"""The user's key moves data and invokes; code and configuration are the deployer's."""
+"""The user's key moves data and invokes functions; code and configuration need the deployer's."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_what_only_the_deployer_may_do(sign: Sign, service: str, call: str, argu
         check_user(request, {"cloudwatch": "monitoring", "stepfunctions": "states"}.get(service, service), body)
 
 
-def test_a_request_is_for_the_service_it_is_signed_for(sign: Sign) -> None:
+def test_a_request_is_for_the_service_that_it_is_signed_for(sign: Sign) -> None:
     request, _ = sign("s3", "list_buckets")
     with pytest.raises(RequestRefused, match="another service"):
         check_shape(request, "s3", "cloudformation")
@@ -122,13 +122,13 @@ def test_a_request_is_for_the_service_it_is_signed_for(sign: Sign) -> None:
         ("sqs", "/films/a"),
     ],
 )
-def test_side_doors_are_closed(service: str, path: str) -> None:
+def test_indirect_ways_are_closed(service: str, path: str) -> None:
     request = to_request("POST", f"http://127.0.0.1:4566{path}", {})
     with pytest.raises(RequestRefused):
         check_shape(request, service, service)
 
 
-def test_a_bucket_in_the_host_opens_no_side_door() -> None:
+def test_a_bucket_in_the_host_name_opens_no_indirect_way() -> None:
     def shape(path: str, service: str = "s3") -> None:
         check_shape(to_request("GET", f"http://films.localhost:4566{path}", {}), service, service)
 
@@ -150,13 +150,13 @@ def test_a_bucket_in_the_host_opens_no_side_door() -> None:
         "/2015-03-31/functions/f/invocations\n",
     ],
 )
-def test_only_an_invocation_is_one(path: str) -> None:
+def test_only_an_invocation_counts_as_one(path: str) -> None:
     request = replace(to_request("POST", "http://127.0.0.1:4566/", {}), path=path)
     with pytest.raises(RequestRefused):
         check_user(request, "lambda", b"")
 
 
-def test_an_operation_that_is_named_twice_is_none() -> None:
+def test_an_operation_named_twice_is_unknown() -> None:
     def named(url: str, headers: dict[str, str], body: bytes = b"") -> str:
         return operation(to_request("POST", f"http://127.0.0.1:4566/{url}", headers), body)
 

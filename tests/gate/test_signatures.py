@@ -1,4 +1,4 @@
-"""Signatures: what boto3 signs with the right key passes, and nothing else."""
+"""Signatures: requests that boto3 signs with the right key pass, and no others."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def with_field(request: Request, name: str, value: str) -> Request:
         ("logs", "describe_log_groups", {}),
     ],
 )  # fmt: skip
-def test_what_boto3_signs_passes(sign: Sign, keyring: Keyring, service: str, call: str, arguments: Any) -> None:
+def test_requests_signed_by_boto3_pass(sign: Sign, keyring: Keyring, service: str, call: str, arguments: Any) -> None:
     request, body = sign(service, call, **arguments)
     proof = verify(request, keyring, body)
     assert proof.signer == keyring.user
@@ -54,7 +54,7 @@ def test_what_boto3_signs_passes(sign: Sign, keyring: Keyring, service: str, cal
     assert needs_body(request) == (service != "s3")
 
 
-def test_the_deployer_is_known_apart(sign: Sign, keyring: Keyring) -> None:
+def test_the_deployer_s_requests_are_recognised(sign: Sign, keyring: Keyring) -> None:
     request, body = sign("s3", "list_buckets", keyring.deployer)
     assert verify(request, keyring, body).signer == keyring.deployer
 
@@ -65,7 +65,7 @@ def test_a_wrong_secret_and_an_unknown_key_do_not_pass(sign: Sign, keyring: Keyr
     assert refused(sign("s3", "list_buckets", Credentials("test", "test"))[0], keyring) == "InvalidAccessKeyId"
 
 
-def test_nothing_of_it_may_be_changed(sign: Sign, keyring: Keyring) -> None:
+def test_any_change_invalidates_the_signature(sign: Sign, keyring: Keyring) -> None:
     request, _ = sign("s3", "put_object", **OBJECT, Body=b"media", Metadata={"a": "b"})
     for changed in (
         replace(request, method="DELETE"),
@@ -79,20 +79,20 @@ def test_nothing_of_it_may_be_changed(sign: Sign, keyring: Keyring) -> None:
         assert refused(changed, keyring) == "SignatureDoesNotMatch", changed
 
 
-def test_the_body_of_other_services_is_signed_too(sign: Sign, keyring: Keyring) -> None:
+def test_other_services_bodies_are_signed_too(sign: Sign, keyring: Keyring) -> None:
     request, body = sign("lambda", "invoke", FunctionName="f", Payload=b'{"a": 1}')
     verify(request, keyring, body)
     assert refused(request, keyring, b'{"a": 2}') == "SignatureDoesNotMatch"
 
 
-def test_what_s3_signs_of_a_body_is_said(sign: Sign, keyring: Keyring) -> None:
+def test_the_signed_digest_of_an_s3_body_is_known(sign: Sign, keyring: Keyring) -> None:
     request, _ = sign("s3", "put_object", **OBJECT, Body=b"media")
     assert verify(request, keyring).body_sha256 == hashlib.sha256(b"media").hexdigest()
     without = tuple(each for each in request.fields if each[0] != "x-amz-content-sha256")
     assert refused(replace(request, fields=without), keyring) == "InvalidRequest"
 
 
-def test_headers_that_decide_must_be_signed(sign: Sign, keyring: Keyring) -> None:
+def test_headers_that_matter_must_be_signed(sign: Sign, keyring: Keyring) -> None:
     request, _ = sign("s3", "get_object", **OBJECT)
     for name, value in (("x-amz-target", "AWSLambda.CreateFunction"), ("x-amz-copy-source", "a/b")):
         assert refused(with_field(request, name, value), keyring) == "AccessDenied"
@@ -108,14 +108,14 @@ def test_a_clock_may_be_fifteen_minutes_off(sign: Sign, keyring: Keyring, minute
     assert verify(request, keyring, now=now + timedelta(minutes=14)).service == "s3"
 
 
-def test_what_is_not_signed_does_not_pass(keyring: Keyring) -> None:
+def test_unsigned_requests_do_not_pass(keyring: Keyring) -> None:
     bare = to_request("GET", "http://127.0.0.1:4566/films/a.mp4", {})
     assert refused(bare, keyring) == "MissingAuthenticationToken"
     for header in ("", "AWS a:b", "Bearer x", "AWS4-HMAC-SHA256 Credential=", "Basic dGVzdDp0ZXN0"):
         assert refused(with_field(bare, "authorization", header), keyring) == "InvalidRequest"
 
 
-def test_nothing_in_the_header_hides_that_the_body_is_needed(sign: Sign, keyring: Keyring) -> None:
+def test_no_forged_header_hides_that_the_body_is_needed(sign: Sign, keyring: Keyring) -> None:
     request, body = sign("sns", "list_topics")
     header = request.headers["authorization"]
     assert needs_body(request)
@@ -127,7 +127,7 @@ def test_nothing_in_the_header_hides_that_the_body_is_needed(sign: Sign, keyring
         assert refused(with_field(request, "authorization", forged), keyring, body) == "InvalidRequest"
 
 
-def test_one_way_of_signing_is_enough(sign: Sign, keyring: Keyring) -> None:
+def test_a_request_is_signed_in_one_way_only(sign: Sign, keyring: Keyring) -> None:
     request, _ = sign("s3", "get_object", **OBJECT)
     assert refused(replace(request, query="X-Amz-Signature=0"), keyring) == "InvalidRequest"
     twice = replace(request, fields=(*request.fields, ("authorization", request.headers["authorization"])))
@@ -135,7 +135,7 @@ def test_one_way_of_signing_is_enough(sign: Sign, keyring: Keyring) -> None:
 
 
 class TestPresigned:
-    """URLs, as boto3 makes them: Version 2 by default, Version 4 when told to."""
+    """URLs, as boto3 makes them: Version 2 by default, Version 4 on request."""
 
     @pytest.fixture(params=["s3", "s3v4"])
     def url(self, request: pytest.FixtureRequest, client: Callable[..., Any]) -> str:
@@ -176,7 +176,7 @@ class TestPresigned:
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         assert refused(to_request("GET", url, form), keyring) == "AccessDenied"
 
-    def test_may_name_the_bucket_in_the_host(self, client: Callable[..., Any], keyring: Keyring) -> None:
+    def test_may_name_the_bucket_in_the_host_name(self, client: Callable[..., Any], keyring: Keyring) -> None:
         for version in ("s3", "s3v4"):
             made = client(
                 "s3", endpoint="http://localhost:4566", signature_version=version, s3={"addressing_style": "virtual"}

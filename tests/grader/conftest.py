@@ -60,7 +60,7 @@ class Functions:
 
 
 class Answering:
-    """An S3 client behind which something happens to every upload."""
+    """An S3 client behind which something happens after every upload."""
 
     def __init__(self, s3: Any, answer: Callable[[str], None]) -> None:
         self._s3 = s3
@@ -75,7 +75,7 @@ class Answering:
 
 
 class Deployment:
-    """A target and what to put into it."""
+    """A target, and ways to fill it."""
 
     def __init__(self, target: Target, functions: Functions, folder: Path) -> None:
         self.target = target
@@ -86,18 +86,18 @@ class Deployment:
         self.target.s3.put_object(Bucket=bucket, Key=key, Body=body)
 
     def upload(self) -> None:
-        """Put the clips there without any pipeline."""
+        """Upload the clips without any pipeline."""
         for name in NAMES:
             self.target.s3.upload_file(str(self.folder / name), self.target.input_bucket, name)
 
     def name(self, media: str, name: str | None = None, picture: bytes = JPEG) -> None:
-        """Answer as the classic contract has it."""
+        """Answer according to the classic contract."""
         stem = media.rpartition(".")[0]
         self.put(self.target.stage1_bucket, f"{stem}.jpg", picture)
         self.put(self.target.output_bucket, f"{stem}.txt", NAMES[media] if name is None else name)
 
     def publish(self, media: str, **fields: Any) -> Result:
-        """Answer as the full profile has it."""
+        """Answer according to the full profile."""
         result = sample(self.target, media, **fields)
         for name, body in render_views(result).items():
             self.put(self.target.output_bucket, f"{media}/{name}", body)
@@ -112,7 +112,7 @@ class Deployment:
         return Context(self.target, folder=self.folder, jobs=plan(self.folder, None, self.target.profile), **fields)
 
     def look(self, number: int, context: Context | None = None, **fields: Any) -> CheckResult:
-        """Make one check; without a context alone, on what is there."""
+        """Run one check; without a context, on what is there."""
         return perform(self.check(number), context or Context(self.target, **fields))
 
     def check(self, number: int) -> Check:
@@ -132,7 +132,7 @@ def person(number: int, name: str, start: float = 0.0, end: float = 2.0, identit
 
 
 def sample(target: Target, media: str, **fields: Any) -> Result:
-    """A result of the media in the input bucket: its person, and "hello there"."""
+    """A result for the file in the input bucket: its person, and "hello there"."""
     found = target.s3.head_object(Bucket=target.input_bucket, Key=media)
     people = fields.pop("people", (person(1, NAMES.get(media, "Ada Lovelace")),))
     words = fields.pop("words", "hello there")
@@ -171,7 +171,7 @@ def sample(target: Target, media: str, **fields: Any) -> Result:
 
 @pytest.fixture(scope="module")
 def clients() -> Iterator[tuple[Any, Any]]:
-    """S3 and CloudWatch of moto; made once, because making one takes half a second."""
+    """S3 and CloudWatch of moto; made once, because it takes half a second."""
     with pytest.MonkeyPatch.context() as environment, mock_aws():
         for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
             environment.delenv(name, raising=False)
@@ -183,7 +183,7 @@ def clients() -> Iterator[tuple[Any, Any]]:
 
 @pytest.fixture
 def deploy(clients: tuple[Any, Any], tmp_path: Path) -> Iterator[Callable[[Profile], Deployment]]:
-    """Makes the buckets of a deployment, empty, and four clips to upload."""
+    """Makes a deployment's buckets, empty, and four clips to upload."""
     s3, cloudwatch = clients
     buckets = ("grade-input", "grade-stage-1", "grade-output")
     folder = tmp_path / "clips"

@@ -26,7 +26,7 @@ def test_points_add_up_to_a_hundred(profile: str) -> None:
     ("share", "status", "points"),
     [(1.0, "passed", 20), (0.5, "partial", 10), (0.9999, "partial", 19.9), (0.0, "failed", 0), (1e-6, "failed", 0)],
 )
-def test_a_share_becomes_points(classic: Deployment, share: float, status: str, points: float) -> None:
+def test_a_fraction_becomes_points(classic: Deployment, share: float, status: str, points: float) -> None:
     result = perform(Check(1, "x", 20, lambda context: Finding(share)), Context(classic.target))
     assert (result.status, result.points, result.out_of) == (status, points, 20)
 
@@ -46,7 +46,7 @@ def _said(code: str) -> str:
         (KeyError("\x1b[31mx\ny"), r"KeyError: '\x1b[31mx\ny'"),
     ],
 )  # fmt: skip
-def test_a_check_that_cannot_be_made_is_an_error_in_one_line(classic: Deployment, error: Exception, line: str) -> None:
+def test_an_impossible_check_is_an_error_in_one_line(classic: Deployment, error: Exception, line: str) -> None:
     def look(context: Context) -> Finding:
         raise error
 
@@ -75,7 +75,7 @@ def test_a_function_that_cannot_be_invoked_is_named_with_its_state(classic: Depl
     assert f"video-splitting: is there, but its state is {state}: because" in result.lines
 
 
-def test_functions_that_may_not_be_seen_are_not_called_missing(classic: Deployment) -> None:
+def test_functions_that_may_not_be_read_are_not_called_missing(classic: Deployment) -> None:
     classic.functions.states["video-splitting"] = refusal("AccessDeniedException")
     result = classic.look(1)
     assert (result.status, result.points) == ("error", 0)
@@ -86,14 +86,14 @@ def test_empty_buckets_pass(classic: Deployment) -> None:
     assert (classic.look(2).status, classic.look(2).points) == ("passed", 10)
 
 
-def test_what_is_in_a_bucket_at_the_start_is_named_and_costs(classic: Deployment) -> None:
+def test_objects_in_a_bucket_at_the_start_are_named_and_cost_points(classic: Deployment) -> None:
     classic.put(classic.target.output_bucket, "old.txt", "Ada")
     result = classic.look(2)
     assert (result.status, result.points) == ("partial", 8.3)
     assert "grade-output: not empty, it has old.txt" in result.lines
 
 
-def test_a_missing_bucket_costs_everywhere_and_is_no_error(classic: Deployment) -> None:
+def test_a_missing_bucket_costs_points_everywhere_and_is_not_an_error(classic: Deployment) -> None:
     classic.target.s3.delete_bucket(Bucket="grade-stage-1")
     result = classic.look(2)
     assert (result.status, result.points) == ("partial", 6.6)
@@ -103,7 +103,7 @@ def test_a_missing_bucket_costs_everywhere_and_is_no_error(classic: Deployment) 
     assert (result.status, result.lines) == ("failed", ("the bucket grade-stage-1 does not exist",))
 
 
-def test_buckets_that_may_not_be_seen_are_an_error(classic: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_buckets_that_may_not_be_read_are_an_error(classic: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     def deny(**_: Any) -> None:
         raise refusal("403", "ListObjectsV2")
 
@@ -121,7 +121,7 @@ def test_everything_is_answered_in_time(classic: Deployment) -> None:
     assert context.load[2] == 4
 
 
-def test_what_is_not_answered_costs_its_share_and_is_named(classic: Deployment) -> None:
+def test_missing_answers_cost_their_share_and_are_named(classic: Deployment) -> None:
     def answer(media: str) -> None:
         if media != "test_02.mp4":
             classic.name(media)
@@ -140,12 +140,12 @@ def test_a_pipeline_that_never_answers_ends_in_time(classic: Deployment) -> None
     assert result.lines[0].startswith("0 of 4 answered within 2 s")
 
 
-def test_without_anything_to_upload_it_cannot_be_told(classic: Deployment) -> None:
+def test_without_uploads_completion_cannot_be_checked(classic: Deployment) -> None:
     result = classic.look(3)
     assert (result.status, result.lines) == ("error", ("nothing to upload: give --testcase_folder",))
 
 
-def test_a_result_that_says_the_run_failed_is_no_good_answer(full: Deployment) -> None:
+def test_a_failed_run_s_result_is_not_a_good_answer(full: Deployment) -> None:
     def answer(media: str) -> None:
         full.publish(media, status="failed" if media == "test_01.mp4" else "complete")
 
@@ -156,7 +156,7 @@ def test_a_result_that_says_the_run_failed_is_no_good_answer(full: Deployment) -
 
 
 @pytest.mark.parametrize("number", [4, 5, 6])
-def test_after_an_upload_everything_that_was_sent_is_expected(classic: Deployment, number: int) -> None:
+def test_after_an_upload_every_uploaded_file_is_expected(classic: Deployment, number: int) -> None:
     def swallow(media: str) -> None:
         classic.target.s3.delete_object(Bucket=classic.target.input_bucket, Key=media)
 

@@ -29,7 +29,7 @@ def test_exactly_the_expected_objects_pass(answered: Deployment, number: int) ->
 
 
 @pytest.mark.parametrize("number", [4, 5])
-def test_nothing_at_all_has_no_points(classic: Deployment, number: int) -> None:
+def test_an_empty_deployment_gets_no_points(classic: Deployment, number: int) -> None:
     classic.upload()
     result = classic.look(number)
     assert (result.status, result.points) == ("failed", 0)
@@ -37,13 +37,13 @@ def test_nothing_at_all_has_no_points(classic: Deployment, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [4, 5, 6])
-def test_without_inputs_nothing_can_be_told(classic: Deployment, names_csv: Path, number: int) -> None:
+def test_without_inputs_nothing_can_be_checked(classic: Deployment, names_csv: Path, number: int) -> None:
     result = classic.look(number, truth=read_truth(names_csv))
     assert (result.status, result.points) == ("error", 0)
     assert "no media in grade-input" in result.lines[0]
 
 
-def test_missing_empty_and_extra_objects_are_named_and_cost(answered: Deployment) -> None:
+def test_missing_empty_and_extra_objects_are_named_and_cost_points(answered: Deployment) -> None:
     bucket = answered.target.stage1_bucket
     answered.target.s3.delete_object(Bucket=bucket, Key="test_00.jpg")
     answered.put(bucket, "test_01.jpg", b"")
@@ -57,7 +57,7 @@ def test_missing_empty_and_extra_objects_are_named_and_cost(answered: Deployment
     )
 
 
-def test_a_picture_that_is_none_is_named(answered: Deployment) -> None:
+def test_an_invalid_picture_is_named(answered: Deployment) -> None:
     answered.name("test_00.mp4", picture=b"GIF89a")
     answered.name("test_01.mp4", picture=JPEG[: len(JPEG) // 2])
     result = answered.look(4)
@@ -78,7 +78,7 @@ def test_a_picture_that_is_none_is_named(answered: Deployment) -> None:
         (JPEG[:-2], "a JPEG that cannot be decoded"),
     ],
 )
-def test_what_a_jpeg_is(body: bytes, trouble: str) -> None:
+def test_valid_jpegs(body: bytes, trouble: str) -> None:
     assert jpeg_problem(body) == trouble
 
 
@@ -94,7 +94,7 @@ def test_what_a_jpeg_is(body: bytes, trouble: str) -> None:
         (b"x" * 201, "longer than 200 bytes"),
     ],
 )
-def test_what_a_name_is(body: bytes, trouble: str) -> None:
+def test_valid_names(body: bytes, trouble: str) -> None:
     assert text_problem(body) == trouble
 
 
@@ -105,7 +105,7 @@ def test_right_names_pass(answered: Deployment, names_csv: Path) -> None:
     assert result.lines == ("4 of 4 names are right",)
 
 
-def test_a_wrong_gallery_loses_points_and_tells_who_is_taken_for_whom(answered: Deployment, names_csv: Path) -> None:
+def test_a_wrong_gallery_loses_points_and_shows_who_is_mistaken_for_whom(answered: Deployment, names_csv: Path) -> None:
     for media in ("test_00.mp4", "test_02.mp4"):
         answered.name(media, "[red]Mallory[/]")
     answered.name("test_03.mp4", "")
@@ -114,14 +114,14 @@ def test_a_wrong_gallery_loses_points_and_tells_who_is_taken_for_whom(answered: 
     assert result.lines[1:] == ("Ada Lovelace -> [red]Mallory[/]: 2", "Жанна -> no name: 1")
 
 
-def test_a_name_in_another_case_is_another_name(answered: Deployment, names_csv: Path) -> None:
+def test_names_are_case_sensitive(answered: Deployment, names_csv: Path) -> None:
     for media, name in NAMES.items():
         answered.name(media, name.upper())
     result = answered.look(6, truth=read_truth(names_csv))
     assert (result.status, result.points) == ("failed", 0)
 
 
-def test_without_ground_truth_names_are_an_error_and_no_pass(answered: Deployment, tmp_path: Path) -> None:
+def test_without_ground_truth_names_are_an_error_and_not_a_pass(answered: Deployment, tmp_path: Path) -> None:
     result = answered.look(6)
     assert (result.status, result.points) == ("error", 0)
     other = tmp_path / "other.csv"
@@ -130,15 +130,15 @@ def test_without_ground_truth_names_are_an_error_and_no_pass(answered: Deploymen
     assert (result.status, result.points) == ("error", 0)
 
 
-def test_videos_without_a_row_are_not_graded_and_that_is_said(answered: Deployment, tmp_path: Path) -> None:
+def test_videos_without_a_row_are_not_graded_and_reported(answered: Deployment, tmp_path: Path) -> None:
     table = tmp_path / "some.csv"
-    table.write_text("file,name\ntest_00,Ada Lovelace\n")  # a stem will do
+    table.write_text("file,name\ntest_00,Ada Lovelace\n")  # a stem is enough
     result = answered.look(6, truth=read_truth(table))
     assert result.status == "passed"
     assert result.lines[-1] == "3 videos have no name in the ground truth and are not graded"
 
 
-def test_when_clips_go_round_the_name_is_that_of_the_file(classic: Deployment, names_csv: Path) -> None:
+def test_repeated_clips_expect_the_name_of_their_file(classic: Deployment, names_csv: Path) -> None:
     from castline.workload_generator.load import plan
 
     context = classic.context(truth=read_truth(names_csv))
@@ -170,7 +170,7 @@ def test_a_hostile_pipeline_is_read_within_limits(classic: Deployment, names_csv
     assert set(asked) == {"bytes=0-1023"}
 
 
-def test_ten_thousand_objects_too_many(answered: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_thousand_extra_objects(answered: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC)
     pages = [
         {

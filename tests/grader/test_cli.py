@@ -42,7 +42,7 @@ def test_a_good_pipeline_gets_all_points(classic: Deployment, run: Run, names_cs
     assert [check["status"] for check in report["checks"]] == ["passed"] * 6
 
 
-def test_a_good_pipeline_of_the_full_profile_too(full: Deployment, run: Run, tmp_path: Path) -> None:
+def test_a_good_pipeline_of_the_full_profile_gets_all_points_too(full: Deployment, run: Run, tmp_path: Path) -> None:
     truth = tmp_path / "truth.tsv"
     rows = [f"{file}\t{name}\thello there\n" for file, name in NAMES.items()]
     truth.write_text("file\tpeople\treference\n" + "".join(rows), encoding="utf-8")
@@ -75,7 +75,7 @@ def test_a_pipeline_that_never_answers_ends_with_the_score_so_far(
     assert "score: 20 / 100" in result.stdout
 
 
-def test_what_cannot_be_checked_is_exit_status_2(classic: Deployment, run: Run) -> None:
+def test_an_impossible_check_is_exit_status_2(classic: Deployment, run: Run) -> None:
     classic.functions.states["video-splitting"] = refusal("AccessDeniedException")
     result = run(classic, "--check", "1")
     assert result.exit_code == 2
@@ -84,7 +84,7 @@ def test_what_cannot_be_checked_is_exit_status_2(classic: Deployment, run: Run) 
 
 
 @pytest.mark.parametrize("check", ["0", "7", "1,x", "", "1;2"])
-def test_checks_there_are_not_are_refused(classic: Deployment, run: Run, check: str) -> None:
+def test_unknown_checks_are_refused(classic: Deployment, run: Run, check: str) -> None:
     result = run(classic, "--check", check)
     assert result.exit_code == 2
     assert "--check is all, or numbers from 1 to 6" in result.stderr
@@ -94,7 +94,7 @@ def test_checks_there_are_not_are_refused(classic: Deployment, run: Run, check: 
     "arguments",
     [("--ground_truth", "nowhere.csv"), ("--testcase_folder", "nowhere"), ("--pattern", "stagger", "--rate", "-1")],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(classic: Deployment, run: Run, arguments: tuple[str, ...]) -> None:
+def test_senseless_flags_are_refused_in_one_line(classic: Deployment, run: Run, arguments: tuple[str, ...]) -> None:
     result = run(classic, *arguments)
     assert result.exit_code == 2
     assert result.stderr.startswith("error ")
@@ -127,7 +127,7 @@ def test_nothing_is_deleted_by_surprise(classic: Deployment, run: Run) -> None:
     assert len(classic.target.s3.list_objects_v2(Bucket="grade-input")["Contents"]) == len(NAMES)
 
 
-def test_buckets_are_emptied_when_somebody_says_so(classic: Deployment, run: Run) -> None:
+def test_buckets_are_emptied_after_confirmation(classic: Deployment, run: Run) -> None:
     classic.upload()
     result = run(classic, "--check", "2", "--clear", "--yes")
     assert result.exit_code == 0, result.output
@@ -136,27 +136,27 @@ def test_buckets_are_emptied_when_somebody_says_so(classic: Deployment, run: Run
         "deleted"]  # fmt: skip
 
 
-def test_a_bucket_that_is_not_there_cannot_be_emptied(classic: Deployment, run: Run) -> None:
+def test_a_missing_bucket_cannot_be_emptied(classic: Deployment, run: Run) -> None:
     classic.target.s3.delete_bucket(Bucket="grade-output")
     result = run(classic, "--clear", "--yes")
     assert (result.exit_code, "there is no bucket grade-output" in result.stderr) == (2, True)
 
 
-def test_the_menu_makes_one_check_after_the_other(classic: Deployment, run: Run) -> None:
+def test_the_menu_runs_one_check_after_the_other(classic: Deployment, run: Run) -> None:
     result = run(classic, "--interactive", input="9\n1\n2\ns\nq\n")
     assert result.exit_code == 0, result.output
     assert "score: 10 / 10" in result.stdout
     assert result.stdout.rstrip().endswith("score: 20 / 20")
 
 
-def test_the_menu_makes_all_of_them(classic: Deployment, run: Run, names_csv: Path) -> None:
+def test_the_menu_runs_all_checks(classic: Deployment, run: Run, names_csv: Path) -> None:
     answering = classic.answering(classic.name)
     arguments = ("--interactive", "--testcase_folder", classic.folder, "--ground_truth", names_csv)
     result = run(answering, *arguments, input="a\nq\n")
     assert (result.exit_code, "score: 100 / 100" in result.stdout) == (0, True), result.output
 
 
-def test_the_menu_ends_when_nobody_answers(classic: Deployment, run: Run) -> None:
+def test_the_menu_ends_at_the_end_of_input(classic: Deployment, run: Run) -> None:
     result = run(classic, "--interactive", input="1\n")
     assert result.exit_code == 0
     assert run(classic, "--interactive", input="").exit_code == 2  # nothing was checked

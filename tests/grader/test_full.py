@@ -50,7 +50,7 @@ def test_good_results_pass(answered: Deployment, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [4, 5, 7])
-def test_no_results_have_no_points(full: Deployment, number: int) -> None:
+def test_missing_results_get_no_points(full: Deployment, number: int) -> None:
     full.upload()
     result = full.look(number)
     assert (result.status, result.points) == ("failed", 0)
@@ -65,7 +65,7 @@ def test_a_missing_output_bucket_is_a_finding(full: Deployment, truth: Callable[
     assert (result.status, result.lines) == ("failed", ("the bucket grade-output does not exist",))
 
 
-def test_a_result_against_the_schema_is_told_where(answered: Deployment) -> None:
+def test_a_schema_violation_is_located(answered: Deployment) -> None:
     broken = json.loads(sample(answered.target, "test_00.mp4").to_json())
     for field, value, line in (
         ("identity", "probably", "result.json cannot be read: people.0.identity: Input should be 'known'"),
@@ -79,7 +79,7 @@ def test_a_result_against_the_schema_is_told_where(answered: Deployment) -> None
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[" * 200_000, b'{"a": NaN}', b"\xff", b"null", b'"x"', b"{}"])
-def test_what_is_no_result_costs_and_crashes_nothing(answered: Deployment, body: bytes) -> None:
+def test_invalid_results_cost_points_and_crash_nothing(answered: Deployment, body: bytes) -> None:
     answered.put("grade-output", "test_00.mp4/result.json", body)
     for number in (4, 5, 7):
         result = answered.look(number)
@@ -87,14 +87,14 @@ def test_what_is_no_result_costs_and_crashes_nothing(answered: Deployment, body:
         assert result.lines[1].startswith("test_00.mp4: ")
 
 
-def test_a_result_of_the_upload_before_is_not_taken(answered: Deployment) -> None:
+def test_the_result_of_an_earlier_upload_is_not_accepted(answered: Deployment) -> None:
     answered.put("grade-input", "test_00.mp4", b"another film")
     result = answered.look(4)
     assert (result.status, result.points) == ("partial", 15)
     assert "test_00.mp4: the result is of another upload" in result.lines
 
 
-def test_with_versions_the_same_bytes_again_are_another_upload(full: Deployment) -> None:
+def test_in_versioned_buckets_equal_bytes_are_another_upload(full: Deployment) -> None:
     full.target.s3.put_bucket_versioning(Bucket="grade-input", VersioningConfiguration={"Status": "Enabled"})
     full.upload()
     for media in NAMES:
@@ -102,19 +102,19 @@ def test_with_versions_the_same_bytes_again_are_another_upload(full: Deployment)
     assert full.look(4).status == "passed"
     full.upload()
     assert full.look(4).status == "failed"
-    # moto keeps versions; the bucket must be empty when it is deleted.
+    # moto keeps versions, and the bucket must be empty before it is deleted
     for item in full.target.s3.list_object_versions(Bucket="grade-input")["Versions"]:
         full.target.s3.delete_object(Bucket="grade-input", Key=item["Key"], VersionId=item["VersionId"])
 
 
-def test_a_media_that_failed_with_a_valid_result_is_told_and_costs_nothing(answered: Deployment) -> None:
+def test_a_failed_file_with_a_valid_result_is_reported_and_costs_nothing(answered: Deployment) -> None:
     answered.publish("test_03.mp4", status="failed", people=(), words="")
     result = answered.look(4)
     assert result.status == "passed"
     assert result.lines[-1] == "1 failed: test_03.mp4"
 
 
-def test_broken_subtitles_are_named_and_cost(answered: Deployment) -> None:
+def test_broken_subtitles_are_named_and_cost_points(answered: Deployment) -> None:
     answered.put("grade-output", "test_00.mp4/transcript.srt", "not a subtitle")
     answered.target.s3.delete_object(Bucket="grade-output", Key="test_01.mp4/transcript.ttml")
     result = answered.look(5)
@@ -137,12 +137,12 @@ def test_broken_subtitles_are_named_and_cost(answered: Deployment) -> None:
         ("srt", SRT, ""),
     ],
 )  # fmt: skip
-def test_what_subtitles_are(format_: str, text: str, trouble: str) -> None:
+def test_valid_subtitles(format_: str, text: str, trouble: str) -> None:
     bodies: dict[str, bytes | None] = {"srt": SRT.encode(), "vtt": VTT.encode(), "ttml": TTML.encode()}
     assert subtitles_problem(bodies | {format_: text.encode()}, speech=True) == trouble
 
 
-def test_speech_without_cues_is_no_subtitle() -> None:
+def test_speech_without_cues_is_not_a_valid_subtitle_file() -> None:
     empty: dict[str, bytes | None] = {
         "srt": b"\n",
         "vtt": b"WEBVTT\n",
@@ -162,9 +162,7 @@ def test_right_people_and_words_pass(answered: Deployment, truth: Callable[..., 
     )
 
 
-def test_a_stranger_with_a_name_is_worse_than_somebody_missed(
-    answered: Deployment, truth: Callable[..., TruthTable]
-) -> None:
+def test_a_named_stranger_is_worse_than_a_missed_person(answered: Deployment, truth: Callable[..., TruthTable]) -> None:
     two = (person(1, "Ada Lovelace"), person(2, "Mallory", 1.0))
     answered.publish("test_00.mp4", people=two)
     answered.publish("test_01.mp4", people=(person(1, "Grace Hopper"), person(2, "Person 2", identity="unknown")))
@@ -178,7 +176,7 @@ def test_a_stranger_with_a_name_is_worse_than_somebody_missed(
     )
 
 
-def test_nobody_known_is_something_to_be_right_about(answered: Deployment, truth: Callable[..., TruthTable]) -> None:
+def test_an_empty_screen_can_be_right(answered: Deployment, truth: Callable[..., TruthTable]) -> None:
     answered.publish("test_00.mp4", people=(person(1, "Person 1", identity="unknown"),))
     assert answered.look(6, truth=truth("test_00.mp4|-|")).status == "passed"
     assert answered.look(6, truth=truth("test_01.mp4|-|")).status == "failed"
@@ -194,7 +192,7 @@ def test_too_many_word_errors_cost_in_proportion(answered: Deployment, truth: Ca
     assert answered.look(6, truth=table, max_wer=0.0).points == pytest.approx(4)
 
 
-def test_a_media_without_a_result_has_neither_people_nor_words(
+def test_a_file_without_a_result_has_neither_people_nor_words(
     full: Deployment, truth: Callable[..., TruthTable]
 ) -> None:
     full.upload()
@@ -202,13 +200,13 @@ def test_a_media_without_a_result_has_neither_people_nor_words(
     assert (result.status, result.points) == ("failed", 0)
 
 
-def test_without_ground_truth_it_is_an_error(answered: Deployment, truth: Callable[..., TruthTable]) -> None:
+def test_missing_ground_truth_is_an_error(answered: Deployment, truth: Callable[..., TruthTable]) -> None:
     assert answered.look(6).status == "error"
     assert answered.look(6, truth=truth("other.mp4|Ada|")).status == "error"
     assert answered.look(6, truth=truth("test_00.mp4||")).status == "error"
 
 
-def test_a_timeline_tells_everything_once_and_in_order(full: Deployment) -> None:
+def test_the_timeline_shows_everything_once_and_in_order(full: Deployment) -> None:
     full.upload()
     good = sample(full.target, "test_00.mp4")
     late = TimelineEntry(start_s=9.0, end_s=9.5, kind="speech", ref="speech-1", label="hello there")

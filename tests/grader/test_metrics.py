@@ -1,4 +1,4 @@
-"""CloudWatch's numbers: told, waited for, and never a reason to fail."""
+"""CloudWatch's numbers: shown, waited for, and never a reason to fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from castline.grader.base import Context
 from castline.grader.metrics import read_metrics
 from tests.grader.conftest import Deployment, refusal
 
-#: Per function what CloudWatch would have after a run.
+#: What CloudWatch would have for each function after a run.
 _VALUES = {"video-splitting": (100.0, 300.0), "face-recognition": (1000.0, 2000.0)}
 
 
@@ -30,7 +30,7 @@ class CloudWatch:
         values = _VALUES[query["Dimensions"][0]["Value"]]
         if query["MetricName"] == "ConcurrentExecutions":
             return {"Datapoints": [{"Maximum": 2.0}]}
-        # As when a run falls into two periods.
+        # As if a run fell into two periods.
         return {"Datapoints": [{"Average": value, "SampleCount": 1.0} for value in values]}
 
 
@@ -50,13 +50,13 @@ def test_averages_and_concurrency_of_both_functions(classic: Deployment) -> None
     assert over.endswith("UTC")
 
 
-def test_numbers_on_their_way_are_waited_for(classic: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delayed_numbers_are_waited_for(classic: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("castline.grader.metrics.time.sleep", lambda seconds: None)
     found, _ = read_metrics(_context(classic, CloudWatch(late=4)), wait_s=30)
     assert [item.invocations for item in found] == [2, 2]
 
 
-def test_no_data_points_are_said(classic: Deployment) -> None:
+def test_missing_data_points_are_reported(classic: Deployment) -> None:
     found, over = read_metrics(Context(classic.target), wait_s=0)  # moto's CloudWatch, empty
     assert [str(item) for item in found] == [
         "video-splitting: no data points",
@@ -65,7 +65,7 @@ def test_no_data_points_are_said(classic: Deployment) -> None:
     assert over.endswith("the last hour")
 
 
-def test_what_the_local_stack_publishes_is_read(classic: Deployment) -> None:
+def test_the_local_stack_s_metrics_are_read(classic: Deployment) -> None:
     dimensions = [{"Name": "FunctionName", "Value": "video-splitting"}]
     now = datetime.now(UTC)
     for name, value in (("Duration", 120.0), ("Duration", 180.0), ("ConcurrentExecutions", 2.0)):
@@ -75,7 +75,7 @@ def test_what_the_local_stack_publishes_is_read(classic: Deployment) -> None:
     assert (found[0].invocations, found[0].average_ms, found[0].concurrency) == (2, 150.0, 2)
 
 
-def test_a_cloudwatch_that_says_no_is_quoted(classic: Deployment) -> None:
+def test_cloudwatch_s_error_is_quoted(classic: Deployment) -> None:
     class Denied:
         def get_metric_statistics(self, **_: Any) -> None:
             raise refusal("AccessDenied", "GetMetricStatistics")

@@ -43,7 +43,7 @@ def test_sums_and_exit_status(statuses: list[Status], exit_status: int, score: s
     assert (report.exit_status, report.score) == (exit_status, score)
 
 
-def test_json_has_the_sums_and_the_lines_as_they_are() -> None:
+def test_json_has_the_sums_and_the_findings_unchanged() -> None:
     lines = ("Жанна\ufffd [red] & <x>",)
     found = json.loads(to_json(_report("passed", "partial", "error", lines=lines)))
     assert found["score"] == {"points": 33.3, "out_of": 60, "exit_status": 2}
@@ -51,7 +51,7 @@ def test_json_has_the_sums_and_the_lines_as_they_are() -> None:
         ("passed", lines), ("partial", lines), ("error", lines)]  # fmt: skip
 
 
-def test_the_terminal_shows_names_as_they_are() -> None:
+def test_the_terminal_shows_names_unchanged() -> None:
     out = io.StringIO()
     show(Console(file=out, width=100), _report("passed", "partial", lines=("[/red] [link=x]Ada",)))
     text = out.getvalue()

@@ -1,4 +1,4 @@
-"""The table of ground truth."""
+"""The ground truth table."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def test_commas_and_tabs(tmp_path: Path) -> None:
     assert table.of("a.mp4") == Truth(reference='she said "no", twice')
 
 
-def test_a_field_without_a_value_is_not_graded_and_a_dash_is_nobody(tmp_path: Path) -> None:
+def test_an_empty_field_is_not_graded_and_a_dash_means_nobody(tmp_path: Path) -> None:
     table = read_truth(_write(tmp_path, "file\tpeople\treference\na\tAda; Grace ;\thi\nb\t-\t\nc\t\nd\n"))
     assert table.of("a.mp4") == Truth(people=frozenset({"Ada", "Grace"}), reference="hi")
     assert table.of("b.mp4") == Truth(people=frozenset())
     assert table.of("c.mp4") == table.of("d.mp4") == Truth()
 
 
-def test_rows_are_found_by_the_whole_key_first(tmp_path: Path) -> None:
+def test_rows_are_matched_by_the_whole_key_first(tmp_path: Path) -> None:
     table = read_truth(_write(tmp_path, "file,name\na.mp4,Ada\nweek1/a.mp4,Grace\nb,Kim\n"))
     found = {key: table.of(key) for key in ("week1/a.mp4", "week2/a.mp4", "x/b.mov", "c.mp4")}
     assert {key: truth.name if truth else None for key, truth in found.items()} == {
@@ -52,12 +52,12 @@ def test_rows_are_found_by_the_whole_key_first(tmp_path: Path) -> None:
         ("file,name\n ,Ada\n", "line 2: no file"),
     ],
 )
-def test_what_is_no_such_table_is_refused(tmp_path: Path, text: str, why: str) -> None:
+def test_invalid_tables_are_refused(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(EvaluationError, match=why):
         read_truth(_write(tmp_path, text))
 
 
-def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="No such file"):
         read_truth(tmp_path / "nowhere.csv")
     (tmp_path / "latin.csv").write_bytes("file,name\na,André\n".encode("latin-1"))

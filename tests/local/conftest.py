@@ -14,7 +14,7 @@ from castline.local.watchdog import Watchdog
 
 NAME = "probe"
 
-#: A handler that does what the event tells it to.
+#: A handler that does what the event says.
 HANDLER = """
 import os, pathlib, signal, subprocess, sys, tempfile, time
 

@@ -97,7 +97,7 @@ def test_code_comes_from_the_deploy_step_only(stack: LocalStack, config: Setting
     stack.deployer("lambda").delete_function(FunctionName="evil")
 
 
-def test_the_host_takes_invocations_of_the_emulator_only(stack: LocalStack) -> None:
+def test_the_host_accepts_only_the_emulator_s_invocations(stack: LocalStack) -> None:
     assert stack.host is not None
     url = stack.host.url("video-splitting")
     assert status(url, _NOT_OURS) == 200
@@ -110,7 +110,7 @@ def test_the_host_takes_invocations_of_the_emulator_only(stack: LocalStack) -> N
     assert root.rpartition("/")[2] not in json.dumps(os.environ.copy())
 
 
-def test_the_aws_cli_needs_what_up_prints(stack: LocalStack, tmp_path: Path) -> None:
+def test_the_aws_cli_works_with_what_up_prints(stack: LocalStack, tmp_path: Path) -> None:
     program = shutil.which("aws")
     if program is None:
         pytest.skip("no AWS CLI on this machine")
@@ -124,7 +124,7 @@ def test_the_aws_cli_needs_what_up_prints(stack: LocalStack, tmp_path: Path) -> 
         )
 
     film = tmp_path / "film.bin"
-    film.write_bytes(os.urandom(20_000_000))  # the CLI sends it in parts
+    film.write_bytes(os.urandom(20_000_000))  # the CLI uploads it in parts
     sent = aws("s3", "cp", str(film), "s3://unit-output/ä b.bin", **stack.environment)
     assert sent.returncode == 0, sent.stderr
     link = aws("s3", "presign", "s3://unit-output/ä b.bin", **stack.environment).stdout.strip()
@@ -138,7 +138,7 @@ def test_the_aws_cli_needs_what_up_prints(stack: LocalStack, tmp_path: Path) -> 
     assert "SignatureDoesNotMatch" in wrong.stderr
 
 
-def test_a_presigned_url_is_all_that_plain_http_may_do(stack: LocalStack) -> None:
+def test_plain_http_may_only_use_a_presigned_url(stack: LocalStack) -> None:
     s3 = stack.client("s3")
     s3.put_object(Bucket="unit-output", Key="a.txt", Body=b"1")
     url = s3.generate_presigned_url("get_object", Params={"Bucket": "unit-output", "Key": "a.txt"})
@@ -153,7 +153,7 @@ def test_a_presigned_url_is_all_that_plain_http_may_do(stack: LocalStack) -> Non
     s3.delete_object(Bucket="unit-output", Key="a.txt")
 
 
-def test_an_upload_that_breaks_off_leaves_no_object(stack: LocalStack) -> None:
+def test_an_interrupted_upload_leaves_no_object(stack: LocalStack) -> None:
     url = stack.client("s3").generate_presigned_url("put_object", Params={"Bucket": "unit-output", "Key": "half"})
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port)) as connection:
@@ -167,7 +167,7 @@ def test_an_upload_that_breaks_off_leaves_no_object(stack: LocalStack) -> None:
     assert "Contents" not in stack.client("s3").list_objects_v2(Bucket="unit-output", Prefix="half")
 
 
-def test_many_requests_go_over_one_connection(stack: LocalStack) -> None:
+def test_many_requests_share_a_connection(stack: LocalStack) -> None:
     parts = urlsplit(stack.endpoint_url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=600)
     for _ in range(3):
@@ -177,7 +177,7 @@ def test_many_requests_go_over_one_connection(stack: LocalStack) -> None:
     connection.close()
 
 
-def test_the_wiring_can_be_looked_at_with_the_user_s_keys(config: Settings, stack: LocalStack) -> None:
+def test_the_wiring_can_be_read_with_the_user_s_keys(config: Settings, stack: LocalStack) -> None:
     attached = LocalStack.attach(config)
     assert_wiring(attached.deployment.resolver, attached.client)
     assert attached.credentials == stack.credentials
@@ -207,7 +207,7 @@ def test_what_the_stack_writes_is_its_owner_s(stack: LocalStack) -> None:
     stack.client("s3").delete_object(Bucket="unit-output", Key="wöche/a.txt")
 
 
-def test_commands_find_the_keys_of_an_endpoint_that_is_theirs(
+def test_commands_find_the_keys_of_their_own_endpoint(
     stack: LocalStack, config: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREAL")

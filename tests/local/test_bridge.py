@@ -40,7 +40,7 @@ def test_emulator_keys_are_encoded_once(key: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(EVENTS.glob("*.json")), ids=lambda path: path.stem)
-def test_events_in_awss_form_are_left_alone(path: Path) -> None:
+def test_events_in_aws_s_form_are_left_alone(path: Path) -> None:
     event = json.loads(path.read_text())
     sent = to_aws(event)
     if "Sns" in event.get("Records", [{}])[0]:
@@ -48,7 +48,7 @@ def test_events_in_awss_form_are_left_alone(path: Path) -> None:
     assert sent == event
 
 
-def test_failure_envelope_gets_its_event_and_its_error_back() -> None:
+def test_a_failure_envelope_gets_its_event_and_its_error_back() -> None:
     envelope = {
         "requestContext": {"condition": "RetriesExhausted"},
         "requestPayload": emulator_event("ä b.zip"),
@@ -67,13 +67,13 @@ def test_failure_envelope_gets_its_event_and_its_error_back() -> None:
     "event",
     [None, [], 3, "text", {}, {"Records": None}, {"Records": [None]}, {"Records": [{"EventSource": "aws:sns"}]}],
 )
-def test_foreign_events_pass(event: object) -> None:
+def test_foreign_events_pass_unchanged(event: object) -> None:
     assert to_aws(event) == event
     assert not is_test_event(event)
 
 
 @pytest.mark.parametrize("message", ["short", "x" * 10_000, "ü" * 10_000, '\n\x00"' * 900, "🎬" * 600])
-def test_error_bodies_are_whole_json_within_the_limit(message: str) -> None:
+def test_error_bodies_are_complete_json_within_the_limit(message: str) -> None:
     body = error_body("Some.Error", message)
     assert len(body) <= ERROR_BODY_BYTES
     document = json.loads(body)

@@ -1,4 +1,4 @@
-"""What the functions of a local stack are told of its settings."""
+"""Which settings the functions of a local stack see."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from castline.local.stack import settings_environment
 from castline.settings import Settings
 
 
-def test_functions_read_the_settings_that_were_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_functions_read_the_chosen_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     chosen = Settings(hotwords=("Ada", "Bernoulli numbers"), whatsapp_numbers=("1",), state_dir=tmp_path, beam=3)
     for name, value in settings_environment(chosen).items():
         monkeypatch.setenv(name, value)

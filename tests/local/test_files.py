@@ -61,8 +61,8 @@ def test_it_shows_what_the_stack_showed(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_its_search_index_is_one_however_it_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a name that was forgotten would stay in the others."""
+def test_its_search_index_is_the_same_however_it_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a forgotten name would stay in the other indexes."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"STATE_DIR": str(tmp_path / "library"), "PORT": "0", "PREFIX": "unit"}.items():
@@ -81,7 +81,7 @@ def test_its_search_index_is_one_however_it_is_reached(tmp_path: Path, monkeypat
         settings.cache_clear()
 
 
-def test_nothing_is_changed_nothing_outside_is_read_and_damage_is_no_end(tmp_path: Path) -> None:
+def test_nothing_is_changed_nothing_outside_is_read_and_damage_is_survived(tmp_path: Path) -> None:
     bucket = tmp_path / "s3" / ACCOUNT / "box"
     bucket.mkdir(parents=True)
     (tmp_path / "s3" / ACCOUNT / "other").mkdir()

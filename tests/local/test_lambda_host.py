@@ -28,7 +28,7 @@ def invoke(host: LambdaHost, **event: Any) -> Any:
 
 
 def post(host: LambdaHost, body: bytes, function: str = NAME) -> tuple[int, Any]:
-    """An invocation the way the emulator sends it."""
+    """An invocation as the emulator sends it."""
     request = urllib.request.Request(host.url(function), data=body, headers={"X-Amzn-Lambda-Request-Id": "id-1"})
     try:
         with urllib.request.urlopen(request, timeout=300) as answer:
@@ -54,12 +54,12 @@ def wait_until(test: Callable[[], bool], seconds: float = 120.0) -> bool:
     return True
 
 
-def test_answer_passes_through_unchanged(start_host: StartHost) -> None:
+def test_the_answer_is_passed_on_unchanged(start_host: StartHost) -> None:
     event = {"do": "echo", "text": "ünï ✓", "nested": [1, {"a": None}]}
     assert post(start_host(), json.dumps(event).encode()) == (200, event)
 
 
-def test_the_process_stays_warm_and_sees_lambdas_environment(start_host: StartHost, tmp_path: Path) -> None:
+def test_the_process_stays_warm_and_sees_lambda_s_environment(start_host: StartHost, tmp_path: Path) -> None:
     host = start_host(environment={"CASTLINE_SAMPLING": "keyframes"})
     first, second = invoke(host, do="describe"), invoke(host, do="describe")
     assert first["pid"] == second["pid"]
@@ -84,7 +84,7 @@ def test_real_credentials_do_not_reach_a_function(start_host: StartHost, monkeyp
     assert environment["AWS_SECRET_ACCESS_KEY"] == "secret"
 
 
-def test_a_raised_error_is_a_function_error_and_the_process_lives_on(start_host: StartHost) -> None:
+def test_a_raised_error_is_a_function_error_and_the_process_survives(start_host: StartHost) -> None:
     host = start_host()
     pid = invoke(host, do="describe")["pid"]
     status, answer = post(host, b'{"do": "raise", "message": "no such thing"}')
@@ -110,13 +110,13 @@ def test_a_process_that_dies_is_a_function_error_and_is_replaced(start_host: Sta
     pid = invoke(host, do="describe")["pid"]
     answer, error = host.invoke(NAME, {"do": do})
     assert error
-    # sys.exit inside a handler is reported by the runtime itself, a signal only by us.
+    # The runtime itself reports sys.exit inside a handler; only we can report a signal.
     assert answer["errorType"] in ("Runtime.ExitError", "SystemExit")
     assert reason in answer["errorMessage"] or do == "exit"
     assert invoke(host, do="describe")["pid"] != pid
 
 
-def test_killed_from_outside_mid_invocation(start_host: StartHost) -> None:
+def test_a_process_killed_from_outside_during_an_invocation(start_host: StartHost) -> None:
     host = start_host()
     pid = invoke(host, do="describe")["pid"]
     with ThreadPoolExecutor(1) as pool:
@@ -128,14 +128,14 @@ def test_killed_from_outside_mid_invocation(start_host: StartHost) -> None:
     assert body["errorType"] == "Runtime.ExitError"
 
 
-def test_a_process_that_goes_away_while_idle_costs_no_event(start_host: StartHost) -> None:
+def test_a_process_that_dies_while_idle_costs_no_event(start_host: StartHost) -> None:
     host = start_host()
     pid = invoke(host, do="leave")["pid"]
     assert wait_until(lambda: not running(pid))
     assert invoke(host, do="describe")["pid"] != pid
 
 
-def test_timeout_kills_the_whole_group(start_host: StartHost, tmp_path: Path) -> None:
+def test_a_timeout_kills_the_whole_process_group(start_host: StartHost, tmp_path: Path) -> None:
     host = start_host(timeout_s=1.0)
     pid = invoke(host, do="describe")["pid"]
     started = time.monotonic()
@@ -149,7 +149,7 @@ def test_timeout_kills_the_whole_group(start_host: StartHost, tmp_path: Path) ->
     assert invoke(host, do="describe")["pid"] != pid
 
 
-def test_children_of_a_crashed_process_go_with_it(start_host: StartHost, tmp_path: Path) -> None:
+def test_children_of_a_crashed_process_are_killed_with_it(start_host: StartHost, tmp_path: Path) -> None:
     host = start_host()
     host.invoke(NAME, {"do": "die with child", "file": str(tmp_path / "child")})
     grandchild = int((tmp_path / "child").read_text())
@@ -204,14 +204,14 @@ def test_an_error_at_import_is_answered_to_every_invocation(start_host: StartHos
         assert "nothing_of_this_name" in answer["errorMessage"]
 
 
-def test_a_process_that_ends_at_import_is_an_exit_error(start_host: StartHost) -> None:
+def test_a_process_that_exits_at_import_is_an_exit_error(start_host: StartHost) -> None:
     answer, error = start_host(code="import os\nos._exit(7)\n").invoke(NAME, {})
     assert error
     assert answer["errorType"] == "Runtime.ExitError"
     assert "exit status 7" in answer["errorMessage"]
 
 
-def test_log_holds_start_and_report(start_host: StartHost, tmp_path: Path) -> None:
+def test_the_log_has_start_and_report(start_host: StartHost, tmp_path: Path) -> None:
     post(start_host(), b"{}")
     log = (tmp_path / "state" / "logs" / "probe-0.log").read_text()
     assert "START RequestId: id-1" in log
@@ -230,7 +230,7 @@ def test_unknown_function(start_host: StartHost) -> None:
     assert answer["errorType"] == "Host.UnknownFunction"
 
 
-def test_stop_answers_what_runs_and_ends_all_processes(start_host: StartHost) -> None:
+def test_stop_answers_running_invocations_and_ends_all_processes(start_host: StartHost) -> None:
     host = start_host(slots=2, prewarm=True)
     assert wait_until(lambda: len(host.pids(NAME)) == 2)
     pids = host.pids(NAME)
@@ -243,25 +243,25 @@ def test_stop_answers_what_runs_and_ends_all_processes(start_host: StartHost) ->
 
 
 @pytest.mark.parametrize("do", ["take memory", "child takes memory"])
-def test_more_memory_than_the_function_has_kills_it(do: str, start_host: StartHost, tmp_path: Path) -> None:
+def test_a_function_that_exceeds_its_memory_is_killed(do: str, start_host: StartHost, tmp_path: Path) -> None:
     host = start_host(timeout_s=600)
     answer, error = host.invoke(NAME, {"do": do, "mb": 400, "seconds": 60})
     assert error
     assert (answer["errorType"], "signal: SIGKILL" in answer["errorMessage"]) == ("Runtime.ExitError", True)
     assert "MB of memory, of 256" in (tmp_path / "state" / "logs" / f"{NAME}-0.log").read_text()
-    assert invoke(host, do="take memory", mb=64) == 64, "the next one has all of it"
+    assert invoke(host, do="take memory", mb=64) == 64, "the next one has all of the memory"
 
 
-def test_more_on_disk_than_the_function_has_kills_it(start_host: StartHost, tmp_path: Path) -> None:
+def test_a_function_that_exceeds_its_disk_is_killed(start_host: StartHost, tmp_path: Path) -> None:
     host = start_host(timeout_s=600)
     answer, error = host.invoke(NAME, {"do": "fill the disk", "files": 3, "mb": 30, "seconds": 60})
     assert error
     assert answer["errorType"] == "Runtime.ExitError"
     assert "MB in /tmp, of 64" in (tmp_path / "state" / "logs" / f"{NAME}-0.log").read_text()
-    assert invoke(host, do="fill the disk", files=1, mb=30) == "written", "it begins with an empty one"
+    assert invoke(host, do="fill the disk", files=1, mb=30) == "written", "it begins with an empty disk"
 
 
-def test_one_file_that_is_too_large_is_an_error_of_the_function(start_host: StartHost) -> None:
+def test_a_single_file_that_is_too_large_is_the_function_s_error(start_host: StartHost) -> None:
     answer, error = start_host().invoke(NAME, {"do": "fill the disk", "files": 1, "mb": 65})
     assert error
     assert "File too large" in answer["errorMessage"]

@@ -1,4 +1,4 @@
-"""Metrics of invocations, and an emulator that does not take them at once."""
+"""Metrics of invocations, and an emulator that does not accept them at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CloudWatch:
         self.taken += MetricData
 
 
-def test_what_nobody_took_is_sent_with_the_next(monkeypatch) -> None:
+def test_refused_metrics_are_sent_with_the_next_ones(monkeypatch) -> None:
     monkeypatch.setattr(metrics, "_PERIOD_S", 1e9)
     client = CloudWatch(refuses=1)
 
@@ -42,7 +42,7 @@ def test_what_nobody_took_is_sent_with_the_next(monkeypatch) -> None:
     assert sum(item["Value"] for item in client.taken if item["MetricName"] == "Invocations") == 2
 
 
-def test_what_nobody_ever_takes_is_bounded_and_the_newest_is_kept(monkeypatch) -> None:
+def test_metrics_that_stay_refused_are_bounded_and_the_newest_are_kept(monkeypatch) -> None:
     monkeypatch.setattr(metrics, "_PERIOD_S", 1e9)
     monkeypatch.setattr(metrics, "_BATCH", 8)
     monkeypatch.setattr(metrics, "_KEEP", 12)

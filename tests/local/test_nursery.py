@@ -1,4 +1,4 @@
-"""Processes that are forks of one which has imported what they need."""
+"""Processes forked from one that has imported what they need."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _nursery(folder: Path, *preload: str) -> Nursery:
     return Nursery(preload, {"PATH": os.environ["PATH"], "OF_THE_IMPORTS": "x"}, folder / "nursery.log")
 
 
-def test_a_process_has_the_imports_and_nothing_else_of_its_parent(folder: Path) -> None:
+def test_a_process_has_its_parent_s_imports_and_nothing_else(folder: Path) -> None:
     async def check() -> None:
         nursery = _nursery(folder, "plistlib", "no_such_module", "castline")
         _, ended = await _run(nursery, folder, "tell", ONE="1")
@@ -52,7 +52,7 @@ def test_a_process_has_the_imports_and_nothing_else_of_its_parent(folder: Path) 
         told: dict[str, Any] = json.loads((folder / "log").read_text())
         assert told.pop("environment") == {
             "ONE": "1",
-            "OPENCV_IO_MAX_IMAGE_PIXELS": "120000000",  # imports set these, which are not done again
+            "OPENCV_IO_MAX_IMAGE_PIXELS": "120000000",  # set by imports, which are not repeated
             "ORT_DISABLE_TELEMETRY": "1",
         }
         assert told.pop("open")[:3] == ["0", "1", "2"]
@@ -63,7 +63,7 @@ def test_a_process_has_the_imports_and_nothing_else_of_its_parent(folder: Path) 
     asyncio.run(check())
 
 
-def test_how_each_ended_is_told(folder: Path) -> None:
+def test_every_exit_status_is_reported(folder: Path) -> None:
     async def check() -> None:
         nursery = _nursery(folder)
         ends = [await _run(nursery, folder, status) for status in ("3", "0", "wait")]
@@ -79,13 +79,13 @@ def test_how_each_ended_is_told(folder: Path) -> None:
     asyncio.run(check())
 
 
-def test_nobody_has_to_wait_for_an_end(folder: Path) -> None:
+def test_nobody_has_to_wait_for_a_child(folder: Path) -> None:
     async def check() -> None:
         nursery = _nursery(folder)
         pid, ended = await _run(nursery, folder, "wait")
-        ended.cancel()  # with whoever waited for it
+        ended.cancel()  # with its waiting caller
         os.kill(pid, signal.SIGKILL)
-        for status in (0, 3):  # its end is told before theirs
+        for status in (0, 3):  # its end is reported before theirs
             _, another = await _run(nursery, folder, str(status))
             assert await asyncio.wait_for(another, 120) == status
         await nursery.stop()
@@ -93,7 +93,7 @@ def test_nobody_has_to_wait_for_an_end(folder: Path) -> None:
     asyncio.run(check())
 
 
-def test_when_the_one_that_forks_dies_its_children_do_too_and_the_next_gets_another(folder: Path) -> None:
+def test_when_the_forking_process_dies_its_children_die_and_the_next_request_starts_another(folder: Path) -> None:
     async def check() -> None:
         nursery = _nursery(folder)
         pid, ended = await _run(nursery, folder, "wait")

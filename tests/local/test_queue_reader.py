@@ -18,7 +18,7 @@ from castline.local.lambda_host import LambdaHost
 from castline.local.queue_reader import QueueMapping
 from castline.local.watchdog import Watchdog
 
-#: Writes down when each message began and ended, and does what the message says.
+#: Records when each message began and ended, and does what the message says.
 CODE = """
 import json, os, pathlib, signal, time
 
@@ -48,7 +48,7 @@ NAME = "reader"
 
 @pytest.fixture(scope="module")
 def sqs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Of an emulator without a stack."""
+    """SQS of an emulator without a stack."""
     deployer = Credentials.random()
     with Watchdog() as watchdog:
         engine = Engine(tmp_path_factory.mktemp("emulator"), 0, Keyring(Credentials.random(), deployer), watchdog)
@@ -103,7 +103,7 @@ class Bench:
 
     def left(self, url: str = "") -> int:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        # In one answer: a message may change from one to the other in between.
+        # In one answer: a message may move from one count to the other in between.
         answer = self.sqs.get_queue_attributes(QueueUrl=url or self.url, AttributeNames=names)["Attributes"]
         return sum(int(answer[name]) for name in names)
 
@@ -133,7 +133,7 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_function_hears_of_a_message_as_lambda_tells_it_and_it_is_deleted(bench: Bench) -> None:
+def test_a_message_reaches_the_function_as_on_lambda_and_is_deleted(bench: Bench) -> None:
     bench.put(name="a")
     bench.read()
     _until(lambda: bench.left() == 0)
@@ -144,7 +144,7 @@ def test_a_function_hears_of_a_message_as_lambda_tells_it_and_it_is_deleted(benc
     assert {"messageId", "receiptHandle", "md5OfBody", "messageAttributes"} <= record.keys()
 
 
-def test_no_more_run_at_once_than_the_mapping_says(bench: Bench) -> None:
+def test_no_more_run_at_once_than_the_mapping_allows(bench: Bench) -> None:
     for number in range(6):
         bench.put(name=str(number), seconds=0.1)
     bench.read(at_once=2)
@@ -169,7 +169,7 @@ def test_another_queue_of_the_function_does_not_wait_until_the_first_is_empty(be
     _until(lambda: bench.left() == 0)
 
 
-def test_of_a_batch_only_what_failed_comes_again(bench: Bench) -> None:
+def test_only_the_failed_messages_of_a_batch_come_again(bench: Bench) -> None:
     # What is only reported waits until it is no longer hidden.
     bench.sqs.set_queue_attributes(QueueUrl=bench.url, Attributes={"VisibilityTimeout": "2"})
     for number in range(4):
@@ -180,14 +180,14 @@ def test_of_a_batch_only_what_failed_comes_again(bench: Bench) -> None:
     assert bench.left(bench.dead) == 0
 
 
-def test_what_raises_or_loses_its_process_comes_again(bench: Bench) -> None:
+def test_a_message_that_raises_or_loses_its_process_comes_again(bench: Bench) -> None:
     bench.put(name="dies", die=2)
     bench.read()
     _until(lambda: bench.left() == 0)
     assert bench.names() == {"dies 3"}
 
 
-def test_what_is_out_of_receives_goes_where_the_queue_says(bench: Bench) -> None:
+def test_a_message_out_of_receives_goes_where_the_queue_says(bench: Bench) -> None:
     bench.put(name="raises", **{"raise": True})
     bench.put(name="dies", die=99)
     bench.read()
@@ -196,7 +196,7 @@ def test_what_is_out_of_receives_goes_where_the_queue_says(bench: Bench) -> None
     assert bench.names() == {"raises 1", "raises 2", "raises 3"}
 
 
-def test_what_is_being_done_when_functions_are_replaced_is_done_again(bench: Bench) -> None:
+def test_work_interrupted_by_replacing_functions_is_repeated(bench: Bench) -> None:
     for number in range(3):
         bench.put(name=str(number), wait="go")
     bench.read()
@@ -215,10 +215,10 @@ def test_a_stopped_host_leaves_messages_in_the_queue(bench: Bench) -> None:
     bench.host.stop()
     assert bench.left() == 5
     visible = bench.sqs.receive_message(QueueUrl=bench.url, MaxNumberOfMessages=10)["Messages"]
-    assert len(visible) == 5, "and lets others take them at once"
+    assert len(visible) == 5, "and others can receive them at once"
 
 
-def test_a_mapping_is_what_the_template_says() -> None:
+def test_mappings_are_as_the_template_says() -> None:
     arn = "arn:aws:sqs:us-east-1:1:q"
     found = QueueMapping.of(
         {

@@ -1,4 +1,4 @@
-"""What was deleted stays deleted when the emulator is started again."""
+"""What was deleted stays deleted when the emulator is restarted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(tmp_path: Path) -> Run:
             s3 = aws_client(engine.url, "s3", keyring.deployer)
             if BUCKET not in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
                 s3.create_bucket(Bucket=BUCKET)
-            if versioned:  # the deployment's business at every start
+            if versioned:  # the deployment does this at every start
                 s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
             try:
                 yield s3
@@ -73,7 +73,7 @@ def test_a_delete_outlives_a_restart(run: Run, killed: bool, versioned: bool) ->
         assert keys(s3) == []
 
 
-def test_what_is_uploaded_again_is_there_again(run: Run) -> None:
+def test_a_new_upload_of_a_deleted_key_survives(run: Run) -> None:
     with run() as s3:
         s3.put_object(Bucket=BUCKET, Key="a.mp4", Body=b"1")
         s3.delete_object(Bucket=BUCKET, Key="a.mp4")
@@ -82,7 +82,7 @@ def test_what_is_uploaded_again_is_there_again(run: Run) -> None:
         assert read(s3, "a.mp4") == b"2"
 
 
-def test_a_version_that_is_deleted_by_its_id_does_not_come_back(run: Run) -> None:
+def test_a_version_deleted_by_its_id_does_not_come_back(run: Run) -> None:
     with run() as s3:
         s3.put_object(Bucket=BUCKET, Key="a.mp4", Body=b"old")
         newest = s3.put_object(Bucket=BUCKET, Key="a.mp4", Body=b"newest")["VersionId"]
@@ -95,7 +95,7 @@ def test_a_version_that_is_deleted_by_its_id_does_not_come_back(run: Run) -> Non
         assert read(s3, "a.mp4") == b"old"
 
 
-def test_taking_a_delete_back_lasts_too(run: Run) -> None:
+def test_undoing_a_delete_lasts_too(run: Run) -> None:
     with run() as s3:
         s3.put_object(Bucket=BUCKET, Key="a.mp4", Body=b"1")
     with run() as s3:

@@ -1,4 +1,4 @@
-"""Who uses a stack keeps it up, and nobody else: not a command that crashed, and not one that only came by."""
+"""A stack stays up while somebody uses it: not for a command that crashed, and not for one that only passed by."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def config(tmp_path: Path) -> Iterator[Settings]:
 
 @contextmanager
 def _user(config: Settings) -> Iterator[subprocess.Popen[str]]:
-    """A command that uses the stack, in a process of its own; ends when its input does."""
+    """A command that uses the stack, in its own process; it ends when its input does."""
     with subprocess.Popen(
         [sys.executable, "-c", _USER, str(config.state_dir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -69,7 +69,7 @@ def _gone(state: StackState) -> bool:
     return not (state.controller.alive or state.engine.alive)
 
 
-def test_the_first_starts_it_the_last_stops_it_and_a_crash_keeps_nothing_up(config: Settings) -> None:
+def test_the_first_starts_it_the_last_stops_it_and_a_crash_does_not_keep_it_up(config: Settings) -> None:
     with _user(config) as first, _user(config) as second:
         assert first.stdout
         assert second.stdout
@@ -86,7 +86,7 @@ def test_the_first_starts_it_the_last_stops_it_and_a_crash_keeps_nothing_up(conf
         stop_unless_used(config)
 
 
-def test_it_stays_for_its_work_and_for_who_said_so_and_one_that_is_asked_for_otherwise_says_it(
+def test_it_stays_for_its_work_and_on_request_and_differing_settings_are_reported(
     config: Settings,
 ) -> None:
     session = Session.join(config)
@@ -116,4 +116,4 @@ def test_it_stays_for_its_work_and_for_who_said_so_and_one_that_is_asked_for_oth
     second.leave()
     keep_for("busy", config.state_dir)
     session.leave()
-    assert _gone(state), "it ends by itself when there is nothing to do"
+    assert _gone(state), "it ends by itself when it is idle"

@@ -45,7 +45,7 @@ ALARMS = {
     ),
 }
 
-#: Notes each event it gets as a file; fails when the key says so.
+#: Notes each event that it receives as a file; fails when the key says so.
 HANDLER = """
 import json, os, pathlib, shutil, uuid
 
@@ -64,7 +64,7 @@ def handler(event, context):
 
 
 class Seen:
-    """The events the functions noted, since the last look."""
+    """The events that the functions noted since the last call."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -124,7 +124,7 @@ def wait_until(test: Callable[[], bool], seconds: float = 300.0) -> bool:
     return True
 
 
-def test_wiring_is_checked_and_names_what_is_missing(stack: LocalStack) -> None:
+def test_the_wiring_is_checked_and_missing_parts_are_named(stack: LocalStack) -> None:
     resolver = stack.deployment.resolver
     assert_wiring(resolver, stack.client)
     s3 = stack.deployer("s3")
@@ -148,7 +148,7 @@ def test_only_this_machine_can_reach_it(stack: LocalStack) -> None:
 
 
 @pytest.mark.parametrize("key", ["week1/video0.mp4", "wöche 1/a+b 100% c.mp4"])
-def test_an_upload_invokes_the_splitter_with_awss_event(stack: LocalStack, seen: Seen, key: str) -> None:
+def test_an_upload_invokes_the_splitter_with_aws_s_event(stack: LocalStack, seen: Seen, key: str) -> None:
     put = stack.client("s3").put_object(Bucket="unit-input", Key=key, Body=b"media")
     [note] = seen.take(1)
     assert note["function"] == "video-splitting"
@@ -171,7 +171,7 @@ def test_units_invoke_the_analyser_and_nothing_else_does(stack: LocalStack, seen
     assert sorted(map(key_of, notes)) == [f"{run}/audio/0000.flac", f"{run}/frames/0000.zip", f"{run}/manifest.json"]
 
 
-def test_out_of_retries_is_kept_in_the_queue_and_told_to_the_recorder(stack: LocalStack, seen: Seen) -> None:
+def test_an_event_out_of_retries_is_kept_in_the_queue_and_sent_to_the_recorder(stack: LocalStack, seen: Seen) -> None:
     key = "ä fail+1.mp4/0123456789abcdef/frames/0000.zip"
     stack.client("s3").put_object(Bucket="unit-stage-1", Key=key, Body=b"1")
     notes = seen.take(4)
@@ -211,7 +211,7 @@ def test_first_writer_wins(stack: LocalStack) -> None:
         assert sum(pool.map(write, range(32))) == 1
 
 
-def test_metrics_of_event_invocations_reach_cloudwatch(stack: LocalStack, seen: Seen) -> None:
+def test_metrics_of_asynchronous_invocations_reach_cloudwatch(stack: LocalStack, seen: Seen) -> None:
     assert stack.host is not None
     stack.host.flush_metrics()
     now = datetime.now(UTC)
@@ -234,7 +234,7 @@ def test_metrics_of_event_invocations_reach_cloudwatch(stack: LocalStack, seen: 
     assert found == {"Invocations": 6, "Errors": 3, "Duration": 6}
 
 
-def test_it_can_be_seen_and_tells_who_asked(stack: LocalStack) -> None:
+def test_it_has_alarms_and_a_dashboard_and_subscribes_the_given_address(stack: LocalStack) -> None:
     cloudwatch = stack.client("cloudwatch")
     topic = "arn:aws:sns:us-east-1:000000000000:unit-alarms"
     alarms = {item["AlarmName"]: item for item in cloudwatch.describe_alarms()["MetricAlarms"]}
@@ -262,11 +262,11 @@ def test_another_profile_is_an_update(stack: LocalStack, seen: Seen) -> None:
     assert seen.take(0) == []
 
 
-def test_what_is_pending_is_sent_again(
+def test_pending_uploads_are_sent_again(
     stack: LocalStack, seen: Seen, config: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = json.loads((ROOT / "events" / "input_unicode_plus_space.json").read_text())
-    # The package gives the function the name of its module.
+    # The package names the function after its module.
     module = importlib.import_module("castline.operations.reconcile")
     monkeypatch.setattr(module, "pending", lambda *_: iter([("video-splitting", event)]))
     assert reconcile(stack.client, MemoryStore(), config) == 1
@@ -286,7 +286,7 @@ def test_nothing_runs_in_a_fresh_folder(tmp_path: Path) -> None:
         LocalStack.attach(Settings(state_dir=tmp_path))
 
 
-def test_objects_outlive_a_hard_kill_and_no_process_does(checkout: Path, seen: Seen, tmp_path: Path) -> None:
+def test_objects_survive_a_hard_kill_and_processes_do_not(checkout: Path, seen: Seen, tmp_path: Path) -> None:
     config = Settings(state_dir=tmp_path, port=0, prefix="kill")
     template = checkout / "template.yaml"
     program = (
@@ -319,12 +319,12 @@ def test_objects_outlive_a_hard_kill_and_no_process_does(checkout: Path, seen: S
         assert key_of(note) == "b.mp4"
 
 
-def test_detached_it_runs_the_real_functions_until_told_to_end(tmp_path: Path) -> None:
+def test_a_detached_stack_runs_the_real_functions_until_stopped(tmp_path: Path) -> None:
     config = Settings(state_dir=tmp_path, port=0, prefix="det")
     stack = start_detached(config, slots=1)
     try:
         s3 = stack.client("s3")
-        # Needs no model: an input that is no media ends in a result that says so.
+        # Needs no model: an input that is not media ends with a result that says so.
         s3.put_object(Bucket="det-input", Key="note.mp4", Body=b"this is a letter, not a film")
 
         def result() -> dict[str, Any] | None:

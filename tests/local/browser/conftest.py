@@ -1,4 +1,4 @@
-"""Sites of somebody else in a real browser."""
+"""Foreign web sites in a real browser."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["Browser", "Visitor", "browser"]
 
 
 class Visitor(Page):
-    """A tab on whatever answers at an address."""
+    """A tab that can open any address."""
 
     def visit(self, url: str) -> Visitor:
-        """Goes to an address, whatever answers there."""
+        """Opens an address, whatever answers there."""
         self.call("Page.navigate", url=url)
         self.wait(f"location.href.startsWith({json.dumps(url)}) && document.readyState === 'complete'")
         return self
 
     def pretend(self, url: str, html: str) -> Visitor:
-        """Goes to an address whose first answer is this page: a name that points elsewhere afterwards."""
+        """Opens an address whose first answer is this page: a name that points elsewhere afterwards."""
         self.call("Fetch.enable", patterns=[{"urlPattern": url}])
         self.js(f"setTimeout(() => {{ location.href = {json.dumps(url)}; }}, 0)")
         deadline = time.monotonic() + 60
         paused: list[str] = []
         while not paused:
-            assert time.monotonic() < deadline, "the page was not asked for"
+            assert time.monotonic() < deadline, "the page was not requested"
             self.browser.call("Target.getTargets")  # events come with answers
             found = self.browser.events(self.session)
             paused = [event["params"]["requestId"] for event in found if event["method"] == "Fetch.requestPaused"]

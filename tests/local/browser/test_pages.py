@@ -1,4 +1,4 @@
-"""A page of another origin in a real browser, against a stack that runs: nothing happens, and nothing is told."""
+"""A page of another origin in a real browser, against a running stack: it changes nothing and learns nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.local.browser.conftest import Browser, Visitor
 pytestmark = pytest.mark.e2e
 
 ATTACK = (Path(__file__).parent / "attack.js").read_text()
-#: Chromium finds every name below localhost on this machine, and the gate takes no such name.
+#: Chromium resolves every name below localhost to this machine, and the gate accepts none of them.
 REBOUND = "rebound.evil.localhost"
 
 
@@ -39,7 +39,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Port of somebody else's web site."""
+    """Port of a foreign web site."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "index.html").write_text("<!doctype html><title>a site</title><body>")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
@@ -65,7 +65,7 @@ _NOT_OURS = json.dumps(object_created("elsewhere", "notes.txt")).encode()
 
 
 def contents(client: Callable[[str], Any]) -> Found:
-    """What is in a stack, as far as an attack could change it."""
+    """The contents of a stack that an attack could change."""
     s3 = client("s3")
     buckets = [each["Name"] for each in s3.list_buckets()["Buckets"]]
     return {
@@ -86,7 +86,7 @@ def attack(page: Visitor, gate: str, host: str, runtimes: list[str]) -> list[lis
 
 
 def listeners() -> list[str]:
-    """Every port of the Lambda host and its runtimes; a page can find them by trying all."""
+    """Every port of the Lambda host and its runtimes; a page can find them by trying all ports."""
     found = {item.laddr.port for item in psutil.Process().net_connections("inet") if item.status == "LISTEN"}
     return [f"http://127.0.0.1:{port}" for port in sorted(found)]
 
@@ -108,8 +108,8 @@ def test_a_page_of_another_origin_does_nothing_and_learns_nothing(
     assert_it_works(stack)
 
 
-def test_a_rebound_name_is_as_far_away(stack: LocalStack, browser: Browser) -> None:
-    """DNS rebinding: for the browser, page and emulator are of one origin."""
+def test_a_rebound_name_gains_nothing(stack: LocalStack, browser: Browser) -> None:
+    """DNS rebinding: for the browser, page and emulator have the same origin."""
     assert stack.host is not None
     before = contents(stack.client)
     port = stack.endpoint_url.rpartition(":")[2]
@@ -130,7 +130,7 @@ def test_a_presigned_url_opens_in_the_browser(stack: LocalStack, browser: Browse
 
 
 def test_without_the_gate_the_same_page_creates_a_function(browser: Browser, elsewhere: int, tmp_path: Path) -> None:
-    """The attack is real: the bare emulator takes it."""
+    """The attack is real: the emulator alone accepts it."""
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path), "BIND_HOST": "127.0.0.1",
