@@ -1,4 +1,4 @@
-"""What may become of a stored object: another value somewhere in it, an end that is missing, other bytes."""
+"""Mutations of a stored object: a changed value somewhere in it, a missing end, other bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _odd = st.none() | st.integers(-(10**30), 10**30) | st.floats() | st.text(max_si
 
 
 def mutated(data: st.DataObject, body: bytes) -> bytes:
-    """A JSON object in which one value is another one."""
+    """A JSON object in which one value is replaced."""
     value = at = json.loads(body)
     while True:
         key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))

@@ -1,4 +1,4 @@
-"""Dockerfiles, followed without a container engine, without pip and without a root of their own."""
+"""Dockerfiles, followed without a container engine, without pip and without a root file system."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ steps = script("image_steps")
 
 
 class _Sketch(steps.Stage):  # type: ignore[name-defined, misc]
-    """Copies what is copied, and runs our own scripts; what pip would install and models are missing."""
+    """Copies files and runs our own scripts; packages from pip and models are missing."""
 
     def run(self, command: str) -> None:
         for made in re.findall(r"\bmkdir (/\w+)", command):
@@ -39,7 +39,7 @@ class _Sketch(steps.Stage):  # type: ignore[name-defined, misc]
 
 
 def assembled(recipe: Path, folder: Path) -> Path:
-    """What a recipe of this checkout makes of it, but for packages and models; the stages are left in ``folder``.
+    """What this checkout's recipe gives, without packages and models; the stages are left in ``folder``.
 
     Returns:
         The root of the image.

@@ -22,7 +22,7 @@ from castline.records import Options, Probe
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Everything one split gave."""
+    """Everything that one split gave."""
 
     probed: Probe
     pieces: list[FramesPiece | AudioPiece]

@@ -1,4 +1,4 @@
-"""Frames and sound fail apart; frames keep their own size; what is bounded says so."""
+"""Frames and sound fail separately; frames keep their own size; limits are reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _sizes(frames: dict[int, bytes]) -> dict[int, tuple[int, int]]:
 
 
 def _breaking(limits: Limits, folder: Path, option: str) -> Limits:
-    """An ffmpeg that crashes after two seconds of media whenever it is asked for something."""
+    """An ffmpeg that crashes after two seconds of media at a given request."""
     script = folder / "ffmpeg"
     crash = f'"{limits.program}" -t 2 "$@"; kill -SEGV $$'
     script.write_text(f'#!/bin/sh\ncase "$*" in *"{option}"*) {crash};; esac\nexec "{limits.program}" "$@"\n')
@@ -37,7 +37,7 @@ def _breaking(limits: Limits, folder: Path, option: str) -> Limits:
     ("breaks", "word", "whole_frames", "whole_sound"),
     [("-f image2", "pictures", False, True), ("pcm_f32le", "sound", True, False)],
 )
-def test_a_decoder_that_crashes_takes_only_its_own(
+def test_a_decoder_that_crashes_loses_only_its_own_stream(
     breaks: str,
     word: str,
     whole_frames: bool,
@@ -59,7 +59,7 @@ def test_a_decoder_that_crashes_takes_only_its_own(
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0, 1, 0)])
-def test_frames_that_change_their_size_are_scaled_each_by_its_own(
+def test_frames_that_change_their_size_are_scaled_each_by_its_own_factor(
     order: tuple[int, ...], ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     shapes = ((320, 180), (180, 320))
@@ -82,7 +82,7 @@ def test_frames_that_change_their_size_are_scaled_each_by_its_own(
     assert sorted(named) == sorted(sizes)
 
 
-def test_hdr_is_shown_as_a_screen_would_show_it(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_hdr_is_shown_as_on_a_screen(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     """White paper in PQ is at 58 % of the code values: without a tone curve it is grey, and faces are flat."""
     path, grey = tmp_path / "pq.mkv", tmp_path / "sdr.mkv"
     source = ("-f", "lavfi", "-i", "color=c=0x949494:size=64x64:rate=5:duration=1,format=yuv420p10le")
@@ -99,7 +99,9 @@ def test_hdr_is_shown_as_a_screen_would_show_it(ffmpeg: Callable[..., None], spl
     assert dim < 155 < bright
 
 
-def test_frames_and_units_are_bounded_and_that_is_said(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_frames_and_units_are_limited_and_the_limit_is_reported(
+    ffmpeg: Callable[..., None], split_all, tmp_path: Path
+) -> None:
     path = tmp_path / "flicker.mp4"
     noise = "nullsrc=size=16x16:rate=500:duration=4,geq=lum='random(1)*255':cb=128:cr=128"
     ffmpeg("-f", "lavfi", "-i", noise, *_X264, path)
@@ -111,7 +113,7 @@ def test_frames_and_units_are_bounded_and_that_is_said(ffmpeg: Callable[..., Non
     )  # fmt: skip
 
 
-def test_a_setting_bounds_frames_and_units(odd_media: dict[str, Path], limits: Limits) -> None:
+def test_a_setting_limits_frames_and_units(odd_media: dict[str, Path], limits: Limits) -> None:
     few = dataclasses.replace(limits, max_frames=10, max_units=3)
     path = odd_media["both.mp4"]
     for declared in (2.0, None):
@@ -122,10 +124,10 @@ def test_a_setting_bounds_frames_and_units(odd_media: dict[str, Path], limits: L
         assert len(summary.sampled_ms) == 10
         assert len(summary.frame_units) <= 3
         assert "capped" in [warning.code for warning in summary.warnings]
-    assert summary.sampled_ms[-1] < 500, "without a length, the first ones"
+    assert summary.sampled_ms[-1] < 500, "without a length, the first ones are kept"
 
 
-def test_a_process_has_no_privileges_to_gain_and_little_of_everything(tmp_path: Path) -> None:
+def test_a_process_cannot_gain_privileges_and_has_limited_resources(tmp_path: Path) -> None:
     process = spawn(["/bin/sh", "-c", "sleep 0.3; cat /proc/self/status /proc/self/limits"], {"LC_ALL": "C"})
     confine(process.pid, 500, 7)
     said = process.communicate()[0].decode()
@@ -135,4 +137,4 @@ def test_a_process_has_no_privileges_to_gain_and_little_of_everything(tmp_path: 
     assert int(bounds["Max file size"]) == 64 * 1024 * 1024
     assert int(bounds["Max cpu time"]) == 7 * (os.cpu_count() or 1) + 2
     assert 0 < int(bounds["Max processes"]) < 100_000
-    assert "NoNewPrivs:\t0" in Path("/proc/thread-self/status").read_text(), "nobody else is bound by it"
+    assert "NoNewPrivs:\t0" in Path("/proc/thread-self/status").read_text(), "no other process is bound by it"

@@ -21,12 +21,12 @@ from castline.records import Options
 from tests.conftest import at_scale
 
 _MB = 1 << 20
-_LEAST_S = 0.1  # what a process has that is started after the deadline
+_LEAST_S = 0.1  # the time of a process that is started after the deadline
 
 
 @contextmanager
 def _memory(most: int) -> Iterator[None]:
-    """Everything that Python allocates inside takes no more bytes than that at any time."""
+    """Everything that Python allocates inside never takes more than that many bytes."""
     tracemalloc.start()
     try:
         yield
@@ -64,7 +64,7 @@ def test_packets_are_not_collected(tmp_path: Path) -> None:
     ],
     ids=["one huge line", "one huge error", "very many errors", "very many lines"],
 )
-def test_what_ffmpeg_says_is_bounded(script: str, errors: int, tmp_path: Path) -> None:
+def test_ffmpeg_s_messages_are_bounded(script: str, errors: int, tmp_path: Path) -> None:
     limits = _saying(tmp_path, script)
     with _memory(2 * _MB), Ffmpeg([limits.program], limits) as process:
         process.stdout.read()
@@ -79,7 +79,7 @@ def test_what_ffmpeg_says_is_bounded(script: str, errors: int, tmp_path: Path) -
 
 
 class _SlowMachine:
-    """A clock that only ffmpeg's processes move: each takes ``each_s``, or the time it is allowed, and is then killed.
+    """A clock that only ffmpeg's processes advance: each takes ``each_s``, or its time limit, and is then killed.
 
     Attributes:
         allowed: seconds that each process was allowed.
@@ -116,7 +116,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., Non
 def test_all_processes_of_an_invocation_share_one_deadline(
     each_s: float, recorded: Path, limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Opening, reading all packets, decoding and decoding again are all slow; no second of it is measured."""
+    """Opening, reading all packets, decoding and decoding again are all slow; no real second is measured."""
     machine = _SlowMachine(each_s, monkeypatch)
     deadline = machine.now + 45
     shared = dataclasses.replace(limits, timeout_s=1000, deadline=deadline)
@@ -125,10 +125,10 @@ def test_all_processes_of_an_invocation_share_one_deadline(
         probed = probe(recorded, shared)
         list(split(recorded, probed, Options(), shared, summary, max_duration_s=3600))
     except running.FfmpegTimeout:
-        assert each_s > 2, "there was time enough"
+        assert each_s > 2, "there was enough time"
     assert machine.now <= deadline + _LEAST_S * len(machine.allowed)
     assert all(seconds <= 45 for seconds in machine.allowed)
-    assert time.monotonic() - began < 45, "the clock of the test is not the machine's"
+    assert time.monotonic() - began < 45, "the test's clock is not the machine's"
     if each_s <= 2:
         assert summary.sampling == "interval", "it was decoded again"
         assert len(machine.allowed) >= 5

@@ -1,4 +1,4 @@
-"""Of several streams the right one is taken, and the result says which and why."""
+"""The right one of several streams is chosen, and the result says which and why."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _tone(hertz: int, seconds: float = 4) -> tuple[str, ...]:
 
 
 def _pitch(samples: NDArray[np.float32]) -> int:
-    """The strongest frequency in Hz, to the next ten; 0 of silence."""
+    """The strongest frequency in Hz, rounded to tens; 0 for silence."""
     spectrum = np.abs(np.fft.rfft(samples))
     strongest = float(np.argmax(spectrum)) * SAMPLE_RATE / len(samples)
     return round(strongest / 10) * 10 if spectrum.max() > 1 else 0
@@ -39,7 +39,9 @@ def _tracks(ffmpeg: Callable[..., None], path: Path, *inputs: tuple[str, ...], m
 
 
 @pytest.mark.parametrize("container", ["mkv", "mp4"])
-def test_the_default_track_is_heard(container: str, ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_the_default_track_is_transcribed(
+    container: str, ffmpeg: Callable[..., None], split_all, tmp_path: Path
+) -> None:
     second = ("-disposition:v", "default", "-disposition:a:0", 0, "-disposition:a:1", "default")
     path = _tracks(ffmpeg, tmp_path / f"two.{container}", _PICTURE, _tone(300), _tone(500), more=second)
     found = split_all(path)
@@ -55,7 +57,7 @@ def test_the_default_track_is_heard(container: str, ffmpeg: Callable[..., None],
     assert "the default" in warning.message
 
 
-def test_a_silent_track_gives_way(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_a_silent_track_is_passed_over(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = _tracks(ffmpeg, tmp_path / "silent.mkv", _PICTURE, _SILENCE, _tone(500))
     found = split_all(path)
     assert _pitch(found.samples) == 500
@@ -63,7 +65,7 @@ def test_a_silent_track_gives_way(ffmpeg: Callable[..., None], split_all, tmp_pa
 
 
 @pytest.mark.parametrize(("mark", "said"), [("comment", "comment"), ("visual_impaired", "visual impaired")])
-def test_what_is_said_about_a_film_gives_way_to_what_is_said_in_it(
+def test_a_commentary_is_passed_over_for_the_film_s_own_sound(
     mark: str, said: str, ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     both = _tracks(ffmpeg, tmp_path / "both.mkv", _PICTURE, _tone(300), _tone(500))
@@ -75,12 +77,12 @@ def test_what_is_said_about_a_film_gives_way_to_what_is_said_in_it(
     assert _pitch(split_all(path, audio_track=1).samples) == 300
 
 
-def test_where_all_tracks_are_silent_the_first_is_taken(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_if_all_tracks_are_silent_the_first_is_chosen(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = _tracks(ffmpeg, tmp_path / "silent.mkv", _PICTURE, _SILENCE, _SILENCE)
     assert [stream.used for stream in split_all(path).probed.streams] == [True, True, False]
 
 
-def test_a_much_shorter_track_gives_way(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_a_much_shorter_track_is_passed_over(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = _tracks(ffmpeg, tmp_path / "jingle.mkv", _PICTURE, _tone(300, 1), _tone(500))
     found = split_all(path)
     assert _pitch(found.samples) == 500
@@ -98,7 +100,7 @@ def test_a_much_shorter_track_gives_way(ffmpeg: Callable[..., None], split_all, 
         ({"language": "fr"}, 300),
     ],
 )
-def test_the_track_that_is_asked_for_is_heard(
+def test_a_requested_track_is_transcribed(
     asked: dict[str, object], pitch: int, ffmpeg: Callable[..., None], split_all, limits: Limits, tmp_path: Path
 ) -> None:
     languages = ("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=ger")
@@ -108,7 +110,7 @@ def test_the_track_that_is_asked_for_is_heard(
     assert [stream.language for stream in found.probed.streams[1:]] == ["eng", "ger"]
 
 
-def test_a_track_that_is_not_there_is_a_warning(odd_media: dict[str, Path], split_all) -> None:
+def test_a_missing_track_is_a_warning(odd_media: dict[str, Path], split_all) -> None:
     found = split_all(odd_media["both.mp4"], audio_track=3)
     assert found.summary.audio_s > 1.9
     (warning,) = found.summary.warnings
@@ -116,7 +118,7 @@ def test_a_track_that_is_not_there_is_a_warning(odd_media: dict[str, Path], spli
     assert warning.message == "sound track 3 was not heard: there is 1"
 
 
-def test_a_still_is_not_taken_for_the_film(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_a_still_is_not_mistaken_for_the_film(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = tmp_path / "still-first.mp4"
     still = ("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=25:duration=0.04")
     ffmpeg(*still, *_PICTURE, "-map", 0, "-map", 1, *_X264, "-c:v:0", "mjpeg", "-pix_fmt:v:0", "yuvj420p", path)
@@ -128,7 +130,7 @@ def test_a_still_is_not_taken_for_the_film(ffmpeg: Callable[..., None], split_al
 
 
 def _without_decoder(path: Path, codec: bytes, other: bytes) -> None:
-    """Call the first stream of a codec in a QuickTime file something nobody can decode."""
+    """Rename a codec's first stream in a QuickTime file to something that nobody can decode."""
     content = path.read_bytes()
     index = content.index(b"moov")
     path.write_bytes(content[:index] + content[index:].replace(codec, other, 1))
@@ -151,7 +153,7 @@ def test_a_track_without_a_decoder_is_passed_over(ffmpeg: Callable[..., None], s
         (b"sowt", b"apac", "the sound (apac) cannot be read", ["frames"]),
     ],
 )
-def test_what_cannot_be_decoded_does_not_take_the_other_along(
+def test_an_undecodable_stream_does_not_affect_the_other(
     codec: bytes, other: bytes, words: str, units: list[str], ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     path = _tracks(ffmpeg, tmp_path / "half.mov", _PICTURE, _tone(300), more=("-c:a", "pcm_s16le"))
@@ -162,7 +164,7 @@ def test_what_cannot_be_decoded_does_not_take_the_other_along(
     assert [unit.kind for unit in found.summary.units()] == units
 
 
-def test_lengths_and_loudness_are_looked_up_only_where_there_is_a_choice(
+def test_lengths_and_loudness_are_measured_only_if_there_is_a_choice(
     odd_media: dict[str, Path], limits: Limits, tmp_path: Path
 ) -> None:
     script, calls = tmp_path / "ffmpeg", tmp_path / "calls"

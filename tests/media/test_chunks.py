@@ -1,4 +1,4 @@
-"""Cutting audio: nothing lost, nothing moved, and silence preferred."""
+"""Cutting audio: nothing lost, nothing moved, and preferably in silence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOISE = np.random.default_rng(1).integers(-8000, 8000, 60 * SAMPLE_RATE).astype
 
 
 def _sound(seconds: float, *silences: tuple[float, float]) -> NDArray[np.int16]:
-    """Noise with silence in the given ranges of seconds."""
+    """Noise with silence in the given ranges, in seconds."""
     samples = _NOISE[: int(seconds * SAMPLE_RATE)].copy()
     for start, end in silences:
         samples[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)] = 0
@@ -67,7 +67,7 @@ def test_chunks_cover_every_sample_in_order(samples: NDArray[np.int16]) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(_TALK, st.lists(st.integers(0, 4 * SAMPLE_RATE), max_size=12))
-def test_portions_make_no_difference(samples: NDArray[np.int16], portions: list[int]) -> None:
+def test_the_size_of_portions_does_not_matter(samples: NDArray[np.int16], portions: list[int]) -> None:
     whole, pieces = _chunks(samples), _chunks(samples, portions)
     assert [(chunk.start_s, chunk.end_s, chunk.hard_cut) for chunk in whole] == [
         (chunk.start_s, chunk.end_s, chunk.hard_cut) for chunk in pieces
@@ -88,12 +88,12 @@ def test_the_cut_is_in_the_middle_of_the_pause_nearest_the_target() -> None:
     assert cut / SAMPLE_RATE == pytest.approx(5.4, abs=0.02)
 
 
-def test_a_longer_pause_is_a_surer_place() -> None:
+def test_a_longer_pause_is_a_safer_place() -> None:
     cut, hard = plan_cut(_sound(12, (4.1, 4.8), (5.0, 5.3)), _TARGET)
     assert (cut / SAMPLE_RATE, hard) == (pytest.approx(4.45, abs=0.02), False)
 
 
-def test_pauses_of_a_second_and_more_are_equally_sure() -> None:
+def test_pauses_of_a_second_and_more_are_equally_safe() -> None:
     cut, _ = plan_cut(_sound(60, (46, 50), (56, 57.4)), 48 * SAMPLE_RATE)
     assert cut / SAMPLE_RATE == pytest.approx(48, abs=0.02)
     cut, _ = plan_cut(_sound(60, (38, 43), (47, 48.4)), 48 * SAMPLE_RATE)
@@ -129,5 +129,5 @@ def test_pure_silence_is_cut_at_the_target() -> None:
     assert not any(chunk.hard_cut for chunk in chunks)
 
 
-def test_no_sound_at_all_is_no_chunk() -> None:
+def test_no_sound_gives_no_chunk() -> None:
     assert _chunks(np.empty(0, np.int16)) == []

@@ -1,4 +1,4 @@
-"""What ffmpeg complains about is damage only if it concerns what is used."""
+"""ffmpeg's complaints count as damage only if they concern what is used."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 _TONE = ("-f", "lavfi", "-i", "sine=d=3")
 
 
-def test_recordings_in_a_chain_are_whole(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
-    """As radio stations' recorders write them: an Ogg stream for every piece."""
+def test_chained_recordings_are_whole(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+    """As radio recorders write them: an Ogg stream for every piece."""
     for name, channels in (("one.opus", 1), ("two.opus", 2)):
-        # More than the 64 kB at the end in which its length is sought.
+        # More than the 64 kB at the end, in which its length is looked for.
         noise = ("-f", "lavfi", "-i", "anoisesrc=d=3:a=0.3:seed=1")
         ffmpeg(*noise, "-ac", channels, "-c:a", "libopus", "-b:a", "250k", tmp_path / name)
     chained = tmp_path / "chained.opus"
@@ -23,7 +23,7 @@ def test_recordings_in_a_chain_are_whole(ffmpeg: Callable[..., None], split_all,
     assert found.summary.warnings == []
 
 
-def test_a_chain_that_breaks_is_damage(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_a_broken_chain_is_damage(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     ffmpeg(*_TONE, "-c:a", "libopus", tmp_path / "one.ogg")
     ffmpeg(*_TONE, "-c:a", "libvorbis", tmp_path / "two.ogg")
     chained = tmp_path / "chained.ogg"
@@ -31,7 +31,7 @@ def test_a_chain_that_breaks_is_damage(ffmpeg: Callable[..., None], split_all, t
     assert "damaged_input" in [warning.code for warning in split_all(chained).summary.warnings]
 
 
-def test_a_damaged_cover_is_no_damage_to_the_sound(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_a_damaged_cover_does_not_damage_the_sound(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     ffmpeg(*_TONE, tmp_path / "plain.mp3")
     picture = b"\x00image/jpeg\x00\x03\x00\xff\xd8\xff" + bytes(5000)
     frame = b"APIC" + len(picture).to_bytes(4, "big") + b"\0\0" + picture

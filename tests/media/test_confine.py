@@ -1,4 +1,4 @@
-"""A program that reads hostile input has no network, whatever it is told; whoever starts it keeps theirs."""
+"""A program that reads hostile input has no network, whatever it is told; its parent process keeps its own."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("family", ["AF_INET", "AF_INET6", "AF_UNIX"])
-def test_no_socket_of_any_kind(family: str) -> None:
+def test_it_can_open_no_socket_of_any_kind(family: str) -> None:
     program = f"import socket\ntry: socket.socket(socket.{family})\nexcept PermissionError: print('refused')"
     started = spawn([sys.executable, "-c", program], {})
     out, err = started.communicate(timeout=600)
     assert (out, err) == (b"refused\n", b"")
 
 
-def test_nor_through_a_program_it_starts() -> None:
+def test_nor_can_a_program_that_it_starts() -> None:
     inner = "import socket; socket.socket()"
     program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
     started = spawn([sys.executable, "-c", program], {})
     assert b"PermissionError" in started.communicate(timeout=600)[1]
 
 
-def test_ffmpeg_reaches_nobody_even_where_its_protocols_would(tmp_path: Path) -> None:
+def test_ffmpeg_reaches_nobody_even_if_its_protocols_would(tmp_path: Path) -> None:
     reached = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
@@ -51,14 +51,14 @@ def test_ffmpeg_reaches_nobody_even_where_its_protocols_would(tmp_path: Path) ->
         assert started.returncode != 0
         assert b"Permission denied" in said
         assert not reached.is_set()
-        socket.create_connection(server.getsockname()).close()  # ours is as it was
+        socket.create_connection(server.getsockname()).close()  # ours is unchanged
         waiting.join(60)
         assert reached.is_set()
 
 
-def test_where_no_filter_is_possible_the_doctor_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_no_filter_is_possible_the_doctor_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refuses_sockets()
-    socket.socket().close()  # whoever asks keeps theirs
+    socket.socket().close()  # the parent keeps its own
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert not refuses_sockets()
     (line,) = [says for _, says in checks() if "seccomp" in says]

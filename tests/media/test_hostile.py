@@ -1,4 +1,4 @@
-"""Media that means harm: it reads no other file, asks no network, and ends within its limits."""
+"""Hostile media: it reads no other file, uses no network, and ends within its limits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 
 
 class _Server:
-    """A web server that answers everything and remembers who asked."""
+    """A web server that answers everything and remembers the requests."""
 
     def __init__(self) -> None:
         asked: list[str] = []
@@ -64,7 +64,7 @@ def server() -> Iterator[_Server]:
 
 @pytest.fixture(scope="module")
 def secret(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> Path:
-    """A real, playable file that no other media may reach."""
+    """A real, playable file that no other media file may reach."""
     path = tmp_path_factory.mktemp("secret") / "secret.ts"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=5:duration=2",
            "-f", "lavfi", "-i", "sine=d=2", *_X264, path)  # fmt: skip
@@ -104,7 +104,7 @@ def test_lists_of_other_files_reach_nothing(
             probe(path, limits)
         assert not caught.value.retryable
         assert "\n" not in caught.value.message
-    # Even a decode that nobody probed first gets nothing out of it.
+    # Even decoding without a probe gets nothing out of it.
     probed = Probe(container="?", duration_s=None, video=VideoStream(codec="h264", width=64, height=64), audio=None)
     options = Options(sampling="interval")
     with pytest.raises(CastlineError):
@@ -121,7 +121,7 @@ def test_a_playlist_is_called_a_playlist(kind: str, limits: Limits, tmp_path: Pa
 
 
 def test_the_server_and_the_secret_are_worth_reaching(server: _Server, secret: Path, limits: Limits) -> None:
-    """Without the limits ffmpeg does follow a list: the tests above would see it."""
+    """Without the limits, ffmpeg does follow a list, and the tests above would see it."""
     import urllib.request
 
     urllib.request.urlopen(f"http://{server.address}/alive").read()
@@ -155,7 +155,9 @@ def test_a_name_is_only_a_name(
         assert summary.error is None
 
 
-def test_a_pattern_of_pictures_is_not_expanded(ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path) -> None:
+def test_a_pattern_of_picture_names_is_not_expanded(
+    ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path
+) -> None:
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=5:duration=1", tmp_path / "%03d.jpg")
     assert (tmp_path / "001.jpg").is_file()
     path = tmp_path / "%03d.mp4"
@@ -164,10 +166,10 @@ def test_a_pattern_of_pictures_is_not_expanded(ffmpeg: Callable[..., None], limi
         probe(path, limits)
 
 
-def test_a_film_of_references_to_other_files_shows_none_of_them(
+def test_a_film_that_refers_to_other_files_shows_none_of_them(
     odd_media: dict[str, Path], ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path
 ) -> None:
-    """An MP4 whose data reference does not say "in this file"; ffmpeg must not go and look for the other one."""
+    """An MP4 whose data reference does not say "in this file"; ffmpeg must not look for the other file."""
     made = tmp_path / "own.mov"
     ffmpeg("-i", odd_media["no-audio.mp4"], "-c", "copy", made)
     content = made.read_bytes()
@@ -233,7 +235,7 @@ def test_the_wall_clock_ends_ffmpeg(odd_media: dict[str, Path], limits: Limits, 
     assert time.monotonic() - started < 120
 
 
-def test_what_was_decoded_before_the_clock_ran_out_is_kept(
+def test_what_was_decoded_before_the_time_limit_is_kept(
     odd_media: dict[str, Path], limits: Limits, tmp_path: Path
 ) -> None:
     script = tmp_path / "slow-ffmpeg"
@@ -286,7 +288,7 @@ def test_too_many_pixels_are_not_decoded(ffmpeg: Callable[..., None], limits: Li
     few = dataclasses.replace(limits, max_pixels=640 * 480)
     with pytest.raises(MediaTooLarge, match="1920x1080 is more than"):
         probe(path, few)
-    # A container that lies about its size is stopped by the decoder.
+    # The decoder stops a container that lies about its size.
     lie = Probe(container="mp4", duration_s=1, video=VideoStream(codec="h264", width=64, height=64), audio=None)
     with pytest.raises(CastlineError):
         list(split(path, lie, Options(), few, SplitSummary(), max_duration_s=10))
@@ -319,13 +321,13 @@ def test_a_crash_is_one_readable_line(
         assert "something is odd" in caught.value.detail
 
 
-def test_a_missing_program_is_not_the_media_s_fault(odd_media: dict[str, Path]) -> None:
+def test_a_missing_program_is_not_the_file_s_fault(odd_media: dict[str, Path]) -> None:
     for program in ("no-such-ffmpeg", "/nonexistent/ffmpeg"):
         with pytest.raises(ResourceError, match="not installed"):
             probe(odd_media["both.mp4"], Limits(program=program))
 
 
-def test_a_file_that_went_away_is_not_the_media_s_fault(limits: Limits, tmp_path: Path) -> None:
+def test_a_file_that_disappeared_is_not_the_file_s_fault(limits: Limits, tmp_path: Path) -> None:
     gone = open_input(tmp_path / "gone.mp4", limits)
     status, _, log, errors = run(arguments(gone["a:0"].output("-", format="null"), limits), limits)
     found = explain(status, errors, log, opened=False)
@@ -333,7 +335,7 @@ def test_a_file_that_went_away_is_not_the_media_s_fault(limits: Limits, tmp_path
     assert found.retryable
 
 
-def test_what_a_title_says_is_no_error(odd_media: dict[str, Path], ffmpeg: Callable[..., None], limits: Limits,
+def test_a_title_is_never_read_as_an_error(odd_media: dict[str, Path], ffmpeg: Callable[..., None], limits: Limits,
                                        tmp_path: Path) -> None:  # fmt: skip
     path = tmp_path / "title.mp4"
     title = "No space left on device. Format not on whitelist. Cannot allocate memory."
@@ -354,7 +356,7 @@ def test_what_a_title_says_is_no_error(odd_media: dict[str, Path], ffmpeg: Calla
         ("something new", True, UndecodableMedia, "ffmpeg cannot read the file: something new"),
     ],
 )
-def test_what_ffmpeg_says_becomes_a_typed_line(error: str, opened: bool, kind: type, words: str) -> None:
+def test_ffmpeg_s_message_becomes_a_typed_line(error: str, opened: bool, kind: type, words: str) -> None:
     found = explain(1, [error], "the log", opened=opened)
     assert isinstance(found, kind)
     assert words in found.message

@@ -1,4 +1,4 @@
-"""Packets that vanish for minutes in the middle of a recording are missed, and those that never were are not."""
+"""Packets that are missing for minutes in the middle of a recording are reported; those that never existed are not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PICTURES, _SOUND = ("pictures", 15, 40), ("sound", 15, 40)
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "flv"])
 @pytest.mark.parametrize(("lost", "said"), [("v", [_PICTURES]), ("a", [_SOUND]), ("va", [_PICTURES, _SOUND]), ("", [])])
-def test_lost_packets_are_missed(
+def test_lost_packets_are_reported(
     lost: str, said: list[tuple[str, int, int]], suffix: str, whole, ffmpeg: Callable[..., None], split_all, tmp_path
 ) -> None:
     path = tmp_path / f"lost.{suffix}"
@@ -42,7 +42,7 @@ def test_lost_packets_are_missed(
     assert _said(path, split_all) == said
 
 
-def test_sound_that_a_codec_leaves_out_in_a_pause_is_not_missed(
+def test_sound_that_a_codec_omits_in_a_pause_is_not_reported(
     whole, ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     ffmpeg("-i", whole["opus"], "-map", 0, "-c", "copy", "-bsf:a", _LOST, tmp_path / "muted.mkv")
@@ -51,20 +51,20 @@ def test_sound_that_a_codec_leaves_out_in_a_pause_is_not_missed(
     assert _said(tmp_path / "lost.mkv", split_all) == [_PICTURES, _SOUND]
 
 
-def test_a_screen_that_stands_still_is_not_missed(whole, ffmpeg: Callable[..., None], split_all, tmp_path) -> None:
-    """A recorder of screens that writes a picture only when something moves."""
+def test_a_still_screen_is_not_reported(whole, ffmpeg: Callable[..., None], split_all, tmp_path) -> None:
+    """A screen recorder that writes a frame only when something moves."""
     moves = "select='lt(t,30)+between(t,30,45)*not(mod(n,7))+gt(t,120)',setpts='PTS+floor(mod(N*37,11))/100/TB'"
     coded = ("-vf", moves, "-fps_mode", "vfr", *_CODED, "-c:a", "copy")
     ffmpeg("-i", whole["aac"], *coded, tmp_path / "screen.mkv")
     assert _said(tmp_path / "screen.mkv", split_all) == []
 
 
-def test_an_edit_list_says_what_belongs_where(whole, ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_an_edit_list_explains_gaps(whole, ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     ffmpeg("-i", whole["aac"], "-map", 0, "-c", "copy", "-bsf:v", _LOST, tmp_path / "edited.mp4")
     assert _said(tmp_path / "edited.mp4", split_all) == []
 
 
-def test_keyframes_are_as_far_apart_as_they_are(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_rare_keyframes_are_not_reported(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     rare = ("-c:v", "libx264", "-preset", "ultrafast", "-g", 250, "-sc_threshold", 0, "-pix_fmt", "yuv420p")
     ffmpeg(*_FILM, *rare, tmp_path / "rare.mkv")
     found = split_all(tmp_path / "rare.mkv", sampling="keyframes")

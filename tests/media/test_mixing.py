@@ -1,4 +1,4 @@
-"""Many channels become one, and nobody's voice is lost on the way."""
+"""Many channels become one, and no voice is lost."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def test_a_voice_in_any_channel_is_heard(
     assert cancelled is ("inverted" in name or "pair" in name)
 
 
-def test_ambisonic_sound_is_what_comes_from_everywhere(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_the_omnidirectional_channel_of_ambisonic_sound_is_used(
+    ffmpeg: Callable[..., None], split_all, tmp_path: Path
+) -> None:
     path = _made(
         ffmpeg,
         tmp_path / "ambisonic.mkv",
@@ -60,7 +62,7 @@ def test_ambisonic_sound_is_what_comes_from_everywhere(ffmpeg: Callable[..., Non
     assert np.abs(found.samples[SAMPLE_RATE // 2 : SAMPLE_RATE]).max() == pytest.approx(0.5, abs=0.05)
 
 
-def test_sound_that_is_inverted_for_a_while_only() -> None:
+def test_sound_that_is_inverted_only_for_a_while() -> None:
     time = np.arange(4 * SAMPLE_RATE) / SAMPLE_RATE
     left = (0.5 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
     right = np.where((time >= 1) & (time < 3), -left, left)
@@ -104,7 +106,7 @@ def _mixed(left: NDArray[np.float32], right: NDArray[np.float32]) -> tuple[NDArr
     return np.concatenate([*parts, mixer.rest()]) / np.float32(32768), mixer
 
 
-def test_a_quiet_voice_beside_loud_noise_is_heard_alone() -> None:
+def test_a_quiet_voice_beside_loud_noise_is_used_alone() -> None:
     voice = _quiet_voice()
     noise = np.random.default_rng(1).normal(0, 0.1, len(voice))
     for left, right in ((voice, noise), (noise, voice)):
@@ -113,7 +115,7 @@ def test_a_quiet_voice_beside_loud_noise_is_heard_alone() -> None:
         assert mixer.noise_s == pytest.approx(10)
 
 
-def test_what_is_no_steady_noise_stays_in_the_mix() -> None:
+def test_sound_that_is_not_steady_noise_stays_in_the_mix() -> None:
     voice = _quiet_voice()
     speech = 20 * np.roll(voice, SAMPLE_RATE // 4)  # somebody else speaks in the pauses, louder
     steady = np.random.default_rng(1).normal(0, 0.1, len(voice))
@@ -123,7 +125,7 @@ def test_what_is_no_steady_noise_stays_in_the_mix() -> None:
         assert mixer.noise_s == 0
 
 
-def test_a_channel_of_noise_is_said(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_a_channel_of_noise_is_reported(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     voice = "0.01*sin(2*PI*300*t)*gt(sin(4*PI*t)\\,0)"
     path = _made(ffmpeg, tmp_path / "broken-cable.wav", f"{voice}|0.3*(random(0)-0.5):d=8:s=16000")
     assert [warning.code for warning in split_all(path).summary.warnings] == ["noisy_channel"]

@@ -1,4 +1,4 @@
-"""Small grey pictures, 25 a second, for mouths: where somebody asks who speaks, and there is sound and a picture."""
+"""Small grey frames, 25 per second, for watching mouths: on request, and if there are sound and video."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _film(ffmpeg: Callable[..., None], path: Path, rate: int, *more: object, sou
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(25, 100), (50, 100), (12, 48)])
-def test_the_first_of_every_forty_milliseconds(split_all, ffmpeg, tmp_path, rate, expected):
+def test_the_first_frame_of_every_forty_milliseconds_is_taken(split_all, ffmpeg, tmp_path, rate, expected):
     outcome = split_all(_film(ffmpeg, tmp_path / "film.mp4", rate), speakers="auto")
     found = _pictures(outcome)
     assert abs(len(found) - expected) <= 1
@@ -44,7 +44,7 @@ def test_the_first_of_every_forty_milliseconds(split_all, ffmpeg, tmp_path, rate
     assert np.ptp(picture.astype(int), axis=2).max() <= 2, "it is grey"
 
 
-def test_sampled_frames_are_what_they_are_without(split_all, ffmpeg, tmp_path):
+def test_sampled_frames_are_the_same_as_without(split_all, ffmpeg, tmp_path):
     path = _film(ffmpeg, tmp_path / "film.mp4", 25, "-g", "25")
     for sampling in ("interval", "keyframes"):
         watched, plain = (split_all(path, sampling=sampling, speakers=each) for each in ("auto", "voices"))
@@ -55,7 +55,7 @@ def test_sampled_frames_are_what_they_are_without(split_all, ffmpeg, tmp_path):
         assert not _pictures(plain)
 
 
-def test_not_without_sound(split_all, ffmpeg, tmp_path):
+def test_without_sound_there_are_none(split_all, ffmpeg, tmp_path):
     assert not _pictures(split_all(_film(ffmpeg, tmp_path / "film.mp4", 25, sound=()), speakers="auto"))
 
 
@@ -66,7 +66,7 @@ def test_a_gap_is_not_filled(split_all, ffmpeg, tmp_path):
     assert max(np.diff(found)) > 1900
 
 
-def test_it_is_turned_as_the_frames_are(split_all, ffmpeg, tmp_path):
+def test_they_are_rotated_like_the_frames(split_all, ffmpeg, tmp_path):
     ffmpeg("-display_rotation", -90, "-i", _film(ffmpeg, tmp_path / "a.mp4", 25), "-c", "copy", tmp_path / "b.mp4")
     found = _pictures(split_all(tmp_path / "b.mp4", speakers="auto"))
     assert cv2.imdecode(np.frombuffer(found[min(found)], np.uint8), cv2.IMREAD_GRAYSCALE).shape == (640, 360)

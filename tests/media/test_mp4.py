@@ -1,4 +1,4 @@
-"""The index of an MP4, read from hostile bytes: right, or not at all."""
+"""The index of an MP4, read from hostile bytes: correctly, or not at all."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_sample_lies_where_the_index_says(odd_media: dict[str, Path]) -> N
     assert sum(int(track.size.sum()) for track in index.tracks) <= len(body)
 
 
-def test_samples_of_several_sizes_of_chunks(ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+def test_chunks_may_hold_different_numbers_of_samples(ffmpeg: Callable[..., None], tmp_path: Path) -> None:
     path = tmp_path / "a.mov"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x36:rate=25:duration=7", "-f", "lavfi", "-i", "sine=d=9:r=44100",
            "-c:v", "libx264", "-bf", 2, "-c:a", "aac", path)  # fmt: skip
@@ -52,7 +52,7 @@ def test_samples_of_several_sizes_of_chunks(ffmpeg: Callable[..., None], tmp_pat
 @pytest.mark.parametrize(
     "name", ["voice.ogg", "voice.mp3", "text.mp4", "zero.mp4", "truncated.mp4", "cut-off-index.mp4", "whole.ts"]
 )
-def test_what_has_no_plain_index_is_not_indexed(name: str, odd_media: dict[str, Path]) -> None:
+def test_files_without_a_plain_index_are_not_indexed(name: str, odd_media: dict[str, Path]) -> None:
     with pytest.raises(NotIndexed):
         _index(odd_media[name].read_bytes())
 
@@ -64,7 +64,7 @@ def test_fragments_are_not_indexed(ffmpeg: Callable[..., None], tmp_path: Path) 
         _index(path.read_bytes())
 
 
-def test_damage_anywhere_in_the_index_is_an_index_or_none(odd_media: dict[str, Path]) -> None:
+def test_any_damage_gives_an_index_or_none(odd_media: dict[str, Path]) -> None:
     body = odd_media["both.mp4"].read_bytes()
     moov = body.find(b"moov")
     dice = np.random.default_rng(16)
@@ -81,10 +81,10 @@ def test_damage_anywhere_in_the_index_is_an_index_or_none(odd_media: dict[str, P
             assert not len(track.size) or int((track.offset + track.size).max()) <= len(body)
 
 
-def test_a_table_cannot_ask_for_more_memory_than_there_are_samples(odd_media: dict[str, Path]) -> None:
+def test_a_table_cannot_use_more_memory_than_it_has_samples(odd_media: dict[str, Path]) -> None:
     body = bytearray(odd_media["both.mp4"].read_bytes())
     at = body.find(b"stts") + 12
-    body[at : at + 4] = b"\xff\xff\xff\xff"  # four thousand million samples of one length
+    body[at : at + 4] = b"\xff\xff\xff\xff"  # four thousand million samples of equal length
     with pytest.raises(NotIndexed, match="damaged"):
         _index(bytes(body))
 
@@ -94,7 +94,7 @@ def _pictures(starts: list[float], every: int) -> Pictures:
     return Pictures(start, np.full(len(start), 0.04), np.arange(len(start)) % every == 0)
 
 
-def test_ranges_are_whole_stretches_and_together_all_pictures() -> None:
+def test_ranges_are_whole_stretches_and_cover_all_frames() -> None:
     grid = Grid.of(1.0, 30)
     parts = cut(_pictures([at / 25 for at in range(25 * 400)], 200), grid, False, 100.0)
     assert [(part.begin, part.end) for part in parts] == [(0, 120), (120, 240), (240, 360), (360, None)]
@@ -104,13 +104,13 @@ def test_ranges_are_whole_stretches_and_together_all_pictures() -> None:
 @pytest.mark.parametrize(
     ("every", "length_s"), [(10_000_000, 4000.0), (25 * 300, 250.0)], ids=["one keyframe", "keyframes too rare"]
 )
-def test_there_is_no_border_that_wins_nothing(every: int, length_s: float) -> None:
+def test_there_is_no_border_that_gains_nothing(every: int, length_s: float) -> None:
     grid = Grid.of(1.0, 30)
     starts = [float(at) for at in range(int(length_s))]
     assert cut(_pictures(starts, every), grid, False, 60.0) == [Part(0, None)]
 
 
-def test_of_keyframes_alone_a_keyframe_has_to_come_after_the_border() -> None:
+def test_with_keyframes_only_a_keyframe_must_follow_the_border() -> None:
     grid = Grid.of(1.0, 30)
     pictures = _pictures([float(at) for at in range(70)], 50)
     assert cut(pictures, grid, True, 60.0) == [Part(0, None, True)]
@@ -118,7 +118,7 @@ def test_of_keyframes_alone_a_keyframe_has_to_come_after_the_border() -> None:
 
 
 @given(st.lists(st.floats(0, 2000), min_size=1, max_size=200), st.integers(1, 50), st.booleans())
-def test_every_slot_is_of_one_range(starts: list[float], every: int, keyframes: bool) -> None:
+def test_every_slot_belongs_to_one_range(starts: list[float], every: int, keyframes: bool) -> None:
     parts = cut(_pictures(sorted(starts), every), Grid.of(1.0, 30), keyframes, 60.0)
     assert (parts[0].begin, parts[0].seek_s, parts[-1].end) == (0, None, None)
     assert [part.end for part in parts[:-1]] == [part.begin for part in parts[1:]]
@@ -126,14 +126,14 @@ def test_every_slot_is_of_one_range(starts: list[float], every: int, keyframes: 
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**7), st.integers(0, 10**6)), max_size=30))
-def test_spans_are_in_order_and_hold_all(found: list[tuple[int, int]]) -> None:
+def test_joined_spans_are_in_order_and_cover_all(found: list[tuple[int, int]]) -> None:
     spans = [(begin, begin + length) for begin, length in found]
     together = joined(spans)
     assert all(end < begin for (_, end), (begin, _) in pairwise(together))
     assert all(any(a <= begin and end <= b for a, b in together) for begin, end in spans if begin < end)
 
 
-def test_stretches_hold_whole_batches() -> None:
+def test_stretches_contain_whole_batches() -> None:
     assert Grid.of(1.0, 30) == Grid(1.0, 60)
     assert Grid.of(10.0, 30) == Grid(10.0, 30)
     assert Grid.of(0.1, 30).stretch_s == pytest.approx(60)

@@ -1,4 +1,4 @@
-"""What ``ffmpeg -i`` prints, read with suspicion."""
+"""The output of ``ffmpeg -i``, read with suspicion."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_channels_of_named_and_unnamed_layouts(layout: str, channels: int) -> No
         ("0.00", (1920, 1080), 0),
     ],
 )
-def test_rotation_turns_the_size(degrees: str, size: tuple[int, int], clockwise: int) -> None:
+def test_rotation_swaps_width_and_height(degrees: str, size: tuple[int, int], clockwise: int) -> None:
     found = _parse(
         f"  Stream #0:0: Video: {_H264}, 1920x1080, 30 fps\n"
         "      Side data:\n"
@@ -109,7 +109,7 @@ def test_frame_rates(text: str, fps: float | None) -> None:
     assert _video(f"{_H264}, 320x180, {text}").fps == fps
 
 
-def test_cover_art_is_no_video_even_when_it_comes_first() -> None:
+def test_cover_art_is_not_video_even_if_it_comes_first() -> None:
     found = _parse(
         "  Stream #0:0: Video: mjpeg (Baseline), yuvj420p(pc), 600x600, 90k tbr, 90k tbn (attached pic)\n"
         f"  Stream #0:1: Video: {_H264}, 320x180, 25 fps"
@@ -119,7 +119,7 @@ def test_cover_art_is_no_video_even_when_it_comes_first() -> None:
     assert not _parse("  Stream #0:0: Video: png, rgb24(pc), 64x64, 90k tbr, 90k tbn (attached pic)").videos
 
 
-def test_a_stream_that_says_too_little_is_passed_over() -> None:
+def test_a_stream_with_too_little_information_is_passed_over() -> None:
     found = _parse(
         "  Duration: N/A, start: 5.040000, bitrate: N/A\n"
         "  Stream #0:0[0x100]: Video: h264 ([27][0][0][0] / 0x001B), none, 90k tbr\n"
@@ -135,7 +135,7 @@ def test_a_stream_that_says_too_little_is_passed_over() -> None:
     assert [stream.kind for stream in found.streams] == ["video", "audio", "video", "subtitle", "data"]
 
 
-def test_a_stream_without_a_decoder_is_listed_and_not_taken() -> None:
+def test_a_stream_without_a_decoder_is_listed_but_not_chosen() -> None:
     found = _parse(
         "  Stream #0:0[0x1]: Video: none (xvc9 / 0x39637678), none, 640x360, 367 kb/s, 25 fps (default)\n"
         "  Stream #0:1[0x2]: Audio: none (apac / 0x63617061), 16000 Hz, mono, 73 kb/s (default)\n"
@@ -151,14 +151,14 @@ def test_a_stream_without_a_decoder_is_listed_and_not_taken() -> None:
     assert not known.streams[0].decodable
 
 
-def test_sound_at_a_rate_that_holds_no_speech_is_not_taken() -> None:
+def test_a_sample_rate_too_low_for_speech_is_not_chosen() -> None:
     found = _parse("  Stream #0:0: Audio: pcm_u8 ([1][0][0][0] / 0x0001), 1 Hz, mono, u8, 0 kb/s")
     assert found.audios == {}
     assert "1 Hz" in found.streams[0].note
 
 
 @pytest.mark.parametrize(("transfer", "hdr"), [("smpte2084", True), ("arib-std-b67", True), ("bt709", False)])
-def test_hdr_is_seen(transfer: str, hdr: bool) -> None:
+def test_hdr_is_recognised(transfer: str, hdr: bool) -> None:
     line = f"hevc (Main 10), yuv420p10le(tv, bt2020nc/bt2020/{transfer}, progressive), 320x180, 25 fps"
     assert _video(line).hdr is hdr
 
@@ -174,7 +174,7 @@ def test_titles_cannot_pose_as_streams() -> None:
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r", "\r\n", "\u2028", "\u2029", "\x85", "\x0b", "\x0c"], ids=ascii)
-def test_no_line_break_in_a_real_title_makes_a_stream(
+def test_a_line_break_in_a_real_title_adds_no_stream(
     ending: str, limits: Limits, ffmpeg: Callable[..., None], odd_media: dict[str, Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "title.mkv"
@@ -186,7 +186,7 @@ def test_no_line_break_in_a_real_title_makes_a_stream(
     assert found.duration_s == pytest.approx(2, abs=0.1)
 
 
-def test_no_long_title_makes_a_stream(
+def test_a_long_title_adds_no_stream(
     limits: Limits, ffmpeg: Callable[..., None], odd_media: dict[str, Path], tmp_path: Path
 ) -> None:
     fake = "  Stream #0:9: Video: h264, 10x10, 25 fps"
@@ -208,7 +208,7 @@ def test_no_long_title_makes_a_stream(
         ("cover-only.m4a", NoStreams, "cover art"),
     ],
 )
-def test_what_is_no_media_says_so_in_one_line(
+def test_files_that_are_not_media_are_explained_in_one_line(
     name: str, error: type[Exception], words: str, odd_media: dict[str, Path], limits: Limits
 ) -> None:
     with pytest.raises(error, match=words) as caught:
@@ -238,9 +238,7 @@ def test_what_is_no_media_says_so_in_one_line(
         (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "an answer that says AccessDenied"),
     ],
 )
-def test_what_has_another_s_name_is_called_what_it_is(
-    content: bytes, words: str, limits: Limits, tmp_path: Path
-) -> None:
+def test_misnamed_files_are_called_what_they_are(content: bytes, words: str, limits: Limits, tmp_path: Path) -> None:
     path = tmp_path / "named.mp4"
     path.write_bytes(content)
     with pytest.raises(NotMedia, match=words) as caught:

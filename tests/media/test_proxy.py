@@ -1,4 +1,4 @@
-"""Which recordings browsers play, and what they get of the others."""
+"""Which recordings browsers can play, and which proxy the others get."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from castline.media.ffmpeg import Limits
         ("voice.m4a", True), ("late-sound.mkv", False), ("whole.ts", False),
     ],
 )  # fmt: skip
-def test_what_browsers_play(odd_media: dict[str, Path], limits: Limits, name: str, played: bool) -> None:
+def test_playable_formats(odd_media: dict[str, Path], limits: Limits, name: str, played: bool) -> None:
     assert is_played(probe(odd_media[name], limits)) is played
 
 
 @pytest.fixture
 def film(ffmpeg: Callable[..., None], tmp_path: Path) -> Path:
-    """MPEG-1 of odd size, with sound of a kind that no browser plays."""
+    """MPEG-1 of odd size, with sound in a codec that no browser plays."""
     path = tmp_path / "film.mpg"
     picture = ("-f", "lavfi", "-i", "testsrc2=size=330x182:rate=25:duration=2")
     ffmpeg(*picture, "-f", "lavfi", "-i", "sine=duration=2", "-c:v", "mpeg1video", "-c:a", "mp2", path)
     return path
 
 
-def test_another_codec_is_encoded(film: Path, limits: Limits, tmp_path: Path) -> None:
+def test_another_codec_is_transcoded(film: Path, limits: Limits, tmp_path: Path) -> None:
     target = tmp_path / "proxy.mp4"
     probed = probe(film, limits)
     assert make_proxy(film, probed, limits, 60, target)
@@ -42,7 +42,7 @@ def test_another_codec_is_encoded(film: Path, limits: Limits, tmp_path: Path) ->
     assert made.duration_s == pytest.approx(2, abs=0.15)
 
 
-def test_h264_of_another_container_is_copied(odd_media: dict[str, Path], limits: Limits, tmp_path: Path) -> None:
+def test_h264_in_another_container_is_copied(odd_media: dict[str, Path], limits: Limits, tmp_path: Path) -> None:
     target = tmp_path / "proxy.mp4"
     source = odd_media["late-sound.mkv"]
     assert make_proxy(source, probe(source, limits), limits, 60, target)
@@ -50,7 +50,7 @@ def test_h264_of_another_container_is_copied(odd_media: dict[str, Path], limits:
     assert made.video and made.video.codec == "h264" and is_played(made)
 
 
-def test_the_track_that_was_heard_is_the_one_that_plays(
+def test_the_transcribed_track_is_the_one_in_the_proxy(
     ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path
 ) -> None:
     path, target = tmp_path / "two.mp4", tmp_path / "proxy.mp4"
@@ -64,7 +64,7 @@ def test_the_track_that_was_heard_is_the_one_that_plays(
     assert made.audio and made.audio.sample_rate == 22050 and is_played(made)
 
 
-def test_what_takes_too_long_or_is_too_large_is_none(
+def test_a_proxy_that_takes_too_long_or_is_too_large_is_dropped(
     film: Path, limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target, probed = tmp_path / "proxy.mp4", probe(film, limits)

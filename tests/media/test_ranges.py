@@ -1,4 +1,4 @@
-"""A recording that is cut into ranges gives the units of the uncut one, byte for byte, from a part of its bytes."""
+"""A recording cut into ranges gives the units of the uncut one, byte for byte, and each range reads part of it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _pieces(found: Iterator[Piece]) -> tuple[list[object], list[object], list[tu
 
 
 def _same(path: Path, limits: Limits, folder: Path, options: Options, *, indexed: bool = True) -> list[Part]:
-    """Check that ranges give what one decode gives; the ranges."""
+    """Check that ranges give the same as one decode; returns the ranges."""
     probed = probe(path, limits, options)
     whole = SplitSummary()
     expected = _pieces(split(path, probed, options, limits, whole, max_duration_s=3600))
@@ -120,7 +120,7 @@ def _same(path: Path, limits: Limits, folder: Path, options: Options, *, indexed
 
 
 def _agree(pictures: Pictures, path: Path, probed: Probe, limits: Limits) -> bool:
-    """Whether our reading of the index is ffmpeg's."""
+    """Whether our reading of the index agrees with ffmpeg's."""
     assert probed.video
     found = Pictures.of_packets(packets(path, [probed.video.index], limits))
     assert found
@@ -138,7 +138,7 @@ _CODING = {
 }
 
 
-def test_keyframes_that_are_none_to_the_decoder_are_no_loss_in_ranges_either(
+def test_keyframes_that_the_decoder_does_not_accept_lose_nothing_in_ranges_either(
     ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path, short_stretches: None
 ) -> None:
     path = tmp_path / "film.mp4"
@@ -176,14 +176,14 @@ def test_ranges_give_the_units_of_one_decode(
         assert len(_same(path, limits, tmp_path, options.model_copy(update={"speakers": "auto"}))) > 3
 
 
-def test_a_range_is_whole_whatever_happens_to_ffmpegs_lines(
+def test_a_range_is_whole_even_if_ffmpeg_s_lines_are_garbled(
     ffmpeg: Callable[..., None],
     limits: Limits,
     tmp_path: Path,
     short_stretches: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A thread may write into another's line, so that what is said stands behind it and without a name."""
+    """A thread may write into another's line, so that a message follows it without a prefix."""
     path = tmp_path / "film.mp4"
     ffmpeg(*_film(26), *_TONE, *_X264, *_CODING["b-frames"], "-c:a", "aac", "-shortest", path)
     note, named = Sampled.note, re.compile(r"\[Parsed_showinfo_\d+ @ 0x[0-9a-f]+\] \[info\] ")
@@ -248,7 +248,7 @@ def test_odd_recordings_too(
 
 @pytest.mark.parametrize("name", ["variable.mkv", "vp9.webm"])
 @pytest.mark.parametrize("asked", ["interval", "keyframes"])
-def test_without_an_index_they_are_sought_in_the_whole_file(
+def test_without_an_index_keyframes_are_searched_in_the_whole_file(
     name: str, asked: str, ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path, short_stretches: None
 ) -> None:
     path = _odd(name, ffmpeg, tmp_path)
@@ -268,14 +268,14 @@ def test_real_clips_too(clip: str, limits: Limits, tmp_path: Path, short_stretch
     _same(path, limits, tmp_path, Options(sampling="interval", interval_s=0.2, frames_per_unit=3))
 
 
-def test_frames_that_change_their_size_are_those_of_one_decode(
+def test_frames_that_change_their_size_equal_those_of_one_decode(
     ffmpeg: Callable[..., None],
     limits: Limits,
     tmp_path: Path,
     short_stretches: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Their batches may be others: one decode makes frames of another size last."""
+    """Their batches may differ: one decode writes frames of another size last."""
     monkeypatch.setenv("GCONV_PATH", "/nonexistent")  # media/ffmpeg.py says why
     parts = []
     for number, size in enumerate(("160x90", "90x160", "160x90", "90x160")):
@@ -314,10 +314,10 @@ def _jpegs(pieces: Iterator[FramesPiece | AudioPiece]) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("size", ["853x480", "854x481", "853x481", "201x151"])
-def test_pictures_of_odd_sizes_are_sampled(
+def test_frames_of_odd_sizes_are_sampled(
     tmp_path: Path, ffmpeg: Callable[..., None], limits: Limits, size: str
 ) -> None:
-    """The filters that tell duplicates apart pad the picture, in whole pixels of colour."""
+    """The filters that detect duplicates pad the frame to whole chroma samples."""
     path = tmp_path / "odd.mkv"
     ffmpeg("-f", "lavfi", "-i", f"testsrc=s={size}:r=5:d=3", "-c:v", "ffv1", path)
     summary = SplitSummary()

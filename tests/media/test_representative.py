@@ -1,4 +1,4 @@
-"""The one frame of a video: of what it is about, sharp, and never of a moment."""
+"""The one frame of a video: typical, sharp, and not from a brief moment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def limits() -> Limits:
 
 
 def _texture(seed: int) -> Grey:
-    """A scene of its own, 144 x 256, with detail at every size."""
+    """A distinct scene, 144 x 256, with detail at every scale."""
     rng = np.random.default_rng(seed)
     picture = np.zeros((144, 256), np.float32)
     for size in (4, 12, 48):
@@ -43,7 +43,7 @@ def _choose(pictures: list[Grey], weights: list[float] | None = None) -> int:
     return choose(np.stack(pictures), np.array(weights or [1.0] * len(pictures)))
 
 
-def test_who_walks_by_first_and_large_is_not_the_subject() -> None:
+def test_a_large_passer_by_at_the_start_is_not_the_subject() -> None:
     room, face, passer = _texture(1), _texture(2)[:40, :40], _texture(3)[:140, :120]
     talking = [_with(room, face, 100 + at % 3, 60) for at in range(20)]
     passing = [_with(talking[at], passer, 10 + 40 * at, 2) for at in range(4)]
@@ -57,27 +57,27 @@ def test_somebody_in_motion_is_preferred_to_an_empty_room() -> None:
     assert _choose(empty + talking) >= 12
 
 
-def test_the_longest_scene_wins_among_equals_and_black_is_no_scene() -> None:
+def test_the_longest_of_equal_scenes_wins_and_black_is_not_a_scene() -> None:
     scenes = {1: 4, 5: 10, 6: 4}
     pictures = [np.roll(_texture(seed), at, axis=1) for seed, count in scenes.items() for at in range(count)]
     black = [np.zeros((144, 256), np.uint8)] * 6
     assert 6 + 4 <= _choose(black + pictures) < 6 + 14
 
 
-def test_a_frame_counts_for_as_long_as_it_stands() -> None:
+def test_a_frame_counts_for_as_long_as_it_is_shown() -> None:
     pictures = [_texture(1), np.roll(_texture(1), 1, axis=1), _texture(2), np.roll(_texture(2), 1, axis=1)]
     assert _choose(pictures, [1, 1, 9, 9]) >= 2
     assert _choose(pictures, [9, 9, 1, 1]) < 2
 
 
-def test_among_alike_frames_the_sharpest() -> None:
+def test_the_sharpest_of_similar_frames_is_chosen() -> None:
     scene = _texture(4)
     pictures = [cv2.GaussianBlur(scene, (0, 0), sigma) for sigma in (3, 2, 1)] + [scene]
     pictures += [cv2.GaussianBlur(scene, (0, 0), sigma) for sigma in (1, 2)]
     assert _choose([np.asarray(picture, np.uint8) for picture in pictures]) == 3
 
 
-def test_one_frame_and_flat_frames_are_no_trouble() -> None:
+def test_a_single_frame_and_flat_frames_work() -> None:
     assert _choose([np.zeros((144, 256), np.uint8)]) == 0
     assert _choose([np.full((144, 256), level, np.uint8) for level in (0, 128, 255)]) in (0, 1, 2)
 
@@ -94,7 +94,7 @@ def test_a_video_gives_one_upright_jpeg(name: str, odd_media: dict[str, Path], l
     assert image.shape[:2] == (probed.video.height, probed.video.width)
 
 
-def test_no_picture_and_no_decodable_picture_are_errors(odd_media: dict[str, Path], limits: Limits) -> None:
+def test_missing_and_undecodable_video_are_errors(odd_media: dict[str, Path], limits: Limits) -> None:
     voice = odd_media["voice.ogg"]
     with pytest.raises(NoStreams, match="no picture"):
         representative_frame(voice, probe(voice, limits), Options(), limits, max_duration_s=60)

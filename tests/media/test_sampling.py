@@ -1,4 +1,4 @@
-"""Which frames are chosen: true times, no drift, keyframes where they suffice."""
+"""Which frames are chosen: exact times, no drift, keyframes if they suffice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _source(rate: str, seconds: float, size: str = "64x36") -> tuple[str, ...]:
 
 
 def _times(program: str, path: Path, filters: str) -> list[float]:
-    """Presentation times that come out of a filter, by a way of their own: the ``framecrc`` muxer."""
+    """Presentation times that leave a filter, obtained independently: by the ``framecrc`` muxer."""
     argv = [program, "-v", "error", "-nostdin", "-i", str(path), "-vf", filters, "-fps_mode", "passthrough"]
     output = subprocess.run(
         [*argv, "-enc_time_base", "1:1000000", "-f", "framecrc", "-"], capture_output=True, timeout=300, check=True
@@ -44,14 +44,14 @@ def _keyframes(path: Path, limits: Limits) -> list[float | None]:
 
 @pytest.fixture(scope="module")
 def ntsc(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> Path:
-    """60 s at 29.97 frames a second, a keyframe every 30 frames, with B-frames."""
+    """60 s at 29.97 frames per second, a keyframe every 30 frames, with B-frames."""
     path = tmp_path_factory.mktemp("sampling") / "ntsc.mp4"
     ffmpeg(*_source("30000/1001", 60), *_X264, "-g", 30, "-sc_threshold", 0, "-bf", 2, path)
     return path
 
 
 @given(st.integers(1, 9000), st.integers(1, 9000), st.integers(64, 4096))
-def test_sizes_fit_keep_their_shape_and_never_grow(width: int, height: int, long_side: int) -> None:
+def test_sizes_fit_keep_their_aspect_and_never_grow(width: int, height: int, long_side: int) -> None:
     w, h = scaled_size(width, height, long_side)
     assert min(w, h) >= 2
     assert w <= max(width, 2)
@@ -83,7 +83,7 @@ def test_a_variable_frame_rate_gives_the_true_first_frame_of_every_interval(
     limits: Limits, ffmpeg: Callable[..., None], tmp_path: Path
 ) -> None:
     path = tmp_path / "variable.mkv"
-    # Bursts at 25 frames a second, and seconds with one frame only, a little after they begin.
+    # Bursts at 25 frames per second, and seconds with only one frame, a little after they begin.
     keep = "lt(mod(t,4),1)+between(mod(t,4),1.29,1.31)+between(mod(t,4),2.59,2.61)"
     ffmpeg(*_source("50", 12), *_X264, "-vf", f"select='{keep}'", "-fps_mode", "vfr", path)
     every = _times(limits.program, path, "null")
@@ -106,7 +106,7 @@ def test_irregular_keyframes_are_found_where_they_are(
     assert _keyframes(path, limits) == pytest.approx([0, 0.4, 2, 2.2, 5], abs=0.002)
 
 
-def test_a_container_that_does_not_tell_keyframe_times_is_sampled_by_interval(
+def test_a_container_without_keyframe_times_is_sampled_by_interval(
     limits: Limits, ffmpeg: Callable[..., None], tmp_path: Path
 ) -> None:
     path = tmp_path / "old.avi"
@@ -118,18 +118,18 @@ def test_a_container_that_does_not_tell_keyframe_times_is_sampled_by_interval(
 @pytest.mark.parametrize(
     ("interval", "mode"),
     [
-        (1.0, "keyframes"),  # one every 1.001 s: near enough
+        (1.0, "keyframes"),  # one every 1.001 s: close enough
         (2.0, "keyframes"),
         (0.9, "interval"),
     ],
 )
-def test_auto_takes_keyframes_where_they_come_often_enough(
+def test_auto_uses_keyframes_if_they_are_frequent_enough(
     interval: float, mode: str, ntsc: Path, limits: Limits
 ) -> None:
     assert decide("auto", interval, look(ntsc, _VIDEO, limits)) == mode
 
 
-def test_one_keyframe_is_not_enough_where_no_header_tells_the_length(
+def test_one_keyframe_is_not_enough_if_no_header_gives_the_length(
     limits: Limits, ffmpeg: Callable[..., None], tmp_path: Path
 ) -> None:
     whole, live = tmp_path / "whole.webm", tmp_path / "live.webm"
@@ -138,7 +138,9 @@ def test_one_keyframe_is_not_enough_where_no_header_tells_the_length(
     assert decide("auto", 1.0, look(live, _VIDEO, limits)) == "interval"
 
 
-def test_no_time_to_read_all_packets_falls_back_to_the_interval(ntsc: Path, limits: Limits, tmp_path: Path) -> None:
+def test_without_time_to_read_all_packets_it_falls_back_to_the_interval(
+    ntsc: Path, limits: Limits, tmp_path: Path
+) -> None:
     script = tmp_path / "slow-ffmpeg"
     script.write_text(f'#!/bin/sh\nexec "{limits.program}" -readrate 1 "$@"\n')
     script.chmod(0o755)
@@ -163,7 +165,7 @@ def test_no_time_to_read_all_packets_falls_back_to_the_interval(ntsc: Path, limi
     ],
     ids=lambda codec: codec[0],
 )
-def test_keyframes_that_are_none_to_the_decoder_are_no_loss(
+def test_keyframes_that_the_decoder_does_not_accept_lose_nothing(
     codec: tuple[Any, ...], split_all, ffmpeg: Callable[..., None], tmp_path: Path
 ) -> None:
     path = tmp_path / codec[0]
@@ -175,10 +177,10 @@ def test_keyframes_that_are_none_to_the_decoder_are_no_loss(
     assert len(found.samples) == pytest.approx(6 * 16_000, abs=160)
 
 
-def test_no_second_has_two_frames_where_keyframes_fail_late(
+def test_no_second_has_two_frames_if_keyframes_fail_late(
     split_all, ffmpeg: Callable[..., None], tmp_path: Path
 ) -> None:
-    """The first minute is in the hands of others by then."""
+    """By then, the first minute has already been handed on."""
     for name, gop in (("closed", 0), ("open", 1)):
         seconds = 65 if name == "closed" else 20
         codec = (*_X264[:2], "-preset", "veryfast", "-x264-params", f"open-gop={gop}:bframes=3:keyint=23:scenecut=0")
@@ -192,7 +194,7 @@ def test_no_second_has_two_frames_where_keyframes_fail_late(
     assert len(found.frames) == len(found.summary.sampled_ms) == 85
 
 
-def test_packets_tell_how_long_a_stream_is_and_where_its_keyframes_are(ntsc: Path, limits: Limits) -> None:
+def test_packets_give_the_length_of_a_stream_and_its_keyframes(ntsc: Path, limits: Limits) -> None:
     found = extents(ntsc, [0], limits)
     assert found
     assert found[0].count == pytest.approx(1798, abs=1)
@@ -215,7 +217,7 @@ def test_the_interval_is_widened_to_what_is_affordable(
     assert affordable(asked, duration, Limits(max_frames=most)) == pytest.approx(interval)
 
 
-def test_what_is_asked_for_is_taken_without_a_look() -> None:
+def test_a_requested_sampling_is_used_without_a_check() -> None:
     assert decide("interval", 1.0, None) == "interval"
     assert decide("keyframes", 1.0, None) == "keyframes"
 

@@ -1,4 +1,4 @@
-"""One decode gives frames with true times and sound with true times, while it runs."""
+"""One decode gives frames and sound with exact times, while it runs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_frames_and_sound_of_an_ordinary_video(odd_media: dict[str, Path], split
     assert found.summary.warnings == []
 
 
-def test_frames_are_named_by_their_true_time_where_the_rate_varies(
+def test_frames_are_named_by_their_exact_time_at_a_variable_rate(
     ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     path = tmp_path / "variable.mkv"
@@ -69,7 +69,7 @@ def test_frames_are_named_by_their_true_time_where_the_rate_varies(
 
 def test_times_are_exact_after_an_hour_too(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = tmp_path / "long.mkv"
-    # A frame every 12.345 s: six digits of seconds would not do.
+    # A frame every 12.345 s: six digits of seconds would not be enough.
     source = "testsrc2=size=16x16:rate=200/2469:duration=5000"
     ffmpeg("-f", "lavfi", "-i", source, *_X264, "-g", 1, path)
     found = split_all(path, sampling="interval", interval_s=1.0, max_duration_s=7200)
@@ -90,7 +90,7 @@ def test_an_edit_list_moves_the_picture_and_not_the_sound(
     assert _onset_s(found.samples) == pytest.approx(1.0, abs=0.03)
 
 
-def test_a_copy_that_begins_between_keyframes_keeps_picture_and_sound_together(
+def test_a_copy_that_begins_between_keyframes_stays_in_sync(
     ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
@@ -115,7 +115,7 @@ def test_late_sound_is_silence_until_it_begins(
     assert white[0] == pytest.approx(2000, abs=2)
 
 
-def test_a_hole_in_the_sound_stays_a_hole(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_a_gap_in_the_sound_stays_a_gap(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = tmp_path / "hole.mkv"
     beeps = "aevalsrc='0.5*sin(2*PI*1000*t)*(between(t,0.5,0.6)+between(t,3,3.1))':d=4:s=16000"
     ffmpeg("-f", "lavfi", "-i", beeps, "-af", "aselect='lt(t,1)+gt(t,2.5)'", "-c:a", "pcm_s16le", path)
@@ -124,9 +124,7 @@ def test_a_hole_in_the_sound_stays_a_hole(ffmpeg: Callable[..., None], split_all
     assert 2 + _onset_s(samples[2 * SAMPLE_RATE :]) == pytest.approx(3.0, abs=0.02)
 
 
-def test_frames_that_look_the_same_are_dropped_and_stood_for(
-    ffmpeg: Callable[..., None], split_all, tmp_path: Path
-) -> None:
+def test_duplicate_frames_are_dropped_and_represented(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = tmp_path / "still.mp4"
     ffmpeg(*_FLASH, *_X264, path)
     found = split_all(path, sampling="interval", interval_s=0.5)
@@ -146,11 +144,13 @@ def test_frames_that_look_the_same_are_dropped_and_stood_for(
         ([10, 20], [10, 20], {10: 10, 20: 20}),
     ],
 )
-def test_a_kept_frame_stands_for_what_follows_it(kept: list[int], sampled: list[int], until: dict[int, int]) -> None:
+def test_a_kept_frame_represents_those_that_follow_it(
+    kept: list[int], sampled: list[int], until: dict[int, int]
+) -> None:
     assert stands_until(kept, sampled) == until
 
 
-def test_units_come_while_ffmpeg_runs(ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path) -> None:
+def test_units_arrive_while_ffmpeg_runs(ffmpeg: Callable[..., None], limits: Limits, tmp_path: Path) -> None:
     path = tmp_path / "long.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=80", "-f", "lavfi",
            "-i", "sine=frequency=300:duration=80", "-c:v", "mpeg4", "-g", "25", path)  # fmt: skip
@@ -166,7 +166,7 @@ def test_units_come_while_ffmpeg_runs(ffmpeg: Callable[..., None], limits: Limit
     for kind in (FramesPiece, AudioPiece):
         times = [at for at, piece in arrived if isinstance(piece, kind)]
         assert len(times) > 3
-        assert times[0] < total / 2, f"{kind.__name__} waited for the end"
+        assert times[0] < total / 2, f"{kind.__name__} arrived only at the end"
         assert times == sorted(times)
 
 
@@ -213,7 +213,7 @@ def test_audio_units_say_what_they_cover(ffmpeg: Callable[..., None], split_all,
         assert len(samples) == round((piece.unit.end_s - piece.unit.start_s) * SAMPLE_RATE)
 
 
-def test_keyframes_mode_gives_keyframes_only(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_keyframes_mode_gives_only_keyframes(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = tmp_path / "groups.mp4"
     ffmpeg(*_PICTURE, *_X264, "-force_key_frames", "0.6,1.4,2.2,3", "-g", 1000, "-sc_threshold", 0, path)
     found = split_all(path, sampling="keyframes", interval_s=0.1)
@@ -247,7 +247,7 @@ def test_two_splits_give_the_same_bytes(odd_media: dict[str, Path], split_all) -
         ("tiny.mp4", 64, (16, 16)),
     ],
 )
-def test_frames_are_upright_square_and_small_enough(
+def test_frames_are_upright_with_square_pixels_and_small_enough(
     name: str, side: int, size: tuple[int, int], odd_media: dict[str, Path], split_all
 ) -> None:
     found = split_all(odd_media[name], long_side=side)
@@ -260,14 +260,14 @@ def test_forty_channels_are_mixed_fairly(odd_media: dict[str, Path], split_all) 
     assert np.abs(samples).max() == pytest.approx(0.1, abs=0.01)
 
 
-def test_one_channel_of_forty_is_heard(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_a_voice_in_one_channel_of_forty_is_kept(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = tmp_path / "one-of-forty.wav"
     sources = "|".join(["0.8*sin(440*t)" if channel == 17 else "0" for channel in range(40)])
     ffmpeg("-f", "lavfi", "-i", f"aevalsrc={sources}:d=1:s=16000", "-c:a", "pcm_s16le", path)
     assert np.abs(split_all(path).samples).max() == pytest.approx(0.8 / 40, rel=0.1)
 
 
-def test_a_title_is_not_taken_for_a_sampled_frame(
+def test_a_title_is_not_mistaken_for_a_sampled_frame(
     odd_media: dict[str, Path], ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     path = tmp_path / "title.mp4"
@@ -288,7 +288,7 @@ def test_damaged_media_is_decoded_as_far_as_possible(odd_media: dict[str, Path],
 _SLOW_PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=160x90:rate=5:duration=40")
 
 
-# Containers whose length stands in front. Of a cut WAV or MP3, ffmpeg takes the length from the file's size.
+# Containers whose length comes first. For a truncated WAV or MP3, ffmpeg derives the length from the file's size.
 @pytest.mark.parametrize("name", ["sound.m4a", "sound.flac", "film.mp4", "film.mkv"])
 def test_less_sound_than_promised_is_a_warning(
     name: str, ffmpeg: Callable[..., None], split_all, tmp_path: Path
@@ -316,7 +316,7 @@ _NOISE = ("-f", "lavfi", "-i", "anoisesrc=duration=40:sample_rate=16000:amplitud
 
 
 def _overwritten(path: Path, kind: str, begin_s: float, end_s: float) -> Path:
-    """A copy of an MP4 in which the samples of one track, between two times, are something else."""
+    """A copy of an MP4 in which one track's samples, between two times, are replaced."""
     body = bytearray(path.read_bytes())
     (track,) = (each for each in _index(bytes(body)).tracks if each.kind == kind)
     for offset, size, start_s in zip(track.offset, track.size, track.start_s, strict=True):
@@ -337,7 +337,7 @@ def _cut_short(found: Outcome) -> list[tuple[str, float | None, float | None]]:
 
 @pytest.mark.parametrize("keyframes_every", [5, 250])
 @pytest.mark.parametrize(("kind", "about"), [("vide", "pictures"), ("soun", "sound")])
-def test_pictures_or_sound_alone_that_end_early_by_damage_are_a_warning(
+def test_frames_or_sound_alone_that_end_early_by_damage_are_a_warning(
     kind: str, about: str, keyframes_every: int, ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     path = tmp_path / "film.mp4"
@@ -348,7 +348,7 @@ def test_pictures_or_sound_alone_that_end_early_by_damage_are_a_warning(
     assert end_s == pytest.approx(40, abs=1.1)
 
 
-def test_honest_lengths_are_no_short_decode_where_something_else_is_damaged(
+def test_correct_lengths_are_not_a_short_decode_if_something_else_is_damaged(
     ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     path = tmp_path / "film.mp4"
@@ -361,7 +361,7 @@ def test_honest_lengths_are_no_short_decode_where_something_else_is_damaged(
         assert [warning.code for warning in found.summary.warnings] == ["damaged_input"]
 
 
-def test_sound_that_ends_before_the_picture_is_no_short_decode(
+def test_sound_that_ends_before_the_video_is_not_a_short_decode(
     ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     path = tmp_path / "quiet-end.mp4"
@@ -371,9 +371,7 @@ def test_sound_that_ends_before_the_picture_is_no_short_decode(
     assert found.summary.warnings == []
 
 
-def test_streams_that_hold_nothing_cannot_be_decoded(
-    odd_media: dict[str, Path], limits: Limits, tmp_path: Path
-) -> None:
+def test_empty_streams_cannot_be_decoded(odd_media: dict[str, Path], limits: Limits, tmp_path: Path) -> None:
     path = tmp_path / "hollow.mp4"
     content = bytearray(odd_media["voice.m4a"].read_bytes())
     start = content.index(b"mdat") + 4
@@ -387,12 +385,12 @@ def test_streams_that_hold_nothing_cannot_be_decoded(
     assert not summary.units()
 
 
-def test_what_is_too_long_is_refused_before_decoding(odd_media: dict[str, Path], split_all) -> None:
+def test_a_recording_that_is_too_long_is_refused_before_decoding(odd_media: dict[str, Path], split_all) -> None:
     with pytest.raises(MediaTooLarge, match=r"^0:00:0[2-9] is longer than the limit of 0:00:01;"):
         split_all(odd_media["both.mp4"], max_duration_s=1.5)
 
 
-def test_a_length_that_no_header_tells_is_that_of_the_packets(
+def test_a_length_missing_from_the_header_is_read_from_the_packets(
     ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     path = tmp_path / "raw.mp4"
@@ -402,7 +400,7 @@ def test_a_length_that_no_header_tells_is_that_of_the_packets(
         split_all(path, max_duration_s=2)
 
 
-def test_a_length_that_nobody_knows_is_cut_at_the_limit(
+def test_a_recording_of_unknown_length_is_cut_at_the_limit(
     odd_media: dict[str, Path], limits: Limits, tmp_path: Path
 ) -> None:
     path = odd_media["both.mp4"]
@@ -415,7 +413,7 @@ def test_a_length_that_nobody_knows_is_cut_at_the_limit(
     assert "capped" in [warning.code for warning in summary.warnings]
 
 
-def test_sound_alone_and_picture_alone(odd_media: dict[str, Path], split_all) -> None:
+def test_sound_alone_and_video_alone(odd_media: dict[str, Path], split_all) -> None:
     sound = split_all(odd_media["voice.mp3"])
     assert sound.summary.sampling is None
     assert all(isinstance(unit, AudioUnit) for unit in sound.summary.units())
@@ -424,10 +422,10 @@ def test_sound_alone_and_picture_alone(odd_media: dict[str, Path], split_all) ->
     assert picture.summary.audio_s == 0
 
 
-def test_frames_have_their_times_whatever_happens_to_ffmpegs_lines(
+def test_frames_have_their_times_even_if_ffmpeg_s_lines_are_garbled(
     ffmpeg: Callable[..., None], split_all, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a busy machine a thread may write into another's line: here none is understood."""
+    """On a busy machine, a thread may write into another's line: here none can be parsed."""
     path = tmp_path / "film.mp4"
     ffmpeg(*_PICTURE, *_X264, path)
     whole = split_all(path, sampling="interval", interval_s=0.5).summary

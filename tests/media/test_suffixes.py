@@ -1,4 +1,4 @@
-"""Every suffix that is taken stands for something that can be probed: what phones, cameras and recorders write."""
+"""Every accepted suffix stands for a format that can be probed: what phones, cameras and recorders write."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _PICTURE = {
 
 
 @pytest.mark.parametrize("suffix", sorted(_SOUND.keys() | _PICTURE.keys()))
-def test_it_is_taken_and_can_be_probed(
+def test_it_is_accepted_and_can_be_probed(
     suffix: str, tmp_path: Path, ffmpeg: Callable[..., None], limits: Limits
 ) -> None:
     path = tmp_path / f"media.{suffix}"
@@ -61,7 +61,7 @@ def test_it_is_taken_and_can_be_probed(
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000, 32_000])
-def test_speex_is_heard_as_it_was_said(rate: int, split_all, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+def test_speex_is_decoded_correctly(rate: int, split_all, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
     path = tmp_path / "note.spx"
     ffmpeg("-f", "lavfi", "-i", f"sine=frequency=400:duration=3:sample_rate={rate}", "-c:a", "libspeex", path)
     samples = split_all(path).samples

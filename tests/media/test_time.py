@@ -19,7 +19,7 @@ _X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g",
 
 
 def _film(*beeps_s: float, seconds: float = 4) -> tuple[str, ...]:
-    """Grey, and white while it beeps: picture and sound tell the same times."""
+    """Grey, and white during beeps: picture and sound show the same times."""
     return *_picture(*beeps_s, seconds=seconds), *_sound(*beeps_s, seconds=seconds)
 
 
@@ -38,14 +38,14 @@ def _during(beeps_s: tuple[float, ...]) -> str:
 
 
 def _heard(samples: NDArray[np.float32]) -> list[float]:
-    """When tones begin, seconds."""
+    """When tones begin, in seconds."""
     loud = np.abs(samples) > 0.1
     quiet_before = np.convolve(loud, np.ones(SAMPLE_RATE // 20))[: len(loud)] - loud == 0
     return [float(at) / SAMPLE_RATE for at in np.flatnonzero(loud & quiet_before)]
 
 
 def _seen(frames: dict[int, bytes]) -> list[float]:
-    """When the picture turns white, seconds."""
+    """When the picture turns white, in seconds."""
     white = {
         at: float(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE).mean()) > 200
         for at, jpeg in frames.items()
@@ -69,12 +69,12 @@ def test_a_clock_that_begins_at_five_seconds(
     assert _heard(found.samples) == pytest.approx([1, 3], abs=0.06)
     assert _seen(found.frames) == pytest.approx([1, 3], abs=0.06)
     assert found.summary.duration_s(found.probed) == pytest.approx(4, abs=0.1)
-    # FLV cannot say so in its first packets: whatever it says is written down.
+    # FLV cannot say so in its first packets: whatever it says is recorded.
     assert found.probed.start_s == pytest.approx({"ts": 6.4}.get(container, 5), abs=0.1) or container == "flv"
     assert found.summary.warnings == []
 
 
-def test_channels_that_change_in_the_middle_do_not_move_what_follows(
+def test_a_change_of_channels_does_not_move_what_follows(
     ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     surround, stereo = tmp_path / "1.ts", tmp_path / "2.ts"
@@ -85,9 +85,7 @@ def test_channels_that_change_in_the_middle_do_not_move_what_follows(
     assert found.summary.audio_s == pytest.approx(8, abs=0.1)
 
 
-def test_a_rate_that_changes_in_the_middle_does_not_move_what_follows(
-    ffmpeg: Callable[..., None], split_all, tmp_path: Path
-) -> None:
+def test_a_change_of_rate_does_not_move_what_follows(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     one, other = tmp_path / "1.mp3", tmp_path / "2.mp3"
     ffmpeg(*_sound(1, channels=2, rate=44100), "-write_xing", 0, one)
     ffmpeg(*_sound(1, rate=22050), "-write_xing", 0, other)
@@ -153,7 +151,7 @@ def test_a_gap_of_hours_is_kept_in_time_and_not_in_bytes(
 def test_keyframes_are_on_the_same_clock_as_all_frames(
     container: str, ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
-    """Of keyframes alone, ffmpeg finds another start of the file than of all frames."""
+    """With keyframes only, ffmpeg finds another start of the file than with all frames."""
     path = tmp_path / f"late.{container}"
     beside = ("-itsoffset", 1.5, *_sound(1))
     ffmpeg(*_picture(2), *beside, "-map", 0, "-map", 1, *_X264, "-bf", 2, path)
@@ -164,7 +162,7 @@ def test_keyframes_are_on_the_same_clock_as_all_frames(
     assert _heard(every.samples) == pytest.approx([2.5], abs=0.1)
 
 
-def test_sound_that_begins_late_in_a_long_video_is_no_silence_before(
+def test_sound_that_begins_late_in_a_long_video_adds_no_silence_before_it(
     ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     path = tmp_path / "late.mkv"
@@ -175,9 +173,9 @@ def test_sound_that_begins_late_in_a_long_video_is_no_silence_before(
     assert unit.start_s + _heard(found.samples)[0] == pytest.approx(101, abs=0.05)
 
 
-def test_an_mp3_that_does_not_say_how_long_it_is(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_an_mp3_without_a_length(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = tmp_path / "vbr.mp3"
-    # Silence first, in few bytes: a guess from them is several times too long.
+    # Silence first, in few bytes: an estimate from them is several times too long.
     sound = "aevalsrc='0.9*(random(0)-0.5)*gt(t,4)':d=12:s=44100"
     ffmpeg("-f", "lavfi", "-i", sound, "-c:a", "libmp3lame", "-q:a", 0, "-write_xing", 0, "-id3v2_version", 0, path)
     found = split_all(path)
@@ -185,7 +183,7 @@ def test_an_mp3_that_does_not_say_how_long_it_is(ffmpeg: Callable[..., None], sp
     assert "short_decode" not in [warning.code for warning in found.summary.warnings]
 
 
-def test_a_browser_s_recording_is_sampled_and_measured_by_its_packets(
+def test_a_browser_s_recording_is_measured_by_its_packets(
     ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     whole, path = tmp_path / "whole.webm", tmp_path / "live.webm"
@@ -198,14 +196,14 @@ def test_a_browser_s_recording_is_sampled_and_measured_by_its_packets(
     assert found.summary.warnings == []
 
 
-def test_one_picture_for_a_long_video_is_a_warning(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
+def test_a_single_frame_in_a_long_video_is_a_warning(ffmpeg: Callable[..., None], split_all, tmp_path: Path) -> None:
     path = tmp_path / "still.mkv"
     picture = ("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=25:duration=0.04")
     ffmpeg(*picture, *_sound(1, seconds=20), "-map", 0, "-map", 1, *_X264, path)
     assert [warning.code for warning in split_all(path).summary.warnings] == ["one_frame"]
 
 
-def test_pictures_that_are_cut_short_are_a_warning_without_sound_too(
+def test_truncated_video_is_a_warning_without_sound_too(
     odd_media: dict[str, Path], ffmpeg: Callable[..., None], split_all, tmp_path: Path
 ) -> None:
     path = tmp_path / "cut.mp4"

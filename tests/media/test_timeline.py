@@ -1,4 +1,4 @@
-"""Samples are placed by the times of their packets."""
+"""Samples are placed according to the times of their packets."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def _places(placed: list[Placed]) -> list[tuple[float, float, bool]]:
         ([0, 999.5, 5000], [(0, 1, True), (999.5, 1000, True)]),  # the end
     ],
 )
-def test_where_packets_go(times: list[float], places: list[tuple[float, float, bool]]) -> None:
+def test_packets_are_placed_by_their_times(times: list[float], places: list[tuple[float, float, bool]]) -> None:
     timeline = Timeline(fill_s=10, end_s=1000)
     assert _places([each for time in times for each in timeline.place(_packet(time))]) == places
 
 
 @given(st.lists(st.floats(-20, 200), max_size=12), st.integers(0, 12))
-def test_nothing_comes_twice_when_the_packets_come_again(times: list[float], broken: int) -> None:
+def test_repeated_packets_are_used_once(times: list[float], broken: int) -> None:
     once = Timeline(10, 150)
     whole = [place for time in times for place in _places(once.place(_packet(time)))]
     twice = Timeline(10, 150)
@@ -59,5 +59,5 @@ def test_nothing_comes_twice_when_the_packets_come_again(times: list[float], bro
 
 
 @given(st.binary(max_size=200))
-def test_a_stream_that_is_broken_ends(body: bytes) -> None:
+def test_a_broken_stream_ends(body: bytes) -> None:
     list(read_packets(io.BytesIO(body), 1))

@@ -1,4 +1,4 @@
-"""Files joined byte by byte: what is not read is said."""
+"""Files joined byte by byte: what is not read is reported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _followed(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("name", _FORMATS)
-def test_a_second_recording_that_is_not_read_is_seen(name: str, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+def test_a_second_recording_that_is_not_read_is_noticed(name: str, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
     one, two = tmp_path / f"one.{name}", tmp_path / f"two.{name}"
     ffmpeg(*_FORMATS[name], one)
     two.write_bytes(one.read_bytes() * 2)
@@ -46,7 +46,9 @@ def test_a_second_recording_that_is_not_read_is_seen(name: str, ffmpeg: Callable
 
 
 @pytest.mark.parametrize("name", _READ_ON)
-def test_one_that_is_read_is_none(name: str, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+def test_a_second_recording_that_is_read_is_not_reported(
+    name: str, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
     one = tmp_path / f"one.{name}"
     ffmpeg(*_READ_ON[name], one)
     assert not _followed(one)
@@ -56,7 +58,7 @@ def test_one_that_is_read_is_none(name: str, ffmpeg: Callable[..., None], tmp_pa
         assert not _followed(two)
 
 
-def test_sound_of_another_kind_after_a_wav_is_seen(ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+def test_sound_of_another_kind_after_a_wav_is_noticed(ffmpeg: Callable[..., None], tmp_path: Path) -> None:
     ffmpeg(*_TONE, tmp_path / "one.wav")
     ffmpeg(*_TONE, "-ar", 16000, tmp_path / "two.wav")
     joined = tmp_path / "joined.wav"
@@ -64,7 +66,7 @@ def test_sound_of_another_kind_after_a_wav_is_seen(ffmpeg: Callable[..., None], 
     assert _followed(joined)
 
 
-def test_it_is_said_in_the_result(ffmpeg: Callable[..., None], models_dir: Path, tmp_path: Path) -> None:
+def test_the_result_says_so(ffmpeg: Callable[..., None], models_dir: Path, tmp_path: Path) -> None:
     ffmpeg(*_FILM, tmp_path / "one.mp4")
     joined = tmp_path / "joined.mp4"
     joined.write_bytes((tmp_path / "one.mp4").read_bytes() * 2)
@@ -75,7 +77,7 @@ def test_it_is_said_in_the_result(ffmpeg: Callable[..., None], models_dir: Path,
 
 
 @pytest.mark.parametrize("name", ["aiff", "caf", "w64", "wav", "wmv"])
-def test_one_inside_the_sound_of_another_does_not_follow(
+def test_a_recording_embedded_in_the_sound_does_not_count(
     name: str, ffmpeg: Callable[..., None], tmp_path: Path
 ) -> None:
     one, held = tmp_path / f"one.{name}", tmp_path / f"held.{name}"

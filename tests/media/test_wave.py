@@ -1,4 +1,4 @@
-"""WAV files whose header says less than they hold."""
+"""WAV files whose header claims less than they contain."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _WHOLE = _wav(_SOUND)
     "body",
     [
         _saying(36, _WHOLE),
-        _saying(2 * _RATE, _WHOLE),  # the power went, a second after the last look at the header
+        _saying(2 * _RATE, _WHOLE),  # power failed a second after the header was last updated
         _wav(_SOUND[:_RATE]) + _SOUND[_RATE:].tobytes(),  # sent in pieces, a header with the first one
         _wav(_SOUND[:_RATE]) + _wav(_SOUND[_RATE:]),  # a header with each
     ],
     ids=["unfinished", "old", "pieces", "joined"],
 )
-def test_all_of_the_sound_is_heard(body: bytes, split_all, tmp_path: Path) -> None:
+def test_all_of_the_sound_is_read(body: bytes, split_all, tmp_path: Path) -> None:
     path = tmp_path / "recorder.wav"
     path.write_bytes(body)
     found = split_all(path)
@@ -55,13 +55,13 @@ def test_all_of_the_sound_is_heard(body: bytes, split_all, tmp_path: Path) -> No
     "body",
     [
         _WHOLE,
-        _saying(0, _WHOLE),  # nobody knew: ffmpeg reads on
+        _saying(0, _WHOLE),  # unknown length: ffmpeg reads on
         _saying(0xFFFFFFFF, _WHOLE),
         _saying(3_000_000_000, _WHOLE),
         _WHOLE + b"LIST" + struct.pack("<I", 8000) + bytes(8000),
         _WHOLE + b"LIST" + struct.pack("<I", 80_000) + bytes(8000),  # cut off
         _WHOLE + b"\1" * 300,
-        _WHOLE + _wav(_SOUND.astype(np.float32), subtype="FLOAT"),  # as samples of the first it would be noise
+        _WHOLE + _wav(_SOUND.astype(np.float32), subtype="FLOAT"),  # read as the first one's samples, this is noise
         b"RIFF",
         _WHOLE[:30],
         b"",
@@ -69,11 +69,11 @@ def test_all_of_the_sound_is_heard(body: bytes, split_all, tmp_path: Path) -> No
         b"RIFF\0\0\0\0AVI data" + bytes(5000),
     ],
 )
-def test_what_says_enough_is_believed(body: bytes, tmp_path: Path) -> None:
+def test_sufficient_headers_are_believed(body: bytes, tmp_path: Path) -> None:
     path = tmp_path / "recorder.wav"
     path.write_bytes(body)
     assert not says_too_little(path)
 
 
-def test_a_file_that_went_away_says_nothing(tmp_path: Path) -> None:
+def test_a_file_that_disappeared_is_ignored(tmp_path: Path) -> None:
     assert not says_too_little(tmp_path / "gone.wav")

@@ -1,4 +1,4 @@
-"""Deleting takes everything of one media file, in every version, and writes down that it did, without names."""
+"""Deleting removes everything of one media file, in every version, and records that it did, without names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         client = boto3.client("s3", region_name="us-east-1")
         for bucket in _BUCKETS:
             client.create_bucket(Bucket=bucket)
-        _empty(client)  # another module's mock may be open around this one, and then its objects are here
+        _empty(client)  # another module's mock may be active around this one, whose objects would be here
         client.put_bucket_versioning(Bucket="castline-input", VersioningConfiguration={"Status": "Enabled"})
         yield client
         _empty(client)
@@ -80,7 +80,7 @@ def _all(s3: Any) -> list[tuple[str, str]]:
     return found
 
 
-def test_a_voice_note_goes_with_its_message_and_its_transcript(s3: Any) -> None:
+def test_a_voice_note_is_deleted_with_its_message_and_its_transcript(s3: Any) -> None:
     name = "0123456789abcdef-10-01-06-0123456789abcdef"
     note = f"{keys.note_prefix('2025-11-26', '77')}{name}"
     for key in (note, keys.answer_key(note), keys.message_key("2025-11-26", name), "2025-11-26/77.txt"):
@@ -93,13 +93,13 @@ def test_a_voice_note_goes_with_its_message_and_its_transcript(s3: Any) -> None:
     assert sorted(key for _, key in _all(s3) if not key.startswith(PREFIX)) == sorted(others)
 
 
-def test_nothing_of_it_is_left_and_everything_else_is(s3: Any) -> None:
+def test_nothing_of_the_file_is_left_and_everything_else_is(s3: Any) -> None:
     for media in (MEDIA, NEIGHBOUR, "week 1/a+b.mp4.mp4"):
         for bucket, names in _everything_of(media).items():
             for key in names:
                 s3.put_object(Bucket=bucket, Key=key, Body=b"x")
     s3.put_object(Bucket="castline-input", Key=MEDIA, Body=b"a second take")
-    s3.delete_object(Bucket="castline-input", Key=MEDIA)  # a marker: both takes are still there
+    s3.delete_object(Bucket="castline-input", Key=MEDIA)  # a marker: both takes still exist
     s3.put_object(Bucket="castline-gallery", Key="Ada/1.jpg", Body=b"x")
     store = S3Store(s3)
     done = delete_media(MEDIA, store, Settings(), who="arn:aws:iam::1:user/ada")
@@ -114,7 +114,7 @@ def test_nothing_of_it_is_left_and_everything_else_is(s3: Any) -> None:
     assert left == expected | {("castline-gallery", "Ada/1.jpg")}
 
 
-def test_what_stays_of_mouths_is_told(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remaining_mouth_data_is_reported(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, pictures = keys.mouths_key(MEDIA, "0" * 16), keys.motion_key(MEDIA, "0" * 16, 60_000)
     for bucket, names in _everything_of(MEDIA).items():
         for key in names:
@@ -132,7 +132,7 @@ def test_what_stays_of_mouths_is_told(s3: Any, monkeypatch: pytest.MonkeyPatch) 
     assert delete_media(MEDIA, store, Settings()).left == ()
 
 
-def test_the_removal_is_written_down_without_names(s3: Any) -> None:
+def test_the_removal_is_recorded_without_names(s3: Any) -> None:
     for bucket, names in _everything_of(MEDIA).items():
         for key in names:
             s3.put_object(Bucket=bucket, Key=key, Body=b"x")
@@ -151,7 +151,7 @@ def test_the_removal_is_written_down_without_names(s3: Any) -> None:
     assert b"a+b" not in body + key.encode()
 
 
-def test_nothing_there_is_nothing_written_down(s3: Any) -> None:
+def test_without_anything_to_delete_nothing_is_recorded(s3: Any) -> None:
     assert delete_media(MEDIA, S3Store(s3), Settings()).removed == 0
     assert _all(s3) == []
 
@@ -164,7 +164,7 @@ class _Lambda:
         self.invoked.append(call["FunctionName"])
 
 
-def test_a_rerun_keeps_the_result_until_there_is_another(s3: Any) -> None:
+def test_a_rerun_keeps_the_result_until_there_is_a_new_one(s3: Any) -> None:
     store, lambda_ = S3Store(s3), _Lambda()
     client = {"lambda": lambda_, "sqs": boto3.client("sqs", region_name="us-east-1")}.__getitem__
     with pytest.raises(OptionsError, match="there is no"):

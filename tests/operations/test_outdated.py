@@ -40,11 +40,11 @@ def _said(result: Result, settings: Settings) -> str:
         ("whisper.cpp:base", "faster-whisper:base", "transcriber", False),
     ],
 )
-def test_engines_are_told_apart(then: str, now: str, role: str, same: bool) -> None:
+def test_engines_are_distinguished(then: str, now: str, role: str, same: bool) -> None:
     assert _same(then, now, role) is same
 
 
-def test_options_and_engines_that_changed_are_named(tmp_path: Path) -> None:
+def test_changed_options_and_engines_are_named(tmp_path: Path) -> None:
     settings = Settings(models_dir=tmp_path, detector="yunet", transcriber="faster-whisper:base")
     made = {"detector": "yunet", "transcriber": "faster-whisper:base"}
     engines = Options(detector="yunet", transcriber="faster-whisper:base")
@@ -65,14 +65,14 @@ def test_options_and_engines_that_changed_are_named(tmp_path: Path) -> None:
     assert _said(failed, settings) == "transcriber was none and is faster-whisper:base"
     damaged = failure.model_copy(update={"error": Failure(code="unit", message="no sound can be read")})
     failed = _result({"detector": "yunet"}, engines).model_copy(update={"failures": (damaged,)})
-    assert _said(failed, settings) == "", "another engine would not read it either"
+    assert _said(failed, settings) == "", "another engine could not transcribe it either"
 
 
 @pytest.mark.parametrize(
     ("code", "role", "engine"),
     [("no_voices", "voice_encoder", "my-voices"), ("no_mouths", "active_speaker", "my-mouths")],
 )
-def test_what_was_done_without_an_engine_is_made_with_it(
+def test_results_made_without_an_engine_are_made_again_with_it(
     code: NoticeCode, role: str, engine: str, tmp_path: Path
 ) -> None:
     settings = Settings(models_dir=tmp_path, **{role: engine})  # type: ignore[arg-type]

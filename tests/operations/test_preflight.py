@@ -1,4 +1,4 @@
-"""What is told before anything is created: against answers as AWS's documentation has them."""
+"""What preflight reports before anything is created: against answers as in AWS's documentation."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def stack(*names: str, status: str = "UPDATE_COMPLETE") -> list[Answer]:
 
 
 class Recorded:
-    """Clients that answer in order as they are told; botocore holds each answer against the API's own model."""
+    """Clients that give recorded answers in order; botocore checks each answer against its model of the API."""
 
     def __init__(self, *answers: Answer) -> None:
         self.stubs: dict[str, Stubber] = {}
@@ -127,14 +127,14 @@ def with_function(**changes: Any) -> Plan:
         (with_function(reserved=901), 1000, "problem", "L-B99A9384 --desired-value 1000 --region eu-west-1"),
     ],
 )
-def test_executions_that_an_account_has(plan: Plan, executions: int, level: str, said: str) -> None:
+def test_the_account_s_concurrency(plan: Plan, executions: int, level: str, said: str) -> None:
     reserves = plan is not PLAN
     asked = [("lambda", "get_function_concurrency", "ResourceNotFoundException")] * 2 if reserves else []
     finding = one(checks.executions, plan, limits(executions), *asked)
     assert (finding.level, said in finding.line) == (level, True), finding
 
 
-def test_an_update_gives_back_what_was_reserved() -> None:
+def test_an_update_returns_its_reserved_concurrency() -> None:
     there: list[Answer] = [("lambda", "get_function_concurrency", {"ReservedConcurrentExecutions": 450})] * 2
     finding = one(checks.executions, with_function(reserved=900), limits(1000, 100), *there)
     assert finding.level == "ok"
@@ -144,7 +144,7 @@ def test_an_update_gives_back_what_was_reserved() -> None:
     ("memory", "executions", "level"),
     [(3008, 10, "ok"), (3009, 10, "problem"), (10240, 999, "problem"), (10240, 1000, "ok")],
 )
-def test_memory_that_a_new_account_gives(memory: int, executions: int, level: str) -> None:
+def test_the_memory_limit_of_new_accounts(memory: int, executions: int, level: str) -> None:
     finding = one(checks.memory, with_function(memory_mb=memory), limits(executions))
     assert finding.level == level
     assert "face-recognition" in finding.line
@@ -161,15 +161,15 @@ def test_memory_that_a_new_account_gives(memory: int, executions: int, level: st
         (20_000, (1000, 1000, 1000), "ok", "1000 uploads, 1000 ranges and 1000 units"),
     ],
 )
-def test_how_many_may_work_at_once(executions: int, asked: tuple[int, ...], level: str, said: str) -> None:
+def test_how_many_may_run_at_once(executions: int, asked: tuple[int, ...], level: str, said: str) -> None:
     values = {"Orchestration": "queue", **dict(zip(checks.AT_ONCE, map(str, asked), strict=True))}
     finding = one(checks.at_once, replace(PLAN, values=values), limits(executions))
     assert finding.level == level
     assert said in finding.line
-    assert found(checks.at_once, PLAN) == [], "nothing else reads queues"
+    assert found(checks.at_once, PLAN) == [], "only queues need this"
 
 
-def test_a_raise_that_has_not_come_through() -> None:
+def test_a_quota_increase_that_has_not_taken_effect() -> None:
     assert found(checks.asked_quota, PLAN, quota(1000), limits(1000)) == []
     assert "wait until" in one(checks.asked_quota, PLAN, quota(1000), limits(10)).line
 
@@ -188,7 +188,7 @@ def test_variables_within_four_kilobytes(size: int, level: str) -> None:
         ({}, "problem", "acme-input is yours already, but not of this stack: choose another Prefix"),
     ],
 )
-def test_names_of_buckets(answer: Any, level: str, said: str) -> None:
+def test_bucket_names(answer: Any, level: str, said: str) -> None:
     finding = one(checks.buckets, PLAN, NO_STACK, ("s3", "head_bucket", answer), ("s3", "head_bucket", "404"))
     assert (finding.level, said in finding.line) == (level, True), finding
 
@@ -198,7 +198,7 @@ def test_an_update_keeps_its_own_buckets() -> None:
 
 
 @pytest.mark.parametrize("name", ["A-input", "x" * 60 + "-input", "-input"])
-def test_names_that_aws_does_not_take(name: str) -> None:
+def test_names_that_aws_refuses(name: str) -> None:
     assert found(checks.names, PLAN) == []
     assert one(checks.names, replace(PLAN, buckets=(name,))).level == "problem"
     assert one(checks.names, replace(PLAN, functions={"f" * 65: PlannedFunction(1, 0, 0)})).level == "problem"
@@ -220,7 +220,7 @@ def test_functions_of_another_deployment() -> None:
     assert one(checks.functions, PLAN, *stack(*PLAN.functions)).level == "ok"
 
 
-def test_a_queue_that_was_left() -> None:
+def test_a_leftover_queue() -> None:
     url = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/acme-failed-invocations"
     there: Answer = ("sqs", "get_queue_url", {"QueueUrl": url})
     assert one(checks.queues, PLAN, NO_STACK, there).level == "problem"
@@ -268,7 +268,7 @@ def test_a_region_that_lacks_a_service(monkeypatch: pytest.MonkeyPatch) -> None:
         ("arn:aws:iam::123456789012:root", None, "the root user may everything"),
     ],
 )
-def test_permissions_of_whoever_asks(arn: str, asked: list[Answer] | None, said: str) -> None:
+def test_the_caller_s_permissions(arn: str, asked: list[Answer] | None, said: str) -> None:
     role = {
         "Path": "/team/",
         "RoleName": "Deployer",
@@ -292,7 +292,7 @@ def simulated(*, allowed: bool, context: list[str] | None = None) -> Answer:
     return ("iam", "simulate_principal_policy", {"EvaluationResults": [result]})
 
 
-def test_permissions_that_are_missing_are_named() -> None:
+def test_missing_permissions_are_named() -> None:
     plan = replace(PLAN, allowed={"deployer.json": (CREATES,)})
     who: Answer = ("sts", "get_caller_identity", {"Arn": "arn:aws:iam::123456789012:user/ada", "Account": ACCOUNT})
     finding = one(checks.permissions, plan, who, simulated(allowed=False))
@@ -301,8 +301,8 @@ def test_permissions_that_are_missing_are_named() -> None:
     assert unknown.level == "ok"
 
 
-def test_every_policy_that_a_deployment_needs_is_asked_about() -> None:
-    """One who has the first of them only is told what else he needs, and where it is."""
+def test_every_policy_of_a_deployment_is_checked() -> None:
+    """A caller who has only the first policy learns which others are missing, and where to find them."""
     policies = ("deployer.json", "user.json", "deployer-options.json")
     plan = replace(PLAN, allowed=dict.fromkeys(policies, (CREATES,)))
     who: Answer = ("sts", "get_caller_identity", {"Arn": "arn:aws:iam::123456789012:user/ada", "Account": ACCOUNT})
@@ -314,7 +314,7 @@ def test_every_policy_that_a_deployment_needs_is_asked_about() -> None:
     assert "deployer.json and user.json and deployer-options.json" in all_of_them.line
 
 
-def test_a_check_that_may_not_ask_says_so_and_the_others_go_on() -> None:
+def test_a_check_without_permission_says_so_and_the_others_continue() -> None:
     recorded = Recorded(
         ("lambda", "get_account_settings", "AccessDeniedException"),
         ("service-quotas", "get_service_quota", "AccessDeniedException"),
@@ -342,10 +342,10 @@ def key_policy() -> dict[str, Any]:
 WITH_KEY = replace(PLAN, values={"KmsKeyArn": KEY, "Orchestration": "stepfunctions", "EnableWhatsApp": "true"})
 
 
-def test_the_policy_in_the_documentation_is_good() -> None:
+def test_the_documented_key_policy_is_sufficient() -> None:
     policy: Answer = ("kms", "get_key_policy", {"Policy": json.dumps(key_policy())})
     assert one(checks.key, WITH_KEY, described(), policy).line == "everybody may use it who must"
-    assert found(checks.key, PLAN) == [], "without a key there is nothing to say"
+    assert found(checks.key, PLAN) == [], "without a key there is nothing to report"
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_a_key_of_another_region() -> None:
 
 
 def spoiled() -> Iterator[Any]:
-    """Policies that lack something, and whom they keep from working."""
+    """Policies that lack something, and whom they stop from working."""
     for statement, what, principal in (
         (0, "gone", "roles"),
         (1, "gone", "sns.amazonaws.com"),
@@ -387,11 +387,11 @@ def spoiled() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("policy", "said"), list(spoiled()))
-def test_a_key_whose_policy_lacks_something(policy: dict[str, Any], said: str) -> None:
+def test_an_insufficient_key_policy(policy: dict[str, Any], said: str) -> None:
     assert any(said in line for line in missing(policy, WITH_KEY)), missing(policy, WITH_KEY)
 
 
-def test_only_who_is_deployed_must_use_the_key() -> None:
+def test_only_deployed_principals_must_use_the_key() -> None:
     policy = key_policy()
     policy["Statement"][1]["Principal"]["Service"] = ["sns.amazonaws.com", "cloudwatch.amazonaws.com"]
     assert missing(policy, replace(PLAN, values={"Orchestration": "events"})) == []

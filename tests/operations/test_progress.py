@@ -1,4 +1,4 @@
-"""Watching many media costs little: few are asked about at a time, and none again once it is finished."""
+"""Watching many files costs little: few are checked at a time, and none again once it is finished."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from castline.settings import Settings
 from castline.storage import MemoryStore
 
 
-def test_few_are_asked_and_the_finished_never_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_files_are_checked_and_finished_ones_never_again(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def answer(source: Source, *_: object) -> MediaProgress:
@@ -28,7 +28,7 @@ def test_few_are_asked_and_the_finished_never_again(monkeypatch: pytest.MonkeyPa
     assert asked == [source.key for source in sources]
 
 
-def test_the_two_stages_count_by_what_they_cost() -> None:
+def test_the_two_stages_are_weighted_by_their_cost() -> None:
     work = (10.0, 4.0, 1.0)  # splitting, a unit of frames, a unit of sound
     assert MediaProgress("a.mp4", "waiting").fraction is None
     some = MediaProgress("a.mp4", "splitting", frames=(1, 2), audio=(1, 3), expected=(5, 5), work=work)
@@ -36,5 +36,5 @@ def test_the_two_stages_count_by_what_they_cost() -> None:
     more = MediaProgress("a.mp4", "analysing", frames=(5, 5), audio=(4, 5), expected=(5, 5), work=work)
     assert more.fraction == pytest.approx(34 / 35)
     odd = MediaProgress("a.mp4", "analysing", frames=(9, 9), audio=(9, 9), expected=(5, 5), work=work)
-    assert odd.fraction == 1.0, "more than was expected is no more than all"
+    assert odd.fraction == 1.0, "never more than all"
     assert MediaProgress("a.mp4", "failed").fraction == 1.0

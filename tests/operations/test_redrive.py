@@ -1,4 +1,4 @@
-"""Dead letters: read without losing one, shown with their reason, run again, and gone only then."""
+"""Dead letters: read without losing one, shown with their reason, run again, and deleted only then."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MEDIA = "week 1/a+b.mp4"
 
 
 class Lambda:
-    """Remembers what was invoked."""
+    """Remembers its invocations."""
 
     def __init__(self) -> None:
         self.invoked: list[tuple[str, dict[str, Any]]] = []
@@ -69,19 +69,19 @@ def _run(sqs, url: str, store: MemoryStore | None = None) -> tuple[int, Lambda]:
     return count, lambda_
 
 
-def test_every_letter_is_read_and_none_is_lost_by_reading(sqs, url: str) -> None:
+def test_every_letter_is_read_and_reading_loses_none(sqs, url: str) -> None:
     events = [object_created("castline-stage-1", f"m.mp4/{'0' * 16}/frames/{at:04d}.zip") for at in range(25)]
     _put(sqs, url, *(_envelope(event, "face-recognition") for event in events))
     letters = read_dead_letters(sqs, url)
     rows = [row for letter in letters for row in letter.objects()]
     assert sorted(row[2] for row in rows) == [f"m.mp4/{'0' * 16}/frames/{at:04d}.zip" for at in range(25)]
     assert {row[3] for row in rows} == {"Runtime.ExitError: signal: killed"}
-    assert read_dead_letters(sqs, url) == [], "hidden while a person looks at them"
+    assert read_dead_letters(sqs, url) == [], "hidden while somebody looks at them"
     put_back(sqs, url, letters)
     assert len(read_dead_letters(sqs, url)) == 25
 
 
-def test_what_failed_is_run_again_by_its_function_and_deleted(sqs, url: str) -> None:
+def test_a_failed_event_is_run_again_by_its_function_and_deleted(sqs, url: str) -> None:
     event = object_created("castline-stage-1", f"m.mp4/{'0' * 16}/audio/0000.flac")
     _put(sqs, url, _envelope(event, "my-face-recognition"))
     count, lambda_ = _run(sqs, url)
@@ -89,7 +89,7 @@ def test_what_failed_is_run_again_by_its_function_and_deleted(sqs, url: str) -> 
     assert _run(sqs, url)[0] == 0
 
 
-def test_the_recorder_s_own_letters_hold_the_event_of_the_topic(sqs, url: str) -> None:
+def test_the_recorder_s_own_letters_contain_the_topic_s_event(sqs, url: str) -> None:
     event = object_created("castline-input", MEDIA)
     message = json.dumps(_envelope(event, "video-splitting"))
     _put(sqs, url, {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": message}}]})
@@ -115,14 +115,14 @@ def test_an_event_that_never_reached_a_function_finds_its_function(sqs, url: str
         {"Records": [{"Sns": {"Message": "{}"}}]},
     ],
 )
-def test_what_is_not_ours_stays(body: object, sqs, url: str) -> None:
+def test_foreign_messages_stay(body: object, sqs, url: str) -> None:
     _put(sqs, url, body)
     assert _run(sqs, url)[0] == 0
     assert len(read_dead_letters(sqs, url)) == 1
 
 
-def test_where_stages_have_queues_what_failed_goes_back_into_them(sqs, url: str) -> None:
-    """One message per object, without the envelopes it came in; a door's function is invoked as ever."""
+def test_if_stages_have_queues_failed_events_return_to_them(sqs, url: str) -> None:
+    """One message per object, without its envelopes; a door's function is invoked directly."""
     units = sqs.create_queue(QueueName="castline-units")["QueueUrl"]
     uploads = sqs.create_queue(QueueName="castline-uploads")["QueueUrl"]
     ranges = sqs.create_queue(QueueName="castline-ranges")["QueueUrl"]
@@ -145,7 +145,7 @@ def test_where_stages_have_queues_what_failed_goes_back_into_them(sqs, url: str)
         assert json.loads(found["Body"]) == event
 
 
-def test_a_split_that_was_given_up_is_not_in_its_own_way(sqs, url: str) -> None:
+def test_a_failed_manifest_does_not_prevent_its_redrive(sqs, url: str) -> None:
     store, settings = MemoryStore(), Settings()
     store.put(settings.input_bucket, MEDIA, b"media")
     event = object_created(settings.input_bucket, MEDIA)
@@ -160,7 +160,7 @@ def test_a_split_that_was_given_up_is_not_in_its_own_way(sqs, url: str) -> None:
         assert store.get(bucket, manifest) is None
 
 
-def test_a_letter_that_cannot_be_run_keeps_no_other_from_being_run(sqs, url: str) -> None:
+def test_a_letter_that_cannot_be_run_does_not_stop_the_others(sqs, url: str) -> None:
     events = [object_created("castline-stage-1", f"m.mp4/{'0' * 16}/audio/{at:04d}.flac") for at in range(3)]
     names = ("face-recognition", "gone", "face-recognition")
     _put(sqs, url, *(_envelope(event, name) for event, name in zip(events, names, strict=True)))
@@ -181,7 +181,7 @@ def test_a_letter_that_cannot_be_run_keeps_no_other_from_being_run(sqs, url: str
     assert next(left.objects())[0] == "gone"
 
 
-def test_a_manifest_that_cannot_be_read_is_not_in_the_way(sqs, url: str) -> None:
+def test_an_unreadable_manifest_does_not_prevent_a_redrive(sqs, url: str) -> None:
     store, settings = MemoryStore(), Settings()
     store.put(settings.input_bucket, MEDIA, b"media")
     manifest = keys.manifest_key(MEDIA, "0" * 16)

@@ -1,4 +1,4 @@
-"""One video through a deployment: what is said when it works, is late, fails, or cannot be tried."""
+"""One video through a deployment: what is reported if it works, is late, fails, or cannot be tried."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STACK = Stack("acme", "CREATE_COMPLETE", {}, tuple(Resource("", *pair) for pair 
 
 
 class World:
-    """A deployment whose work is done while somebody waits: one deed a pause of two seconds."""
+    """A deployment that works while somebody waits: one step per pause of two seconds."""
 
     def __init__(self, *deeds: Callable[[MemoryStore, str], None]) -> None:
         self.store, self.deeds, self.now = MemoryStore(), list(deeds), 0.0
@@ -89,7 +89,7 @@ def test_it_passes_and_leaves_nothing(video: Path) -> None:
         "upload": "ok",
         "split": "ok",
         "result": "ok",
-        "content": "note",  # there was nobody, and nothing said
+        "content": "note",  # it showed nobody, and nothing was said
         "removal": "ok",
     }
     assert found["result"].line.startswith("complete after 4 s")
@@ -101,7 +101,7 @@ def test_a_failed_result_says_why(video: Path) -> None:
     assert (found["result"].level, found["result"].line) == ("problem", "failed after 2 s; nothing in it")
 
 
-def test_what_does_not_come_is_waited_for_no_longer_than_told(video: Path) -> None:
+def test_a_missing_result_is_awaited_no_longer_than_asked(video: Path) -> None:
     world = World()
     found = world.smoke(STACK, video, seconds=30)
     assert found["split"].level == "problem"
@@ -137,7 +137,7 @@ def test_what_cannot_work_is_not_tried(video: Path, stack: Stack, check: str) ->
     assert world.left() == [] and world.now == 0
 
 
-def test_the_deployment_is_the_one_that_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_named_deployment_is_the_one_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASTLINE_PREFIX", "another")
     settings = STACK.settings()
     assert (settings.prefix, settings.input_bucket) == ("acme", "acme-input")

@@ -1,4 +1,4 @@
-"""Taking a deployment away: a bucket with versions, a queue, a secret, images; and what is not touched."""
+"""Removing a deployment: a bucket with versions, a queue, a secret, images; and what is not touched."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUCKETS = {"InputBucket": "acme-input", "GalleryBucket": "acme-gallery"}
 
 
 class CloudFormation:
-    """Stacks with what they list; deleting one takes two looks, and leaves what the test made of resources."""
+    """Stacks and their resources; deleting one takes two polls, and leaves the resources that the test made."""
 
     def __init__(self, stacks: dict[str, list[tuple[str, str, str]]]) -> None:
         self.stacks = stacks
@@ -97,11 +97,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Account, CloudFormat
 
 
 def _buckets(account: Account) -> set[str]:
-    """Of this test's alone: the server may be shared."""
+    """Buckets of this test alone: the server may be shared."""
     return {item["Name"] for item in account.s3.list_buckets()["Buckets"] if item["Name"].startswith("acme-")}
 
 
-def test_everything_of_a_deployment_goes_and_nothing_else(made: tuple[Account, CloudFormation]) -> None:
+def test_everything_of_a_deployment_is_deleted_and_nothing_else(made: tuple[Account, CloudFormation]) -> None:
     account, cloudformation = made
     stack = require_stack("acme", account)
     left = leftovers(stack, account)
@@ -117,7 +117,7 @@ def test_everything_of_a_deployment_goes_and_nothing_else(made: tuple[Account, C
     assert set(cloudformation.stacks) == {"acme-2", "other-acme"}
 
 
-def test_a_stack_that_cannot_be_deleted_leaves_everything_as_it_is(made: tuple[Account, CloudFormation]) -> None:
+def test_a_stack_that_cannot_be_deleted_is_left_unchanged(made: tuple[Account, CloudFormation]) -> None:
     account, cloudformation = made
     cloudformation.refuses = "resource is in use"
     stack = require_stack("acme", account)
@@ -128,21 +128,21 @@ def test_a_stack_that_cannot_be_deleted_leaves_everything_as_it_is(made: tuple[A
     assert len(versions["Versions"]) + len(versions["DeleteMarkers"]) == 5
 
 
-def test_more_versions_than_a_page_and_a_request_hold_are_gone(made: tuple[Account, CloudFormation]) -> None:
+def test_more_versions_than_fit_in_a_page_or_a_request_are_deleted(made: tuple[Account, CloudFormation]) -> None:
     account, _ = made
     backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]  # a thousand requests would take seconds
     for number in range(1_100):
         backend.put_object("acme-input", f"{number % 7}/a.mp4", value=b"")
     before = account.s3.list_object_versions(Bucket="acme-input")
     assert (before["IsTruncated"], len(before["Versions"])) == (True, 1_000)
-    assert empty("acme-input", account) == 1_100 + 5, "what the fixture made, its marker, and these"
+    assert empty("acme-input", account) == 1_100 + 5, "those of the fixture, its marker, and these"
     after = account.s3.list_object_versions(Bucket="acme-input")
     assert after.get("Versions", []) == after.get("DeleteMarkers", []) == []
     assert account.s3.list_objects_v2(Bucket="acme-others")["KeyCount"] == 1
     account.s3.delete_bucket(Bucket="acme-input")
 
 
-def test_what_was_deleted_by_hand_is_no_problem(made: tuple[Account, CloudFormation]) -> None:
+def test_resources_deleted_by_hand_are_no_problem(made: tuple[Account, CloudFormation]) -> None:
     account, _ = made
     empty("acme-gallery", account)
     account.s3.delete_bucket(Bucket="acme-gallery")
@@ -151,7 +151,7 @@ def test_what_was_deleted_by_hand_is_no_problem(made: tuple[Account, CloudFormat
     assert (found["acme-gallery"].level, found["acme-gallery"].line) == ("ok", "was gone already")
 
 
-def test_sam_s_stack_of_images_goes_too(made: tuple[Account, CloudFormation]) -> None:
+def test_sam_s_image_stack_is_deleted_too(made: tuple[Account, CloudFormation]) -> None:
     account, cloudformation = made
     removed = []
 
@@ -169,7 +169,7 @@ def test_sam_s_stack_of_images_goes_too(made: tuple[Account, CloudFormation]) ->
     assert "acme-2-1a2b3c4d-CompanionStack" in cloudformation.stacks
 
 
-def test_a_stack_that_is_not_there_or_not_ours_is_refused(made: tuple[Account, CloudFormation]) -> None:
+def test_a_missing_or_foreign_stack_is_refused(made: tuple[Account, CloudFormation]) -> None:
     account, _ = made
     with pytest.raises(OptionsError, match="there is no stack nowhere in us-east-1"):
         require_stack("nowhere", account)

@@ -1,4 +1,4 @@
-"""Published runs on an in-memory store, in which the first letter of a picture says who is on it."""
+"""Published runs in a store in memory, in which a picture's first letter says who is on it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class People:
         return Embedding.of(model, vector / np.linalg.norm(vector))
 
     def embed(self, body: bytes) -> PhotoEmbedding:
-        """Photos say who is on them: ``A…`` is one person, ``?…`` is nobody, ``A-blurred`` is poor."""
+        """Photos say who is on them: ``A…`` is one person, ``?…`` is nobody, ``A-blurred`` is of poor quality."""
         self.embedded.append(body)
         if body.startswith(b"?"):
             raise GalleryError("no face found in the photo")
@@ -78,7 +78,7 @@ class People:
     def publish(
         self, media: str, *frames: Sequence[Face], said: str = "", model: str = MODEL, run: str = _RUN
     ) -> Result:
-        """A finished run with one frame a second, one frames unit for each two of them, and one sentence."""
+        """A finished run with one frame per second, one frames unit for every two of them, and one sentence."""
         store, settings = self.store, self.settings
         parts: list[FramesPart | AudioPart] = []
         units: list[FramesUnit | AudioUnit] = []
@@ -122,7 +122,7 @@ class People:
         return [(person.name, person.identity) for person in self.result(media).people]
 
     def enrolled(self, people: Mapping[str, Sequence[bytes]] = {}, /, **more: Sequence[bytes]) -> None:
-        """Photos by name, stored as any client would."""
+        """Photos by name, stored as any client would store them."""
         for name, bodies in {**people, **more}.items():
             for at, body in enumerate(bodies):
                 self.store.put(self.settings.gallery_bucket, f"{name}/{at}.jpg", body)

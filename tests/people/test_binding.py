@@ -1,4 +1,4 @@
-"""Late binding: results follow the gallery, and only those that have to."""
+"""Late binding: results follow the gallery, and only those that need to are assembled again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from castline.runs.complete import Assembler, complete_run
 _MEDIA = "talk.mp4"
 
 
-def test_names_come_change_and_go(people) -> None:
+def test_names_are_added_changed_and_removed(people) -> None:
     before = people.publish(_MEDIA, [people.face("A", b"A-crop")])
     assert people.names(_MEDIA) == [("Person 1", "unknown")]
     people.enrolled(Ada=[b"A1"])
@@ -52,7 +52,7 @@ def test_only_results_that_may_change_are_touched(people, monkeypatch: pytest.Mo
     assert assembled == ["faces.mp4"], "the others show nobody, or know Ada already"
     assert people.reassemble() == []
     assert assembled == ["faces.mp4"]
-    assert people.reassemble(everything=True) == [], "assembled again, and every byte was there"
+    assert people.reassemble(everything=True) == [], "assembled again without a changed byte"
     assert sorted(assembled[1:]) == ["empty.mp4", "faces.mp4", "later.mp4", "voice.ogg"]
 
 
@@ -68,7 +68,7 @@ def test_parts_are_read_and_never_written_and_each_photo_is_embedded_once(people
 
 
 @pytest.mark.parametrize("here", [True, False], ids=["the results' model", "another model"])
-def test_the_gallery_is_read_once_however_many_results_there_are(here: bool, people, monkeypatch) -> None:
+def test_the_gallery_is_read_once_for_any_number_of_results(here: bool, people, monkeypatch) -> None:
     people.enrolled(Ada=[b"A1"])
     for number in range(12):
         people.publish(f"{number}.mp4", [people.face("A", b"A-crop")])
@@ -91,7 +91,7 @@ def test_the_gallery_is_read_once_however_many_results_there_are(here: bool, peo
     assert (read.count(index), read.count("Bob/0.jpg")) == (1 if here else 2, 1)
 
 
-def test_a_change_of_the_gallery_meanwhile_is_seen(people) -> None:
+def test_a_concurrent_change_of_the_gallery_is_noticed(people) -> None:
     for media in ("1.mp4", "2.mp4"):
         people.publish(media, [people.face("A", b"A-crop")])
     people.enrolled(Ada=[b"A1"])
@@ -106,14 +106,14 @@ def test_a_photo_without_an_embedding_is_tried_again(people) -> None:
     people.enrolled(Ada=[b"A1"])
     people.publish(_MEDIA, [people.face("A", b"A-crop")])
     people.store.delete(people.settings.gallery_bucket, [keys.gallery_index_key(people.model)])
-    assert complete_run(_MEDIA, people.result(_MEDIA).run, people.store, people.settings)  # where no model is
+    assert complete_run(_MEDIA, people.result(_MEDIA).run, people.store, people.settings)  # in a place without a model
     assert people.names(_MEDIA) == [("Person 1", "unknown")]
     assert people.result(_MEDIA).warnings[0].about == "Ada/0.jpg"
     assert people.reassemble() == [_MEDIA]
     assert people.names(_MEDIA) == [("Ada", "known")]
 
 
-def test_a_result_of_another_model_keeps_to_that_models_embeddings(people) -> None:
+def test_a_result_of_another_model_keeps_that_model_s_embeddings(people) -> None:
     people.enrolled(Ada=[b"A1"])
     people.publish(_MEDIA, [people.face("A", b"A-crop")])
     people.enrolled(Bob=[b"B1"])
@@ -129,8 +129,8 @@ def test_a_result_of_another_model_keeps_to_that_models_embeddings(people) -> No
     assert people.names(_MEDIA) == [("Person 1", "unknown")]
 
 
-def test_a_result_that_is_still_shown_after_a_newer_upload_follows_the_gallery(people) -> None:
-    """Whoever is forgotten meanwhile must not stay named until the newer one is there."""
+def test_a_result_still_shown_after_a_newer_upload_follows_the_gallery(people) -> None:
+    """A person who is forgotten meanwhile must not stay named until the newer one is published."""
     people.publish(_MEDIA, [people.face("A", b"A-crop")])
     people.store.put(people.settings.input_bucket, _MEDIA, b"a newer upload")
     people.enrolled(Ada=[b"A1"])
@@ -138,7 +138,7 @@ def test_a_result_that_is_still_shown_after_a_newer_upload_follows_the_gallery(p
     assert people.names(_MEDIA) == [("Ada", "known")]
 
 
-def test_a_model_that_is_missing_is_said_and_not_hidden(people) -> None:
+def test_a_missing_model_is_reported(people) -> None:
     people.publish(_MEDIA, [people.face("A", b"A-crop")])
     people.enrolled(Ada=[b"A1"])
 
@@ -149,7 +149,7 @@ def test_a_model_that_is_missing_is_said_and_not_hidden(people) -> None:
         list(api.reassemble(people.store, people.settings, missing))
 
 
-def test_nested_media_are_told_apart(people) -> None:
+def test_nested_media_keys_are_distinguished(people) -> None:
     people.publish("a.mp4", [people.face("A", b"A-crop")])
     people.publish("a.mp4/b.mp4", [people.face("B", b"B-crop")])
     people.publish("people/c.mp4", [people.face("A", b"A-crop")])
@@ -159,7 +159,7 @@ def test_nested_media_are_told_apart(people) -> None:
     assert people.names("people/c.mp4") == [("Ada", "known")]
 
 
-def test_one_result_or_manifest_that_cannot_be_read_keeps_no_other_from_being_bound(people) -> None:
+def test_one_unreadable_result_or_manifest_does_not_stop_the_others(people) -> None:
     for media in ("bad-manifest.mp4", "bad-result.mp4", "good.mp4"):
         people.publish(media, [people.face("A", b"A-crop")])
     store, settings = people.store, people.settings
@@ -174,7 +174,7 @@ def test_one_result_or_manifest_that_cannot_be_read_keeps_no_other_from_being_bo
     assert all("\n" not in line for line in told)
 
 
-def test_an_index_that_cannot_be_read_is_made_again(people) -> None:
+def test_an_unreadable_index_is_made_again(people) -> None:
     people.publish(_MEDIA, [people.face("A", b"A-crop")])
     people.enrolled(Ada=[b"A1"])
     index = keys.gallery_index_key(people.model)
@@ -183,7 +183,7 @@ def test_an_index_that_cannot_be_read_is_made_again(people) -> None:
         people.store.put(people.settings.gallery_bucket, index, body)
         list(people.reassemble(everything=True))
         assert people.names(_MEDIA) == [("Ada", "known")]
-    # One entry of another length is nobody, and harms nobody.
+    # An entry of another length is nobody, and does no harm.
     whole = people.store.get(people.settings.gallery_bucket, index)
     people.store.put(
         people.settings.gallery_bucket, index, whole.replace(people.look("A").data.encode(), short.encode())

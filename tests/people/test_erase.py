@@ -1,4 +1,4 @@
-"""Whoever is forgotten leaves the parts, and results that cannot be assembled any more."""
+"""A forgotten person's data leaves the parts, and results that can no longer be assembled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNREAD = "it cannot be read, and may contain them"
 
 
 def _embeddings(people) -> list[str]:
-    """Every embedding that any part still has."""
+    """Every embedding that is left in any part."""
     found = []
     for info in people.store.find(people.settings.output_bucket):
         parsed = keys.parse_part(info.key)
@@ -44,7 +44,7 @@ def _two_results(people) -> None:
     people.publish("other.mp4", [people.face("A", b"A-crop")])
 
 
-def test_the_faces_of_one_person_leave_all_parts_and_the_others_stay(people) -> None:
+def test_one_person_s_faces_are_removed_from_all_parts_and_the_others_stay(people) -> None:
     _two_results(people)
     erased = _erase(people)
     assert (erased.faces, len(erased.parts)) == (3, 2)
@@ -56,7 +56,7 @@ def test_the_faces_of_one_person_leave_all_parts_and_the_others_stay(people) -> 
     assert prove_forgotten("Ada", people.store, people.settings).left == []
 
 
-def test_the_faces_of_a_part_meet_the_gallery_in_one_matrix(people, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_s_faces_are_compared_with_the_gallery_in_one_matrix(people, monkeypatch: pytest.MonkeyPatch) -> None:
     _two_results(people)
     compared: list[int] = []
     alike = Enrolled.alike
@@ -71,7 +71,7 @@ def test_the_faces_of_a_part_meet_the_gallery_in_one_matrix(people, monkeypatch:
     assert sorted(compared) == [1, 4]
 
 
-def test_a_part_that_no_result_is_of_loses_them_too(people) -> None:
+def test_a_part_without_a_result_loses_them_too(people) -> None:
     _two_results(people)
     people.store.delete(people.settings.output_bucket, [f"{_MEDIA}/result.json", "other.mp4/result.json"])
     assert _erase(people).faces == 3
@@ -79,7 +79,7 @@ def test_a_part_that_no_result_is_of_loses_them_too(people) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[" * 60_000, b"null", b"\xff"], ids=range(4))
-def test_a_part_that_cannot_be_read_keeps_nobody_from_being_forgotten_and_the_proof_says_so(people, body) -> None:
+def test_an_unreadable_part_does_not_prevent_forgetting_and_the_proof_names_it(people, body) -> None:
     _two_results(people)
     unit = keys.UnitId("other.mp4", people.result("other.mp4").run, "frames", 0)
     people.store.put(people.settings.output_bucket, unit.part_key, body)
@@ -101,7 +101,7 @@ def test_a_part_of_an_unknown_model_may_contain_anybody(people) -> None:
     assert _UNREAD in [trace.why for trace in prove_forgotten("Ada", people.store, people.settings).left]
 
 
-def test_nobody_is_forgotten_because_something_cannot_be_read(people) -> None:
+def test_nobody_is_forgotten_because_something_is_unreadable(people) -> None:
     _two_results(people)
     unit = keys.UnitId("other.mp4", people.result("other.mp4").run, "frames", 0)
     people.store.put(people.settings.output_bucket, unit.part_key, b"{")
@@ -109,8 +109,8 @@ def test_nobody_is_forgotten_because_something_cannot_be_read(people) -> None:
         _forget(people, "Nobody")
 
 
-def test_the_proof_looks_for_faces_in_parts(people) -> None:
-    """What is put back after it was removed is found, although no photo and no result tells whose face it is."""
+def test_the_proof_searches_parts_for_faces(people) -> None:
+    """A face put back after its removal is found, although no photo and no result says whose it is."""
     _two_results(people)
     store, bucket = people.store, people.settings.output_bucket
     unit = keys.UnitId("other.mp4", people.result("other.mp4").run, "frames", 0)
@@ -127,9 +127,7 @@ def test_the_proof_looks_for_faces_in_parts(people) -> None:
     assert proof.parts == 1
 
 
-def test_a_part_that_is_written_while_somebody_is_forgotten_loses_them_too(
-    people, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_part_written_during_forgetting_loses_them_too(people, monkeypatch: pytest.MonkeyPatch) -> None:
     _two_results(people)
     store, bucket = people.store, people.settings.output_bucket
     key = keys.UnitId("other.mp4", people.result("other.mp4").run, "frames", 0).part_key
@@ -183,7 +181,7 @@ def test_everything_else_of_a_result_stays(people) -> None:
         ("the voice is not like that of Ada, who is on screen", True),
     ],
 )
-def test_a_reason_goes_only_with_the_whole_name(people, reason: str, hers: bool) -> None:
+def test_the_legal_basis_is_removed_only_with_the_whole_name(people, reason: str, hers: bool) -> None:
     result = people.publish(_MEDIA, [people.face("B")], said="Good morning.")
     (line,) = result.transcript.segments
     said_by = Attribution(outcome="says", name="Adam", confidence=0.9, reasons=(reason,))
@@ -199,7 +197,7 @@ def test_a_reason_goes_only_with_the_whole_name(people, reason: str, hers: bool)
 
 
 def _watched(people) -> str:
-    """Ada's mouth and Grace's, of the first recording; the key of what was seen."""
+    """Ada's mouth and Grace's, from the first recording; returns the key of what was seen."""
     result = people.result(_MEDIA)
     faces = tuple(
         SpeakingFace(start_s=0.0, end_s=1.0, score=score, engine="test", box=person.tracks[0].sightings[0].box)
@@ -213,7 +211,7 @@ def _watched(people) -> str:
     return key
 
 
-def test_what_was_seen_of_a_mouth_goes_with_its_face_and_the_proof_says_what_is_left(people) -> None:
+def test_mouth_data_is_removed_with_its_face_and_the_proof_says_what_is_left(people) -> None:
     _two_results(people)
     key, bucket = _watched(people), people.settings.output_bucket
     planted = people.store.get(bucket, key)

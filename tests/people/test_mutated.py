@@ -1,4 +1,4 @@
-"""Whatever becomes of an object about people, the rest is bound, shown, corrected and forgotten as before."""
+"""Whatever happens to an object about people, the others are bound, shown, corrected and forgotten as before."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _one(stored: dict[tuple[str, str], bytes], what: str) -> tuple[str, str]:
 @pytest.mark.parametrize("what", [".voice", "/mouths.json", f"{_TALK}/{keys.CORRECTIONS}", ".changes/", AUDIT])
 @settings(max_examples=at_scale(6, 200))
 @given(data=st.data())
-def test_any_spoilt_object_harms_only_itself(stored, what: str, data: st.DataObject) -> None:
+def test_any_damaged_object_harms_only_itself(stored, what: str, data: st.DataObject) -> None:
     people = People()
     store, where = people.store, people.settings
     store.objects = dict(stored)
@@ -93,7 +93,7 @@ _ERRORS = (ValueError, TypeError, IndexError, ZeroDivisionError, RuntimeError, M
 
 @settings(max_examples=at_scale(7, 100))
 @given(error=st.sampled_from(_ERRORS), said=st.text(max_size=300))
-def test_whatever_one_photo_raises_is_the_warning_of_that_photo(stored, error: type[Exception], said: str) -> None:
+def test_whatever_one_photo_raises_is_that_photo_s_warning(stored, error: type[Exception], said: str) -> None:
     people = People()
     people.store.objects = dict(stored)
     people.enrolled(Eve=[b"E1"])
@@ -117,8 +117,8 @@ def test_whatever_one_photo_raises_is_the_warning_of_that_photo(stored, error: t
 
 @settings(max_examples=at_scale(10, 200))
 @given(data=st.data())
-def test_any_spoilt_photo_is_a_face_or_a_warning(stored, data: st.DataObject) -> None:
-    """With the real decoder of pictures, and no face in any of them."""
+def test_any_damaged_photo_is_a_face_or_a_warning(stored, data: st.DataObject) -> None:
+    """With the real picture decoder, and no face in any of them."""
     from castline.recognition.photo import embed_photo
     from tests.stages.conftest import FakeEngines, World
 

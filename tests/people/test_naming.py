@@ -1,4 +1,4 @@
-"""Somebody in a result gets a name by the pictures that are kept of them."""
+"""A person in a result gets a name by the pictures that were kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_named_person_is_known_there_and_in_other_results(people) -> None:
     assert people.names("third.mp4") == [("Person 1", "unknown")]
 
 
-def test_the_best_five_pictures_of_all_appearances_are_taken(people) -> None:
+def test_the_best_five_pictures_of_all_appearances_are_used(people) -> None:
     qualities = [0.3, 0.9, 0.5, 0.8, 0.2, 0.7, 0.6]
     frames: list[list[object]] = []
     for at, quality in enumerate(qualities):
@@ -38,7 +38,7 @@ def test_the_best_five_pictures_of_all_appearances_are_taken(people) -> None:
     assert [people.gallery()[key] for key in photos] == [b"A0.9", b"A0.8", b"A0.7", b"A0.6", b"A0.5"]
 
 
-def test_pictures_that_show_nobody_or_somebody_else_are_left_out(people) -> None:
+def test_pictures_of_nobody_or_somebody_else_are_left_out(people) -> None:
     crops = [(b"?-nobody", 0.9), (b"B-a neighbour", 0.8), (b"A-good", 0.4)]
     people.publish(
         _MEDIA,
@@ -48,7 +48,7 @@ def test_pictures_that_show_nobody_or_somebody_else_are_left_out(people) -> None
     assert [people.gallery()[key] for key in photos] == [b"A-good"]
 
 
-def test_more_pictures_of_somebody_known_are_welcome_under_the_same_name(people) -> None:
+def test_a_known_person_s_further_pictures_go_under_the_same_name(people) -> None:
     people.enrolled(Ada=[b"A1"])
     people.publish(_MEDIA, [people.face("A", b"A-crop")])
     assert people.names(_MEDIA) == [("Ada", "known")]
@@ -62,7 +62,7 @@ def test_composed_and_decomposed_labels_are_the_same(people) -> None:
     assert _name(people, " Zoe\u0308", "Zoe\u0308")[0].startswith("Zoë/")
 
 
-def test_what_cannot_be_named_is_explained(people) -> None:
+def test_a_person_who_cannot_be_named_is_explained(people) -> None:
     people.enrolled(Ada=[b"A1"])
     people.publish(_MEDIA, [people.face("A", b"A-crop"), people.face("B", b"?", left=0.6), people.face("C", left=0.3)])
     people.publish("voice.ogg", said="hello")

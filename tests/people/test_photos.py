@@ -1,4 +1,4 @@
-"""Photos come, move and go; embeddings follow them without a model."""
+"""Photos are added, moved and removed; embeddings follow them without a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from castline.gallery.pictures import REMARKS
 from castline.records import ObjectInfo
 
 
-def test_the_same_photo_twice_is_one(people, photo: Callable[..., Path]) -> None:
+def test_the_same_photo_twice_is_stored_once(people, photo: Callable[..., Path]) -> None:
     first = api.add_photo("Ada", photo(b"A1"), people.store, people.settings, people.embed)
     again = api.add_photo("Ada", photo(b"A1", "copy.jpg"), people.store, people.settings, people.embed)
     api.add_photo("Ada", photo(b"A2"), people.store, people.settings, people.embed)
@@ -51,7 +51,9 @@ def test_folders_stand_for_their_photos(tmp_path: Path) -> None:
         api.photos_in([tmp_path / "nowhere"])
 
 
-def test_known_people_come_sorted_with_the_age_of_their_newest_photo(people, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_people_are_sorted_and_have_the_age_of_their_newest_photo(
+    people, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def listed(bucket: str, prefix: str = "") -> list[ObjectInfo]:
         days = {"ada/1.jpg": 3, "ada/2.jpg": 5, "Zoë/1.jpg": 4, "Bob/1.jpg": 1, ".embeddings/x.json": 9}
         return [
@@ -89,7 +91,7 @@ def test_renaming_onto_an_existing_name_is_refused_and_merging_loses_no_photo(pe
     assert people.gallery()["Lovelace/1.jpg"] == b"L1"
 
 
-def test_what_was_done_is_taken_back_the_last_first(people, photo: Callable[..., Path]) -> None:
+def test_changes_are_undone_the_last_first(people, photo: Callable[..., Path]) -> None:
     people.enrolled({"A. L.": [b"A2", b"A3"]}, Ada=[b"A1"], Lovelace=[b"A1", b"A4"])
     states = [people.gallery()]
     for action in (
@@ -100,7 +102,7 @@ def test_what_was_done_is_taken_back_the_last_first(people, photo: Callable[...,
     ):
         action()
         states.append(people.gallery())
-    api.add_photo("Bob", photo(b"B1"), people.store, people.settings, people.embed)  # is there: nothing was done
+    api.add_photo("Bob", photo(b"B1"), people.store, people.settings, people.embed)  # exists: nothing was done
     load_gallery(people.store, people.settings.gallery_bucket, people.model, people.embed)
     said = []
     while len(states) > 1:
@@ -117,10 +119,10 @@ def test_what_was_done_is_taken_back_the_last_first(people, photo: Callable[...,
     (index,) = [key for _, key in people.store.objects if key.startswith(".")]
     entries = Index.from_json(people.store.get(people.settings.gallery_bucket, index) or b"").entries
     assert set(entries) <= set(people.gallery()), "no embedding of a photo that is gone"
-    assert "A. L./0.jpg" in entries, "embeddings go back, too"
+    assert "A. L./0.jpg" in entries, "embeddings are restored, too"
 
 
-def test_a_merge_that_was_interrupted_can_be_taken_back(people, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_merge_can_be_undone(people, monkeypatch: pytest.MonkeyPatch) -> None:
     people.enrolled(Ada=[b"A1"], Lovelace=[b"L1", b"L2"])
     before = people.gallery()
     with monkeypatch.context() as broken:
@@ -132,7 +134,7 @@ def test_a_merge_that_was_interrupted_can_be_taken_back(people, monkeypatch: pyt
     assert people.gallery() == before
 
 
-def test_taking_back_leaves_alone_what_another_client_did_meanwhile(people) -> None:
+def test_undo_keeps_another_client_s_changes(people) -> None:
     people.enrolled(Ada=[b"A1"], Lovelace=[b"L1", b"L2", b"L3"])
     api.merge("Ada", ["Lovelace"], people.store, people.settings)
     bucket = people.settings.gallery_bucket
@@ -145,14 +147,14 @@ def test_taking_back_leaves_alone_what_another_client_did_meanwhile(people) -> N
     moved = next(key for key in people.gallery() if key.startswith("Lovelace/0"))
     assert people.gallery() == {
         "Ada/0.jpg": b"A1",
-        "Ada/1.jpg": b"L2",  # its old place is taken
+        "Ada/1.jpg": b"L2",  # its former place is taken
         "Ada/new.jpg": b"A9",
         "Lovelace/1.jpg": b"somebody else's",
         moved: b"L1",
     }
 
 
-def test_nothing_of_a_forgotten_person_can_be_taken_back(people) -> None:
+def test_nothing_of_a_forgotten_person_can_be_restored(people) -> None:
     people.enrolled(Ada=[b"A1"], Lovelace=[b"L1"], Bob=[b"B1"], Cy=[b"C1"])
     api.merge("Ada", ["Lovelace", "Bob"], people.store, people.settings)
     api.rename("Cy", "Cyril", people.store, people.settings)
@@ -171,7 +173,7 @@ def test_nothing_of_a_forgotten_person_can_be_taken_back(people) -> None:
 
 
 @pytest.mark.parametrize("name", ["bell\a", "\u202eevil", "a\\b", "x" * 300, "Ada\u2028L"])
-def test_whatever_another_client_called_somebody_can_be_renamed_and_forgotten(people, name: str) -> None:
+def test_names_from_other_clients_can_be_renamed_and_forgotten(people, name: str) -> None:
     for typed in (name, keys.shown(name)):
         people.enrolled({name: [b"A1"]})
         (listed,) = api.list_people(people.store, people.settings)
@@ -218,7 +220,7 @@ def test_names_are_free_text(people, name: str) -> None:
     assert not people.gallery()
 
 
-def test_people_uploaded_with_decomposed_letters_are_one_with_the_others(people) -> None:
+def test_names_uploaded_with_decomposed_letters_are_the_same_people(people) -> None:
     people.enrolled({"Zoe\u0308": [b"Z1"]})
     assert list(api.list_people(people.store, people.settings)) == ["Zoë"]
     assert api.rename("Zoë", "Zoë", people.store, people.settings) == 1
@@ -248,7 +250,7 @@ def test_merging_joins_all_photos_under_one_name(people) -> None:
         ("Ada", [], "nobody to merge into 'Ada' was named"),
     ],
 )
-def test_a_merge_that_cannot_be_done_moves_nothing(people, into: str, others: list[str], message: str) -> None:
+def test_an_impossible_merge_moves_nothing(people, into: str, others: list[str], message: str) -> None:
     people.enrolled(Ada=[b"A1"], Bob=[b"B1"])
     before = dict(people.store.objects)
     with pytest.raises(GalleryError, match=message):
@@ -271,7 +273,7 @@ def test_embeddings_follow_photos_to_their_new_names(people) -> None:
     assert all(not key.startswith(("Ada/", "Lovelace/")) for key in entries)
 
 
-def test_forgetting_removes_one_persons_embeddings_and_keeps_the_others(people) -> None:
+def test_forgetting_removes_one_person_s_embeddings_and_keeps_the_others(people) -> None:
     people.enrolled({"Ada Lovelace": [b"L1"]}, Ada=[b"A1"], Adam=[b"M1"])
     bucket = people.settings.gallery_bucket
     people.store.put(bucket, "Ada/notes.txt", b"x")
@@ -289,7 +291,7 @@ def test_forgetting_removes_one_persons_embeddings_and_keeps_the_others(people) 
     assert not people.embedded
 
 
-def test_nobody_by_that_name_is_an_error_that_helps(people) -> None:
+def test_an_unknown_name_is_a_helpful_error(people) -> None:
     for action in (
         lambda: api.forget("Ada", people.store, people.settings),
         lambda: api.rename("Ada", "B", people.store, people.settings),
@@ -298,7 +300,7 @@ def test_nobody_by_that_name_is_an_error_that_helps(people) -> None:
             action()
 
 
-def test_photos_that_are_of_no_use_or_little_are_said(people) -> None:
+def test_photos_of_little_or_no_use_are_reported(people) -> None:
     bucket = people.settings.gallery_bucket
     people.enrolled(Ada=[b"A1", b"?", b"A-blurred"])
     people.store.put(bucket, "Ada/phone.HEIC", b"x")

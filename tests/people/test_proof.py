@@ -1,4 +1,4 @@
-"""Forgetting is proven: what is left is found, and what belongs to the media is told apart."""
+"""Forgetting is proven: what is left is found, and what belongs to the recording is distinguished."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_name_is_everywhere_before_and_nowhere_after(people, name: str) -> Non
         assert proof.alone == []
 
 
-def test_what_is_spoken_or_part_of_a_key_is_left_alone_and_told(people) -> None:
+def test_spoken_names_and_keys_are_left_alone_and_reported(people) -> None:
     people.enrolled({"Ada Lovelace": [b"L1"]}, Ada=[b"A1"])
     people.publish("Interview with Ada.mp4", [people.face("L", b"L-crop")])
     people.publish("voice.ogg", said="then ADA said no")
@@ -76,7 +76,7 @@ def test_what_is_spoken_or_part_of_a_key_is_left_alone_and_told(people) -> None:
     assert not any("adamant" in where for where in told)
 
 
-def test_what_was_not_brought_up_to_date_is_left(people) -> None:
+def test_views_that_were_not_updated_are_found(people) -> None:
     people.enrolled(Ada=[b"A1"])
     people.publish(_MEDIA, [people.face("A", b"A-crop")])
     api.forget("Ada", people.store, people.settings)
@@ -85,7 +85,7 @@ def test_what_was_not_brought_up_to_date_is_left(people) -> None:
     assert left[f"s3://castline-output/{_MEDIA}/people/ada.jpg"] == "a picture of the person"
 
 
-def test_a_stale_view_is_left_even_if_the_result_is_clean(people) -> None:
+def test_a_stale_view_is_found_even_if_the_result_is_clean(people) -> None:
     people.enrolled(Ada=[b"A1"])
     people.publish(_MEDIA, [people.face("A", b"A-crop")])
     old = people.published(_MEDIA)
@@ -109,7 +109,7 @@ def test_a_hint_beside_a_subtitle_is_a_mention(people) -> None:
     assert {trace.why for trace in _prove(people, "Ada").left} == {"named in the result"}
 
 
-def test_results_that_cannot_be_read_and_foreign_files_count(people) -> None:
+def test_unreadable_results_and_foreign_files_count(people) -> None:
     bucket = people.settings.output_bucket
     people.store.put(bucket, "old.mp4/result.json", b'{"schema_version": 0, "people": ["Ada"]}')
     people.store.put(bucket, "old.mp4/transcript.txt", b"nothing of note")
@@ -123,8 +123,8 @@ def test_results_that_cannot_be_read_and_foreign_files_count(people) -> None:
     ]
 
 
-def test_a_flat_transcript_and_a_message_may_speak_of_somebody(people) -> None:
-    """What was spoken stays; a flat transcript that is not what its result says may be about anybody."""
+def test_a_flat_transcript_and_a_message_may_mention_somebody(people) -> None:
+    """Spoken words stay; a flat transcript that differs from its result may be about anybody."""
     bucket = people.settings.output_bucket
     people.publish("voice.ogg", said="then Ada said no")
     people.store.put(bucket, "voice.txt", flat_transcript(people.result("voice.ogg")))
@@ -148,7 +148,7 @@ def test_gallery_warnings_are_mentions(people) -> None:
     assert _prove(people, "Ada").left == []
 
 
-def test_a_recorded_change_that_cannot_be_read_may_be_about_anybody_and_goes(people) -> None:
+def test_an_unreadable_change_may_be_about_anybody_and_is_removed(people) -> None:
     people.enrolled(Ada=[b"A1"])
     key = ".changes/000000.json"
     people.store.put(people.settings.gallery_bucket, key, b'{"kind": "enrolled", "added": ["Ada/0.jpg"')
@@ -187,7 +187,7 @@ def test_mentions_are_found_as_whole_words_in_every_spelling(name: str, text: st
     assert Mentions(name).within(text) is found
 
 
-def test_what_is_too_large_to_be_read_is_not_proven(people, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_too_large_to_read_is_not_proven_clean(people, monkeypatch: pytest.MonkeyPatch) -> None:
     store, settings = people.store, people.settings
     store.put(settings.output_bucket, "somebody's.txt", b"x")
     get = store.get

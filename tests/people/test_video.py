@@ -71,7 +71,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 def film(tmp_path: Path, ffmpeg: Callable[..., None]) -> Callable[..., Path]:
-    """``film("red@0-8", "lime@2-4")``: patches that wander over black while they are there, with sound."""
+    """``film("red@0-8", "lime@2-4")``: patches that wander over black during these times, with sound."""
 
     def make(*patches: str, seconds: int = 8, name: str = "film.mp4") -> Path:
         graph = [f"color=black:s=320x240:r=5:d={seconds}[v0]"]
@@ -99,7 +99,7 @@ def _pictures(path: Path, settings: Settings, person: int | None = None) -> list
     return [(item.label, item.body) for item in pictures_in_video(path, settings, engines, embed, person)]
 
 
-def test_five_views_of_the_one_person_spread_over_the_film(film: Callable[..., Path], settings: Settings) -> None:
+def test_five_views_of_the_only_person_are_spread_over_the_film(film: Callable[..., Path], settings: Settings) -> None:
     found = _pictures(film("red@0-10", seconds=10), settings)
     times = [float(label.removeprefix("film.mp4 at ").removesuffix(" s")) for label, _ in found]
     assert len(times) == 5
@@ -108,11 +108,11 @@ def test_five_views_of_the_one_person_spread_over_the_film(film: Callable[..., P
     assert times[-1] > 6
     for _, body in found:
         width = decode_jpeg(body).shape[1]
-        assert 100 <= width <= 220, "the face with some margin, and no whole frame"
+        assert 100 <= width <= 220, "the face with some margin, and not a whole frame"
         assert embed_photo(body, Engines()).vector()[0] == 1
 
 
-def test_somebody_who_is_there_for_a_moment_is_enough(film: Callable[..., Path], settings: Settings) -> None:
+def test_a_person_on_screen_for_a_moment_is_enough(film: Callable[..., Path], settings: Settings) -> None:
     assert len(_pictures(film("lime@3-5"), settings)) == 2
 
 
@@ -124,7 +124,7 @@ def test_somebody_who_is_there_for_a_moment_is_enough(film: Callable[..., Path],
         ((), r"^film\.mp4: nobody is in the video"),
     ],
 )
-def test_nobody_and_several_are_clear_errors(
+def test_no_person_and_several_people_are_clear_errors(
     film: Callable[..., Path], settings: Settings, patches: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(GalleryError, match=message):
@@ -146,7 +146,7 @@ def test_one_of_several_can_be_chosen_by_their_pictures(film: Callable[..., Path
         _pictures(path, settings, 3)
 
 
-def test_sound_alone_and_no_media_are_clear_errors(
+def test_sound_alone_and_other_files_are_clear_errors(
     tmp_path: Path, settings: Settings, odd_media: dict[str, Path]
 ) -> None:
     with pytest.raises(GalleryError, match=r"^no-video\.mp4: it has sound only"):
@@ -163,11 +163,11 @@ def test_without_a_usable_picture_nothing_is_enrolled(film: Callable[..., Path],
         pictures_in_video(film("red@0-3", seconds=3), settings, Engines(), refuse)
 
 
-def test_an_ffmpeg_that_is_not_installed_is_found_in_its_package(film: Callable[..., Path]) -> None:
+def test_an_ffmpeg_missing_from_the_path_is_found_in_its_package(film: Callable[..., Path]) -> None:
     assert _pictures(film("red@0-2", seconds=2), Settings(ffmpeg="no-such-ffmpeg"))
 
 
-def test_views_are_spread_in_time_and_the_best_come_first(people) -> None:
+def test_views_are_spread_in_time_with_the_best_first(people) -> None:
     qualities = [0.9, 0.8, 0.1, 0.95, 0.6, 0.7, 0.2]
     views = [(1000 * at, people.face("A", quality=quality)) for at, quality in enumerate(qualities)]
     stretches = [[(time, face.quality) for time, face in part] for part in spread(views[::-1], 2)]

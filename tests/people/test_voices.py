@@ -1,4 +1,4 @@
-"""Voices are enrolled, name who speaks where there is no picture, and are forgotten with their person."""
+"""Voices are enrolled, name the speaker if there is no picture, and are forgotten with their person."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def voice(person: int, model: str = "ge2e") -> EnrolledVoice:
 
 
 def publish(people, *turns: int, media: str = NOTE, likeness: float = 1.0) -> None:
-    """A voice note in which everybody of ``turns`` says one line of six seconds."""
+    """A voice note in which everybody in ``turns`` says one line of six seconds."""
     store, settings = people.store, people.settings
     windows = [
         (6.0 * turn + 1.5 * step, 6.0 * turn + 1.5 * step + 1.5) for turn in range(len(turns)) for step in range(4)
@@ -89,7 +89,7 @@ def test_a_voice_note_without_pictures_gets_its_name_when_the_voice_is_enrolled(
     assert people.reassemble() == []
 
 
-def test_what_is_nearly_her_voice_is_maybe_hers_and_never_shown_so(people) -> None:
+def test_a_voice_that_is_nearly_hers_may_be_hers_but_is_not_named(people) -> None:
     enrol_voice("Ada", voice(0), people.store, people.settings)
     publish(people, 0, likeness=0.77)
     assert said(people) == [("Speaker 1", "maybe")]
@@ -104,7 +104,7 @@ def test_what_is_nearly_her_voice_is_maybe_hers_and_never_shown_so(people) -> No
         ({"Ada": 0}, 0.79, 5.0, ("ambiguous", "Ada")),
         ({"Ada": 0}, 0.7, 5.0, ("unknown", None)),
         ({"Ada": 0}, 1.0, 2.5, ("unknown", None)),  # speaks too briefly
-        ({"Ada": 0, "Bob": 0}, 0.9, 5.0, ("ambiguous", "Ada")),  # as much like either
+        ({"Ada": 0, "Bob": 0}, 0.9, 5.0, ("ambiguous", "Ada")),  # equally similar to both
         ({}, 1.0, 5.0, ("unknown", None)),
     ],
 )
@@ -119,7 +119,7 @@ def test_voices_of_another_encoder_do_not_count() -> None:
     assert whose(look(0), 9.0, Enrolled(known, "ge2e", len(look(0))), LIMITS).identity == "unknown"
 
 
-def test_a_speaker_of_a_recording_is_enrolled_and_known_in_the_next(people) -> None:
+def test_a_recording_s_speaker_is_enrolled_and_recognised_in_the_next(people) -> None:
     publish(people, 0, 1)
     publish(people, 1, media="other.ogg")
     found = voice_in_recording(NOTE, "Speaker 2", people.store, people.settings)
@@ -132,7 +132,7 @@ def test_a_speaker_of_a_recording_is_enrolled_and_known_in_the_next(people) -> N
         voice_in_recording(NOTE, "Speaker 9", people.store, people.settings)
 
 
-def test_forgetting_takes_the_voice_from_the_gallery_the_parts_and_the_lines(people) -> None:
+def test_forgetting_removes_the_voice_from_the_gallery_the_parts_and_the_lines(people) -> None:
     enrol_voice("Ada", voice(0), people.store, people.settings)
     publish(people, 0, 1, 0)
     assert [name for name, _ in said(people)] == ["Ada", "Speaker 2", "Ada"]
@@ -146,7 +146,7 @@ def test_forgetting_takes_the_voice_from_the_gallery_the_parts_and_the_lines(peo
     assert all(b"Ada" not in body for body in people.published(NOTE).values())
 
 
-def test_the_proof_looks_for_voices_in_parts(people) -> None:
+def test_the_proof_searches_parts_for_voices(people) -> None:
     enrol_voice("Ada", voice(0), people.store, people.settings)
     publish(people, 0, 1)
     publish(people, 0, media="other.ogg")
@@ -167,15 +167,15 @@ def test_the_proof_looks_for_voices_in_parts(people) -> None:
     ]
 
 
-def test_where_a_chunk_begins_is_never_guessed(people) -> None:
-    """Without a manifest, what a result says of lines does not apply to the part, and the proof says so."""
+def test_a_chunk_s_start_is_never_guessed(people) -> None:
+    """Without a manifest, a result's lines cannot be matched to the part, and the proof says so."""
     enrol_voice("Ada", voice(0), people.store, people.settings)
     publish(people, 0, 1)
     store, settings = people.store, people.settings
     for bucket in (settings.stage1_bucket, settings.output_bucket):
         store.put(bucket, keys.manifest_key(NOTE, RUN), b"{")
     done = forget_person("Ada", store, settings, people.embed, tell=lambda _: None)
-    assert windows_left(people) == 4, "those that are known by their sound go"
+    assert windows_left(people) == 4, "those recognised by their sound are removed"
     key = keys.UnitId(NOTE, RUN, "audio", 0).part_key
     assert (f"s3://{settings.output_bucket}/{key}", "it cannot be read, and may contain them") in [
         tuple(trace) for trace in done.proof.left
@@ -193,7 +193,7 @@ def test_a_result_whose_parts_expired_loses_the_name_of_the_voice(people) -> Non
     assert [name for name, _ in said(people)] == ["Speaker 1", "Speaker 2"]
 
 
-def test_a_voice_is_renamed_and_taken_back_with_the_photos(people) -> None:
+def test_a_voice_is_renamed_and_restored_with_the_photos(people) -> None:
     enrol_voice("Ada", voice(0), people.store, people.settings)
     publish(people, 0)
     api.rename("Ada", "Ada King", people.store, people.settings)
@@ -211,7 +211,7 @@ def test_a_damaged_voice_names_nobody_and_stops_nothing(people) -> None:
     assert said(people) == [("Speaker 1", "unknown")]
 
 
-def test_of_a_line_alone_it_is_told_whose_voices_it_is_like() -> None:
+def test_a_single_line_lists_the_voices_that_it_resembles() -> None:
     known = [KnownVoice(name=name, key="", voice=voice(who)) for name, who in (("Ada", 0), ("Bob", 1))]
     enrolled, other = (Enrolled(known, model, len(look(0))) for model in ("ge2e", "other"))
     assert like(look(0, 0.75), enrolled, LIMITS) == {"Ada"}

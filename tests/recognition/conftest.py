@@ -1,4 +1,4 @@
-"""Faces of real pictures, and made-up tracks: the same as its neighbours have."""
+"""Faces in real pictures, and synthetic tracks: the fixtures of tests/assembly and tests/engines."""
 
 from tests.assembly.conftest import make
 from tests.engines.faces.conftest import astronaut, detector, embedder, hopper, lfw, make_face

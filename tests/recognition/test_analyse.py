@@ -16,7 +16,7 @@ from castline.records import FrameFaces
 
 @dataclass
 class ScriptedDetector:
-    """Gives the faces it was told, by the red value of the picture's first pixel."""
+    """Returns the faces that are listed for the red value of the picture's first pixel."""
 
     faces: dict[int, list]
     info: EngineInfo = field(default_factory=lambda: EngineInfo("scripted", "detector", "", ""))
@@ -26,7 +26,7 @@ class ScriptedDetector:
 
 
 class PlaceEmbedder:
-    """Who somebody is depends on where the face is: left, right, or (for the middle) in between."""
+    """Identity depends on where the face is: left, right, or (for the middle) in between."""
 
     info = EngineInfo("arcface-test", "embedder", "", "", dimension=4)
 
@@ -53,12 +53,12 @@ def test_boxes_and_landmarks_become_fractions_inside_the_frame(frame, make_face)
     assert face.box == pytest.approx((0, 70 / 240, 50 / 320, 170 / 240), abs=1e-4)
     assert face.landmarks[0][0] == 0
     assert face.landmarks[2] == pytest.approx((0, 125 / 240), abs=1e-4)
-    assert face.size_px == 50, "of the part inside the frame"
+    assert face.size_px == 50, "relative to the part inside the frame"
     assert face.embedding.model == "arcface-test"
     assert face.embedding.vector().tolist() == [1, 0, 0, 0]
 
 
-def test_one_picture_per_person_and_it_is_the_best(frame, make_face):
+def test_each_person_has_one_picture_and_it_is_the_best(frame, make_face):
     detector = ScriptedDetector(
         {
             1: [make_face(80, 120, 60), make_face(240, 120, 90)],
@@ -71,7 +71,7 @@ def test_one_picture_per_person_and_it_is_the_best(frame, make_face):
     assert [face.crop is not None for face in second.faces] == [True, False]
 
 
-def test_two_faces_of_one_frame_are_two_people_however_alike(frame, make_face):
+def test_two_faces_in_one_frame_are_two_people_however_similar(frame, make_face):
     detector = ScriptedDetector({1: [make_face(50, 120, 60), make_face(120, 120, 60)]})
     (result,) = analyse_frames([(0, frame(1))], detector, PlaceEmbedder(), max_image_side=960)
     assert all(face.crop for face in result.faces)
@@ -95,7 +95,7 @@ def test_large_frames_are_scaled_down_first(detector, embedder, hopper):
     assert face.box == pytest.approx(original.faces[0].box, abs=0.02)
 
 
-def test_same_frames_same_bytes(detector, embedder, astronaut, hopper):
+def test_the_same_frames_give_the_same_bytes(detector, embedder, astronaut, hopper):
     frames = [(0, astronaut), (500, hopper), (1000, astronaut)]
     first = analyse_frames(frames, detector, embedder, max_image_side=400)
     second = analyse_frames(frames, detector, embedder, max_image_side=400)
@@ -117,7 +117,7 @@ def test_a_real_face_is_described(detector, embedder, astronaut):
     assert detector.detect([crop])[0]  # the picture shows the face
 
 
-def test_blur_lowers_the_vote_and_keeps_the_face(detector, embedder, astronaut):
+def test_blur_lowers_the_weight_and_keeps_the_face(detector, embedder, astronaut):
     blurred = cv2.GaussianBlur(astronaut, (0, 0), 3)
     sharp, dull = analyse_frames([(0, astronaut), (1, blurred)], detector, embedder, max_image_side=960)
     assert len(dull.faces) == 1
@@ -126,7 +126,7 @@ def test_blur_lowers_the_vote_and_keeps_the_face(detector, embedder, astronaut):
 
 @pytest.mark.parametrize("centre", [(5, 5), (315, 235), (160, 120)])
 @pytest.mark.parametrize("size", [30, 120, 900])
-def test_pictures_of_faces_are_square_and_inside(noise, make_face, centre, size):
+def test_pictures_of_faces_are_square_and_inside_the_frame(noise, make_face, centre, size):
     picture = face_picture(noise(240, 320), make_face(*centre, size))
     assert picture.shape[0] == picture.shape[1]
     assert 1 <= picture.shape[0] <= 240
@@ -151,7 +151,7 @@ def test_limit_side_keeps_small_pictures_and_the_aspect(noise):
 
 
 def test_a_picture_of_too_many_pixels_is_refused_by_its_header() -> None:
-    """OpenCV reads its limit when it is loaded, which other tests may have done."""
+    """OpenCV reads its limit when it is loaded, which other tests may have done already."""
     check = """
 import re, struct, zlib
 from castline.errors import UnitError

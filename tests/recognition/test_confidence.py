@@ -1,4 +1,4 @@
-"""Confidence: high for what looks alike and was seen often, low for what was seen once."""
+"""Confidence: high for a good match that was seen often, low for one that was seen once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 from castline.recognition.confidence import of_name, of_one_person
 
 
-def test_one_sighting_is_held_back(make) -> None:
+def test_a_single_sighting_has_low_confidence(make) -> None:
     once = make.track(make.look(0), [0])
     assert of_one_person([once], make.limits) == 0.5
     assert of_name(1.0, [once], make.limits) == 0.75
 
 
-def test_it_rises_with_sightings_and_with_likeness(make) -> None:
+def test_it_rises_with_sightings_and_with_similarity(make) -> None:
     tracks = [[make.track(make.look(0), range(count))] for count in (1, 2, 5, 20)]
     for found in (
         [of_name(1.0, own, make.limits) for own in tracks],
@@ -26,7 +26,7 @@ def test_it_rises_with_sightings_and_with_likeness(make) -> None:
     assert below < 0.1
 
 
-def test_faces_that_tell_nothing_are_hardly_a_person(make) -> None:
+def test_uninformative_faces_are_hardly_a_person(make) -> None:
     nothing = make.track(make.look(0), [0, 1], quality=0.01)
     assert of_one_person([nothing], make.limits) == 0.25
 

@@ -1,4 +1,4 @@
-"""Whom a picture is about: large, clear, in the middle, and clearly more so than anybody else."""
+"""The person a picture is about: large, clear, in the middle, and clearly more so than anybody else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_two_people_side_by_side_share_a_picture() -> None:
     assert dominant([_face(0.2), _face(0.6, 105)]) is None
 
 
-def test_a_pattern_is_nobody() -> None:
+def test_a_pattern_is_not_a_person() -> None:
     assert dominant([_face(0.4, score=0.94)]) is None
     assert dominant([]) is None
     main = _face(0.1, 50)

@@ -1,4 +1,4 @@
-"""Small, blurred and doubtful faces are poor; the worst of them tell nothing."""
+"""Small, blurred and doubtful faces are poor; the worst of them are useless."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_grades(fields: dict[str, float], grade: str) -> None:
     assert grade_of(face) == grade
 
 
-def test_faults_are_shared_where_neither_is_clear() -> None:
+def test_faults_are_shared_if_neither_face_is_clear() -> None:
     assert not may_share_faults("clear", "poor")
     assert may_share_faults("degraded", "degraded")
     assert may_share_faults("degraded", "poor")

@@ -1,4 +1,4 @@
-"""A face in HDR is the same face: made of SDR with reference white where ITU-R BT.2408 has it, and taken back."""
+"""A face in HDR is the same face: made from SDR, with reference white as in ITU-R BT.2408, and converted back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LINEAR = (
 
 
 @pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
-def test_a_face_in_hdr_is_as_in_sdr(
+def test_a_face_in_hdr_is_the_same_as_in_sdr(
     transfer: str, astronaut: Image, detector: Detector, models_dir: Path, ffmpeg: Callable[..., None], split_all,
     tmp_path: Path,
 ) -> None:  # fmt: skip

@@ -1,4 +1,4 @@
-"""Names are given to those we know, never to strangers, and never twice at a time."""
+"""Known people are named, strangers never, and no name is given twice at a time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_strangers_are_never_named(make) -> None:
     assert identify(tracks, make.gallery(), make.limits)[0].name is None
 
 
-def test_the_best_photo_of_a_person_counts(make) -> None:
+def test_a_person_s_best_photo_counts(make) -> None:
     gallery = make.gallery(Ada=[make.look(5), make.look(0), make.look(6)])
     (group,) = identify([make.track(make.look(0, 0.99), [0])], gallery, make.limits)
     assert (group.name, group.candidates[0].similarity) == ("Ada", pytest.approx(0.99, abs=1e-3))
@@ -58,7 +58,7 @@ def test_a_track_is_judged_by_its_better_faces(make) -> None:
 
 @pytest.mark.parametrize(("second", "name"), [(0.985, None), (0.94, "Ada")])
 def test_between_two_likely_names_none_is_given(second: float, name: str | None, make) -> None:
-    # Two people who look alike, and a face near to both.
+    # Two people who look alike, and a face similar to both.
     ada, bob = make.look(0), make.look(0, 0.98, 1)
     face = 0.5 * (ada + bob)
     face = face / (face @ face) ** 0.5
@@ -80,7 +80,7 @@ def test_nobody_is_on_screen_twice(make) -> None:
     assert groups[0].tracks == [sure]
 
 
-def test_the_same_person_later_joins(make) -> None:
+def test_the_same_person_joins_later(make) -> None:
     gallery = make.gallery(Ada=[make.look(0)])
     tracks = [make.track(make.look(0, 0.99, 1), [0]), make.track(make.look(0, 0.96, 2), [5])]
     (group,) = identify(tracks, gallery, make.limits)
@@ -89,7 +89,7 @@ def test_the_same_person_later_joins(make) -> None:
 
 
 def _blurred(make, variant: int):
-    """Short of the gallery photo, but like ``clear`` below."""
+    """Not similar enough to the gallery photo, but similar to ``clear`` below."""
     return make.look(0, 0.92, variant, p40=0.39)
 
 
@@ -105,7 +105,7 @@ def test_a_blurred_track_follows_the_clear_one_of_the_same_person(make) -> None:
     assert (alone.name, alone.identity) == (None, "ambiguous")
 
 
-def test_a_blurred_track_beside_the_clear_one_stays_out(make) -> None:
+def test_a_blurred_track_overlapping_the_clear_one_stays_out(make) -> None:
     gallery = make.gallery(Ada=[make.look(0)])
     clear = make.track(make.look(0, 0.97, 1, p40=0.24), [0, 1], make.left)
     groups = identify([clear, make.track(_blurred(make, 2), [1], make.right)], gallery, make.limits)
@@ -113,7 +113,7 @@ def test_a_blurred_track_beside_the_clear_one_stays_out(make) -> None:
 
 
 def test_strangers_join_only_if_every_pair_agrees(make) -> None:
-    # a ~ b and b ~ c, but a and c are apart: a chain is no person.
+    # a ~ b and b ~ c, but a and c differ: a chain is not a person.
     step = 0.97
     a, b, c = make.look(0), make.look(0, step, 1), make.look(0, 2 * step * step - 1, 1)
     c = 2 * step * b - a  # the mirror image of a behind b
@@ -146,7 +146,7 @@ _TRACKS = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(_TRACKS, st.randoms(use_true_random=False))
-def test_order_of_input_is_nothing_and_the_rules_always_hold(make, plan, chance) -> None:
+def test_input_order_does_not_matter_and_the_rules_always_hold(make, plan, chance) -> None:
     tracks = [
         make.track(
             make.look(person, likeness, variant),

@@ -1,4 +1,4 @@
-"""What is looked at of mouths, and what becomes a score."""
+"""Which mouths are watched, and how scores are made of them."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def track(*times_ms, left=0.2, step=0.0):
 
 
 class Film:
-    """A picture every 40 ms but in gaps, each of its time's grey; sound is its own time in seconds."""
+    """A frame every 40 ms except in gaps, its grey value showing its time; the sound is its own time in seconds."""
 
     def __init__(self, *gaps, rate=25, still=False):
         self._gaps, self._rate, self._still = gaps, rate, still
@@ -56,7 +56,7 @@ def times(scenes):
     return [[(look.start_s, look.end_s) for look in scene] for scene in scenes]
 
 
-def test_faces_are_looked_at_while_somebody_speaks_within_their_tracks():
+def test_faces_are_watched_during_speech_within_their_tracks():
     one, two = track(0, 1000, 2000, 3000), track(2000, 3000, left=0.6)
     found, capped = looks([two, one], {}, [(0.5, 1.0), (1.2, 2.5), (8.0, 9.0)])
     assert not capped
@@ -64,7 +64,7 @@ def test_faces_are_looked_at_while_somebody_speaks_within_their_tracks():
     assert found[1][0].track is one
 
 
-def test_a_long_line_is_several_scenes_and_what_two_lines_have_in_common_is_one():
+def test_a_long_line_is_several_scenes_and_overlapping_lines_share_one():
     whole = track(*range(0, 20_000, 1000))
     assert times(looks([whole], {}, [(1.0, 8.0)])[0]) == [
         [(1.0, pytest.approx(10 / 3))],
@@ -74,13 +74,13 @@ def test_a_long_line_is_several_scenes_and_what_two_lines_have_in_common_is_one(
     assert times(looks([whole], {}, [(1.0, 3.0), (2.0, 4.0), (2.5, 3.5)])[0]) == [[(1.0, 3.0)], [(3.0, 4.0)]]
 
 
-def test_a_still_picture_stays_and_one_sighting_is_no_track():
+def test_a_still_frame_lasts_and_a_single_sighting_is_not_a_track():
     assert looks([track(1000)], {}, [(0.0, 9.0)])[0] == []
     found, _ = looks([track(1000)], {1000: 4000}, [(1.0, 4.0)])
     assert times(found) == [[(1.0, 4.0)]]
 
 
-def test_of_too_much_evenly_spread_lines_are_looked_at():
+def test_of_too_much_speech_evenly_spread_lines_are_watched():
     speech = [(at * 10.0, at * 10.0 + 2.5) for at in range(20)]
     whole = track(*range(0, 200_000, 1000))
     found, capped = looks([whole], {}, speech, most_s=25.0)
@@ -89,7 +89,7 @@ def test_of_too_much_evenly_spread_lines_are_looked_at():
     assert np.ptp(np.diff([look.start_s for (look,) in found])) <= 10
 
 
-def test_a_second_is_enough_where_one_mouth_moves_and_the_others_rest():
+def test_a_second_is_enough_if_one_mouth_moves_and_the_others_rest():
     one, two = track(*range(0, 9000, 1000)), track(*range(0, 9000, 1000), left=0.6)
     engine = Engine(2.0, -1.0)
     faces = list(score(looks([one, two], {}, [(2.0, 5.0)])[0], Film(), engine))
@@ -101,17 +101,17 @@ def test_a_second_is_enough_where_one_mouth_moves_and_the_others_rest():
 
 
 @pytest.mark.parametrize("glances", [(2.0, 2.0), (2.0, 1.2), (0.0, -1.0), (-1.0, -1.0)])
-def test_all_of_a_line_is_looked_at_where_a_second_leaves_open_who_speaks(glances):
+def test_the_whole_line_is_watched_if_a_second_does_not_decide(glances):
     one, two = track(*range(0, 9000, 1000)), track(*range(0, 9000, 1000), left=0.6)
     engine = Engine(*glances, 2.0, -1.0)
     faces = list(score(looks([one, two], {}, [(2.0, 5.0)])[0], Film(), engine))
-    assert [count for count, _, _ in engine.calls] == [25, 25, 100, 100], "with what is around it"
+    assert [count for count, _, _ in engine.calls] == [25, 25, 100, 100], "including its surroundings"
     assert len(engine.calls[2][2]) == 100 * 640
     assert [face.score for face in faces] == [2.0] * 3 + [-1.0] * 3
     assert (faces[0].start_s, faces[2].end_s) == (pytest.approx(2.0, abs=0.04), pytest.approx(5.0, abs=0.04))
 
 
-def test_the_box_goes_straight_from_one_sighting_to_the_next():
+def test_the_box_is_interpolated_between_sightings():
     engine = Engine(2.0)
     (face,) = score(looks([track(0, 1000, 2000, step=0.1)], {}, [(0.5, 1.5)])[0], Film(), engine)
     middle = engine.calls[0][1][12] / [640, 360, 640, 360]
@@ -120,14 +120,14 @@ def test_the_box_goes_straight_from_one_sighting_to_the_next():
     assert face.engine == "scripted"
 
 
-def test_a_picture_of_a_face_rests_whatever_the_net_says():
+def test_a_still_picture_of_a_face_rests_whatever_the_net_says():
     engine = Engine(2.0)
     faces = list(score(looks([track(*range(0, 5000, 1000))], {}, [(1.0, 3.0)])[0], Film(still=True), engine))
     assert not engine.calls
     assert [face.score for face in faces] == [-1.0, -1.0]
 
 
-def test_nothing_is_seen_in_a_gap_and_fewer_pictures_are_taken_twice():
+def test_nothing_is_seen_in_a_gap_and_at_lower_rates_frames_are_repeated():
     engine = Engine()
     found, _ = looks([track(0, 1000, 2000, 3000, 4000)], {}, [(0.5, 3.5)])
     faces = list(score(found, Film((1.0, 3.0)), engine))

@@ -1,4 +1,4 @@
-"""Names decided in matrices are those that one photo after the other gives."""
+"""Names decided in matrices equal those decided one photo after the other."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _OneByOne:
 
 
 def _random(make, seed: int) -> tuple[Gallery, list[FaceTrack]]:
-    """Photos and sightings at likenesses around every threshold; people who look alike; all grades; no order."""
+    """Photos and sightings with similarities around every threshold; people who look alike; all grades; no order."""
     rng = np.random.default_rng(seed)
 
     def near(look: np.ndarray, likeness: float) -> np.ndarray:
@@ -69,7 +69,7 @@ def _random(make, seed: int) -> tuple[Gallery, list[FaceTrack]]:
         return look / np.linalg.norm(look)
 
     people = [unit() for _ in range(rng.integers(1, 12))]
-    people += [near(people[0], 0.99), people[-1]]  # a twin, and somebody enrolled under two names
+    people += [near(people[0], 0.99), people[-1]]  # a twin, and a person enrolled under two names
     grades = ("clear", "degraded", "poor", "useless")
     faces = [
         KnownFace(
@@ -103,7 +103,7 @@ def _random(make, seed: int) -> tuple[Gallery, list[FaceTrack]]:
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_as_one_photo_after_the_other(seed: int, make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_equal_one_photo_after_the_other(seed: int, make, monkeypatch: pytest.MonkeyPatch) -> None:
     gallery, tracks = _random(make, seed)
     alone = [vector.astype(np.float32) for track in tracks for vector in track.vectors]
 
@@ -123,7 +123,7 @@ def test_as_one_photo_after_the_other(seed: int, make, monkeypatch: pytest.Monke
 
 
 def _three(outcome: tuple) -> tuple:
-    """An outcome with no more than three candidates; the plain way ranks everybody."""
+    """An outcome with at most three candidates; the plain way ranks everybody."""
     return tuple(item[:3] if isinstance(item, tuple) and item and isinstance(item[0], Candidate) else item
                  for item in outcome)  # fmt: skip
 
@@ -152,7 +152,7 @@ def test_names_that_rounding_makes_equal_are_in_alphabetical_order(make) -> None
 
 
 def test_a_sighting_has_the_name_that_all_names_in_order_give(make) -> None:
-    """Whoever is below the threshold is told without ranking anybody, but for what rounding lifts onto it."""
+    """Those below the threshold are decided without a ranking, except where rounding lifts them onto it."""
     known = Enrolled.of(make.gallery(Ada=[make.look(0)], Bob=[make.look(1)]), make.limits)
     for grade in ("clear", "poor", "useless"):
         limits = make.limits.of(grade)
@@ -164,7 +164,7 @@ def test_a_sighting_has_the_name_that_all_names_in_order_give(make) -> None:
         assert grade == "useless" or {None, "Ada"} == set(said)
 
 
-def test_faces_each_alone_are_as_one_alone(make) -> None:
+def test_many_faces_at_once_equal_each_one_alone(make) -> None:
     gallery, tracks = _random(make, 3)
     known = Enrolled.of(gallery, make.limits)
     faces = [vector.astype(np.float32) for track in tracks for vector in track.vectors]
@@ -184,8 +184,8 @@ def test_blocks_of_faces_are_one_matrix(make) -> None:
     assert np.allclose(known.alike(faces, ["clear"] * len(faces)), np.array(expected, float))
 
 
-def test_a_face_must_be_more_like_a_photo_than_other_people_s_photos_are(make) -> None:
-    """Photos taken alike, in the dark or compressed, are closer to each other than their people are."""
+def test_a_face_must_be_more_similar_to_a_photo_than_other_people_s_photos_are(make) -> None:
+    """Photos under the same bad conditions, dark or compressed, are closer to each other than their people are."""
     rng = np.random.default_rng(5)
     dark, *own = (each / np.linalg.norm(each) for each in rng.normal(size=(4, _DIMENSIONS)))
     limits = make.limits
@@ -193,7 +193,7 @@ def test_a_face_must_be_more_like_a_photo_than_other_people_s_photos_are(make) -
     ada, bob, stranger = (share * dark + np.sqrt(1 - share**2) * each for each in own)
     ada, bob, stranger = ((each / np.linalg.norm(each)).astype(np.float32) for each in (ada, bob, stranger))
     stranger_s, bob_s = float(stranger @ ada), float(bob @ ada)
-    assert limits.known < stranger_s < bob_s, "the light alone makes Ada of anybody"
+    assert limits.known < stranger_s < bob_s, "the light alone makes anybody look like Ada"
     assert _decided(make.gallery(Ada=[ada]), limits, stranger) == "known"
     assert _decided(make.gallery(Ada=[ada], Bob=[bob]), limits, stranger) == "ambiguous"
     assert _decided(make.gallery(Ada=[ada], Bob=[bob]), limits, ada) == "known"

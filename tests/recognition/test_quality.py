@@ -22,7 +22,7 @@ def test_a_flat_picture_has_no_sharpness():
     )
 
 
-def test_smear_in_any_direction_darkness_and_blur_take_detail(detector, astronaut):
+def test_smear_in_any_direction_darkness_and_blur_reduce_detail(detector, astronaut):
     box = detector.detect([astronaut])[0][0].box
     assert quality.detail(astronaut, box) > 40
     for way in (np.full((1, 15), 1 / 15), np.full((15, 1), 1 / 15), np.eye(15) / 15, np.eye(15)[::-1] / 15):
@@ -32,7 +32,7 @@ def test_smear_in_any_direction_darkness_and_blur_take_detail(detector, astronau
     assert quality.detail(np.full((80, 80, 3), 128, np.uint8), np.float32([0, 0, 80, 80])) == pytest.approx(0, abs=1e-3)
 
 
-def test_blocks_of_a_codec_are_seen_wherever_they_begin(detector, astronaut):
+def test_codec_blocks_are_detected_wherever_they_begin(detector, astronaut):
     box = detector.detect([astronaut])[0][0].box
     assert quality.blocking(astronaut, box) < 1.3
     _, body = cv2.imencode(".jpg", astronaut, [cv2.IMWRITE_JPEG_QUALITY, 5])
@@ -43,7 +43,7 @@ def test_blocks_of_a_codec_are_seen_wherever_they_begin(detector, astronaut):
     assert quality.blocking(blocks, np.float32([-50, -50, -10, -10])) == 1
 
 
-def test_noise_is_seen_in_colour_and_grey_and_beards_are_none(detector, astronaut):
+def test_noise_is_detected_in_colour_and_grey_and_beards_are_not_noise(detector, astronaut):
     box = detector.detect([astronaut])[0][0].box
     clean = quality.noise(astronaut, box)
     assert clean < 0.05
@@ -70,7 +70,7 @@ def test_yaw_follows_the_nose(make_face):
 
 
 @pytest.mark.parametrize("degrees", [-60, -20, 15, 45])
-def test_roll_is_the_turn_of_the_face_and_no_yaw(make_face, degrees):
+def test_roll_is_the_face_s_rotation_and_not_yaw(make_face, degrees):
     angle = np.radians(degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     yaw, roll = quality.pose((make_face(0, 0, 80).landmarks @ turn.T).astype(np.float32))
@@ -78,7 +78,7 @@ def test_roll_is_the_turn_of_the_face_and_no_yaw(make_face, degrees):
     assert yaw == pytest.approx(0, abs=0.1)
 
 
-def test_eyes_in_one_place_are_a_profile():
+def test_coinciding_eyes_are_a_profile():
     assert quality.pose(np.zeros((5, 2), np.float32)) == (90.0, 0.0)
 
 
@@ -111,7 +111,7 @@ def test_each_factor_counts(better, worse):
     assert quality.combined(*better) > quality.combined(*worse)
 
 
-def test_burnt_out_light_is_seen(detector, astronaut):
+def test_overexposure_is_detected(detector, astronaut):
     box = detector.detect([astronaut])[0][0].box
     assert quality.burnt(astronaut, box) < 0.1
     assert quality.burnt(np.clip(astronaut * 2.1, 0, 255).astype(np.uint8), box) > 0.3

@@ -47,8 +47,8 @@ def test_a_poor_photo_needs_more_and_a_useless_one_names_nobody(make) -> None:
     assert not named("useless", 1.0)
 
 
-def test_what_was_done_to_both_pictures_names_nobody(make) -> None:
-    """Smeared, darkened or compressed alike, strangers are as alike as one person."""
+def test_a_shared_degradation_names_nobody(make) -> None:
+    """With the same smear, darkness or compression, strangers are as similar as one person."""
     clear = make.gallery(Ada=[make.look(0)], Bob=[make.look(1, 0.97, 2)])
     limits = make.limits
     faulty = ({"detail": 5}, {"blocking": 3}, {"noise": 0.1}, {"sharpness": 20}, {"size_px": 25})
@@ -62,8 +62,8 @@ def test_what_was_done_to_both_pictures_names_nobody(make) -> None:
         assert group.name == "Ada", "a clear face shares no fault with the photo"
 
 
-def test_a_degraded_track_joins_a_name_by_a_clear_one_alone(make) -> None:
-    """Neither by itself nor by its likeness to another that may have the same fault."""
+def test_a_degraded_track_joins_a_name_only_through_a_clear_one(make) -> None:
+    """Neither by itself nor by its similarity to another track that may have the same fault."""
     gallery = make.gallery(Ada=[make.look(0)])
     limits = make.limits
     maybe = make.look(0, (limits.known + limits.ambiguous) / 2, 1)
@@ -85,7 +85,7 @@ def test_a_stranger_in_a_known_track_gets_no_name(make) -> None:
     ]
 
 
-def test_where_most_object_the_name_is_the_mistake(make) -> None:
+def test_if_most_sightings_object_the_name_is_wrong(make) -> None:
     gallery = make.gallery(Ada=[make.look(0)])
     lucky = _track(make, make.look(0), make.look(5), make.look(5))
     assert agreeing(lucky, Enrolled.of(gallery, make.limits)) == [lucky]

@@ -1,4 +1,4 @@
-"""Tracks follow a face through frames; they end where it ends and never take two faces of a frame."""
+"""Tracks follow a face through frames, end when it disappears, and never contain two faces of one frame."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_another_face_at_the_same_place_is_another_track(make) -> None:
     assert _samples(link(frames, make.limits)) == [[0], [1]]
 
 
-def test_a_weaker_likeness_is_enough_only_where_the_face_stayed(make) -> None:
+def test_a_weaker_similarity_is_enough_only_if_the_face_stayed(make) -> None:
     between = (make.limits.same_track + make.limits.ambiguous) / 2
     first, turned = make.look(0), make.look(0, between, 1)
     stayed = make.frames([make.face(first, make.left)], [make.face(turned, make.left)])
@@ -81,7 +81,7 @@ def test_twins_in_one_frame_are_two_tracks(make) -> None:
 
 
 def _picture(shade: int, stripes: int) -> str:
-    """The look of a frame of vertical stripes; other stripes or another shade are another shot."""
+    """The look of a frame with vertical stripes; other stripes or another shade are another shot."""
     brightness = np.full((8, 12), 20, np.uint8)
     brightness[:, ::stripes] = 200
     return pack(brightness, np.eye(48, dtype=np.float32)[shade])
@@ -96,7 +96,7 @@ def test_no_track_crosses_a_cut(make) -> None:
     assert _samples(link(frames, make.limits)) == [[0, 1], [2, 3]]
 
 
-def test_place_counts_only_where_its_surroundings_stayed(make) -> None:
+def test_position_counts_only_if_the_surroundings_stayed(make) -> None:
     between = (make.limits.same_track + make.limits.known) / 2
     first, turned = make.face(make.look(0)), make.face(make.look(0, between, 1))
     still = np.full((8, 12), 100, np.uint8)
@@ -113,7 +113,7 @@ def test_place_counts_only_where_its_surroundings_stayed(make) -> None:
 
 
 @pytest.mark.parametrize(("gap_ms", "tracks"), [(3000, 1), (3001, 2)])
-def test_time_counts_and_not_frames(gap_ms: int, tracks: int, make) -> None:
+def test_time_counts_and_not_the_number_of_frames(gap_ms: int, tracks: int, make) -> None:
     face = make.face(make.look(0))
     between = [FrameFaces(time_ms=at, faces=()) for at in range(100, gap_ms, 100)]
     frames = [FrameFaces(time_ms=0, faces=(face,)), *between, FrameFaces(time_ms=gap_ms, faces=(face,))]
@@ -131,16 +131,16 @@ def test_a_face_in_a_still_picture_is_not_lost(make) -> None:
     ("box", "seconds", "reached"),
     [
         ((0.2, 0.2, 0.3, 0.3), 1, True),
-        ((0.5, 0.2, 0.6, 0.3), 1, False),  # four times its breadth
+        ((0.5, 0.2, 0.6, 0.3), 1, False),  # four times its width
         ((0.5, 0.2, 0.6, 0.3), 2, True),
         ((0.1, 0.2, 0.13, 0.23), 1, False),  # a third of its size
     ],
 )
-def test_nobody_gets_further_than_people_do(box, seconds: float, reached: bool) -> None:
+def test_nobody_moves_further_than_people_can(box, seconds: float, reached: bool) -> None:
     assert within_reach((0.1, 0.2, 0.2, 0.3), box, seconds) == reached
 
 
-def test_a_poor_face_extends_a_track_only_where_it_is(make) -> None:
+def test_a_poor_face_extends_a_track_only_at_its_position(make) -> None:
     look, likeness = make.look(0), (make.limits.known + make.limits.of("poor").known) / 2
     poor = {"size_px": 25, "quality": 0.1}
     beside = (0.32, 0.2, 0.52, 0.6)
@@ -152,7 +152,7 @@ def test_a_poor_face_extends_a_track_only_where_it_is(make) -> None:
     assert len(link(there, make.limits)) == 1
 
 
-def test_a_passer_by_of_no_quality_takes_no_track_from_a_clear_face(make) -> None:
+def test_a_passer_by_of_poor_quality_takes_no_track_from_a_clear_face(make) -> None:
     first = make.face(make.look(0))
     passing = make.face(make.look(0), size_px=17, quality=0.02)
     turned = make.face(make.look(0, 0.96, 1), (0.12, 0.2, 0.32, 0.6))
@@ -171,14 +171,14 @@ def test_a_passer_by_of_no_quality_takes_no_track_from_a_clear_face(make) -> Non
         ([{"size_px": 17, "score": 0.999}], False),
     ],
 )
-def test_a_pattern_is_no_person(faces, person: bool, make) -> None:
+def test_a_pattern_is_not_a_person(faces, person: bool, make) -> None:
     track = FaceTrack()
     for at, own in enumerate(faces):
         track.add(at, at * 1000, make.face(make.look(0), **own))
     assert is_person(track) == person
 
 
-def test_the_mean_leans_towards_the_better_pictures(make) -> None:
+def test_the_mean_is_weighted_towards_the_better_pictures(make) -> None:
     track = make.track(make.look(0), [0], quality=0.9)
     track.add(1, 1000, make.face(make.look(1), quality=0.1))
     assert np.linalg.norm(track.centroid) == pytest.approx(1)
@@ -196,7 +196,7 @@ def test_the_earliest_of_equally_good_faces_is_the_best(make) -> None:
     st.lists(st.lists(st.tuples(st.integers(0, 3), st.floats(0.85, 1), st.booleans()), max_size=4), max_size=8),
     st.randoms(use_true_random=False),
 )
-def test_every_face_is_in_one_track_and_order_within_a_frame_is_nothing(make, rows, chance) -> None:
+def test_every_face_is_in_one_track_and_order_within_a_frame_does_not_matter(make, rows, chance) -> None:
     def build(shuffled: bool) -> list[FrameFaces]:
         frames = []
         for at, row in enumerate(rows):
@@ -216,7 +216,7 @@ def test_every_face_is_in_one_track_and_order_within_a_frame_is_nothing(make, ro
     tracks = link(build(shuffled=False), make.limits)
     assert sum(len(track.faces) for track in tracks) == sum(len(row) for row in rows)
     for track in tracks:
-        assert track.samples == sorted(set(track.samples)), "once in a frame"
+        assert track.samples == sorted(set(track.samples)), "at most once in a frame"
 
     def content(found) -> list[tuple[list[int], list[str]]]:
         return sorted((track.samples, [face.embedding.data for face in track.faces]) for track in found)

@@ -1,4 +1,4 @@
-"""Windows to voices, on vectors with known likeness."""
+"""From windows to voices, on vectors with known similarities."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_windows_cover_speech_evenly_and_leave_out_what_is_too_short():
 
 
 def talk(order, seed=0, spread=0.35, windows_each=4):
-    """A chunk: voices take turns of windows a second apart; windows of one voice have a cosine of about 0.89."""
+    """A chunk: voices take turns, with windows a second apart; windows of one voice have a cosine of about 0.89."""
     chance = np.random.default_rng(seed)
     voices = np.eye(64)[:20]
     windows, vectors = [], []
@@ -51,7 +51,7 @@ def test_voices_are_the_same_in_all_chunks():
     assert heard.seconds(heard.at(6.0)) == pytest.approx(8.0)
 
 
-def test_a_voice_heard_for_a_moment_is_not_forced_into_anybody():
+def test_a_voice_heard_for_a_moment_is_assigned_to_nobody():
     long, brief = talk([0, 1]), talk([5], windows_each=1)
     heard = tell_apart([long, Chunk([(20.0, 21.0)], brief.vectors)], 0.6)
     assert heard.within(20.5)
@@ -59,7 +59,7 @@ def test_a_voice_heard_for_a_moment_is_not_forced_into_anybody():
     assert heard.at(2.0) is not None
 
 
-def test_moments_without_speech_are_nobody_s():
+def test_moments_without_speech_belong_to_nobody():
     heard = tell_apart([talk([0])], 0.6)
     assert heard.at(30.0) is None
     assert not heard.within(30.0)
@@ -77,7 +77,7 @@ def test_many_groups_are_linked_in_blocks():
     assert all(heard.at(second + 0.5) == heard.at(690.5 + second) for second in range(7))
 
 
-def test_where_one_voice_ends_and_the_next_begins_windows_do_not_agree():
+def test_windows_across_a_change_of_voice_do_not_agree():
     heard = tell_apart([talk([0, 1, 0, 1])], 0.6)
     assert heard.agreed(2.0)
     assert heard.agreed(6.0)
@@ -86,7 +86,7 @@ def test_where_one_voice_ends_and_the_next_begins_windows_do_not_agree():
     assert heard.agreed(4.5)
 
 
-def test_what_is_heard_from_one_time_to_another_is_of_windows_whose_middle_is_there():
+def test_a_time_span_consists_of_the_windows_whose_middle_it_contains():
     heard = tell_apart([talk([0, 1])], 0.6)
     found = heard.between(4.4, 6.4)
     assert found[1] > 0.9 > 0.1 > abs(found[0])

@@ -32,10 +32,10 @@ from castline.records import (
 
 
 class Make:
-    """Builds records with everything but what a test is about filled in."""
+    """Builds records; everything that a test does not set is filled in."""
 
     def words(self, text: str, start: float, end: float) -> tuple[Word, ...]:
-        """Words of equal length in time."""
+        """Words of equal duration."""
         parts = text.split()
         step = (end - start) / len(parts)
         return tuple(

@@ -1,4 +1,4 @@
-"""A seventh format, declared by its writer alone, is known everywhere that the other six are."""
+"""A seventh format, declared only by its writer, is known everywhere that the other six are."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class WriteLrc:
 
 @pytest.fixture
 def before(people: People) -> Result:
-    """A result of the same recording from before there was the format."""
+    """A result of the same recording from before the format existed."""
     return people.publish("before.mp4", [people.face("A", b"A-crop")], said="good morning")
 
 
@@ -90,7 +90,7 @@ def test_it_is_deleted_with_its_recording(shown: Result, people: People) -> None
     assert not [key for _, key in people.store.objects if key.startswith(f"{_MEDIA}/")]
 
 
-def test_it_costs_one_write_more(shown: Result, before: Result) -> None:
+def test_it_costs_one_more_write(shown: Result, before: Result) -> None:
     writes = [next(item for item in result.processing.cost.items if item.what == "S3 writes")
               for result in (before, shown)]  # fmt: skip
     assert writes[1].quantity == writes[0].quantity + 1

@@ -58,7 +58,7 @@ def page(*args: Any, **kwargs: Any) -> Document:
     return Document(render_report(*args, **kwargs))
 
 
-def test_people_and_words_are_there_without_scripts(make: Any) -> None:
+def test_people_and_words_are_shown_without_scripts(make: Any) -> None:
     people = [
         make.person(1, "Ada Lovelace", (0, 84)),
         make.person(2, "Grace Hopper", (8, 22), identity="ambiguous"),
@@ -106,7 +106,7 @@ def test_hostile_strings_stay_strings(make: Any, kind: str) -> None:
     assert PAYLOAD.split()[0] in document.text
 
 
-def test_policy_lets_only_our_script_and_style_run(make: Any) -> None:
+def test_the_policy_lets_only_our_script_and_style_run(make: Any) -> None:
     document = page(make.result())
     (policy,) = [a["content"] or "" for a in document.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
     directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
@@ -117,7 +117,7 @@ def test_policy_lets_only_our_script_and_style_run(make: Any) -> None:
     assert not [attrs for _, attrs in document.elements if "style" in attrs]
 
 
-def test_nothing_is_requested_from_outside(make: Any) -> None:
+def test_nothing_is_requested_from_elsewhere(make: Any) -> None:
     html = render_report(make.result(people=[make.person(1, "Ada", (0, 5), image="people/ada.jpg")]))
     assert not re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//""", html)
     links = {attrs["href"] for attrs in Document(html).all("a")}
@@ -132,11 +132,11 @@ def test_nothing_is_requested_from_outside(make: Any) -> None:
         ("javascript:alert(1).mp4", "./javascript%3Aalert%281%29.mp4"),
     ],
 )
-def test_media_beside_the_page_is_addressed_by_its_encoded_name(make: Any, media: str, source: str) -> None:
+def test_a_media_file_beside_the_page_is_addressed_by_its_encoded_name(make: Any, media: str, source: str) -> None:
     assert page(make.result(media=media)).data["sources"] == [source, "./proxy.mp4"]
 
 
-def test_crops_are_data_and_missing_ones_initials(make: Any) -> None:
+def test_crops_are_embedded_and_missing_ones_become_initials(make: Any) -> None:
     people = [
         make.person(1, "Ada Lovelace", (0, 5), image="people/a.jpg"),
         make.person(2, "Grace Hopper", (0, 5), image="x"),
@@ -147,7 +147,7 @@ def test_crops_are_data_and_missing_ones_initials(make: Any) -> None:
     assert "GH" in document.text
 
 
-def test_failed_result_explains_itself_and_shows_no_empty_panels(make: Any) -> None:
+def test_a_failed_result_explains_itself_and_shows_no_empty_panels(make: Any) -> None:
     error = Failure(code="not_media", message="notes.mp4 is text", detail="moov atom not found")
     nothing = Transcript(engine=None, language=None, text="", segments=(), cues=())
     document = page(
@@ -160,7 +160,7 @@ def test_failed_result_explains_itself_and_shows_no_empty_panels(make: Any) -> N
     assert document.data["kind"] == "none"
 
 
-def test_partial_result_names_what_is_missing(make: Any) -> None:
+def test_a_partial_result_names_what_is_missing(make: Any) -> None:
     error = Failure(code="unit_unreadable", message="bad zip")
     failures = (UnitFailure(unit="frames-0002", start_s=60, end_s=90, error=error),)
     text = page(make.result(status="partial", failures=failures, warnings=(make.notice("audio starts late"),))).text
@@ -181,7 +181,7 @@ def test_a_face_seen_once_has_a_bar(make: Any) -> None:
     assert document.data["people"][0]["ranges"] == [[41, 41.25]]
 
 
-def test_numbers_for_readers() -> None:
+def test_numbers_are_formatted_for_readers() -> None:
     assert [clock(x) for x in (None, 0, 59.9, 61, 3723)] == ["–", "0:00", "0:59", "1:01", "1:02:03"]
     assert [seconds(x) for x in (None, 0, 0.03, 1.42, 14.4, 200, 120, 3900, 7200)] == [
         *("–", "0.0 s", "0.03 s", "1.4 s", "14 s", "3 min 20 s", "2 min", "1 h 5 min", "2 h"),
@@ -208,7 +208,7 @@ def test_numbers_for_readers() -> None:
     assert [initials(x) for x in ("Ada Lovelace", "李", "", "a b c")] == ["AL", "李", "?", "AC"]
 
 
-def test_a_name_or_a_key_does_not_turn_the_reading_direction_of_the_page(make: Any) -> None:
+def test_a_name_or_a_key_does_not_change_the_page_s_reading_direction(make: Any) -> None:
     turned = "Ada\u202e ecalevoL\u2069"
     result = make.result(
         people=[make.person(1, turned, (0, 5))], segments=[make.segment(1, "so\u202e she says", 0, 2, timed=True)]

@@ -1,4 +1,4 @@
-"""The files, read back with parsers that are not ours."""
+"""The files, read back with independent parsers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def vtt(result: Result) -> Any:
 
 
 def spoken_text(caption: Any) -> str:
-    """What a player shows: no tags, and references resolved (the library leaves that to its caller)."""
+    """What a player shows: no tags, and entities resolved (the library leaves that to its caller)."""
     return html.unescape(caption.text)
 
 
@@ -71,17 +71,17 @@ def tsv(result: Result) -> list[dict[str, str]]:
 
 
 def tree(result: Result) -> Any:
-    """The TTML as XML: what is not well-formed is an error."""
+    """The TTML as XML: malformed XML is an error."""
     return ElementTree.fromstring(writer_for("ttml").write(result))  # noqa: S314 - written by us
 
 
 def ttml(result: Result) -> Any:
-    """The TTML as a reader for IMSC has it."""
+    """The TTML as an IMSC reader sees it."""
     return ttconv.imsc.reader.to_model(ElementTree.ElementTree(tree(result)))
 
 
 def said_in(document: Any) -> list[tuple[int, int, str]]:
-    """(start in ms, end in ms, lines) of each paragraph of a model of ttconv's."""
+    """(start in ms, end in ms, lines) of each paragraph in ttconv's model."""
     return [
         (round((p.get_begin() or 0) * 1000), round(p.get_end() * 1000), "".join(map(shown, p.dfs_iterator())))
         for p in document.get_body().dfs_iterator()
@@ -104,7 +104,7 @@ def test_there_is_a_writer_for_each_format() -> None:
         writer_for("doc")
 
 
-def test_times_and_text_come_back(make: Any) -> None:
+def test_times_and_text_are_read_back(make: Any) -> None:
     result = make.result(segments=[make.segment(1, "Good evening.", 1, 2.5), make.segment(2, "Thank you.", 3601, 3602)])
     assert [(c.start, c.end, c.text) for c in vtt(result)] == [
         ("00:00:01.000", "00:00:02.500", "Good evening."),
@@ -136,7 +136,7 @@ def test_hostile_text_stays_text(make: Any, text: str) -> None:
     assert " ".join(spoken_text(captions[0]).split()) == clean(text)
     events = list(srt(result))
     assert [event.start for event in events] == [0, 4000]
-    # SubRip has no escapes: look-alikes, but as many characters, and nothing is swallowed as markup.
+    # SubRip has no escapes: look-alikes are used, as many characters, and nothing is swallowed as markup.
     assert len(" ".join(events[0].plaintext.split())) == len(clean(text))
     assert events[0].text.replace(r"\N", "\n") == events[0].plaintext
     first, second = said_in(ttml(result))
@@ -156,12 +156,12 @@ def test_other_readers_see_the_same_subtitles(make: Any, text: str) -> None:
     assert [lines for _, _, lines in said_in(document)] == [spoken_text(c) for c in vtt(result)]
 
 
-def test_vtt_escapes_are_the_formats_own(make: Any) -> None:
+def test_vtt_escapes_are_the_format_s_own(make: Any) -> None:
     raw = WRITERS["vtt"].write(make.result(segments=[make.segment(1, r"a --> b & <c> \N", 0, 1)])).decode()
     assert raw.endswith("a --&gt; b &amp; &lt;c&gt; &#92;N\n\n")
 
 
-def test_nothing_said_gives_valid_empty_files(make: Any) -> None:
+def test_without_speech_the_files_are_valid_and_empty(make: Any) -> None:
     result = make.result(segments=[make.segment(1, "Thanks for watching!", 0, 1, suspect=True)])
     views = render_views(result)
     assert views["transcript.txt"] == b""
@@ -173,7 +173,7 @@ def test_nothing_said_gives_valid_empty_files(make: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["Ada Lovelace", ADA, "]]>\tA\nB"])
-def test_who_is_on_screen_is_a_hint_and_never_what_is_said(make: Any, name: str) -> None:
+def test_people_on_screen_are_a_hint_and_never_part_of_the_words(make: Any, name: str) -> None:
     segments = [
         make.segment(1, "Good evening, and welcome.", 0, 3, visible=name),
         make.segment(2, "Thank you.", 3, 5, visible=name),
@@ -196,12 +196,12 @@ def test_who_is_on_screen_is_a_hint_and_never_what_is_said(make: Any, name: str)
     assert b"NOTE" not in writer_for("vtt").write(without)
 
 
-def test_tsv_begins_with_whispers_columns(make: Any) -> None:
+def test_tsv_begins_with_whisper_s_columns(make: Any) -> None:
     segments = [make.segment(1, " One\ttwo ", 0.0004, 1.2346), make.segment(2, "no", 1, 2, suspect=True)]
     assert WRITERS["tsv"].write(make.result(segments=segments)) == b"start\tend\ttext\tvisible\n0\t1235\tOne two\t\n"
 
 
-def test_ttml_has_the_language_and_a_place_on_screen(make: Any) -> None:
+def test_ttml_has_the_language_and_a_region_on_screen(make: Any) -> None:
     segments = [make.segment(1, "Good evening, and welcome. It is a pleasure to be here.", 1, 4)]
     segments.append(make.segment(2, "… שלום", 5, 6))
     result = make.result(segments=segments)
@@ -228,14 +228,14 @@ def test_txt_has_a_line_per_segment(make: Any) -> None:
     assert WRITERS["txt"].write(make.result(segments=segments)).decode() == "One two\n3\n"
 
 
-def test_json_is_the_transcript_of_the_result(make: Any) -> None:
+def test_json_is_the_result_s_transcript(make: Any) -> None:
     result = make.result(segments=[make.segment(1, "é\n", 0, 1, suspect=True, avg_logprob=-0.25)])
     data = json.loads(WRITERS["json"].write(result))
     assert list(data) == ["engine", "language", "languages", "text", "segments", "cues"]
     assert data == json.loads(result.to_json())["transcript"]
 
 
-# Digits alone on a last line are taken for the next cue's number by the reading library, so none here.
+# The reading library takes digits alone on a last line for the next cue's number, so there are none here.
 spoken = st.text(st.characters(blacklist_categories=["Cs", "Nd", "Nl", "No"]), max_size=150)
 times = st.tuples(st.floats(0, 5000), st.floats(0, 30)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
@@ -273,7 +273,7 @@ def test_views_are_deterministic(make: Any) -> None:
     ]
 
 
-def test_no_cell_is_a_formula_and_no_name_turns_what_follows(make: Any) -> None:
+def test_no_cell_is_a_formula_and_no_name_changes_the_direction_of_what_follows(make: Any) -> None:
     segment = make.segment(1, '=HYPERLINK("x")', 0, 1).model_copy(update={"visible": "@Ada\u202e"})
     result = make.result(segments=[segment])
     (row,) = tsv(result)
@@ -285,7 +285,7 @@ def test_no_cell_is_a_formula_and_no_name_turns_what_follows(make: Any) -> None:
         assert not set("\u202e\u2067") & set(text), format_
 
 
-def test_what_a_format_is_stands_on_its_writer_and_is_read_there() -> None:
+def test_a_format_is_declared_on_its_writer_and_read_there() -> None:
     types = {name: content_type(name) for name in (f"transcript.{extension}" for extension in WRITERS)}
     assert types["transcript.vtt"] == "text/vtt; charset=utf-8"
     assert all(types.values())

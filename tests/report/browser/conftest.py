@@ -1,6 +1,6 @@
-"""A real browser to look at reports with, spoken to over the DevTools protocol.
+"""A real browser for looking at reports, controlled over the DevTools protocol.
 
-Two pipes carry the protocol: there is no driver to install and no port to open.
+Two pipes carry the protocol, so there is no driver to install and no port to open.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
-# DevTools pipes are descriptors 3 and 4 of the browser; this puts ours there.
+# DevTools pipes are descriptors 3 and 4 of the browser; this makes ours 3 and 4.
 _LAUNCH = "import os,sys; os.dup2(int(sys.argv[1]),3); os.dup2(int(sys.argv[2]),4); os.execv(sys.argv[3],sys.argv[3:])"
 
 
@@ -105,7 +105,7 @@ class Browser:
 
 
 class Page:
-    """One tab on one document."""
+    """One tab with one document."""
 
     def __init__(self, browser: Browser, *, size: tuple[int, int] = (1400, 900), dark: bool = False) -> None:
         self.browser = browser
@@ -128,7 +128,7 @@ class Page:
         return self.browser.call(method, self.session, **params)
 
     def open(self, path: Path, fragment: str = "") -> Page:
-        """Loads a file and waits until its script is through."""
+        """Loads a file and waits until its script has run."""
         self.call("Page.navigate", url=path.as_uri() + fragment)
         self.wait("document.documentElement?.dataset.ready === 'true'")
         return self
@@ -140,7 +140,7 @@ class Page:
         return answer["result"].get("value")
 
     def wait(self, expression: str, seconds: float = 120) -> None:
-        """Until an expression is true, on whatever page comes meanwhile."""
+        """Wait until an expression is true, on whatever page is loaded meanwhile."""
         deadline = time.monotonic() + seconds
         while not self._is_true(expression):
             assert time.monotonic() < deadline, f"still not true: {expression}; {self.problems()}"
@@ -168,7 +168,7 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
     def problems(self) -> list[str]:
-        """Script errors and policy violations; media that is not there is none."""
+        """Script errors and policy violations; missing media are not a problem."""
         found = []
         for event in self.browser.events(self.session):
             if event["method"] == "Runtime.exceptionThrown":
@@ -178,7 +178,7 @@ class Page:
         return found
 
     def requests(self) -> list[str]:
-        """URLs the page asked for."""
+        """URLs that the page requested."""
         return [
             event["params"]["request"]["url"]
             for event in self.browser.events(self.session)
@@ -191,7 +191,7 @@ class Page:
 
 
 def chromium() -> str | None:
-    """The browser's program, if there is one on this machine."""
+    """The browser's program, if this machine has one."""
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -217,7 +217,7 @@ def page_of(browser: Browser) -> Callable[..., Page]:
 
 @pytest.fixture
 def open_report(browser: Browser, tmp_path: Path) -> Callable[..., Page]:
-    """Writes a report into a folder of its own and opens it."""
+    """Writes a report into its own folder and opens it."""
 
     def open_(html: bytes | str, fragment: str = "", **page: Any) -> Page:
         path = tmp_path / "report.html"

@@ -47,7 +47,7 @@ def current(page: Any) -> str | None:
     return None if text is None else str(text)
 
 
-def test_timeline_works_without_the_media(result: Any, open_report: Open) -> None:
+def test_the_timeline_works_without_the_media_file(result: Any, open_report: Open) -> None:
     page = open_report(render_report(result))
     page.wait("!document.getElementById('pick').hidden")
     page.click("#canvas .row:nth-child(3) .track", fraction=0.705)
@@ -62,8 +62,8 @@ def test_timeline_works_without_the_media(result: Any, open_report: Open) -> Non
     assert page.problems() == []
 
 
-def test_voices_have_the_colours_of_their_people(make: Any, open_report: Open) -> None:
-    """Somebody seen and heard has one colour, somebody only heard another; a voice without a name is hollow."""
+def test_voices_have_their_people_s_colours(make: Any, open_report: Open) -> None:
+    """A person seen and heard has one colour, a person only heard another; a voice without a name is hollow."""
     off = Attribution(outcome="off_screen", reasons=("no mouth on screen moves",))
     maybe = Attribution(outcome="maybe", name="Grace Hopper", confidence=0.6, reasons=("her mouth moves",))
     said = [
@@ -108,7 +108,7 @@ def test_voices_have_the_colours_of_their_people(make: Any, open_report: Open) -
     assert page.problems() == []
 
 
-def test_transcript_is_operable_by_keyboard(result: Any, open_report: Open) -> None:
+def test_the_transcript_is_operable_by_keyboard(result: Any, open_report: Open) -> None:
     page = open_report(render_report(result))
     page.js("document.querySelectorAll('.at')[2].focus()")
     page.key("Enter")
@@ -151,14 +151,14 @@ def test_hostile_names_and_words_do_nothing(make: Any, open_report: Open) -> Non
     assert page.problems() == []
 
 
-def test_policy_stops_what_would_get_through(make: Any, open_report: Open) -> None:
+def test_the_policy_stops_whatever_escaping_misses(make: Any, open_report: Open) -> None:
     html = render_report(make.result()).replace("</footer>", f"</footer>{PAYLOAD.removeprefix('</script>')}")
     page = open_report(html)
     assert page.js("document.documentElement.dataset.owned ?? null") is None
     assert any("Content Security Policy" in problem for problem in page.problems())
 
 
-def test_failed_result_has_no_script_trouble(make: Any, open_report: Open) -> None:
+def test_a_failed_result_has_no_script_errors(make: Any, open_report: Open) -> None:
     error = Failure(code="not_media", message="this is text")
     page = open_report(render_report(make.result(status="failed", error=error, probe=None, duration_s=None)))
     assert page.problems() == []
@@ -171,10 +171,10 @@ def test_two_hours_fifty_people_stay_usable(make: Any, open_report: Open, size: 
               for i in range(1, 51)]  # fmt: skip
     segments = [make.segment(i, "So we went on and on.", i * 3.6, i * 3.6 + 3.2, timed=True) for i in range(2000)]
     page = open_report(render_report(make.result(people=people, segments=segments, duration_s=7200.0)), size=size)
-    # There is no film: when that is known its place closes, and what is below moves up.
+    # There is no film: once that is known, its place closes, and what is below moves up.
     page.wait("document.body.classList.contains('no-media') && !document.getElementById('pick').hidden")
     assert page.js("document.documentElement.scrollWidth <= innerWidth"), "the page itself scrolls sideways"
-    # What a step changes bounds what it costs, on any machine; 2 000 segments and 50 lanes stay as they are.
+    # What a step changes limits its cost, on any machine; 2 000 segments and 50 lanes stay as they are.
     changed = page.js(
         "(() => { const ruler = document.getElementById('ruler'), seen = new MutationObserver(() => {});"
         "seen.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});"
@@ -196,7 +196,7 @@ def test_two_hours_fifty_people_stay_usable(make: Any, open_report: Open, size: 
 
 def test_wheel_with_control_zooms_around_the_pointer(result: Any, open_report: Open) -> None:
     page = open_report(render_report(result))
-    page.wait("!document.getElementById('pick').hidden")  # what stands above the lanes moves them
+    page.wait("!document.getElementById('pick').hidden")  # content above the lanes moves them
     box = page.js("(b => [b.x, b.y, b.width, b.height])(document.querySelector('.ruler').getBoundingClientRect())")
     x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
     page.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=-300, modifiers=2)
@@ -206,7 +206,7 @@ def test_wheel_with_control_zooms_around_the_pointer(result: Any, open_report: O
     assert now(page) in ("0:29", "0:30")
 
 
-def test_subtitles_in_the_browsers_own_parser(make: Any, open_report: Open) -> None:
+def test_subtitles_pass_the_browser_s_own_parser(make: Any, open_report: Open) -> None:
     said = [r"a --> b & <c.x> {\an8} \N", "]]> &lt; שלום 👩‍👧", "1\n\n00:00:01.000 --> 00:00:02.000"]
     segments = [make.segment(i, text, 3 * i, 3 * i + 2, visible=PAYLOAD) for i, text in enumerate(said)]
     vtt = writer_for("vtt").write(make.result(segments=segments)).decode()
@@ -224,7 +224,7 @@ def test_subtitles_in_the_browsers_own_parser(make: Any, open_report: Open) -> N
     assert shown == [[3 * i, " ".join(text.split())] for i, text in enumerate(said)]
 
 
-def test_the_ttml_is_xml_to_a_browser(make: Any, open_report: Open) -> None:
+def test_browsers_read_the_ttml_as_xml(make: Any, open_report: Open) -> None:
     text = "a < b && ]]> <!-- \x00\x1b\ufffe 👩‍👧"
     result = make.result(segments=[make.segment(1, text, 0, 3, visible=PAYLOAD)])
     page = open_report(render_report(result))
@@ -253,7 +253,7 @@ def test_video_beside_the_page_plays(result: Any, open_report: Open, tmp_path: P
     page = open_report(render_report(result.model_copy(update={"media": f"week1/{name}"})), "#t=2.5")
     page.wait("document.getElementById('media').currentTime === 2.5")
     assert page.js("document.getElementById('pick').hidden")
-    # The box of Ada at 2.5 s: between the sightings of 2 s and 3 s, in fractions of the picture.
+    # The box of Ada at 2.5 s: between the sightings at 2 s and 3 s, in fractions of the picture.
     left = page.js(
         "((box, frame) => (box.left - frame.left) / frame.width)"
         "(document.querySelector('.face').getBoundingClientRect(), frame.getBoundingClientRect())"
@@ -264,12 +264,14 @@ def test_video_beside_the_page_plays(result: Any, open_report: Open, tmp_path: P
     page.click("#faces-toggle")
     assert page.js("document.getElementById('faces').hidden")
     assert page.problems() == []
-    # "data:" are the icons of the browser's own player.
+    # "data:" URLs are the icons of the browser's own player.
     assert not [url for url in page.requests() if not url.startswith(("file:", "data:"))]
 
 
-def test_the_asked_moment_holds_while_the_media_arrives(result: Any, page_of: Any, tmp_path: Path, ffmpeg: str) -> None:
-    """The element has metadata, and stands at 0, before it tells so: a link taken then leads to the moment too."""
+def test_the_requested_moment_is_kept_while_the_media_file_loads(
+    result: Any, page_of: Any, tmp_path: Path, ffmpeg: str
+) -> None:
+    """The element has metadata, at 0 s, before it reports them: a link followed then must lead to the moment, too."""
     record(ffmpeg, tmp_path / "clip.webm", "-c:v", "libvpx", "-c:a", "libopus")
     (tmp_path / "report.html").write_text(render_report(result.model_copy(update={"media": "clip.webm"})))
     page = page_of()
@@ -302,7 +304,7 @@ def test_sources_are_tried_in_turn(result: Any, open_report: Open, tmp_path: Pat
     assert page.js("document.getElementById('pick').hidden")
 
 
-def test_a_chosen_file_plays_from_where_the_reader_was(
+def test_a_chosen_file_plays_from_the_reader_s_position(
     result: Any, open_report: Open, tmp_path: Path, ffmpeg: str
 ) -> None:
     record(ffmpeg, tmp_path / "elsewhere.webm", "-c:v", "libvpx", "-c:a", "libopus")
@@ -331,7 +333,7 @@ def test_sound_alone_plays(make: Any, open_report: Open, tmp_path: Path, ffmpeg:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_text_has_contrast(result: Any, open_report: Open, dark: bool) -> None:
-    """WCAG AA (4.5:1) for the text colours on the surfaces they stand on."""
+    """WCAG AA (4.5:1) for the text colours on their backgrounds."""
     page = open_report(render_report(result), dark=dark)
     ratios = page.js(
         """(() => {
@@ -366,7 +368,7 @@ def test_a_moment_is_copied_as_a_link_and_opened_by_one(result: Any, open_report
     page.wait("document.getElementById('now-time').textContent === '0:41'")
     page.click("#copy-text")
     page.wait("window.copied.startsWith('0:01  Good evening')")
-    # Pages without the clipboard's permission still copy.
+    # Pages without the clipboard permission still copy.
     page.js(
         "navigator.clipboard.writeText = async () => { throw new Error(); };"
         "document.execCommand = () => { window.copied = document.activeElement.value; return true; }; undefined"
@@ -376,7 +378,7 @@ def test_a_moment_is_copied_as_a_link_and_opened_by_one(result: Any, open_report
     assert page.problems() == []
 
 
-def test_words_and_people_are_found_and_gone_through(result: Any, open_report: Open) -> None:
+def test_words_and_people_are_found_and_stepped_through(result: Any, open_report: Open) -> None:
     page = open_report(render_report(result))
     page.wait("!document.getElementById('pick').hidden")
 
@@ -386,7 +388,7 @@ def test_words_and_people_are_found_and_gone_through(result: Any, open_report: O
             "document.getElementById('search').dispatchEvent(new Event('input'))"
         )
 
-    search("grace")  # nobody says it; she is on screen, maybe, from 0:08 on
+    search("grace")  # nobody says it; she may be on screen from 0:08 on
     page.wait("document.getElementById('found').textContent === '1 of 3'")
     page.click("#hit-next")
     assert (now(page), current(page)) == ("0:06", "Thank you for the invitation.")
@@ -408,7 +410,7 @@ def test_words_and_people_are_found_and_gone_through(result: Any, open_report: O
     page.wait("document.getElementById('hit-next').disabled")
 
 
-def test_arrow_keys_move_and_speed_is_chosen(result: Any, open_report: Open) -> None:
+def test_arrow_keys_move_and_the_speed_can_be_chosen(result: Any, open_report: Open) -> None:
     page = open_report(render_report(result))
     page.wait("!document.getElementById('pick').hidden")
     press = "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '%s', bubbles: true, cancelable: true}))"
@@ -421,8 +423,8 @@ def test_arrow_keys_move_and_speed_is_chosen(result: Any, open_report: Open) -> 
     assert page.js("document.getElementById('media').playbackRate") == 1.5
 
 
-@pytest.mark.parametrize("end_s", [3.0, 7.98])  # the picture is of the middle: of the film, and at its very end
-def test_a_picture_stands_for_the_film_until_it_is_played_from_its_start(
+@pytest.mark.parametrize("end_s", [3.0, 7.98])  # the picture is from the middle of the film, and from its very end
+def test_a_picture_stands_for_the_film_until_it_plays_from_its_start(
     result: Any, open_report: Open, tmp_path: Path, ffmpeg: str, end_s: float
 ) -> None:
     record(ffmpeg, tmp_path / "film.webm", "-c:v", "libvpx", "-c:a", "libopus")
@@ -432,8 +434,8 @@ def test_a_picture_stands_for_the_film_until_it_is_played_from_its_start(
     page.wait("!document.getElementById('play').hidden")
     page.wait("document.getElementById('media').currentTime > 1")
     assert now(page) == "0:00"
-    assert page.js("document.getElementById('now-who').textContent") == "", "its picture is of another moment"
-    assert not page.js("document.getElementById('media').controls"), "they would tell another time"
+    assert page.js("document.getElementById('now-who').textContent") == "", "its picture is from another moment"
+    assert not page.js("document.getElementById('media').controls"), "they would show another time"
     page.js("media.muted = true; media.addEventListener('playing', () => { window.began = media.currentTime; })")
     page.click("#play")
     page.wait("document.getElementById('media').controls && !document.getElementById('media').paused")
@@ -445,7 +447,7 @@ def test_a_picture_stands_for_the_film_until_it_is_played_from_its_start(
     assert page.problems() == []
 
 
-def test_what_is_taken_along_is_seen_before_the_transcript_on_a_phone(result: Any, open_report: Open) -> None:
+def test_on_a_phone_the_downloads_come_before_the_transcript(result: Any, open_report: Open) -> None:
     page = open_report(render_report(result), size=(390, 844))
     assert page.js("document.documentElement.scrollWidth") <= 390
     top = "document.querySelector('%s').getBoundingClientRect().top"
@@ -455,7 +457,7 @@ def test_what_is_taken_along_is_seen_before_the_transcript_on_a_phone(result: An
     ]
 
 
-def test_the_list_of_results_leads_to_them_and_runs_nothing(tmp_path: Path, page_of: Any) -> None:
+def test_the_list_of_results_links_to_them_and_runs_no_script(tmp_path: Path, page_of: Any) -> None:
     hostile = Entry(media=f"{PAYLOAD}.mp4", status="complete", duration_s=12.0, people=(PAYLOAD,), words=PAYLOAD)
     (tmp_path / "week 1#").mkdir()
     (tmp_path / "week 1#" / "report.html").write_text("<title>the report</title>")
@@ -470,7 +472,9 @@ def test_the_list_of_results_leads_to_them_and_runs_nothing(tmp_path: Path, page
     page.wait("document.title === 'the report'")
 
 
-def test_a_film_that_ends_before_its_poster_has_none(make: Any, open_report: Open, ffmpeg: str, tmp_path: Path) -> None:
+def test_a_film_shorter_than_its_poster_s_time_has_none(
+    make: Any, open_report: Open, ffmpeg: str, tmp_path: Path
+) -> None:
     record(ffmpeg, tmp_path / "film.webm", "-c:v", "libvpx", "-c:a", "libopus")
     page = open_report(render_report(make.result(media="film.webm", duration_s=60.0)))
     page.wait("media.readyState > 0")
@@ -478,7 +482,7 @@ def test_a_film_that_ends_before_its_poster_has_none(make: Any, open_report: Ope
 
 
 @pytest.mark.parametrize(("suffix", "codecs"), [(".mpg", ("mpeg1video", "mp2")), (".mkv", ("libx265", "ac3"))])
-def test_a_proxy_plays_where_the_recording_does_not(
+def test_a_proxy_plays_if_the_recording_does_not(
     make: Any, open_report: Open, ffmpeg: str, tmp_path: Path, suffix: str, codecs: tuple[str, str]
 ) -> None:
     film = tmp_path / f"film{suffix}"
