@@ -1,4 +1,4 @@
-"""A server of a test, in a thread of its own; and queues that no other test sees."""
+"""A test's server, in a separate thread; and queues that no other test sees."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Server = TypeVar("Server", bound=HTTPServer)
 
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
-    """The server, answering until the end of the block."""
+    """The server, running until the end of the block."""
     with server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -28,7 +28,7 @@ def serving(server: Server) -> Iterator[Server]:
 
 @contextmanager
 def own_queues() -> Iterator[None]:
-    """No queues but those that are made in the block: another module's mock of AWS may be open around this one's."""
+    """Only the queues made in the block: another module's mock of AWS may be active around this one's."""
     client = boto3.client("sqs", region_name="us-east-1")
 
     def clear() -> None:

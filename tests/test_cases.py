@@ -1,4 +1,4 @@
-"""Situations that people reported to projects of this kind, with the right answer of each.
+"""Situations that users reported to projects of this kind, each with the right answer.
 
 The inputs are not in this repository; the tests are skipped where ``../shared/cases`` is missing.
 """
@@ -26,7 +26,7 @@ _QUILTER = "mr quilter is the apostle of the middle classes and we are glad to w
 
 pytestmark = [
     pytest.mark.data,
-    pytest.mark.skipif(not _FOLDER.is_dir(), reason="the shared cases are not beside the checkout"),
+    pytest.mark.skipif(not _FOLDER.is_dir(), reason="there are no shared cases beside the checkout"),
 ]
 
 
@@ -51,7 +51,7 @@ def _sampled(name: str, **options: float) -> SplitSummary:
     return summary
 
 
-#: Files whose right answer is words: these, the second at which the last one is over, and the length.
+#: Files whose right answer is words: these, the second at which the last one ends, and the length.
 _SAID = {
     "A1_obs_first_track_silent.mp4": (_KENNEDY, 10.5, 12.0),
     "B1_apac_first.mov": (_KENNEDY, 10.5, 11.1),
@@ -91,7 +91,7 @@ def test_every_file_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", _SAID)
-def test_all_words_are_there_in_their_time(name: str, models: Settings) -> None:
+def test_all_words_are_there_with_their_times(name: str, models: Settings) -> None:
     said, last_s, length_s = _SAID[name]
     found = transcribe(_MEDIA / name, settings=models, language="en")
     assert _words(found) == said
@@ -100,24 +100,24 @@ def test_all_words_are_there_in_their_time(name: str, models: Settings) -> None:
 
 
 @pytest.mark.parametrize("name", _WARNED)
-def test_what_was_chosen_is_said(name: str) -> None:
+def test_the_chosen_stream_is_reported(name: str) -> None:
     assert _WARNED[name] in [warning.code for warning in _sampled(name).warnings]
 
 
 @pytest.mark.parametrize("name", _REFUSED)
-def test_what_is_no_recording_is_called_what_it_is(name: str) -> None:
+def test_files_that_are_not_recordings_are_called_what_they_are(name: str) -> None:
     error, message = _REFUSED[name]
     with pytest.raises(error, match=message):
         analyse(_MEDIA / name)
 
 
-def test_pictures_that_nobody_can_read_take_no_words_along(models: Settings) -> None:
+def test_undecodable_video_does_not_affect_the_words(models: Settings) -> None:
     result = analyse(_MEDIA / "B3_unknown_video_codec.mov", settings=models, language="en")
     assert (result.status, _words(result.transcript)) == ("partial", _QUILTER)
     assert result.error and (result.error.code, "pictures" in result.error.message) == ("undecodable_media", True)
 
 
-def test_one_keyframe_is_not_one_picture(models: Settings) -> None:
+def test_one_keyframe_is_not_one_frame(models: Settings) -> None:
     name = "C1_mediarecorder_one_keyframe.webm"
     assert len(_sampled(name).sampled_ms) == pytest.approx(11, abs=1)
     people = recognise(_MEDIA / name, settings=models)
@@ -142,7 +142,7 @@ def test_sound_that_pauses_for_eight_hours() -> None:
     assert summary.audio_s > 8 * 3600
 
 
-def test_a_thousand_pictures_a_second() -> None:
+def test_a_thousand_frames_a_second() -> None:
     summary = _sampled("flicker_1000fps_20s.mp4", interval_s=0.0005)
     assert len(summary.sampled_ms) <= 1001
     assert len(summary.frame_units) < 50

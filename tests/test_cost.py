@@ -1,4 +1,4 @@
-"""What a run costs, worked out by hand."""
+"""The cost of a run, computed by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from castline.local.template import load_template
 from castline.records import Options, Usage, VideoStream
 
 
-def test_a_run_costs_what_its_parts_cost() -> None:
+def test_a_run_costs_the_sum_of_its_units() -> None:
     usages = [
         Usage(stage="split", seconds=10, memory_mb=1024),
         Usage(stage="faces", seconds=5, memory_mb=3072),
@@ -40,7 +40,7 @@ def test_a_run_costs_what_its_parts_cost() -> None:
     assert found.prices_as_of == cost.PRICES_AS_OF
 
 
-def test_a_start_is_billed_and_is_no_request() -> None:
+def test_a_cold_start_is_billed_but_not_as_a_request() -> None:
     usages = [Usage(stage="faces", seconds=1, memory_mb=1024), Usage(stage="init", seconds=2, memory_mb=1024)]
     items = {item.what: item for item in cost_of(usages, 1).items}
     assert (items["Lambda requests"].quantity, items["Lambda starts (INIT)"].quantity) == (1, 2)
@@ -67,13 +67,13 @@ def _film(width: int = 1280, height: int = 720, fps: float | None = 30, codec: s
     return VideoStream(codec=codec, width=width, height=height, fps=fps)
 
 
-def test_an_hour_of_1080p_takes_the_splitter_as_long_as_it_was_measured() -> None:
+def test_an_hour_of_1080p_takes_the_splitter_as_long_as_measured() -> None:
     usages, _ = estimate(3600, Options(), _film(1920, 1080), audio=True, sizes=Sizes())
     (split,) = [usage for usage in usages if usage.stage == "split"]
     assert split.seconds == pytest.approx(286, rel=0.05)
 
 
-def test_what_is_decoded_decides() -> None:
+def test_what_is_decoded_matters() -> None:
     assert _usd(None) < _usd(_film(640, 360)) < _usd(_film()) < _usd(_film(1920, 1080)) < _usd(_film(3840, 2160))
     assert _usd(_film(fps=60)) > _usd(_film()) == _usd(_film(fps=None))
     assert _usd(_film(codec="prores")) > _usd(_film(codec="av1")) > _usd(_film()) > _usd(_film(codec="mjpeg"))
@@ -84,7 +84,7 @@ def test_what_is_decoded_decides() -> None:
     assert cost_of(less, units).usd < _usd(_film())
 
 
-def test_who_speaks_costs_what_it_takes() -> None:
+def test_watching_mouths_costs_what_it_takes() -> None:
     def spent(speakers: str, *, film: VideoStream | None = USUAL_FILM, audio: bool = True) -> dict[str, float]:
         options = Options.model_validate({"speakers": speakers})
         found: dict[str, float] = {}
@@ -96,14 +96,14 @@ def test_who_speaks_costs_what_it_takes() -> None:
     assert voices["speech"] - off["speech"] == pytest.approx(3600 * 0.09, rel=0.01)
     assert (voices["split"], voices["faces"], "mouths" in voices) == (off["split"], off["faces"], False)
     assert auto["speech"] == voices["speech"]
-    assert auto["split"] > voices["split"], "small pictures are written"
+    assert auto["split"] > voices["split"], "small frames are written"
     assert auto["mouths"] == pytest.approx(3600 * 0.08 / (3008 / 1769), rel=0.01)
     assert spent("auto", film=None) == spent("voices", film=None)
     assert spent("auto", audio=False).keys() == {"split", "faces", "init"}
 
 
-def test_bits_take_time_where_they_are_known() -> None:
-    """Twelve hours of 4K in ranges of three minutes: what one of them takes, at a camera's bit rate."""
+def test_the_bit_rate_takes_time_if_it_is_known() -> None:
+    """Twelve hours of 4K in ranges of three minutes: what one of them takes at a camera's bit rate."""
     film, options = _film(3840, 2160, codec="hevc"), Options(sampling="interval")
     megabits = 42 * 180
     assert decode_seconds(180, options, film, 2048, megabits) > 2 * decode_seconds(180, options, film, 2048)
@@ -113,7 +113,7 @@ def test_bits_take_time_where_they_are_known() -> None:
     assert decode_seconds(180, options, prores, 2048, megabits) == decode_seconds(180, options, prores, 2048)
 
 
-def test_how_it_is_deployed_decides_too() -> None:
+def test_the_way_of_deploying_matters_too() -> None:
     assert _usd(_film(), architecture="arm64") == pytest.approx(0.8 * _usd(_film()), rel=0.1)
     assert _usd(_film(), splitter_disk_mb=512, analyser_disk_mb=512) < _usd(_film())
     assert _usd(_film(), executions=60) > _usd(_film()), "more environments have to start"
@@ -122,8 +122,8 @@ def test_how_it_is_deployed_decides_too() -> None:
     assert 0 < _usd(_film(), orchestration="queue") - _usd(_film(), orchestration="events") < 0.0001
 
 
-def test_tries_that_are_throttled_cost_in_a_state_machine() -> None:
-    """3 600 s: 180 units, of which 40 ask at once; with executions for all, nobody waits."""
+def test_throttled_attempts_cost_in_a_state_machine() -> None:
+    """3 600 s: 180 units, of which 40 start at once; with executions for all, nobody waits."""
     few, enough = (
         {
             item.what: item.quantity
@@ -135,7 +135,7 @@ def test_tries_that_are_throttled_cost_in_a_state_machine() -> None:
     assert few > enough
 
 
-def test_a_deployment_that_does_nothing_costs_a_little() -> None:
+def test_an_idle_deployment_costs_a_little() -> None:
     idle = {item.what: item.usd for item in standing()}
     assert idle == {"alarms": 1.5, "metrics": 2.7, "dashboard": 3.0, "image in ECR": 0.14}
     asked = {item.what: item for item in standing(by_queue=True, own_key=True)}
@@ -144,7 +144,7 @@ def test_a_deployment_that_does_nothing_costs_a_little() -> None:
     assert asked["your KMS key"].usd == 1
 
 
-def test_sizes_and_alarms_are_the_template_s() -> None:
+def test_sizes_and_alarms_equal_the_template_s() -> None:
     template = load_template(Path(__file__).parents[1] / "template.yaml")
     parameters, resources = template["Parameters"], template["Resources"].values()
     sizes = Sizes()

@@ -1,4 +1,4 @@
-"""The tree of errors is the one that is printed, and every error says what it is worth."""
+"""The documented tree of errors is the real one, and every error says whether a retry may help."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _real_tree() -> dict[str, str | None]:
 
 
 def _printed_tree() -> dict[str, str | None]:
-    """Parent by name, read off the drawing: four columns are one level."""
+    """Parent by name, read from the drawing: four columns are one level."""
     tree: dict[str, str | None] = {}
     path: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -50,7 +50,7 @@ def test_codes_are_unique_and_stable_in_form() -> None:
 
 
 @pytest.mark.parametrize("kind", _every_error(), ids=lambda kind: kind.__name__)
-def test_retryable_is_as_the_drawing_says(kind: type[CastlineError]) -> None:
+def test_retryable_is_as_drawn(kind: type[CastlineError]) -> None:
     branch = next(base for base in kind.__mro__ if base.__base__ in (CastlineError, Exception))
     line = next(line for line in (errors.__doc__ or "").splitlines() if f" {branch.__name__} " in line + " ")
     if "never retryable" in line:
@@ -58,10 +58,10 @@ def test_retryable_is_as_the_drawing_says(kind: type[CastlineError]) -> None:
     elif "retryable" in line:
         assert kind.retryable is True
     if issubclass(kind, errors.ModelError | errors.KeyLayoutError):
-        assert kind.retryable is False  # the same machine would say the same again
+        assert kind.retryable is False  # the same machine would give the same answer
 
 
-def test_an_error_is_one_line_with_detail_apart() -> None:
+def test_an_error_is_one_line_and_details_are_separate() -> None:
     error = errors.NotMedia("the file is empty", detail="line 1\nline 2")
     assert str(error) == error.message == "the file is empty"
     assert error.detail == "line 1\nline 2"

@@ -1,4 +1,4 @@
-"""Events as AWS sends them: the files in events/ say by their names what is in them; each is one a stage takes."""
+"""Events as AWS sends them: the files in events/ are named after their contents; a stage accepts each of them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_file_is_covered() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(_EXPECTED))
-def test_objects_are_what_the_name_of_the_file_says(name: str) -> None:
+def test_objects_are_as_the_file_s_name_says(name: str) -> None:
     if _EXPECTED[name]:
         assert list(objects_created(_load(name))) == _EXPECTED[name]
     else:
@@ -85,7 +85,7 @@ _ENVELOPES: dict[str, Callable[[object], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", ["input_video", "input_two_records", "input_unicode_plus_space", "eventbridge_video"])
 @pytest.mark.parametrize("envelope", _ENVELOPES)
-def test_objects_come_out_of_every_envelope(name: str, envelope: str) -> None:
+def test_objects_are_found_in_every_envelope(name: str, envelope: str) -> None:
     assert list(objects_created(_ENVELOPES[envelope](_load(name)))) == _EXPECTED[name]
 
 
@@ -105,26 +105,26 @@ def test_objects_come_out_of_every_envelope(name: str, envelope: str) -> None:
         },
     ],
 )
-def test_what_nobody_understands_is_an_error_in_every_envelope(content: dict[str, Any], envelope: str) -> None:
+def test_an_unknown_event_is_an_error_in_every_envelope(content: dict[str, Any], envelope: str) -> None:
     with pytest.raises(EventError):
         list(objects_created(_ENVELOPES[envelope](content)))
 
 
 @pytest.mark.parametrize("envelope", _ENVELOPES)
-def test_s3_s_own_test_event_is_nothing_to_do(envelope: str) -> None:
+def test_s3_s_own_test_event_is_ignored(envelope: str) -> None:
     told = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "castline-input"}
     assert list(objects_created(_ENVELOPES[envelope](told))) == []
 
 
-def test_one_bad_message_of_a_batch_keeps_no_other_from_being_understood() -> None:
+def test_one_bad_message_of_a_batch_does_not_hide_the_others() -> None:
     found = []
-    with pytest.raises(EventError):  # so that the batch is not a success
+    with pytest.raises(EventError):  # so that the batch does not succeed
         found.extend(objects_created(_sqs({"hello": 1}, _load("input_video"), [], _load("eventbridge_video"))))
     good = objects_created(_sqs({"hello": 1}, _load("input_video"), [], _load("eventbridge_video")))
     assert [next(good), next(good)] == _EXPECTED["input_video"] + _EXPECTED["eventbridge_video"]
 
 
-def test_envelopes_are_opened_only_so_deep() -> None:
+def test_envelopes_are_opened_to_a_limited_depth() -> None:
     event: dict[str, Any] = _load("input_video")
     for _ in range(6):
         event = _sqs(event)
@@ -232,24 +232,24 @@ def test_a_failure_without_a_readable_answer_still_has_a_reason(answer: object) 
         {"Records": [{"eventSource": "aws:s3"}]},
     ],
 )
-def test_other_events_hold_no_objects(event: dict[str, Any]) -> None:
+def test_other_events_contain_no_objects(event: dict[str, Any]) -> None:
     with pytest.raises(EventError):
         list(objects_created(event))
 
 
-def test_object_events_are_no_failures() -> None:
+def test_object_events_are_not_failures() -> None:
     with pytest.raises(EventError):
         list(invocations_failed(_load("input_video")))
 
 
-def test_what_failed_is_told_as_far_as_it_is_understood() -> None:
+def test_a_failure_is_described_as_far_as_it_is_understood() -> None:
     event = _sqs(_load("input_video"), {"hello": 1})
     assert InvocationFailed(event, "f", "gone").objects() == _EXPECTED["input_video"]
     assert InvocationFailed({"hello": 1}, "f", "gone").objects() == []
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.integers(0, 2**40))
-def test_an_event_of_ours_reads_back_whatever_the_key(key: str, size: int) -> None:
+def test_our_own_events_read_back_whatever_the_key(key: str, size: int) -> None:
     event = json.loads(json.dumps(object_created("bucket", key, size)))
     assert list(objects_created(event)) == [ObjectCreated("bucket", key, size)]
     encoded = event["Records"][0]["s3"]["object"]["key"]

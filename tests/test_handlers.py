@@ -1,4 +1,4 @@
-"""The functions' own handlers, each in a process of its own as Lambda has it: answers, JSON logs, metrics."""
+"""The functions' own handlers, each in a separate process as on Lambda: answers, JSON logs, metrics."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ print("ANSWER", json.dumps(app.handler(event, context)))
         ("failure_recorder", "failure_splitter", {"Media", "CostUSD", "Failures"}),
     ],
 )
-def test_every_line_is_json_and_says_which_run(folder: str, event: str, metrics: set[str]) -> None:
+def test_every_line_is_json_and_names_the_run(folder: str, event: str, metrics: set[str]) -> None:
     name = folder.replace("_", "-")
     environment = {
         "PATH": os.environ["PATH"],
@@ -72,7 +72,7 @@ def test_every_line_is_json_and_says_which_run(folder: str, event: str, metrics:
     assert {item["Name"] for item in published[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"]} == metrics
     assert len(logged) >= 2
     assert {entry["service"] for entry in logged} == {name}
-    # Before it is read which version of a media file there is, there is no run to name.
+    # Until the version of the media file has been read, there is no run to name.
     known = [entry for entry in logged if entry["message"] != "out of retries"]
     assert all(entry["media"] == "week1/lesson1/video0.mp4" and len(entry["run"]) == 16 for entry in known), known
 
@@ -112,7 +112,7 @@ print("RESULT", json.dumps([result["status"], result["error"]["message"]]))
 """
 
 
-def test_a_setting_that_cannot_be_read_ends_as_a_result_that_names_it() -> None:
+def test_an_unreadable_setting_ends_as_a_result_that_names_it() -> None:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/"),

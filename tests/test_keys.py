@@ -1,4 +1,4 @@
-"""The S3 layout: what is written can be read back, and nothing gets out of its place."""
+"""The S3 layout: keys that are written can be parsed, and nothing leaves its place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_units_and_parts_round_trip(unit: keys.UnitId) -> None:
 
 
 @given(_UNIT)
-def test_each_key_is_one_kind_of_thing(unit: keys.UnitId) -> None:
+def test_each_key_is_of_one_kind(unit: keys.UnitId) -> None:
     manifest = keys.manifest_key(unit.media, unit.run)
     assert keys.parse_manifest(manifest) == (unit.media, unit.run)
     assert keys.parse_unit(manifest) is None
@@ -37,7 +37,7 @@ def test_each_key_is_one_kind_of_thing(unit: keys.UnitId) -> None:
     assert unit.part_key.startswith(keys.parts_prefix(unit.media, unit.run))
 
 
-def test_layout_is_the_one_that_is_documented() -> None:
+def test_the_layout_is_the_documented_one() -> None:
     unit = keys.UnitId("week1/video0.mp4", "0123456789abcdef", "frames", 7)
     assert unit.stage1_key == "week1/video0.mp4/0123456789abcdef/frames/0007.zip"
     assert unit.part_key == "week1/video0.mp4/0123456789abcdef/parts/frames-0007.json"
@@ -61,7 +61,7 @@ def test_layout_is_the_one_that_is_documented() -> None:
         "a.mp4/0123456789abcdef/frames/0000.zip\n",
     ],
 )
-def test_foreign_stage1_keys_are_no_units(key: str) -> None:
+def test_foreign_stage1_keys_are_not_units(key: str) -> None:
     assert keys.parse_unit(key) is None
 
 
@@ -81,11 +81,11 @@ def test_foreign_stage1_keys_are_no_units(key: str) -> None:
         ("", False),
     ],
 )
-def test_media_is_told_by_its_suffix(key: str, ours: bool) -> None:
+def test_media_is_recognised_by_its_suffix(key: str, ours: bool) -> None:
     assert keys.is_media(key) is ours
 
 
-def test_run_depends_on_every_argument_and_on_nothing_else() -> None:
+def test_a_run_depends_on_every_argument_and_on_nothing_else() -> None:
     base = ("bucket", "key", "etag", "{}")
     run = keys.run_id(*base)
     assert run == keys.run_id(*base)
@@ -93,7 +93,7 @@ def test_run_depends_on_every_argument_and_on_nothing_else() -> None:
     assert int(run, 16) >= 0
     others = {keys.run_id(*base[:at], base[at] + "x", *base[at + 1 :]) for at in range(4)}
     assert len(others | {run}) == 5
-    # The same letters, cut elsewhere, are another run.
+    # The same letters, divided differently, are another run.
     assert keys.run_id("ab", "c", "", "") != keys.run_id("a", "bc", "", "")
 
 
@@ -111,7 +111,7 @@ def test_dots_inside_a_segment_are_fine() -> None:
     assert keys.check_media_key("a..b/.c/d...mp4") == "a..b/.c/d...mp4"
 
 
-def test_longest_key_leaves_room_for_everything_below_it() -> None:
+def test_the_longest_key_leaves_room_for_everything_below_it() -> None:
     longest = "é" * (keys.MAX_MEDIA_KEY_BYTES // 2)
     assert keys.check_media_key(longest) == longest
     unit = keys.UnitId(longest, "0" * 16, "frames", 123_456)
@@ -172,7 +172,7 @@ def test_names_that_would_escape_are_refused(name: str) -> None:
         *("علی\u200cرضا", "ශ්\u200dරී ලංකා", "അവന്\u200d", "👩\u200d👧", "🏴\U000e0067\U000e007f", "\U0001fae9"),
     ],
 )
-def test_names_of_any_script_are_welcome(name: str) -> None:
+def test_names_in_any_script_are_accepted(name: str) -> None:
     assert keys.check_person_name(f"  {unicodedata.normalize('NFD', name)} ") == name
 
 
@@ -204,7 +204,7 @@ def test_ordinary_names_give_readable_slugs(name: str, expected: str) -> None:
     assert keys.slug(name) == expected
 
 
-def test_names_that_look_alike_have_slugs_of_their_own() -> None:
+def test_similar_names_have_different_slugs() -> None:
     names = ["Ada B", "ada b", "ADA B", "Ada-B", "Ada  B", "Ada B ", "Âda B", "Ada_B", "Ada.B"]
     names += ["李", "王", "🙂", "-", "Name"]
     slugs = [keys.slug(name) for name in names]
@@ -237,7 +237,7 @@ def test_every_key_has_its_own_path_below_the_folder(names: list[str]) -> None:
         assert PurePosixPath(path).as_posix() == path, "no segment is lost"
         assert not path.startswith("/")
         assert all(0 < len(segment.encode()) <= 240 for segment in path.split("/"))
-        assert keys.disk_path(path) != path or path == name, "what looks like a hash is never a key's own"
+        assert keys.disk_path(path) != path or path == name, "a segment that looks like a hash is never a key's own"
         assert path not in paths
         paths[path] = name
 
@@ -247,7 +247,7 @@ def test_a_usual_key_is_its_own_path() -> None:
         assert keys.disk_path(key) == key
 
 
-def test_what_people_keep_beside_media_is_not_left_out() -> None:
+def test_files_that_people_keep_beside_media_are_not_left_out() -> None:
     for name in ("a.mp4", "a.mp4.json", "x/photo.JPEG", "notes.md", "x.srt", "folder/", "x/.DS_Store", "film.m4b"):
         assert not keys.is_left_out(name)
     for name in ("x/._a.mp4", "Thumbs.db", "x/desktop.ini"):
@@ -277,10 +277,10 @@ def test_what_people_keep_beside_media_is_not_left_out() -> None:
         ),
     ],
 )
-def test_photos_of_formats_that_are_not_read_are_told_from_what_is_no_photo(key: str, unread: bool) -> None:
+def test_photos_in_unsupported_formats_are_distinguished_from_other_files(key: str, unread: bool) -> None:
     assert keys.is_unread_photo(key) == unread
 
 
-def test_a_name_that_nobody_may_get_is_shown_without_its_effects() -> None:
+def test_a_forbidden_name_is_shown_escaped() -> None:
     assert keys.shown("a\u202eb\x1b[2J") == "a\\u202eb\\u001b[2J"
     assert keys.shown("علی\u200cرضا") == "علی\u200cرضا"

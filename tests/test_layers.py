@@ -1,4 +1,4 @@
-"""The house is as docs/ARCHITECTURE.md says: import contracts hold, and the table of folders is the tree."""
+"""The house is as docs/ARCHITECTURE.md says: import contracts hold, and the table of folders matches the tree."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_room_imports_only_rooms_below_it() -> None:
 
 
 @pytest.mark.parametrize("swap", [("people", "engines"), ("stages", "records"), ("local", "gate")])
-def test_the_contract_would_tell(swap: tuple[str, str], tmp_path: Path) -> None:
+def test_the_contract_detects_a_violation(swap: tuple[str, str], tmp_path: Path) -> None:
     """With two rooms exchanged, it is broken."""
     text = (ROOT / "pyproject.toml").read_text()
     exchanged = dict(zip(swap, reversed(swap), strict=True))
@@ -74,21 +74,21 @@ def test_what_is_public_is_what_the_page_lists(row: str, package: ModuleType) ->
         _ = package.nothing
 
 
-def test_the_public_commands_are_those_that_are_installed() -> None:
+def test_the_public_commands_are_the_installed_ones() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert sorted(re.findall(r"`(castline[\w-]*)`", _public()["commands"])) == sorted(project["scripts"])
     assert set(project["entry-points"]) == {"castline.engines"}
 
 
 def _table() -> list[list[str]]:
-    """The rooms of each row of the table of folders."""
+    """The rooms in each row of the table of folders."""
     page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
     table = page[page.index("## Folders") :]
     rows = [row.split("|")[1] for row in table[: table.index("\n## ")].splitlines() if row.startswith("| `")]
     return [re.findall(r"`(?:src/castline/)?(\w+)(?:/|\.py)`", row) for row in rows]
 
 
-def test_the_table_of_folders_is_the_tree() -> None:
+def test_the_table_of_folders_matches_the_tree() -> None:
     assert sorted(room for row in _table() for room in row) == sorted(_rooms())
 
 
@@ -110,7 +110,7 @@ def test_every_hop_of_the_walks_exists() -> None:
     assert all((ROOT / file).is_file() for file in files)
 
 
-def test_the_lengths_of_the_walks_are_counted_and_their_hops_exist() -> None:
+def test_the_walks_lengths_are_right_and_their_hops_exist() -> None:
     page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
     table = page[page.index("## How long the walks are") :]
     rows = [line.split(" | ") for line in table[: table.index("\nSo none")].splitlines() if line.startswith("| ")][2:]

@@ -1,4 +1,4 @@
-"""The library: the pipeline's records for a file, with nothing around it."""
+"""The library: the pipeline's records for a file, without a stack."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _EXAMPLES = _CHECKOUT / "examples"
 
 
 class _Scripted:
-    """All three engines: one face in every picture, told by nothing, and one sentence in every sound."""
+    """All three engines: one face in every picture, always the same, and one sentence in every sound."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -88,7 +88,7 @@ def test_each_function_decodes_only_what_it_needs(engines, odd_media) -> None:
     assert ([person.name for person in result.people], result.source.bucket) == (["Person 1"], "")
 
 
-def test_what_is_not_there_is_said(engines, odd_media, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(engines, odd_media, tmp_path: Path) -> None:
     with pytest.raises(NoStreams, match="no sound"):
         transcribe(odd_media["no-audio.mp4"])
     with pytest.raises(NoStreams, match="no picture"):
@@ -111,7 +111,7 @@ def test_what_is_not_there_is_said(engines, odd_media, tmp_path: Path) -> None:
         ({"detector": "yunet"}, "is the deployment's"),
     ],
 )
-def test_a_wrong_option_is_refused_before_the_file_is_opened(options, said: str, tmp_path: Path) -> None:
+def test_an_invalid_option_is_refused_before_the_file_is_opened(options, said: str, tmp_path: Path) -> None:
     file = tmp_path / "a.mp4"
     file.write_bytes(b"x")
     with pytest.raises(OptionsError, match=said):
@@ -133,17 +133,17 @@ def test_a_damaged_file_is_partial_or_raised(engines, odd_media, tmp_path: Path)
     assert transcribe(file, settings=settings).text == "hello", "the sound is whole"
 
 
-def test_a_unit_that_fails_is_a_failure_or_raised_and_nothing_is_printed(engines, odd_media, capsys) -> None:
+def test_a_failed_unit_is_a_failure_or_raised_and_nothing_is_printed(engines, odd_media, capsys) -> None:
     engines.error = ModelError("it stutters")
     result = analyse(odd_media["both.mp4"])
     assert (result.status, [failure.unit for failure in result.failures]) == ("partial", ["audio-0000"])
     with pytest.raises(UnitError, match=r"0\.0 to 2\.\d s: it stutters"):
         transcribe(odd_media["both.mp4"])
-    assert capsys.readouterr().out == "", "standard output is the caller's"
+    assert capsys.readouterr().out == "", "standard output belongs to the caller"
     assert not logging.getLogger("face-recognition").disabled
 
 
-def test_a_language_that_the_engine_does_not_know_is_said_before_the_work(engines, odd_media) -> None:
+def test_an_unsupported_language_is_reported_before_the_work(engines, odd_media) -> None:
     for function in (transcribe, analyse):
         with pytest.raises(ModelError, match="does not know the language 'fr'"):
             function(odd_media["both.mp4"], language="fr")
@@ -189,7 +189,7 @@ def test_photos_are_embedded_once_and_the_gallery_may_change(engines, odd_media,
     assert names() == ["Ada"]
     once = len(engines.calls)
     assert names() == ["Ada"]
-    assert len(engines.calls) - once == once - 2, "the video again; not the photo, one detection and one embedding"
+    assert len(engines.calls) - once == once - 2, "the video again, but not the photo: one detection and one embedding"
     (tmp_path / "Ada").rename(tmp_path / "Zoe")
     assert names() == ["Zoe"]
     (tmp_path / "Zoe" / "2.heic").write_bytes(b"not read")
@@ -199,7 +199,7 @@ def test_photos_are_embedded_once_and_the_gallery_may_change(engines, odd_media,
 
 @pytest.fixture
 def models(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The real engines; skips where their weights are not."""
+    """The real engines; skips without their weights."""
     monkeypatch.setenv("CASTLINE_MODELS_DIR", str(models_dir))
     found = Settings()
     try:
@@ -208,11 +208,11 @@ def models(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     except ModelError as error:
         pytest.skip(f"no weights: {error.message}")
     if transcriber.info.id != "faster-whisper:tiny.en":
-        pytest.skip(f"the examples are of Whisper tiny.en, and here is {transcriber.info.id}")
+        pytest.skip(f"the examples are for Whisper tiny.en, but this machine has {transcriber.info.id}")
     return found
 
 
-def test_the_examples_of_the_documentation(models: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_in_the_documentation(models: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(_CHECKOUT)
     found = doctest.testfile(
         str(_CHECKOUT / "docs" / "LIBRARY.md"), module_relative=False, optionflags=doctest.ELLIPSIS
@@ -221,7 +221,7 @@ def test_the_examples_of_the_documentation(models: Settings, monkeypatch: pytest
     assert not found.failed
 
 
-def test_the_records_are_those_of_the_pipeline(models: Settings) -> None:
+def test_the_records_equal_the_pipeline_s(models: Settings) -> None:
     store = MemoryStore()
     store.put(models.input_bucket, "demo.mp4", (_EXAMPLES / "demo.mp4").read_bytes())
     for photo in (_EXAMPLES / "gallery").glob("*/*.jpg"):
@@ -238,7 +238,7 @@ def test_the_records_are_those_of_the_pipeline(models: Settings) -> None:
     assert ours.source.etag == expected.source.etag
 
 
-def test_importing_castline_imports_nothing_of_it_and_no_library() -> None:
+def test_importing_castline_imports_none_of_its_modules_and_no_library() -> None:
     code = "import sys, castline; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=600)
     loaded = done.stdout.split()
@@ -246,7 +246,7 @@ def test_importing_castline_imports_nothing_of_it_and_no_library() -> None:
     assert not [name for name in loaded if name in ("numpy", "pydantic", "boto3") or name.startswith("castline.")]
 
 
-def test_every_public_name_is_there_and_explained() -> None:
+def test_every_public_name_exists_and_is_documented() -> None:
     for name in castline.__all__:
         assert getattr(castline, name).__doc__, name
     with pytest.raises(AttributeError, match="no attribute 'transscribe'"):

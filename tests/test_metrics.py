@@ -1,4 +1,4 @@
-"""Metrics: one EMF line per invocation, in Lambda only, and never at the price of a result."""
+"""Metrics: one EMF line per invocation, only on Lambda, and never at the cost of a result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_an_invocation_publishes_one_line(capsys: pytest.CaptureFixture[str]) ->
     assert (line["Units"], line["SpeechRTF"]) == ([1.0, 1.0], [0.25])
 
 
-def test_one_invocation_knows_nothing_of_another(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_invocation_s_metrics_are_separate_from_another_s(capsys: pytest.CaptureFixture[str]) -> None:
     with metrics.collected(IN_LAMBDA):
         metrics.record("Media")
     with metrics.collected(IN_LAMBDA):
@@ -41,7 +41,7 @@ def test_one_invocation_knows_nothing_of_another(capsys: pytest.CaptureFixture[s
     assert "Media" not in second
 
 
-def test_what_was_recorded_before_an_error_is_published(capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_recorded_before_an_error_are_published(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match="out"), metrics.collected(IN_LAMBDA):
         metrics.record("Failures")
         raise RuntimeError("out")
@@ -49,12 +49,12 @@ def test_what_was_recorded_before_an_error_is_published(capsys: pytest.CaptureFi
     assert line["Failures"] == [1.0]
 
 
-def test_nothing_is_published_outside_of_lambda(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_published_outside_lambda(capsys: pytest.CaptureFixture[str]) -> None:
     metrics.record("Media")
     with metrics.collected(Settings()):
         metrics.record("Media")
     with metrics.collected(IN_LAMBDA):
-        pass  # and nothing recorded, no line
+        pass  # without metrics there is no line
     assert capsys.readouterr().out == ""
 
 

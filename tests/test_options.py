@@ -1,4 +1,4 @@
-"""One declaration per option: every door says the same of it, with the same bounds."""
+"""One declaration per option: every door agrees on it, with the same bounds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _limit(name: str, kind: type[Any], attribute: str) -> Any:
 
 
 @pytest.mark.parametrize("name", AT_DEPLOYMENT)
-def test_the_template_s_parameter_says_what_the_option_says(name: str) -> None:
+def test_the_template_s_parameter_agrees_with_the_option(name: str) -> None:
     field, parameter = Options.model_fields[name], PARAMETERS[AT_DEPLOYMENT[name]]
     default = Deployment.of(Settings(), template=ROOT / "template.yaml").values[AT_DEPLOYMENT[name]]
     assert str(parameter["Default"]) == default
@@ -58,7 +58,7 @@ def test_the_template_s_parameter_says_what_the_option_says(name: str) -> None:
 
 
 def _taken(parameter: dict[str, Any], text: str) -> bool:
-    """Whether CloudFormation takes a text for a parameter."""
+    """Whether CloudFormation accepts a text for a parameter."""
     pattern = parameter.get("AllowedPattern")
     fits = len(text) <= parameter.get("MaxLength", 4096)
     return fits and (pattern is None or re.fullmatch(pattern, text) is not None)
@@ -66,7 +66,7 @@ def _taken(parameter: dict[str, Any], text: str) -> bool:
 
 @pytest.mark.parametrize("name", ["language", "prompt", "hotwords"])
 @given(data=st.data())
-def test_what_the_template_takes_of_a_text_the_code_takes(name: str, data: st.DataObject) -> None:
+def test_text_that_the_template_accepts_the_code_accepts(name: str, data: st.DataObject) -> None:
     letters = st.text(alphabet="a,é -", max_size=1200 if name == "prompt" else 60)
     many = st.lists(st.sampled_from(["a", "", "b" * 200, "c" * 201]), max_size=110).map(",".join)
     text = data.draw(letters | many if name == "hotwords" else letters)
@@ -104,7 +104,7 @@ def test_what_the_code_refuses_the_template_refuses(name: str, text: str) -> Non
         Settings(**{name: text})
 
 
-def test_only_what_the_image_decides_has_no_door_but_the_environment() -> None:
+def test_only_options_that_the_image_decides_are_limited_to_the_environment() -> None:
     assert {name for name, door in doors() if not door.sidecar} == {
         "frames_per_unit", "detector", "embedder", "transcriber", "voice_encoder",
         "active_speaker",
@@ -121,7 +121,7 @@ def test_engines_in_the_template_are_the_declared_ones(role: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, door in doors() if door.flag])
-def test_a_flag_says_what_a_sidecar_says(name: str) -> None:
+def test_a_flag_agrees_with_the_sidecar(name: str) -> None:
     said: list[dict[str, Any]] = []
     app = typer.Typer()
 

@@ -1,4 +1,4 @@
-"""Messages of the stages' queues: tried again, given up with a reason, recorded, and kept."""
+"""Messages of the stages' queues: retried, given up with a reason, recorded, and kept."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Away(MemoryStore):
 
 
 class Queues:
-    """A real client of SQS, and a queue of each kind."""
+    """A real SQS client, and a queue of each kind."""
 
     def __init__(self) -> None:
         self.client = boto3.client("sqs", region_name="us-east-1")
@@ -50,7 +50,7 @@ class Queues:
         )
 
     def receive(self, name: str) -> list[dict[str, Any]]:
-        """Records as Lambda has them."""
+        """Records as Lambda delivers them."""
         answer = self.client.receive_message(QueueUrl=self.url(name), MaxNumberOfMessages=10, AttributeNames=["All"])
         return [
             {
@@ -65,7 +65,7 @@ class Queues:
         ]
 
     def hidden_s(self, name: str) -> list[int]:
-        """Pauses that were asked for."""
+        """The delays that were requested."""
         return [call["VisibilityTimeout"] for call in self.asked if call["QueueUrl"] == self.url(name)]
 
     asked: list[dict[str, Any]]
@@ -92,13 +92,13 @@ def _fails(error: Exception) -> Any:
     return do
 
 
-def test_what_is_no_message_is_done_as_ever(queues: Queues) -> None:
+def test_an_event_that_is_not_a_message_is_processed_as_usual(queues: Queues) -> None:
     event = object_created("castline-input", MEDIA)
     assert stage_messages(event, lambda one: {"seen": one}, SETTINGS, queues.client) == {"seen": event}
     assert queues.asked == []
 
 
-def test_a_message_is_done_once_and_hidden_meanwhile_no_longer_than_an_attempt_lasts(queues: Queues) -> None:
+def test_a_message_is_processed_once_and_hidden_no_longer_than_an_attempt_lasts(queues: Queues) -> None:
     queues.put("uploads", object_created("castline-input", MEDIA))
     seen: list[Any] = []
     event = {"Records": queues.receive("uploads")}
@@ -109,7 +109,7 @@ def test_a_message_is_done_once_and_hidden_meanwhile_no_longer_than_an_attempt_l
     assert 900 < STAGE.held_s < HIDDEN_S
 
 
-def test_what_failed_comes_again_later_and_the_invocation_has_failed(queues: Queues) -> None:
+def test_a_failed_message_comes_again_later_and_the_invocation_fails(queues: Queues) -> None:
     queues.put("uploads", object_created("castline-input", MEDIA))
     (record,) = queues.receive("uploads")
     with pytest.raises(ResourceError, match="no memory"):
@@ -118,7 +118,7 @@ def test_what_failed_comes_again_later_and_the_invocation_has_failed(queues: Que
     assert queues.receive("given-up") == []
 
 
-def test_others_of_a_batch_are_done_although_one_fails(queues: Queues) -> None:
+def test_the_others_of_a_batch_are_processed_although_one_fails(queues: Queues) -> None:
     for key in ("a.mp4", "b.mp4"):
         queues.put("uploads", object_created("castline-input", key))
     records = queues.receive("uploads")
@@ -142,7 +142,9 @@ def test_others_of_a_batch_are_done_although_one_fails(queues: Queues) -> None:
     ],
     ids=["the last attempt", "never will", "ended its process each time"],
 )
-def test_what_is_given_up_is_recorded_and_kept(queues: Queues, attempt: int, error: Exception, reason: str) -> None:
+def test_a_message_that_is_given_up_is_recorded_and_kept(
+    queues: Queues, attempt: int, error: Exception, reason: str
+) -> None:
     store = MemoryStore()
     store.put("castline-input", MEDIA, b"media")
     queues.put("uploads", object_created("castline-input", MEDIA))
@@ -160,7 +162,7 @@ def test_what_is_given_up_is_recorded_and_kept(queues: Queues, attempt: int, err
     assert why.startswith(reason)
 
 
-def test_run_again_by_an_invocation_it_has_one_attempt(queues: Queues) -> None:
+def test_an_event_run_again_by_an_invocation_has_one_attempt(queues: Queues) -> None:
     queues.put("units", object_created("castline-stage-1", "m.mp4/0123456789abcdef/audio/0000.flac"))
     (record,) = queues.receive("units")
     record["attributes"]["ApproximateReceiveCount"] = str(STAGE.attempts)
@@ -172,8 +174,8 @@ def test_run_again_by_an_invocation_it_has_one_attempt(queues: Queues) -> None:
         (record,) = json.loads(letter["body"])["requestPayload"]["Records"]
 
 
-def test_what_no_function_ever_answered_for_is_recorded_too(queues: Queues) -> None:
-    """SQS itself moves it, as it came."""
+def test_a_message_that_no_function_answered_is_recorded_too(queues: Queues) -> None:
+    """SQS itself moves it, unchanged."""
     store = MemoryStore()
     store.put("castline-input", MEDIA, b"media")
     queues.put("given-up", object_created("castline-input", MEDIA))
@@ -184,7 +186,7 @@ def test_what_no_function_ever_answered_for_is_recorded_too(queues: Queues) -> N
 
 
 @pytest.mark.parametrize("body", ["no json", "[]", "{}", '{"Records": [{"eventSource": "aws:s3"}]}'])
-def test_what_nobody_understands_is_with_the_dead_letters_at_once(queues: Queues, body: str) -> None:
+def test_an_unknown_message_goes_to_the_dead_letter_queue_at_once(queues: Queues, body: str) -> None:
     store = MemoryStore()
     queues.put("uploads", body)
     event = {"Records": queues.receive("uploads")}
@@ -207,8 +209,8 @@ def test_a_recorder_that_cannot_record_keeps_the_message(queues: Queues) -> None
 
 
 @pytest.mark.parametrize("failures", [1, 2])
-def test_a_message_is_not_hidden_for_long_because_one_answer_was_cut_off(queues: Queues, failures: int) -> None:
-    """botocore does not repeat a request whose answer it cannot read, nor any after many errors."""
+def test_a_message_is_not_hidden_for_long_because_an_answer_was_cut_off(queues: Queues, failures: int) -> None:
+    """botocore does not repeat a request whose answer it cannot read, nor any request after many errors."""
 
     class CutOff:
         def __init__(self) -> None:
@@ -229,8 +231,8 @@ def test_a_message_is_not_hidden_for_long_because_one_answer_was_cut_off(queues:
     assert queues.hidden_s("given-up") == [STAGE.held_s, 15]
 
 
-def test_units_come_by_their_queue(queues: Queues) -> None:
-    """A unit that is gone is nothing to do; the engines are not even loaded."""
+def test_units_arrive_through_their_queue(queues: Queues) -> None:
+    """A deleted unit needs no work; the engines are not even loaded."""
     queues.put("units", object_created("castline-stage-1", "m.mp4/0123456789abcdef/audio/0000.flac"))
     event = {"Records": queues.receive("units")}
     engines: Any = object()
@@ -249,7 +251,7 @@ def test_units_come_by_their_queue(queues: Queues) -> None:
         (3, 2 * HIDDEN_S + 30, 1),
     ],
 )
-def test_receives_after_which_nobody_tried_are_no_attempts(received: int, waited_s: float, attempt: int) -> None:
+def test_throttled_receives_are_not_attempts(received: int, waited_s: float, attempt: int) -> None:
     attributes = {"ApproximateReceiveCount": str(received), "ApproximateFirstReceiveTimestamp": "1000000"}
     assert attempt_of(attributes, now_s=1000 + waited_s) == attempt
 
@@ -257,14 +259,14 @@ def test_receives_after_which_nobody_tried_are_no_attempts(received: int, waited
 @pytest.mark.parametrize(
     "attributes", [None, {}, {"ApproximateReceiveCount": "x"}, {"ApproximateReceiveCount": None}, "text", []]
 )
-def test_a_message_without_a_count_is_tried_for_the_first_time(attributes: object) -> None:
+def test_a_message_without_a_count_is_at_its_first_attempt(attributes: object) -> None:
     assert attempt_of(attributes) == 1
 
 
-def test_pauses_are_doubled_up_to_an_hour() -> None:
+def test_delays_are_doubled_up_to_an_hour() -> None:
     assert [delay_s(attempt, 15) for attempt in (0, 1, 2, 5, 9, 99)] == [15, 15, 30, 240, 3600, 3600]
 
 
-def test_an_event_that_is_of_no_queue_is_refused() -> None:
+def test_an_event_from_an_unknown_queue_is_refused() -> None:
     with pytest.raises(EventError):
         each_message({"Records": 7}, lambda _: None, SETTINGS)

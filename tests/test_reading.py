@@ -1,4 +1,4 @@
-"""The border: whatever bytes lie in a bucket, reading them is a record or one typed error, in bounded time."""
+"""The border: whatever bytes are in a bucket, reading them gives a record or one typed error, in bounded time."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ _MANIFEST = Manifest(
 _INDEX = Index.model_validate({"entries": {"Ada/1.jpg": {"etag": "e", "embedding": {"model": "m", "data": _VECTOR}}}})
 _ERROR = ErrorPart(unit="frames-0000", error=Failure(code="x", message="y"))
 
-#: Each kind of object of a bucket, and a good one.
+#: Each kind of object in a bucket, with a good one.
 _KINDS: dict[str, tuple[Kind[Any], Record]] = {
     "options": (Options, Options(hotwords=("Ada",))),
     "manifest": (Manifest, _MANIFEST),
@@ -120,7 +120,7 @@ def test_a_bad_object_is_one_typed_error_that_names_it(kind: str, body: bytes) -
     assert time.process_time() - began < 1
     assert len(caught.value.message) < 500
     assert not caught.value.retryable
-    assert Failure.of(caught.value).to_json(), "it can be written down"
+    assert Failure.of(caught.value).to_json(), "it can be recorded"
 
 
 @pytest.mark.parametrize("kind", _KINDS)
@@ -148,7 +148,7 @@ _odd = (
 
 @st.composite
 def _mutated(draw: st.DrawFn, record: Record) -> bytes:
-    """JSON of a record in which one thing is another one, gone, or doubled; or bytes of it are."""
+    """A record's JSON in which one thing is replaced, missing or doubled; or some of its bytes are."""
     value = json.loads(record.to_json())
     body = json.dumps(_change(draw, value)).encode()
     if draw(st.booleans()):
@@ -196,14 +196,14 @@ def test_a_hostile_sidecar_is_an_options_error(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("number", [b"Infinity", b"-Infinity", b"NaN", b"1e999", b"1e-9", b"0", b"86400"])
-def test_a_number_out_of_its_range_is_told_with_the_range(number: bytes) -> None:
+def test_a_number_out_of_range_is_reported_with_the_range(number: bytes) -> None:
     with pytest.raises(OptionsError, match=r"^x\.mp4\.json: interval_s: input should be .* \(0\.0001 to 3600\)$"):
         override(Options(), b'{"interval_s": ' + number + b"}", "x.mp4.json")
     with pytest.raises(OptionsError, match=r"chunk_s: .* \(10\.0 to 600\.0\)$|chunk_s: .* \(10 to 600\)$"):
         override(Options(), b'{"chunk_s": ' + number + b"}", "x.mp4.json")
 
 
-def test_a_sidecar_may_be_in_any_encoding_of_unicode() -> None:
+def test_a_sidecar_may_have_any_unicode_encoding() -> None:
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
         assert override(Options(), '{"hotwords": ["Zoë"]}'.encode(encoding), "x").hotwords == ("Zoë",)
 
@@ -215,7 +215,7 @@ def test_what_could_not_be_read_again_is_not_written() -> None:
 
 
 @pytest.mark.parametrize("data", ["AAA=", "!!!!", "AACAfw==", "AADAfw==", "A" * 100_000])
-def test_an_embedding_is_whole_floats_that_are_finite(data: str) -> None:
+def test_an_embedding_is_whole_finite_floats(data: str) -> None:
     with pytest.raises(UnreadableObject):
         Embedding.from_json(json.dumps({"model": "m", "data": data}))
 

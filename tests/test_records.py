@@ -47,13 +47,13 @@ def _every_record() -> list[type[Record]]:
     return found
 
 
-def test_the_committed_schema_is_the_one_of_the_code() -> None:
+def test_the_committed_schema_matches_the_code() -> None:
     assert json.loads(_SCHEMA.read_text()) == records.json_schema()
     beside = _SCHEMA.with_name("corrections.schema.json")
     assert json.loads(beside.read_text()) == records.corrections_schema()
 
 
-def test_the_schema_forbids_what_it_does_not_know() -> None:
+def test_the_schema_forbids_unknown_fields() -> None:
     schema = records.json_schema()
     assert schema["additionalProperties"] is False
     assert all(part["additionalProperties"] is False for part in schema["$defs"].values() if part["type"] == "object"
@@ -66,7 +66,7 @@ def test_all_records_are_frozen_and_strict_about_names(kind: type[Record]) -> No
     assert kind.model_config["extra"] == "forbid"
 
 
-def test_a_record_cannot_be_changed_and_takes_no_unknown_field() -> None:
+def test_a_record_cannot_be_changed_and_accepts_no_unknown_field() -> None:
     frame = Frame(time_ms=1, until_ms=2)
     with pytest.raises(ValidationError, match="frozen"):
         frame.time_ms = 3  # type: ignore[misc]
@@ -99,7 +99,7 @@ def test_options_out_of_bounds_are_refused(wrong: dict[str, object]) -> None:
         Options.model_validate(wrong)
 
 
-def test_units_are_told_apart_by_kind_and_named_as_in_the_layout() -> None:
+def test_units_are_distinguished_by_kind_and_named_as_in_the_layout() -> None:
     units: TypeAdapter[FramesUnit | AudioUnit] = TypeAdapter(Unit)
     audio = units.validate_json('{"kind": "audio", "index": 3, "start_s": 1.5, "end_s": 9}')
     frames = units.validate_json('{"kind": "frames", "index": 3, "frames": [{"time_ms": 12480, "until_ms": 12480}]}')
@@ -118,7 +118,7 @@ def test_an_embedding_keeps_every_bit(values: list[float]) -> None:
     assert back.tobytes() == vector.tobytes()
 
 
-def test_an_embedding_is_little_endian_whatever_goes_in() -> None:
+def test_an_embedding_is_little_endian_whatever_the_input() -> None:
     vector: NDArray[np.float32] = np.array([0.5, -1.0], ">f4")
     assert Embedding.of("m", vector).data == Embedding.of("m", np.array([0.5, -1.0], "<f4")).data
 
@@ -134,7 +134,7 @@ def test_a_failure_says_what_went_wrong_and_keeps_the_end_of_the_log() -> None:
     assert len(foreign.message) == 500
 
 
-def test_identity_of_an_upload_is_its_version_where_there_is_one() -> None:
+def test_an_upload_is_identified_by_its_version_if_it_has_one() -> None:
     source = records.Source(bucket="b", key="k", etag="e", version=None, size=1)
     assert source.identity == "e"
     assert source.model_copy(update={"version": "v"}).identity == "v"
@@ -146,7 +146,7 @@ def test_the_three_statuses_and_identities() -> None:
 
 
 @given(_RANGES, st.integers(0, 5))
-def test_merged_ranges_are_sorted_and_apart(ranges: list[tuple[int, int]], gap: int) -> None:
+def test_merged_ranges_are_sorted_and_separate(ranges: list[tuple[int, int]], gap: int) -> None:
     merged = merge_ranges(ranges, gap)
     assert all(later[0] > earlier[1] + gap for earlier, later in pairwise(merged))
     assert merge_ranges(merged, gap) == merged
@@ -161,14 +161,14 @@ def test_merging_covers_the_same_moments(ranges: list[tuple[int, int]]) -> None:
     assert covered(merge_ranges(ranges)) == covered(ranges)
 
 
-def test_ranges_that_touch_are_one() -> None:
+def test_touching_ranges_become_one() -> None:
     assert merge_ranges([(4, 5), (0, 1), (1, 2)]) == [(0, 2), (4, 5)]
     assert merge_ranges([(0, 1), (1.5, 2)], gap_s=0.5) == [(0, 2)]
     assert merge_ranges([(0, 10), (2, 3)]) == [(0, 10)]
 
 
 def _segment(text: str, *words: str) -> Segment:
-    """As records had it before words said where their spaces are."""
+    """As in records from before words kept their spaces."""
     spoken = [{"start_s": at, "end_s": at + 1, "text": word} for at, word in enumerate(words)]
     return Segment.model_validate_json(json.dumps({"start_s": 0, "end_s": 9, "text": text, "words": spoken}))
 
@@ -183,7 +183,7 @@ def _segment(text: str, *words: str) -> Segment:
         ("a  b\nc", ("a", "b", "c"), " a|  b|\nc"),
     ],
 )
-def test_words_of_older_records_are_read_off_the_text(text: str, words: tuple[str, ...], written: str) -> None:
+def test_words_of_older_records_are_derived_from_the_text(text: str, words: tuple[str, ...], written: str) -> None:
     segment = _segment(text, *words)
     assert "|".join(word.written for word in segment.words) == written
     assert spell(segment.words) == segment.text == text

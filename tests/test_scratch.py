@@ -1,4 +1,4 @@
-"""What a killed process has left in /tmp is gone when the next one begins, and nothing else is."""
+"""What a killed process left in /tmp is deleted when the next one begins, and nothing else is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FUNCTION = "from castline.handler import handler_for; handler_for(lambda *_: {}
 
 
 @pytest.mark.parametrize("on_lambda", [True, False])
-def test_a_function_s_first_act(tmp_path: Path, on_lambda: bool) -> None:
+def test_a_function_cleans_up_first(tmp_path: Path, on_lambda: bool) -> None:
     (left := tmp_path / "castline-media-x1").mkdir()
     (left / "media.mp4").write_bytes(b"x" * 1000)
     (tmp_path / "models").mkdir()
@@ -24,8 +24,8 @@ def test_a_function_s_first_act(tmp_path: Path, on_lambda: bool) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"models"} | (set() if on_lambda else {left.name})
 
 
-def test_where_the_folder_can_hold_no_file_nothing_elsewhere_is_removed(tmp_path: Path) -> None:
-    """Python looks for another temporary folder then: ``/tmp``, or the current one."""
+def test_if_the_folder_can_hold_no_file_nothing_is_removed_elsewhere(tmp_path: Path) -> None:
+    """Python then chooses another temporary folder: ``/tmp``, or the current one."""
     elsewhere = tmp_path / "elsewhere"
     (others := elsewhere / "castline-of-others").mkdir(parents=True)
     code = f"import tempfile; tempfile.gettempdir = lambda: {str(elsewhere)!r}; {_FUNCTION}"

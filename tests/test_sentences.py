@@ -1,4 +1,4 @@
-"""Where sentences end, in the languages and with the abbreviations that went wrong."""
+"""Where sentences end, in several languages and with the abbreviations that once went wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from castline.sentences import ends
 
-# Words in order; "|" stands where a sentence ends before the last word.
+# Words in order; "|" marks that a sentence ends before the last word.
 SPACED = [
     ("en", "We met Mr. Quilter.| He left."),
     ("en", "mr. quilter is here.| he left."),
@@ -90,7 +90,7 @@ def test_sentences_end_where_a_reader_ends_them(language: str | None, text: str)
 
 
 @pytest.mark.parametrize(("language", "text"), UNSPACED)
-def test_and_without_spaces(language: str, text: str) -> None:
+def test_sentences_without_spaces_too(language: str, text: str) -> None:
     sentences = [sentence.split("/") for sentence in text.split("|")]
     words = [word for sentence in sentences for word in sentence]
     expected = [i == len(sentence) - 1 for sentence in sentences for i in range(len(sentence))]
@@ -101,15 +101,15 @@ def test_two_hours_take_no_time() -> None:
     words = " Mr. Quilter said: “It is 5 p.m. now.” We are glad, e.g. here.".split(" ")[1:] * 1600
     begin = time.perf_counter()
     assert len(ends([f" {word}" for word in words], "en")) > 20_000
-    assert time.perf_counter() - begin < 60  # seconds would be minutes if it were not linear
+    assert time.perf_counter() - begin < 60  # if it were not linear, it would take minutes
 
 
 @given(st.lists(st.text(max_size=6) | st.sampled_from([" a.", " “A.", "”", " .", ".", "。", "\n\n"])))
-def test_any_words_are_taken(words: list[str]) -> None:
+def test_any_words_are_accepted(words: list[str]) -> None:
     found = ends(words, "en")
     assert len(found) == len(words)
     assert not words or found[-1]
 
 
-def test_what_is_no_unicode_is_taken() -> None:
+def test_invalid_unicode_is_accepted() -> None:
     assert ends([" Go\ud800.", " On."], None) == [True, True]

@@ -1,4 +1,4 @@
-"""Settings: each has a variable, a meaning and a default that fits a laptop."""
+"""Settings: each has a variable, documentation and a default that suits a laptop."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_settings_can_be_given_by_name_and_cannot_be_changed() -> None:
         found.prefix = "x"  # type: ignore[misc]
 
 
-def test_options_carry_every_choice_of_the_settings() -> None:
+def test_options_contain_every_choice_of_the_settings() -> None:
     assert Settings().options() == Options()
     changed = {
         "sampling": "interval",
@@ -147,7 +147,7 @@ def test_options_carry_every_choice_of_the_settings() -> None:
     assert Settings(**changed).options().model_dump() == changed | of_one_media  # type: ignore[arg-type]
 
 
-def test_variables_that_cannot_be_read_are_one_typed_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_variables_are_one_typed_line(monkeypatch: pytest.MonkeyPatch) -> None:
     module.settings.cache_clear()
     module.tolerant_settings.cache_clear()
     for name, value in {"CASTLINE_CHUNK_S": "abc", "CASTLINE_BEAM": "0", "PIPELINE_PROFILE": "foo"}.items():

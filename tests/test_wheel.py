@@ -1,4 +1,4 @@
-"""What ``pip install castline`` gives: a wheel with everything in it, and a command that needs no extra."""
+"""What ``pip install castline`` gives: a complete wheel, and a command that needs no extra."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _run(*argv: object, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built of a copy of what is committed or would be: a build leaves folders in its source."""
+    """Built from a copy of the files that are or would be committed, because a build leaves folders in its source."""
     source = tmp_path_factory.mktemp("source")
     files = _run("git", "-C", _CHECKOUT, "ls-files", "-z", "-co", "--exclude-standard").split("\0")
     for name in filter(None, files):
@@ -48,7 +48,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_all_of_the_package_and_says_what_it_is(wheel: Path) -> None:
+def test_the_wheel_contains_the_whole_package_and_its_metadata(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (metadata,) = (archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
@@ -99,7 +99,7 @@ def test_the_command_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -
         assert len(done.stderr.splitlines()) == 1, "one line, and no traceback"
 
 
-def test_the_command_imports_without_what_extras_bring() -> None:
+def test_the_command_can_be_imported_without_the_extras() -> None:
     with (_CHECKOUT / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     assert {"analyser", "local"} <= extras.keys()
@@ -108,7 +108,7 @@ def test_the_command_imports_without_what_extras_bring() -> None:
     _run(sys.executable, "-c", code)
 
 
-def test_the_version_is_said_in_one_place() -> None:
+def test_the_version_is_declared_in_one_place() -> None:
     with (_CHECKOUT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)
     assert "version" not in project["project"]

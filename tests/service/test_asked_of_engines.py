@@ -1,5 +1,5 @@
-"""What clients ask for reaches the engine, and what it says reaches them: with an engine that writes down what it is
-asked, translates, and waits for the test."""
+"""Clients' requests reach the engine, and its answers reach them: with an engine that records its requests, translates,
+and waits for the test."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Loaded:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the engine writes; it is installed beside it, for this process and its workers, which get its path."""
+    """Where the engine writes; it is installed there, for this process and its workers, which get its path."""
     made = tmp_path_factory.mktemp("echo")
     (made / "echo_engine.py").write_text(_MODULE)
     info = made / "echo_engine-1.0.dist-info"
@@ -99,7 +99,7 @@ def service(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def asked(folder: Path) -> Iterator[Callable[[], dict[str, Any]]]:
-    """What the engine was asked last, if it is not what is asked anyway."""
+    """The engine's last request, without defaults."""
     (folder / "asked").unlink(missing_ok=True)
 
     def last() -> dict[str, Any]:
@@ -130,12 +130,12 @@ def test_options_of_openais_api(service: Running, clip: Path, asked: Callable[[]
         ask(**{"languages[]": ["it"]})
         assert asked() == {"language": "it"}
         ask(**{"languages[]": ["it", "fr"]})
-        assert asked() == {}, "which of them it is, the engine hears"
+        assert asked() == {}, "the engine detects which of them it is"
         assert ask("translations", prompt="Cameras.") == TRANSLATED
         assert asked() == {"task": "translate", "prompt": "Cameras."}
 
 
-def test_it_is_listed_and_may_be_named(service: Running, clip: Path) -> None:
+def test_it_is_listed_and_can_be_named(service: Running, clip: Path) -> None:
     with service.client() as ada:
         assert "echo" in [each["id"] for each in ada.get("/v1/models").json()["data"]]
         assert ada.get("/v1/models/echo").json()["id"] == "echo"
@@ -248,10 +248,10 @@ def gate(folder: Path) -> Iterator[Callable[[], None]]:
     path.unlink()
 
 
-def test_a_stream_sends_text_before_the_engine_has_heard_all(
+def test_a_stream_sends_text_before_the_engine_has_finished(
     service: Running, gate: Callable[[], None], longer: Path
 ) -> None:
-    """The engine hears the second chunk only when the first one's text has been received."""
+    """The engine receives the second chunk only when the first one's text has been received."""
     token = service.state.tokens.add("grace")
     with openai.OpenAI(base_url=f"{service.url}/v1", api_key=token, max_retries=0, timeout=600) as client:
         asked = {"file": longer, "model": "gpt-4o-transcribe", "prompt": "wait"}
@@ -266,10 +266,10 @@ def test_a_stream_sends_text_before_the_engine_has_heard_all(
 
 
 @pytest.mark.parametrize("prompt", ["wait at once", "wait between"])
-def test_a_stream_that_has_nothing_to_tell_says_so(
+def test_a_stream_without_news_sends_comments(
     service: Running, gate: Callable[[], None], longer: Path, monkeypatch: pytest.MonkeyPatch, prompt: str
 ) -> None:
-    """Comments, which no client shows, before the first event and between events: proxies would cut it off."""
+    """Comments, which no client shows, before the first event and between events: proxies would otherwise close it."""
     monkeypatch.setattr("castline.service.voice._QUIET_S", 0.0)
     form = {"model": "gpt-4o-transcribe", "prompt": prompt, "stream": "true"}
     with (
@@ -285,7 +285,7 @@ def test_a_stream_that_has_nothing_to_tell_says_so(
     assert told[-1]["type"] == "transcript.text.done"
 
 
-def test_who_hangs_up_a_stream_ends_it_and_leaves_nothing(
+def test_a_client_that_hangs_up_ends_its_stream_and_leaves_nothing(
     service: Running, gate: Callable[[], None], longer: Path
 ) -> None:
     form = {"model": "gpt-4o-transcribe", "prompt": "wait for nobody", "stream": "true"}
@@ -299,10 +299,10 @@ def test_who_hangs_up_a_stream_ends_it_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("where", ["terminal", "pipe"])
-def test_who_waits_for_a_job_sees_how_far_it_is(
+def test_a_client_waiting_for_a_job_sees_its_progress(
     folder: Path, bucket: Bucket, gate: Callable[[], None], longer: Path, tmp_path: Path, where: str
 ) -> None:
-    """While the engine waits before the second of three chunks; in a pipe, there is nothing but the answer."""
+    """While the engine waits before the second of three chunks; in a pipe, only the answer is printed."""
     bucket.files["longer.ogg"] = longer.read_bytes()
     asked = job(bucket, "longer.ogg", options={"engine": "auto", "model": None}, notification_type="poll")
     (tmp_path / "job.json").write_text(json.dumps(asked))
@@ -342,11 +342,11 @@ def _above_zero(header: str | None) -> str | None:
 
 
 @pytest.mark.parametrize("route", ["/v1/audio/transcriptions", "/asr"])
-def test_a_long_file_is_one_answer_and_no_more_memory(
+def test_a_long_file_is_one_answer_with_constant_memory(
     service: Running, tmp_path: Path, asked: Callable[[], dict[str, Any]], folder: Path, route: str
 ) -> None:
-    """Twenty minutes, two hours with LONG=1: sent as it is read, cut into chunks, and answered when all are heard;
-    neither the service nor its worker ever holds the sound, of which a minute is 2 MB."""
+    """Twenty minutes, two hours with LONG=1: sent as it is read, cut into chunks, and answered at the end;
+    neither the service nor its worker ever holds all of the sound, of which a minute is 2 MB."""
     seconds = at_scale(1200, 7200)
     path = tmp_path / "long.wav"
     with wave.open(str(path), "wb") as sound:
@@ -378,7 +378,7 @@ def _minute(path: Path, folder: Path) -> bytes:
 
 
 def _peak_mb(pid: int, *, reset: bool = False) -> float:
-    """Most resident memory of a process since the last reset."""
+    """A process's peak resident memory since the last reset."""
     if reset:
         Path(f"/proc/{pid}/clear_refs").write_text("5")
     [line] = [each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmHWM")]

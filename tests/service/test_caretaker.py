@@ -20,7 +20,7 @@ from tests.answering import answering
 
 
 class Counted:
-    """Jobs that wait, and workers that work; nothing else is asked of them."""
+    """Jobs that wait, and workers that work; no other method is called."""
 
     def __init__(self) -> None:
         self.jobs, self.busy = 0, 0
@@ -44,7 +44,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 @pytest.fixture
 def agent() -> Iterator[SimpleNamespace]:
-    """ECS's agent: what it was asked, and how it answers."""
+    """ECS's agent: its requests, and its answers."""
     found = SimpleNamespace(asked=[], status=200, url="")
 
     class Handler(BaseHTTPRequestHandler):
@@ -77,7 +77,7 @@ def test_a_task_is_protected_while_it_works(tmp_path: Path, agent: SimpleNamespa
     pool.busy = 1
     for _ in range(3):
         care.tidy()
-    assert agent.asked == [ON], "once"
+    assert agent.asked == [ON], "only once"
     clock.at += 601  # long before it would expire
     care.tidy()
     assert agent.asked == [ON, ON]
@@ -98,10 +98,10 @@ def test_an_agent_that_refuses_is_asked_again(tmp_path: Path, agent: SimpleNames
     assert agent.asked == [ON, ON]
 
 
-def test_the_backlog_is_what_waits_and_what_is_worked_on(
+def test_the_backlog_is_waiting_and_running_jobs(
     tmp_path: Path, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What autoscaling divides by the number of tasks; once a minute."""
+    """Autoscaling divides it by the number of tasks; published once a minute."""
     cloudwatch = boto3.client("cloudwatch", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
     monkeypatch.setattr(caretaker, "client", {"cloudwatch": cloudwatch}.__getitem__)
     both = Counted()

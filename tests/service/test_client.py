@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("needs_whisper")
 
 @pytest.fixture
 def ask(service: Running, monkeypatch: pytest.MonkeyPatch):
-    """Runs a command as a user that is new in each test."""
+    """Runs a command as a user who is new in each test."""
     monkeypatch.setenv("TRANSCRIPTION_TOKEN", service.state.tokens.add("client"))
     monkeypatch.setenv("S3_ACCESS_KEY", "key")
     monkeypatch.setenv("S3_SECRET_KEY", "secret")
@@ -31,7 +31,7 @@ def ask(service: Running, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(("command", "engine"), [("whisper", "openai-whisper"), ("whispercpp", "whisper.cpp")])
-def test_a_file_of_a_bucket_is_transcribed(ask, bucket: Bucket, clip: Path, command: str, engine: str) -> None:
+def test_a_file_in_a_bucket_is_transcribed(ask, bucket: Bucket, clip: Path, command: str, engine: str) -> None:
     bucket.files["sounds/talks/clip.flac"] = clip.read_bytes()
     extra = ("--csv", "a.csv") if command == "whispercpp" else ()
     found = ask(
@@ -66,21 +66,21 @@ def test_jobs_are_listed_shown_deleted_and_purged(ask, bucket: Bucket, tmp_path:
     assert json.loads(ask("info", made[0]["id"]).stdout)["owner"] == "client"
     ask("delete", made[0]["id"])
     assert ask("purge").exit_code == 0
-    ask("purge")  # what ran is canceled by the first
+    ask("purge")  # the first command canceled the running one
     assert json.loads(ask("list").stdout) == []
     gone = ask("info", made[0]["id"])
     assert gone.exit_code == 2
     assert "404: Job not found" in gone.stderr
 
 
-def test_a_job_that_fails_is_an_exit_code(ask, bucket: Bucket, tmp_path: Path) -> None:
+def test_a_failed_job_is_an_exit_code(ask, bucket: Bucket, tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(json.dumps(job(bucket, "nothing")))
     found = ask("submit", tmp_path / "job.json", "--wait")
     assert found.exit_code == 1
     assert json.loads(found.stdout)["state"] == "error"
 
 
-def test_locking_is_an_administrators(ask, service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locking_is_for_administrators(ask, service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "403: Unauthorized" in ask("lock", "on").stderr
     monkeypatch.setenv("TRANSCRIPTION_TOKEN", service.admin)
     assert json.loads(ask("lock", "on").stdout) == {"ok": True}
@@ -89,7 +89,7 @@ def test_locking_is_an_administrators(ask, service: Running, monkeypatch: pytest
     assert not service.state.jobs.locked
 
 
-def test_a_service_that_is_not_there_is_one_line() -> None:
+def test_a_missing_service_is_one_line() -> None:
     found = CliRunner().invoke(app, ["http://127.0.0.1:9", "list"])
     assert found.exit_code == 2
     assert "no answer from http://127.0.0.1:9" in found.stderr

@@ -51,14 +51,14 @@ def test_tokens_are_added_listed_imported_and_revoked(tmp_path: Path, folder: Pa
     assert run("tokens", "add", "a:b").exit_code == 2
 
 
-def test_a_task_that_is_not_told_what_to_do_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_without_instructions_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEC_LANG", "xyz")
     found = run("task")
     assert found.exit_code == 2
     assert "not set, or not valid: BUCKET_NAME, OBJECT_PATH, DEC_LANG" in found.stderr
 
 
-def test_its_folder_is_in_the_library_and_nothing_is_made_where_it_is_called(tmp_path: Path) -> None:
+def test_its_folder_is_in_the_library_and_nothing_is_made_in_the_current_folder(tmp_path: Path) -> None:
     here = tmp_path / "here"
     here.mkdir()
     environment = {name: value for name, value in os.environ.items() if name != "CASTLINE_SERVICE_FOLDER"}
@@ -88,8 +88,8 @@ def test_the_first_start_makes_a_token() -> None:
     assert "me" in run("tokens", "list").stdout and token.partition(":")[2] not in run("tokens", "list").stdout
 
 
-def test_the_published_servers_file_is_taken(tmp_path: Path) -> None:
-    """Its address, its users and its models; the database it names is another program's, and stays as it is."""
+def test_the_published_server_s_configuration_is_accepted(tmp_path: Path) -> None:
+    """Its address, its users and its models; the database that it names is another program's, and is left alone."""
     port = free_port()
     for folder in ("var", "etc", "models/whisper.cpp", "models/openai-whisper"):
         (tmp_path / folder).mkdir(parents=True)
@@ -133,7 +133,7 @@ def test_the_published_servers_file_is_taken(tmp_path: Path) -> None:
         (None, "cannot be read: No such file or directory"),
     ],
 )
-def test_a_file_that_says_something_else_is_refused(tmp_path: Path, body: str | None, message: str) -> None:
+def test_any_other_configuration_is_refused(tmp_path: Path, body: str | None, message: str) -> None:
     config = tmp_path / "server.conf"
     if body is not None:
         config.write_text(body)

@@ -1,4 +1,4 @@
-"""The OpenAPI document against the service: whatever it allows to ask, no answer is a fault of the server."""
+"""The OpenAPI document against the service: no request that it allows causes a server error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from castline.service.jobs import Jobs
 from tests.conftest import at_scale
 from tests.service.conftest import Running, running, service_settings
 
-#: Requests of each operation.
+#: Requests per operation.
 _EXAMPLES = at_scale(10, 500)
 _CHECKS = [
     not_a_server_error,
@@ -32,14 +32,14 @@ _CHECKS = [
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory, needs_whisper: None) -> Iterator[Running]:
-    """Jobs are taken and never done: their URLs lead anywhere."""
+    """Jobs are accepted and never run, because their URLs lead anywhere."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Jobs, "take", lambda _: None)
         with running(service_settings(tmp_path_factory.mktemp("fuzzed"), requests_per_minute=10**6)) as up:
             yield up
 
 
-def test_no_request_is_a_fault_of_the_server(fuzzed: Running) -> None:
+def test_no_request_is_a_server_error(fuzzed: Running) -> None:
     operations = schemathesis.openapi.from_url(f"{fuzzed.url}/openapi.json").get_all_operations()
     names = [_ask(operation.ok(), fuzzed) for operation in operations]
     assert len(names) == 14

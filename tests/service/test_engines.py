@@ -13,7 +13,7 @@ from castline.settings import Settings
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """whisper.cpp has small; openai-whisper has nothing; faster-whisper has base, and tiny.en where its package is."""
+    """whisper.cpp has small; openai-whisper has none; faster-whisper has base, and tiny.en if installed."""
     (tmp_path / "ggml-small.bin").write_bytes(b"x")
     folder = tmp_path / "faster-whisper-base"
     folder.mkdir()
@@ -34,13 +34,13 @@ def settings(tmp_path: Path) -> Settings:
         ("auto", None, "faster-whisper:base"),
     ],
 )
-def test_a_model_that_is_here(settings: Settings, engine: str, model: str | None, found: str) -> None:
+def test_an_available_model(settings: Settings, engine: str, model: str | None, found: str) -> None:
     if "whisper.cpp" not in models_here(settings):
         pytest.skip("pywhispercpp is not installed")
     assert transcriber_for(engine, model, settings) == found
 
 
 @pytest.mark.parametrize("model", ["large", "large-v3", "../faster-whisper-base", "ggml-small.bin", "medium.en"])
-def test_a_model_that_is_not_is_named_and_not_fetched(settings: Settings, model: str) -> None:
+def test_a_missing_model_is_named_and_not_fetched(settings: Settings, model: str) -> None:
     with pytest.raises(ModelNotFound, match="here; there are: base"):
         transcriber_for("openai-whisper", model, settings)

@@ -40,23 +40,23 @@ def asked(**changed: object) -> JobRequest:
     return JobRequest.model_validate({"options": options, **changed})
 
 
-def test_the_migrations_make_what_the_tables_say(engine: Engine) -> None:
+def test_the_migrations_create_the_declared_tables(engine: Engine) -> None:
     found = inspect(engine)
     for name, table in SQLModel.metadata.tables.items():
         assert {column["name"] for column in found.get_columns(name)} == set(table.columns.keys())
         assert {index["name"] for index in found.get_indexes(name)} == {index.name for index in table.indexes}
         nullable = {column["name"]: column["nullable"] for column in found.get_columns(name)}
         assert nullable == {key: bool(column.nullable) for key, column in table.columns.items()}
-    migrate(engine)  # once more changes nothing
+    migrate(engine)  # repeating them changes nothing
 
 
-def test_a_database_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_missing_database_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="the database cannot be used") as raised:
         open_database(ServiceSettings(database=f"sqlite:///{tmp_path}/none/x.db", folder=tmp_path))
     assert "\n" not in raised.value.message
 
 
-def test_readers_do_not_wait_for_writers_unless_the_file_is_on_a_network(tmp_path: Path) -> None:
+def test_readers_do_not_wait_for_writers_except_on_a_network_file_system(tmp_path: Path) -> None:
     for settings, mode in (({}, "wal"), ({"journal": "DELETE"}, "delete")):
         engine = open_database(ServiceSettings(folder=tmp_path / mode, **settings))
         with engine.connect() as connection:
@@ -65,7 +65,7 @@ def test_readers_do_not_wait_for_writers_unless_the_file_is_on_a_network(tmp_pat
         engine.dispose()
 
 
-def test_jobs_are_done_by_priority_and_then_in_turn(jobs: Jobs) -> None:
+def test_jobs_run_by_priority_and_then_in_order(jobs: Jobs) -> None:
     order = [jobs.add("ada", asked(priority=rank)).id for rank in (0, 1, 2, 1, 2)]
     listed = [job.id for job in jobs.page(ADMIN, 0, 100)]
     taken = [job.id for _ in order if (job := jobs.take())]
@@ -73,7 +73,7 @@ def test_jobs_are_done_by_priority_and_then_in_turn(jobs: Jobs) -> None:
     assert jobs.take() is None
 
 
-def test_a_job_is_taken_once_however_many_ask(jobs: Jobs) -> None:
+def test_a_job_is_claimed_once_however_many_ask(jobs: Jobs) -> None:
     wanted = {jobs.add("ada", asked()).id for _ in range(40)}
     taken: list[str] = []
 
@@ -90,7 +90,7 @@ def test_a_job_is_taken_once_however_many_ask(jobs: Jobs) -> None:
     assert set(taken) == wanted
 
 
-def test_the_page_is_cut_after_the_owner_was_looked_at(jobs: Jobs) -> None:
+def test_the_page_is_cut_after_filtering_by_owner(jobs: Jobs) -> None:
     for number in range(6):
         jobs.add("ada" if number % 2 else "eve", asked())
     assert len(jobs.page(User("eve"), 0, 2)) == 2
@@ -99,7 +99,7 @@ def test_the_page_is_cut_after_the_owner_was_looked_at(jobs: Jobs) -> None:
     assert len(jobs.page(ADMIN, 0, 100)) == 6
 
 
-def test_only_who_holds_a_job_ends_it(jobs: Jobs, engine: Engine) -> None:
+def test_only_the_holder_of_a_job_ends_it(jobs: Jobs, engine: Engine) -> None:
     jobs.add("ada", asked())
     lost = jobs.take()
     assert lost is not None
@@ -118,14 +118,14 @@ def test_only_who_holds_a_job_ends_it(jobs: Jobs, engine: Engine) -> None:
     assert ended.processing_time == pytest.approx(ended.finish_time - ended.start_time)
 
 
-def test_a_lease_that_runs_is_nobodys_to_end(jobs: Jobs) -> None:
+def test_a_valid_lease_is_requeued_only_on_request(jobs: Jobs) -> None:
     jobs.add("ada", asked())
     assert jobs.take() is not None
     assert jobs.requeue_abandoned() == 0
     assert jobs.requeue_abandoned(all_running=True) == 1
 
 
-def test_a_death_is_one_retry_and_a_stop_is_none(jobs: Jobs) -> None:
+def test_a_death_counts_as_a_retry_and_a_stop_does_not(jobs: Jobs) -> None:
     found = jobs.add("ada", asked())
     for died, state in ((False, "queued"), (True, "queued"), (False, "queued"), (True, "error")):
         taken = jobs.take()
@@ -137,7 +137,7 @@ def test_a_death_is_one_retry_and_a_stop_is_none(jobs: Jobs) -> None:
     assert now.message == "The worker process died twice on this job"
 
 
-def test_deleting_cancels_what_runs_and_forgets_the_rest(jobs: Jobs) -> None:
+def test_deleting_cancels_running_jobs_and_forgets_the_others(jobs: Jobs) -> None:
     runs, waits = jobs.add("ada", asked(priority=2)), jobs.add("ada", asked())
     taken = jobs.take()
     assert taken is not None and taken.id == runs.id
@@ -155,11 +155,13 @@ def test_deleting_cancels_what_runs_and_forgets_the_rest(jobs: Jobs) -> None:
     ("kind", "age_s", "kept"), [("poll", 7200, True), ("poll", 31 * 86400, False), ("expire", 3500, True),
                                 ("expire", 3700, False), ("url", 3700, False)]
 )  # fmt: skip
-def test_a_job_vanishes_when_its_time_is_over(jobs: Jobs, engine: Engine, kind: str, age_s: float, kept: bool) -> None:
+def test_a_job_vanishes_when_its_lifetime_is_over(
+    jobs: Jobs, engine: Engine, kind: str, age_s: float, kept: bool
+) -> None:
     found = jobs.add("ada", asked(notification_type=kind, notification_url="http://example.org/n"))
     taken = jobs.take()
     assert taken is not None
-    assert jobs.vanish() == 0  # it runs
+    assert jobs.vanish() == 0  # it is running
     jobs.finish(taken, "finished", "done")
     with Session(engine) as session:
         session.exec(update(Job).values(finish_time=col(Job.finish_time) - age_s))
@@ -168,7 +170,7 @@ def test_a_job_vanishes_when_its_time_is_over(jobs: Jobs, engine: Engine, kind: 
     assert (jobs.get(found.id) is not None) == kept
 
 
-def test_a_notification_is_put_off_longer_each_time(jobs: Jobs, engine: Engine) -> None:
+def test_a_notification_is_delayed_longer_each_time(jobs: Jobs, engine: Engine) -> None:
     jobs.add("ada", asked(notification_type="url", notification_url="http://example.org/n"))
     assert jobs.to_notify() == []
     taken = jobs.take()
@@ -189,7 +191,7 @@ def test_a_notification_is_put_off_longer_each_time(jobs: Jobs, engine: Engine) 
     assert jobs.to_notify() == []
 
 
-def test_how_far_a_job_is_starts_again_with_it(jobs: Jobs) -> None:
+def test_a_job_s_progress_starts_again_with_it(jobs: Jobs) -> None:
     made = jobs.add("ada", asked())
     taken = _some(jobs.take())
     assert jobs.renew(taken, 0.5)
@@ -198,7 +200,7 @@ def test_how_far_a_job_is_starts_again_with_it(jobs: Jobs) -> None:
     assert _some(jobs.get(made.id)).progress == 0.0
 
 
-def test_servers_that_do_not_answer_hold_up_only_each_other(jobs: Jobs, engine: Engine) -> None:
+def test_servers_that_do_not_answer_delay_only_each_other(jobs: Jobs, engine: Engine) -> None:
     for _ in range(3):
         jobs.add("eve", asked(notification_type="url", notification_url="http://silent.example.org/n"))
         jobs.finish(_some(jobs.take()), "finished", "done")
@@ -217,7 +219,7 @@ def _some(job: Any) -> Any:
     return job
 
 
-def test_the_request_is_kept_as_it_was_asked(jobs: Jobs) -> None:
+def test_the_request_is_stored_unchanged(jobs: Jobs) -> None:
     found = jobs.add("ada", asked(expiration=12.0))
     assert json.loads(found.request)["expiration"] == 12.0
 

@@ -1,4 +1,4 @@
-"""The queue over HTTP, nothing being done: who sees what, and what the published clients are told."""
+"""The queue over HTTP without workers: who sees what, and what the published clients receive."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ HERE = Bucket(base="http://127.0.0.1:9")
 
 @pytest.fixture(scope="module")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A service whose jobs wait: there is nobody to take them."""
+    """A service whose jobs wait: it has no workers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Jobs, "take", lambda _: None)
         with running(service_settings(tmp_path_factory.mktemp("idle"))) as up:
             yield up
 
 
-def test_a_token_is_needed_and_its_user_is_who_asks(idle: Running) -> None:
+def test_a_token_is_needed_and_identifies_its_user(idle: Running) -> None:
     with idle.client(token="ada:wrong") as stranger:
         for method, path in (("GET", "/transcription/"), ("POST", "/transcription/"), ("GET", "/v1/models"),
                              ("GET", "/metrics"), ("GET", "/nowhere")):  # fmt: skip
@@ -37,7 +37,7 @@ def test_a_token_is_needed_and_its_user_is_who_asks(idle: Running) -> None:
         assert stranger.get("/docs").status_code == stranger.get("/openapi.json").status_code == 200
 
 
-def test_a_job_as_it_is_published(idle: Running) -> None:
+def test_a_job_in_the_published_form(idle: Running) -> None:
     with idle.client() as ada:
         made = ada.post("/transcription/", json=job(HERE, options={"priority": 2}) | {"whatever": 1})
         assert made.status_code == 200
@@ -59,7 +59,7 @@ def test_a_job_as_it_is_published(idle: Running) -> None:
         assert ada.post("/transcription/", json=job(HERE)).json()["priority"] == 1
 
 
-def test_users_see_their_own_and_an_administrator_all(idle: Running) -> None:
+def test_users_see_their_own_jobs_and_an_administrator_all(idle: Running) -> None:
     with idle.client("bob") as bob, idle.client("eve") as eve, idle.client(token=idle.admin) as root:
         mine = bob.post("/transcription/", json=job(HERE)).json()
         path = f"/transcription/{mine['id']}"
@@ -110,7 +110,7 @@ URL = {"json_url": "http://a.example/x"}
         ({}, {"expiration": -1}, 422),
     ],
 )  # fmt: skip
-def test_what_may_be_asked(idle: Running, options: dict[str, object], more: dict[str, object], status: int) -> None:
+def test_valid_requests(idle: Running, options: dict[str, object], more: dict[str, object], status: int) -> None:
     with idle.client() as ada:
         assert ada.post("/transcription/", json=job(HERE, options=options, **more)).status_code == status
 
@@ -123,14 +123,14 @@ def test_numbers_that_json_does_not_have_are_refused(idle: Running) -> None:
         assert refused.json()["detail"][0]["loc"] == ["body", "expiration"]
 
 
-def test_lists_are_cut(idle: Running) -> None:
+def test_lists_are_paged(idle: Running) -> None:
     with idle.client("lister") as user:
         made = [user.post("/transcription/", json=job(HERE)).json()["id"] for _ in range(3)]
         assert [each["id"] for each in user.get("/transcription/?offset=1&limit=1").json()] == made[1:2]
         assert user.get("/transcription/?limit=101").status_code == 422
 
 
-def test_limits_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_s_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Jobs, "take", lambda _: None)
     few = service_settings(tmp_path, queued_per_user=1, requests_per_minute=6)
     with running(few) as up, up.client() as ada, up.client("bob") as bob:
@@ -142,14 +142,14 @@ def test_limits_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             for _ in range(2000):
                 yield bytes(1024)
 
-        assert ada.post("/transcription/", content=endless()).status_code == 413  # which says no length
+        assert ada.post("/transcription/", content=endless()).status_code == 413  # without a declared length
         statuses = [ada.get("/transcription/").status_code for _ in range(3)]
         assert statuses == [200, 200, 429]
         assert bob.get("/transcription/").status_code == 200
         assert int(ada.get("/transcription/").headers["retry-after"]) >= 1
 
 
-def test_without_tokens_only_where_it_is_said(tmp_path: Path) -> None:
+def test_without_tokens_only_if_configured(tmp_path: Path) -> None:
     with running(service_settings(tmp_path, anonymous=True)) as up, httpx.Client(base_url=up.url) as anybody:
         assert anybody.get("/transcription/").json() == []
         for page in ({"Origin": "http://evil.example"}, {"Host": "rebind.example"}, {"Sec-Fetch-Site": "cross-site"}):

@@ -1,4 +1,4 @@
-"""Others' shapes, held against the others' own writers where they are here."""
+"""Other programs' formats, compared with those programs' own writers where they are installed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _LATE = Segment(
 
 @pytest.fixture
 def result() -> Result:
-    """Two segments: one that quotes, one beyond the first hour."""
+    """Two segments: one with quotes, one beyond the first hour."""
     return _result((_QUOTED, _LATE), transcriber="whisper.cpp:tiny.en")
 
 
@@ -69,7 +69,7 @@ def _result(segments: tuple[Segment, ...], *, transcriber: str) -> Result:
     return assemble(manifest, {unit.name: part}, {}, None).result
 
 
-def test_words_stand_as_in_the_text() -> None:
+def test_words_are_spelled_as_in_the_text() -> None:
     for segment in (_QUOTED, _LATE):
         assert "".join(written for written, _ in written_words(segment)) == f" {segment.text}"
         assert [word for _, word in written_words(segment)] == list(segment.words)
@@ -78,7 +78,7 @@ def test_words_stand_as_in_the_text() -> None:
 
 
 @pytest.mark.parametrize("format_", ["json", "vtt", "txt", "srt", "tsv"])
-def test_openai_whispers_files_are_those_of_its_own_writers(result: Result, format_: str, tmp_path: Path) -> None:
+def test_openai_whisper_s_files_equal_its_own_writers(result: Result, format_: str, tmp_path: Path) -> None:
     if not find_spec("whisper"):
         pytest.skip("openai-whisper is not installed")
     from whisper.utils import get_writer
@@ -87,7 +87,7 @@ def test_openai_whispers_files_are_those_of_its_own_writers(result: Result, form
     assert renderer("openai-whisper", format_)(result) == (tmp_path / f"a.{format_}").read_bytes()
 
 
-def test_openai_whispers_dictionary_has_its_own_fields(result: Result) -> None:
+def test_openai_whisper_s_dictionary_has_its_own_fields(result: Result) -> None:
     found = whisper_dict(result)
     assert set(found) == {"text", "segments", "language"}
     first = found["segments"][0]
@@ -97,7 +97,7 @@ def test_openai_whispers_dictionary_has_its_own_fields(result: Result) -> None:
     assert first["words"][1]["word"] == " said"
 
 
-def test_whisper_cpps_files(result: Result) -> None:
+def test_whisper_cpp_s_files(result: Result) -> None:
     found = json.loads(renderer("whisper.cpp", "json")(result))
     assert list(found) == ["systeminfo", "model", "params", "result", "transcription"]
     first, late = found["transcription"]
@@ -114,8 +114,8 @@ def test_whisper_cpps_files(result: Result) -> None:
                         f"01:02:03.040 --> 01:02:04.000\n {_LATE.text}"]  # fmt: skip
 
 
-def test_whisper_cpps_files_are_those_of_the_program(ffmpeg: Callable[..., None], tmp_path: Path) -> None:
-    """What the program heard, in our records, comes out as the program wrote it: the same bytes, or the same shape."""
+def test_whisper_cpp_s_files_equal_the_program_s(ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+    """The program's transcript, as our records, is written as the program wrote it: equal bytes, or equal shape."""
     program, weights = Path(sys.executable).with_name("whisper-cpp"), packaged("faster-whisper:tiny.en")
     if not program.exists() or weights is None:
         pytest.skip("whisper.cpp's program or the package with Whisper's weights is not installed")
@@ -145,7 +145,7 @@ def _heard(segment: dict[str, Any]) -> Segment:
 
 
 def _shape(value: Any) -> Any:
-    """Names and types; of a list, those of its first item."""
+    """Names and types; for a list, those of its first item."""
     if isinstance(value, dict):
         return {name: _shape(each) for name, each in value.items()}
     return [_shape(value[0])] if isinstance(value, list) else "number" if type(value) in (int, float) else type(value)
@@ -156,7 +156,7 @@ def _shape(value: Any) -> Any:
     [("txt", "[Speaker 2]: He said"), ("srt", "[Speaker 2]: He said"), ("vtt", "[Speaker 2]: He said"),
      ("tsv", "500\t2000\t[Speaker 2]: He said"), ("json", '"speaker": "Speaker 2"')],
 )  # fmt: skip
-def test_who_speaks_stands_in_front_where_voices_were_asked_for(result: Result, format_: str, expected: str) -> None:
+def test_speakers_are_prefixed_on_request(result: Result, format_: str, expected: str) -> None:
     lines = tuple(
         each.model_copy(update={"speaker": name})
         for each, name in zip(result.transcript.segments, ("Speaker 2", None), strict=True)
@@ -167,12 +167,12 @@ def test_who_speaks_stands_in_front_where_voices_were_asked_for(result: Result, 
     assert body.count("Speaker") == (1 if format_ != "json" else 1 + len(_QUOTED.words))
 
 
-def test_ours_are_the_pipelines(result: Result) -> None:
+def test_our_formats_are_the_pipeline_s(result: Result) -> None:
     body = renderer("auto", "vtt")(result)
     assert [cue.start for cue in webvtt.from_string(body.decode())] == ["00:00:00.500", "01:02:03.040"]
 
 
-def test_languages_are_called_as_whisper_calls_them() -> None:
+def test_languages_have_whisper_s_names() -> None:
     if not find_spec("whisper"):
         pytest.skip("openai-whisper is not installed")
     from whisper.tokenizer import LANGUAGES

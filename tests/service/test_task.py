@@ -36,8 +36,8 @@ HEADERS = {
 
 @contextmanager
 def ecs(*answers: dict[str, Any] | str, **expected: Any) -> Iterator[Any]:
-    """A client of ECS that checks what it is asked against ECS's own model; a text is an error's code. All answers
-    must be taken."""
+    """A client of ECS that checks its requests against ECS's own model; a text is an error's code. All answers must be
+    used."""
     client = boto3.client("ecs", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
     with Stubber(client) as stubber:
         for answer in answers:
@@ -50,7 +50,7 @@ def ecs(*answers: dict[str, Any] | str, **expected: Any) -> Iterator[Any]:
 
 
 def asked(client: Any, **headers: str | None) -> tuple[int, str]:
-    """Status and text of the answer to the usual headers with others."""
+    """Status and text of the answer to the usual headers with some replaced."""
     given = {name: each for name, each in (HEADERS | headers).items() if each is not None}
     answer = start({"headers": given}, STARTER, lambda: "key", client)
     return answer["statusCode"], json.loads(answer["body"])
@@ -66,7 +66,7 @@ GIVEN = {
 
 
 def run(given: dict[str, str]) -> dict[str, Any]:
-    """What ECS is to be asked: all headers but the key."""
+    """The expected request to ECS: all headers but the key."""
     network = {"subnets": ["s-1", "s-2"], "securityGroups": ["sg-1"], "assignPublicIp": "ENABLED"}
     environment = [{"name": name, "value": given[name]} for name in sorted(given)]
     return {
@@ -81,7 +81,7 @@ def run(given: dict[str, str]) -> dict[str, Any]:
 
 
 def test_a_request_starts_one_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    lower = {name.lower(): value for name, value in HEADERS.items()}  # as HTTP APIs give them
+    lower = {name.lower(): value for name, value in HEADERS.items()}  # as HTTP APIs deliver them
     with ecs(STARTED, **run(GIVEN)) as client:
         answer = start({"headers": lower | {"tag": "t-1", "cap_prov": "FARGATE"}}, STARTER, lambda: "key", client)
     assert answer["statusCode"] == 200
@@ -92,7 +92,7 @@ def test_a_request_starts_one_task(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("missing", REQUIRED)
-def test_what_is_missing_is_named(missing: str) -> None:
+def test_missing_headers_are_named(missing: str) -> None:
     with ecs() as client:
         assert asked(client, **{missing: None}) == (400, f"Bad request: {missing} not present in POST headers")
         assert start({}, STARTER, lambda: "key", client)["statusCode"] == 400
@@ -111,12 +111,12 @@ def test_another_key_is_refused() -> None:
         ("BUCKET_NAME", ""), ("OBJECT_PATH", ""), ("OBJECT_URL", "file:///etc/passwd"), ("RETURN_URL", "here"),
     ],
 )  # fmt: skip
-def test_what_the_task_would_not_take_is_refused_before_it_starts(
+def test_headers_that_the_task_would_refuse_are_refused_before_it_starts(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ecs() as client:
         assert asked(client, **{name: value}) == (400, f"Bad request: {name} is not valid")
-    if name in ("SAC", "SR", "CAP_PROV"):  # which it does not read
+    if name in ("SAC", "SR", "CAP_PROV"):  # which the task does not read
         return
     for each, given in (GIVEN | {name: value}).items():
         monkeypatch.setenv(each, given)
@@ -124,7 +124,7 @@ def test_what_the_task_would_not_take_is_refused_before_it_starts(
         TaskSettings()
 
 
-def test_more_than_ecs_takes_is_refused() -> None:
+def test_more_than_ecs_accepts_is_refused() -> None:
     """8192 characters of overrides as JSON, to the character."""
     room = 8192 - len(json.dumps(run(GIVEN | {"USER_ID": ""})["overrides"]))
     given: dict[str, str | None] = {"TAG": "t-1", "CAP_PROV": "FARGATE"}
@@ -134,7 +134,7 @@ def test_more_than_ecs_takes_is_refused() -> None:
         assert asked(client, **given, USER_ID="u" * (room + 1)) == (400, "Bad request: the POST headers are too long")
 
 
-def test_what_goes_wrong_at_aws_is_said_by_its_name() -> None:
+def test_errors_from_aws_are_named() -> None:
     with ecs({"tasks": [], "failures": [{"reason": "RESOURCE:CPU"}]}) as client:
         assert asked(client) == (503, "No task could be started: RESOURCE:CPU")
     for code in ("AccessDeniedException", "ThrottlingException", "InvalidParameterException"):
@@ -180,7 +180,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.usefixtures("needs_whisper")
-def test_a_task_writes_the_published_shape_and_tells_three_times(s3: Any, clip: Path, tmp_path: Path) -> None:
+def test_a_task_writes_the_published_result_and_notifies_three_times(s3: Any, clip: Path, tmp_path: Path) -> None:
     told: list[tuple[dict[str, str], bytes]] = []
     answers = [500, 302, 200]
 
@@ -230,7 +230,7 @@ def test_a_task_writes_the_published_shape_and_tells_three_times(s3: Any, clip: 
 
 
 @pytest.mark.usefixtures("needs_whisper")
-def test_words_have_a_speaker_where_that_is_asked(s3: Any, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+def test_words_have_a_speaker_on_request(s3: Any, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
     clip = tmp_path / "longer.flac"
     ffmpeg("-ss", 1, "-i", CHECKOUT / "examples" / "demo.mp4", "-t", 9, "-vn", "-ar", 16000, "-ac", 1, clip)
     s3.put_object(Bucket="sounds", Key="a.flac", Body=clip.read_bytes())
@@ -241,7 +241,7 @@ def test_words_have_a_speaker_where_that_is_asked(s3: Any, ffmpeg: Callable[...,
     assert ("Speaker 1" in speakers) == can_make_voice()
 
 
-def test_what_is_no_media_is_101_and_what_is_not_there_an_error(s3: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_not_media_is_101_and_a_missing_one_an_error(s3: Any, tmp_path: Path) -> None:
     s3.put_object(Bucket="sounds", Key="letter", Body=b"This is a letter.\n" * 50)
     task = TaskSettings(bucket_name="sounds", object_path="letter")
     assert run_task(task, service_settings(tmp_path), Settings()) == 101

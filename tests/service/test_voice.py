@@ -1,4 +1,4 @@
-"""Routes that answer with the transcript: by OpenAI's own client, and as whisper-asr-webservice's are called."""
+"""Routes that answer with the transcript: with OpenAI's own client, and with whisper-asr-webservice's requests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def client(service: Running) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def text(clip: Path, needs_whisper: None) -> str:
-    """What is said in the clip, by the library."""
+    """What is said in the clip, according to the library."""
     said = library.transcribe(clip, settings=Settings(transcriber="faster-whisper:tiny.en")).text
     assert len(said.split()) > 3
     return said
@@ -88,7 +88,7 @@ def test_options_reach_the_engine(client: openai.OpenAI, clip: Path) -> None:
         client.audio.translations.create(file=clip, model="whisper-1")
 
 
-def test_a_stream_tells_what_is_heard_while_it_goes_on(
+def test_a_stream_sends_text_as_it_is_transcribed(
     client: openai.OpenAI, ffmpeg: Callable[..., None], clip: Path, tmp_path: Path
 ) -> None:
     longer = tmp_path / "longer.ogg"  # three chunks
@@ -141,7 +141,7 @@ def test_known_speakers_are_named_and_others_are_not(
         **asked, known_speaker_names=["Ada"], known_speaker_references=[_data_url(own)]
     )
     assert {segment.speaker for segment in found.segments} & {"Ada"}
-    other = tmp_path / "other.flac"  # somebody with another throat
+    other = tmp_path / "other.flac"  # somebody with another vocal tract
     ffmpeg("-i", own, "-af", "asetrate=11500,aresample=16000,atempo=1.39", other)
     found = client.audio.transcriptions.create(
         **asked, known_speaker_names=["Bob"], known_speaker_references=[_data_url(other)]
@@ -172,7 +172,7 @@ def test_known_speakers_are_named_and_others_are_not(
         ({"model": "whisper-1", "temperature": 7}, openai.BadRequestError, "temperature"),
     ],
 )
-def test_errors_are_openais(
+def test_errors_have_openai_s_form(
     client: openai.OpenAI, asked: dict[str, object], error: type[openai.APIStatusError], message: str
 ) -> None:
     with pytest.raises(error, match=message) as raised:
@@ -180,7 +180,7 @@ def test_errors_are_openais(
     assert set(raised.value.body) == {"message", "type", "param", "code"}
 
 
-def test_what_is_no_media_is_a_bad_request(client: openai.OpenAI) -> None:
+def test_a_file_that_is_not_media_is_a_bad_request(client: openai.OpenAI) -> None:
     for stream in (False, True):
         with pytest.raises(openai.BadRequestError, match="not in a known audio or video format") as raised:
             client.audio.transcriptions.create(
@@ -189,7 +189,7 @@ def test_what_is_no_media_is_a_bad_request(client: openai.OpenAI) -> None:
         assert raised.value.code == "not_media"
 
 
-def test_a_wrong_key_is_openais_error(service: Running) -> None:
+def test_a_wrong_key_is_openai_s_error(service: Running) -> None:
     with (
         openai.OpenAI(base_url=f"{service.url}/v1", api_key="ada:wrong", max_retries=0) as stranger,
         pytest.raises(openai.AuthenticationError) as raised,
@@ -206,7 +206,7 @@ def test_models(client: openai.OpenAI) -> None:
         client.models.retrieve("nothing")
 
 
-def test_who_hangs_up_ends_it(service: Running, long_clip: Path) -> None:
+def test_a_client_that_hangs_up_ends_its_work(service: Running, long_clip: Path) -> None:
     with service.client() as ada:
         until(lambda: service.state.pool.busy == 0)
         with pytest.raises(httpx.ReadTimeout), long_clip.open("rb") as file:
@@ -223,7 +223,7 @@ def test_a_worker_that_dies_costs_one_retry_here_too(service: Running, clip: Pat
         with service.client() as ada, clip.open("rb") as file:
             answers.append(ada.post("/v1/audio/transcriptions", files={"file": file}, data={"model": "whisper-1"}))
 
-    for pid in service.state.pool.pids:  # a new one takes longer, so that it is caught
+    for pid in service.state.pool.pids:  # a new worker takes longer, so that it is caught
         os.kill(pid, signal.SIGKILL)
     thread = threading.Thread(target=ask)
     thread.start()
@@ -233,7 +233,7 @@ def test_a_worker_that_dies_costs_one_retry_here_too(service: Running, clip: Pat
     assert answers[0].json()["text"] == text
 
 
-def test_only_so_many_wait(tmp_path: Path, clip: Path) -> None:
+def test_only_a_limited_number_may_wait(tmp_path: Path, clip: Path) -> None:
     with running(service_settings(tmp_path, waiting=1)) as up, up.client() as ada:
         up.state.pool.submit = lambda _: False  # type: ignore[method-assign]
         with clip.open("rb") as file:
@@ -268,10 +268,10 @@ def test_asr(service: Running, clip: Path, text: str) -> None:
             assert said.json() == {"detected_language": "english", "language_code": "en", "confidence": 1.0}
 
 
-@pytest.mark.skipif(not os.environ.get("LONG"), reason="only with LONG=1: two hours of speech")
+@pytest.mark.skipif(not os.environ.get("LONG"), reason="runs only with LONG=1: two hours of speech")
 @pytest.mark.timeout(4 * 3600)
 def test_two_hours_are_one_answer(service: Running, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
-    """The demo's speech again and again, with a real engine: heard to the end."""
+    """The demo's speech repeated, with a real engine: transcribed to the end."""
     path = tmp_path / "long.mp3"
     ffmpeg(
         "-stream_loop", -1, "-i", CHECKOUT / "examples" / "demo.mp4", "-vn", "-t", 7200, "-ac", 1, "-b:a", "32k", path

@@ -28,7 +28,7 @@ OPEN = Rules(allowed=LOOPBACK)
         "①②⑦.⓪.⓪.①",
     ],
 )  # fmt: skip
-def test_no_way_of_writing_an_inner_address_is_followed(host: str, tmp_path: Path) -> None:
+def test_no_spelling_of_an_internal_address_is_followed(host: str, tmp_path: Path) -> None:
     with pytest.raises(AddressRefused):
         fetch(f"http://{host}/secret", tmp_path / "x", Rules())
     with pytest.raises(AddressRefused):
@@ -51,7 +51,7 @@ def test_public_addresses_are_reached(address: str) -> None:
     assert may_reach(address)
 
 
-def test_only_the_network_that_is_allowed_is_reached() -> None:
+def test_only_the_allowed_network_is_reached() -> None:
     assert may_reach("127.0.0.9", LOOPBACK)
     assert may_reach("::ffff:127.0.0.9", LOOPBACK)
     assert not may_reach("10.0.0.1", LOOPBACK)
@@ -76,7 +76,7 @@ def test_redirects_are_followed_and_checked_again(bucket: Bucket, tmp_path: Path
 def test_a_name_that_changes_its_address_gains_nothing(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address that was checked is the one connected to: a second look would find another."""
+    """The connection goes to the address that was checked: another look-up would find a different one."""
     port = int(bucket.base.rpartition(":")[2])
     bucket.files["a.wav"] = b"sound"
     asked: list[str] = []
@@ -96,14 +96,14 @@ def test_a_name_that_changes_its_address_gains_nothing(
         fetch(f"http://rebind.example:{port}/a.wav", tmp_path / "b", OPEN)
 
 
-def test_one_inner_address_among_others_is_enough_to_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_internal_address_among_others_is_enough_to_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in ("1.1.1.1", "10.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
     with pytest.raises(AddressRefused):
         fetch("http://two.example/a", tmp_path / "a", Rules())
 
 
-def test_what_servers_answer(bucket: Bucket, tmp_path: Path) -> None:
+def test_servers_answers(bucket: Bucket, tmp_path: Path) -> None:
     with pytest.raises(UrlExpired):
         fetch(bucket.url("status/403/x"), tmp_path / "x", OPEN)
     with pytest.raises(UrlExpired):
@@ -120,7 +120,7 @@ def test_what_servers_answer(bucket: Bucket, tmp_path: Path) -> None:
     assert bucket.gets[-1] == "/wei%20rd/%C3%A4.wav"
 
 
-def test_no_more_is_taken_than_the_limit(bucket: Bucket, tmp_path: Path) -> None:
+def test_no_more_is_read_than_the_limit(bucket: Bucket, tmp_path: Path) -> None:
     bucket.files["large"] = bytes(3_000_000)
     assert fetch(bucket.url("large"), tmp_path / "x", Rules(allowed=LOOPBACK, max_bytes=3_000_000)) == 3_000_000
     with pytest.raises(TransferFailed, match="larger than"):
@@ -129,7 +129,7 @@ def test_no_more_is_taken_than_the_limit(bucket: Bucket, tmp_path: Path) -> None
 
 @contextmanager
 def dripping(head: bytes, block: bytes) -> Iterator[str]:
-    """A server that sends a head, and then a block again and again."""
+    """A server that sends a header, and then one block after the other without end."""
     over = threading.Event()
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
 
@@ -154,7 +154,7 @@ def dripping(head: bytes, block: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Much: "], ids=["body", "head"])
-def test_a_server_that_drips_is_left(head: bytes, tmp_path: Path) -> None:
+def test_a_server_that_drips_is_abandoned(head: bytes, tmp_path: Path) -> None:
     rules = Rules(allowed=LOOPBACK, seconds=0.5)
     start = time.monotonic()
     with dripping(head, b"x") as url, pytest.raises(TransferFailed, match=r"too long|timed out"):
@@ -164,13 +164,13 @@ def test_a_server_that_drips_is_left(head: bytes, tmp_path: Path) -> None:
     assert time.monotonic() - start < 10
 
 
-def test_a_length_that_is_declared_is_not_believed(tmp_path: Path) -> None:
+def test_a_declared_length_is_not_trusted(tmp_path: Path) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
     with dripping(head, b"1000\r\n" + bytes(4096) + b"\r\n") as url, pytest.raises(TransferFailed):
         fetch(url, tmp_path / "x", Rules(allowed=LOOPBACK, max_bytes=100_000))
 
 
-def test_nobody_there_is_one_line(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_one_line(tmp_path: Path) -> None:
     with closing(socket.socket()) as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]

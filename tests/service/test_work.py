@@ -1,4 +1,4 @@
-"""Jobs that are done: with real workers, Whisper's real tiny weights, and HTTP at both ends."""
+"""Jobs that are run: with real workers, Whisper's real tiny weights, and HTTP at both ends."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ended(client: Any, job_id: str, seconds: float = 120.0) -> dict[str, Any]:
         ("auto", ("json", "vtt")),
     ],
 )
-def test_outputs_are_those_of_the_engine(
+def test_outputs_equal_the_engine_s(
     service: Running, bucket: Bucket, clip: Path, engine: str, formats: tuple[str, ...]
 ) -> None:
     bucket.files["clip.flac"] = clip.read_bytes()
@@ -63,7 +63,7 @@ def test_outputs_are_those_of_the_engine(
     assert json.loads(meta) == found  # its times are final
 
 
-def test_a_polled_job_is_gone_once_it_has_been_told(service: Running, bucket: Bucket, clip: Path) -> None:
+def test_a_polled_job_is_gone_once_its_end_has_been_reported(service: Running, bucket: Bucket, clip: Path) -> None:
     bucket.files["clip.flac"] = clip.read_bytes()
     with service.client() as ada:
         made = ada.post("/transcription/", json=job(bucket, notification_type="poll")).json()
@@ -71,7 +71,7 @@ def test_a_polled_job_is_gone_once_it_has_been_told(service: Running, bucket: Bu
         assert ada.get(f"/transcription/{made['id']}").status_code == 404
 
 
-def test_a_job_that_is_not_polled_stays_for_its_time(service: Running, bucket: Bucket, clip: Path) -> None:
+def test_a_job_that_is_not_polled_stays_for_its_lifetime(service: Running, bucket: Bucket, clip: Path) -> None:
     bucket.files["clip.flac"] = clip.read_bytes()
     with service.client() as ada:
         made = ada.post("/transcription/", json=job(bucket, expiration=2.0)).json()
@@ -90,7 +90,7 @@ def test_a_job_that_is_not_polled_stays_for_its_time(service: Running, bucket: B
         ("input", "letter", "error", "the content is not in a known audio or video format"),
     ],
 )
-def test_what_goes_wrong_is_said(
+def test_failures_are_reported(
     service: Running, bucket: Bucket, clip: Path, where: str, path: str, state: str, message: str
 ) -> None:
     bucket.files |= {"clip.flac": clip.read_bytes(), "letter": b"This is a letter.\n" * 50}
@@ -103,7 +103,7 @@ def test_what_goes_wrong_is_said(
     assert re.search(re.escape(message.format(url=url)), found["message"]), found["message"]
 
 
-def test_a_model_that_is_not_here_is_said_and_not_looked_for(service: Running, bucket: Bucket) -> None:
+def test_a_missing_model_is_reported_and_not_fetched(service: Running, bucket: Bucket) -> None:
     with service.client() as ada:
         made = ada.post("/transcription/", json=job(bucket, options={"model": "large-v3"})).json()
         found = ended(ada, made["id"])
@@ -138,7 +138,7 @@ def test_a_running_job_is_canceled_at_once(service: Running, bucket: Bucket, lon
         assert ada.delete(path).json() == {"ok": True}
         until(lambda: not any(psutil.pid_exists(each.pid) for each in family))
         took = time.monotonic() - start
-        assert took < 10  # 0.3 s when nothing else runs here
+        assert took < 10  # 0.3 s on an idle machine
         found = ada.get(path).json()
         assert found["state"] == "canceled"
         assert bucket.puts == []
@@ -146,14 +146,14 @@ def test_a_running_job_is_canceled_at_once(service: Running, bucket: Bucket, lon
     assert not list((service.state.service.folder / "work").iterdir())
 
 
-def test_a_worker_steps_back_behind_the_service(service: Running, bucket: Bucket, long_clip: Path) -> None:
+def test_a_worker_yields_to_the_service(service: Running, bucket: Bucket, long_clip: Path) -> None:
     bucket.files["long.flac"] = long_clip.read_bytes()
     with service.client() as ada:
         made = ada.post("/transcription/", json=job(bucket, "long.flac")).json()
         [worker] = until(lambda: service.state.pool.pids)
         until(lambda: os.getpgid(worker) == worker)
         until(lambda: psutil.Process(worker).nice() > psutil.Process().nice())
-        assert os.getsid(worker) == os.getsid(0), "in a session of its own, its niceness would say nothing"
+        assert os.getsid(worker) == os.getsid(0), "in a separate session, its niceness would have no effect"
         ada.delete(f"/transcription/{made['id']}")
 
 
@@ -169,7 +169,7 @@ def test_a_worker_that_dies_costs_one_retry(service: Running, bucket: Bucket, cl
         assert (found["state"], found["message"]) == ("error", "The worker process died twice on this job")
         bucket.gets.clear()
         until(lambda: service.state.pool.busy == 0)
-        # Once is not: it is killed while it fetches, and done then.
+        # Once is not: it is killed while it downloads, and succeeds then.
         bucket.files["slow"] = clip.read_bytes()
         bucket.held["slow"] = threading.Event()
         made = ada.post("/transcription/", json=job(bucket, "slow")).json()
@@ -188,7 +188,7 @@ def test_a_job_that_takes_too_long_is_ended(tmp_path: Path, bucket: Bucket, long
         assert (found["state"], found["message"]) == ("error", "it took longer than 1 s")
 
 
-def test_memory_returns(tmp_path: Path, bucket: Bucket, clip: Path) -> None:
+def test_memory_is_released(tmp_path: Path, bucket: Bucket, clip: Path) -> None:
     bucket.files["clip.flac"] = clip.read_bytes()
     with running(service_settings(tmp_path, worker_idle_s=0.2)) as up, up.client() as ada:
         made = ada.post("/transcription/", json=job(bucket)).json()
@@ -210,8 +210,8 @@ def test_a_service_that_stops_costs_a_job_nothing(tmp_path: Path, bucket: Bucket
     assert not psutil.pid_exists(worker)
 
 
-def test_two_services_never_share_an_sqlite(tmp_path: Path) -> None:
-    """Not even with folders of their own, as tasks have whose database is on a file system that they share."""
+def test_two_services_never_share_an_sqlite_file(tmp_path: Path) -> None:
+    """Not even with separate folders, like tasks whose database is on a shared file system."""
     shared = tmp_path / "shared"
     shared.mkdir()
     (tmp_path / "link").symlink_to(shared)
@@ -234,7 +234,7 @@ def test_two_services_never_share_an_sqlite(tmp_path: Path) -> None:
 
 
 def test_services_share_a_postgresql(postgresql_database: str, tmp_path: Path, bucket: Bucket, long_clip: Path) -> None:
-    """What one does, any cancels; and both take jobs."""
+    """Any of them cancels what another one runs; and both take jobs."""
     bucket.files["long.mp3"] = long_clip.read_bytes()
     one, other = (service_settings(tmp_path / name, database=postgresql_database) for name in ("one", "other"))
     with running(one) as a, running(other) as b, a.client() as ada, b.client("ada") as too:
@@ -245,6 +245,6 @@ def test_services_share_a_postgresql(postgresql_database: str, tmp_path: Path, b
         for job_id in (first, second):
             assert too.delete(f"/transcription/{job_id}").json() == {"ok": True}
         until(lambda: a.state.pool.busy == b.state.pool.busy == 0)
-        assert ada.get("/transcription/").status_code == 401  # the second token of a user is the one that counts
+        assert ada.get("/transcription/").status_code == 401  # the user's second token is the one that counts
         states = {each["state"] for each in too.get("/transcription/").json()}
         assert states == {"canceled"}

@@ -1,4 +1,4 @@
-"""An in-memory pipeline with scripted engines: who is in a frame and what is said is up to the test."""
+"""A pipeline in memory with scripted engines: tests decide who is in a frame and what is said."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MODEL = "dlib-resnet-v1"
 
 
 class FakeDetector:
-    """Sees one face in every picture that is not black, in the middle of it."""
+    """Finds one face, in the middle, in every picture that is not black."""
 
     info = EngineInfo(id="fake-detector", role="detector", title="Fake", licence="MIT")
 
@@ -61,7 +61,7 @@ class FakeDetector:
 
 
 class FakeEmbedder:
-    """Tells people by the colour of the picture: mostly red, green or blue."""
+    """Tells people apart by the colour of the picture: mostly red, green or blue."""
 
     info = EngineInfo(id=MODEL, role="embedder", title="Fake", licence="MIT", dimension=128)
 
@@ -99,7 +99,7 @@ _COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200),
 
 
 class World:
-    """The buckets, and short ways to put things into them."""
+    """The buckets, and short ways to fill them."""
 
     def __init__(self) -> None:
         self.store = MemoryStore()
@@ -107,7 +107,7 @@ class World:
         self.engines = FakeEngines()
 
     def picture(self, colour: str, size: int = 96) -> bytes:
-        """A chequered picture: a face without any detail would tell nothing, one of squares of 8 px would be JPEG's."""
+        """A chequered picture: a face without detail would be useless, and 8 px squares would look like JPEG blocks."""
         rows, columns = np.indices((size, size)) // (size * 3 // 32)
         shade = np.where((rows + columns) % 2, 1.0, 0.5)[..., np.newaxis]
         return encode_jpeg((shade * _COLOURS[colour]).astype(np.uint8))
@@ -132,7 +132,7 @@ class World:
         return info
 
     def run(self, key: str) -> str:
-        """The run id of what lies under the key now."""
+        """The run id of the current upload under the key."""
         return self.request(key).run
 
     def request(self, key: str) -> Request:
@@ -141,7 +141,7 @@ class World:
         return read_request(source, self.store, self.settings)
 
     def split(self, key: str = "talk.mp4", colours: Sequence[str] = ("red",), chunks: int = 1) -> list[keys.UnitId]:
-        """What the splitter would leave: one frames unit per colour (two frames each), and audio chunks."""
+        """What the splitter would write: one frames unit per colour (two frames each), and audio chunks."""
         self.upload(key)
         request = self.request(key)
         run = request.run

@@ -1,7 +1,7 @@
-"""Runs actors in every order that a schedule asks for: they take turns at each call of the store.
+"""Runs actors in every order of a schedule: they take turns at each call of the store.
 
-After the method of Musuvathi and Qadeer (CHESS, 2007): faults of concurrency show with very few switches, so all
-schedules with up to two are walked, and random ones beyond.
+After the method of Musuvathi and Qadeer (CHESS, 2007): most concurrency faults need very few switches, so all schedules
+with up to two are tried, and random ones beyond that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _GENERATORS = ("find", "stream", "versions")
 
 
 class TurnStore(MemoryStore):
-    """A store whose every call waits until it is its actor's turn; calls from other threads do not wait."""
+    """A store in which every call waits for its actor's turn; calls from other threads do not wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class TurnStore(MemoryStore):
             if wait:
                 wait()
             answer = found(*args, **more)
-            # A generator would run in somebody else's turn.
+            # A generator would run during another actor's turn.
             return iter(list(answer)) if name in _GENERATORS else answer
 
         return call
@@ -50,7 +50,7 @@ class _Actor:
         self._stands.acquire()
 
     def step(self) -> None:
-        """Let it do one call, and come to the next."""
+        """Let it do one call, and advance to the next one."""
         self._go.release()
         self._stands.acquire()
 
@@ -69,7 +69,7 @@ class _Actor:
 
 
 def interleave(store: TurnStore, actions: list[Callable[[], object]], schedule: Iterable[int]) -> list[int]:
-    """Run actions; ``schedule`` names whose call is next. When it ends, or names one that did, the first goes on.
+    """Run actions; ``schedule`` names whose call is next. After its end, or for ended actors, the first one continues.
 
     Returns:
         How many calls each made.

@@ -52,7 +52,7 @@ def test_an_audio_unit_becomes_a_part(world) -> None:
 
 
 class _Deaf:
-    """Engines of a machine without a model to read speech with."""
+    """Engines of a machine without a speech model."""
 
     def __init__(self, world, error: ModelError) -> None:
         self.detector, self.embedder = world.engines.detector, world.engines.embedder
@@ -63,7 +63,7 @@ class _Deaf:
         raise self._error
 
 
-def test_without_any_speech_engine_people_are_found_and_it_is_said(world) -> None:
+def test_without_any_speech_engine_people_are_found_with_a_warning(world) -> None:
     units = world.split(colours=("red", "green"), chunks=2)
     world.engines = _Deaf(world, NoSpeechEngine("no weights"))
     world.analyse(*units)
@@ -81,7 +81,7 @@ def test_without_any_speech_engine_people_are_found_and_it_is_said(world) -> Non
 
 
 @pytest.mark.parametrize("error", [ModelNotFound("whisper.cpp is not installed"), ModelCorrupt("damaged")])
-def test_an_engine_asked_for_by_name_and_missing_stays_an_error(world, error: ModelError) -> None:
+def test_a_requested_engine_that_is_missing_remains_an_error(world, error: ModelError) -> None:
     _, audio = world.split()
     world.engines = _Deaf(world, error)
     world.analyse(audio)
@@ -94,10 +94,10 @@ def test_an_engine_asked_for_by_name_and_missing_stays_an_error(world, error: Mo
     [
         (None, ("hello",), ["language_guessed"]),
         ("en", ("hello",), []),
-        (None, (), []),  # whichever language nobody spoke
+        (None, (), []),  # whichever language was not spoken
     ],
 )
-def test_a_model_that_knows_only_english_says_so(world, monkeypatch, language, script, codes) -> None:
+def test_an_english_only_model_gives_a_warning(world, monkeypatch, language, script, codes) -> None:
     monkeypatch.setattr(world.engines.transcriber, "info", replace(world.engines.transcriber.info, languages=("en",)))
     world.engines.transcriber.script = tuple(Segment(start_s=0, end_s=1, text=text) for text in script)
     world.settings = world.settings.model_copy(update={"language": language})
@@ -117,7 +117,7 @@ class _SaysLess:
         raise ModelNotFound("resemblyzer is not installed")
 
 
-def test_words_are_read_where_voices_cannot_be_told_apart_and_it_is_said(world) -> None:
+def test_without_a_voice_encoder_words_are_transcribed_with_a_warning(world) -> None:
     world.settings = world.settings.model_copy(update={"speakers": "voices"})
     units = world.split(chunks=2)
     world.engines = _SaysLess(world)
@@ -154,7 +154,7 @@ def test_the_first_of_two_writers_wins(world, monkeypatch: pytest.MonkeyPatch) -
     assert world.store.get(world.settings.output_bucket, frames.part_key) == body
 
 
-def test_whoever_is_last_assembles(world) -> None:
+def test_the_last_analyser_assembles(world) -> None:
     frames, audio = world.split()
     assert [answer["assembled"] for answer in world.analyse(audio, frames)] == [[], ["talk.mp4"]]
     result = world.result()
@@ -246,7 +246,7 @@ def test_a_corrupt_flac_leaves_an_error_part(damage: str, world) -> None:
 
 
 @pytest.mark.parametrize("error", [StorageError("S3 said no"), DiskFull("full"), MemoryError()])
-def test_what_may_work_next_time_is_raised_and_leaves_nothing(error: Exception, world) -> None:
+def test_a_temporary_failure_is_raised_and_leaves_nothing(error: Exception, world) -> None:
     frames, _ = world.split()
     world.engines.detector.error = error
     with pytest.raises(type(error)):
@@ -256,7 +256,7 @@ def test_what_may_work_next_time_is_raised_and_leaves_nothing(error: Exception, 
     assert world.analyse(frames)[0]["parts"] == ["frames-0000"]
 
 
-def test_a_missing_model_is_written_down_at_once(world) -> None:
+def test_a_missing_model_is_recorded_at_once(world) -> None:
     frames, audio = world.split()
     world.engines.transcriber.error = ModelNotFound("no Whisper here")
     world.analyse(frames, audio)
@@ -265,7 +265,7 @@ def test_a_missing_model_is_written_down_at_once(world) -> None:
     assert [failure.unit for failure in result.failures] == ["audio-0000"]
 
 
-def test_a_unit_that_works_after_all_replaces_its_error(world) -> None:
+def test_a_unit_that_succeeds_later_replaces_its_error(world) -> None:
     frames, audio = world.split()
     world.engines.transcriber.error = ModelNotFound("no Whisper here")
     world.analyse(frames, audio)
@@ -287,7 +287,7 @@ def test_the_same_key_in_another_bucket_is_ignored(world) -> None:
     assert analyse_event(event, world.store, world.settings, world.engines) == {"parts": [], "assembled": []}
 
 
-def test_a_unit_that_is_gone_is_ignored(world) -> None:
+def test_a_deleted_unit_is_ignored(world) -> None:
     frames, _ = world.split()
     world.store.delete(world.settings.stage1_bucket, [frames.stage1_key])
     assert world.analyse(frames) == [{"parts": [], "assembled": []}]
@@ -305,7 +305,7 @@ def test_enrolled_people_are_named_and_embedded_once(world) -> None:
     assert world.keys_in(world.settings.gallery_bucket, ".embeddings/") == [".embeddings/dlib-resnet-v1.json"]
 
 
-def test_a_photo_to_enrol_is_graded_and_refused_where_it_tells_nothing(world) -> None:
+def test_a_photo_to_enrol_is_graded_and_refused_if_useless(world) -> None:
     image = decode_jpeg(world.picture("green", size=160))
 
     def blurred(sigma: float) -> bytes:
@@ -342,7 +342,7 @@ def test_a_photo_to_enrol_shows_exactly_one_person(world) -> None:
 
 
 @pytest.mark.parametrize("how", ["many", "large"])
-def test_a_zip_of_more_than_a_batch_is_not_unpacked(how: str, world, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zip_larger_than_a_batch_is_not_unpacked(how: str, world, monkeypatch: pytest.MonkeyPatch) -> None:
     frames, audio = world.split()
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as archive:

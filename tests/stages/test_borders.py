@@ -1,4 +1,4 @@
-"""One bad object harms only itself: every other media, every loop and the failure recorder go on."""
+"""One bad object harms only itself: every other file, every loop and the failure recorder continue."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _split(world: Any, *media: str) -> None:
 
 
 @pytest.mark.parametrize("body", _SIDECARS.values(), ids=_SIDECARS)
-def test_a_hostile_sidecar_is_the_result_of_its_media_alone(body: bytes, world, odd_media: dict[str, Path]) -> None:
+def test_a_hostile_sidecar_affects_only_its_own_file(body: bytes, world, odd_media: dict[str, Path]) -> None:
     world.upload("bad.mp4")
     world.upload("bad.mp4.json", body)
     world.upload("good.mp4", odd_media["both.mp4"].read_bytes())
@@ -59,7 +59,7 @@ def keys_of(event: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("body", _SIDECARS.values(), ids=_SIDECARS)
-def test_the_recorder_needs_no_sidecar_that_can_be_read(body: bytes, world, failure_envelope) -> None:
+def test_the_recorder_needs_no_readable_sidecar(body: bytes, world, failure_envelope) -> None:
     world.upload("bad.mp4")
     world.upload("bad.mp4.json", body)
     event = failure_envelope(object_created(world.settings.input_bucket, "bad.mp4"), "video-splitting")
@@ -89,7 +89,7 @@ def test_the_recorder_needs_nothing_that_can_be_broken(what: str, garbage: bytes
 
 
 @pytest.mark.parametrize("garbage", _GARBAGE, ids=range(len(_GARBAGE)))
-def test_a_broken_part_is_made_again_and_without_engines_it_is_one_more_unit_that_failed(
+def test_a_broken_part_is_made_again_and_without_engines_it_counts_as_a_failed_unit(
     garbage: bytes, world, failure_envelope
 ) -> None:
     frames, audio = world.split()
@@ -107,7 +107,7 @@ def test_a_broken_part_is_made_again_and_without_engines_it_is_one_more_unit_tha
     assert (world.result().status, world.result().transcript.text) == ("complete", "hello")
 
 
-def test_a_part_of_another_unit_under_a_unit_s_key_is_broken(world) -> None:
+def test_a_part_under_another_unit_s_key_is_broken(world) -> None:
     first, second, audio = world.split(colours=("red", "green"))
     world.analyse(first)
     body = world.store.get(world.settings.output_bucket, first.part_key)
@@ -132,7 +132,7 @@ def test_a_broken_manifest_is_split_again(garbage: bytes, world, odd_media: dict
     assert world.result().status == "complete"
 
 
-def test_a_result_that_cannot_be_read_is_told_and_made_again(world) -> None:
+def test_an_unreadable_result_is_reported_and_made_again(world) -> None:
     world.analyse(*world.split())
     world.store.put(world.settings.output_bucket, "talk.mp4/result.json", b"[" * 60_000)
     (source,) = uploaded_media(world.store, world.settings)
@@ -145,7 +145,7 @@ def test_a_result_that_cannot_be_read_is_told_and_made_again(world) -> None:
 
 
 @pytest.mark.parametrize("size", [994, 1010, 1019, 1024])
-def test_a_key_that_leaves_no_room_for_a_result_has_failed(size: int, world, failure_envelope) -> None:
+def test_a_key_without_room_for_a_result_has_failed(size: int, world, failure_envelope) -> None:
     key = "k" * (size - 4) + ".mp4"
     world.upload(key)
     world.upload("good.mp4")
@@ -165,7 +165,7 @@ def test_a_key_that_leaves_no_room_for_a_result_has_failed(size: int, world, fai
     assert all(keys.is_storable(key) for _, key in world.store.objects)
 
 
-def test_what_belongs_to_another_run_is_not_read_as_this_one_s(world) -> None:
+def test_objects_of_another_run_are_not_read_as_this_one_s(world) -> None:
     ours, theirs = world.split("ours.mp4"), world.split("theirs.mp4")
     world.analyse(*ours, *theirs)
     stage1, output = world.settings.stage1_bucket, world.settings.output_bucket
@@ -179,15 +179,15 @@ def test_what_belongs_to_another_run_is_not_read_as_this_one_s(world) -> None:
     assert world.result("theirs.mp4").media == "theirs.mp4"
 
 
-def test_options_that_a_deletion_took_along_are_read_from_the_manifest(world) -> None:
-    """Who deletes an upload while the next one is being split may remove what lies beside the new units."""
+def test_options_removed_by_a_deletion_are_read_from_the_manifest(world) -> None:
+    """Deleting an upload while the next one is being split may remove what lies beside the new units."""
     frames, audio = world.split()
     world.store.delete(world.settings.stage1_bucket, [keys.options_key(frames.media, frames.run)])
     world.analyse(frames, audio)
     assert world.result().status == "complete"
 
 
-def test_the_longest_key_with_room_has_its_failure_written_down(world) -> None:
+def test_the_longest_possible_key_has_its_failure_recorded(world) -> None:
     key = "k" * 989 + ".mp4"
     world.upload(key)
     _split(world, key)
@@ -197,7 +197,7 @@ def test_the_longest_key_with_room_has_its_failure_written_down(world) -> None:
     assert (world.result(key).status, world.result(key).error.code) == ("failed", "key_layout")
 
 
-def test_a_batch_of_events_goes_on_past_what_cannot_be_done(world) -> None:
+def test_a_batch_of_events_continues_after_one_that_fails(world) -> None:
     for name in ("a.mp4", "b.mp4", "c.mp4"):
         world.upload(name)
     download = world.store.download
@@ -214,14 +214,14 @@ def test_a_batch_of_events_goes_on_past_what_cannot_be_done(world) -> None:
         for name, body in (("a", a), ("none", {"no": "event"}), ("b", b))
     ]
     answer = split_event({"Records": records}, world.store, world.settings)
-    # No queue is there to take what nobody understands as a dead letter, so it comes again, too.
+    # No queue is there to keep an unknown event as a dead letter, so it is retried, too.
     assert [one["itemIdentifier"] for one in answer["batchItemFailures"]] == ["a", "none"]
     split = {parsed[0] for key in world.keys_in(world.settings.stage1_bucket) if (parsed := keys.parse_manifest(key))}
     assert split == {"b.mp4"}
 
 
 @pytest.mark.parametrize("content", [{}, {"Records": [{"eventSource": "aws:sqs", "body": "{}"}]}])
-def test_no_stage_succeeds_with_nothing_understood(content: dict[str, Any], world) -> None:
+def test_no_stage_succeeds_if_it_understood_nothing(content: dict[str, Any], world) -> None:
     with pytest.raises(EventError):
         split_event(content, world.store, world.settings)
     if content:
@@ -233,7 +233,7 @@ def test_no_stage_succeeds_with_nothing_understood(content: dict[str, Any], worl
         analyse_event(content, world.store, world.settings, world.engines)
 
 
-def test_a_bad_item_is_raised_after_the_last() -> None:
+def test_a_bad_item_is_raised_after_the_last_one() -> None:
     done: list[int] = []
 
     def do(item: int) -> int:
@@ -248,7 +248,7 @@ def test_a_bad_item_is_raised_after_the_last() -> None:
     assert each([1, 3], do) == [1, 3]
 
 
-def test_uploads_that_nobody_takes_are_named(world) -> None:
+def test_ignored_uploads_are_named(world) -> None:
     for name in (
         "a.mp4",
         "a.mp4.json",
@@ -264,7 +264,7 @@ def test_uploads_that_nobody_takes_are_named(world) -> None:
     assert uploads_left_out(world.store, world.settings) == ["README", "b.xyz", "deep/c.rmvb"]
 
 
-def test_a_source_beside_a_key_of_full_length_is_read(world) -> None:
+def test_a_source_beside_a_key_of_maximum_length_is_read(world) -> None:
     key = "k" * 1020 + ".mp4"
     world.upload(key)
     assert read_source(world.settings.input_bucket, key, world.store).sidecar is None

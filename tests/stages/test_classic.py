@@ -1,4 +1,4 @@
-"""The course project's contract on an in-memory store: one video, one frame, one name."""
+"""The course project's contract on a store in memory: one video, one frame, one name."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_known_face_gives_the_bare_name(classic) -> None:
     assert classic.keys_in(classic.settings.output_bucket) == ["test_00.txt"]
 
 
-def test_a_stranger_and_nobody_have_one_word(classic) -> None:
+def test_strangers_and_empty_frames_get_the_same_word(classic) -> None:
     classic.put_photo("Ada", "red")
     assert _frame(classic, "test_01.jpg", "green") == b"Unknown"
     assert _frame(classic, "test_02.jpg", "black") == b"Unknown"
@@ -74,7 +74,7 @@ def test_a_stranger_and_nobody_have_one_word(classic) -> None:
     assert _frame(classic, "test_03.jpg", "black") == b"niemand"
 
 
-def test_photos_that_cannot_be_used_are_said_in_the_log(classic, caplog: pytest.LogCaptureFixture) -> None:
+def test_unusable_photos_are_logged(classic, caplog: pytest.LogCaptureFixture) -> None:
     gallery = classic.settings.gallery_bucket
     classic.put_photo("Ada", "red")
     classic.put_photo("Nobody", "black")
@@ -87,7 +87,7 @@ def test_photos_that_cannot_be_used_are_said_in_the_log(classic, caplog: pytest.
 
 
 @pytest.mark.parametrize(("name", "error"), [("zero.mp4", NotMedia), ("voice.ogg", NoStreams)])
-def test_what_has_no_picture_fails_and_is_answered_in_the_end(
+def test_a_file_without_video_fails_and_is_answered_in_the_end(
     name: str, error: type[Exception], classic, odd_media: dict[str, Path], failure_envelope
 ) -> None:
     classic.upload(name, odd_media[name].read_bytes())
@@ -101,7 +101,7 @@ def test_what_has_no_picture_fails_and_is_answered_in_the_end(
     assert classic.keys_in(classic.settings.stage1_bucket) == []
 
 
-def test_a_frame_that_is_no_picture_is_answered_in_the_end(classic, failure_envelope) -> None:
+def test_a_frame_that_is_not_a_picture_is_answered_in_the_end(classic, failure_envelope) -> None:
     classic.store.put(classic.settings.stage1_bucket, "test_00.jpg", b"no picture")
     with pytest.raises(UnitError):
         _recognise(classic, "test_00.jpg")
@@ -110,7 +110,7 @@ def test_a_frame_that_is_no_picture_is_answered_in_the_end(classic, failure_enve
     assert classic.keys_in(classic.settings.output_bucket) == ["test_00.txt"]
 
 
-def test_what_is_foreign_or_gone_or_replaced_is_left_alone(
+def test_foreign_deleted_and_replaced_objects_are_left_alone(
     classic, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classic.upload("notes.txt")
@@ -131,7 +131,7 @@ def test_what_is_foreign_or_gone_or_replaced_is_left_alone(
     assert classic.keys_in(classic.settings.stage1_bucket) == []
 
 
-def test_what_is_unanswered_is_split_again(classic, odd_media: dict[str, Path]) -> None:
+def test_unanswered_videos_are_split_again(classic, odd_media: dict[str, Path]) -> None:
     classic.upload("a.mp4", odd_media["both.mp4"].read_bytes())
     classic.upload("b.mp4", odd_media["both.mp4"].read_bytes())
     assert _frame(classic, "a.jpg", "black") == b"Unknown"
@@ -139,7 +139,7 @@ def test_what_is_unanswered_is_split_again(classic, odd_media: dict[str, Path]) 
     assert (function, event) == ("video-splitting", object_created(classic.settings.input_bucket, "b.mp4"))
 
 
-def test_a_frame_replaced_while_it_is_looked_at_is_left_to_its_next_event(
+def test_a_frame_replaced_during_recognition_is_left_to_its_next_event(
     classic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage1 = classic.settings.stage1_bucket

@@ -1,4 +1,4 @@
-"""Assembling and publishing: only when all is there, never an old upload, and the result last."""
+"""Assembling and publishing: only when everything is there, never an old upload, and the result last."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def test_parts_of_another_run_do_not_count(world) -> None:
     assert written_parts(unit.media, unit.run, world.store, world.settings) == ({}, {})
 
 
-def test_the_result_is_written_after_everything_it_refers_to(world) -> None:
+def test_the_result_is_written_after_everything_that_it_refers_to(world) -> None:
     units = world.split()
     world.analyse(*units)
     written = [key for key in world.written(world.settings.output_bucket) if "/parts/" not in key]
     assert written[-1] == "talk.mp4/result.json"
-    assert keys.manifest_key("talk.mp4", units[0].run) in written, "names can be bound anew after stage 1 expired"
+    assert keys.manifest_key("talk.mp4", units[0].run) in written, "names can be bound again after stage 1 has expired"
     assert {key for key in written if "/manifest.json" not in key} == {
         f"talk.mp4/{name}"
         for name in (
@@ -77,7 +77,7 @@ def test_the_result_is_written_after_everything_it_refers_to(world) -> None:
     assert _published(world)[person.image].startswith(b"\xff\xd8")
 
 
-def test_bytes_that_did_not_change_are_not_written_again(world) -> None:
+def test_unchanged_bytes_are_not_written_again(world) -> None:
     units = world.split()
     world.analyse(*units)
     before = _published(world)
@@ -87,7 +87,7 @@ def test_bytes_that_did_not_change_are_not_written_again(world) -> None:
     assert _published(world) == before
 
 
-def test_pictures_of_people_who_are_gone_are_removed(world) -> None:
+def test_pictures_of_removed_people_are_deleted(world) -> None:
     units = world.split()
     world.analyse(*units)
     assert "people/person-1.jpg" in _published(world)
@@ -98,8 +98,8 @@ def test_pictures_of_people_who_are_gone_are_removed(world) -> None:
     assert world.result().people[0].image == "people/ada.jpg"
 
 
-def test_a_media_whose_key_lies_below_ours_keeps_its_results(world) -> None:
-    """S3 has no folders: ``talk.mp4`` and ``talk.mp4/people/b.mp4`` can both be media."""
+def test_a_media_file_whose_key_lies_below_another_keeps_its_results(world) -> None:
+    """S3 has no folders: ``talk.mp4`` and ``talk.mp4/people/b.mp4`` can both be media files."""
     inner = "talk.mp4/people/b.mp4"
     world.analyse(*world.split(inner))
     before = _published(world, inner)
@@ -129,7 +129,7 @@ def test_a_late_old_run_does_not_overwrite_the_new_result(world) -> None:
 
 
 def _split_current(world, info) -> list[keys.UnitId]:
-    """Like ``world.split``, for what is uploaded already."""
+    """Like ``world.split``, for an upload that exists already."""
     upload = world.upload
     world.upload = lambda *_: info
     try:
@@ -156,7 +156,7 @@ def test_an_upload_deleted_before_its_manifest_leaves_nothing(world) -> None:
 
 
 def test_a_result_outlives_its_upload(world) -> None:
-    """Uploads may expire; names are still bound anew."""
+    """Uploads may expire; names are still bound again."""
     units = world.split()
     world.analyse(*units)
     world.store.delete(world.settings.input_bucket, ["talk.mp4"])
@@ -165,7 +165,7 @@ def test_a_result_outlives_its_upload(world) -> None:
     assert [person.name for person in world.result().people] == ["Ada"]
 
 
-def test_a_part_that_cannot_be_read_is_made_again(world) -> None:
+def test_an_unreadable_part_is_made_again(world) -> None:
     units = world.split()
     world.analyse(units[0])
     world.store.put(world.settings.output_bucket, units[0].part_key, b'{"kind": "fra')
@@ -173,7 +173,7 @@ def test_a_part_that_cannot_be_read_is_made_again(world) -> None:
     assert world.result().status == "complete"
 
 
-def test_without_engines_a_part_that_cannot_be_read_goes_and_is_asked_for_again(world) -> None:
+def test_without_engines_an_unreadable_part_is_deleted_and_requested_again(world) -> None:
     units = world.split()
     world.analyse(*units)
     world.store.delete(world.settings.output_bucket, ["talk.mp4/result.json"])
@@ -186,7 +186,7 @@ def test_without_engines_a_part_that_cannot_be_read_goes_and_is_asked_for_again(
     assert world.result().status == "complete"
 
 
-def test_written_parts_tell_results_from_errors(world) -> None:
+def test_written_parts_distinguish_results_from_errors(world) -> None:
     frames, audio = world.split()
     _error(world, frames)
     _error(world, audio)
@@ -205,7 +205,7 @@ def test_all_units_failed(world) -> None:
     assert (result.status, [failure.unit for failure in result.failures]) == ("failed", ["frames-0000", "audio-0000"])
 
 
-def test_a_result_that_is_not_ours_is_none(world) -> None:
+def test_a_foreign_result_counts_as_none(world) -> None:
     assert read_result("talk.mp4", world.store, world.settings) is None
     world.store.put(world.settings.output_bucket, "talk.mp4/result.json", b'{"schema_version": 99}')
     assert read_result("talk.mp4", world.store, world.settings) is None

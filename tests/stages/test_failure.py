@@ -53,7 +53,7 @@ def test_a_real_part_wins_over_an_error_part_whichever_comes_first(world, failur
     frames, audio = world.split()
     world.analyse(frames, audio)
     before = world.result()
-    failure_event(failure_envelope(world.event(frames)), world.store, world.settings)  # a delayed twin gave up
+    failure_event(failure_envelope(world.event(frames)), world.store, world.settings)  # a late repetition was given up
     assert world.result() == before
     world.store.delete(world.settings.output_bucket, [frames.part_key])
     failure_event(failure_envelope(world.event(frames)), world.store, world.settings)
@@ -66,7 +66,7 @@ def test_a_real_part_wins_over_an_error_part_whichever_comes_first(world, failur
     assert world.result().people == before.people
 
 
-def test_a_split_that_worked_is_not_overwritten(world, failure_envelope: Envelope) -> None:
+def test_a_successful_split_is_not_overwritten(world, failure_envelope: Envelope) -> None:
     units = world.split()
     key = keys.manifest_key("talk.mp4", units[0].run)
     before = world.store.get(world.settings.stage1_bucket, key)
@@ -76,7 +76,7 @@ def test_a_split_that_worked_is_not_overwritten(world, failure_envelope: Envelop
     assert world.result() is None
 
 
-def test_an_assembly_that_failed_is_tried_once_more(world, failure_envelope: Envelope) -> None:
+def test_a_failed_assembly_is_tried_once_more(world, failure_envelope: Envelope) -> None:
     units = world.split()
     world.analyse(units[0])
     world.analyse(units[1])
@@ -110,7 +110,7 @@ def test_failures_as_aws_sends_them(name: str, world) -> None:
         assert f"{media}/result.json" in left
 
 
-def test_what_is_not_ours_or_gone_is_passed_over(world, failure_envelope: Envelope) -> None:
+def test_foreign_and_deleted_objects_are_passed_over(world, failure_envelope: Envelope) -> None:
     for event in (
         object_created(world.settings.input_bucket, "gone.mp4"),
         object_created("elsewhere", "talk.mp4"),

@@ -36,12 +36,12 @@ def test_a_line_per_segment_with_its_times(flat: Any) -> None:
     assert written.index(TEXT) < written.index(f"{MEDIA}/result.json"), "the result is last"
 
 
-def test_without_it_nothing_lies_beside(world: Any) -> None:
+def test_by_default_there_is_no_flat_transcript(world: Any) -> None:
     world.analyse(*world.split(MEDIA))
     assert world.store.head(world.settings.output_bucket, TEXT) is None
 
 
-def test_what_failed_keeps_no_transcript_of_before(flat: Any) -> None:
+def test_a_failed_run_keeps_no_earlier_transcript(flat: Any) -> None:
     flat.analyse(*flat.split(MEDIA))
     assert flat.store.head(flat.settings.output_bucket, TEXT)
     flat.upload(MEDIA, b"this is a letter")
@@ -52,7 +52,7 @@ def test_what_failed_keeps_no_transcript_of_before(flat: Any) -> None:
 
 
 @pytest.mark.parametrize("how", ["deleted", "gone"])
-def test_it_goes_with_its_media(flat: Any, how: str) -> None:
+def test_it_is_deleted_with_its_media_file(flat: Any, how: str) -> None:
     flat.analyse(*flat.split(MEDIA))
     if how == "deleted":
         assert delete_media(MEDIA, flat.store, flat.settings).left == ()
@@ -64,7 +64,7 @@ def test_it_goes_with_its_media(flat: Any, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["deleted", "failed", "gone"])
-def test_media_that_share_its_place_lose_nothing_by_each_other(flat: Any, how: str) -> None:
+def test_media_files_that_share_its_place_lose_nothing(flat: Any, how: str) -> None:
     """``video1.mp4`` and ``video1.mov``: the later one has it, and gives it back."""
     other = MEDIA.replace(".mp4", ".mov")
     flat.engines.transcriber.script = (Segment(start_s=0.1, end_s=0.4, text="the first"),)

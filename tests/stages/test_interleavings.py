@@ -1,4 +1,4 @@
-"""Whoever comes in between: what is published in the end is right, whole, and of one run."""
+"""Whatever happens in between: what is published in the end is right, whole, and from one run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _analyse(world: World, unit: keys.UnitId) -> Action:
 
 
 def _consistent(world: World) -> Result:
-    """The published result, once it is sure that all that lies beside it is of the same making."""
+    """The published result, after checking that everything beside it belongs to it."""
     result = world.result(MEDIA)
     assert result
     there = {
@@ -54,7 +54,7 @@ def _consistent(world: World) -> Result:
 
 
 def _late_failure() -> tuple[World, list[Action], Callable[[World], None]]:
-    """A unit's last try succeeds while the recorder writes that it was given up."""
+    """A unit's last attempt succeeds while the recorder writes that it was given up."""
     world = _world()
     frames, audio = world.split()
     world.analyse(audio)
@@ -99,7 +99,7 @@ def _new_upload() -> tuple[World, list[Action], Callable[[World], None]]:
 
 
 def _enrolment() -> tuple[World, list[Action], Callable[[World], None]]:
-    """Somebody gets a name while the last unit is analysed."""
+    """A person gets a name while the last unit is analysed."""
     world = _world()
     frames, audio = world.split()
     world.analyse(audio)
@@ -146,8 +146,8 @@ def test_random_orders(scene: Scene) -> None:
 
 
 def test_two_uploads_a_recorder_and_a_deletion_at_once() -> None:
-    """Whatever happens in between, a last look publishes nothing of what is gone, nothing half, and all of the newest
-    upload; what of it was removed is made again.
+    """Whatever happens in between, a last check publishes nothing deleted, nothing partial, and all of the newest
+    upload; removed parts of it are made again.
     """
     dice = random.Random(7)
     stood = remade = gone = 0
@@ -157,7 +157,7 @@ def test_two_uploads_a_recorder_and_a_deletion_at_once() -> None:
         envelope = {"requestPayload": world.event(frames), "requestContext": {}, "responsePayload": {}}
 
         def replace_if_there(replace: Action = replace) -> None:
-            with suppress(AssertionError):  # the fixture's, when what it put is gone again
+            with suppress(AssertionError):  # the fixture's, once its object is deleted again
                 replace()
 
         actions: list[Action] = [
@@ -166,7 +166,7 @@ def test_two_uploads_a_recorder_and_a_deletion_at_once() -> None:
             lambda envelope=envelope, world=world: failure_event(envelope, world.store, world.settings),  # type: ignore[misc]
             lambda world=world: delete_media(MEDIA, world.store, world.settings),  # type: ignore[misc]
         ]
-        # The upload is the first that its action does: begun with the others, it would always be deleted.
+        # The upload is the first step of its actor: if it began with the others, it would always be deleted.
         before = dice.choices((0, 2, 3), k=dice.randrange(300))
         interleave(world.store, actions, before + dice.choices(range(4), k=600))
         if world.store.head(world.settings.input_bucket, MEDIA):

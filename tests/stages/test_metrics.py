@@ -1,4 +1,4 @@
-"""What the stages record, as a handler would publish it."""
+"""What the stages record, in the form a handler would publish."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from castline.stages import failure_event, split_event
 
 @pytest.fixture
 def published(world: Any, capsys: pytest.CaptureFixture[str]) -> Callable[[Callable[[], Any]], dict[str, Any]]:
-    """Runs something as an invocation; gives what went to CloudWatch."""
+    """Runs something as an invocation; returns what went to CloudWatch."""
 
     def run(invocation: Callable[[], Any]) -> dict[str, Any]:
         settings = world.settings.model_copy(update={"function_name": "face-recognition"})
@@ -41,17 +41,17 @@ def test_units_and_the_run_they_complete(world: Any, published: Any) -> None:
     assert found.keys() == {"Units", "SpeechSeconds", "SpeechRTF", "Media", "CostUSD"}
     assert found["Media"] == [1.0]
     assert found["CostUSD"] == [world.result().processing.cost.usd]
-    # A repeated event publishes the same bytes; nobody pays twice.
+    # A repeated event publishes the same bytes, and is not charged twice.
     assert published(lambda: world.analyse(audio)) == {}
 
 
-def test_a_unit_that_fails_for_good_is_counted(world: Any, published: Any) -> None:
+def test_a_permanently_failed_unit_is_counted(world: Any, published: Any) -> None:
     world.engines.transcriber.error = ModelNotFound("no engine")
     _, audio = world.split()
     assert published(lambda: world.analyse(audio)) == {"Failures": [1.0]}
 
 
-def test_what_is_out_of_retries_is_counted(world: Any, published: Any, failure_envelope: Any) -> None:
+def test_an_event_out_of_retries_is_counted(world: Any, published: Any, failure_envelope: Any) -> None:
     frames, _ = world.split()
     event = failure_envelope(world.event(frames))
     assert published(lambda: failure_event(event, world.store, world.settings)) == {"Failures": [1.0]}

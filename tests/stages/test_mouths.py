@@ -1,4 +1,4 @@
-"""Mouths are looked at once, by whoever completes a run, and a run without them is a run."""
+"""Mouths are watched once, by the invocation that completes a run, and a run without them is still a run."""
 
 import io
 import zipfile
@@ -59,7 +59,7 @@ def motion(start_ms=0, count=100):
 
 @pytest.fixture
 def talk(world):
-    """A red face for four seconds, and a word in each; its units."""
+    """A red face for four seconds, and a word in each second; returns its units."""
     world.settings = world.settings.model_copy(update={"speakers": "auto"})
     world.engines = Engines()
     world.engines.transcriber.script = (Segment(start_s=0.0, end_s=1.0, text="hello"),)
@@ -73,7 +73,7 @@ def seen(world):
     return read_object(Mouths, world.store, world.settings.output_bucket, keys.mouths_key(MEDIA, world.run(MEDIA)))
 
 
-def test_who_completes_a_run_looks_at_mouths_and_nobody_does_again(talk):
+def test_mouths_are_watched_once_by_the_completing_invocation(talk):
     talk.analyse(*talk.units)
     found = seen(talk)
     assert {face.score for face in found.faces} == {2.0}
@@ -84,13 +84,13 @@ def test_who_completes_a_run_looks_at_mouths_and_nobody_does_again(talk):
     assert any(track.speaking for person in result.people for track in person.tracks)
     calls = talk.engines.watches.calls
     talk.analyse(keys.manifest_key(MEDIA, talk.run(MEDIA)))
-    complete_run(MEDIA, talk.run(MEDIA), talk.store, talk.settings)  # as names are bound, without a model
+    complete_run(MEDIA, talk.run(MEDIA), talk.store, talk.settings)  # as when binding names, without a model
     assert talk.engines.watches.calls == calls
     assert talk.result().people == result.people
 
 
 @pytest.mark.parametrize("error", [ModelNotFound("`castline models fetch lr-asd` gets it"), ModelCorrupt("damaged")])
-def test_without_the_net_all_else_is_there_and_it_is_said(talk, error):
+def test_without_the_net_the_rest_is_there_with_a_warning(talk, error):
     talk.engines.error = error
     talk.analyse(*talk.units)
     result = talk.result()
@@ -99,7 +99,7 @@ def test_without_the_net_all_else_is_there_and_it_is_said(talk, error):
     assert error.message in notice.message
 
 
-def test_only_where_it_is_asked_for(talk):
+def test_mouths_are_watched_only_on_request(talk):
     talk.settings = talk.settings.model_copy(update={"speakers": "voices"})
     talk.analyse(*talk.split(MEDIA, ["red"]))
     assert talk.result().status == "complete"
@@ -108,7 +108,7 @@ def test_only_where_it_is_asked_for(talk):
 
 
 @pytest.mark.parametrize("body", [None, b"no zip", motion()[:2000], motion(count=1501)])
-def test_pictures_that_are_gone_or_damaged_are_said(talk, body):
+def test_missing_and_damaged_frames_are_reported(talk, body):
     key = keys.motion_key(MEDIA, talk.run(MEDIA), 0)
     talk.store.delete(talk.settings.stage1_bucket, [key])
     if body:
@@ -118,7 +118,7 @@ def test_pictures_that_are_gone_or_damaged_are_said(talk, body):
     assert "mouths_missing" in {each.code for each in talk.result().warnings}
 
 
-def test_what_was_seen_and_cannot_be_read_is_looked_at_again(talk):
+def test_unreadable_mouth_data_is_made_again(talk):
     key = keys.mouths_key(MEDIA, talk.run(MEDIA))
     talk.store.put(talk.settings.output_bucket, key, b"{}")
     talk.analyse(*talk.units)
@@ -126,7 +126,7 @@ def test_what_was_seen_and_cannot_be_read_is_looked_at_again(talk):
     assert talk.result().status == "complete"
 
 
-def test_whose_it_is_and_that_it_goes_with_the_run(talk):
+def test_mouth_data_belongs_to_its_run_and_is_deleted_with_it(talk):
     run = talk.run(MEDIA)
     for key in (keys.motion_key(MEDIA, run, 60_000), keys.mouths_key(MEDIA, run)):
         assert owner_of(key)[:2] == (MEDIA, run)

@@ -1,4 +1,4 @@
-"""Whatever becomes of a stored object, the stages answer with a result or a typed error, and others are unharmed."""
+"""Whatever happens to a stored object, the stages answer with a result or a typed error, and others are unharmed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_any_mutated_part_leaves_a_result(world, data: st.DataObject) -> None:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_any_mutated_manifest_is_a_typed_error_or_a_result_that_can_be_shown(world, data: st.DataObject) -> None:
+def test_any_mutated_manifest_is_a_typed_error_or_a_valid_result(world, data: st.DataObject) -> None:
     world.store.objects.clear()
     frames, audio = world.split()
     world.analyse(frames, audio)
@@ -66,7 +66,7 @@ def test_any_mutated_manifest_is_a_typed_error_or_a_result_that_can_be_shown(wor
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_any_mutated_result_is_shown_or_left_aside(world, data: st.DataObject) -> None:
+def test_any_mutated_result_is_shown_or_skipped(world, data: st.DataObject) -> None:
     world.store.objects.clear()
     world.analyse(*world.split())
     key = keys.result_key("talk.mp4")
@@ -80,7 +80,7 @@ def test_any_mutated_result_is_shown_or_left_aside(world, data: st.DataObject) -
 
 @pytest.fixture
 def nearly(cut_world, films) -> tuple[Any, dict[tuple[str, str], bytes]]:
-    """A recording in ranges, the last two of which have ended, beside another one; and all that is stored."""
+    """A recording in ranges, the last two of which have ended, beside another one; returns all stored objects."""
     world, bucket = cut_world, cut_world.settings.stage1_bucket
     world.upload(MEDIA, films[".mp4"])
     world.split("good.mp4")
@@ -92,7 +92,7 @@ def nearly(cut_world, films) -> tuple[Any, dict[tuple[str, str], bytes]]:
 
 @settings(max_examples=at_scale(12, 200), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_any_spoilt_plan_or_outcome_of_a_range_is_a_typed_error_or_is_made_again(
+def test_any_damaged_plan_or_range_outcome_is_a_typed_error_or_is_made_again(
     nearly, data: st.DataObject, failure_envelope
 ) -> None:
     world, stored = nearly

@@ -1,4 +1,4 @@
-"""What is unfinished gives exactly the events that finish it."""
+"""Unfinished work gives exactly the events that finish it."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def _manifest(unit: keys.UnitId) -> str:
 
 
 def _given_up(world, failure_envelope) -> str:
-    """Upload a recording that cannot be split; the key of its failed manifest."""
+    """Upload a recording that cannot be split; returns the key of its failed manifest."""
     world.upload("talk.mp4")
     event = object_created(world.settings.input_bucket, "talk.mp4")
     failure_event(failure_envelope(event, "video-splitting"), world.store, world.settings)
     return keys.manifest_key("talk.mp4", world.result().run)
 
 
-def test_nothing_uploaded_is_nothing_to_do(world) -> None:
+def test_without_uploads_nothing_is_pending(world) -> None:
     world.upload("notes.txt")
     assert _pending(world) == []
 
 
-def test_a_media_without_a_manifest_is_split(world) -> None:
+def test_a_media_file_without_a_manifest_is_split(world) -> None:
     world.upload("week 1/a+b.mp4")
     assert _pending(world) == [("video-splitting", "week 1/a+b.mp4")]
     ((_, event),) = pending(world.store, world.settings)
@@ -59,7 +59,7 @@ def test_each_missing_part_is_analysed(world) -> None:
     assert _pending(world) == [("face-recognition", unit.stage1_key) for unit in (units[0], units[2])]
 
 
-def test_a_unit_that_was_given_up_is_asked_twice_more(world, failure_envelope) -> None:
+def test_a_unit_that_was_given_up_is_requested_twice_more(world, failure_envelope) -> None:
     frames, audio = world.split()
     world.analyse(frames)
     for asked in ([("face-recognition", audio.stage1_key)],) * 2 + ([],):
@@ -68,8 +68,8 @@ def test_a_unit_that_was_given_up_is_asked_twice_more(world, failure_envelope) -
         assert _pending(world) == asked
 
 
-def test_what_was_split_in_part_for_a_passing_reason_is_split_again(world, odd_media: dict[str, Path]) -> None:
-    """The disk was full: what had been split is published, as partial, and reconciling gets the rest."""
+def test_a_partial_split_for_a_temporary_reason_is_repeated(world, odd_media: dict[str, Path]) -> None:
+    """The disk was full: the split part is published as partial, and reconciling gets the rest."""
     splitter = ("video-splitting", "talk.mp4")
     world.upload("talk.mp4", odd_media["both.mp4"].read_bytes())
     split_event(object_created(world.settings.input_bucket, "talk.mp4"), world.store, world.settings)
@@ -87,7 +87,7 @@ def test_what_was_split_in_part_for_a_passing_reason_is_split_again(world, odd_m
     assert (world.result().status, _pending(world)) == ("complete", [])
 
 
-def test_what_is_split_in_part_each_time_is_given_up(world) -> None:
+def test_a_split_that_stays_partial_is_given_up(world) -> None:
     units = world.split()
     lost = Failure.of(DiskFull("no room for 3 MB on the temporary disk"))
     before = Manifest.from_json(world.store.get(world.settings.stage1_bucket, _manifest(units[0])))
@@ -101,7 +101,7 @@ def test_what_is_split_in_part_each_time_is_given_up(world) -> None:
     assert asked == [[("video-splitting", "talk.mp4")]] * 2 + [[]]
 
 
-def test_a_unit_that_can_never_be_read_is_not_asked_again(world) -> None:
+def test_a_permanently_unreadable_unit_is_not_requested_again(world) -> None:
     frames, audio = world.split()
     world.store.put(world.settings.stage1_bucket, audio.stage1_key, b"no FLAC")
     world.analyse(frames, audio)
@@ -118,30 +118,30 @@ def test_a_run_s_objects_are_listed_once(world, monkeypatch: pytest.MonkeyPatch)
     assert len(of_run) == len(set(of_run)) == 2, "its parts, and its units"
 
 
-def test_units_that_are_gone_are_made_again(world) -> None:
+def test_missing_units_are_made_again(world) -> None:
     frames, audio = world.split()
     world.analyse(audio)
     world.store.delete(world.settings.stage1_bucket, [frames.stage1_key])
     assert _pending(world) == [("video-splitting", "talk.mp4")]
 
 
-def test_a_unit_that_was_given_up_and_is_gone_is_made_again(world, failure_envelope) -> None:
+def test_a_missing_unit_that_was_given_up_is_made_again(world, failure_envelope) -> None:
     frames, audio = world.split()
     world.analyse(frames)
     failure_event(failure_envelope(world.event(audio)), world.store, world.settings)
     world.store.delete(world.settings.stage1_bucket, [audio.stage1_key])
     assert world.result().status == "partial"
-    assert _pending(world) == [("video-splitting", "talk.mp4")], "to ask for it again would fail again"
+    assert _pending(world) == [("video-splitting", "talk.mp4")], "requesting it again would fail again"
 
 
-def test_a_manifest_that_cannot_be_read_is_made_again(world) -> None:
+def test_an_unreadable_manifest_is_made_again(world) -> None:
     units = world.split()
     world.store.put(world.settings.stage1_bucket, _manifest(units[0]), b'{"run": "')
     assert _pending(world) == [("video-splitting", "talk.mp4")]
 
 
 @pytest.mark.parametrize("left", ["a unit without a part", "a manifest that cannot be read", "both"])
-def test_what_a_deleted_upload_left_is_removed_by_asking_once(left: str, world) -> None:
+def test_remains_of_a_deleted_upload_are_removed_on_one_request(left: str, world) -> None:
     """Neither can be completed: the unit's event was lost, and nobody makes the manifest of a deleted upload again."""
     frames, audio = world.split()
     world.analyse(frames, *(() if "unit" in left or left == "both" else (audio,)))
@@ -156,7 +156,7 @@ def test_what_a_deleted_upload_left_is_removed_by_asking_once(left: str, world) 
         assert not [info.key for info in world.store.find(bucket)]
 
 
-def test_what_failed_and_left_a_manifest_that_cannot_be_read_is_split_again(world, failure_envelope) -> None:
+def test_a_failed_run_with_an_unreadable_manifest_is_split_again(world, failure_envelope) -> None:
     world.store.put(world.settings.stage1_bucket, _given_up(world, failure_envelope), b'{"run": "')
     assert world.result().status == "failed"
     assert _pending(world) == [("video-splitting", "talk.mp4")]
@@ -164,12 +164,12 @@ def test_what_failed_and_left_a_manifest_that_cannot_be_read_is_split_again(worl
     assert (world.result().status, _pending(world)) == ("complete", [])
 
 
-def test_what_failed_and_whose_manifest_expired_is_over(world, failure_envelope) -> None:
+def test_a_failed_run_whose_manifest_expired_is_finished(world, failure_envelope) -> None:
     world.store.delete(world.settings.stage1_bucket, [_given_up(world, failure_envelope)])
     assert _pending(world) == []
 
 
-def test_what_is_left_of_an_upload_that_is_gone_is_taken_away(world) -> None:
+def test_remains_of_a_deleted_upload_are_removed(world) -> None:
     gone, shown = world.split("gone.mp4"), world.split("shown.mp4")
     world.analyse(*gone, *shown)
     world.store.delete(world.settings.input_bucket, ["gone.mp4", "shown.mp4"])
@@ -179,10 +179,10 @@ def test_what_is_left_of_an_upload_that_is_gone_is_taken_away(world) -> None:
     world.analyse(_manifest(gone[0]))
     assert set(world.store.objects) == kept, "parts with embeddings, and views, too"
     assert _pending(world) == []
-    assert world.result("shown.mp4"), "who expires uploads keeps what was made of them"
+    assert world.result("shown.mp4"), "if uploads expire, their results are kept"
 
 
-def test_half_a_deletion_without_a_manifest_is_finished(world) -> None:
+def test_half_a_deletion_without_a_manifest_is_completed(world) -> None:
     units = world.split("gone.mp4")
     world.analyse(units[0])
     world.store.delete(world.settings.input_bucket, ["gone.mp4"])
@@ -191,7 +191,7 @@ def test_half_a_deletion_without_a_manifest_is_finished(world) -> None:
     assert not [key for key in world.store.objects if "gone.mp4" in str(key)]
 
 
-def test_views_that_were_written_after_a_deletion_are_taken_away(world) -> None:
+def test_views_written_after_a_deletion_are_removed(world) -> None:
     units = world.split("gone.mp4")
     world.analyse(*units)
     world.store.delete(world.settings.input_bucket, ["gone.mp4"])
@@ -201,7 +201,7 @@ def test_views_that_were_written_after_a_deletion_are_taken_away(world) -> None:
     assert not [key for key in world.store.objects if "gone.mp4" in str(key)]
 
 
-def test_a_result_that_was_published_after_its_deletion_is_taken_away(world) -> None:
+def test_a_result_published_after_its_deletion_is_removed(world) -> None:
     units = world.split("gone.mp4")
     world.analyse(*units)
     published = dict(world.store.objects)
@@ -214,7 +214,7 @@ def test_a_result_that_was_published_after_its_deletion_is_taken_away(world) -> 
     assert not [key for key in world.store.objects if "gone.mp4" in str(key)]
 
 
-def test_an_entry_of_the_audit_log_that_cannot_be_read_stops_nothing(world) -> None:
+def test_an_unreadable_audit_entry_stops_nothing(world) -> None:
     units = world.split("gone.mp4")
     world.analyse(*units)
     published = dict(world.store.objects)
@@ -228,7 +228,7 @@ def test_an_entry_of_the_audit_log_that_cannot_be_read_stops_nothing(world) -> N
     assert world.result("gone.mp4"), "nothing is removed because of it"
 
 
-def test_who_was_ended_before_looking_for_the_upload_looks_when_the_event_comes_again(world) -> None:
+def test_a_splitter_killed_before_checking_the_upload_checks_when_the_event_is_repeated(world) -> None:
     units = world.split("gone.mp4")
     world.analyse(*units)
     published = dict(world.store.objects)
@@ -238,14 +238,14 @@ def test_who_was_ended_before_looking_for_the_upload_looks_when_the_event_comes_
     assert not [key for key in world.store.objects if "gone.mp4" in str(key)]
 
 
-def test_a_run_that_only_lacks_its_result_is_assembled(world) -> None:
+def test_a_run_that_lacks_only_its_result_is_assembled(world) -> None:
     units = world.split()
     world.analyse(*units)
     world.store.delete(world.settings.output_bucket, ["talk.mp4/result.json"])
     assert _pending(world) == [("face-recognition", _manifest(units[0]))]
 
 
-def test_what_is_finished_needs_nothing_until_it_is_replaced(world) -> None:
+def test_a_finished_run_needs_nothing_until_it_is_replaced(world) -> None:
     world.analyse(*world.split())
     assert _pending(world) == []
     world.upload("talk.mp4", b"another take")
@@ -262,7 +262,7 @@ def test_the_events_do_finish_the_work(world) -> None:
     assert _pending(world) == []
 
 
-def test_progress_is_read_off_the_buckets(world, failure_envelope) -> None:
+def test_progress_is_read_from_the_buckets(world, failure_envelope) -> None:
     def look():
         source = read_source(world.settings.input_bucket, "talk.mp4", world.store)
         return progress_of(source, world.store, world.settings)
@@ -279,6 +279,6 @@ def test_progress_is_read_off_the_buckets(world, failure_envelope) -> None:
     assert (look().state, look().frames, look().done, look().finished) == ("analysing", (1, 2), 1, False)
     world.analyse(*units[1:])
     assert (look().state, look().finished, look().result) == ("complete", True, world.result())
-    assert (look().frames, look().audio) == ((2, 2), (1, 1)), "also of what ended"
+    assert (look().frames, look().audio) == ((2, 2), (1, 1)), "also for finished runs"
     world.upload("talk.mp4", b"another take")
     assert look().state == "waiting"

@@ -31,7 +31,7 @@ _X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g",
 
 
 class CountingStore(MemoryStore):
-    """Knows how much of an object was read."""
+    """Records how much of an object was read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def films(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None])
 
 @pytest.fixture
 def cut_world(world, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Everything that lasts a few seconds is cut, into ranges of three."""
+    """Everything longer than a few seconds is cut, into ranges of three seconds."""
     monkeypatch.setattr(sampling, "_STRETCH_S", 3)
     monkeypatch.setattr(planning, "_SMALL_BYTES", 0)
     world.store = CountingStore()
@@ -88,7 +88,7 @@ def _manifest(world: Any, media: str = MEDIA) -> Manifest | None:
 
 
 def _units(world: Any, media: str = MEDIA) -> list[tuple[Any, str]]:
-    """What the manifest declares of each unit, but its number, and a digest of its bytes."""
+    """What the manifest declares of each unit, except its number, and a digest of its bytes."""
     manifest = _manifest(world, media)
     assert manifest
     found = []
@@ -108,9 +108,7 @@ def _uncut(world: Any, media: str = MEDIA) -> tuple[list[tuple[Any, str]], Manif
 
 
 @pytest.mark.parametrize("kind", [".mp4", ".mkv"])
-def test_ranges_in_any_order_and_twice_give_what_one_decode_gives(
-    kind: str, cut_world, films: dict[str, bytes]
-) -> None:
+def test_ranges_in_any_order_and_twice_equal_one_decode(kind: str, cut_world, films: dict[str, bytes]) -> None:
     media = MEDIA.replace(".mp4", kind)
     cut_world.upload(media, films[kind])
     expected, whole = _uncut(cut_world, media)
@@ -170,7 +168,7 @@ def test_the_result_is_that_of_the_uncut_run(cut_world, films: dict[str, bytes])
     assert results[0] == results[1]
 
 
-def test_what_is_short_small_or_still_is_not_cut(
+def test_short_small_and_still_recordings_are_not_cut(
     cut_world, films: dict[str, bytes], odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_world.upload("short.mp4", odd_media["both.mp4"].read_bytes())
@@ -209,7 +207,7 @@ def test_a_range_out_of_retries_is_named_and_the_rest_kept(
     units = [keys.UnitId(MEDIA, manifest.run, unit.kind, unit.index) for unit in manifest.units]
     cut_world.analyse(*units)
     assert cut_world.result(MEDIA).status == "partial"
-    # Reconciling asks for the lost range alone; with it the run is whole.
+    # Reconciling requests only the lost range, with which the run is whole.
     ((function, again),) = list(pending(cut_world.store, cut_world.settings))
     assert function == cut_world.settings.splitter_function
     for key in others:
@@ -225,12 +223,12 @@ def test_a_range_out_of_retries_is_named_and_the_rest_kept(
     assert cut_world.result(MEDIA).status == "complete"
 
 
-def test_a_range_that_cannot_be_decoded_is_a_part_of_the_result_s_reason(cut_world, films: dict[str, bytes]) -> None:
+def test_a_range_that_cannot_be_decoded_is_part_of_the_result_s_reason(cut_world, films: dict[str, bytes]) -> None:
     cut_world.upload(MEDIA, films[".mp4"])
     _split(cut_world, MEDIA)
     plan = read_plan(MEDIA, cut_world.run(MEDIA), cut_world.store, cut_world.settings)
     assert plan
-    # Somebody plans a border where nothing can be reached: past the end.
+    # A border where nothing can be reached: past the end.
     broken = plan.ranges[3].model_copy(update={"begin": 1000, "end": 1006, "seek_s": 600.0})
     ranges = (*plan.ranges[:3], broken, *plan.ranges[4:])
     plan_key = keys.plan_key(MEDIA, plan.run)
@@ -249,7 +247,7 @@ def test_a_range_that_cannot_be_decoded_is_a_part_of_the_result_s_reason(cut_wor
     assert manifest.units
 
 
-def test_a_replaced_upload_s_ranges_are_left(cut_world, films: dict[str, bytes]) -> None:
+def test_ranges_of_a_replaced_upload_are_ignored(cut_world, films: dict[str, bytes]) -> None:
     cut_world.upload(MEDIA, films[".mp4"])
     _split(cut_world, MEDIA)
     asked = _ranges(cut_world)
@@ -261,7 +259,7 @@ def test_a_replaced_upload_s_ranges_are_left(cut_world, films: dict[str, bytes])
     assert cut_world.keys_in(cut_world.settings.stage1_bucket) == []
 
 
-def test_units_that_went_are_made_again(cut_world, films: dict[str, bytes]) -> None:
+def test_deleted_units_are_made_again(cut_world, films: dict[str, bytes]) -> None:
     cut_world.upload(MEDIA, films[".mp4"])
     _split(cut_world, MEDIA)
     for key in _ranges(cut_world):
@@ -294,7 +292,7 @@ def test_the_state_machine_s_steps(cut_world, films: dict[str, bytes]) -> None:
     assert len(units) == len(manifest.units)
 
 
-def test_whose_a_range_s_objects_are(world) -> None:
+def test_owners_of_a_range_s_objects(world) -> None:
     run = "0" * 16
     for key in (keys.plan_key(MEDIA, run), keys.range_key(MEDIA, run, 7), keys.range_done_key(MEDIA, run, 7)):
         assert owner_of(key)[:2] == (MEDIA, run)
@@ -334,7 +332,7 @@ def test_a_dead_letter_of_a_range_goes_to_the_splitter(
     assert read_done(plan, 1, cut_world.store, cut_world.settings) is None
 
 
-def test_what_is_asked_for_is_never_more_than_the_upload(world, tmp_path: Path) -> None:
+def test_no_more_is_read_than_the_upload_has(world, tmp_path: Path) -> None:
     world.upload(MEDIA, b"0123456789")
     source = world.request(MEDIA).source
     spans = [(2, 4), (8, 10**15), (10**14, 10**15)]
@@ -344,14 +342,14 @@ def test_what_is_asked_for_is_never_more_than_the_upload(world, tmp_path: Path) 
     assert not fetch(source, spans, tmp_path / "a", world.store)
 
 
-def test_a_plan_that_cannot_be_read_asks_for_nothing(cut_world, films: dict[str, bytes]) -> None:
+def test_an_unreadable_plan_requests_nothing(cut_world, films: dict[str, bytes]) -> None:
     cut_world.upload(MEDIA, films[".mp4"])
     _split(cut_world, MEDIA)
     asked = _ranges(cut_world)
     plan_key = keys.plan_key(MEDIA, cut_world.run(MEDIA))
     cut_world.store.put(cut_world.settings.stage1_bucket, plan_key, b"[" * 1000)
     assert _range(cut_world, asked[0]) == {"runs": []}
-    # The next event of the upload plans again.
+    # The upload's next event plans again.
     _split(cut_world, MEDIA)
     for key in _ranges(cut_world):
         _range(cut_world, key)
@@ -359,7 +357,7 @@ def test_a_plan_that_cannot_be_read_asks_for_nothing(cut_world, films: dict[str,
 
 
 @pytest.mark.parametrize(("where", "refused"), [("video-splitting", True), ("local", False)])
-def test_ranges_that_one_invocation_cannot_decode_are_refused_before_any_is_asked_for(
+def test_ranges_too_long_for_one_invocation_are_refused_before_any_is_requested(
     cut_world, films: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, where: str, refused: bool
 ) -> None:
     monkeypatch.setattr(planning, "decode_seconds", lambda length_s, *_: 300.0 * length_s)
@@ -375,7 +373,7 @@ def test_ranges_that_one_invocation_cannot_decode_are_refused_before_any_is_aske
 
 @pytest.fixture(scope="session")
 def broadcasts(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., None]) -> dict[str, bytes]:
-    """Six minutes as MPEG-TS, which is not cut: with one keyframe, and with one a second."""
+    """Six minutes as MPEG-TS, which is not cut: with one keyframe, and with one per second."""
     folder = tmp_path_factory.mktemp("broadcasts")
     picture = ("-f", "lavfi", "-i", "color=gray:size=320x180:rate=25:duration=360")
     for name, distance in (("sparse", 9000), ("dense", 25)):
@@ -389,10 +387,10 @@ def broadcasts(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., N
     [
         ("sparse", {"function_name": "video-splitting"}, True),
         ("dense", {"function_name": "video-splitting"}, False),  # keyframes alone are a ninth of the work
-        ("sparse", {}, False),  # on a machine of one's own nobody knows before
+        ("sparse", {}, False),  # on a user's machine the limit is unknown beforehand
     ],
 )
-def test_what_one_invocation_cannot_decode_is_refused_before_it_is_decoded(
+def test_a_recording_too_long_for_one_invocation_is_refused_before_decoding(
     world, broadcasts: dict[str, bytes], name: str, where: dict[str, Any], refused: bool
 ) -> None:
     small = {"memory_mb": 128, "ffmpeg_memory_mb": 1500, "timeout_s": 50.0, "cut_above_s": 60.0, **where}

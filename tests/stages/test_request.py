@@ -1,4 +1,4 @@
-"""Sidecars: options of one media file, whether they come before it or after; mistakes are said, not swallowed."""
+"""Sidecars: options of one media file, whether uploaded before it or after; mistakes are reported, not ignored."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _through(world, key: str) -> None:
 
 
 class _Recording:
-    """Hears nothing and remembers what it was asked for."""
+    """Hears nothing and remembers its requests."""
 
     info = EngineInfo(
         id="fake", role="transcriber", title="Fake", licence="MIT", languages=("*",), translates=True, prompts=True
@@ -63,7 +63,7 @@ class _Recording:
         return Transcription("en", (Segment(start_s=0.1, end_s=0.4, text="hello", words=(word,)),))
 
 
-def test_a_sidecar_before_its_media_is_followed(world, odd_media: dict[str, Path]) -> None:
+def test_a_sidecar_before_its_media_file_counts(world, odd_media: dict[str, Path]) -> None:
     world.engines.transcriber = _Recording()
     sidecar = _sidecar(world, {"language": "pt-BR", "task": "translate", "hotwords": ["Ada"], "word_times": False})
     assert _split(world, sidecar) == []  # there is nothing to split yet
@@ -79,7 +79,7 @@ def test_a_sidecar_before_its_media_is_followed(world, odd_media: dict[str, Path
     assert all(segment.words == () for segment in result.transcript.segments)
 
 
-def test_a_sidecar_after_its_media_runs_it_again(world, odd_media: dict[str, Path]) -> None:
+def test_a_sidecar_after_its_media_file_starts_another_run(world, odd_media: dict[str, Path]) -> None:
     world.engines.transcriber = _Recording()
     world.upload(MEDIA, odd_media["both.mp4"].read_bytes())
     _through(world, MEDIA)
@@ -94,10 +94,10 @@ def test_a_sidecar_after_its_media_runs_it_again(world, odd_media: dict[str, Pat
     assert after.run != before.run
     assert after.options.prompt == "Minutes of a meeting."
     assert world.engines.transcriber.asked[-1].prompt == "Minutes of a meeting."
-    assert _split(world, sidecar) == _split(world, MEDIA) == []  # both events mean the run that is there
+    assert _split(world, sidecar) == _split(world, MEDIA) == []  # both events mean the existing run
 
 
-def test_a_run_that_a_sidecar_overtook_is_not_published(world) -> None:
+def test_a_run_superseded_by_a_sidecar_is_not_published(world) -> None:
     units = world.split(MEDIA)
     world.analyse(*units[:-1])
     _sidecar(world, {"beam": 1})
@@ -105,13 +105,13 @@ def test_a_run_that_a_sidecar_overtook_is_not_published(world) -> None:
     assert world.result(MEDIA) is None
 
 
-def test_a_run_that_ended_while_overtaken_is_published_when_it_counts_again(world, odd_media: dict[str, Path]) -> None:
+def test_a_run_that_ended_while_superseded_is_published_when_it_counts_again(world, odd_media: dict[str, Path]) -> None:
     world.upload(MEDIA, odd_media["both.mp4"].read_bytes())
     (run,) = _split(world, MEDIA)
     sidecar = _sidecar(world, {"beam": 1})
     for info in list(world.store.find(world.settings.stage1_bucket, f"{MEDIA}/{run}/")):
         world.analyse(info.key)
-    assert world.result(MEDIA) is None, "it was overtaken"
+    assert world.result(MEDIA) is None, "it was superseded"
     world.store.delete(world.settings.input_bucket, [sidecar])
     before = len(world.store.writes)
     assert _split(world, sidecar) == []
@@ -120,7 +120,7 @@ def test_a_run_that_ended_while_overtaken_is_published_when_it_counts_again(worl
     assert world.result(MEDIA).run == run
 
 
-def test_chunk_length_and_sampling_are_the_media_s_own(world, odd_media: dict[str, Path]) -> None:
+def test_chunk_length_and_sampling_can_be_set_per_file(world, odd_media: dict[str, Path]) -> None:
     _sidecar(world, {"interval_s": 0.25, "sampling": "interval"})
     world.upload(MEDIA, odd_media["no-audio.mp4"].read_bytes())
     _split(world, MEDIA)
@@ -129,7 +129,7 @@ def test_chunk_length_and_sampling_are_the_media_s_own(world, odd_media: dict[st
     assert max(after - before for before, after in pairwise(manifest.sample_times_ms)) < 500
 
 
-def test_a_sidecar_that_comes_back_or_goes_shows_the_run_it_means(world, odd_media: dict[str, Path]) -> None:
+def test_restoring_or_removing_a_sidecar_publishes_the_run_that_it_means(world, odd_media: dict[str, Path]) -> None:
     world.upload(MEDIA, odd_media["both.mp4"].read_bytes())
     _through(world, MEDIA)
     plain = world.result(MEDIA).run
@@ -162,9 +162,7 @@ def test_a_sidecar_that_comes_back_or_goes_shows_the_run_it_means(world, odd_med
         (b"{" + b" " * 70_000 + b"}", "has 70002 bytes; 65536 are the most it can have"),
     ],
 )
-def test_a_sidecar_that_cannot_be_followed_is_the_result(
-    body: bytes, said: str, world, odd_media: dict[str, Path]
-) -> None:
+def test_an_invalid_sidecar_becomes_the_result(body: bytes, said: str, world, odd_media: dict[str, Path]) -> None:
     sidecar = _sidecar(world, body)
     world.upload(MEDIA, odd_media["both.mp4"].read_bytes())
     _through(world, MEDIA)
@@ -172,16 +170,16 @@ def test_a_sidecar_that_cannot_be_followed_is_the_result(
     assert (result.status, result.error.code) == ("failed", "options")
     assert result.error.message.startswith(sidecar)
     assert said in result.error.message
-    _sidecar(world, {})  # mended
+    _sidecar(world, {})  # corrected
     _through(world, sidecar)
     assert world.result(MEDIA).status == "complete"
 
 
-def test_null_takes_a_default_back() -> None:
+def test_null_restores_a_default() -> None:
     assert override(Options(language="de"), b'{"language": null}', "x").language is None
 
 
-def test_every_key_but_the_deployment_s_own_can_be_given() -> None:
+def test_every_key_but_the_deployment_s_own_can_be_set() -> None:
     assert set(Options.model_fields) - set(PER_MEDIA) == {
         "detector", "embedder", "transcriber", "frames_per_unit", "voice_encoder",
         "active_speaker",
@@ -192,7 +190,7 @@ def test_every_key_but_the_deployment_s_own_can_be_given() -> None:
         override(Options(), b'{"frames_per_unit": 3}', "x")
 
 
-def test_a_sidecar_is_no_media_and_other_json_is_nobody_s(world) -> None:
+def test_a_sidecar_is_not_media_and_other_json_is_ignored(world) -> None:
     world.upload(MEDIA)
     _sidecar(world, {})
     world.upload("notes.json", b"{}")
@@ -202,7 +200,7 @@ def test_a_sidecar_is_no_media_and_other_json_is_nobody_s(world) -> None:
     assert _split(world, "notes.json") == []
 
 
-def test_a_splitter_that_gave_up_is_written_down_for_the_run_of_the_sidecar(world, failure_envelope) -> None:
+def test_a_splitter_s_failure_is_recorded_for_the_sidecar_s_run(world, failure_envelope) -> None:
     world.upload(MEDIA)
     sidecar = _sidecar(world, {"beam": 2})
     event = object_created(world.settings.input_bucket, sidecar)
@@ -230,7 +228,7 @@ def test_an_engine_that_cannot_do_what_is_asked_says_so(world, odd_media: dict[s
     assert "Listener takes no prompt and no hot words; they were ignored" in map(str, result.warnings)
 
 
-def test_a_sidecar_that_goes_while_it_is_read_is_none(world) -> None:
+def test_a_sidecar_deleted_during_reading_counts_as_none(world) -> None:
     world.upload(MEDIA)
     sidecar = _sidecar(world, {"beam": 2})
     source = read_source(world.settings.input_bucket, MEDIA, world.store)

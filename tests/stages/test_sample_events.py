@@ -1,4 +1,4 @@
-"""Every file of events/, as `sam local invoke` would send it, through the stage of the function it is for."""
+"""Every file in events/, as `sam local invoke` would send it, through the stage of its function."""
 
 from __future__ import annotations
 
@@ -122,11 +122,11 @@ _TAKES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
 }
 
 
-def test_every_file_is_taken_by_somebody() -> None:
+def test_every_file_is_covered_by_a_stage() -> None:
     assert {path.stem for path in _FOLDER.glob("*.json")} == set(_TAKES)
 
 
 @pytest.mark.parametrize("name", sorted(_TAKES))
-def test_a_stage_takes_it(name: str, world: Any, tmp_path: Path) -> None:
+def test_a_stage_accepts_it(name: str, world: Any, tmp_path: Path) -> None:
     world.settings = world.settings.model_copy(update={"models_dir": tmp_path / "models"})
     _TAKES[name](world, json.loads((_FOLDER / f"{name}.json").read_text()))

@@ -1,4 +1,4 @@
-"""Stage 1 on an in-memory store, with the real ffmpeg."""
+"""Stage 1 on a store in memory, with the real ffmpeg."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_same_event_again_changes_nothing(world, odd_media: dict[str, Path])
     before, written = dict(world.store.objects), len(world.written(world.settings.stage1_bucket))
     assert _split(world, "a.mp4") == {"runs": []}
     assert world.store.objects == before
-    # It only asks again whether the run is complete: its result may have been kept back meanwhile.
+    # It only checks again whether the run is complete: its result may have been held back meanwhile.
     again = world.written(world.settings.stage1_bucket)[written:]
     assert [key.rpartition("/")[2] for key in again] == ["manifest.json"]
 
@@ -80,12 +80,12 @@ def test_another_bucket_is_not_ours(world) -> None:
     assert split_event(object_created("elsewhere", "a.mp4"), world.store, world.settings) == {"runs": []}
 
 
-def test_a_media_that_is_gone_is_ignored(world) -> None:
+def test_a_deleted_media_file_is_ignored(world) -> None:
     assert _split(world, "gone.mp4") == {"runs": []}
     assert not world.store.objects
 
 
-def test_a_media_replaced_while_it_is_read_is_left_to_its_next_event(
+def test_a_media_file_replaced_during_reading_is_left_to_its_next_event(
     world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
@@ -109,7 +109,7 @@ def test_a_media_replaced_while_it_is_read_is_left_to_its_next_event(
         ("cover-only.m4a", "no_streams"),
     ],
 )
-def test_what_is_no_media_ends_in_a_manifest_that_says_so(
+def test_a_file_that_is_not_media_ends_in_a_manifest_that_says_so(
     name: str, code: str, world, odd_media: dict[str, Path]
 ) -> None:
     world.upload(name, odd_media[name].read_bytes())
@@ -144,10 +144,10 @@ def test_limits_end_in_a_manifest_too(limit: dict[str, float], world, odd_media:
 
 @pytest.mark.parametrize(("most_usd", "interval_s", "refused"), [(0.0, 0.02, False), (0.01, 1.0, False),
                                                                  (0.0006, 0.02, True)])  # fmt: skip
-def test_what_would_cost_too_much_is_refused_before_it_is_decoded(
+def test_a_file_that_would_cost_too_much_is_refused_before_decoding(
     most_usd: float, interval_s: float, refused: bool, world, odd_media: dict[str, Path]
 ) -> None:
-    """The probe tells the length, how many frames there will be and whether there is sound."""
+    """The probe gives the length, the number of frames and whether there is sound."""
     world.upload("a.mp4", odd_media["both.mp4"].read_bytes())
     world.settings = world.settings.model_copy(update={"max_cost_usd": most_usd, "interval_s": interval_s})
     _split(world, "a.mp4")
@@ -160,7 +160,7 @@ def test_what_would_cost_too_much_is_refused_before_it_is_decoded(
         assert "CASTLINE_MAX_COST_USD" in manifest.error.message
 
 
-def test_what_may_work_next_time_is_raised_and_leaves_no_manifest(
+def test_a_temporary_failure_is_raised_and_leaves_no_manifest(
     world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
@@ -176,7 +176,9 @@ def test_what_may_work_next_time_is_raised_and_leaves_no_manifest(
     assert len(_split(world, "a.mp4")["runs"]) == 1
 
 
-def test_an_upload_that_fails_is_raised(world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_upload_of_a_unit_is_raised(
+    world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.upload("a.mp4", odd_media["both.mp4"].read_bytes())
     put = world.store.put
 
@@ -191,7 +193,7 @@ def test_an_upload_that_fails_is_raised(world, odd_media: dict[str, Path], monke
     assert not any(key.endswith("manifest.json") for key in world.keys_in(world.settings.stage1_bucket))
 
 
-def test_a_full_disk_is_no_fault_of_the_media(world, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_the_file_s_fault(world, monkeypatch: pytest.MonkeyPatch) -> None:
     world.upload("a.mp4")
 
     def full(*_: object) -> bool:
@@ -202,7 +204,7 @@ def test_a_full_disk_is_no_fault_of_the_media(world, monkeypatch: pytest.MonkeyP
         _split(world, "a.mp4")
 
 
-def test_several_records_of_one_event_are_all_split(world, odd_media: dict[str, Path]) -> None:
+def test_all_records_of_an_event_are_split(world, odd_media: dict[str, Path]) -> None:
     for key in ("a.mp4", "b.mp4"):
         world.upload(key, odd_media["tiny.mp4"].read_bytes())
     records = [object_created(world.settings.input_bucket, key)["Records"][0] for key in ("a.mp4", "b.mp4")]
@@ -217,10 +219,10 @@ def test_options_are_part_of_the_run(world) -> None:
 
 
 @pytest.mark.parametrize(("timeout_s", "least", "most"), [(900, 830, 840), (300, 240, 255), (30, 8, 10)])
-def test_a_decode_may_take_what_the_invocation_has_left(
+def test_a_decode_may_use_the_invocation_s_remaining_time(
     timeout_s: float, least: float, most: float, world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed by Lambda it would lose everything; ended by its own limit it keeps what it gave."""
+    """Killed by Lambda it would lose everything; ended by its own limit it keeps what it has."""
     given: list[float] = []
     real = stage.split
 
@@ -234,7 +236,7 @@ def test_a_decode_may_take_what_the_invocation_has_left(
     assert least <= given[0] <= most
 
 
-def test_sound_without_its_pictures_is_partial_and_says_so(world, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+def test_sound_without_its_video_is_partial_with_a_warning(world, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
     path = tmp_path / "a.mov"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=5:duration=2", "-f", "lavfi", "-i", "sine=duration=2",
            "-c:v", "libx264", "-preset", "ultrafast", path)  # fmt: skip
@@ -254,7 +256,7 @@ def test_sound_without_its_pictures_is_partial_and_says_so(world, ffmpeg: Callab
     ]
 
 
-def test_a_sidecar_asks_for_a_sound_track(world, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
+def test_a_sidecar_chooses_a_sound_track(world, ffmpeg: Callable[..., None], tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     ffmpeg("-f", "lavfi", "-i", "sine=duration=2", "-f", "lavfi", "-i", "sine=frequency=900:duration=2",
            "-map", 0, "-map", 1, path)  # fmt: skip
@@ -268,7 +270,7 @@ def test_a_sidecar_asks_for_a_sound_track(world, ffmpeg: Callable[..., None], tm
     assert [warning.code for warning in manifest.warnings] == ["streams_passed_over"]
 
 
-def test_one_deadline_is_shared_by_all_that_ffmpeg_does(
+def test_all_ffmpeg_processes_share_one_deadline(
     world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deadlines: list[float] = []
@@ -287,7 +289,7 @@ def test_one_deadline_is_shared_by_all_that_ffmpeg_does(
     assert len(set(deadlines)) == 1
 
 
-def test_units_that_went_before_they_were_analysed_are_made_again(world, odd_media: dict[str, Path]) -> None:
+def test_units_deleted_before_their_analysis_are_made_again(world, odd_media: dict[str, Path]) -> None:
     world.upload("a.mp4", odd_media["both.mp4"].read_bytes())
     _split(world, "a.mp4")
     before = dict(world.store.objects)
@@ -303,7 +305,7 @@ def test_units_that_went_before_they_were_analysed_are_made_again(world, odd_med
 
 
 @pytest.mark.parametrize("damaged", [b"", b'{"run": "', b"[1]"])
-def test_a_manifest_that_cannot_be_read_is_made_again(damaged: bytes, world, odd_media: dict[str, Path]) -> None:
+def test_an_unreadable_manifest_is_made_again(damaged: bytes, world, odd_media: dict[str, Path]) -> None:
     world.upload("a.mp4", odd_media["tiny.mp4"].read_bytes())
     _split(world, "a.mp4")
     world.store.put(world.settings.stage1_bucket, keys.manifest_key("a.mp4", world.run("a.mp4")), damaged)
@@ -311,10 +313,10 @@ def test_a_manifest_that_cannot_be_read_is_made_again(damaged: bytes, world, odd
     assert _manifest(world, "a.mp4").units
 
 
-def test_what_may_pass_is_tried_three_times_in_all(
+def test_a_temporary_failure_is_tried_three_times_in_all(
     world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk fills up in mid-decode: what there was is kept, and the next event tries again."""
+    """The disk fills up during decoding: what there is is kept, and the next event tries again."""
     world.upload("a.mp4", odd_media["both.mp4"].read_bytes())
     whole = stage.split
 
@@ -329,7 +331,7 @@ def test_what_may_pass_is_tried_three_times_in_all(
         assert _manifest(world, "a.mp4").attempt == attempt
 
 
-def test_an_upload_deleted_while_it_is_split_leaves_nothing(
+def test_an_upload_deleted_during_splitting_leaves_nothing(
     world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.upload("a.mp4", odd_media["both.mp4"].read_bytes())
@@ -344,7 +346,7 @@ def test_an_upload_deleted_while_it_is_split_leaves_nothing(
     assert [key for _, key in world.store.objects if not key.startswith(".audit/")] == []
 
 
-def test_what_a_killed_splitter_left_of_a_deleted_upload_goes_with_its_next_event(
+def test_remains_of_a_killed_splitter_are_removed_with_the_deleted_upload_s_next_event(
     world, odd_media: dict[str, Path]
 ) -> None:
     world.upload("a.mp4", odd_media["both.mp4"].read_bytes())
@@ -358,7 +360,7 @@ def test_what_a_killed_splitter_left_of_a_deleted_upload_goes_with_its_next_even
     assert all(key.startswith("a.mp4/people/b.mp4/") for key in left)
 
 
-def test_what_browsers_do_not_play_gets_a_proxy_that_goes_with_it(
+def test_a_recording_that_browsers_cannot_play_gets_a_proxy_that_is_deleted_with_it(
     world, ffmpeg: Callable[..., None], tmp_path: Path
 ) -> None:
     film = tmp_path / "film.mpg"
@@ -369,7 +371,7 @@ def test_what_browsers_do_not_play_gets_a_proxy_that_goes_with_it(
     proxy = world.store.get(bucket, keys.proxy_key("film.mpg", run))
     assert proxy and proxy[4:8] == b"ftyp" and proxy.index(b"moov") < proxy.index(b"mdat")
     assert _manifest(world, "film.mpg").usage.steps["proxy"] > 0
-    # It is made once: the manifest is lost, and the event comes again.
+    # It is made once: the manifest is lost, and the event is repeated.
     world.store.delete(bucket, [keys.manifest_key("film.mpg", run)])
     _split(world, "film.mpg")
     assert world.written(bucket).count(keys.proxy_key("film.mpg", run)) == 1
@@ -377,7 +379,7 @@ def test_what_browsers_do_not_play_gets_a_proxy_that_goes_with_it(
     assert not list(world.store.find(bucket))
 
 
-def test_no_proxy_where_none_is_wanted(world, odd_media: dict[str, Path]) -> None:
+def test_no_proxy_if_none_is_wanted(world, odd_media: dict[str, Path]) -> None:
     world.upload("a.mkv", odd_media["late-sound.mkv"].read_bytes())
     _split(world, "a.mkv", proxy_s=0)
     assert "proxy" not in _manifest(world, "a.mkv").usage.steps

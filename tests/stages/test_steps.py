@@ -1,4 +1,4 @@
-"""Stage 1 as a state machine asks for it, and the splitter that tells stage 2 itself."""
+"""Stage 1 as a state machine calls it, and the splitter that notifies stage 2 itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def _bridged(world, key: str) -> dict[str, Any]:
-    """What EventBridge says of an upload; it does not encode keys."""
+    """EventBridge's event for an upload; it does not encode keys."""
     return {
         "source": "aws.s3",
         "detail-type": "Object Created",
@@ -37,7 +37,7 @@ def _identify(world, key: str) -> str | None:
 
 
 def test_an_execution_is_named_after_its_run(world) -> None:
-    assert _identify(world, MEDIA) is None, "nothing is there"
+    assert _identify(world, MEDIA) is None, "there is no upload"
     world.upload(MEDIA)
     run = world.run(MEDIA)
     assert _identify(world, MEDIA) == _identify(world, MEDIA) == _identify(world, f"{MEDIA}.json") == run
@@ -48,7 +48,7 @@ def test_an_execution_is_named_after_its_run(world) -> None:
 
 def test_a_split_lists_its_units_as_short_names(world, odd_media: dict[str, Path]) -> None:
     world.upload(MEDIA, odd_media["both.mp4"].read_bytes())
-    for _ in range(2):  # the second finds the manifest
+    for _ in range(2):  # the second call finds the manifest
         found = _step(world, step="split", bucket=world.settings.input_bucket, media=MEDIA)
         assert found["bucket"] == world.settings.stage1_bucket
         assert found["units"] == ["frames/0000.zip", "audio/0000.flac"]
@@ -78,7 +78,7 @@ def test_the_machine_reads_no_more_than_events_do(world, odd_media: dict[str, Pa
 
 
 def test_ten_hours_of_units_fit_a_state(world) -> None:
-    """256 KB is what a state may hold."""
+    """256 KB is the limit of a state."""
     frames, chunks = 10 * 3600 // 30, 10 * 60
     names = [keys.UnitId(MEDIA, "0" * 16, "frames", at).stage1_key for at in range(frames)]
     names += [keys.UnitId(MEDIA, "0" * 16, "audio", at).stage1_key for at in range(chunks)]
@@ -87,7 +87,7 @@ def test_ten_hours_of_units_fit_a_state(world) -> None:
     assert len(json.dumps(answer)) < 50_000
 
 
-def test_nothing_decodable_and_nothing_there_have_no_units(world, odd_media: dict[str, Path]) -> None:
+def test_undecodable_and_missing_files_have_no_units(world, odd_media: dict[str, Path]) -> None:
     world.upload(MEDIA, odd_media["text.mp4"].read_bytes())
     assert _step(world, step="split", bucket=world.settings.input_bucket, media=MEDIA)["units"] == []
     assert _step(world, step="split", bucket=world.settings.input_bucket, media="gone.mp4")["units"] == []
@@ -105,7 +105,7 @@ def test_an_unknown_step_is_an_error(world) -> None:
         _step(world, step="dance")
 
 
-def test_the_splitter_tells_of_every_object_once_it_is_there(world, odd_media: dict[str, Path]) -> None:
+def test_the_splitter_announces_every_object_once_it_exists(world, odd_media: dict[str, Path]) -> None:
     world.upload(MEDIA, odd_media["both.mp4"].read_bytes())
     told: list[str] = []
 
@@ -119,7 +119,7 @@ def test_the_splitter_tells_of_every_object_once_it_is_there(world, odd_media: d
     assert {key.removeprefix(prefix) for key in told[:-1]} == {"frames/0000.zip", "audio/0000.flac"}
     assert told[-1] == f"{prefix}manifest.json"
     split_event(event, world.store, world.settings, tell)
-    assert told[3:] == [f"{prefix}manifest.json"], "a repeated event only asks again whether the run is complete"
+    assert told[3:] == [f"{prefix}manifest.json"], "a repeated event only checks again whether the run is complete"
 
 
 class Lambda:
@@ -144,7 +144,7 @@ def test_only_invoke_and_steps_invoke(world, monkeypatch: pytest.MonkeyPatch) ->
     assert json.loads(client.calls[0]["Payload"]) == object_created("castline-stage-1", "a b/0000.zip")
 
 
-def test_a_refused_invocation_is_worth_a_retry(world, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_invocation_is_retryable(world, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aws, "_lambda", lambda: Lambda(refuses=True))
     with pytest.raises(ResourceError, match="face-recognition could not be invoked") as caught:
         announcer(world.settings.model_copy(update={"orchestration": "invoke"}))("a.zip")
@@ -152,7 +152,7 @@ def test_a_refused_invocation_is_worth_a_retry(world, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", ["start", "run"])
-def test_state_machines_are_whole(name: str) -> None:
+def test_state_machines_are_complete(name: str) -> None:
     """Every state leads somewhere, every task retries, and no substitution is left over."""
     text = (ROOT / "statemachine" / f"{name}.asl.json").read_text()
     machine = json.loads(text)

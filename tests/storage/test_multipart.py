@@ -1,4 +1,4 @@
-"""Large files: an interrupted upload goes on where it was, and equal bytes are not sent twice."""
+"""Large files: an interrupted upload is resumed, and equal bytes are not sent twice."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def large(tmp_path: Path) -> Path:
 
 
 class Dropping:
-    """A client whose connection goes at one part."""
+    """A client whose connection breaks at one part."""
 
     def __init__(self, s3: Any, at: int | None = None) -> None:
         self._s3, self._at = s3, at
@@ -59,7 +59,7 @@ def _body(s3: Any) -> bytes:
     return body
 
 
-def test_what_was_sent_before_an_interruption_is_kept(s3: Any, large: Path) -> None:
+def test_uploaded_parts_survive_an_interruption(s3: Any, large: Path) -> None:
     first = Dropping(s3, at=4)
     with pytest.raises(ConnectionResetError):
         upload_large(first, _BUCKET, _KEY, large, {"Metadata": {"sha256": "x"}}, lambda _: None, _PART)
@@ -73,7 +73,7 @@ def test_what_was_sent_before_an_interruption_is_kept(s3: Any, large: Path) -> N
     assert not s3.list_multipart_uploads(Bucket=_BUCKET).get("Uploads")
 
 
-def test_parts_of_another_file_are_sent_anew(s3: Any, large: Path) -> None:
+def test_parts_of_another_file_are_uploaded_anew(s3: Any, large: Path) -> None:
     with pytest.raises(ConnectionResetError):
         upload_large(Dropping(s3, at=4), _BUCKET, _KEY, large, {}, lambda _: None, _PART)
     changed = bytearray(large.read_bytes())
@@ -89,7 +89,7 @@ def test_parts_of_another_file_are_sent_anew(s3: Any, large: Path) -> None:
     assert _body(s3) == bytes(changed)
 
 
-def test_an_upload_of_a_key_that_only_begins_alike_is_left_alone(s3: Any, large: Path) -> None:
+def test_an_upload_of_a_key_with_the_same_prefix_is_left_alone(s3: Any, large: Path) -> None:
     other = s3.create_multipart_upload(Bucket=_BUCKET, Key=f"{_KEY}.bak")["UploadId"]
     upload_large(s3, _BUCKET, _KEY, large, {}, lambda _: None, _PART)
     (left,) = s3.list_multipart_uploads(Bucket=_BUCKET)["Uploads"]
@@ -109,11 +109,11 @@ def test_equal_bytes_are_not_sent_twice(s3: Any, tmp_path: Path) -> None:
     path.write_bytes(b"other")
     assert store.upload(_BUCKET, "a.mp4", path)
     assert store.get(_BUCKET, "a.mp4") == b"other"
-    store.put(_BUCKET, "a.mp4", b"other")  # by somebody who leaves no digest
+    store.put(_BUCKET, "a.mp4", b"other")  # by a client that leaves no digest
     assert store.upload(_BUCKET, "a.mp4", path)
 
 
-def test_a_large_file_goes_through_the_store(s3: Any, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_is_stored_and_read_back(s3: Any, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("castline.storage.s3.LARGE", 1)
     store = S3Store(s3)
     assert store.upload(_BUCKET, _KEY, large)
@@ -123,7 +123,7 @@ def test_a_large_file_goes_through_the_store(s3: Any, large: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(("gigabytes", "megabytes"), [(0.1, 16), (100, 16), (170, 17), (5000, 477)])
-def test_parts_grow_so_that_ten_thousand_suffice(gigabytes: float, megabytes: int) -> None:
+def test_parts_grow_so_that_ten_thousand_are_enough(gigabytes: float, megabytes: int) -> None:
     size = int(gigabytes * 1e9)
     assert part_size(size) / 2**20 == pytest.approx(megabytes, abs=0.01)
     assert size / part_size(size) <= 10_000

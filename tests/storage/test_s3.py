@@ -31,7 +31,7 @@ _AWKWARD = [
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    """A boto3 client whose S3 is moto's; one for all, because making one takes half a second."""
+    """A boto3 client whose S3 is moto's; shared, because making one takes half a second."""
     with pytest.MonkeyPatch.context() as environment, mock_aws():
         for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
             environment.delenv(name, raising=False)
@@ -59,7 +59,7 @@ def store(request: pytest.FixtureRequest) -> ObjectStore:
     return S3Store(request.getfixturevalue("s3"))
 
 
-def test_what_is_put_can_be_read(store: ObjectStore, tmp_path: Path) -> None:
+def test_a_stored_object_can_be_read(store: ObjectStore, tmp_path: Path) -> None:
     assert store.put(_BUCKET, "a/b.json", b"{}") is True
     path = tmp_path / "c.mp4"
     path.write_bytes(b"media")
@@ -71,7 +71,7 @@ def test_what_is_put_can_be_read(store: ObjectStore, tmp_path: Path) -> None:
     assert (info.key, info.size, info.etag) == ("a/c.mp4", 5, "62933a2951ef01f4eafd9bdf4d3cd2f0")
 
 
-def test_what_is_not_there_is_none(store: ObjectStore) -> None:
+def test_a_missing_object_is_none(store: ObjectStore) -> None:
     store.put(_BUCKET, "a/b", b"")
     for key in ("a", "a/", "a/bc", "nowhere"):
         assert store.head(_BUCKET, key) is None
@@ -81,7 +81,7 @@ def test_what_is_not_there_is_none(store: ObjectStore) -> None:
     assert list(store.find(_BUCKET, "nowhere/")) == []
 
 
-def test_the_first_writer_wins_where_it_is_asked_for(store: ObjectStore, tmp_path: Path) -> None:
+def test_the_first_writer_wins_if_requested(store: ObjectStore, tmp_path: Path) -> None:
     path = tmp_path / "second"
     path.write_bytes(b"second")
     assert store.put(_BUCKET, "part.json", b"first", if_absent=True) is True
@@ -92,7 +92,7 @@ def test_the_first_writer_wins_where_it_is_asked_for(store: ObjectStore, tmp_pat
     assert store.get(_BUCKET, "part.json") == b"third"
 
 
-def test_a_write_over_exactly_what_was_seen(store: ObjectStore) -> None:
+def test_a_write_replaces_only_the_version_that_was_seen(store: ObjectStore) -> None:
     assert store.put(_BUCKET, "result.json", b"x", if_match="0" * 32) is False, "there is nothing to write over"
     store.put(_BUCKET, "result.json", b"first")
     seen = store.head(_BUCKET, "result.json")
@@ -101,7 +101,7 @@ def test_a_write_over_exactly_what_was_seen(store: ObjectStore) -> None:
     assert store.get(_BUCKET, "result.json") == b"second"
 
 
-def test_listing_is_by_prefix_and_in_order_of_keys(store: ObjectStore) -> None:
+def test_listings_have_a_prefix_and_are_sorted_by_key(store: ObjectStore) -> None:
     for key in ("b/2", "b/10", "a/1", "b/1", "bb/1", "b/é", "b/Z"):
         store.put(_BUCKET, key, key.encode())
     assert [info.key for info in store.find(_BUCKET, "b/")] == ["b/1", "b/10", "b/2", "b/Z", "b/é"]
@@ -129,7 +129,7 @@ def test_awkward_keys_survive(store: ObjectStore, key: str, tmp_path: Path) -> N
     assert store.head(_BUCKET, key) is None
 
 
-def test_a_download_is_the_object_that_was_looked_at_or_nothing(store: ObjectStore, tmp_path: Path) -> None:
+def test_a_download_is_the_version_that_was_seen_or_nothing(store: ObjectStore, tmp_path: Path) -> None:
     path = tmp_path / "copy"
     store.put(_BUCKET, "a.mp4", b"old")
     old = store.head(_BUCKET, "a.mp4")
@@ -145,7 +145,7 @@ def test_a_download_is_the_object_that_was_looked_at_or_nothing(store: ObjectSto
     assert store.download(_BUCKET, new, tmp_path / "other") is False
 
 
-def test_with_versions_the_old_object_is_still_to_be_had(s3: Any, tmp_path: Path) -> None:
+def test_with_versioning_the_old_object_can_still_be_read(s3: Any, tmp_path: Path) -> None:
     s3.put_bucket_versioning(Bucket=_BUCKET, VersioningConfiguration={"Status": "Enabled"})
     store = S3Store(s3)
     store.put(_BUCKET, "a.mp4", b"old")
@@ -164,7 +164,7 @@ def test_with_versions_the_old_object_is_still_to_be_had(s3: Any, tmp_path: Path
     assert (again.etag, again.version == new.version) == (new.etag, False)
 
 
-def test_without_versions_there_is_the_etag_only(s3: Any) -> None:
+def test_without_versioning_there_is_only_the_etag(s3: Any) -> None:
     store = S3Store(s3)
     store.put(_BUCKET, "a.mp4", b"x")
     info = store.head(_BUCKET, "a.mp4")
@@ -174,7 +174,7 @@ def test_without_versions_there_is_the_etag_only(s3: Any) -> None:
     assert isinstance(info.last_modified, datetime.datetime)
 
 
-def test_long_listings_come_page_by_page(s3: Any) -> None:
+def test_long_listings_are_paged(s3: Any) -> None:
     pages: list[str] = []
 
     def small_pages(params: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def test_more_keys_than_one_call_may_delete(s3: Any) -> None:
     assert list(store.find(_BUCKET)) == []
 
 
-def test_objects_carry_the_content_type_a_browser_needs(s3: Any, tmp_path: Path) -> None:
+def test_objects_have_the_content_type_that_a_browser_needs(s3: Any, tmp_path: Path) -> None:
     store = S3Store(s3)
     path = tmp_path / "x"
     path.write_bytes(b"x")
@@ -239,7 +239,7 @@ def test_every_refusal_is_a_storage_error(s3: Any, tmp_path: Path) -> None:
         assert caught.value.retryable, name
 
 
-def test_an_object_that_may_not_be_deleted_is_not_passed_over() -> None:
+def test_an_object_that_may_not_be_deleted_is_reported() -> None:
     class Guarded:
         def delete_objects(self, **_: Any) -> dict[str, Any]:
             return {"Errors": [{"Key": "Ada/1.jpg", "Code": "AccessDenied", "Message": "no"}]}
@@ -249,7 +249,7 @@ def test_an_object_that_may_not_be_deleted_is_not_passed_over() -> None:
 
 
 class Contended:
-    """S3 that answers 409 to so many conditional writes, and then as it is told."""
+    """S3 that answers 409 to so many conditional writes, and then as a test says."""
 
     def __init__(self, conflicts: int, then: str = "") -> None:
         self.answers = [*["ConditionalRequestConflict"] * conflicts, then]
@@ -262,13 +262,13 @@ class Contended:
 
 
 @pytest.mark.parametrize(("then", "written"), [("", True), ("PreconditionFailed", False)])
-def test_a_conflict_says_nothing_of_who_wins_and_is_asked_again(then: str, written: bool) -> None:
+def test_a_conflict_does_not_say_who_wins_and_is_retried(then: str, written: bool) -> None:
     s3 = Contended(2, then)
     assert S3Store(s3).put("castline-output", "part.json", b"x", if_absent=True) is written
     assert s3.asked == 3
 
 
-def test_a_conflict_that_stays_is_an_error_and_not_somebody_else_s_write() -> None:
+def test_a_lasting_conflict_is_an_error_and_not_another_client_s_write() -> None:
     with pytest.raises(StorageError, match="ConditionalRequestConflict") as caught:
         S3Store(Contended(50)).put("castline-output", "part.json", b"x", if_match="0" * 32)
     assert caught.value.retryable
@@ -284,7 +284,7 @@ def test_a_connection_that_breaks_while_reading_is_a_storage_error() -> None:
         store.get(_BUCKET, "k")
 
 
-def test_an_answer_that_is_no_s3_s_is_a_storage_error() -> None:
+def test_an_answer_that_is_not_s3_s_is_a_storage_error() -> None:
     class Portal:
         def head_object(self, **_: Any) -> dict[str, Any]:
             raise ResponseParserError("invalid XML received: <html>")
@@ -312,7 +312,7 @@ def test_parts_and_crops_are_tagged_for_their_retention(s3: Any) -> None:
         assert found == ([{"Key": "castline", "Value": kind}] if kind else []), key
 
 
-def test_an_object_larger_than_asked_for_is_not_read(store: ObjectStore) -> None:
+def test_an_object_larger_than_expected_is_not_read(store: ObjectStore) -> None:
     store.put(_BUCKET, "k", b"12345678")
     assert store.get(_BUCKET, "k", max_bytes=8) == b"12345678"
     with pytest.raises(UnreadableObject, match="k has 8 bytes; 7 are the most it can have"):
@@ -320,7 +320,7 @@ def test_an_object_larger_than_asked_for_is_not_read(store: ObjectStore) -> None
     assert store.get(_BUCKET, "gone", max_bytes=7) is None
 
 
-def test_pieces_are_read_of_exactly_the_upload_that_was_looked_at(store: ObjectStore) -> None:
+def test_pieces_are_read_from_exactly_the_version_that_was_seen(store: ObjectStore) -> None:
     store.put(_BUCKET, "a.mp4", b"0123456789")
     info = store.head(_BUCKET, "a.mp4")
     assert info

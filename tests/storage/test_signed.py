@@ -1,4 +1,4 @@
-"""Pieces by a signed URL from a real server: the same bytes, and every trouble is left to an ordinary request."""
+"""Pieces by a signed URL from a real server: the same bytes, and after any failure an ordinary request."""
 
 from __future__ import annotations
 
@@ -104,15 +104,15 @@ def test_many_pieces_of_an_object_are_signed_once(s3: S3, store: S3Store) -> Non
     ],
     ids=["denied", "slow down", "not a range", "short", "cut off", "hung up"],
 )
-def test_trouble_is_left_to_an_ordinary_request(s3: S3, store: S3Store, trouble: Trouble) -> None:
+def test_after_a_failure_an_ordinary_request_is_made(s3: S3, store: S3Store, trouble: Trouble) -> None:
     s3.trouble = trouble
     for at in range(0, 30, 3):
         assert store.read("b", _INFO, at, 3) == _BODY[at : at + 3]
     assert len(s3.ordinary) == 10
-    assert len(s3.signed) == 8, "after so many failures in a row it is not tried any more"
+    assert len(s3.signed) == 8, "after so many failures in a row it is no longer tried"
 
 
-def test_a_failure_now_and_then_changes_nothing(s3: S3, store: S3Store) -> None:
+def test_occasional_failures_change_nothing(s3: S3, store: S3Store) -> None:
     s3.trouble = lambda handler, _: len(s3.signed) % 3 == 0 and answer(handler, 500, b"")
     for at in range(60):
         assert store.read("b", _INFO, at, 1) == _BODY[at : at + 1]

@@ -26,7 +26,7 @@ DOORS = {
     "WhatsAppPhoneNumberIds": "1",
     "WhatsAppReply": "true",
 }
-#: Parameters of every way to deploy that changes what there is or who may do what.
+#: Parameters of every way to deploy that changes the resources or the permissions.
 WAYS = [
     pytest.param(
         {
@@ -56,7 +56,7 @@ def transformed(source: dict[str, Any]) -> dict[str, Any]:
 
     template = json.loads(json.dumps(source))
     for resource in template["Resources"].values():
-        # As `sam build` and `sam package` leave it.
+        # After `sam build` and `sam package`.
         if resource.get("Properties", {}).get("PackageType") == "Image":
             resource["Properties"]["ImageUri"] = "123456789012.dkr.ecr.us-east-1.amazonaws.com/castline:1"
         for name in ("CodeUri", "ContentUri", "DefinitionUri"):
@@ -82,7 +82,7 @@ def of_type(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
 
 
 def resolver(source: dict[str, Any], **parameters: str) -> Resolver:
-    """The template with parameters; names begin with castline, and those of functions with nothing."""
+    """The template with parameters; names begin with castline, and those of functions have no prefix."""
     names = {"Prefix": "castline", "FunctionPrefix": ""}
     return Resolver(source, parameter_values(source, {**names, **parameters}))
 

@@ -1,4 +1,4 @@
-"""Who may do what, however it is deployed."""
+"""Permissions, however the pipeline is deployed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from castline.local.template import load_template
 from tests.template.conftest import DOORS, KEY, NETWORK, ROOT, TEMPLATE, WAYS, as_list, of_type, resolver
 
-#: Statements about what has no ARN: log delivery of state machines, tracing, and a function's way into a network.
+#: Statements about things without an ARN: log delivery of state machines, tracing, and a function's network interfaces.
 NAMELESS = {"DeliverLogs", "Trace", "JoinNetwork"}
 
-#: What is deployed, and what people are told to put into their account.
+#: What is deployed, and what users are told to add to their account.
 SHIPPED = sorted(
     [TEMPLATE, *(path for folder in ("stacks", "statemachine", "docs/policies") for path in (ROOT / folder).iterdir())]
 )
@@ -24,7 +24,7 @@ DOOR_ROLES = {"ResultAnnouncerRole", "ResultWebhookRole", "BatchMarkerRole", "Ba
 
 
 def _chosen(statement: dict[str, Any]) -> dict[str, Any]:
-    """The statement itself where a condition decides whether it is there."""
+    """The statement itself, also if a condition decides whether it exists."""
     chosen: dict[str, Any] = statement["Fn::If"][1] if "Fn::If" in statement else statement
     return chosen
 
@@ -41,7 +41,7 @@ def statements(transformed: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
 
 
 def _is_named(arn: str) -> bool:
-    """The bucket, or machine, is always named; a star stands for keys, and for executions of a machine, only."""
+    """The bucket, or machine, is always named; a star may stand only for keys, and for executions of a machine."""
     return "*" not in (arn.removesuffix(":*") if ":execution:" in arn else arn).partition("/")[0]
 
 
@@ -65,8 +65,8 @@ def test_nothing_is_allowed_by_wildcard(transformed: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["queue", "stepfunctions"])
-def test_whoever_is_traced_may_write_traces_and_ask_what_to_sample(source: dict[str, Any], kind: str) -> None:
-    """docs.aws.amazon.com/xray, "Sampling rules": without the two that ask, every trace is sampled by default rules."""
+def test_traced_functions_may_write_traces_and_read_sampling_rules(source: dict[str, Any], kind: str) -> None:
+    """docs.aws.amazon.com/xray, "Sampling rules": without the two that read them, default rules sample every trace."""
     known = resolver(source, Orchestration=kind, ModelStorage="efs", **NETWORK, **DOORS)
     assert source["Globals"]["Function"]["Tracing"] == "Active"
     traced = [*known.resources("AWS::Serverless::Function").values()]
@@ -88,13 +88,13 @@ def test_whoever_is_traced_may_write_traces_and_ask_what_to_sample(source: dict[
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-def test_no_arn_is_of_one_partition(path: Path) -> None:
-    """China and GovCloud are partitions of their own; patterns of parameters say ``arn:aws[a-z-]*``."""
+def test_no_arn_names_a_partition(path: Path) -> None:
+    """China and GovCloud are separate partitions; patterns of parameters contain ``arn:aws[a-z-]*``."""
     assert re.findall(r"arn:aws(?!\[a-z-\]\*:).*", path.read_text()) == []
 
 
 @pytest.mark.parametrize("path", [TEMPLATE, *sorted((ROOT / "stacks").glob("*.yaml"))], ids=lambda path: path.name)
-def test_every_topic_and_queue_takes_messages_over_tls_only(path: Path) -> None:
+def test_every_topic_and_queue_accepts_messages_over_tls_only(path: Path) -> None:
     template = load_template(path)
     for kind, policies, prop, actions in (
         ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "Topics", {"sns:Publish", "sns:*"}),
@@ -114,7 +114,7 @@ def test_every_topic_and_queue_takes_messages_over_tls_only(path: Path) -> None:
             assert deny["Resource"] in ({"Ref": name}, {"Fn::GetAtt": [name, "Arn"]}), name
 
 
-def test_roles_take_nothing_from_managed_policies(transformed: dict[str, Any]) -> None:
+def test_roles_use_no_managed_policies(transformed: dict[str, Any]) -> None:
     roles = of_type(transformed, "AWS::IAM::Role")
     assert set(roles) == {
         "VideoSplittingRole",
@@ -131,7 +131,7 @@ def test_roles_take_nothing_from_managed_policies(transformed: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_however_it_is_deployed_nobody_may_more_than_he_must(transformed: dict[str, Any], way: dict[str, str]) -> None:
+def test_however_it_is_deployed_permissions_are_minimal(transformed: dict[str, Any], way: dict[str, str]) -> None:
     roles = resolver(transformed, **way).resources("AWS::IAM::Role")
     for name, role in roles.items():
         assert not role.keys() & {"ManagedPolicyArns", "PermissionsBoundary"}
@@ -171,7 +171,7 @@ def test_however_it_is_deployed_nobody_may_more_than_he_must(transformed: dict[s
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_however_it_is_deployed_everything_is_encrypted_and_ends(
+def test_however_it_is_deployed_everything_is_encrypted_and_expires(
     transformed: dict[str, Any], way: dict[str, str]
 ) -> None:
     known = resolver(transformed, **way)
@@ -197,7 +197,7 @@ def test_however_it_is_deployed_everything_is_encrypted_and_ends(
         assert secret.get("KmsKeyId", "") == key
     topics = known.resources("AWS::SNS::Topic")
     assert topics["FailedInvocations"]["KmsMasterKeyId"] == (key or "alias/aws/sns")
-    # CloudWatch cannot publish to a topic under AWS's own key; see the template.
+    # CloudWatch cannot publish to a topic that AWS's own key encrypts; see the template.
     assert topics.pop("Alarms").get("KmsMasterKeyId", "") == key
     if whatsapp := topics.pop("WhatsAppEvents", None):
         assert whatsapp.get("KmsMasterKeyId", "") == key

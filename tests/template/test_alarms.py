@@ -1,4 +1,4 @@
-"""Alarms and the dashboard show and watch what there is."""
+"""Alarms and the dashboard refer to existing metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.template.conftest import DOORS, ROOT, as_list, resolver
 
 
-def test_every_alarm_tells_the_topic_and_has_a_paragraph(source: dict[str, Any]) -> None:
+def test_every_alarm_notifies_the_topic_and_is_documented(source: dict[str, Any]) -> None:
     found = {
         **resolver(source, Orchestration="stepfunctions").resources("AWS::CloudWatch::Alarm"),
         **resolver(source, Orchestration="queue", **DOORS).resources("AWS::CloudWatch::Alarm"),
@@ -21,7 +21,7 @@ def test_every_alarm_tells_the_topic_and_has_a_paragraph(source: dict[str, Any])
     assert len(found) == 24
     for name, alarm in found.items():
         assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:000000000000:castline-alarms"], name
-        # The emulator takes no metric math, and nobody needs it.
+        # The emulator does not support metric math, and no alarm needs it.
         assert "Metrics" not in alarm
         assert alarm["TreatMissingData"] == "notBreaching"
         assert f"`{re.sub(f'({functions})-', '…-', alarm['AlarmName'][9:])}`" in runbook
@@ -30,7 +30,7 @@ def test_every_alarm_tells_the_topic_and_has_a_paragraph(source: dict[str, Any])
 @pytest.mark.parametrize("doors", [{}, DOORS], ids=["no doors", "doors"])
 @pytest.mark.parametrize("orchestration", ["queue", "events", "invoke", "stepfunctions"])
 def test_nothing_is_lost_without_an_alarm(source: dict[str, Any], orchestration: str, doors: dict[str, str]) -> None:
-    """Whatever hands on a failure, or a message, is watched by the metric that counts when it cannot."""
+    """Every component that passes on a failure or a message is watched by the metric that counts when it cannot."""
     known = resolver(source, Orchestration=orchestration, **doors)
     topics = known.resources("AWS::SNS::Topic")
     wanted = set()
@@ -53,7 +53,7 @@ def test_nothing_is_lost_without_an_alarm(source: dict[str, Any], orchestration:
     assert wanted - watched == set()
 
 
-def test_alarms_watch_metrics_that_there_are(source: dict[str, Any]) -> None:
+def test_alarms_watch_existing_metrics(source: dict[str, Any]) -> None:
     known = resolver(source, Prefix="prod", FunctionPrefix="x-")
     for name, alarm in known.resources("AWS::CloudWatch::Alarm").items():
         (dimension,) = alarm["Dimensions"]
@@ -66,7 +66,7 @@ def test_alarms_watch_metrics_that_there_are(source: dict[str, Any]) -> None:
             assert dimension["Value"] in {item["QueueName"] for item in known.resources("AWS::SQS::Queue").values()}
 
 
-def test_the_dashboard_shows_metrics_that_there_are(source: dict[str, Any]) -> None:
+def test_the_dashboard_shows_existing_metrics(source: dict[str, Any]) -> None:
     known = resolver(source, Prefix="prod", FunctionPrefix="x-", Orchestration="events")
     (dashboard,) = known.resources("AWS::CloudWatch::Dashboard").values()
     assert dashboard["DashboardName"] == "prod"
@@ -84,7 +84,7 @@ def test_the_dashboard_shows_metrics_that_there_are(source: dict[str, Any]) -> N
     assert len(places) == len(widgets)
 
 
-def test_only_a_named_address_gets_mail(source: dict[str, Any]) -> None:
+def test_only_a_given_address_gets_mail(source: dict[str, Any]) -> None:
     def mail(**parameters: str) -> list[str]:
         found = resolver(source, **parameters).resources("AWS::SNS::Subscription").values()
         return [item["Endpoint"] for item in found if item["Protocol"] == "email"]
@@ -105,7 +105,7 @@ def test_a_budget_warns_and_then_stops_uploads_and_nothing_else(source: dict[str
     assert warning["Subscribers"] == [{"SubscriptionType": "SNS", "Address": topic}]
 
     (action,) = known.resources("AWS::Budgets::BudgetsAction").values()
-    assert (action["ActionType"], action["ApprovalModel"]) == ("APPLY_IAM_POLICY", "AUTOMATIC"), "nobody is waited for"
+    assert (action["ActionType"], action["ApprovalModel"]) == ("APPLY_IAM_POLICY", "AUTOMATIC"), "nobody must approve"
     assert (action["NotificationType"], action["ActionThreshold"]) == ("ACTUAL", {"Type": "PERCENTAGE", "Value": 100})
     attached = action["Definition"]["IamActionDefinition"]
     assert attached == {"PolicyArn": "NoMoreUploads", "Roles": ["VideoSplittingRole"]}

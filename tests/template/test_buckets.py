@@ -1,4 +1,4 @@
-"""Buckets: what they are, whom they tell, and how long things are kept."""
+"""Buckets: their properties, their notifications, and how long objects are kept."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_buckets_are_private_encrypted_and_tls_only(source: dict[str, Any]) -> N
     assert buckets["castline-input"]["VersioningConfiguration"] == {"Status": "Enabled"}
 
 
-def test_what_is_kept_does_not_outlive_a_first_deploy_that_failed(source: dict[str, Any]) -> None:
-    """Everything kept has a name: left behind by a deploy that was rolled back, it would make the next one fail."""
+def test_retained_resources_do_not_outlive_a_failed_first_deploy(source: dict[str, Any]) -> None:
+    """Every retained resource has a name: left over from a rolled-back deploy, it would make the next one fail."""
     kept = {name for name, item in source["Resources"].items() if item.get("UpdateReplacePolicy") == "Retain"}
     assert {source["Resources"][name]["DeletionPolicy"] for name in kept} == {"RetainExceptOnCreate"}
     buckets = {name for name, item in source["Resources"].items() if item["Type"] == "AWS::S3::Bucket"}
@@ -60,7 +60,7 @@ def test_uploads_reach_the_functions(source: dict[str, Any], profile: str, suffi
     assert all("NotificationConfiguration" not in buckets[name] for name in ("OutputBucket", "GalleryBucket"))
 
 
-def test_bucket_waits_for_the_permission_to_invoke(source: dict[str, Any]) -> None:
+def test_buckets_wait_for_the_permission_to_invoke(source: dict[str, Any]) -> None:
     assert source["Resources"]["InputBucket"]["DependsOn"] == "InputMayInvokeSplitter"
     assert source["Resources"]["Stage1Bucket"]["DependsOn"] == ["Stage1MayInvokeAnalyser", "Stage1MayInvokeSplitter"]
 
@@ -75,7 +75,7 @@ def test_names_follow_the_prefixes(source: dict[str, Any]) -> None:
     ]
 
 
-def test_by_itself_every_deployment_has_names_of_its_own(source: dict[str, Any]) -> None:
+def test_by_default_every_deployment_has_its_own_names(source: dict[str, Any]) -> None:
     known = Resolver(source, parameter_values(source, {}))
     assert known.name("InputBucket") == "castline-000000000000-us-east-1-input"
     assert sorted(known.function_names().values())[0] == "castline-000000000000-us-east-1-face-recognition"
@@ -108,18 +108,18 @@ def _rules(source: dict[str, Any], bucket: str, **parameters: str) -> dict[str, 
     return {rule["Id"]: rule for rule in found["LifecycleConfiguration"]["Rules"]}
 
 
-def test_what_can_be_made_again_goes_and_the_rest_stays(source: dict[str, Any]) -> None:
+def test_reproducible_objects_expire_and_the_others_stay(source: dict[str, Any]) -> None:
     assert set(_rules(source, "InputBucket")) == {"drop-replaced-versions"}
     assert _rules(source, "Stage1Bucket")["drop-units"]["ExpirationInDays"] == "30"
     output = _rules(source, "OutputBucket")
     assert {name: rule.get("ExpirationInDays") for name, rule in output.items() if "TagFilters" in rule} == {
         "drop-parts": "90",
         "drop-pictures-of-people": "365",
-    }, "everybody's embeddings and pictures do not stay for ever"
+    }, "people's embeddings and pictures are not kept for ever"
     assert "LifecycleConfiguration" not in resolver(source).resources("AWS::S3::Bucket")["GalleryBucket"]
 
 
-def test_every_class_has_its_days(source: dict[str, Any]) -> None:
+def test_every_class_has_its_retention(source: dict[str, Any]) -> None:
     days = {
         "InputRetentionDays": "1",
         "NoncurrentRetentionDays": "2",
@@ -138,7 +138,7 @@ def test_every_class_has_its_days(source: dict[str, Any]) -> None:
     assert tagged == {"part": "4", "crop": "5"}
 
 
-def test_access_logs_go_where_they_are_sent(source: dict[str, Any]) -> None:
+def test_access_logs_go_to_the_given_bucket(source: dict[str, Any]) -> None:
     assert all("LoggingConfiguration" not in item for item in resolver(source).resources("AWS::S3::Bucket").values())
     logged = resolver(source, AccessLogBucket="audit").resources("AWS::S3::Bucket").values()
     assert {(item["LoggingConfiguration"]["DestinationBucketName"]) for item in logged} == {"audit"}
@@ -147,8 +147,8 @@ def test_access_logs_go_where_they_are_sent(source: dict[str, Any]) -> None:
     }
 
 
-def test_another_orchestration_leaves_the_buckets_as_they_are(source: dict[str, Any]) -> None:
-    """A change of the parameter may change who is notified, and nothing that would replace a bucket."""
+def test_another_orchestration_leaves_the_buckets_unchanged(source: dict[str, Any]) -> None:
+    """Changing the parameter may change who is notified, but nothing that would replace a bucket."""
     assert all("Condition" not in item for item in source["Resources"].values() if item["Type"] == "AWS::S3::Bucket")
     found = []
     for orchestration in ("queue", "events", "invoke", "stepfunctions"):

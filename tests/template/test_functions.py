@@ -8,7 +8,7 @@ from typing import Any
 from tests.template.conftest import DOORS, NETWORK, ROOT, of_type, resolver
 
 
-def test_stage_functions_retry_twice_and_then_tell_the_topic(transformed: dict[str, Any]) -> None:
+def test_stage_functions_retry_twice_and_then_notify_the_topic(transformed: dict[str, Any]) -> None:
     found = of_type(transformed, "AWS::Lambda::EventInvokeConfig")
     assert {item["FunctionName"]["Ref"] for item in found.values()} == {
         "VideoSplittingFunction",
@@ -31,7 +31,7 @@ def test_a_failure_is_kept_and_recorded(source: dict[str, Any]) -> None:
     }
 
 
-def test_the_recorders_own_failures_do_not_come_back_to_it(transformed: dict[str, Any]) -> None:
+def test_the_recorder_s_own_failures_do_not_return_to_it(transformed: dict[str, Any]) -> None:
     function = of_type(transformed, "AWS::Lambda::Function")["FailureRecorderFunction"]
     assert function["DeadLetterConfig"] == {"TargetArn": {"Fn::GetAtt": ["FailedInvocationsQueue", "Arn"]}}
 
@@ -49,7 +49,7 @@ def test_packaging(transformed: dict[str, Any]) -> None:
     assert all(group["RetentionInDays"] for group in of_type(transformed, "AWS::Logs::LogGroup").values())
 
 
-def test_every_variable_of_a_function_is_one_the_code_reads(source: dict[str, Any]) -> None:
+def test_every_variable_of_a_function_is_read_by_the_code(source: dict[str, Any]) -> None:
     from castline.records import Options
     from castline.settings import Settings
 
@@ -62,10 +62,10 @@ def test_every_variable_of_a_function_is_one_the_code_reads(source: dict[str, An
     ):
         own = function["Environment"]["Variables"]
         assert {variable for variable in own if not variable.startswith("POWERTOOLS_")} <= fields, name
-    # What changes the result can be chosen at deployment; for these the default is right.
+    # Options that change the result can be chosen at deployment; for these the default is right.
     assert {f"CASTLINE_{name.upper()}" for name in Options.model_fields} - ours == {
-        "CASTLINE_AUDIO_TRACK",  # a sidecar's alone
-        "CASTLINE_SPEAKERS",  # a sidecar's, too, until it is on by default
+        "CASTLINE_AUDIO_TRACK",  # only for sidecars
+        "CASTLINE_SPEAKERS",  # also for sidecars, until it is on by default
         "CASTLINE_VOICE_ENCODER",
         "CASTLINE_ACTIVE_SPEAKER",
         "CASTLINE_FRAMES_PER_UNIT",
@@ -119,7 +119,7 @@ def test_reserved_concurrency_is_optional(source: dict[str, Any]) -> None:
 
 
 def test_everything_that_runs_follows_the_architecture(source: dict[str, Any], transformed: dict[str, Any]) -> None:
-    """What is deployed says it; make (zips, layer) is told by the environment, and Docker by SAM, from the same."""
+    """The template declares it; make (zips, layer) reads it from the environment, and Docker from SAM: the same one."""
     follows = {"Ref": "Architecture"}
     functions = of_type(transformed, "AWS::Lambda::Function")
     assert len(functions) == 8

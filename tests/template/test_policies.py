@@ -1,4 +1,4 @@
-"""The policies in docs/policies: every call is in them, and nothing that nobody calls."""
+"""The policies in docs/policies contain every call that is made, and no other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ derived = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(derived)
 FOLDER = ROOT / "docs" / "policies"
 FILES = ("deployer.json", "deployer-options.json", "user.json")
-#: A key and a network are properties of what is there anyway, not kinds of resources.
+#: A key and a network are properties of resources that exist anyway, not kinds of resources.
 OF_A_KEY, OF_A_NETWORK = ("kms:",), ("ec2:", "elasticfilesystem:")
 BUDGET = pytest.param({"MonthlyBudget": "100"}, id="budget")
 
@@ -47,9 +47,9 @@ def test_a_policy_is_what_code_and_template_need(wanted: dict[str, Any], name: s
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_policy_fits_and_names_what_it_is_about(name: str) -> None:
+def test_a_policy_fits_and_names_its_purpose(name: str) -> None:
     policy = _read(name)
-    assert len(json.dumps(policy, separators=(",", ":"))) <= 6144, "IAM's limit of a managed policy"
+    assert len(json.dumps(policy, separators=(",", ":"))) <= 6144, "IAM's limit for a managed policy"
     for statement in policy["Statement"]:
         assert not any("*" in action for action in statement["Action"])
         if statement["Sid"] != "LookAround":
@@ -60,7 +60,7 @@ def test_a_policy_fits_and_names_what_it_is_about(name: str) -> None:
     assert not any(action.partition(":")[2].startswith(writing) for action in looks["Action"])
 
 
-def test_every_module_that_speaks_to_aws_is_looked_at() -> None:
+def test_every_module_that_calls_aws_is_examined() -> None:
     """The doors and the service run in functions, whose roles are the template's."""
     speaking = {
         str(path.relative_to(derived.SOURCE))
@@ -68,10 +68,10 @@ def test_every_module_that_speaks_to_aws_is_looked_at() -> None:
         if derived.calls([str(path.relative_to(derived.SOURCE))])
     }
     elsewhere = {name for name in speaking if name.startswith(("local/", "doors/", "service/", "gate/", "aws.py"))}
-    elsewhere.add("grader/checks.py")  # has the keys that are to be graded, and says what they may not
+    elsewhere.add("grader/checks.py")  # has the keys that are to be graded, and says what they may not do
     not_aws = {name for name in speaking if name.startswith("report/")}  # jinja's
     not_aws.add("evaluation/strangers.py")  # numpy's sign
-    also = {"cli/account.py"}  # asks what cli/plan.py asks
+    also = {"cli/account.py"}  # makes the requests of cli/plan.py
     assert speaking - elsewhere - not_aws - also == {*derived.DEPLOYER, *derived.USER}
     assert derived.actions(also) <= _granted("user.json")
 
@@ -93,7 +93,7 @@ def test_calls_are_found_by_their_syntax() -> None:
         (("deployer-options.json",), "states:CreateStateMachine"),
     ],
 )
-def test_what_nobody_would_doubt_is_in_them(files: tuple[str, ...], call: str) -> None:
+def test_obvious_calls_are_in_them(files: tuple[str, ...], call: str) -> None:
     assert call in _granted(*files)
 
 
@@ -117,10 +117,10 @@ def test_the_defaults_can_be_deployed_without_the_options(transformed: dict[str,
 
 
 @pytest.mark.parametrize("way", [*WAYS, BUDGET])
-def test_however_it_is_deployed_the_policies_and_preflight_have_it(
+def test_however_it_is_deployed_the_policies_and_preflight_cover_it(
     transformed: dict[str, Any], way: dict[str, str]
 ) -> None:
-    """preflight asks about what CloudFormation will call, and tells nobody that something is missing that is not."""
+    """preflight asks about every call that CloudFormation will make, and reports nothing unneeded as missing."""
     plan = plan_of("castline", Account("us-east-1", lambda _: _Sts()), way)
     asked = {action for policy in plan.allowed.values() for item in policy for action in as_list(item["Action"])}
     kinds = _kinds(transformed, way)
@@ -152,7 +152,7 @@ def test_preflight_asks_about_every_option() -> None:
 
 
 @pytest.mark.parametrize("way", [*WAYS, BUDGET])
-def test_roles_may_be_passed_to_whom_they_are_made_for(transformed: dict[str, Any], way: dict[str, str]) -> None:
+def test_roles_may_be_passed_to_their_own_services(transformed: dict[str, Any], way: dict[str, str]) -> None:
     def passed(name: str) -> set[str]:
         (item,) = [item for item in _read(name)["Statement"] if item["Sid"] == "PassRoles"]
         return set(item["Condition"]["StringEquals"]["iam:PassedToService"])
@@ -175,7 +175,7 @@ def _kinds(transformed: dict[str, Any], way: dict[str, str]) -> set[str]:
 
 
 def _called(kind: str, way: dict[str, str]) -> set[str]:
-    """What CloudFormation calls for a kind of resource under these parameters."""
+    """What CloudFormation calls for a kind of resource with these parameters."""
     called: set[str] = derived.handlers(kind)
     without = () if way.get("KmsKeyArn") else OF_A_KEY
     without += () if way.get("ModelStorage") == "efs" else OF_A_NETWORK

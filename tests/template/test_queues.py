@@ -1,4 +1,4 @@
-"""Queues of the stages: what the template says of them, and what the code takes for granted."""
+"""Queues of the stages: the template's values, and what the code assumes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RETAINED_S = 14 * 24 * 3600
 STAGES = {"UploadsQueue": "input", "RangesQueue": "stage-1", "UnitsQueue": "stage-1"}
 
 
-def test_queues_are_the_default_and_keep_messages_as_long_as_sqs_does(source: dict[str, Any]) -> None:
+def test_queues_are_the_default_and_keep_messages_as_long_as_sqs_allows(source: dict[str, Any]) -> None:
     assert source["Parameters"]["Orchestration"]["Default"] == "queue"
     queues = resolver(source).resources("AWS::SQS::Queue")
     assert set(queues) == {*STAGES, "GivenUpQueue", "FailedInvocationsQueue"}
@@ -26,7 +26,7 @@ def test_queues_are_the_default_and_keep_messages_as_long_as_sqs_does(source: di
     assert _LONGEST_S < STAGE.held_s < HIDDEN_S
 
 
-def test_what_is_never_answered_is_given_up_before_it_is_gone(source: dict[str, Any]) -> None:
+def test_a_message_without_an_answer_is_given_up_before_it_expires(source: dict[str, Any]) -> None:
     queues = resolver(source).resources("AWS::SQS::Queue")
     for name in STAGES:
         policy = queues[name]["RedrivePolicy"]
@@ -51,7 +51,7 @@ def test_each_stage_reads_its_own_queue_with_its_own_limit(source: dict[str, Any
     for item in known.resources("AWS::Lambda::EventSourceMapping").values():
         assert (item["BatchSize"], item["FunctionResponseTypes"]) == (1, ["ReportBatchItemFailures"])
     defaults = tuple(source["Parameters"][name]["Default"] for name in AT_ONCE)
-    assert defaults[0] < defaults[2], "units are favoured"
+    assert defaults[0] < defaults[2], "units are preferred"
     assert defaults == shares(NEW_ACCOUNT)
     assert sum(defaults) + BESIDE_STAGES <= NEW_ACCOUNT
 
@@ -70,7 +70,7 @@ def test_only_its_bucket_in_this_account_may_send_and_only_by_tls(source: dict[s
 
 
 @pytest.mark.parametrize("profile", ["full", "classic"])
-def test_queues_hear_of_what_functions_would_hear_of(source: dict[str, Any], profile: str) -> None:
+def test_queues_are_notified_of_what_functions_would_be(source: dict[str, Any], profile: str) -> None:
     def told(orchestration: str, kind: str) -> list[tuple[str, str, str]]:
         known = resolver(source, Orchestration=orchestration, PipelineProfile=profile)
         return [
@@ -85,10 +85,10 @@ def test_queues_hear_of_what_functions_would_hear_of(source: dict[str, Any], pro
         ("InputBucket", ["UploadsQueuePolicy"]),
         ("Stage1Bucket", ["UnitsQueuePolicy", "RangesQueuePolicy"]),
     ):
-        assert [tag["Value"] for tag in buckets[name]["Tags"]] == policies, "S3 asks whether it may send"
+        assert [tag["Value"] for tag in buckets[name]["Tags"]] == policies, "S3 checks whether it may send"
 
 
-def test_whoever_reads_a_queue_may_read_that_one_alone(source: dict[str, Any]) -> None:
+def test_a_queue_s_reader_may_read_only_that_one(source: dict[str, Any]) -> None:
     roles = resolver(source).resources("AWS::IAM::Role")
     found = {}
     for name, role in roles.items():

@@ -1,4 +1,4 @@
-"""The stack of the transcription service: who may do what, what is open, and how tasks run."""
+"""The stack of the transcription service: permissions, what is open, and how tasks run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.recipes import steps
 from tests.template.conftest import ROOT, as_list, of_type
 
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
-#: What has no ARN: the registry's login, and metrics, which are held to a namespace.
+#: Actions without an ARN: the registry's login, and metrics, which are restricted to a namespace.
 NAMELESS = {"Registry", "Measure"}
 
 
@@ -40,7 +40,7 @@ def statements(stack: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def plain(items: list[Any]) -> Iterator[Any]:
-    """Items, also those that a condition decides on."""
+    """Items, including those that a condition decides on."""
     for each in items:
         if isinstance(each, dict) and "Fn::If" in each:
             yield next(item for item in each["Fn::If"][1:] if item != {"Ref": "AWS::NoValue"})
@@ -66,7 +66,7 @@ def test_nothing_is_allowed_by_wildcard(stack: dict[str, Any]) -> None:
     assert found["JobRole.Write"]["Resource"]["Fn::Sub"].endswith("${DataBucket}/decoded/*")
 
 
-def test_the_library_s_policy_is_one_deployment_s(stack: dict[str, Any]) -> None:
+def test_the_library_s_policy_is_for_one_deployment(stack: dict[str, Any]) -> None:
     [policy] = of_type(stack, "AWS::IAM::Policy").values()
     assert stack["Resources"]["LibraryPolicy"]["Condition"] == "WithLibrary"
     for statement in policy["PolicyDocument"]["Statement"]:
@@ -76,7 +76,7 @@ def test_the_library_s_policy_is_one_deployment_s(stack: dict[str, Any]) -> None
 
 
 def test_the_library_reads_all_four_buckets(stack: dict[str, Any]) -> None:
-    """Recordings, proxies and units, results, photos: what the pages show is in one of them."""
+    """Recordings, proxies and units, results, photos: everything that the pages show is in one of them."""
     [policy] = of_type(stack, "AWS::IAM::Policy").values()
     readable = {
         resource["Fn::Sub"].rpartition("${LibraryPrefix}-")[2]
@@ -87,7 +87,7 @@ def test_the_library_reads_all_four_buckets(stack: dict[str, Any]) -> None:
     assert readable == {"input/*", "stage-1/*", "output/*", "gallery/*"}
 
 
-def test_the_service_and_its_start_have_roles_apart(stack: dict[str, Any]) -> None:
+def test_the_service_and_its_start_have_separate_roles(stack: dict[str, Any]) -> None:
     definitions = of_type(stack, "AWS::ECS::TaskDefinition")
     assert set(definitions) == {"ServiceDefinition", "JobDefinition", "FetchDefinition"}
     for definition in definitions.values():
@@ -132,7 +132,7 @@ def test_secrets_are_never_in_the_environment(stack: dict[str, Any]) -> None:
             assert "Secret" not in str(variable["Value"]) and "Password" not in str(variable["Value"])
 
 
-def test_a_start_may_read_the_secrets_that_it_hands_over_and_no_others(stack: dict[str, Any]) -> None:
+def test_a_start_may_read_only_the_secrets_that_it_passes_on(stack: dict[str, Any]) -> None:
     given: set[str] = set()
     for definition in of_type(stack, "AWS::ECS::TaskDefinition").values():
         [container] = definition["ContainerDefinitions"]
@@ -143,7 +143,7 @@ def test_a_start_may_read_the_secrets_that_it_hands_over_and_no_others(stack: di
 
 
 def test_the_database_s_url_is_a_secret_or_has_no_password(stack: dict[str, Any]) -> None:
-    """An external database's URL comes from the secret alone: ECS refuses a variable that is given twice."""
+    """An external database's URL comes only from the secret: ECS refuses a variable that is given twice."""
     [container] = stack["Resources"]["ServiceDefinition"]["Properties"]["ContainerDefinitions"]
     nothing = {"Ref": "AWS::NoValue"}
     [given] = [each for each in container["Secrets"] if "CASTLINE_SERVICE_DATABASE'" in str(each)]
@@ -159,8 +159,8 @@ def test_the_database_s_url_is_a_secret_or_has_no_password(stack: dict[str, Any]
 
 
 def test_the_balancer_waits_and_the_service_waits_longer(stack: dict[str, Any]) -> None:
-    """A target that closes an idle connection first makes a balancer that reuses it answer 502; and links that the
-    service makes have the scheme that the client used."""
+    """If a target closes an idle connection first, a balancer that reuses it answers 502; and links that the service
+    makes have the scheme that the client used."""
     [balancer] = of_type(stack, "AWS::ElasticLoadBalancingV2::LoadBalancer").values()
     attributes = {each["Key"]: each["Value"] for each in balancer["LoadBalancerAttributes"]}
     [container] = of_type(stack, "AWS::ECS::TaskDefinition")["ServiceDefinition"]["ContainerDefinitions"]
@@ -170,7 +170,7 @@ def test_the_balancer_waits_and_the_service_waits_longer(stack: dict[str, Any]) 
     assert given["FORWARDED_ALLOW_IPS"] == network["CidrBlock"]
 
 
-def test_variables_are_those_that_are_read(stack: dict[str, Any]) -> None:
+def test_its_variables_are_read_by_the_service(stack: dict[str, Any]) -> None:
     [container] = of_type(stack, "AWS::ECS::TaskDefinition")["ServiceDefinition"]["ContainerDefinitions"]
     for variable in (*plain(container["Environment"]), *plain(container["Secrets"])):
         if variable["Name"].startswith("CASTLINE_SERVICE_"):
@@ -181,8 +181,8 @@ def test_variables_are_those_that_are_read(stack: dict[str, Any]) -> None:
     }
 
 
-def test_files_are_for_tasks_that_come_through_their_door(stack: dict[str, Any]) -> None:
-    """EFS lets in two roles, over TLS, by an access point; and the service cannot change the models."""
+def test_files_are_only_for_tasks_with_their_access_point(stack: dict[str, Any]) -> None:
+    """EFS admits two roles, over TLS, through an access point; and the service cannot change the models."""
     [files] = of_type(stack, "AWS::EFS::FileSystem").values()
     [statement] = files["FileSystemPolicy"]["Statement"]
     assert statement["Effect"] == "Allow"
@@ -209,7 +209,7 @@ def test_spot_is_the_operator_s_choice(stack: dict[str, Any]) -> None:
     assert set(cluster["CapacityProviders"]) == {"FARGATE", "FARGATE_SPOT"}, "a job chooses with CAP_PROV"
 
 
-def test_everything_that_runs_logs_for_a_while(stack: dict[str, Any]) -> None:
+def test_everything_that_runs_keeps_logs_for_a_limited_time(stack: dict[str, Any]) -> None:
     groups = of_type(stack, "AWS::Logs::LogGroup")
     assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())
     used = set()
@@ -224,7 +224,7 @@ def test_everything_that_runs_logs_for_a_while(stack: dict[str, Any]) -> None:
     assert used == set(groups)
 
 
-def test_alarms_watch_what_is_measured_and_tell_the_topic(stack: dict[str, Any]) -> None:
+def test_alarms_watch_existing_metrics_and_notify_the_topic(stack: dict[str, Any]) -> None:
     alarms = of_type(stack, "AWS::CloudWatch::Alarm")
     measured = {alarm["MetricName"] for alarm in alarms.values()}
     assert measured == {"HealthyHostCount", "HTTPCode_Target_5XX_Count", "Backlog"}
@@ -233,7 +233,7 @@ def test_alarms_watch_what_is_measured_and_tell_the_topic(stack: dict[str, Any])
         assert alarm["TreatMissingData"] == (
             "breaching" if alarm["MetricName"] == "HealthyHostCount" else "notBreaching"
         )
-    # The namespace that the service publishes in, that it may publish in, and that autoscaling and the alarm read.
+    # The namespace that the service publishes in and may publish in, and that autoscaling and the alarm read.
     [container] = of_type(stack, "AWS::ECS::TaskDefinition")["ServiceDefinition"]["ContainerDefinitions"]
     [namespace] = [
         each["Value"] for each in plain(container["Environment"]) if each["Name"].endswith("METRICS_NAMESPACE")
@@ -246,7 +246,7 @@ def test_alarms_watch_what_is_measured_and_tell_the_topic(stack: dict[str, Any])
     assert namespace == scaled["Namespace"] == watched == allowed
 
 
-def test_one_sqlite_is_never_two_tasks(stack: dict[str, Any]) -> None:
+def test_two_tasks_never_share_an_sqlite_file(stack: dict[str, Any]) -> None:
     [service] = of_type(stack, "AWS::ECS::Service").values()
     assert service["DeploymentConfiguration"]["MaximumPercent"] == {"Fn::If": ["Shared", 200, 100]}
     assert stack["Conditions"]["Shared"] == {"Fn::Not": [{"Condition": "Sqlite"}]}
@@ -255,9 +255,9 @@ def test_one_sqlite_is_never_two_tasks(stack: dict[str, Any]) -> None:
         assert condition == "Shared"
 
 
-def test_folders_that_are_written_to_are_the_user_s(stack: dict[str, Any]) -> None:
-    """On Fargate, a volume without a source is root's and 0755, unless the image has a VOLUME at the path that it is
-    mounted at; then it gets that folder's owner and mode."""
+def test_writable_folders_belong_to_the_user(stack: dict[str, Any]) -> None:
+    """On Fargate, a volume without a source belongs to root with mode 0755, unless the image has a VOLUME at its mount
+    point; then it gets that folder's owner and mode."""
     recipe = ROOT / "functions" / "transcription_service" / "Dockerfile"
     last = []
     for name, rest in steps.instructions(recipe.read_text()):
@@ -268,13 +268,13 @@ def test_folders_that_are_written_to_are_the_user_s(stack: dict[str, Any]) -> No
         empty = {each["Name"] for each in volumes if set(each) == {"Name"}}
         [path] = [mount["ContainerPath"] for mount in container["MountPoints"] if mount.get("SourceVolume") in empty]
         declared = last.index(("VOLUME", f'["{path}"]'))
-        # What is done to the folder after it is declared may be lost.
+        # Changes to the folder after its declaration may be lost.
         assert last.index(("RUN", f"chown {container['User']} {path}")) < declared
         assert ("USER", container["User"]) in last
 
 
-def test_sam_finds_what_the_function_is_built_from(stack: dict[str, Any]) -> None:
-    """Where sam runs make: it reads ``Metadata.WorkingDirectory``, from the template's folder, and nothing else."""
+def test_sam_finds_the_function_s_sources(stack: dict[str, Any]) -> None:
+    """Where sam runs make: it reads only ``Metadata.WorkingDirectory``, relative to the template's folder."""
     [(name, function)] = [each for each in stack["Resources"].items() if each[1]["Type"] == "AWS::Serverless::Function"]
     metadata = function["Metadata"]
     assert metadata["BuildMethod"] == "makefile"
@@ -288,7 +288,7 @@ def test_sam_finds_what_the_function_is_built_from(stack: dict[str, Any]) -> Non
 
 
 def test_a_task_that_fetches_models_is_started_by_hand(stack: dict[str, Any]) -> None:
-    """What the output is, with names in it, is what RunTask takes; and nobody else writes to the models."""
+    """The output, with names in it, is a request of RunTask; and nobody else writes to the models."""
     text = stack["Outputs"]["Fetch"]["Value"]["Fn::Sub"]
     asked = json.loads(re.sub(r"\$\{(\w+)\}", r"\1", text))
     assert asked["taskDefinition"] == "FetchDefinition"
@@ -303,9 +303,9 @@ def test_a_task_that_fetches_models_is_started_by_hand(stack: dict[str, Any]) ->
     assert writes == {"FetchDefinition"}
 
 
-@pytest.mark.skipif(not SAM.exists(), reason="SAM CLI is not set up here; make .venv-sam/.done does it")
+@pytest.mark.skipif(not SAM.exists(), reason="SAM CLI is not installed; make .venv-sam/.done installs it")
 def test_sam_builds_the_function(tmp_path: Path) -> None:
-    """All but its packages, which pip would have to fetch."""
+    """All but its packages, which pip would have to download."""
     pip = tmp_path / "python3"
     pip.write_text(f'#!/bin/sh\ncase "$*" in *"pip install"*) exit 0;; esac\nexec {sys.executable} "$@"\n')
     pip.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What goes into the packages of the functions."""
+"""The contents of the functions' packages."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ FOLDERS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.p
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_functions_ship_the_versions_the_tests_ran_with(folder: str) -> None:
+def test_functions_ship_the_versions_that_the_tests_ran_with(folder: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    # The image brings its own runtime client, so that it starts the same on every base.
+    # The image contains its own runtime client, so that it starts the same on every base.
     runtime = {pin for pin in extras["local"] if pin.startswith("awslambdaric==")}
     pins = {*project["dependencies"], *extras["analyser"], *runtime}
     lines = requirements(folder).read_text().splitlines()
@@ -51,18 +51,18 @@ def test_functions_ship_what_importing_the_stages_needs(folder: str) -> None:
             wanted = (Requirement(item) for item in importlib.metadata.requires(name) or ())
             waiting += [canonical(item.name) for item in wanted if not item.marker or item.marker.evaluate()]
     assert len(needed) > 5
-    # botocore takes certifi when it is there; setuptools sits in every virtual environment's start.
+    # botocore uses certifi if installed; setuptools is imported at the start of every virtual environment.
     assert needed <= shipped | {"castline", "certifi", "setuptools"}
 
 
 def requirements(folder: str) -> Path:
-    """The image has its own; the zip functions share one."""
+    """The image has its own requirements; the zip functions share one list."""
     own = ROOT / "functions" / folder / "requirements.txt"
     return own if own.exists() else ROOT / "functions" / "requirements.txt"
 
 
 def canonical(requirement: str) -> str:
-    """The name of a requirement, as package indexes compare it."""
+    """The name of a requirement, in the form in which package indexes compare names."""
     name = re.match(r"[\w.-]+", requirement)
     assert name
     return re.sub(r"[-_.]+", "-", name[0]).lower()

@@ -1,7 +1,7 @@
-"""The state machines as Step Functions would take them: their language, their histories, their rights.
+"""The state machines according to Step Functions' rules: their language, their histories, their permissions.
 
-How many events a state writes is Step Functions' documentation's: three a try of a task (scheduled, started, and how it
-ended), two a state (entered, exited), two an item of an inline Map (started, succeeded).
+The number of events per state is from Step Functions' documentation: three per attempt of a task (scheduled, started,
+ended), two per state (entered, exited), two per item of an inline Map (started, succeeded).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def _machine(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", _MACHINES)
-def test_the_definition_is_of_the_states_language(name: str) -> None:
-    """cfn-lint has the language's schema, and checks no file that a template only names."""
+def test_the_definition_is_valid_states_language(name: str) -> None:
+    """cfn-lint has the language's schema, but does not check files that a template only names."""
     found = _lint(_machine(name))
     assert found == []
     broken = _machine(name)
     del broken["StartAt"]
-    assert any("StartAt" in line for line in _lint(broken)), "the schema is looked at"
+    assert any("StartAt" in line for line in _lint(broken)), "the schema is used"
 
 
 def _lint(definition: dict[str, Any]) -> list[str]:
@@ -48,12 +48,12 @@ def _lint(definition: dict[str, Any]) -> list[str]:
 
 
 def _tries(state: dict[str, Any]) -> int:
-    """At most: every retrier used up."""
+    """At most: with every retrier exhausted."""
     return 1 + sum(int(retrier["MaxAttempts"]) for retrier in state.get("Retry", ()))
 
 
 def _events(machine: dict[str, Any], items: int) -> int:
-    """The most that one execution writes if every state of it is entered and none succeeds before its last try."""
+    """The maximum that one execution writes if every state is entered and none succeeds before its last attempt."""
     total = 2
     for state in machine["States"].values():
         if state["Type"] == "Task":
@@ -76,7 +76,7 @@ def _mode(state: dict[str, Any]) -> str:
 
 
 def _inline_units() -> int:
-    """Units of the largest run whose Map is an inline one: the choice asks whether there is one more."""
+    """Units of the largest run with an inline Map: the choice asks whether there is one more."""
     (choice,) = _machine("run")["States"]["Are they many?"]["Choices"]
     return int(choice["Variable"].removeprefix("$.split.units[").removesuffix("]"))
 
@@ -102,8 +102,8 @@ def test_only_a_run_of_few_units_has_a_map_in_its_own_history() -> None:
     assert (choice["Choices"][0]["Next"], choice["Default"]) == ("Analyse many units", "Analyse every unit")
 
 
-def test_twelve_hours_on_two_analysers_are_done_before_a_unit_is_given_up() -> None:
-    """The mean of a wait with full jitter is half of the longest; no unit waits for more than all others."""
+def test_twelve_hours_on_two_analysers_finish_before_a_unit_is_given_up() -> None:
+    """The mean of a wait with full jitter is half of the maximum; no unit waits for more than all the others."""
     options, length_s = Options(), Settings().max_duration_s
     _, frames_s, chunk_s = work(length_s, options)
     units_s = length_s / options.interval_s / options.frames_per_unit * frames_s + length_s / options.chunk_s * chunk_s
@@ -113,8 +113,8 @@ def test_twelve_hours_on_two_analysers_are_done_before_a_unit_is_given_up() -> N
     assert units_s / 2 < patience_s / 10
 
 
-def test_what_items_leave_behind_fits_a_state() -> None:
-    """A Map hands on what its items end with; there may be thousands, and nobody reads it."""
+def test_the_output_of_items_fits_a_state() -> None:
+    """A Map passes on its items' outputs; there may be thousands, and nobody reads them."""
     for title, state in _maps("run").items():
         for name, one in state["ItemProcessor"]["States"].items():
             assert not one.get("End") or one["OutputPath"] is None, f"{title}: {name}"
@@ -124,7 +124,7 @@ def test_what_items_leave_behind_fits_a_state() -> None:
     assert len(json.dumps(names)) < _MOST_BYTES - 2048
 
 
-def test_one_item_that_fails_harms_no_other() -> None:
+def test_one_failed_item_harms_no_other() -> None:
     for name in ("run", "batch"):
         for title, state in _maps(name).items():
             if _mode(state) == "DISTRIBUTED":
@@ -134,7 +134,7 @@ def test_one_item_that_fails_harms_no_other() -> None:
 
 
 def _states(machine: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """All states by title, those inside of Maps, too."""
+    """All states by title, including those inside Maps."""
     found: dict[str, dict[str, Any]] = dict(machine["States"])
     for state in machine["States"].values():
         found |= _states(state["ItemProcessor"]) if state["Type"] == "Map" else {}
@@ -142,8 +142,8 @@ def _states(machine: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", _MACHINES)
-def test_whoever_invokes_a_function_waits_for_hours_and_then_catches(name: str) -> None:
-    """Throttling is waiting; whatever else happens ends where failures go, and never in silence."""
+def test_states_that_invoke_a_function_wait_for_hours_and_then_catch(name: str) -> None:
+    """Throttling means waiting; every other error ends where failures go, and is never ignored."""
     assert _careless(_machine(name)) == []
 
 
@@ -157,7 +157,7 @@ def test_a_state_that_does_not_is_found(name: str, title: str, without: str) -> 
     assert _careless(machine) == [title]
 
 
-def test_an_upload_is_lost_by_no_state_of_the_start(source: dict[str, Any]) -> None:
+def test_no_state_of_the_start_machine_loses_an_upload(source: dict[str, Any]) -> None:
     states = _machine("start")["States"]
     assert states["Identify"]["Catch"] == [
         {"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "Give up"}
@@ -180,7 +180,7 @@ def _careless(machine: dict[str, Any]) -> list[str]:
         if ":lambda:invoke" not in state.get("Resource", ""):
             continue
         retriers = [each for each in state.get("Retry", ()) if "Lambda.TooManyRequestsException" in each["ErrorEquals"]]
-        # The mean of a wait with full jitter is half of the longest.
+        # The mean of a wait with full jitter is half of the maximum.
         patience_s = sum(each["MaxAttempts"] * each["MaxDelaySeconds"] / 2 for each in retriers)
         caught = [each["Next"] for each in state.get("Catch", ()) if "States.ALL" in each["ErrorEquals"]]
         if patience_s < 3 * 3600 or not any(states[each]["Type"] in ("Task", "Pass") for each in caught):
@@ -189,7 +189,7 @@ def _careless(machine: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", _MACHINES)
-def test_what_is_given_up_is_told_more_than_once(name: str) -> None:
+def test_a_failure_is_published_with_retries(name: str) -> None:
     machine = _machine(name)
     told = [state for state in _states(machine).values() if state.get("Resource", "").endswith("sns:publish")]
     assert told

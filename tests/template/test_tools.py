@@ -1,4 +1,4 @@
-"""The tools' own opinion of the template."""
+"""What cfn-lint and SAM say about the template."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ENVIRONMENT = {**os.environ, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMET
 
 TEMPLATES = [TEMPLATE, *sorted((ROOT / "stacks").glob("*.yaml"))]
 PROFILES = ("default", "classic", "efs", "stepfunctions")
-#: SAM's commands in one process, because importing SAM takes longer than most of what it does: what `sam validate`
-#: says of templates, and what `sam deploy` would begin with, by profile (its own reader of samconfig.toml, its own
+#: SAM's commands in one process, because importing SAM takes longer than most of what it does: `sam validate` for the
+#: templates, and the values with which `sam deploy` would begin, by profile (its own reader of samconfig.toml, its own
 #: defaults).
 _SAM = """
 import inspect, json, sys
@@ -44,9 +44,9 @@ json.dump([said, begun], sys.stdout)
 
 @pytest.fixture(scope="module")
 def sam() -> tuple[dict[str, Any], dict[str, Any]]:
-    """By template and by profile: what ``_SAM`` tells."""
+    """By template and by profile: the output of ``_SAM``."""
     if not SAM.exists():
-        pytest.skip("SAM CLI is not set up here; make .venv-sam/.done does it")
+        pytest.skip("SAM CLI is not installed; make .venv-sam/.done installs it")
     done = subprocess.run(
         [str(SAM), "-c", _SAM, json.dumps([list(map(str, TEMPLATES)), PROFILES])],
         capture_output=True,
@@ -61,7 +61,7 @@ def sam() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
-def test_cfn_lint_is_silent(template: Path) -> None:
+def test_cfn_lint_reports_nothing(template: Path) -> None:
     done = subprocess.run(
         [str(Path(sys.executable).with_name("cfn-lint")), str(template)],
         capture_output=True,
@@ -82,7 +82,7 @@ def test_sam_validates(sam: tuple[dict[str, Any], dict[str, Any]], template: Pat
 def test_sam_deploy_asks_nothing(sam: tuple[dict[str, Any], dict[str, Any]], profile: str) -> None:
     deploy, ours = sam[1][profile], read_profile(profile)
     assert (deploy["guided"], deploy["confirm_changeset"]) == (False, False)
-    # Without these it would ask, or stop for want of an answer.
+    # Without these it would ask, or stop without an answer.
     assert (deploy["resolve_s3"], deploy["resolve_image_repos"]) == (True, True)
     assert deploy["capabilities"] == ["CAPABILITY_IAM"]
     assert (deploy["stack_name"], deploy["region"]) == (ours.stack, ours.region)

@@ -16,14 +16,14 @@ def weights(models_dir):
     return path
 
 
-def test_the_file_holds_the_layers_of_the_published_net(weights):
+def test_the_file_contains_the_layers_of_the_published_net(weights):
     tensors = dlib_net.read_tensors(weights)
     assert [tag for tag, _ in tensors] == ["con_4", "affine_"] * 29 + ["fc_2"]
     assert sum(values.size for _, values in tensors) * 4 > 0.99 * weights.stat().st_size
     assert all(np.isfinite(values).all() for _, values in tensors)
 
 
-def test_the_converted_net_gives_what_dlib_gives(weights, tmp_path, noise):
+def test_the_converted_net_equals_dlib(weights, tmp_path, noise):
     dlib = pytest.importorskip("dlib")
     session = open_session(dlib_net.convert(weights, tmp_path / "net.onnx"))
     chips = [noise(150, 150), np.zeros((150, 150, 3), np.uint8), noise(300, 150)[150:].copy()]
@@ -34,7 +34,7 @@ def test_the_converted_net_gives_what_dlib_gives(weights, tmp_path, noise):
 
 
 @pytest.mark.parametrize("keep", [0, 1000, 10_000_000, -10_000])
-def test_a_file_cut_short_is_refused_and_leaves_nothing(weights, tmp_path, keep):
+def test_a_truncated_file_is_refused_and_leaves_nothing(weights, tmp_path, keep):
     cut = tmp_path / "cut.dat"
     cut.write_bytes(weights.read_bytes()[:keep])
     with pytest.raises(ModelCorrupt, match=r"cut\.dat is not dlib's face ResNet v1"):

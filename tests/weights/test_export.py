@@ -1,4 +1,4 @@
-"""The exporter against the net it exports. Needs torch and facenet-pytorch; skipped without them."""
+"""The exporter against the net that it exports. Needs torch and facenet-pytorch; skipped without them."""
 
 import sys
 

@@ -39,7 +39,7 @@ def pixels():
     return np.random.default_rng(0).normal(size=(3, 3, 160, 160)).astype(np.float32)
 
 
-def test_it_equals_what_opencv_makes_of_the_graph(graph, made, pixels):
+def test_it_equals_opencv_s_reading_of_the_graph(graph, made, pixels):
     net = cv2.dnn.readNetFromTensorflow(str(graph))
     theirs = []
     for face in pixels:
@@ -105,13 +105,13 @@ def _state_dict(constants, empty, torch):
             yield key, values if torch.is_tensor(values) else torch.from_numpy(values.copy())
 
 
-def test_the_file_says_what_it_is_made_of(graph, made):
+def test_the_file_says_what_it_is_made_from(graph, made):
     digest = FACENETS["facenet-casia"][0].sha256
     assert facenet.digest(graph) == digest
     assert made.get_modelmeta().custom_metadata_map == {onnx_file.WEIGHTS_KEY: digest}
 
 
-def test_nothing_of_the_package_and_no_tensorflow_is_imported(graph, tmp_path):
+def test_the_package_is_not_imported_and_neither_is_tensorflow(graph, tmp_path):
     check = (
         "import sys, pathlib; from castline.weights import facenet_net; "
         "facenet_net.main(sys.argv[1:]); "
@@ -123,7 +123,7 @@ def test_nothing_of_the_package_and_no_tensorflow_is_imported(graph, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 1, 1000, 50_000_000, -1])
-def test_a_graph_cut_short_is_refused_and_leaves_nothing(graph, tmp_path, keep):
+def test_a_truncated_graph_is_refused_and_leaves_nothing(graph, tmp_path, keep):
     cut = tmp_path / "cut.pb"
     cut.write_bytes(graph.read_bytes()[:keep])
     with pytest.raises(ModelCorrupt, match=r"cut\.pb is not FaceNet's graph"):

@@ -23,7 +23,7 @@ ENTRY = replace(
 
 
 class Hub(ThreadingHTTPServer):
-    """A model hub that behaves as its path says."""
+    """A model hub that behaves as the path says."""
 
     daemon_threads = True
 
@@ -106,7 +106,7 @@ def test_a_file_is_fetched_once(hub, tmp_path, behaviour):
         ("missing", ModelNotFound, "answered 404 to the request for"),
     ],
 )
-def test_what_is_wrong_leaves_no_file(hub, tmp_path, behaviour, error, message):
+def test_a_failed_download_leaves_no_file(hub, tmp_path, behaviour, error, message):
     with pytest.raises(error, match=message):
         fetch(behaviour, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -125,9 +125,9 @@ def test_several_files_make_a_folder(hub, tmp_path, monkeypatch):
     }
 
 
-def test_only_what_is_damaged_is_repaired(hub, tmp_path):
+def test_only_damaged_files_are_repaired(hub, tmp_path):
     file = tmp_path / "model.bin"
-    assert not repair("good", tmp_path)  # what is not there is not damaged
+    assert not repair("good", tmp_path)  # a missing file is not damaged
     file.write_bytes(BODY)
     assert not repair("good", tmp_path)
     file.write_bytes(BODY[:-1])
@@ -137,7 +137,7 @@ def test_only_what_is_damaged_is_repaired(hub, tmp_path):
     assert not repair("a model of somebody's own", tmp_path)
 
 
-def test_what_cannot_be_repaired_stays_as_it_is(hub, tmp_path):
+def test_a_file_that_cannot_be_repaired_stays_as_it_is(hub, tmp_path):
     file = tmp_path / "model.bin"
     file.write_bytes(BODY[:-1])
     with pytest.raises(ModelCorrupt):
@@ -150,10 +150,10 @@ def test_a_hub_that_hangs_costs_under_two_seconds(hub, tmp_path):
     start = time.monotonic()
     with pytest.raises(ModelNotFound, match=r"127\.0\.0\.1:\d+ did not answer within 1\.8 s \(a test model\)"):
         fetch("hang", tmp_path)
-    assert time.monotonic() - start < 60  # and not as long as the server is silent
+    assert time.monotonic() - start < 60  # not as long as the server is silent
 
 
-def test_a_hub_that_falls_silent_is_given_up(hub, tmp_path, monkeypatch):
+def test_a_hub_that_falls_silent_is_abandoned(hub, tmp_path, monkeypatch):
     monkeypatch.setattr("castline.weights.download.STALL_TIMEOUT_S", 0.3)
     with pytest.raises(ModelNotFound, match=r"stopped sending model\.bin after"):
         fetch("stall", tmp_path)
@@ -170,7 +170,7 @@ def test_a_hub_that_refuses_costs_nothing(hub, tmp_path, monkeypatch):
     assert time.monotonic() - start < 60
 
 
-def test_an_unknown_name_says_what_is_known(tmp_path):
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(ModelNotFound, match="no download for 'eigenfaces'; known: facenet-vggface2"):
         fetch("eigenfaces", tmp_path)
 
@@ -193,7 +193,7 @@ def test_the_reference_implementation_pins_the_same_digests():
     assert all(files[0].sha256 in files[0].url for name, files in DOWNLOADS.items() if name.startswith("openai-"))
 
 
-def test_the_reference_names_are_those_faster_whisper_knows():
+def test_the_reference_names_are_those_that_faster_whisper_knows():
     from faster_whisper.utils import _MODELS
 
     for name, files in DOWNLOADS.items():

@@ -1,4 +1,4 @@
-"""Models out of S3: whole, as listed, inside the folder, and again without work."""
+"""Models from S3: complete, as listed, inside the folder, and the second time without work."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def on_disk(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_all_files_once(config: Settings) -> None:
+def test_all_files_are_copied_once(config: Settings) -> None:
     first = copy_models(stored(), config)
     assert (set(first.written), first.kept, first.size) == (set(FILES), (), 6000)
     assert on_disk(config.models_dir) == FILES
@@ -53,7 +53,7 @@ def test_all_files_once(config: Settings) -> None:
     assert {path: path.stat().st_mtime_ns for path in config.models_dir.rglob("*.*")} == times
 
 
-def test_what_changed_or_was_damaged_is_replaced(config: Settings) -> None:
+def test_changed_and_damaged_files_are_replaced(config: Settings) -> None:
     copy_models(stored(), config)
     (config.models_dir / "mtcnn-pnet.onnx").write_bytes(b"half")
     assert copy_models(stored(), config).written == ("mtcnn-pnet.onnx",)
@@ -70,7 +70,7 @@ def test_another_bucket_and_folder(config: Settings) -> None:
     assert copy_models(store, settings).written == ("a.onnx",)
 
 
-def test_what_is_not_listed_is_not_taken(config: Settings) -> None:
+def test_unlisted_files_are_not_copied(config: Settings) -> None:
     store = stored({"a.onnx": b"a"})
     store.put("castline-gallery", ".models/stray.onnx", b"who put this here?")
     copy_models(store, config)
@@ -87,13 +87,13 @@ def test_what_is_not_listed_is_not_taken(config: Settings) -> None:
         (b"\xff\xfe", ModelCorrupt),
     ],
 )
-def test_a_wrong_list_leaves_nothing(listed: bytes, error: type[CastlineError], config: Settings) -> None:
+def test_an_invalid_list_leaves_nothing(listed: bytes, error: type[CastlineError], config: Settings) -> None:
     with pytest.raises(error):
         copy_models(stored({"a.onnx": b"a"}, listed), config)
     assert not config.models_dir.exists() or on_disk(config.models_dir) == {}
 
 
-def test_without_a_list_nothing_is_taken(config: Settings) -> None:
+def test_without_a_list_nothing_is_copied(config: Settings) -> None:
     store = MemoryStore()
     store.put("castline-gallery", ".models/a.onnx", b"a")
     with pytest.raises(ModelNotFound, match="SHA256SUMS"):
@@ -112,7 +112,7 @@ def test_no_name_leads_out_of_the_folder(name: str, config: Settings, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
-def test_a_replaced_file_and_a_full_disk_say_so(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replaced_file_and_a_full_disk_are_reported(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     store = stored()
     monkeypatch.setattr(store, "download", lambda *_: False)
     with pytest.raises(ModelNotFound, match="replaced"):

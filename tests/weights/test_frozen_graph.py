@@ -1,4 +1,4 @@
-"""Constants of TensorFlow graphs, written here field by field, and what must not be believed."""
+"""Constants of TensorFlow graphs, written here field by field, and what must not be trusted."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def read(tmp_path):
     return read
 
 
-def test_constants_in_both_spellings(read):
+def test_constants_in_both_encodings(read):
     values = np.arange(6, dtype="<f4")
     found = read(
         constant("raw", (2, 3), values.tobytes())
@@ -85,7 +85,7 @@ def test_constants_in_both_spellings(read):
     ],
     ids=lambda data: data[:12],
 )
-def test_what_is_no_graph_is_refused(read, data):
+def test_files_that_are_not_graphs_are_refused(read, data):
     with pytest.raises(ModelCorrupt, match=r"graph\.pb is not a frozen TensorFlow graph"):
         read(data)
 

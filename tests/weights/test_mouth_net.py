@@ -1,4 +1,4 @@
-"""The net for speaking faces that is written without torch, against what its authors' code gives in torch."""
+"""The active-speaker net written without torch, against the output of its authors' code in torch."""
 
 import io
 import shutil
@@ -49,8 +49,8 @@ def inputs():
     return {"faces": faces[None].astype(np.uint8), "mfcc": mfcc[None].astype(np.float32)}
 
 
-def test_it_gives_nearly_what_torch_gives(weights, tmp_path):
-    """Bytes instead of floats: tests/engines/faces/test_lr_asd.py has what that changes for faces."""
+def test_it_nearly_equals_torch(weights, tmp_path):
+    """Bytes instead of floats: tests/engines/faces/test_lr_asd.py measures the effect on faces."""
     path = mouth_net.convert(weights, tmp_path / "lr-asd.onnx")
     session = open_session(path)
     (scores,) = session.run(None, inputs())
@@ -62,7 +62,7 @@ def test_it_gives_nearly_what_torch_gives(weights, tmp_path):
 
 
 def test_sums_fit_where_processors_add_in_16_bits(weights, tmp_path):
-    """Without VNNI, two products of a byte and a weight are added in 16 bits, and what exceeds these is cut off."""
+    """Without VNNI, two products of a byte and a weight are added in 16 bits, and larger sums saturate."""
     onnx = pytest.importorskip("onnx")
     model = onnx.load(mouth_net.convert(weights, tmp_path / "lr-asd.onnx"))
     stored = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
@@ -86,7 +86,7 @@ def test_other_bytes_are_refused_before_they_are_read(weights, tmp_path):
     assert not (tmp_path / "lr-asd.onnx").exists()
 
 
-def test_what_is_missing_is_said_and_nobody_needs_it(tmp_path):
+def test_missing_weights_are_reported_and_optional(tmp_path):
     settings = Settings(models_dir=tmp_path)
     (info,) = survey(settings, "active_speaker")
     assert not info.source
@@ -96,7 +96,7 @@ def test_what_is_missing_is_said_and_nobody_needs_it(tmp_path):
         load_active_speaker(settings)
 
 
-def test_it_is_made_once_of_what_was_fetched(weights, tmp_path):
+def test_it_is_made_once_from_what_was_fetched(weights, tmp_path):
     shutil.copy(weights, tmp_path / locate.MOUTH_WEIGHTS_FILE)
     settings = Settings(models_dir=tmp_path)
     assert survey(settings, "active_speaker")[0].reason.endswith("to be converted once")
@@ -109,7 +109,7 @@ def test_it_is_made_once_of_what_was_fetched(weights, tmp_path):
 
 @pytest.fixture
 def mirror(weights, monkeypatch):
-    """The hub, as far as it is here: the file that was measured with, at an address of this machine."""
+    """The hub, replaced by this machine: the file that the measurements used, served on loopback."""
     serve = partial(SimpleHTTPRequestHandler, directory=str(weights.parent))
     with answering(serve) as address:
         (entry,) = DOWNLOADS["lr-asd"]
@@ -132,7 +132,7 @@ def test_the_command_fetches_it_by_its_digest_and_it_scores(weights, mirror, tmp
     assert engine.score_speaking(pictures, boxes, np.zeros(6400, np.float32)).shape == (10,)
 
 
-def test_the_command_takes_no_other_net(mirror, tmp_path, monkeypatch):
+def test_the_command_accepts_no_other_net(mirror, tmp_path, monkeypatch):
     monkeypatch.setattr("castline.cli.models.settings", lambda: Settings(models_dir=tmp_path))
     mirror("yunet_n_dynamic.onnx")
     refused = CliRunner().invoke(commands.app, ["models", "fetch", "lr-asd"])
@@ -202,7 +202,7 @@ def test_it_reads_what_torch_writes_now(tmp_path):
         np.testing.assert_array_equal(values, net.state_dict()[name].numpy())
 
 
-def test_cut_anywhere_it_is_refused(weights, tmp_path):
+def test_truncated_anywhere_it_is_refused(weights, tmp_path):
     body = weights.read_bytes()
     for length in (4, 100, 30_000, len(body) // 2, len(body) - 1):
         (tmp_path / "cut").write_bytes(body[:length])

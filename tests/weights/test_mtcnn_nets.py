@@ -1,4 +1,4 @@
-"""The nets that are written without torch, against those that torch exports and runs."""
+"""The nets written without torch, against those that torch exports and runs."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def made(weights, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def originals():
-    """facenet-pytorch's nets with the normalisation that is outside of them there, as torch modules by name."""
+    """facenet-pytorch's nets, with the normalisation that is outside of them there, as torch modules by name."""
     torch = pytest.importorskip("torch")
     from castline.weights.export import import_facenet_pytorch
 
@@ -87,7 +87,7 @@ def pixels(count, height, width):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_they_give_what_torchs_export_gives(made, exported, name):
+def test_they_equal_torch_s_export(made, exported, name):
     ours, theirs = open_session(made[name]), open_session(exported[name])
     for size in SIZES[name]:
         for left, right in zip(
@@ -97,7 +97,7 @@ def test_they_give_what_torchs_export_gives(made, exported, name):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_they_look_like_torchs_export(made, exported, name):
+def test_they_have_the_structure_of_torch_s_export(made, exported, name):
     def described(path):
         session = open_session(path)
         return [(value.name, value.shape, value.type) for value in session.get_inputs() + session.get_outputs()]
@@ -106,7 +106,7 @@ def test_they_look_like_torchs_export(made, exported, name):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_they_give_what_the_originals_give_in_torch(made, originals, name):
+def test_they_equal_the_originals_in_torch(made, originals, name):
     import torch
 
     session = open_session(made[name])
@@ -124,7 +124,7 @@ def test_they_are_valid_and_always_the_same_bytes(made, weights, tmp_path, name)
     assert again[name].read_bytes() == made[name].read_bytes()
 
 
-def test_they_appear_once_and_whole_even_in_a_race(weights, tmp_path):
+def test_they_appear_once_and_complete_even_in_a_race(weights, tmp_path):
     results = []
     racers = [threading.Thread(target=lambda: results.append(ensure_mtcnn(tmp_path))) for _ in range(2)]
     for racer in racers:
@@ -179,7 +179,7 @@ def test_the_command(weights, tmp_path):
     assert locate.find_mtcnn(tmp_path)
 
 
-def test_nothing_to_make_them_of(tmp_path, monkeypatch):
+def test_nothing_to_make_them_from(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "find_mtcnn_weights", dict)
     monkeypatch.setattr(prepare.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelNotFound, match="needs onnx installed"):

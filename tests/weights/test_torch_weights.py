@@ -1,4 +1,4 @@
-"""The reader of PyTorch's files, on files that we make, on real ones, and on hostile ones."""
+"""The reader of PyTorch's files, on files made here, on real ones, and on hostile ones."""
 
 import io
 import os
@@ -101,7 +101,7 @@ def test_it_reads_what_torch_writes(tmp_path):
 
 
 class Runs:
-    """Pickled, it is a call of ``os.system``."""
+    """When unpickled, it calls ``os.system``."""
 
     def __init__(self, command):
         self._command = command
@@ -111,7 +111,7 @@ class Runs:
 
 
 def nested(depth):
-    """A tuple of the same tuple twice, and so on: hashing it takes 2 ** depth steps."""
+    """A tuple that contains the same tuple twice, and so on: hashing it takes 2 ** depth steps."""
     return b")" + b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(depth))
 
 
@@ -158,7 +158,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("pickled", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_pickle_is_refused_at_little_cost(read, pickled):
+def test_a_hostile_pickle_is_refused_cheaply(read, pickled):
     start = time.monotonic()
     tracemalloc.start()
     try:
@@ -200,13 +200,13 @@ def test_nothing_is_run(read, tmp_path):
 )
 def test_another_file_is_refused(read, content, request):
     if request.node.callspec.id == "more":
-        assert read(content) == {}  # what follows the storages is nobody's
+        assert read(content) == {}  # what follows the storages does not matter
         return
     with pytest.raises(ModelCorrupt):
         read(content)
 
 
-def test_a_storage_says_how_long_it_is_and_is_not_believed(read):
+def test_a_storage_s_declared_length_is_not_trusted(read):
     whole = file_of(state(a=tensor((6,), (1,))))
     count = whole.rindex(struct.pack("<q", 6))
     for lie in (7, -1, HUGE, 2**63 - 1):
@@ -214,7 +214,7 @@ def test_a_storage_says_how_long_it_is_and_is_not_believed(read):
             read(whole[:count] + struct.pack("<q", lie) + whole[count + 8 :])
 
 
-def test_a_real_file_cut_anywhere_or_with_any_byte_changed_is_refused_or_read(real, read):
+def test_a_real_file_truncated_or_changed_anywhere_is_refused_or_read(real, read):
     content = real["pnet"].read_bytes()
     pickles = content.index(np.float32(read_tensors(real["pnet"])["conv1.bias"][0]).tobytes())
     chance = random.Random(1)

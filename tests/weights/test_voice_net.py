@@ -1,4 +1,4 @@
-"""The voice encoder that is written without torch, against torch."""
+"""The voice encoder written without torch, against torch."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def weights():
     return found
 
 
-def test_it_gives_what_torch_gives(weights, tmp_path):
+def test_it_equals_torch(weights, tmp_path):
     torch = pytest.importorskip("torch")
     state = torch.load(weights, map_location="cpu", weights_only=True)["model_state"]
     lstm, dense = torch.nn.LSTM(40, 256, 3, batch_first=True), torch.nn.Linear(256, 256)
@@ -47,14 +47,14 @@ def test_other_bytes_are_refused_before_they_are_read(weights, tmp_path):
     assert not (tmp_path / "voices.onnx").exists()
 
 
-def test_a_member_that_is_not_there_is_refused(weights):
+def test_a_missing_member_is_refused(weights):
     with pytest.raises(ModelCorrupt):
         read_tensors(weights, "another_state")
-    with pytest.raises(ModelCorrupt):  # the checkpoint itself is no state dict
+    with pytest.raises(ModelCorrupt):  # the checkpoint itself is not a state dict
         read_tensors(weights)
 
 
-def test_what_is_missing_is_said(tmp_path, monkeypatch):
+def test_missing_weights_are_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "find_voice_weights", lambda: None)
     with pytest.raises(ModelNotFound, match="resemblyzer is not installed"):
         prepare.ensure_voice(tmp_path)

@@ -3,7 +3,7 @@ import pytest
 from castline.weights.whole import whole_file
 
 
-def test_a_file_appears_when_it_is_whole(tmp_path):
+def test_a_file_appears_when_it_is_complete(tmp_path):
     target = tmp_path / "made" / "model.onnx"
     with whole_file(target) as file:
         file.write_bytes(b"half")
@@ -14,7 +14,7 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "model.onnx"
     target.write_bytes(b"old")
     with pytest.raises(RuntimeError), whole_file(target) as file:

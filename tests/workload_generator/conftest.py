@@ -1,4 +1,4 @@
-"""S3 in memory, and a pipeline that answers uploads in both contracts without looking at them."""
+"""S3 in memory, and a pipeline that answers uploads under both contracts without looking at them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FakePipeline:
     """Answers every upload after a while.
 
     Args:
-        silent: keys it never answers; ``half``: keys that get no further than stage-1.
+        silent: keys that it never answers; ``half``: keys that get no further than stage-1.
         status: of the results, by key; full profile only.
     """
 
@@ -73,7 +73,7 @@ class FakePipeline:
         seen: dict[tuple[str, str], float] = {}
         while not self._stop.wait(0.05):
             for item in self._versions():
-                # Without versions every VersionId is "null", and only the time tells two uploads apart.
+                # Without versioning every VersionId is "null", and only the time distinguishes two uploads.
                 key, version = item["Key"], item["VersionId"]
                 mark = (key, version if version != "null" else str(item["LastModified"]))
                 if (key, version) in self._done and version != "null":
@@ -105,7 +105,7 @@ def client() -> Iterator[Any]:
 
 @pytest.fixture
 def make_target(client: Any) -> Iterator[Callable[..., Target]]:
-    """Makes the buckets of a deployment; they are gone afterwards."""
+    """Makes a deployment's buckets, which are deleted afterwards."""
     made: list[str] = []
 
     def make(profile: Profile, *, versioned: bool = True) -> Target:
@@ -127,7 +127,7 @@ def make_target(client: Any) -> Iterator[Callable[..., Target]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Four files that a pipeline without eyes takes for videos, two of them in a tree."""
+    """Four files that a pipeline which does not look takes for videos, two of them in a tree."""
     place = tmp_path / "clips"
     for name in ("test_00.mp4", "test_01.mp4", "week 1/test_02.mp4", "week 1/test_03.MOV"):
         (place / name).parent.mkdir(parents=True, exist_ok=True)

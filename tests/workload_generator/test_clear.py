@@ -1,4 +1,4 @@
-"""Clearing empties, all of it, and only what was asked for."""
+"""Clearing empties buckets completely, and only those that were named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from castline.workload_generator.clear import clear
 from castline.workload_generator.target import Target
 
 
-def test_old_versions_and_delete_markers_go_too(
+def test_old_versions_and_delete_markers_are_deleted_too(
     make_target: Callable[..., Target], capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = make_target("classic")
@@ -46,7 +46,7 @@ def test_more_than_one_page(make_target: Callable[..., Target], capsys: pytest.C
     assert not list(target.store.find(target.stage1_bucket))
 
 
-def test_a_bucket_that_is_not_there_stops_before_anything_is_deleted(make_target: Callable[..., Target]) -> None:
+def test_a_missing_bucket_stops_it_before_anything_is_deleted(make_target: Callable[..., Target]) -> None:
     target = make_target("full")
     target.s3.put_object(Bucket=target.input_bucket, Key="a.mp4", Body=b"x")
     target.s3.delete_bucket(Bucket=target.output_bucket)

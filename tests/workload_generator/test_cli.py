@@ -1,4 +1,4 @@
-"""The command as somebody types it."""
+"""The command as typed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SECRET = "hush-hush-hush"
 
 @pytest.fixture
 def target(make_target: Callable[..., Target], monkeypatch: pytest.MonkeyPatch) -> Target:
-    """What the command finds, whatever the flags say."""
+    """The target that the command finds, whatever the flags say."""
     found = make_target("classic")
     monkeypatch.setattr(cli, "connect", lambda **_: found)
     return found
@@ -49,7 +49,7 @@ def test_a_load_prints_its_numbers_and_writes_its_reports(
     assert json.loads((tmp_path / "a.json").read_text())["counts"]["ok"] == 3
 
 
-def test_what_is_not_in_time_is_status_1(run: Callable[..., Any], target: Target, folder: Path) -> None:
+def test_late_results_are_exit_status_1(run: Callable[..., Any], target: Target, folder: Path) -> None:
     done = run("--testcase_folder", folder, "--count", 1, "--timeout", 0.5)
     assert done.exit_code == 1
     assert "timeout test_00.mp4: no result within 0.5 s; nothing in load-stage-1 either" in done.output
@@ -64,7 +64,7 @@ def test_what_is_not_in_time_is_status_1(run: Callable[..., Any], target: Target
         (("--testcase_folder", "FOLDER", "--rate", "0"), "positive number"),
     ],
 )
-def test_wrong_usage_is_one_line_and_status_2(
+def test_wrong_usage_is_one_line_and_exit_status_2(
     arguments: tuple[str, ...], words: str, run: Callable[..., Any], target: Target, folder: Path
 ) -> None:
     done = run(*(str(folder) if argument == "FOLDER" else argument for argument in arguments))
@@ -74,9 +74,9 @@ def test_wrong_usage_is_one_line_and_status_2(
     assert target.s3.list_objects_v2(Bucket=target.input_bucket)["KeyCount"] == 0
 
 
-def test_nothing_is_cleared_without_somebody_to_ask(run: Callable[..., Any], target: Target, folder: Path) -> None:
+def test_nothing_is_cleared_without_a_person_to_ask(run: Callable[..., Any], target: Target, folder: Path) -> None:
     target.s3.put_object(Bucket=target.output_bucket, Key="precious.txt", Body=b"x")
-    done = run("--clear", "--testcase_folder", folder, say="y\n")  # a pipe is nobody
+    done = run("--clear", "--testcase_folder", folder, say="y\n")  # a pipe cannot answer
     assert done.exit_code == 2
     assert "load-output (moto): 1 object" in done.output
     assert "nothing was deleted" in done.output
@@ -85,7 +85,7 @@ def test_nothing_is_cleared_without_somebody_to_ask(run: Callable[..., Any], tar
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y", 0), ("n", 1), ("", 1)])
-def test_clearing_asks_and_does_what_it_is_told(
+def test_clearing_asks_and_follows_the_answer(
     answer: str, left: int, run: Callable[..., Any], target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clear, "_is_somebody_there", lambda: True)

@@ -58,7 +58,7 @@ def test_uploads_begin_at_their_times(make_target: MakeTarget, fake_pipeline: Ma
 
 
 @pytest.mark.parametrize("profile", _PROFILES)
-def test_what_is_never_answered_ends_in_time_and_says_how_far_it_came(
+def test_unanswered_uploads_end_in_time_and_show_how_far_they_got(
     profile: Profile, make_target: MakeTarget, fake_pipeline: MakePipeline, folder: Path
 ) -> None:
     target = make_target(profile)
@@ -96,11 +96,11 @@ def test_results_of_earlier_uploads_do_not_count(
     assert report.latency_s["min"] >= 0.4
 
 
-def test_a_result_of_the_same_second_is_still_an_earlier_one(
+def test_a_result_from_the_same_second_may_still_be_an_earlier_one(
     make_target: MakeTarget, fake_pipeline: MakePipeline, folder: Path
 ) -> None:
     target = make_target("classic")
-    time.sleep(1.02 - time.time() % 1)  # a second begins: without waiting the upload would fall into it too
+    time.sleep(1.02 - time.time() % 1)  # a second begins: without waiting, the upload would fall into it, too
     fake_pipeline(target, 0).answer("test_00.mp4")
     report = run_load(target, plan(folder, 1, "classic"), _BURST, 1, 1)
     assert _statuses(report) == {"test_00.mp4": "timeout"}
@@ -138,9 +138,7 @@ def test_a_foreign_result_under_the_right_key_does_not_count(
     assert _statuses(report) == {"test_00.mp4": "timeout"}
 
 
-def test_a_result_that_tells_of_failure_is_one(
-    make_target: MakeTarget, fake_pipeline: MakePipeline, folder: Path
-) -> None:
+def test_a_failed_result_counts_as_a_result(make_target: MakeTarget, fake_pipeline: MakePipeline, folder: Path) -> None:
     target = make_target("full")
     with fake_pipeline(target, 0.1) as pipeline:
         pipeline.status = {"test_00.mp4": "failed", "test_01.mp4": "partial"}
@@ -151,7 +149,7 @@ def test_a_result_that_tells_of_failure_is_one(
     assert len(report.good) == 1
 
 
-def test_an_upload_that_fails_is_a_row(make_target: MakeTarget, fake_pipeline: MakePipeline, folder: Path) -> None:
+def test_a_failed_upload_is_a_row(make_target: MakeTarget, fake_pipeline: MakePipeline, folder: Path) -> None:
     target = make_target("classic")
     jobs = [*plan(folder, 2, "classic"), Job("gone.mp4", folder / "gone.mp4"), Job("dir.mp4", folder)]
     with fake_pipeline(target, 0.1):
@@ -162,9 +160,7 @@ def test_an_upload_that_fails_is_a_row(make_target: MakeTarget, fake_pipeline: M
     assert report.rows[2].latency_s is None
 
 
-def test_uploads_that_the_store_refuses_end_at_once(
-    make_target: MakeTarget, fake_pipeline: MakePipeline, folder: Path
-) -> None:
+def test_refused_uploads_end_at_once(make_target: MakeTarget, fake_pipeline: MakePipeline, folder: Path) -> None:
     target = make_target("classic")
     answered: list[bool] = []
 
@@ -179,7 +175,7 @@ def test_uploads_that_the_store_refuses_end_at_once(
 
     report = run_load(target, plan(folder, 2, "classic"), Pattern("stagger", 0.2), 2, 200, lose_the_bucket)
     target.s3.create_bucket(Bucket=target.input_bucket)
-    assert report.duration_s < 150  # and not as long as it would wait
+    assert report.duration_s < 150  # not as long as it would wait
     assert _statuses(report) == {"test_00.mp4": "ok", "test_01.mp4": "failed"}
     assert "NoSuchBucket" in (report.rows[1].why or "")
 
@@ -203,7 +199,7 @@ def test_uploads_that_hang_end_in_time(make_target: MakeTarget, folder: Path) ->
             if thread.name.startswith("sender-"):
                 thread.join(10)
     assert [row.why for row in report.rows] == ["still not uploaded within 1 s"] * 3
-    # The third one never got a turn, and gets none afterwards.
+    # The third one never got its turn, and gets none afterwards.
     assert report.rows[2].sent_s is None
     assert target.s3.list_objects_v2(Bucket=target.input_bucket)["KeyCount"] == 2
 
@@ -226,7 +222,7 @@ def test_an_interrupt_ends_with_the_report_so_far(
     assert all("interrupted" in (row.why or "") for row in report.rows[1:])
 
 
-def test_a_missing_bucket_is_no_load(make_target: MakeTarget, fake_pipeline: MakePipeline, folder: Path) -> None:
+def test_a_missing_bucket_is_refused(make_target: MakeTarget, fake_pipeline: MakePipeline, folder: Path) -> None:
     target = make_target("full")
     target.s3.delete_bucket(Bucket=target.output_bucket)
     with pytest.raises(NoBucket, match="load-output"):

@@ -58,12 +58,12 @@ def test_seeds_differ() -> None:
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
-def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+def test_an_invalid_rate_is_refused(rate: float) -> None:
     with pytest.raises(OptionsError, match="positive number"):
         Pattern("stagger", rate)
 
 
-def test_nothing_arrives_of_nothing() -> None:
+def test_without_uploads_there_are_no_arrivals() -> None:
     assert Pattern("ramp").arrivals(0) == []
 
 

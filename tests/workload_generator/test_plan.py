@@ -1,4 +1,4 @@
-"""Which files go up under which keys."""
+"""Which files are uploaded under which keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_classic_keys_are_the_names_of_the_files(folder: Path) -> None:
     assert [job.key for job in plan(folder, 2, "classic")] == ["test_00.mp4", "test_01.mp4"]
 
 
-def test_classic_keys_are_numbered_when_the_folder_goes_round(folder: Path) -> None:
+def test_classic_keys_are_numbered_when_files_repeat(folder: Path) -> None:
     jobs = plan(folder, 101, "classic")
     assert [job.key for job in jobs[:5]] == ["test_00.mp4", "test_01.mp4", "test_02.mp4", "test_03.mov", "test_04.mp4"]
     assert jobs[100].key == "test_100.mp4"
@@ -31,7 +31,7 @@ def test_full_keys_keep_the_tree_and_copies_get_a_folder(folder: Path) -> None:
     assert keys[8:] == ["copy-02/test_00.mp4", "copy-02/test_01.mp4"]
 
 
-def test_only_media_count_and_only_videos_in_the_classic_profile(folder: Path) -> None:
+def test_only_media_files_count_and_only_videos_in_the_classic_profile(folder: Path) -> None:
     for name in ("note.ogg", "notes.txt", "test_00.mp4.json", "._test_00.mp4", "clip.mp4/inside.txt"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"x")
@@ -53,7 +53,7 @@ def test_a_folder_named_like_a_copy_is_refused(folder: Path) -> None:
         plan(folder, 7, "full")
 
 
-def test_nothing_to_upload_is_said_in_one_line(tmp_path: Path) -> None:
+def test_an_empty_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="there is no folder"):
         plan(tmp_path / "nowhere", None, "classic")
     with pytest.raises(OptionsError, match="no video in"):

@@ -49,7 +49,7 @@ def test_percentiles_of_a_hundred() -> None:
 
 
 @given(st.lists(st.floats(0, 1000), min_size=1))
-def test_a_percentile_was_measured_and_enough_are_below_it(seconds: list[float]) -> None:
+def test_a_percentile_is_a_measured_value_with_enough_below_it(seconds: list[float]) -> None:
     found = percentiles(seconds)
     assert list(found.values()) == sorted(found.values())
     assert set(found.values()) <= set(seconds)
@@ -57,7 +57,7 @@ def test_a_percentile_was_measured_and_enough_are_below_it(seconds: list[float])
         assert sum(value <= found[f"p{percent}"] for value in seconds) >= math.floor(len(seconds) * percent / 100)
 
 
-def test_nothing_has_no_latency_and_no_throughput() -> None:
+def test_without_results_there_is_no_latency_and_no_throughput() -> None:
     load = _load(_row("a", local_s=None, status="timeout"))
     assert load.latency_s == {}
     assert load.throughput_per_s is None
@@ -79,7 +79,7 @@ def test_the_json_has_the_sums_and_every_row() -> None:
     assert _load(_row("a")).passed
 
 
-def test_the_terminal_shows_names_as_they_are() -> None:
+def test_the_terminal_shows_names_unchanged() -> None:
     rows = [_row("good.mp4"), _row("[red]\x1b[31mbad.mp4", 2, None, "timeout")]
     show(Console(file=(screen := io.StringIO()), width=120), _load(*rows, failed_looks=("the store [/] is gone",)))
     text = screen.getvalue()

@@ -59,7 +59,7 @@ def test_the_endpoint_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch
     assert connect(**_HERE).where == "http://127.0.0.1:9"
 
 
-def test_without_anything_it_says_what_to_do() -> None:
+def test_without_any_configuration_it_says_what_to_do() -> None:
     with pytest.raises(OptionsError, match=r"castline up.*--endpoint-url.*--access_key"):
         connect(**_NOTHING)
 
@@ -88,7 +88,7 @@ def test_contradictions_are_refused_in_one_line(arguments: dict[str, str], words
     assert "\n" not in caught.value.message
 
 
-def test_a_bucket_that_is_not_there_is_named(make_target: Any) -> None:
+def test_a_missing_bucket_is_named(make_target: Any) -> None:
     target = make_target("full")
     target.check(*target.buckets)
     target.s3.delete_bucket(Bucket="load-output")

@@ -19,7 +19,7 @@ __all__ = ["Pages", "make", "postgresql_shelf", "shelf", "sqlite_shelf"]
 
 
 class Pages:
-    """A service that shows a shelf's recordings. ``calls``: what was asked of Lambda."""
+    """A service that shows a shelf's recordings. ``calls``: the requests to Lambda."""
 
     def __init__(self, shelf: Shelf, folder: Path) -> None:
         self.shelf, self._folder = shelf, folder
@@ -43,7 +43,7 @@ class Pages:
 
 
 def browser(up: Running, **headers: str) -> httpx.Client:
-    """As a browser asks that shows a page of this service."""
+    """Requests like those of a browser that shows a page of this service."""
     own = {"Accept": "text/html", "Origin": up.url, "Sec-Fetch-Site": "same-origin", **headers}
     return httpx.Client(base_url=up.url, headers=own, timeout=600)
 

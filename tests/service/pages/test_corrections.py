@@ -1,4 +1,4 @@
-"""Correcting a recording over HTTP: by whom, fenced, and what hostile text becomes."""
+"""Correcting a recording over HTTP: who may, how conflicts are handled, and what becomes of hostile text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOSTILE = "=HYPERLINK(1)</textarea><script>alert(1)</script> \u202eevil"
 
 @pytest.fixture
 def shelf(sqlite_shelf: Shelf) -> Shelf:
-    """Corrections are in no database: one of the two is enough."""
+    """Corrections are in no database, so one of the two is enough."""
     return sqlite_shelf
 
 
@@ -63,7 +63,7 @@ def _file(pages: Pages, name: str) -> str:
     return pages.shelf.store.objects["castline-output", keys.result_key(_MEDIA, name)].decode()
 
 
-def test_a_line_is_corrected_found_and_taken_back(pages: Pages) -> None:
+def test_a_line_is_corrected_found_and_restored(pages: Pages) -> None:
     with _open(pages) as up, browser(up) as client:
         desk = Desk(client)
         now = desk.say(0, "The budget", "is too small.").json()
@@ -84,8 +84,8 @@ def test_a_line_is_corrected_found_and_taken_back(pages: Pages) -> None:
         assert desk.ask(None, do="lines", said=[]).status_code == 428
 
 
-def test_two_who_change_one_line_and_two_who_change_two(pages: Pages) -> None:
-    """The second of two browsers is told what the line is now, and by whom; other lines are no conflict."""
+def test_two_browsers_change_one_line_and_two_lines(pages: Pages) -> None:
+    """The second of two browsers learns what the line is now, and by whom; other lines are no conflict."""
     with _open(pages, pages_login="always", pages_for="everybody") as up:
         ada, bob = (up.state.tokens.add(name, edits=True) for name in ("ada", "bob"))
         with _login(up, ada) as one, _login(up, bob) as other:
@@ -128,7 +128,7 @@ def test_who_may_correct(pages: Pages, role: str) -> None:
             with browser(up, Accept="*/*") as client:
                 assert client.get(f"{_PATH}/corrections").status_code == 401
                 assert client.post(f"{_PATH}/corrections", json={"do": "undo"}).status_code == 401
-        elif role == "program":  # a token in a header is no form of a browser's
+        elif role == "program":  # a browser's form cannot set a token in a header
             with up.client("program", token) as client:
                 mark = client.get(f"{_PATH}/corrections").json()["lines"][0]["mark"]
                 asked = {"do": "lines", "said": [{"text": "The budget."}]}
@@ -144,7 +144,7 @@ def test_who_may_correct(pages: Pages, role: str) -> None:
                 assert forgets.status_code == 403
 
 
-def test_hostile_text_is_text_everywhere(pages: Pages) -> None:
+def test_hostile_text_is_only_text_everywhere(pages: Pages) -> None:
     with _open(pages) as up, browser(up) as client:
         desk = Desk(client)
         now = desk.say(0, _HOSTILE, "<img src=x onerror=alert(1)>").json()
@@ -169,7 +169,7 @@ def test_hostile_text_is_text_everywhere(pages: Pages) -> None:
         {"do": "lines", "said": [{"text": "x"}] * 101}, {"do": "lines", "more": 1}, {"do": "lines", "at": "x"},
     ],
 )  # fmt: skip
-def test_what_is_no_change_is_refused(pages: Pages, asked: dict[str, Any]) -> None:
+def test_invalid_changes_are_refused(pages: Pages, asked: dict[str, Any]) -> None:
     with _open(pages) as up, browser(up) as client:
         desk = Desk(client)
         assert desk.ask([desk.look()["lines"][0]["mark"]], **asked).status_code == 422

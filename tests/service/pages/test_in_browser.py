@@ -36,7 +36,7 @@ Open = Callable[..., Visitor]
 
 @pytest.fixture
 def shelf(sqlite_shelf: Shelf) -> Shelf:
-    """Corrections are in no database: one of the two is enough."""
+    """Corrections are in no database, so one of the two is enough."""
     return sqlite_shelf
 
 
@@ -115,14 +115,14 @@ def _file(pages: Pages, name: str) -> str:
 
 
 def test_by_keyboard_alone(tab: Open, pages: Pages, up: Running) -> None:
-    """From the report to corrected subtitles without a mouse: words, a cut, a join, a line that nobody says, undo."""
+    """From the report to corrected subtitles without a mouse: words, a split, a join, a line nobody says, undo."""
     page = tab(f"{_PATH}/report.html#t=11")
     page.wait("document.getElementById('correct').offsetParent !== null")
     page.js("document.getElementById('correct').focus()")
     _press(page, "Enter")
     page.wait("location.pathname.endsWith('/edit') && document.documentElement?.dataset.ready === 'true'")
     page.wait("document.activeElement.tagName === 'TEXTAREA'")
-    assert _focused(page) == "The buget is too small."  # the moment that was looked at
+    assert _focused(page) == "The buget is too small."  # the moment shown in the report
     _press(page, "a", _CTRL)
     page.js("document.activeElement.select()")
     _type(page, "The budget is too small.")
@@ -133,13 +133,13 @@ def test_by_keyboard_alone(tab: Open, pages: Pages, up: Running) -> None:
     _saved(page, 2)
     assert _texts(page)[1] == "The budget is too small. Yes." and _focused(page) == _texts(page)[1]
     page.js("document.activeElement.setSelectionRange(10, 10)")
-    _press(page, "Enter", _CTRL)  # and cut elsewhere
+    _press(page, "Enter", _CTRL)  # and split elsewhere
     _saved(page, 3)
     assert _texts(page)[1:3] == ["The budget", "is too small. Yes."]
     _press(page, "ArrowDown", _ALT)
     _press(page, "ArrowDown", _ALT)
     assert _focused(page) == "Thank you all."
-    for _ in range(4):  # its buttons: cut, join, nobody says this
+    for _ in range(4):  # its buttons: split, join, nobody says this
         if _focused(page) == "Nobody says this":
             break
         _press(page, "Tab")
@@ -161,7 +161,7 @@ def test_by_keyboard_alone(tab: Open, pages: Pages, up: Running) -> None:
 
 
 def test_two_browsers_and_one_line(tab: Open, pages: Pages) -> None:
-    """The second is told what the line is now, keeps what it typed, and may put it there."""
+    """The second one learns what the line is now, keeps what it typed, and may put it there."""
     one, other = tab(), tab()
     _select(one, 1)
     _type(one, "The budget is tiny.")
@@ -180,7 +180,7 @@ def test_two_browsers_and_one_line(tab: Open, pages: Pages) -> None:
     _press(other, "Enter")
     _saved(other, 2)
     assert "budget is huge" in _file(pages, "transcript.txt")
-    # Another line is no conflict, and what somebody is typing there stays.
+    # Another line is no conflict, and what is being typed there stays.
     _select(one, 3)
     _type(one, "We talk next year.")
     _press(one, "Enter")
@@ -188,7 +188,7 @@ def test_two_browsers_and_one_line(tab: Open, pages: Pages) -> None:
     assert _texts(one)[1] == "The budget is huge."
 
 
-def test_what_is_typed_in_other_lines_stays_while_one_is_saved(tab: Open) -> None:
+def test_text_typed_in_other_lines_stays_while_one_is_saved(tab: Open) -> None:
     page = tab()
     _select(page, 1)
     _type(page, "One.")
@@ -199,7 +199,7 @@ def test_what_is_typed_in_other_lines_stays_while_one_is_saved(tab: Open) -> Non
     page.js(f"{_line(3)}.value = {_line(3)}.defaultValue")
 
 
-def test_hostile_text_is_text(tab: Open, pages: Pages, up: Running) -> None:
+def test_hostile_text_is_only_text(tab: Open, pages: Pages, up: Running) -> None:
     page = tab()
     page.js("window.alert = () => { window.struck = true; }")
     _select(page, 1)
@@ -224,7 +224,7 @@ def test_hostile_text_is_text(tab: Open, pages: Pages, up: Running) -> None:
     assert "\t'=1+1\t" in _file(pages, "transcript.tsv")
 
 
-def test_names_here_and_not_here(tab: Open, pages: Pages) -> None:
+def test_a_face_is_denied_and_a_voice_is_named(tab: Open, pages: Pages) -> None:
     page = tab()
     ada = "document.querySelector('#desk form[data-person=person-1]')"
     page.js(f"{ada}.querySelectorAll('[name=appearance]')[0].click()")
@@ -255,8 +255,8 @@ def test_nothing_is_wider_than_the_screen(tab: Open, size: tuple[int, int], dark
         page.screenshot(Path(shown) / f"edit-{size[0]}{'-dark' if dark else ''}.png", whole=True)
 
 
-def test_whatever_is_operated_has_a_name(tab: Open) -> None:
-    """As a screen reader is told: Chromium's own tree of what can be operated."""
+def test_every_control_has_a_name(tab: Open) -> None:
+    """As a screen reader sees it: Chromium's own accessibility tree."""
     operated = {"button", "textbox", "searchbox", "link", "checkbox", "combobox", "DisclosureTriangle"}
     for path in (f"{_PATH}/edit", "/people", "/people/of?name=Ada+King", "/"):
         page = tab(path)
@@ -285,8 +285,8 @@ def test_axe_finds_nothing_in_a_conflict_or_with_all_open(tab: Open) -> None:
     assert not {path: lines for path, lines in found.items() if lines}
 
 
-def test_a_search_that_is_being_typed_outlives_a_new_recording(tab: Open, pages: Pages) -> None:
-    """The home page makes itself anew when a recording appears; it was once in the way of Enter in the search box."""
+def test_a_search_being_typed_outlives_a_new_recording(tab: Open, pages: Pages) -> None:
+    """The home page reloads when a recording appears, which once interfered with Enter in the search box."""
     page = tab("/")
     page.js("document.getElementById('q').focus(); window.same = true")
     _type(page, "buget")
@@ -294,7 +294,7 @@ def test_a_search_that_is_being_typed_outlives_a_new_recording(tab: Open, pages:
     page.wait("performance.getEntriesByType('resource').some((each) => each.name.endsWith('/running'))")
     asked = "performance.getEntriesByType('resource').filter((each) => each.name.endsWith('/running')).length"
     before = page.js(asked)
-    page.wait(f"{asked} >= {before + 2}")  # it has heard of the new one
+    page.wait(f"{asked} >= {before + 2}")  # it knows of the new one
     assert page.js("fetch('/running').then((each) => each.headers.get('X-Castline-Recordings'))") == "2"
     assert page.js("window.same === true && document.getElementById('q').value === 'buget'")
     _press(page, "Enter")
@@ -304,7 +304,7 @@ def test_a_search_that_is_being_typed_outlives_a_new_recording(tab: Open, pages:
     assert json.loads(page.js("JSON.stringify(history.length > 1)"))
 
 
-def test_photos_are_dropped_and_each_says_what_became_of_it(
+def test_dropped_photos_each_report_what_became_of_them(
     tab: Open, pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery = People()
@@ -335,7 +335,7 @@ def test_photos_are_dropped_and_each_says_what_became_of_it(
 
 
 @pytest.mark.parametrize(("suffix", "codecs"), [(".mpg", ("mpeg1video", "mp2")), (".mkv", ("libx265", "ac3"))])
-def test_what_chromium_does_not_play_plays_by_its_proxy(
+def test_a_recording_that_chromium_cannot_play_plays_by_its_proxy(
     pages: Pages, tab: Open, ffmpeg: Callable[..., None], tmp_path: Path, suffix: str, codecs: tuple[str, str]
 ) -> None:
     media = f"week 1/film #1{suffix}"

@@ -1,4 +1,4 @@
-"""Logging in with an OpenID provider, one that says whatever a test wants: what is let in, and what is not."""
+"""Logging in with an OpenID provider that gives any answer a test wants: what is accepted, and what is not."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shelf(sqlite_shelf: Shelf) -> Shelf:
 
 
 class Issuer:
-    """A provider whose every answer can be wrong. Codes are good once, for who has their verifier and the secret."""
+    """A provider whose every answer can be wrong. Codes work once, with their verifier and the secret."""
 
     def __init__(self) -> None:
         self.url, self.secret = "", "very & secret"
@@ -51,7 +51,7 @@ class Issuer:
         self.codes: dict[str, dict[str, str]] = {}
 
     def authorize(self, url: str) -> dict[str, str]:
-        """What a person's consent gives: the query that the browser is sent back with."""
+        """The result of a person's consent: the query with which the browser is sent back."""
         asked = dict(parse_qsl(urlsplit(url).query))
         assert asked["response_type"] == "code" and asked["code_challenge_method"] == "S256"
         assert asked["redirect_uri"].endswith("/login/oidc/back") and "openid" in asked["scope"].split()
@@ -149,7 +149,7 @@ def _refused(answer: httpx.Response, why: str) -> None:
     assert "castline_session" not in answer.headers.get("set-cookie", "")
 
 
-def test_roles_are_what_the_rules_say(open_: Callable[..., Any], issuer: Issuer, pages: Pages) -> None:
+def test_roles_follow_the_rules(open_: Callable[..., Any], issuer: Issuer, pages: Pages) -> None:
     with open_() as up:
         seen = {}
         for who, changed in {
@@ -175,13 +175,13 @@ def test_roles_are_what_the_rules_say(open_: Callable[..., Any], issuer: Issuer,
                 assert left.headers["location"] == "/login?left=1"
                 assert client.get("/").headers["location"] == "/login"
         assert seen == {"reads": [False, False], "edits": [True, False], "admin": [True, True]}
-        # Their session opens the pages alone.
+        # Their session opens only the pages.
         with _somebody(up) as client:
             _log_in(client, issuer)
             assert client.get("/transcription/").status_code == client.get("/metrics").status_code == 401
 
 
-def test_a_session_ends_with_the_rules_that_let_it_in(open_: Callable[..., Any], issuer: Issuer) -> None:
+def test_a_session_ends_with_the_rules_that_admitted_it(open_: Callable[..., Any], issuer: Issuer) -> None:
     with open_() as up, _somebody(up) as client:
         _log_in(client, issuer)
         session = {"Cookie": f"castline_session={client.cookies['castline_session']}"}
@@ -190,7 +190,7 @@ def test_a_session_ends_with_the_rules_that_let_it_in(open_: Callable[..., Any],
             assert client.get("/", headers=session).status_code == status
 
 
-def test_an_answer_belongs_to_the_browser_that_began(open_: Callable[..., Any], issuer: Issuer) -> None:
+def test_an_answer_belongs_to_the_browser_that_began_the_login(open_: Callable[..., Any], issuer: Issuer) -> None:
     with open_() as up, _somebody(up) as ada, _somebody(up) as eve:
         answer = _begin(ada, issuer)
         _refused(eve.get("/login/oidc/back", params=answer), "not begun in this browser")  # eve has no cookie
@@ -204,13 +204,13 @@ def test_an_answer_belongs_to_the_browser_that_began(open_: Callable[..., Any], 
         eve.cookies.set("castline_login", "forged.forged.forged", path="/login/oidc")
         _refused(eve.get("/login/oidc/back", params=other), "not begun in this browser")
         eve.cookies.clear()
-        # Once, and not again, even with the cookie of then.
+        # It works once, and not again, even with the earlier cookie.
         begun = ada.cookies["castline_login"]
         assert ada.get("/login/oidc/back", params=answer).status_code == 200
         _refused(ada.get("/login/oidc/back", params=answer), "not begun in this browser")
         again = {"Cookie": f"castline_login={begun}"}
         _refused(eve.get("/login/oidc/back", params=answer, headers=again), "answers 400")
-        # Another's code in one's own login: its verifier is missing.
+        # Somebody else's code in one's own login: its verifier is missing.
         own, others = _begin(eve, issuer), _begin(ada, issuer)
         _refused(eve.get("/login/oidc/back", params={**own, "code": others["code"]}), "answers 400")
         own = _begin(eve, issuer)
@@ -238,7 +238,9 @@ _CLAIMS = {
 
 
 @pytest.mark.parametrize("claims", _CLAIMS.values(), ids=_CLAIMS)
-def test_a_token_that_is_not_for_this_login(open_: Callable[..., Any], issuer: Issuer, claims: dict[str, Any]) -> None:
+def test_a_token_for_another_login_is_refused(
+    open_: Callable[..., Any], issuer: Issuer, claims: dict[str, Any]
+) -> None:
     issuer.claims = claims
     with open_() as up, _somebody(up) as client:
         _refused(_log_in(client, issuer), "the token of 127.0.0.1")
@@ -248,8 +250,8 @@ def _b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def test_signatures_that_are_none(open_: Callable[..., Any], issuer: Issuer) -> None:
-    """Unsigned; with the public key as a secret; with a key of one's own; altered."""
+def test_invalid_signatures_are_refused(open_: Callable[..., Any], issuer: Issuer) -> None:
+    """Unsigned; with the public key as a secret; with a foreign key; altered."""
     public = {"pem": issuer.key.as_pem(private=False), "der": issuer.key.as_der(private=False),
               "json": json.dumps(issuer.key.as_dict(private=False)).encode()}  # fmt: skip
     own = ECKey.generate_key("P-256", parameters={"kid": "one"})
@@ -289,14 +291,14 @@ def test_signatures_that_are_none(open_: Callable[..., Any], issuer: Issuer) -> 
         assert _log_in(client, issuer).status_code == 200
 
 
-def test_a_new_key_of_the_provider_is_asked_for(open_: Callable[..., Any], issuer: Issuer) -> None:
+def test_the_provider_s_new_key_is_fetched(open_: Callable[..., Any], issuer: Issuer) -> None:
     with open_() as up, _somebody(up) as client:
         assert _log_in(client, issuer).status_code == 200
         issuer.key, issuer.alg = RSAKey.generate_key(2048, parameters={"kid": "two"}), "RS256"
         assert _log_in(client, issuer).status_code == 200
 
 
-def test_what_only_userinfo_tells(open_: Callable[..., Any], issuer: Issuer) -> None:
+def test_claims_that_only_userinfo_has(open_: Callable[..., Any], issuer: Issuer) -> None:
     issuer.person = {"sub": "7"}
     with open_() as up, _somebody(up) as client:
         _refused(_log_in(client, issuer), "7 of 127.0.0.1")
@@ -321,7 +323,9 @@ _NOBODY = {
 
 
 @pytest.mark.parametrize("claims", _NOBODY.values(), ids=_NOBODY)
-def test_who_no_rule_names_is_not_let_in(open_: Callable[..., Any], issuer: Issuer, claims: dict[str, Any]) -> None:
+def test_a_person_without_a_rule_is_not_admitted(
+    open_: Callable[..., Any], issuer: Issuer, claims: dict[str, Any]
+) -> None:
     issuer.claims = claims
     with open_() as up, _somebody(up) as client:
         _refused(_log_in(client, issuer), "may not see this library")
@@ -342,7 +346,7 @@ def test_hostile_names(open_: Callable[..., Any], issuer: Issuer) -> None:
     [{"issuer": "https://evil.example"}, {"token_endpoint": "http://evil.example/token"}, {"jwks_uri": 7},
      {"authorization_endpoint": "javascript:alert(1)"}, {"end_session_endpoint": "ftp://x"}, {"jwks_uri": "file:///x"}],
 )  # fmt: skip
-def test_a_provider_that_says_what_cannot_be(
+def test_a_provider_with_impossible_claims_is_refused(
     open_: Callable[..., Any], issuer: Issuer, discovery: dict[str, Any]
 ) -> None:
     issuer.discovery = discovery
@@ -350,14 +354,14 @@ def test_a_provider_that_says_what_cannot_be(
         _refused(client.get("/login/oidc"), "127.0.0.1")
 
 
-def test_a_provider_that_is_not_there_keeps_nobody_else_out(open_: Callable[..., Any]) -> None:
+def test_an_unreachable_provider_keeps_nobody_else_out(open_: Callable[..., Any]) -> None:
     with open_(oidc_issuer=f"http://127.0.0.1:{free_port()}") as up, _somebody(up) as client:
         _refused(client.get("/login/oidc"), "no answer that can be used")
         assert client.get("/login", params={"left": "1"}).status_code == 200
         assert client.post("/login", data={"token": up.admin}).headers["location"] == "/"
 
 
-def test_logging_out_shows_the_way_out_of_the_provider(open_: Callable[..., Any], issuer: Issuer) -> None:
+def test_logging_out_links_to_the_provider_s_logout(open_: Callable[..., Any], issuer: Issuer) -> None:
     issuer.discovery = {"end_session_endpoint": f"{issuer.url}/out?x=1"}
     with open_() as up, _somebody(up) as client:
         text = client.get("/login", params={"left": "1"}).text
@@ -373,14 +377,14 @@ def test_logging_out_shows_the_way_out_of_the_provider(open_: Callable[..., Any]
      (f"/people?{'x' * 3000}", "/"), ("/peoplé", "/"), ("people", "/"),
      ("/people/../..//evil.example", "/people/../..//evil.example")],
 )  # fmt: skip
-def test_nobody_is_sent_elsewhere(asked: str, given: str, open_: Callable[..., Any]) -> None:
+def test_nobody_is_redirected_elsewhere(asked: str, given: str, open_: Callable[..., Any]) -> None:
     assert onward(asked) == given
     from urllib.parse import urljoin
 
     assert urlsplit(urljoin("https://library.example/", given)).netloc == "library.example"
 
 
-def test_a_token_leads_to_the_page_that_was_wanted(open_: Callable[..., Any]) -> None:
+def test_a_token_leads_to_the_requested_page(open_: Callable[..., Any]) -> None:
     with open_() as up, browser(up) as client:
         wanted = "/recordings/a%2Fb.mp4/report.html?x=1"
         assert client.get(wanted).headers["location"] == f"/login?{httpx.QueryParams({'next': wanted})}"
@@ -398,12 +402,12 @@ def test_a_token_leads_to_the_page_that_was_wanted(open_: Callable[..., Any]) ->
      ({"oidc_read": "", "oidc_edit": "", "oidc_admin": ""}, "let nobody in"),
      ({"oidc_issuer": "https:///"}, "neither https")],
 )  # fmt: skip
-def test_settings_that_cannot_be_meant(open_: Callable[..., Any], changed: dict[str, Any], why: str) -> None:
+def test_senseless_settings_are_refused(open_: Callable[..., Any], changed: dict[str, Any], why: str) -> None:
     with pytest.raises(ServiceError, match=why), open_(**changed):
         pass
 
 
-def test_rules_of_no_shape_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_malformed_rules_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for rule in ("ada", "a b@c", "=x", "groups="):
         with pytest.raises(ValueError, match="oidc_read"):
             ServiceSettings(oidc_read=rule)  # type: ignore[arg-type]

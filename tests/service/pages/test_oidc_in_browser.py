@@ -39,7 +39,7 @@ def port() -> int:
 def issuer(port: int) -> Iterator[str]:
     node = shutil.which("node")
     if not node or not (_HERE / "node_modules").is_dir():
-        pytest.skip("no OpenID provider here: Node.js, and npm ci in tests/service/pages/node (make test)")
+        pytest.skip("no OpenID provider is installed: Node.js, and npm ci in tests/service/pages/node (make test)")
     own = free_port()
     back = f"http://127.0.0.1:{port}/login/oidc/back"
     command = [node, _HERE / "provider.mjs", str(own), back]
@@ -53,7 +53,7 @@ def issuer(port: int) -> Iterator[str]:
 
 
 def _picture(tab: Visitor, name: str) -> None:
-    """Into ``$CASTLINE_PICTURES``, for people to look at."""
+    """Saves a picture into ``$CASTLINE_PICTURES``, for people to look at."""
     import base64
 
     if folder := os.environ.get("CASTLINE_PICTURES"):
@@ -98,7 +98,7 @@ def test_in_and_out_with_a_certified_provider(browser: Browser, pages: Pages, is
         tab.visit(f"{issuer}/.well-known/openid-configuration")
         tab.js(f"location.href = '{up.url}/?q=budget'")
         tab.wait(f"location.href === '{up.url}/?q=budget' && {_READY} && document.querySelector('.moment') !== null")
-        # Out here, and out there.
+        # Logged out here and at the provider.
         _click(tab, "header form[action$=logout] button")
         tab.wait(f"location.pathname === '/login' && {_READY}")
         _picture(tab, "left")
@@ -106,7 +106,7 @@ def test_in_and_out_with_a_certified_provider(browser: Browser, pages: Pages, is
         tab.wait(f"location.href.startsWith('{issuer}/session/end') && document.readyState === 'complete'")
         _click(tab, "button[name=logout]")
         tab.wait(f"location.href.startsWith('{up.url}/login') && {_READY}")
-        # Somebody whom no rule names.
+        # Somebody without a rule.
         _click(tab, "a[data-onward]")
         _consent(tab, issuer, "eve")
         tab.wait(f"location.pathname === '/login/oidc/back' && {_READY}")

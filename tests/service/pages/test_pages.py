@@ -47,7 +47,7 @@ def test_home_shows_all_recordings_and_why_one_failed(pages: Pages) -> None:
         assert client.get("/?sort=nonsense&offset=-5&show=x").status_code == 200
 
 
-def test_nothing_of_others_acts(pages: Pages) -> None:
+def test_requests_from_other_sites_do_nothing(pages: Pages) -> None:
     _fill(pages)
     with pages.open() as up, browser(up) as client:
         for path in ("/", "/?q=budget", "/people", "/?q=%3Cscript%3Ealert(1)%3C/script%3E"):
@@ -60,7 +60,7 @@ def test_nothing_of_others_acts(pages: Pages) -> None:
             assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
 
 
-def test_search_answers_what_the_command_prints(pages: Pages) -> None:
+def test_search_answers_like_the_command(pages: Pages) -> None:
     _fill(pages)
     with pages.open() as up, browser(up) as client:
         answer = client.get("/search", params={"q": "budget person:ada", "limit": 5})
@@ -88,7 +88,7 @@ def test_search_answers_what_the_command_prints(pages: Pages) -> None:
         ("bytes=x", 200, b"0123456789", None),
     ],
 )
-def test_recordings_come_in_ranges(
+def test_recordings_are_served_in_ranges(
     pages: Pages, asked: str | None, status: int, body: bytes | None, span: str | None
 ) -> None:
     pages.shelf.publish("a/b.mp4")
@@ -105,7 +105,7 @@ def test_recordings_come_in_ranges(
             assert late.status_code == 200 and late.content == b"0123456789"
 
 
-def test_the_proxy_of_what_is_shown_comes_in_ranges(pages: Pages) -> None:
+def test_a_shown_recording_s_proxy_is_served_in_ranges(pages: Pages) -> None:
     pages.shelf.publish("a/b.mpg")
     result = read_result("a/b.mpg", pages.shelf.store, pages.shelf.settings)
     assert result
@@ -138,7 +138,7 @@ def test_only_files_of_recordings_are_served(pages: Pages) -> None:
         assert client.get("/static/pages.css").headers["content-type"].startswith("text/css")
 
 
-def test_without_a_login_only_this_machines_own_pages_ask(pages: Pages) -> None:
+def test_without_a_login_only_this_machine_s_own_pages_may_ask(pages: Pages) -> None:
     _fill(pages)
     with pages.open() as up:
         with browser(up, Host="evil.example") as client:
@@ -152,7 +152,7 @@ def test_without_a_login_only_this_machines_own_pages_ask(pages: Pages) -> None:
             assert client.post("/people/forget", data={"name": "Ada King"}).status_code == 401
 
 
-def test_a_form_of_nobody_changes_nothing(pages: Pages) -> None:
+def test_a_form_without_a_token_changes_nothing(pages: Pages) -> None:
     _fill(pages)
     with pages.open() as up, browser(up) as client:
         for path, data in (
@@ -175,7 +175,7 @@ def test_run_again_starts_the_splitter(pages: Pages) -> None:
     assert [call["FunctionName"] for call in pages.calls] == ["video-splitting"]
 
 
-def test_uploads_are_stored_whole_and_never_over_another(pages: Pages, tmp_path: Path) -> None:
+def test_uploads_are_stored_whole_and_never_overwrite_another(pages: Pages, tmp_path: Path) -> None:
     with pages.open(max_bytes=10_000_000) as up, browser(up) as client:
         own = {"X-Castline-Form": _form_token(client)}
         body = bytes(range(256)) * 20_000
@@ -199,7 +199,7 @@ def _login(up: Running, token: str) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_elsewhere_people_log_in_with_their_token(pages: Pages) -> None:
+def test_from_elsewhere_people_log_in_with_their_token(pages: Pages) -> None:
     _fill(pages)
     with pages.open(pages_login="always") as up:
         with browser(up) as nobody:
@@ -228,7 +228,7 @@ def test_a_session_ends_with_its_token(pages: Pages) -> None:
         assert client.get("/").headers["location"] == "/login"
 
 
-def test_others_see_the_library_only_where_it_is_said_and_change_nothing(pages: Pages) -> None:
+def test_others_see_the_library_only_if_configured_and_change_nothing(pages: Pages) -> None:
     _fill(pages)
     with pages.open(pages_login="always") as up, _login(up, up.state.tokens.add("bob")) as client:
         assert client.get("/").status_code == 403
@@ -242,7 +242,7 @@ def test_others_see_the_library_only_where_it_is_said_and_change_nothing(pages: 
         assert client.put("/uploads/x.mp4", content=b"x", headers={"X-Castline-Form": form}).status_code == 403
 
 
-def test_a_stack_that_is_not_there_is_said(pages: Pages) -> None:
+def test_a_missing_stack_is_reported(pages: Pages) -> None:
     from castline.errors import LocalStackError
     from tests.service.conftest import running, service_settings
 
@@ -264,7 +264,7 @@ def test_a_new_result_shows_itself(pages: Pages) -> None:
         until(lambda: not client.get("/search?q=budget").json()["hits"])
 
 
-def test_what_was_found_as_a_file(pages: Pages) -> None:
+def test_hits_are_downloaded_as_a_file(pages: Pages) -> None:
     pages.shelf.publish("=1+1.mp4", ["A budget."])
     with pages.open() as up, browser(up) as client:
         assert 'formaction="/search.edl"' in client.get("/?q=budget").text

@@ -1,4 +1,4 @@
-"""People in the browser over HTTP: a person's page, a wrong merge parted, a wrong face, photos with their reasons."""
+"""People in the browser over HTTP: a person's page, a wrong merge split, a wrong face, photos with their reasons."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _open(pages: Pages) -> Iterator[tuple[Running, httpx.Client, str]]:
         yield up, client, _form_token(client)
 
 
-def test_a_wrong_merge_is_parted_and_taken_back(pages: Pages, people: People) -> None:
+def test_a_wrong_merge_is_split_and_restored(pages: Pages, people: People) -> None:
     people.enrolled(Ada=[b"A", b"A2"], Grace=[b"G"])
     people.publish("board.mp4", [people.face("A", b"A-crop"), people.face("G", b"G-crop", left=0.6)])
     with _open(pages) as (_, client, csrf):
@@ -56,7 +56,7 @@ def test_a_wrong_merge_is_parted_and_taken_back(pages: Pages, people: People) ->
         assert again.status_code == 400 and "none of these photos" in again.text
 
 
-def test_not_this_person_is_kept_when_the_recording_runs_again(pages: Pages, people: People) -> None:
+def test_a_denied_person_stays_denied_when_the_recording_runs_again(pages: Pages, people: People) -> None:
     people.enrolled(Ada=[b"A"])
     for run in ("0" * 16, "1" * 16):
         people.publish("board.mp4", [people.face("A", b"A-crop")], said="Hello.", run=run)
@@ -68,7 +68,7 @@ def test_not_this_person_is_kept_when_the_recording_runs_again(pages: Pages, peo
             page = client.get("/people").text
             assert "0 known by name" in page and 'in board.mp4"' in page
             assert client.get("/search?q=person:ada").json()["notes"]
-        assert people.names("board.mp4") == [("Ada", "known")]  # what the machine says
+        assert people.names("board.mp4") == [("Ada", "known")]  # what recognition says
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_not_this_person_is_kept_when_the_recording_runs_again(pages: Pages, peo
         ("notes.txt", b"A", "save it as one of them"),
     ],
 )
-def test_each_photo_is_taken_or_refused_with_its_reason(
+def test_each_photo_is_accepted_or_refused_with_its_reason(
     pages: Pages, people: People, file: str, body: bytes, says: str | None
 ) -> None:
     with _open(pages) as (_, client, csrf):
@@ -95,7 +95,7 @@ def test_each_photo_is_taken_or_refused_with_its_reason(
             assert list(people.gallery().values()) == [body]
 
 
-def test_photos_need_a_form_a_name_and_a_size(pages: Pages, people: People) -> None:
+def test_photos_need_a_form_token_a_name_and_a_size(pages: Pages, people: People) -> None:
     with _open(pages) as (up, client, csrf):
         own = {"X-Castline-Form": csrf, "Accept": "application/json"}
         assert client.put("/people/photos/a.jpg?name=Ada", content=b"A").status_code == 403
@@ -110,7 +110,7 @@ def test_photos_need_a_form_a_name_and_a_size(pages: Pages, people: People) -> N
     assert not people.gallery()
 
 
-def test_a_person_of_a_hostile_name_has_a_page(pages: Pages, people: People) -> None:
+def test_a_person_with_a_hostile_name_has_a_page(pages: Pages, people: People) -> None:
     name = "<script>alert(1)<b> O\"Neil & 'Söhne"
     people.enrolled({name: [b"A"]})
     people.publish("board.mp4", [people.face("A", b"A-crop")])
