@@ -31,6 +31,7 @@ _CHOICES = {
     "task": "translate",
     "orchestration": "stepfunctions",
     "model_storage": "s3",
+    "device": "cuda",
     "prompt": "Minutes.",
     "word_times": "False",
     "elsewhere": "True",

@@ -22,7 +22,8 @@
     ├── ModelError                    weights or engines
     │   ├── ModelNotFound             not at the path, not in the folder, not bundled, not from the hub
     │   │   └── NoSpeechEngine        no speech model at all, and none was asked for by name
-    │   └── ModelCorrupt              the file is there and is not what it should be
+    │   ├── ModelCorrupt              the file is there and is not what it should be
+    │   └── DeviceMissing             no GPU, or a library that cannot use it
     ├── KeyLayoutError                a key outside the S3 layout, or a name that would escape it
     ├── ResourceError                 memory or disk ran out; retryable
     │   └── DiskFull
@@ -173,6 +174,10 @@ class NoSpeechEngine(ModelNotFound):
 
 class ModelCorrupt(ModelError):
     code = "model_corrupt"
+
+
+class DeviceMissing(ModelError):
+    code = "device_missing"
 
 
 class KeyLayoutError(CastlineError):

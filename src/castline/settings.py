@@ -58,6 +58,9 @@ class Settings(BaseSettings, Options):
     """Smallest face to look for, pixels of the analysed frame."""
     threads: int = Field(0, ge=0)
     """Threads of one model session; 0 means the cores this process may use, at most 4."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """What engines compute on: the processor, a GPU (CUDA), or a GPU where the engine's library sees one. Never run on
+    a GPU; Lambda has none."""
 
     ffmpeg: str = "ffmpeg"
     """The ffmpeg program: a name on PATH (Lambda puts the layer's /opt/bin there) or a path."""

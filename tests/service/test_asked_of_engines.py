@@ -26,6 +26,8 @@ from tests.conftest import at_scale
 from tests.service.conftest import CHECKOUT, Bucket, Running, job, running, service_settings, until
 
 _MODULE = """
+import json
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +45,9 @@ class Echo(Engine):
         return replace(self.info, source="here", reason="it needs no weights")
 
     def load(self, argument, settings, *, asked=True):
+        seen = [os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")]
+        with (Path(argument) / "loaded").open("a") as file:
+            file.write(json.dumps([settings.device, *seen]) + "\\n")
         return Loaded(Path(argument), self.info)
 
 
@@ -296,6 +301,37 @@ def test_a_client_that_hangs_up_ends_its_stream_and_leaves_nothing(
             assert service.state.pool.busy == 1
         until(lambda: service.state.pool.busy == 0)
         until(lambda: not list((service.state.service.folder / "uploads").iterdir()))
+
+
+@pytest.mark.usefixtures("gate")
+def test_each_worker_sees_its_gpu_alone(
+    folder: Path, longer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real workers say what they see, where CUDA would look; CTranslate2, in its own process, says there are two."""
+    (tmp_path / "ctranslate2.py").write_text(
+        "import os\nget_cuda_device_count = lambda: int(os.environ['CUDA_VISIBLE_DEVICES'] in ('0', '1'))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (folder / "loaded").unlink(missing_ok=True)
+    limits = service_settings(tmp_path / "service", workers=0, gpus=("0", "1"))
+    with running(limits, settings(folder).model_copy(update={"device": "cuda"})) as up, up.client() as ada:
+
+        def ask() -> None:
+            form = {"model": "whisper-1", "prompt": "wait at once"}
+            ada.post("/v1/audio/transcriptions", files={"file": longer.read_bytes()}, data=form)
+
+        both = [threading.Thread(target=ask, daemon=True) for _ in range(2)]  # they wait until the workers end
+        for each in both:
+            each.start()
+        found = until(lambda: len(said := _lines(folder / "loaded")) == 2 and said)
+        up.state.pool.stop()
+        for each in both:
+            each.join()
+    assert sorted(map(json.loads, found)) == [["cuda", "0", "PCI_BUS_ID"], ["cuda", "1", "PCI_BUS_ID"]]
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
 
 
 @pytest.mark.parametrize("where", ["terminal", "pipe"])

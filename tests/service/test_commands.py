@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from typer.testing import CliRunner, Result
 
 from castline.cli import app
 from castline.errors import ServiceError
+from castline.service.gpus import gpus_of_workers
 from castline.service.published import read_published
 from castline.service.settings import ServiceSettings, service_settings
-from castline.settings import Settings
+from castline.settings import Settings, settings
 from tests.service.conftest import free_port, until
 
 
@@ -140,6 +141,61 @@ def test_any_other_configuration_is_refused(tmp_path: Path, body: str | None, me
     with pytest.raises(ServiceError) as caught:
         read_published(config, ServiceSettings(), Settings())
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("variables", "there", "message"),
+    [
+        ({"CASTLINE_DEVICE": "cuda"}, 0, "CASTLINE_DEVICE=cuda: CTranslate2 sees no GPU here"),
+        ({"CASTLINE_DEVICE": "cuda", "CASTLINE_SERVICE_GPUS": "0,2"}, 2,
+         "CASTLINE_SERVICE_GPUS=0,2: CTranslate2 sees no GPU 2 here"),
+        ({"CASTLINE_DEVICE": "auto", "CASTLINE_SERVICE_GPUS": "0"}, 0,
+         "CASTLINE_SERVICE_GPUS=0: CTranslate2 sees no GPU 0 here"),
+        ({"CASTLINE_SERVICE_GPUS": "0"}, 1,
+         "CASTLINE_SERVICE_GPUS needs CASTLINE_DEVICE=cuda; without it, engines use the processor"),
+        ({"CASTLINE_DEVICE": "cuda", "CASTLINE_SERVICE_GPUS": "first"}, 1,
+         "CASTLINE_SERVICE_GPUS: Value error, 'first' is not a GPU's number or name"),
+        ({"CASTLINE_DEVICE": "tpu"}, 1, "CASTLINE_DEVICE=tpu: input should be 'cpu', 'cuda' or 'auto'"),
+    ],
+)  # fmt: skip
+def test_a_gpu_that_is_not_there_is_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], there: int, message: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("castline.service.gpus.gpus_seen", _gpus(there))
+    settings.cache_clear()
+    try:
+        refused = run("serve", "--port", "0")
+    finally:
+        settings.cache_clear()
+    assert (refused.exit_code, " ".join(refused.stderr.split())) == (2, f"error {message}")
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "workers", "there", "found"),
+    [
+        ("cuda", ("0", "1"), 0, 2, ["0", "1"]),
+        ("cuda", ("0", "1"), 4, 2, ["0", "1", "0", "1"]),
+        ("auto", ("GPU-5a-b",), 0, 1, ["GPU-5a-b"]),
+        ("cuda", (), 0, 2, [""]),
+        ("cuda", (), 3, 2, ["", "", ""]),
+        ("auto", (), 0, 0, ["", ""]),
+        ("cpu", (), 0, 2, ["", ""]),
+    ],
+)
+def test_a_worker_for_each_gpu_or_core(
+    monkeypatch: pytest.MonkeyPatch, device: str, gpus: tuple[str, ...], workers: int, there: int, found: list[str]
+) -> None:
+    monkeypatch.setattr("castline.service.gpus.gpus_seen", _gpus(there))
+    monkeypatch.setattr("castline.service.gpus.cores", lambda: 2)
+    asked = ServiceSettings(gpus=gpus, workers=workers)
+    assert list(gpus_of_workers(asked, Settings(device=device))) == found
+
+
+def _gpus(there: int) -> Callable[..., int]:
+    """What a process sees on a machine with so many GPUs."""
+    return lambda gpu="": (int(int(gpu) < there) if gpu.isdigit() else 1) if gpu else there
 
 
 def _answers(port: int) -> bool:

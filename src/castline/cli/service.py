@@ -35,7 +35,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default: 8000.")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that transcribe; default: one per core.")
+        int | None, typer.Option(min=1, help="Processes that transcribe; default: one per core, or per GPU.")
     ] = None,
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of its database and temporary files.")

@@ -24,6 +24,7 @@ from uuid import uuid4
 from castline.errors import CastlineError
 from castline.service.asked import ACCEPTED, Format, JobRequest, view
 from castline.service.engines import transcriber_for
+from castline.service.gpus import gpus_of_workers
 from castline.service.jobs import Jobs
 from castline.service.settings import ServiceSettings, cores
 from castline.service.tables import Job
@@ -130,16 +131,21 @@ class DirectWork:
 
 
 class Pool:
-    """The worker processes of this service."""
+    """The worker processes of this service.
+
+    Raises:
+        SettingsError, DeviceMissing: as ``gpus_of_workers``.
+    """
 
     def __init__(self, service: ServiceSettings, settings: Settings, jobs: Jobs) -> None:
-        threads = settings.threads or max(1, cores() // service.worker_count)
+        gpus = gpus_of_workers(service, settings)
+        threads = settings.threads or max(1, cores() // len(gpus))
         self._settings = settings.model_copy(update={"threads": threads})
         self._service, self._jobs = service, jobs
         self._direct: deque[DirectWork] = deque()
         self._more = threading.Condition()
         self._stopping = False
-        self._slots = [_Slot(self, number) for number in range(service.worker_count)]
+        self._slots = [_Slot(self, number, gpu) for number, gpu in enumerate(gpus)]
         self.died = 0
         jobs.arrived = self.wake
 
@@ -209,9 +215,9 @@ class Pool:
 class _Slot(threading.Thread):
     """One worker process at a time, and its work."""
 
-    def __init__(self, pool: Pool, number: int) -> None:
+    def __init__(self, pool: Pool, number: int, gpu: str) -> None:
         super().__init__(name=f"slot-{number}", daemon=True)
-        self._pool = pool
+        self._pool, self._gpu = pool, gpu
         self._service, self._settings = pool._service, pool._settings
         self._process: Any = None
         self._pipe: Any = None
@@ -302,9 +308,8 @@ class _Slot(threading.Thread):
         # Not forked: this process has threads, and model libraries do not survive a fork.
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=work, args=(theirs, self._settings, Rules.of(self._service)), name="castline-worker", daemon=True
-        )
+        told = theirs, self._settings, Rules.of(self._service), self._gpu
+        self._process = context.Process(target=work, args=told, name="castline-worker", daemon=True)
         self._process.start()
         theirs.close()
         self._jobs_done = 0

@@ -24,7 +24,14 @@ def _rule(text: str) -> str:
     return text
 
 
+def _gpu(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,3}|(GPU|MIG)-[0-9A-Za-z/-]{1,100}", text):
+        raise ValueError(f"{text[:60]!r} is not a GPU's number or name")
+    return text
+
+
 Rule = Annotated[str, AfterValidator(_rule)]
+Gpu = Annotated[str, AfterValidator(_gpu)]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -53,7 +60,10 @@ class ServiceSettings(BaseSettings):
     """SQLite's journal; WAL does not work on network file systems."""
 
     workers: int = Field(0, ge=0)
-    """Processes that transcribe; 0 is one per core."""
+    """Processes that transcribe; 0 is one per core, or one per GPU of ``gpus``, or one if engines use a GPU without."""
+    gpus: Annotated[tuple[Gpu, ...], NoDecode] = ()
+    """GPUs for the workers, separated by commas, as ``nvidia-smi`` numbers or names them (``0,1``); each worker sees
+    only one. Needs ``CASTLINE_DEVICE``."""
     job_timeout_s: float = 6 * 3600
     """Longest time a job may take from its start."""
     worker_jobs: int = Field(200, ge=1)
@@ -125,7 +135,7 @@ class ServiceSettings(BaseSettings):
     admin_token: str = ""
     """Secret of the user ``admin``, who is created when the service starts."""
 
-    @field_validator("allow", "oidc_read", "oidc_edit", "oidc_admin", mode="before")
+    @field_validator("allow", "gpus", "oidc_read", "oidc_edit", "oidc_admin", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
@@ -158,10 +168,6 @@ class ServiceSettings(BaseSettings):
         file = make_url(self.database_url).database
         in_memory = not file or file == ":memory:" or file.startswith("file:")
         return None if in_memory or not self.embedded else Path(str(file)).resolve()
-
-    @property
-    def worker_count(self) -> int:
-        return self.workers or cores()
 
 
 def cores() -> int:

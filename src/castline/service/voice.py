@@ -54,7 +54,16 @@ OPENAI_MODELS = (
     "gpt-4o-mini-transcribe",
     "gpt-4o-transcribe-diarize",
 )
-_STATUS = {"model_not_found": 404, "no_speech_engine": 503, "unavailable": 503, "internal": 500, "too_slow": 504}
+_STATUS = {
+    "model_not_found": 404,
+    "no_speech_engine": 503,
+    "device_missing": 503,
+    "unavailable": 503,
+    "model": 500,
+    "model_corrupt": 500,
+    "internal": 500,
+    "too_slow": 504,
+}
 _LOOK_S = 0.5
 _QUIET_S = 20.0  # proxies and clients give up on answers in which nothing comes: often after 60 s
 _MOST_SPEAKERS, _LONGEST_NAME = 4, 200

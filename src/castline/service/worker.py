@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from castline.engines.device import gpu_environment
 from castline.errors import CastlineError, TransferFailed, UrlExpired
 from castline.records import AudioPart, AudioUnit, KnownVoice, Segment
 from castline.service.asked import FINISHED, INPUT_EXPIRED, Format, State
@@ -93,8 +94,13 @@ class Progress:
     share: float
 
 
-def work(pipe: Connection, settings: Settings, rules: Rules) -> None:
-    """Run a worker process, in a process group of its own, so that ffmpeg ends with it."""
+def work(pipe: Connection, settings: Settings, rules: Rules, gpu: str = "") -> None:
+    """Run a worker process, in a process group of its own, so that ffmpeg ends with it.
+
+    Args:
+        gpu: the only one that it may see; empty for those that the service sees.
+    """
+    os.environ.update(gpu_environment(gpu))  # before a library of an engine is imported
     os.setpgid(0, 0)  # not a session: Linux weighs sessions against each other (autogroup), and nice only within one
     os.nice(_BEHIND)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -80,7 +80,8 @@ class Mtcnn(Engine):
             paths = prepare.ensure_mtcnn(settings.models_dir)
             made = "MTCNN, made of facenet-pytorch's weights"
             info = replace(self.info, source=str(settings.models_dir), reason=made)
-        return MtcnnDetector(paths, min_face=settings.min_face_px, threads=settings.threads, info=info)
+        threads, device = settings.threads, settings.device
+        return MtcnnDetector(paths, min_face=settings.min_face_px, threads=threads, device=device, info=info)
 
     def files(self, settings: Settings) -> list[Path]:
         return list((locate.find_mtcnn(settings.models_dir) or {}).values())
@@ -203,7 +204,7 @@ class FaceNet(OneFile):
     def _embedder(self, info: EngineInfo, file: Path, settings: Settings) -> Embedder:
         from castline.engines.faces.onnx_embedders import FaceNetEmbedder
 
-        facenet = FaceNetEmbedder(file, threads=settings.threads, info=info)
+        facenet = FaceNetEmbedder(file, threads=settings.threads, device=settings.device, info=info)
         check_member(self.id, facenet.weights, file)
         return facenet
 
@@ -276,7 +277,7 @@ class Dlib(OneFile):
     def _embedder(self, info: EngineInfo, file: Path, settings: Settings) -> Embedder:
         from castline.engines.faces.onnx_embedders import DlibEmbedder
 
-        return DlibEmbedder(file, threads=settings.threads, info=info)
+        return DlibEmbedder(file, threads=settings.threads, device=settings.device, info=info)
 
 
 class ArcFace(OneFile):
@@ -303,7 +304,7 @@ class ArcFace(OneFile):
     def _embedder(self, info: EngineInfo, file: Path, settings: Settings) -> Embedder:
         from castline.engines.faces.onnx_embedders import ArcFaceEmbedder
 
-        return ArcFaceEmbedder(file, threads=settings.threads, info=info)
+        return ArcFaceEmbedder(file, threads=settings.threads, device=settings.device, info=info)
 
 
 _CASIA_LIMITS = Thresholds(

@@ -38,8 +38,8 @@ class LRASD:
         ModelNotFound, ModelCorrupt: as ``open_session``; also when the net has other inputs.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo) -> None:
-        self._session = open_session(path, threads)
+    def __init__(self, path: Path, *, threads: int = 0, device: str = "cpu", info: EngineInfo) -> None:
+        self._session = open_session(path, threads, device)
         self.info = info
         found = [(value.type, list(value.shape[2:])) for value in self._session.get_inputs()]
         if found != [("tensor(uint8)", [_SIDE, _SIDE]), ("tensor(float)", [COEFFICIENTS])]:

@@ -45,7 +45,7 @@ class LrAsd(Engine):
         file = locate.explicit(argument) if argument else prepare.ensure_mouth(settings.models_dir, download=asked)
         info = replace(self.info, source=str(file), reason=f"{self.info.title} ({file})")
         try:
-            return LRASD(file, threads=settings.threads, info=info)
+            return LRASD(file, threads=settings.threads, device=settings.device, info=info)
         except ModelCorrupt as error:
             again = "" if argument else "; delete it to have it made again"
             raise ModelCorrupt(f"{error.message}{again}", detail=error.detail) from error

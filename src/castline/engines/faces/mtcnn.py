@@ -57,6 +57,7 @@ class MtcnnDetector:
         min_score: faces below this probability are not reported.
         threads: threads to use; 0 chooses automatically. The small nets of the pyramid gain little from
             several threads each, so its images and scales are spread over them instead.
+        device: as for ``open_session``.
 
     Raises:
         ModelNotFound, ModelCorrupt: as ``open_session``.
@@ -71,13 +72,14 @@ class MtcnnDetector:
         min_face: int = 40,
         min_score: float = 0.0,
         threads: int = 0,
+        device: str = "cpu",
         info: EngineInfo | None = None,
     ) -> None:
         workers = thread_count(threads)
         self._pool = ThreadPoolExecutor(workers, "mtcnn") if workers > 1 else None
-        self._pnet = open_session(paths["pnet"], 1)
-        self._rnet = open_session(paths["rnet"], threads)
-        self._onet = open_session(paths["onet"], threads)
+        self._pnet = open_session(paths["pnet"], 1, device)
+        self._rnet = open_session(paths["rnet"], threads, device)
+        self._onet = open_session(paths["onet"], threads, device)
         self._min_face = max(min_face, _WINDOW)
         self._min_score = min_score
         self.info = info or replace(find_engine("mtcnn").info, source=str(paths["pnet"].parent))

@@ -42,8 +42,8 @@ class _OnnxEmbedder:
     info: EngineInfo
     _side: int
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._session = open_session(path, threads)
+    def __init__(self, path: Path, threads: int, device: str) -> None:
+        self._session = open_session(path, threads, device)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
         if len(shape) != 4 or list(shape[1:]) != [3, self._side, self._side] or len(outputs[0].shape) != 2:
@@ -99,8 +99,8 @@ class FaceNetEmbedder(_OnnxEmbedder):
     #: 1.47 %; a crop that keeps its aspect has 2.9 %, one aligned by landmarks 2.4 %.
     _margin = 32
 
-    def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo | None = None) -> None:
-        super().__init__(path, threads)
+    def __init__(self, path: Path, *, threads: int = 0, device: str = "cpu", info: EngineInfo | None = None) -> None:
+        super().__init__(path, threads, device)
         info = info or replace(find_engine("facenet-casia").info, source=str(path))
         self.weights = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_KEY) or _digest(path)
         self.info = replace(info, id=f"{info.id}-{self.weights[:_DIGEST_LETTERS]}")
@@ -131,8 +131,8 @@ class DlibEmbedder(_OnnxEmbedder):
 
     _side = 150
 
-    def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo | None = None) -> None:
-        super().__init__(path, threads)
+    def __init__(self, path: Path, *, threads: int = 0, device: str = "cpu", info: EngineInfo | None = None) -> None:
+        super().__init__(path, threads, device)
         self.info = info or replace(find_engine("dlib-resnet-v1").info, source=str(path))
 
     def _crop(self, image: Image, face: DetectedFace) -> NDArray[np.uint8]:
@@ -153,8 +153,8 @@ class ArcFaceEmbedder(_OnnxEmbedder):
 
     _side = 112
 
-    def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo | None = None) -> None:
-        super().__init__(path, threads)
+    def __init__(self, path: Path, *, threads: int = 0, device: str = "cpu", info: EngineInfo | None = None) -> None:
+        super().__init__(path, threads, device)
         dimension = self._session.get_outputs()[0].shape[1]
         if not isinstance(dimension, int):
             dimension = self._run(np.zeros((1, 3, 112, 112), np.float32)).shape[1]

@@ -158,7 +158,7 @@ def _load(found: Found, settings: Settings, reason: str) -> Transcriber:
     info = replace(family.info, reason=reason)
 
     def load() -> Transcriber:
-        engine = family.build(path, threads=settings.threads, info=info)
+        engine = family.build(path, threads=settings.threads, device=settings.device, info=info)
         if found.package:  # packages name their folders differently
             engine.info = replace(engine.info, id=f"{family.id}:{found.model}")
         return engine

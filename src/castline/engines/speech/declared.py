@@ -37,7 +37,8 @@ class Family(Engine):
         info: what it can do with a multilingual model; a loaded engine says what its own model can do.
         package: what must be importable.
         prefix, suffix: around a model's name, what its file (or folder) in the models folder is called.
-        transcriber: ``module:class`` of what is loaded, called with a path, ``threads`` and ``info``.
+        transcriber: ``module:class`` of what is loaded, called with a path, ``threads`` and ``info``, and with
+            ``device`` if that is not the processor.
     """
 
     info: EngineInfo
@@ -64,10 +65,11 @@ class Family(Engine):
         """Whether a model's file, or its folder with all that belongs there, exists."""
         return path.is_file()
 
-    def build(self, path: Path, *, threads: int, info: EngineInfo) -> Transcriber:
+    def build(self, path: Path, *, threads: int, device: str = "cpu", info: EngineInfo) -> Transcriber:
         """Load a model."""
         module, _, name = self.transcriber.partition(":")
-        loaded: Transcriber = getattr(importlib.import_module(module), name)(path, threads=threads, info=info)
+        more = {} if device == "cpu" else {"device": device}
+        loaded: Transcriber = getattr(importlib.import_module(module), name)(path, threads=threads, info=info, **more)
         return loaded
 
     def survey(self, settings: Settings) -> EngineInfo:

@@ -1,4 +1,4 @@
-"""Whisper through faster-whisper (CTranslate2, int8): the production default.
+"""Whisper through faster-whisper (CTranslate2, int8 on the processor): the production default.
 
 Windows of one language are decoded together, with timestamps: without them whole sentences are left out (14.8 % errors
 against 4 % on the same windows). Only the text is taken from the decoder: words after a window's last pair of
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from castline.engines.base import EngineInfo, Speech, Transcription
+from castline.engines.device import device_of
 from castline.engines.session import thread_count
 from castline.engines.speech import whisper
 from castline.engines.speech.declared import FASTER_WHISPER
@@ -56,19 +57,24 @@ class FasterWhisperTranscriber:
     Raises:
         ModelNotFound: the folder lacks a file.
         ModelCorrupt: CTranslate2 cannot read it.
+        DeviceMissing: the device is ``cuda``, and CTranslate2 sees no GPU.
     """
 
-    def __init__(self, folder: Path, *, threads: int = 0, info: EngineInfo = FASTER_WHISPER.info) -> None:
+    def __init__(
+        self, folder: Path, *, threads: int = 0, device: str = "cpu", info: EngineInfo = FASTER_WHISPER.info
+    ) -> None:
         lacking = missing_files(folder)
         if lacking:
             raise ModelNotFound(f"{folder} is not a CTranslate2 Whisper model: {', '.join(lacking)} missing")
+        from ctranslate2 import get_cuda_device_count
         from faster_whisper import WhisperModel
 
+        chosen = device_of(device, "CTranslate2", lambda: get_cuda_device_count() > 0)
         try:
             self._model = WhisperModel(
                 str(folder),
-                device="cpu",
-                compute_type="int8",
+                device=chosen,
+                compute_type="int8" if chosen == "cpu" else "auto",  # the fastest type that the GPU has
                 cpu_threads=thread_count(threads),
                 local_files_only=True,
             )

@@ -1,4 +1,4 @@
-"""Whisper through openai-whisper, the reference implementation (PyTorch, float32 on CPUs).
+"""Whisper through openai-whisper, the reference implementation (PyTorch, float32 on CPUs, float16 on GPUs).
 
 Source: https://github.com/openai/whisper (MIT), weights MIT. It gets only what Silero VAD detects as speech. On CPUs it
 is the slowest of the family and needs the most memory; it is the reference for comparisons.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from castline.engines.base import EngineInfo, Speech, Transcription
+from castline.engines.device import device_of
 from castline.engines.session import thread_count
 from castline.engines.speech import whisper
 from castline.engines.speech.declared import OPENAI_WHISPER
@@ -30,9 +31,12 @@ class OpenAIWhisperTranscriber:
     Raises:
         ModelNotFound: no such file.
         ModelCorrupt: the file is not such a checkpoint.
+        DeviceMissing: the device is ``cuda``, and PyTorch sees no GPU.
     """
 
-    def __init__(self, file: Path, *, threads: int = 0, info: EngineInfo = OPENAI_WHISPER.info) -> None:
+    def __init__(
+        self, file: Path, *, threads: int = 0, device: str = "cpu", info: EngineInfo = OPENAI_WHISPER.info
+    ) -> None:
         if not file.is_file():
             raise ModelNotFound(f"{file} does not exist")
         import torch
@@ -40,8 +44,10 @@ class OpenAIWhisperTranscriber:
         from whisper.tokenizer import LANGUAGES, get_tokenizer
 
         torch.set_num_threads(thread_count(threads))
+        chosen = device_of(device, "PyTorch", torch.cuda.is_available)
+        self._half = chosen == "cuda"
         try:
-            self._model = library.load_model(str(file), device="cpu")
+            self._model = library.load_model(str(file), device=chosen)
         except Exception as error:  # pickle, zip and torch raise all kinds of errors
             raise ModelCorrupt(f"{file} cannot be loaded: {_first_line(error)}") from error
         heads = library._ALIGNMENT_HEADS.get(OPENAI_WHISPER.model(file.name))
@@ -80,7 +86,7 @@ class OpenAIWhisperTranscriber:
                 compression_ratio_threshold=None,
                 logprob_threshold=None,
                 no_speech_threshold=None,  # text that is probably invented is marked, not dropped
-                fp16=False,
+                fp16=self._half,
             )
         spoken = tuple(
             whisper.word(each["word"], each["start"], each["end"], each["probability"])
@@ -96,7 +102,7 @@ class OpenAIWhisperTranscriber:
         import whisper as library
 
         mel = library.log_mel_spectrogram(library.pad_or_trim(pack.samples), n_mels=self._model.dims.n_mels)
-        _, found = self._model.detect_language(mel)
+        _, found = self._model.detect_language(mel.to(self._model.device))
         code = max(found, key=lambda each: found[each])
         return code, float(found[code])
 

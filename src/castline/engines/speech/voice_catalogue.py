@@ -51,7 +51,7 @@ class GE2E(Engine):
         file = locate.explicit(argument) if argument else prepare.ensure_voice(settings.models_dir)
         info = replace(self.info, source=str(file), reason=f"{self.info.title} ({file})")
         try:
-            return GE2EEncoder(file, threads=settings.threads, info=info)
+            return GE2EEncoder(file, threads=settings.threads, device=settings.device, info=info)
         except ModelCorrupt as error:
             again = "" if argument else "; delete it to have it made again"
             raise ModelCorrupt(f"{error.message}{again}", detail=error.detail) from error

@@ -31,8 +31,8 @@ class GE2EEncoder:
         ModelNotFound, ModelCorrupt: as ``open_session``; also when the net has another shape.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0, info: EngineInfo) -> None:
-        self._session = open_session(path, threads)
+    def __init__(self, path: Path, *, threads: int = 0, device: str = "cpu", info: EngineInfo) -> None:
+        self._session = open_session(path, threads, device)
         self.info = info
         shape = self._session.get_outputs()[0].shape
         if shape[1:] != [info.dimension]:

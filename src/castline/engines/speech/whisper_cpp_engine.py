@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from castline.engines.base import EngineInfo, Speech, Transcription
+from castline.engines.device import device_of
 from castline.engines.session import thread_count
 from castline.engines.speech import ggml, whisper
 from castline.engines.speech.declared import WHISPER_CPP
@@ -55,15 +56,19 @@ class WhisperCppTranscriber:
     Raises:
         ModelNotFound: no such file.
         ModelCorrupt: the file is not a complete ggml Whisper model.
+        DeviceMissing: the device is ``cuda``, and the package was not built for GPUs; the published one is not.
     """
 
-    def __init__(self, file: Path, *, threads: int = 0, info: EngineInfo = WHISPER_CPP.info) -> None:
+    def __init__(
+        self, file: Path, *, threads: int = 0, device: str = "cpu", info: EngineInfo = WHISPER_CPP.info
+    ) -> None:
         if not file.is_file():
             raise ModelNotFound(f"{file} does not exist")
         ggml.check(file)
         library = self._lib = _library()
         wanted = library.whisper_context_default_params()
-        wanted.use_gpu = False
+        chosen = device_of(device, "whisper.cpp", lambda: "CUDA :" in library.whisper_print_system_info())
+        wanted.use_gpu = chosen == "cuda"
         _complaints.clear()
         self._context = library.whisper_init_from_file_with_params(str(file), wanted)
         if _complaints:  # the binding does not report that nothing was loaded
