@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -220,6 +221,25 @@ def test_a_job_s_language(service: Running, bucket: Bucket, clip: Path, asked: C
             assert found["state"] == "finished", found
             assert asked() == heard
             assert found["language_used"] == (language if heard else "de")
+
+
+def test_a_job_s_times_are_the_database_s(
+    folder: Path, tmp_path: Path, bucket: Bucket, clip: Path, postgresql_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a host whose clock is an hour ahead, as it says itself; a worker is sent the time it has to tell others."""
+    bucket.files["clip.flac"] = clip.read_bytes()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600)
+    outputs = {"json_url": bucket.url("out.json"), "meta_url": bucket.url("meta.json")}
+    options = {"engine": "auto", "model": None, "outputs": outputs}
+    with running(service_settings(tmp_path, database=postgresql_database), settings(folder)) as up, up.client() as ada:
+        made = ada.post("/transcription/", json=job(bucket, options=options)).json()
+        found = until(lambda: (got := ada.get(f"/transcription/{made['id']}").json())["finish_time"] and got)
+    assert found["state"] == "finished", found
+    assert abs(found["queue_time"] - real()) < 600
+    assert found["queue_time"] <= found["start_time"] <= found["finish_time"] < real() + 1
+    assert found["processing_time"] == pytest.approx(found["finish_time"] - found["start_time"], abs=0.01)
+    assert json.loads(bucket.got("meta.json") or b"")["finish_time"] == pytest.approx(found["finish_time"])
 
 
 def test_a_worker_is_replaced_after_its_limits(folder: Path, tmp_path: Path, clip: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +117,7 @@ def test_only_the_holder_of_a_job_ends_it(jobs: Jobs, engine: Engine) -> None:
     ended = jobs.get(held.id)
     assert ended is not None
     assert (ended.state, ended.message, ended.media_length, ended.language_used) == ("finished", "done", 4.0, "en")
-    assert ended.processing_time == pytest.approx(ended.finish_time - ended.start_time)
+    assert ended.processing_time == pytest.approx(ended.finish_time - ended.start_time, abs=0.1)
 
 
 def test_a_valid_lease_is_requeued_only_on_request(jobs: Jobs) -> None:
@@ -123,6 +125,48 @@ def test_a_valid_lease_is_requeued_only_on_request(jobs: Jobs) -> None:
     assert jobs.take() is not None
     assert jobs.requeue_abandoned() == 0
     assert jobs.requeue_abandoned(all_running=True) == 1
+
+
+@pytest.mark.parametrize("ahead_s", [-3600.0, 3600.0])
+def test_hosts_whose_clocks_differ_leave_each_other_s_jobs_alone(
+    postgresql_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead_s: float
+) -> None:
+    """Two hosts share a PostgreSQL; the clock of one is an hour off."""
+    opened = [open_database(ServiceSettings(database=postgresql_database, folder=tmp_path)) for _ in range(2)]
+    [right, wrong] = map(Jobs, opened)
+    real = time.time
+
+    @contextmanager
+    def off() -> Iterator[None]:
+        with monkeypatch.context() as there:
+            there.setattr(time, "time", lambda: real() + ahead_s)
+            yield
+
+    first = right.add("ada", asked(notification_type="url", notification_url="http://example.org/n")).id
+    with off():
+        second = wrong.add("ada", asked(notification_type="expire")).id
+    mine = _some(right.take())
+    with off():
+        theirs = _some(wrong.take())
+        assert wrong.requeue_abandoned() == 0, "the right host's job"
+    assert (mine.id, theirs.id) == (first, second), "in the order in which they came"
+    assert right.requeue_abandoned() == 0, "the wrong host's job"
+    with off():
+        assert wrong.renew(theirs)
+        assert wrong.finish(theirs, "finished", "done")
+    assert right.requeue_abandoned() == 0
+    assert right.finish(mine, "finished", "done")
+    with off():
+        assert wrong.vanish() == 0
+        assert [job.id for job in wrong.to_notify()] == [first]
+    assert right.vanish() == 0 and right.to_notify() == []
+    for name in (first, second):
+        ended = _some(right.get(name))
+        assert 0 < real() - ended.queue_time < 600
+        assert ended.queue_time <= ended.start_time <= ended.finish_time
+        assert 0 <= ended.processing_time < 600
+    for each in opened:
+        each.dispose()
 
 
 def test_a_death_counts_as_a_retry_and_a_stop_does_not(jobs: Jobs) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from castline.errors import ServiceError
 from castline.gate.private import open_private, private_folder
+from castline.service.clock import teach
 from castline.service.settings import ServiceSettings
 
 _BUSY_MS = 30_000
@@ -56,6 +57,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
 
 def _pragmas(journal: str, connection: Any, _record: object) -> None:
     """Set SQLite so that readers do not wait for writers (WAL), and writers wait for each other."""
+    teach(connection)
     cursor = connection.cursor()
     for pragma in (f"journal_mode={journal}", "synchronous=NORMAL", f"busy_timeout={_BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")

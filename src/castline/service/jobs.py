@@ -1,17 +1,19 @@
-"""The jobs in the database. Every change is one statement that names the state it starts from."""
+"""The jobs in the database. Every change is one statement that names the state it starts from; all times are those of
+the database's clock.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, Row, bindparam, case, delete, func, update
+from sqlalchemy import Engine, Row, bindparam, case, delete, func, insert, update
 from sqlalchemy import select as rows
 from sqlmodel import Session, SQLModel, col, select
 
 from castline.service.asked import CANCELED, DIED_TWICE, ENDED, QUEUED, STARTED, JobRequest, State
+from castline.service.clock import now_s
 from castline.service.tables import Job, Switch
 from castline.service.tokens import User
 
@@ -39,19 +41,19 @@ class Jobs:
     # --- clients -------------------------------------------------------------------------------------
 
     def add(self, owner: str, request: JobRequest) -> Job:
-        job = Job(
+        added = insert(Job).values(
             id=str(uuid4()),
             owner=owner,
             state="queued",
             message=QUEUED,
             request=request.model_dump_json(),
-            queue_time=time.time(),
+            queue_time=now_s(),
             priority=request.rank,
             notification=request.notification_type,
             expiration=request.expiration,
         )
         with Session(self._engine, expire_on_commit=False) as session:
-            session.add(job)
+            job: Job = session.exec(added.returning(Job)).scalars().one()
             session.commit()
         self.arrived()
         return job
@@ -74,9 +76,8 @@ class Jobs:
 
     def cancel_or_delete(self, job_id: str) -> None:
         """Cancel a job that is running; delete any other."""
-        now = time.time()
         canceled = update(Job).where(col(Job.id) == job_id, col(Job.state) == "running")
-        if not self._changed(canceled.values(**_ended("canceled", CANCELED, now))):
+        if not self._changed(canceled.values(**_ended("canceled", CANCELED))):
             self._changed(delete(Job).where(col(Job.id) == job_id, col(Job.state) != "running"))
 
     def waiting(self, owner: str | None = None) -> int:
@@ -112,11 +113,12 @@ class Jobs:
             .with_for_update(skip_locked=True)
             .scalar_subquery()
         )
-        now = time.time()
         taken = (
             update(Job)
             .where(col(Job.id) == first, col(Job.state) == "queued")
-            .values(state="running", message=STARTED, start_time=now, claim=str(uuid4()), lease=now + self._lease_s)
+            .values(
+                state="running", message=STARTED, start_time=now_s(), claim=str(uuid4()), lease=now_s() + self._lease_s
+            )
             .returning(Job)
         )
         with Session(self._engine, expire_on_commit=False) as session:
@@ -128,15 +130,15 @@ class Jobs:
         """Extend the lease of a job at work, and note how far it is; False if it was canceled or taken from this
         worker.
         """
-        return self._changed(self._mine(job).values(lease=time.time() + self._lease_s, progress=progress)) == 1
+        return self._changed(self._mine(job).values(lease=now_s() + self._lease_s, progress=progress)) == 1
 
     def finish(self, job: Job, state: State, message: str, *, at: float | None = None, **values: Any) -> bool:
         """End a job, unless it is no longer this claim's.
 
         Args:
-            at: when it ended, seconds since 1970; now by default.
+            at: when it ended, by the database's clock; now by default.
         """
-        return self._changed(self._mine(job).values(**_ended(state, message, at or time.time()), **values)) == 1
+        return self._changed(self._mine(job).values(**_ended(state, message, at), **values)) == 1
 
     def requeue(self, job: Job, *, died: bool) -> None:
         """Put a job back in its place in the queue. A dead worker costs a retry; a service that stops does not."""
@@ -153,7 +155,7 @@ class Jobs:
         """Queue the jobs of a service that is gone again: those whose lease has expired, or all running ones."""
         abandoned = update(Job).where(col(Job.state) == "running")
         if not all_running:
-            abandoned = abandoned.where(col(Job.lease) < time.time())
+            abandoned = abandoned.where(col(Job.lease) < now_s())
         found = self._changed(abandoned.values(**_QUEUED_AGAIN))
         if found:
             self.arrived()
@@ -162,18 +164,17 @@ class Jobs:
     def vanish(self) -> int:
         """Delete ended jobs that were kept long enough."""
         kept = case((col(Job.notification) == "poll", self._unclaimed_s), else_=col(Job.expiration))
-        over = col(Job.finish_time) + kept < time.time()
+        over = col(Job.finish_time) + kept < now_s()
         return self._changed(delete(Job).where(col(Job.state).in_(ENDED), over))
 
     def to_notify(self, limit: int = 20) -> list[Job]:
         """Ended jobs to announce now, those that failed least first, so that servers that never answer delay only each
         other. Each one's next attempt is put off, so that no other service announces it too.
         """
-        now = time.time()
         due = (
             select(Job)
             .where(Job.notification == "url", col(Job.url_notified).is_(False), col(Job.state).in_(ENDED))
-            .where(Job.notify_at <= now)
+            .where(col(Job.notify_at) <= now_s())
             .order_by(col(Job.notify_failures), col(Job.finish_time))
             .limit(limit)
         )
@@ -182,7 +183,7 @@ class Jobs:
         mine = []
         for job in found:
             failures = job.notify_failures + 1
-            later = now + min(2.0 ** min(failures - 1, 30), _LONGEST_PAUSE_S)
+            later = now_s() + min(2.0 ** min(failures - 1, 30), _LONGEST_PAUSE_S)
             put_off = update(Job).where(col(Job.id) == job.id, col(Job.notify_at) == job.notify_at)
             if self._changed(put_off.values(notify_at=later, notify_failures=failures)):
                 mine.append(job)
@@ -211,11 +212,12 @@ _QUEUED_AGAIN: dict[str, Any] = {
 }
 
 
-def _ended(state: State, message: str, now: float) -> dict[str, Any]:
+def _ended(state: State, message: str, at: float | None = None) -> dict[str, Any]:
+    when = at or now_s()
     return {
         "state": state,
         "message": message,
-        "finish_time": now,
-        "processing_time": now - col(Job.start_time),
+        "finish_time": when,
+        "processing_time": when - col(Job.start_time),
         "lease": 0.0,
     }

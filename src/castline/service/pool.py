@@ -61,6 +61,7 @@ class QueuedWork:
     def __init__(self, job: Job, jobs: Jobs, settings: Settings) -> None:
         self._job, self._jobs, self._settings = job, jobs, settings
         self._progress = 0.0
+        self._zero = job.start_time - time.monotonic()
 
     def task(self, folder: Path) -> Task:
         request = JobRequest.model_validate_json(self._job.request, context=ACCEPTED)
@@ -74,6 +75,7 @@ class QueuedWork:
             style=asked.engine,
             outputs=tuple((each, url) for each in _SENT if (url := asked.outputs.of(each))),
             meta=(meta, view(self._job).model_dump()) if meta else None,
+            zero=self._zero,
         )
 
     def wanted(self) -> bool:
@@ -257,7 +259,7 @@ class _Slot(threading.Thread):
             try:
                 task = work.task(folder)
             except CastlineError as error:
-                work.end(Ended("error", error.message, code=error.code, at=time.time()))
+                work.end(Ended("error", error.message, code=error.code))
                 return
             self._watch(work, task)
         finally:
@@ -285,11 +287,7 @@ class _Slot(threading.Thread):
                     return
                 if now > deadline:
                     self._kill()
-                    work.end(
-                        Ended(
-                            "error", f"it took longer than {self._service.job_timeout_s:.0f} s", "too_slow", time.time()
-                        )
-                    )
+                    work.end(Ended("error", f"it took longer than {self._service.job_timeout_s:.0f} s", "too_slow"))
                     return
                 if now - asked >= _LOOK_S:
                     asked = now

@@ -43,6 +43,7 @@ class Task:
     meta: the URL for the job itself, in its final state, and its present state.
     only_language: whether only the language of the first chunk is wanted.
     known: names of speakers, and a recording of each.
+    zero: what the clock of the job's times showed when this machine's monotonic clock showed 0.
     """
 
     source: str
@@ -55,6 +56,7 @@ class Task:
     meta: tuple[str, Mapping[str, Any]] | None = None
     only_language: bool = False
     known: tuple[tuple[str, bytes], ...] = ()
+    zero: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Ended:
 
     Attributes:
         code: ``CastlineError.code``; empty if nothing went wrong.
-        at: seconds since 1970.
+        at: when, by the clock of the job's times; 0.0: now.
         language, probability: of the speech.
         rss_mb: of the worker afterwards.
     """
@@ -133,7 +135,7 @@ def _done(task: Task, settings: Settings, rules: Rules, pipe: Connection) -> End
     except Exception as error:  # whatever a library raises ends only this job
         logging.getLogger(__name__).error("task failed: %s", traceback.format_exc())
         ended = {"state": "error", "message": f"internal error: {type(error).__name__}", "code": "internal"}
-    return Ended(**{"at": time.time(), "rss_mb": _rss_mb(), **ended})
+    return Ended(**{"rss_mb": _rss_mb(), **ended})
 
 
 def _transcribed(task: Task, settings: Settings, rules: Rules, pipe: Connection) -> dict[str, Any]:
@@ -155,7 +157,7 @@ def _transcribed(task: Task, settings: Settings, rules: Rules, pipe: Connection)
     ended: dict[str, Any] = {
         "state": "finished",
         "message": FINISHED,
-        "at": time.time(),
+        "at": task.zero + time.monotonic(),
         "length_s": result.duration_s or 0.0,
         "language": result.transcript.language or "",
         "engine": result.transcript.engine or "",
