@@ -42,7 +42,7 @@ def _result(context: Context, media: str) -> Result | None:
 
 def _people(wanted: Mapping[str, frozenset[str]], results: Mapping[str, Result | None]) -> Finding:
     right = missed = wrong = 0
-    shares, worst, lines = [], [], []
+    shares, misnamed, unnamed = [], [], []
     for media, present in wanted.items():
         result = results[media]
         named = {person.name for person in result.people if person.identity == "known"} if result else set()
@@ -50,14 +50,13 @@ def _people(wanted: Mapping[str, frozenset[str]], results: Mapping[str, Result |
         right += len(named & present)
         missed += len(absent)
         wrong += len(strangers)
-        recall = len(named & present) / len(present) if present else 1.0
-        shares.append(0.0 if strangers or result is None else recall)
-        worst += [f"{readable(media)}: a stranger was given the name {readable(name)}" for name in strangers]
-        lines += [f"{readable(media)}: {readable(name)} was not recognised" for name in absent]
-    precision = f"{right / (right + wrong):.2f}" if right + wrong else "-"
-    recall_of_all = f"{right / (right + missed):.2f}" if right + missed else "-"
-    summary = f"people of {len(wanted)} media files: precision {precision}, recall {recall_of_all}"
-    return Finding.of(sum(shares), len(shares), [summary, *[*worst, *lines][:20]])
+        found = len(named & present) / len(present) if present else 1.0
+        shares.append(0.0 if strangers or result is None else found)
+        misnamed += [f"{readable(media)}: a stranger was given the name {readable(name)}" for name in strangers]
+        unnamed += [f"{readable(media)}: {readable(name)} was not recognised" for name in absent]
+    precision, recall = (f"{right / of:.2f}" if of else "-" for of in (right + wrong, right + missed))
+    summary = f"people of {len(wanted)} media files: precision {precision}, recall {recall}"
+    return Finding.of(sum(shares), len(shares), [summary, *[*misnamed, *unnamed][:20]])
 
 
 def _words(references: Mapping[str, str], results: Mapping[str, Result | None], limit: float) -> Finding:

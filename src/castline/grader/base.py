@@ -146,3 +146,11 @@ def readable(text: str, limit: int = 80) -> str:
 def some(names: Sequence[str], most: int = 5) -> str:
     """``a, b, c and 12 more``."""
     return display.some([readable(name) for name in names], most)
+
+
+def problems(wrong: Sequence[tuple[str, str]], most: int = 10) -> list[str]:
+    """A line for each of the first (name, reason), and one for the others."""
+    lines = [f"{readable(name)}: {readable(why, 200)}" for name, why in wrong[:most]]
+    if others := [name for name, _ in wrong[most:]]:
+        lines.append(f"and {len(others)} more: {some(others)}")
+    return lines

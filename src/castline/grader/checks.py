@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from castline.errors import EvaluationError, NoBucket
 from castline.grader import answers, classic, full
 from castline.grader.base import Check, Context, Finding, readable, some
-from castline.workload_generator.load import Load, run_load
+from castline.workload_generator.load import run_load
 
 
 def check_functions(context: Context) -> Finding:
@@ -54,35 +54,24 @@ def check_end_to_end(context: Context) -> Finding:
     """Upload everything and wait: the share of media files with a good answer in time."""
     if not context.jobs:
         raise EvaluationError("nothing to upload: give --testcase_folder")
-    limit = context.time_limit_s
-    over = False
-
-    def watch(load: Load) -> None:
-        nonlocal over
-        context.on_progress(load)
-        if over := load.duration_s >= limit:
-            # A load gives each media file its own time limit; only this way does it end early, with a report.
-            raise KeyboardInterrupt
-
-    start = datetime.now(UTC)
+    limit, start = context.time_limit_s, datetime.now(UTC)
     context.load = (start, start, 0)  # from here on there may be media, even if this is interrupted
-    load = run_load(context.target, context.jobs, context.pattern, context.concurrency, limit, watch)
-    if load.interrupted and not over:
+    load = run_load(
+        context.target, context.jobs, context.pattern, context.concurrency, limit, context.on_progress, within_s=limit
+    )
+    if load.interrupted:
         raise KeyboardInterrupt
-    good = {row.key for row in load.rows if row.status == "ok" and row.seen_s is not None and row.seen_s <= limit}
-    context.load = (start, datetime.now(UTC), len(good))
-    lines = [f"{len(good)} of {len(load.rows)} answered within {limit:g} s; {load.duration_s:.1f} s in all"]
+    good = len(load.good)
+    context.load = (start, datetime.now(UTC), good)
+    lines = [f"{good} of {len(load.rows)} answered within {limit:g} s; {load.duration_s:.1f} s in all"]
     if seconds := load.latency_s:
         lines.append(f"from upload to answer: median {seconds['p50']:.1f} s, longest {seconds['max']:.1f} s")
     others: dict[str, list[str]] = defaultdict(list)
     for row in load.rows:
-        if row.key not in good:
-            why = row.why or row.status
-            if row.stored_s is not None and (row.seen_s is None or row.seen_s > limit):
-                why = f"no answer in time; {why.rpartition('; ')[2]}" if row.seen_s is None else "no answer in time"
-            others[why].append(row.key)
+        if row.status != "ok":
+            others[row.why or row.status].append(row.key)
     lines += [f"{len(files)}: {readable(why, 160)}: {some(files)}" for why, files in others.items()]
-    return Finding.of(len(good), len(context.jobs), lines)
+    return Finding.of(good, len(load.rows), lines)
 
 
 #: The checks of a deployment; points add up to 100. Check 2 comes before check 3, which uploads.

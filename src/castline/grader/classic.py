@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from castline import keys
 from castline.errors import EvaluationError, UnitError
-from castline.grader.base import Context, Finding, each, readable, some
+from castline.grader.base import Context, Finding, each, problems, readable, some
 from castline.media.pictures import decode_jpeg
 
 #: A text with a name in it, bytes.
@@ -63,8 +63,8 @@ def _exactly(context: Context, bucket: str, wanted: set[str], length: int, probl
     store, there = context.target.store, context.listing(bucket)
     found = [there[key] for key in sorted(wanted & there.keys())]
     filled = [info for info in found if info.size]
-    problems = each(lambda info: problem(store.read(bucket, info, 0, length) or b""), filled)
-    wrong = [(info.key, why) for info, why in zip(filled, problems, strict=True) if why]
+    reasons = each(lambda info: problem(store.read(bucket, info, 0, length) or b""), filled)
+    wrong = [(info.key, why) for info, why in zip(filled, reasons, strict=True) if why]
     right, extra = len(filled) - len(wrong), sorted(there.keys() - wanted)
     lines = [f"{right} of {len(wanted)} objects in {bucket} are as they should be"]
     for what, names in (
@@ -74,10 +74,7 @@ def _exactly(context: Context, bucket: str, wanted: set[str], length: int, probl
     ):
         if names:
             lines.append(f"{len(names)} {what}: {some(names)}")
-    lines += [f"{readable(key)}: {why}" for key, why in wrong[:5]]
-    if len(wrong) > 5:
-        lines.append(f"{len(wrong) - 5} more are not what they should be")
-    return Finding.of(right, len(wanted) + len(extra), lines)
+    return Finding.of(right, len(wanted) + len(extra), [*lines, *problems(wrong)])
 
 
 def text_problem(body: bytes) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from castline import keys
 from castline.assembly.assemble import timeline_of
 from castline.errors import UnreadableObject
-from castline.grader.base import Context, Finding, each, readable, some
+from castline.grader.base import Context, Finding, each, problems, some
 from castline.grader.subtitles import FORMATS, subtitles_problem
 from castline.records import Result, Source, json_schema
 
@@ -78,11 +78,8 @@ def _each_media(context: Context, problem: Callable[[str], str], what: str) -> F
             return error.message
 
     wrong = [(media, why) for media, why in zip(files, each(ask, files), strict=True) if why]
-    lines = [f"{len(files) - len(wrong)} of {len(files)} media files {what}"]
-    lines += [f"{readable(media)}: {readable(why, 200)}" for media, why in wrong[:10]]
-    if len(wrong) > 10:
-        lines.append(f"and {len(wrong) - 10} more: {some([media for media, _ in wrong[10:]])}")
-    return Finding.of(len(files) - len(wrong), len(files), lines)
+    right = len(files) - len(wrong)
+    return Finding.of(right, len(files), [f"{right} of {len(files)} media files {what}", *problems(wrong)])
 
 
 def read_result(context: Context, media: str) -> Result:
@@ -127,7 +124,5 @@ def _other_upload(context: Context, media: str, source: Source) -> str:
     now = context.target.store.head(bucket, media)
     if now is None:
         return f"it is not in {bucket}"
-    if (source.bucket, source.key) != (bucket, media):
-        return f"the result is of s3://{source.bucket}/{source.key}"
-    same = source.version == now.version if now.version else source.etag.strip('"') == now.etag
-    return "" if same else "the result is of another upload"
+    same = source.version == now.version if now.version else source.etag == now.etag
+    return "" if same and (source.bucket, source.key) == (bucket, media) else "the result is of another upload"

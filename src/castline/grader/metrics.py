@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,8 +11,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from castline.grader.base import Context, reason
 from castline.grader.report import FunctionMetrics
 
-#: CloudWatch's finest period for Lambda's own metrics, seconds; periods are multiples of it.
-_PERIOD_S = 60
 #: Without a load of its own, the grader looks this far back.
 _BACK = timedelta(hours=1)
 _NO_DATA = "no data points"
@@ -42,15 +39,12 @@ def read_metrics(context: Context, wait_s: float) -> tuple[tuple[FunctionMetrics
 
 
 def _read(cloudwatch: Any, name: str, begin: datetime, end: datetime) -> FunctionMetrics:
-    # One period over everything, which may still be split in two. AWS rounds the start down to its minute, so the
-    # period is a minute longer than the run.
-    period = (math.ceil((end - begin).total_seconds() / _PERIOD_S) + 1) * _PERIOD_S
     query = {
         "Namespace": "AWS/Lambda",
         "Dimensions": [{"Name": "FunctionName", "Value": name}],
         "StartTime": begin,
-        "EndTime": begin + timedelta(seconds=period),
-        "Period": period,
+        "EndTime": end + timedelta(minutes=1),
+        "Period": 60,  # seconds; the finest of Lambda's own metrics
         "Statistics": ["Average", "SampleCount", "Maximum"],
     }
     try:

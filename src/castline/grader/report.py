@@ -6,10 +6,10 @@ import json
 from typing import Literal
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from castline.cli.shown import escape
 from castline.records import Record
 
 Status = Literal["passed", "partial", "failed", "error"]
@@ -112,19 +112,18 @@ def to_json(report: Report) -> bytes:
 
 def show(console: Console, report: Report) -> None:
     """The table of checks, the metrics, and the score."""
-    # All external text goes through Text: names may contain what rich treats as markup.
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title=Text(f"{report.profile} profile, {report.where}"))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title=escape(f"{report.profile} profile, {report.where}"))
     table.add_column("", justify="right")
     table.add_column("check", overflow="fold", ratio=1)
     table.add_column("status")
     table.add_column("points", justify="right", no_wrap=True)
     for check in report.checks:
-        cell = Group(Text(check.title, style="bold"), *(Text(line, style="dim") for line in check.lines))
-        status = Text(check.status, style=_STYLE[check.status])
+        cell = "\n".join([f"[bold]{check.title}[/]", *(f"[dim]{escape(line)}[/]" for line in check.lines)])
+        status = f"[{_STYLE[check.status]}]{check.status}[/]"
         table.add_row(str(check.number), cell, status, f"{check.points:g} / {check.out_of}")
     console.print(table)
     for item in report.metrics:
-        console.print(Text(str(item)), soft_wrap=True)
+        console.print(escape(str(item)), soft_wrap=True)
     if report.metrics:
-        console.print(Text(f"CloudWatch, {report.metrics_over}", style="dim"), soft_wrap=True)
-    console.print(Text(f"score: {report.score}", style="bold"))
+        console.print(f"[dim]CloudWatch, {report.metrics_over}[/]", soft_wrap=True)
+    console.print(f"[bold]score: {report.score}[/]")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from pydantic_core import to_json
 
@@ -27,8 +27,8 @@ from castline.workload_generator.target import Profile, Target
 #: Least seconds between two looks for results; looking takes no more than a tenth of the time.
 _LOOK_S = 0.25
 _REST = 9
-#: What is told as JSON, besides the target.
-_TOLD = (
+#: The fields of the report as JSON, besides those of the target.
+_REPORTED = (
     "pattern", "concurrency", "timeout_s", "started_at", "duration_s", "interrupted", "failed_looks", "counts",
     "latency_s", "throughput_per_s", "rows",
 )  # fmt: skip
@@ -95,6 +95,7 @@ def run_load(
     concurrency: int,
     timeout_s: float,
     on_progress: Callable[[Load], None] = lambda load: None,
+    within_s: float = math.inf,
 ) -> Load:
     """Upload everything and wait for the results. Ctrl-C ends it with the results so far.
 
@@ -102,12 +103,13 @@ def run_load(
         concurrency: most concurrent uploads; further ones are sent later than planned.
         timeout_s: time for each media file, from the beginning of its upload to its result.
         on_progress: called in this thread after every look.
+        within_s: time for all of them, from the beginning of the first upload.
 
     Raises:
         NoBucket, StorageError: as ``Target.check``.
     """
     target.check(target.input_bucket, target.output_bucket)
-    load = Load(target, jobs, pattern, concurrency, timeout_s)
+    load = Load(target, jobs, pattern, concurrency, timeout_s, within_s)
     try:
         load.run(on_progress)
     except KeyboardInterrupt:
@@ -120,7 +122,7 @@ class Load:
     """A load test, in progress or finished.
 
     Attributes:
-        timeout_s: time for a media file, from the beginning of its upload.
+        timeout_s, within_s: time for each media file, and for all of them.
         rows: one per job; written by its sender until it is stored, and then by the thread that waits for its result.
         started_at: by this machine's clock.
         duration_s: from the start until the last result, or until waiting ended; while running, until now.
@@ -129,10 +131,16 @@ class Load:
     """
 
     def __init__(
-        self, target: Target, jobs: Sequence[Job], pattern: Pattern, concurrency: int, timeout_s: float
+        self,
+        target: Target,
+        jobs: Sequence[Job],
+        pattern: Pattern,
+        concurrency: int,
+        timeout_s: float,
+        within_s: float = math.inf,
     ) -> None:
-        self.target, self.pattern = target, pattern
-        self.concurrency, self.timeout_s = concurrency, timeout_s
+        self.target, self.pattern, self.concurrency = target, pattern, concurrency
+        self.timeout_s, self.within_s = timeout_s, within_s
         times = pattern.arrivals(len(jobs))
         self.rows = [Row(key, path, planned_s) for (key, path), planned_s in zip(jobs, times, strict=True)]
         self.started_at = datetime.now(UTC)
@@ -176,7 +184,7 @@ class Load:
 
     def to_json(self) -> bytes:
         of_target = {"profile": self.target.profile, "where": self.target.where}
-        return to_json(of_target | {name: getattr(self, name) for name in _TOLD}, indent=2)
+        return to_json(of_target | {name: getattr(self, name) for name in _REPORTED}, indent=2)
 
     def run(self, on_progress: Callable[[Load], None]) -> None:
         self._let_the_second_pass()
@@ -218,7 +226,7 @@ class Load:
         LastModified shows whole seconds only; this way no old result can be mistaken for one of this load.
         """
         wanted = {result_key(self.target.profile, row.key) for row in self.rows}
-        if any(info.key in wanted for info in self._listing(self.target.output_bucket, wanted)):
+        if any(info.key in wanted for info in self.target.store.find(self.target.output_bucket)):
             time.sleep(_RESOLUTION_S)
 
     def _send_in_turn(self) -> None:
@@ -247,10 +255,11 @@ class Load:
         begin_s = self._now()
         waiting = {result_key(self.target.profile, row.key): row for row in self._open() if row.stored_s is not None}
         try:
-            listed = self._listing(self.target.output_bucket, waiting) if waiting else []
+            listed = list(self.target.store.find(self.target.output_bucket)) if waiting else []
             seen_s = self._now()
             for info in listed:
-                if (row := waiting.get(info.key)) and not row.is_older(_modified(info)):
+                row = waiting.get(info.key)
+                if row and row.may_have_caused(info) and seen_s <= self.within_s:
                     self._take(row, info, seen_s)
         except StorageError as error:
             self.failed_looks.append(_reason(error))
@@ -272,7 +281,9 @@ class Load:
         for row in self._open():
             # Uploads that could not be sent yet wait for earlier ones, unless those hang.
             since_s = max(row.planned_s, moved_s) if row.sent_s is None else row.sent_s
-            if now_s - since_s >= self.timeout_s:
+            if now_s >= self.within_s:
+                row.end("timeout", "no answer in time")
+            elif now_s - since_s >= self.timeout_s:
                 what = "still not uploaded" if row.stored_s is None else "no result"
                 row.end("timeout", f"{what} within {self.timeout_s:g} s")
 
@@ -280,18 +291,8 @@ class Load:
         """How far an upload without a result has come: whether the splitter has written anything for it."""
         bucket = self.target.stage1_bucket
         prefix = keys.classic_frame_key(row.key) if self.target.profile == "classic" else f"{row.key}/"
-        written = any(not row.is_older(_modified(info)) for info in self.target.store.find(bucket, prefix))
+        written = any(map(row.may_have_caused, self.target.store.find(bucket, prefix)))
         return f"{bucket} has it" if written else f"nothing in {bucket} either"
-
-    def _listing(self, bucket: str, wanted: Iterable[str]) -> list[ObjectInfo]:
-        """The objects of a bucket below the common prefix of all wanted keys."""
-        beginning = os.path.commonprefix(list(wanted))  # noqa: RUF071 - keys are strings, and not paths
-        return list(self.target.store.find(bucket, beginning))
-
-
-def _modified(listed: ObjectInfo) -> datetime:
-    """When the store wrote an object; listings always contain this."""
-    return cast(datetime, listed.last_modified)
 
 
 def _problem(body: bytes, row: Row) -> str | None:

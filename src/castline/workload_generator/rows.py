@@ -10,6 +10,8 @@ from typing import Literal
 
 import numpy as np
 
+from castline.records import ObjectInfo
+
 Status = Literal["open", "ok", "failed", "timeout"]
 
 
@@ -47,9 +49,10 @@ class Row:
             self.why = why
             self.status = status
 
-    def is_older(self, modified: datetime) -> bool:
-        """Whether something that the store wrote then is older than this upload, by whole seconds."""
-        return self.input_modified is None or int(modified.timestamp()) < int(self.input_modified.timestamp())
+    def may_have_caused(self, found: ObjectInfo) -> bool:
+        """Whether the store wrote an object in the second of this upload, or later."""
+        since, written = self.input_modified, found.last_modified
+        return since is not None and written is not None and int(written.timestamp()) >= int(since.timestamp())
 
 
 def percentiles(seconds: Sequence[float | None]) -> dict[str, float]:
