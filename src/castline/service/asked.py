@@ -71,7 +71,8 @@ class JobOptions(BaseModel):
     """Attributes:
     engine: also decides the format of the outputs: only ``openai-whisper`` and ``whisper.cpp`` have their own.
     language: ``auto``, or a BCP-47 code that the model knows.
-    model: a usual name (``small.en``); by default the server's own choice.
+    model: a usual name (``small``); by default the published engines' ``small.en`` for English if it is here, or else
+        the server's own choice.
     priority: here because the published client puts it here; the job's own takes precedence.
     """
 

@@ -5,6 +5,7 @@ Nothing is downloaded and no path is followed: a name is valid only if its model
 
 from __future__ import annotations
 
+from castline.engines.base import language_code
 from castline.engines.plugins import Engine, registered
 from castline.engines.speech.declared import ALIASES, FASTER_WHISPER, Family, families
 from castline.engines.speech.find import in_package
@@ -14,6 +15,8 @@ from castline.weights.packages import PACKAGES
 
 #: The engines whose outputs have a published format of their own.
 PUBLISHED = ("openai-whisper", "whisper.cpp")
+#: Their model if none is named, as published; it knows English alone.
+_USUAL = "small.en"
 
 
 def models_here(settings: Settings) -> dict[str, tuple[str, ...]]:
@@ -35,12 +38,13 @@ def _others() -> dict[str, Engine]:
     return {engine.id: engine for engine in registered("transcriber") if not isinstance(engine, Family)}
 
 
-def transcriber_for(engine: str, model: str | None, settings: Settings) -> str:
+def transcriber_for(engine: str, model: str | None, settings: Settings, language: str | None = None) -> str:
     """``castline.settings.Settings.transcriber`` for a client's request.
 
     An engine beside the Whisper family is used as the deployment configures it, or else with its usual weights.
-    If a published engine does not have the model here, faster-whisper is used with the same weights; if no model is
-    named and the engine has none here, the deployment's own choice is used.
+    If a published engine does not have the model here, faster-whisper is used with the same weights. If no model is
+    named, that is small.en for English and a published engine, if it is here; else the engine's best one, or if it has
+    none here, the deployment's own choice.
 
     Raises:
         ModelNotFound: the model or the engine is not on this machine; the message lists the models that are.
@@ -48,12 +52,13 @@ def transcriber_for(engine: str, model: str | None, settings: Settings) -> str:
     if engine != "auto" and engine not in {family.id for family in families()}:
         return _other(engine, model, settings)
     here = models_here(settings)
+    named = ALIASES.get(model, model) if model else _USUAL
+    if model or (engine in PUBLISHED and language_code(language) == "en"):
+        for each in here if engine == "auto" else (engine, FASTER_WHISPER.id):
+            if named in here.get(each, ()):
+                return f"{each}:{named}"
     if model is None:
         return engine if here.get(engine) else settings.transcriber
-    model = ALIASES.get(model, model)
-    for each in here if engine == "auto" else (engine, FASTER_WHISPER.id):
-        if model in here.get(each, ()):
-            return f"{each}:{model}"
     known = ", ".join(sorted({name for names in here.values() for name in names})) or "none"
     raise ModelNotFound(f"there is no model {model!r} here; there are: {known}")
 

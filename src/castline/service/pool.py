@@ -70,7 +70,7 @@ class QueuedWork:
         return Task(
             source=asked.input,
             folder=folder,
-            transcriber=transcriber_for(asked.engine, asked.model, self._settings),
+            transcriber=transcriber_for(asked.engine, asked.model, self._settings, asked.language),
             options={"language": None if asked.language == "auto" else asked.language},
             style=asked.engine,
             outputs=tuple((each, url) for each in _SENT if (url := asked.outputs.of(each))),
