@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -155,6 +156,36 @@ def test_known_speakers_are_named_and_others_are_not(
         client.audio.transcriptions.create(
             **asked, known_speaker_names=["Ada"], known_speaker_references=[_data_url(noise)]
         )
+
+
+@pytest.mark.skipif(not can_make_voice(), reason="resemblyzer or onnx is not installed")
+def test_references_as_large_as_ten_seconds_are(
+    client: openai.OpenAI, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    """Four of ten seconds, in stereo: as CDs have them, and in 24 bits and 48 kHz; what is larger is refused."""
+    clip, film = tmp_path / "longer.flac", CHECKOUT / "examples" / "demo.mp4"
+    ffmpeg("-ss", 1, "-i", film, "-t", 9, "-vn", "-ar", 16000, "-ac", 1, clip)
+    urls = []
+    for codec, rate in (("pcm_s16le", 44100), ("pcm_s24le", 48000), ("pcm_f32le", 48000)):
+        path = tmp_path / f"{codec}.wav"
+        sound = ["-af", "apad=whole_dur=10", "-ac", 2, "-ar", rate, "-c:a", codec]  # one voice for six seconds
+        ffmpeg("-ss", 1, "-t", 6, "-i", film, "-vn", *sound, path)
+        urls.append(_data_url(path).replace("audio/flac", "audio/wav"))
+    cd, studio, much = urls
+    assert 2.3e6 < len(cd) < 2.4e6 and 3.8e6 < len(studio) < 3.9e6 and len(much) > 5e6
+
+    def ask(*references: str) -> Any:
+        names = [f"Ada {number}" for number in range(len(references))]
+        asked = {"file": clip, "model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json"}
+        return client.audio.transcriptions.create(
+            **asked, known_speaker_names=names, known_speaker_references=list(references)
+        )
+
+    assert {segment.speaker for segment in ask(cd).segments} & {"Ada 0"}
+    assert ask(studio, studio, cd, studio).segments
+    with pytest.raises(openai.BadRequestError, match="4096") as raised:
+        ask(much)
+    assert set(raised.value.body) == {"message", "type", "param", "code"}
 
 
 @pytest.mark.parametrize(

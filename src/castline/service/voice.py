@@ -32,8 +32,14 @@ from castline.service.state import service_of
 from castline.service.worker import Ended, Task, Text
 from castline.settings import Settings
 
+_MOST_SPEAKERS, _LONGEST_NAME = 4, 200
+# Fields are kept in memory: more of them than any request needs, and ten seconds of stereo in 24 bits and 48 kHz, in
+# base64, as the voice of a known speaker.
+_MOST_FIELDS, _LARGEST_FIELD = 256, 4 << 20
+
 router = APIRouter(
     tags=["transcript"],
+    form_limits={"max_fields": _MOST_FIELDS, "max_files": 4},
     dependencies=[Depends(bearer)],
     responses={
         400: {"description": "The request cannot be fulfilled"},
@@ -59,14 +65,12 @@ _STATUS = {
     "no_speech_engine": 503,
     "device_missing": 503,
     "unavailable": 503,
-    "model": 500,
     "model_corrupt": 500,
     "internal": 500,
     "too_slow": 504,
 }
 _LOOK_S = 0.5
 _QUIET_S = 20.0  # proxies and clients give up on answers in which nothing comes: often after 60 s
-_MOST_SPEAKERS, _LONGEST_NAME = 4, 200
 _LANGUAGE = r"^$|^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$"
 
 Language = Annotated[str, Form(pattern=_LANGUAGE, max_length=40)]
@@ -95,7 +99,7 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "castline"}
 
 
-@router.post("/v1/audio/transcriptions", response_class=Response)
+@router.post("/v1/audio/transcriptions", response_class=Response, form_limits={"max_part_size": _LARGEST_FIELD})
 async def transcriptions(
     request: Request,
     file: Annotated[UploadFile, File()],
