@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -226,7 +227,7 @@ class Load:
         LastModified shows whole seconds only; this way no old result can be mistaken for one of this load.
         """
         wanted = {result_key(self.target.profile, row.key) for row in self.rows}
-        if any(info.key in wanted for info in self.target.store.find(self.target.output_bucket)):
+        if any(info.key in wanted for info in self._listed(wanted)):
             time.sleep(_RESOLUTION_S)
 
     def _send_in_turn(self) -> None:
@@ -250,12 +251,17 @@ class Load:
         row.etag, row.version, row.input_modified = found.etag, found.version, found.last_modified
         row.stored_s = stored_s  # last: from here on, its result is searched for
 
+    def _listed(self, wanted: Iterable[str]) -> list[ObjectInfo]:
+        """The output bucket's objects below the common prefix of all wanted keys."""
+        prefix = os.path.commonprefix(list(wanted))  # noqa: RUF071 - keys are strings, and not paths
+        return list(self.target.store.find(self.target.output_bucket, prefix))
+
     def _look(self) -> float:
         """Find the existing results, with one listing for all; returns the seconds this took."""
         begin_s = self._now()
         waiting = {result_key(self.target.profile, row.key): row for row in self._open() if row.stored_s is not None}
         try:
-            listed = list(self.target.store.find(self.target.output_bucket)) if waiting else []
+            listed = self._listed(waiting) if waiting else []
             seen_s = self._now()
             for info in listed:
                 row = waiting.get(info.key)
