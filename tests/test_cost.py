@@ -113,7 +113,7 @@ def test_the_bit_rate_takes_time_if_it_is_known() -> None:
     assert decode_seconds(180, options, prores, 2048, megabits) == decode_seconds(180, options, prores, 2048)
 
 
-def test_the_way_of_deploying_matters_too() -> None:
+def test_the_deployment_matters_too() -> None:
     assert _usd(_film(), architecture="arm64") == pytest.approx(0.8 * _usd(_film()), rel=0.1)
     assert _usd(_film(), splitter_disk_mb=512, analyser_disk_mb=512) < _usd(_film())
     assert _usd(_film(), executions=60) > _usd(_film()), "more environments have to start"

@@ -111,7 +111,7 @@ def test_if_the_folder_has_a_model_no_hub_is_asked(model: str, hub: Hub, tmp_pat
     assert hub.asked == []
 
 
-def test_only_a_requested_model_is_prepared(hub: Hub, tmp_path: Path) -> None:
+def test_a_requested_model_is_prepared_and_no_other(hub: Hub, tmp_path: Path) -> None:
     _model(tmp_path, "base.en")
     config = _settings(tmp_path, transcriber="faster-whisper:base.en")
     assert _speech(prepare(config)) == "speech: faster-whisper:base.en, as asked for"
@@ -120,7 +120,7 @@ def test_only_a_requested_model_is_prepared(hub: Hub, tmp_path: Path) -> None:
         prepare(_settings(tmp_path, transcriber="faster-whisper:huge"))
 
 
-def test_a_read_only_folder_is_not_a_failure(hub: Hub, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_not_a_failure(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for _ in range(2):
         assert _REFUSES in _speech(prepare(_settings(tmp_path, state_dir=tmp_path / "file" / "state")))

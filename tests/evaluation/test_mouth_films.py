@@ -35,7 +35,7 @@ def judged(settings, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", _MOUTHS)
-def test_only_the_person_seen_to_speak_is_a_guess(name, judged):
+def test_only_the_person_seen_speaking_is_guessed(name, judged):
     found = judged(name)
     assert found["lines"] >= 4
     assert found["right"] == found["wrong"] == found["maybe_wrong"] == 0

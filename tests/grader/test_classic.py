@@ -29,7 +29,7 @@ def test_exactly_the_expected_objects_pass(answered: Deployment, number: int) ->
 
 
 @pytest.mark.parametrize("number", [4, 5])
-def test_an_empty_deployment_gets_no_points(classic: Deployment, number: int) -> None:
+def test_missing_answers_get_no_points(classic: Deployment, number: int) -> None:
     classic.upload()
     result = classic.look(number)
     assert (result.status, result.points) == ("failed", 0)
@@ -78,7 +78,7 @@ def test_an_invalid_picture_is_named(answered: Deployment) -> None:
         (JPEG[:-2], "a JPEG that cannot be decoded"),
     ],
 )
-def test_valid_jpegs(body: bytes, trouble: str) -> None:
+def test_only_complete_jpegs_are_accepted(body: bytes, trouble: str) -> None:
     assert jpeg_problem(body) == trouble
 
 
@@ -94,7 +94,7 @@ def test_valid_jpegs(body: bytes, trouble: str) -> None:
         (b"x" * 201, "longer than 200 bytes"),
     ],
 )
-def test_valid_names(body: bytes, trouble: str) -> None:
+def test_only_one_line_of_text_is_accepted_as_a_name(body: bytes, trouble: str) -> None:
     assert text_problem(body) == trouble
 
 

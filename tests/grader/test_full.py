@@ -137,7 +137,7 @@ def test_broken_subtitles_are_named_and_cost_points(answered: Deployment) -> Non
         ("srt", SRT, ""),
     ],
 )  # fmt: skip
-def test_valid_subtitles(format_: str, text: str, trouble: str) -> None:
+def test_subtitles_are_validated(format_: str, text: str, trouble: str) -> None:
     bodies: dict[str, bytes | None] = {"srt": SRT.encode(), "vtt": VTT.encode(), "ttml": TTML.encode()}
     assert subtitles_problem(bodies | {format_: text.encode()}, speech=True) == trouble
 

@@ -19,7 +19,7 @@ from castline.media.ffmpeg import Limits
         ("voice.m4a", True), ("late-sound.mkv", False), ("whole.ts", False),
     ],
 )  # fmt: skip
-def test_playable_formats(odd_media: dict[str, Path], limits: Limits, name: str, played: bool) -> None:
+def test_formats_that_browsers_play(odd_media: dict[str, Path], limits: Limits, name: str, played: bool) -> None:
     assert is_played(probe(odd_media[name], limits)) is played
 
 

@@ -110,7 +110,9 @@ URL = {"json_url": "http://a.example/x"}
         ({}, {"expiration": -1}, 422),
     ],
 )  # fmt: skip
-def test_valid_requests(idle: Running, options: dict[str, object], more: dict[str, object], status: int) -> None:
+def test_requests_are_validated(
+    idle: Running, options: dict[str, object], more: dict[str, object], status: int
+) -> None:
     with idle.client() as ada:
         assert ada.post("/transcription/", json=job(HERE, options=options, **more)).status_code == status
 

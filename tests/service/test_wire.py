@@ -103,7 +103,7 @@ def test_one_internal_address_among_others_is_enough_to_refuse(tmp_path: Path, m
         fetch("http://two.example/a", tmp_path / "a", Rules())
 
 
-def test_servers_answers(bucket: Bucket, tmp_path: Path) -> None:
+def test_server_responses(bucket: Bucket, tmp_path: Path) -> None:
     with pytest.raises(UrlExpired):
         fetch(bucket.url("status/403/x"), tmp_path / "x", OPEN)
     with pytest.raises(UrlExpired):

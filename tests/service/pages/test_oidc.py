@@ -346,7 +346,7 @@ def test_hostile_names(open_: Callable[..., Any], issuer: Issuer) -> None:
     [{"issuer": "https://evil.example"}, {"token_endpoint": "http://evil.example/token"}, {"jwks_uri": 7},
      {"authorization_endpoint": "javascript:alert(1)"}, {"end_session_endpoint": "ftp://x"}, {"jwks_uri": "file:///x"}],
 )  # fmt: skip
-def test_a_provider_with_impossible_claims_is_refused(
+def test_a_provider_with_an_invalid_discovery_document_is_refused(
     open_: Callable[..., Any], issuer: Issuer, discovery: dict[str, Any]
 ) -> None:
     issuer.discovery = discovery
