@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
 from castline import keys
+from castline.cli.plain import with_flags
 from castline.records import Options
 from castline.records.options import Doors, doors
 from castline.records.reading import read_json
@@ -32,22 +32,13 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
     Args:
         command: its parameter ``flags`` receives their values.
     """
-    own = inspect.signature(command, eval_str=True)
-    declared = {name: (door, _flag(name, door)) for name, door in doors() if door.flag}
+    declared = {name: door for name, door in doors() if door.flag}
 
-    @functools.wraps(command)
-    def with_flags(**given: Any) -> None:
-        said = {name: given.pop(name) for name in declared}
-        said |= {name: door.sets if said[name] else None for name, (door, _) in declared.items() if door.sets}
-        command(**given, flags={name: value for name, value in said.items() if value not in (None, [])})
+    def chosen(said: dict[str, Any]) -> Flags:
+        said |= {name: door.sets if said[name] else None for name, door in declared.items() if door.sets}
+        return {name: value for name, value in said.items() if value not in (None, [])}
 
-    parameters = [
-        *(each for each in own.parameters.values() if each.name != "flags"),
-        *(flag for _, flag in declared.values()),
-    ]
-    with_flags.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-    with_flags.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
-    return with_flags
+    return with_flags(command, "flags", [_flag(name, door) for name, door in declared.items()], chosen)
 
 
 def _flag(name: str, door: Doors) -> inspect.Parameter:

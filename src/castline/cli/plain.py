@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -56,6 +57,31 @@ class Commands(typer.Typer):
 
     def command(self, name: str | None = None, **named: Any) -> Callable[[F], F]:
         return super().command(name, **{"cls": Plain, **named})
+
+
+def with_flags(
+    command: Callable[..., None],
+    receives: str,
+    flags: Sequence[inspect.Parameter],
+    make: Callable[[dict[str, Any]], Any],
+) -> Callable[..., None]:
+    """Give a command flags that are declared elsewhere.
+
+    Args:
+        receives: the parameter of the command that receives all of them.
+        make: what it receives, from their values by name.
+    """
+    own = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def extended(**given: Any) -> None:
+        values = {flag.name: given.pop(flag.name) for flag in flags}
+        command(**given, **{receives: make(values)})
+
+    parameters = [*(each for each in own.parameters.values() if each.name != receives), *flags]
+    extended.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    extended.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
+    return extended
 
 
 def _described(params: Any) -> Any:

@@ -15,9 +15,8 @@ from castline.grader.base import Context
 from castline.grader.menu import Session, run_menu
 from castline.grader.report import show, to_json
 from castline.grader.truth import read_truth
-from castline.workload_generator import flags
 from castline.workload_generator.clear import clear
-from castline.workload_generator.load import plan
+from castline.workload_generator.flags import Flags, takes_flags
 from castline.workload_generator.patterns import Pattern
 from castline.workload_generator.target import connect
 
@@ -25,20 +24,11 @@ app = Commands()
 
 
 @app.command()
+@takes_flags
 def grade(
+    given: Flags,
     check: Annotated[str, typer.Option(help="all, or numbers of checks: 1,3,6")] = "all",
     interactive: Annotated[bool, typer.Option("--interactive", help="Choose checks from a menu.")] = False,
-    access_key: flags.AccessKey = None,
-    secret_key: flags.SecretKey = None,
-    asu_id: flags.AsuId = None,
-    prefix: flags.Prefix = None,
-    endpoint_url: flags.Endpoint = None,
-    profile: flags.Asked = "auto",
-    testcase_folder: flags.Folder = None,
-    count: flags.Count = None,
-    pattern: flags.When = "burst",
-    rate: flags.Rate = 1.0,
-    concurrency: flags.Concurrency = 8,
     time_limit: Annotated[
         float, typer.Option("--time_limit", min=1, help="Seconds from the first upload to the last answer.")
     ] = 300,
@@ -46,46 +36,35 @@ def grade(
         Path | None, typer.Option("--ground_truth", help="Table with file, and name (classic) or people, reference.")
     ] = None,
     max_wer: Annotated[float, typer.Option("--max_wer", min=0, help="Word error rate that is still right.")] = 0.6,
-    clear_first: flags.Clear = False,
-    yes: flags.Yes = False,
     metrics_wait: Annotated[
         float, typer.Option("--metrics_wait", min=0, help="Seconds to wait for CloudWatch's numbers.")
     ] = 5,
-    json: flags.Json = None,
 ) -> None:
     """Grade a deployment. Exit status: 0 all passed, 1 something is wrong, 2 something could not be checked."""
     logging.disable(logging.WARNING)  # the libraries' log lines are of no interest to the reader of a score
     with friendly_errors():
-        target = connect(
-            endpoint_url=endpoint_url,
-            access_key=access_key,
-            secret_key=secret_key,
-            asu_id=asu_id,
-            prefix=prefix,
-            profile=profile,
-        )
+        target = connect(**given.deployment)
         context = Context(
             target,
-            folder=testcase_folder,
-            jobs=plan(testcase_folder, count, target.profile) if testcase_folder else (),
+            folder=given.testcase_folder,
+            jobs=given.jobs(target.profile),
             truth=read_truth(ground_truth) if ground_truth else None,
             time_limit_s=time_limit,
-            pattern=Pattern(pattern, rate),
-            concurrency=concurrency,
+            pattern=Pattern(given.pattern, given.rate),
+            concurrency=given.concurrency,
             max_wer=max_wer,
         )
         session = Session(context, errors, metrics_wait)
         numbers = _numbers(check, len(session.checks))
-        if clear_first:
-            clear(target, yes=yes)
+        if given.clear_first:
+            clear(target, yes=given.yes)
         if interactive:
             run_menu(session, console)
         else:
             session.run(numbers)
         report = session.report()
         show(console, report)
-        if json:
-            flags.write(json, to_json(report))
+        given.write(to_json(report))
         raise typer.Exit(report.exit_status)
 
 
