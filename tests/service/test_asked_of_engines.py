@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import openai
 import pytest
@@ -240,6 +241,22 @@ def test_a_job_s_times_are_the_database_s(
     assert found["queue_time"] <= found["start_time"] <= found["finish_time"] < real() + 1
     assert found["processing_time"] == pytest.approx(found["finish_time"] - found["start_time"], abs=0.01)
     assert json.loads(bucket.got("meta.json") or b"")["finish_time"] == pytest.approx(found["finish_time"])
+
+
+def test_work_that_cannot_be_begun_is_answered(folder: Path, tmp_path: Path, clip: Path) -> None:
+    """As on a full disk: here a file is where the folder of the work should be. Later the same service works again."""
+    with running(service_settings(tmp_path), settings(folder)) as up, up.client() as ada:
+
+        def ask() -> httpx.Response:
+            form = {"model": "whisper-1"}
+            files = {"file": clip.read_bytes()}
+            return ada.post("/v1/audio/transcriptions", files=files, data=form, timeout=60)
+
+        (tmp_path / "work").write_bytes(b"")
+        refused = ask()
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
+        (tmp_path / "work").unlink()
+        assert ask().json()["text"] == SAID
 
 
 def test_a_worker_is_replaced_after_its_limits(folder: Path, tmp_path: Path, clip: Path) -> None:

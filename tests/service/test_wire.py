@@ -12,10 +12,16 @@ from pathlib import Path
 import pytest
 
 from castline.errors import AddressRefused, TransferFailed, UrlExpired
-from castline.service.wire import Rules, fetch, may_reach, put
+from castline.service import wire
+from castline.service.wire import Rules, fetch, may_reach, put, send
 from tests.service.conftest import LOOPBACK, Bucket
 
 OPEN = Rules(allowed=LOOPBACK)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "_PAUSES_S", (0.0, 0.0))
 
 
 @pytest.mark.parametrize(
@@ -118,6 +124,48 @@ def test_server_responses(bucket: Bucket, tmp_path: Path) -> None:
     with pytest.raises(TransferFailed, match="404"):
         fetch(bucket.url("wei rd/ä.wav"), tmp_path / "x", OPEN)
     assert bucket.gets[-1] == "/wei%20rd/%C3%A4.wav"
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_what_may_pass_is_tried_three_times(bucket: Bucket, tmp_path: Path, status: int) -> None:
+    bucket.answers["a"] = [status, status]
+    send(bucket.url("a"), b"body", OPEN, "json")
+    assert bucket.puts == [("/a", b"body")] * 3
+    bucket.answers["b"] = [status] * 3
+    with pytest.raises(TransferFailed, match=f"answered {status} when uploading json to {bucket.url('b')}"):
+        send(bucket.url("b"), b"body", OPEN, "json")
+    with pytest.raises(TransferFailed, match=str(status)):
+        fetch(bucket.url(f"status/{status}/c"), tmp_path / "c", OPEN)
+    assert bucket.gets == [f"/status/{status}/c"] * 3
+
+
+@pytest.mark.parametrize("status", [302, 400, 404, 501])
+def test_what_does_not_pass_is_not_tried_again(bucket: Bucket, tmp_path: Path, status: int) -> None:
+    bucket.answers["a"] = [status]
+    with pytest.raises(TransferFailed):
+        send(bucket.url("a"), b"body", OPEN, "json")
+    with pytest.raises(TransferFailed):
+        fetch(bucket.url(f"status/{status}/c"), tmp_path / "c", OPEN)
+    assert (len(bucket.puts), len(bucket.gets)) == (1, 1)
+
+
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"], ids=["nothing", "half"])
+def test_a_connection_that_breaks_is_made_again(tmp_path: Path, first: bytes) -> None:
+    answers = [first, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole"]
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/", tmp_path / "x", OPEN)
+        thread.join()
+    assert (tmp_path / "x").read_bytes() == b"whole"
 
 
 def test_no_more_is_read_than_the_limit(bucket: Bucket, tmp_path: Path) -> None:

@@ -54,6 +54,10 @@ class Work(Protocol):
         """Its worker died, or the service stops."""
         ...
 
+    def stuck(self) -> None:
+        """It could not be begun or ended: the disk is full, or the database does not answer."""
+        ...
+
 
 class QueuedWork:
     """A job of the database."""
@@ -98,6 +102,9 @@ class QueuedWork:
     def lost(self, *, died: bool) -> None:
         self._jobs.requeue(self._job, died=died)
 
+    def stuck(self) -> None:
+        pass  # it returns when its lease ends
+
 
 class DirectWork:
     """A request whose client waits for the answer; ``post`` receives all events, from another thread."""
@@ -130,6 +137,9 @@ class DirectWork:
             self.post(Ended("error", message, code="unavailable"))
         else:
             self.again()
+
+    def stuck(self) -> None:
+        self.post(Ended("error", "the service cannot work on this now", code="unavailable"))
 
 
 class Pool:
@@ -236,6 +246,7 @@ class _Slot(threading.Thread):
     def run(self) -> None:
         idle_since = time.monotonic()
         while not self._pool.stopping:
+            work = None
             try:
                 work = self._pool.next()
                 if work is not None:
@@ -244,9 +255,11 @@ class _Slot(threading.Thread):
                     idle_since = time.monotonic()
                 elif time.monotonic() - idle_since > self._service.worker_idle_s:
                     self._kill()
-            except Exception:  # most likely the database; the job returns when its lease ends
+            except Exception:  # most likely the database
                 logger.exception("a worker's thread continues after an error")
                 self._kill()
+                if work is not None:
+                    work.stuck()
                 time.sleep(_SLOW_S)
             finally:
                 self.busy = False

@@ -3,7 +3,8 @@
 Every address to which a name resolves is checked, again at each redirect, and the connection is made to the address
 that was checked: a name that resolves differently a moment later gains nothing. Lengths that servers declare are not
 trusted; data is written to disk as it arrives. A request has a deadline for all of it, so that a server that sends now
-and then a byte, of its head or of its body, gains nothing either.
+and then a byte, of its head or of its body, gains nothing either. Connections that break and statuses that pass
+(``_PASSING``) are tried again: hours of work do not depend on one of them.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 from uuid import uuid4
 
@@ -30,6 +31,13 @@ _CONNECT_S, _SILENCE_S, _SEND_S = 10.0, 60.0, 600.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BLOCK = 1 << 20
 _SENT = 1 << 16
+_PASSING = frozenset({429, 500, 502, 503, 504})
+_PAUSES_S = (0.5, 2.0)
+_T = TypeVar("_T")
+
+
+class _Interrupted(TransferFailed):
+    """Another attempt may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ class Rules:
 
 
 def fetch(url: str, into: Path, rules: Rules) -> int:
-    """GET a URL into a file.
+    """GET a URL into a file, in up to three attempts.
 
     Returns:
         Bytes written.
@@ -60,6 +68,10 @@ def fetch(url: str, into: Path, rules: Rules) -> int:
         TransferFailed: anything else: no connection, another answer, too large, too slow, too many redirects.
     """
     deadline = time.monotonic() + rules.seconds
+    return _patiently(lambda: _fetched(url, into, rules, deadline))
+
+
+def _fetched(url: str, into: Path, rules: Rules, deadline: float) -> int:
     with _pool(rules, deadline) as pool:
         for _ in range(rules.redirects + 1):
             with _asked(pool, "GET", url) as response:
@@ -69,7 +81,8 @@ def fetch(url: str, into: Path, rules: Rules) -> int:
                 if response.status == 403:
                     raise UrlExpired("the server of the input answered 403")
                 if response.status != 200:
-                    raise TransferFailed(f"the server of the input answered {response.status}")
+                    kind = _Interrupted if response.status in _PASSING else TransferFailed
+                    raise kind(f"the server of the input answered {response.status}")
                 return _write(response.iter_stream(), into, rules.max_bytes)
     raise TransferFailed(f"the input redirects more than {rules.redirects} times")
 
@@ -85,6 +98,36 @@ def put(url: str, body: bytes, rules: Rules, *, content_type: str | None = None,
     """
     headers = {"Content-Type": content_type} if content_type else {}
     return _sent("PUT", url, body, headers, rules, seconds)
+
+
+def send(url: str, body: bytes, rules: Rules, what: str) -> None:
+    """PUT bytes to a URL, in up to three attempts.
+
+    Args:
+        what: for messages.
+
+    Raises:
+        AddressRefused: as ``fetch``.
+        UrlExpired: the server answers 403.
+        TransferFailed: it does not answer, or with a status other than 2xx.
+    """
+
+    def sent() -> None:
+        status = put(url, body, rules)
+        if not 200 <= status < 300:
+            kind = _Interrupted if status in _PASSING else TransferFailed
+            raise kind(f"the server answered {status} when uploading {what} to {url}")
+
+    _patiently(sent)
+
+
+def _patiently(attempt: Callable[[], _T]) -> _T:
+    for pause_s in _PAUSES_S:
+        try:
+            return attempt()
+        except _Interrupted:
+            time.sleep(pause_s)
+    return attempt()
 
 
 def post_file(url: str, name: str, body: bytes, headers: Mapping[str, str], rules: Rules) -> int:
@@ -139,7 +182,10 @@ def _asked(
             yield response
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
         reason = str(error) or type(error).__name__
-        raise TransferFailed(f"no answer from {host.decode()}: {reason}") from error
+        kind = (
+            _Interrupted if isinstance(error, httpcore.NetworkError | httpcore.RemoteProtocolError) else TransferFailed
+        )
+        raise kind(f"no answer from {host.decode()}: {reason}") from error
 
 
 def _target(url: str) -> tuple[httpcore.URL, bytes]:

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from castline.engines.device import gpu_environment
-from castline.errors import CastlineError, TransferFailed, UrlExpired
+from castline.errors import CastlineError, UrlExpired
 from castline.records import AudioPart, AudioUnit, KnownVoice, Segment
 from castline.service.asked import FINISHED, INPUT_EXPIRED, Format, State
-from castline.service.wire import Rules, fetch, put
+from castline.service.wire import Rules, fetch, put, send
 from castline.settings import Settings
 
 _MB = 1024 * 1024
@@ -193,11 +193,9 @@ def _known_voices(task: Task, settings: Settings) -> list[KnownVoice]:
 
 def _send(format_: str, url: str, body: bytes, rules: Rules) -> None:
     try:
-        status = put(url, body, rules)
+        send(url, body, rules, format_)
     except UrlExpired:
         raise UrlExpired(f"Expired URL when uploading {format_} to {url}") from None
-    if not 200 <= status < 300:
-        raise TransferFailed(f"the server answered {status} when uploading {format_} to {url}")
 
 
 def _send_meta(url: str, job: Mapping[str, Any], ended: Mapping[str, Any], rules: Rules) -> None:
