@@ -1,5 +1,5 @@
-"""The device of the settings reaches every library that computes. There is no GPU here: libraries are told that there
-is one, and what they are then asked for is written down."""
+"""The device in the settings reaches every library that computes. There is no GPU here: the test pretends that there is
+one, and records what the libraries are asked for."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def asked() -> Asked:
 
 @pytest.fixture
 def asking(asked: Asked) -> Callable[..., Any]:
-    """Stands for a library's constructor: it writes down what it is asked for, and fails."""
+    """Replaces a library's constructor: records the request, and fails."""
 
     def ask(*_: object, **named: Any) -> Any:
         asked.append(named)
@@ -58,11 +58,11 @@ def asking(asked: Asked) -> Callable[..., Any]:
         ("auto", False, "cpu"),
     ],
 )
-def test_what_is_chosen(wanted: str, there: bool, found: str) -> None:
+def test_the_chosen_device(wanted: str, there: bool, found: str) -> None:
     assert device.device_of(wanted, "it", lambda: there) == found
 
 
-def test_a_gpu_that_is_not_there_is_an_error() -> None:
+def test_a_missing_gpu_is_an_error() -> None:
     with pytest.raises(DeviceMissing, match=r"^CASTLINE_DEVICE=cuda: CTranslate2 sees no GPU here$"):
         device.device_of("cuda", "CTranslate2", lambda: False)
 
@@ -177,7 +177,7 @@ def test_a_session_that_silently_uses_the_processor_is_an_error(
     assert open_session(file, device="auto").get_providers() == [CPU]
 
 
-def test_gpus_are_counted_in_a_process_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_counted_in_a_separate_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device.gpus_seen() == ctranslate2.get_cuda_device_count()
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(DeviceMissing, match="cannot count"):

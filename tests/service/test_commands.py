@@ -158,7 +158,7 @@ def test_any_other_configuration_is_refused(tmp_path: Path, body: str | None, me
         ({"CASTLINE_DEVICE": "tpu"}, 1, "CASTLINE_DEVICE=tpu: input should be 'cpu', 'cuda' or 'auto'"),
     ],
 )  # fmt: skip
-def test_a_gpu_that_is_not_there_is_said_at_the_start(
+def test_a_missing_gpu_is_reported_at_the_start(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], there: int, message: str
 ) -> None:
     for name, value in variables.items():
