@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from castline.cli import transcribe
 from castline.cli.transcribe import app
+from tests.answering import answering
 from tests.service.conftest import Bucket, Running, job
 
 pytestmark = pytest.mark.usefixtures("needs_whisper")
@@ -71,6 +74,47 @@ def test_jobs_are_listed_shown_deleted_and_purged(ask, bucket: Bucket, tmp_path:
     gone = ask("info", made[0]["id"])
     assert gone.exit_code == 2
     assert "404: Job not found" in gone.stderr
+
+
+@pytest.mark.parametrize("gone", [0, 503, 429], ids=["no answer", "503", "429"])
+def test_who_waits_is_patient_with_a_service_that_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: int
+) -> None:
+    """Two of its answers are missing; with no patience left, the third is the end."""
+    monkeypatch.setattr(transcribe, "_POLL_S", 0.0)
+    monkeypatch.setenv("TRANSCRIPTION_TOKEN", "ada:word")
+    states = ["running", "", "", "running", "", "", "finished"]
+    left = iter(states)
+
+    class Service(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._say(200, "queued")
+
+        def do_GET(self) -> None:
+            state = next(left)
+            if state or gone:
+                self._say(200 if state else gone, state)
+
+        def _say(self, status: int, state: str) -> None:
+            body = json.dumps({"id": "1", "state": state, "message": "", "detail": "later"}).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    (tmp_path / "job.json").write_text("{}")
+    with answering(Service) as url:
+        wait = [url, "submit", str(tmp_path / "job.json"), "--wait"]
+        found = CliRunner().invoke(app, wait)
+        assert found.exit_code == 0, found.output
+        assert json.loads(found.stdout)["state"] == "finished"
+        left = iter(states)
+        monkeypatch.setattr(transcribe, "_PATIENCE_S", -1.0)
+        assert CliRunner().invoke(app, wait).exit_code == 2
 
 
 def test_a_failed_job_is_an_exit_code(ask, bucket: Bucket, tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: The longest a presigned URL may live.
 _PRESIGNED_S = 7 * 24 * 3600 - 1
 _POLL_S = 1.0
+#: While one waits for hours, the service may be started again, or a proxy be short of it: that long.
+_PATIENCE_S = 300.0
+_PASSING = frozenset({429, 500, 502, 503, 504})
 
 
 class Keys(BaseSettings):
@@ -205,12 +208,28 @@ def _wait(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
     with console.status(job["message"]) as status:
         while job["state"] not in ENDED:
             time.sleep(_POLL_S)
-            answer = client.get(f"transcription/{job['id']}")
+            answer = _patiently(client, f"transcription/{job['id']}")
             job = _answer(answer)
             share = answer.headers.get(PROGRESS)  # the published service does not say
             heard = f"{job['state']}, {float(share):.0%}" if share else job["state"]
             status.update(f"{heard}, {time.monotonic() - start:.0f} s")
     return job
+
+
+def _patiently(client: httpx.Client, path: str) -> httpx.Response:
+    """An answer; those that may pass, and none at all, only after a while."""
+    import httpx
+
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            answer = client.get(path)
+            if answer.status_code not in _PASSING or time.monotonic() > until:
+                return answer
+        except httpx.TransportError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(_POLL_S)
 
 
 def _presigned(
