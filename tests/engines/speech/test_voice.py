@@ -51,6 +51,22 @@ def test_a_voice_between_music_is_found_without_the_music(speech) -> None:
     assert sounds.SECONDS + _WORDS[1] < end < sounds.SECONDS + 3.5
 
 
+@pytest.mark.parametrize("floor_db", [-200, -68, -50, -40])
+@pytest.mark.parametrize("seconds", [10.7, 13.0, 29.3, 55.3])
+def test_a_short_word_after_a_long_silence_is_found(speech, seconds: float, floor_db: float) -> None:
+    """The detector alone misses the word in 9 of these 16 places."""
+    dice = np.random.default_rng(1)
+    floor = dice.standard_normal(int((seconds + 3) * SAMPLE_RATE)).astype(np.float32) * np.float32(
+        10 ** (floor_db / 20)
+    )
+    hello = speech[int(0.55 * SAMPLE_RATE) : int(1.1 * SAMPLE_RATE)]
+    at = int(seconds * SAMPLE_RATE)
+    floor[at : at + len(hello)] += hello
+    ((start, end),) = voice.windows(floor, longest_s=30)
+    assert seconds - 0.6 < start < seconds + 0.2
+    assert seconds + 0.4 < end < seconds + 1.2
+
+
 def test_short_pauses_are_joined_and_long_ones_are_not(speech) -> None:
     sentence = speech[int(0.8 * SAMPLE_RATE) : 3 * SAMPLE_RATE]
     assert len(voice.windows(np.concatenate([sentence, _pause(0.5), sentence]), longest_s=30)) == 1

@@ -6,7 +6,7 @@ package faster-whisper, read by that package's own code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +20,13 @@ _JOIN_S = 1.2  # speech with a shorter pause is one stretch: longer context is t
 _SHORTEST_S = 0.25  # a stretch with less speech is a click, or an unsettled detector
 _PAD_S = 0.3  # consonants at the edges are quiet, and the detector misses them
 _LOUDNESS_S = 0.05  # the frame whose loudness decides where speech without a pause is cut
+
+#: After so much without speech, the detector's memory makes it miss the next short word.
+_MEMORY_S = 3.0
+#: So such a pause is searched once more, in blocks that know nothing of what precedes them but for so much.
+_BLOCK_S, _LEAD_S, _TAIL_S = 4.0, 0.5, 1.0
+#: In such a block, what was audible before is taken for speech too, such as music. Speech is so much louder than that.
+_ABOVE_DB, _BEFORE_S, _USUAL = 6.0, 4.0, 75
 
 #: Sound whose highest peak is below -26 dBFS is brought to -6 dBFS.
 _QUIET, _AMPLIFIED = 0.05, 0.5
@@ -47,6 +54,13 @@ def stretches(samples: NDArray[np.float32]) -> list[Stretch]:
     Raises:
         ModelNotFound: faster-whisper, whose package carries the net, is not installed.
     """
+    samples = audible(samples)
+    found = _detect(samples)
+    return _merged([*found, *_after_silence(samples, found)])
+
+
+def _detect(samples: NDArray[np.float32]) -> list[Stretch]:
+    """What the detector takes for speech, with a memory of all that precedes."""
     try:
         from faster_whisper.vad import VadOptions, get_speech_timestamps
     except ImportError as error:
@@ -54,8 +68,56 @@ def stretches(samples: NDArray[np.float32]) -> list[Stretch]:
             "finding speech needs Silero's net, shipped in faster-whisper, which is not here"
         ) from error
 
-    found = get_speech_timestamps(audible(samples), VadOptions(min_silence_duration_ms=_PAUSE_MS, speech_pad_ms=0))
+    found = get_speech_timestamps(samples, VadOptions(min_silence_duration_ms=_PAUSE_MS, speech_pad_ms=0))
     return [(item["start"] / SAMPLE_RATE, item["end"] / SAMPLE_RATE) for item in found]
+
+
+def _after_silence(samples: NDArray[np.float32], found: Sequence[Stretch]) -> Iterator[Stretch]:
+    """Speech that the detector misses in and after long pauses."""
+    length = len(samples) / SAMPLE_RATE
+    for (_, begin), (until, _) in pairwise([(0.0, 0.0), *found, (length, length)]):
+        if until - begin < _MEMORY_S:
+            continue
+        pieces: list[Stretch] = []
+        for at in np.arange(begin, until, _BLOCK_S).tolist():
+            first = max(begin, at - _LEAD_S)
+            block = _between(samples, first, at + _BLOCK_S + _TAIL_S)
+            pieces += [
+                (max(at, first + start), min(first + end, until))
+                for start, end in (_detect(block) if block.any() else ())
+                if first + start < min(at + _BLOCK_S, until) and first + end > at
+            ]
+        yield from (piece for piece in _merged(pieces) if _stands_out(samples, *piece))
+
+
+def _stands_out(samples: NDArray[np.float32], start: float, end: float) -> bool:
+    """Whether a stretch is clearly louder than what precedes it."""
+    before = _levels(_between(samples, max(0.0, start - _BEFORE_S), start))
+    inside = _levels(_between(samples, start, end))
+    return bool(len(before) and len(inside) and np.median(inside) - np.percentile(before, _USUAL) > _ABOVE_DB)
+
+
+def _levels(samples: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The level of each frame, dBFS."""
+    size = int(_LOUDNESS_S * SAMPLE_RATE)
+    frames = samples[: len(samples) // size * size].reshape(-1, size)
+    levels: NDArray[np.float64] = 10 * np.log10(np.square(frames, dtype=np.float64).mean(axis=1) + 1e-10)
+    return levels
+
+
+def _between(samples: NDArray[np.float32], start: float, end: float) -> NDArray[np.float32]:
+    return samples[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)]
+
+
+def _merged(found: Iterable[Stretch]) -> list[Stretch]:
+    """Stretches in order of time, joined across pauses that are not distinguished from speech."""
+    merged: list[Stretch] = []
+    for start, end in sorted(found):
+        if merged and start - merged[-1][1] < _PAUSE_MS / 1000:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def windows(
@@ -110,8 +172,5 @@ def _cut(run: list[Stretch], samples: NDArray[np.float32], longest_s: float) -> 
 def _quietest(samples: NDArray[np.float32], start: float, end: float) -> float:
     """The middle of the quietest frame between two times, in seconds."""
     size = int(_LOUDNESS_S * SAMPLE_RATE)
-    first = int(start * SAMPLE_RATE)
-    part = samples[first : int(end * SAMPLE_RATE)]
-    frames = part[: len(part) // size * size].reshape(-1, size)
-    quietest = int(np.argmin(np.square(frames, dtype=np.float64).mean(axis=1)))
-    return (first + (quietest + 0.5) * size) / SAMPLE_RATE
+    quietest = int(np.argmin(_levels(_between(samples, start, end))))
+    return (int(start * SAMPLE_RATE) + (quietest + 0.5) * size) / SAMPLE_RATE
