@@ -37,8 +37,9 @@ def cepstra(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     padded = np.pad(signal, (0, (count - 1) * _HOP + _FRAME - len(signal)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[::_HOP]
     powers = np.square(np.abs(np.fft.rfft(frames, _POINTS, axis=1))) / _POINTS
-    bands = np.log(np.maximum(powers @ _triangles().T, _LEAST))
-    found = bands @ _cosines().T
+    # Not @: for so small a product, BLAS wakes threads that cost many times as much where cores are busy.
+    bands = np.log(np.maximum(np.einsum("tf,bf->tb", powers, _triangles()), _LEAST))
+    found = np.einsum("tb,cb->tc", bands, _cosines())
     found[:, 0] = np.log(np.maximum(powers.sum(axis=1), _LEAST))
     return np.asarray(found, np.float32)
 
