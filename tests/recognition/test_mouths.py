@@ -100,15 +100,29 @@ def test_a_second_is_enough_if_one_mouth_moves_and_the_others_rest():
     assert [face.box[0] for face in faces] == [pytest.approx(0.2), pytest.approx(0.6)]
 
 
-@pytest.mark.parametrize("glances", [(2.0, 2.0), (2.0, 1.2), (0.0, -1.0), (-1.0, -1.0)])
-def test_the_whole_line_is_watched_if_a_second_does_not_decide(glances):
+@pytest.mark.parametrize("glances", [(2.0, 2.0), (2.0, 1.2), (0.0, -0.9), (-1.0, -1.0)])
+def test_the_rest_of_the_line_is_watched_if_a_second_does_not_decide(glances):
     one, two = track(*range(0, 9000, 1000)), track(*range(0, 9000, 1000), left=0.6)
-    engine = Engine(*glances, 2.0, -1.0)
+    engine = Engine(*glances, 2.0, 2.0, -1.0, -1.0)
     faces = list(score(looks([one, two], {}, [(2.0, 5.0)])[0], Film(), engine))
-    assert [count for count, _, _ in engine.calls] == [25, 25, 100, 100], "including its surroundings"
-    assert len(engine.calls[2][2]) == 100 * 640
-    assert [face.score for face in faces] == [2.0] * 3 + [-1.0] * 3
-    assert (faces[0].start_s, faces[2].end_s) == (pytest.approx(2.0, abs=0.04), pytest.approx(5.0, abs=0.04))
+    assert [count for count, _, _ in engine.calls] == [25] * 6, "no second of it twice"
+    assert len(engine.calls[2][2]) == 25 * 640
+    assert [face.score for face in faces] == [glances[0], 2.0, 2.0, glances[1], -1.0, -1.0]
+    assert sorted(face.start_s for face in faces[:3]) == [pytest.approx(at, abs=0.04) for at in (2.0, 3.0, 4.0)]
+
+
+def test_a_mouth_that_moves_clearly_less_than_another_is_not_watched_for_longer():
+    three = [track(*range(0, 9000, 1000), left=left) for left in (0.0, 0.3, 0.6)]
+    engine = Engine(0.4, -0.7, 0.0)
+    faces = list(score(looks(three, {}, [(2.0, 5.0)])[0], Film(), engine))
+    assert [round(boxes[0][0] / 640, 1) for _, boxes, _ in engine.calls[3:]] == [0.0, 0.0, 0.6, 0.6]
+    assert [face.score for face in faces if face.box[0] == pytest.approx(0.3)] == [-0.7]
+
+
+def test_a_line_that_is_hardly_longer_than_a_second_is_watched_once():
+    engine = Engine(-1.0)
+    list(score(looks([track(*range(0, 5000, 1000))], {}, [(1.0, 2.6)])[0], Film(), engine))
+    assert [count for count, _, _ in engine.calls] == [25]
 
 
 def test_the_box_is_interpolated_between_sightings():
@@ -124,16 +138,16 @@ def test_a_still_picture_of_a_face_rests_whatever_the_net_says():
     engine = Engine(2.0)
     faces = list(score(looks([track(*range(0, 5000, 1000))], {}, [(1.0, 3.0)])[0], Film(still=True), engine))
     assert not engine.calls
-    assert [face.score for face in faces] == [-1.0, -1.0]
+    assert [face.score for face in faces] == [-1.0] * 3
 
 
 def test_nothing_is_seen_in_a_gap_and_at_lower_rates_frames_are_repeated():
     engine = Engine()
     found, _ = looks([track(0, 1000, 2000, 3000, 4000)], {}, [(0.5, 3.5)])
     faces = list(score(found, Film((1.0, 3.0)), engine))
-    assert all(face.end_s <= 1.3 or face.start_s >= 3.0 for face in faces)
+    assert all(face.end_s <= 1.3 or face.start_s >= 2.98 for face in faces)
     assert len(engine.calls) == 2
     engine.calls.clear()
     list(score(found, Film(rate=12), engine))
-    assert [count for count, _, _ in engine.calls] == [25, 100]
+    assert [count for count, _, _ in engine.calls] == [25, 25, 25]
     assert list(score(found, Film((0.0, 9.0)), engine)) == []

@@ -19,7 +19,7 @@ from castline.engines.base import ActiveSpeaker, pixels_inside
 from castline.recognition.tracks import FaceTrack
 from castline.records import Box, SpeakingFace
 
-#: Seconds of faces watched in one recording at most: at 10 ms a picture, ten minutes of one processor.
+#: Seconds of faces watched in one recording at most: at 2 ms a picture, two minutes of one processor.
 MOST_S = 2400.0
 #: Logits from which on a mouth moves with the sound, and below which it does not; in between it is undecided. LR-ASD on
 #: GRID's clips: speakers +2.0 to +2.8, others -0.9 to -1.5 (docs/VOICES.md).
@@ -27,7 +27,6 @@ MOVES, RESTS = 0.5, -0.5
 _LONGEST_S = 3.0  # of a line, at a time
 _GLANCE_S = 1.0
 _LEAST_S = 0.4  # the net needs ten pictures at least
-_AROUND_S = 0.5
 _PIECE_S = 1.0  # the time that one score covers
 _STEP_S = 0.04
 _OLD_S = 0.25  # a picture is shown for so long if none follows
@@ -48,22 +47,22 @@ class Film(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A face to watch while something is said, from one time to another in seconds.
-
-    Attributes:
-        first_s, last_s: first and last time at which the face is on screen.
-    """
+    """A face to watch while something is said, from one time to another in seconds."""
 
     track: FaceTrack
     start_s: float
     end_s: float
-    first_s: float
-    last_s: float
 
     def glance(self) -> Look:
         """A second in the middle."""
         middle, half = (self.start_s + self.end_s) / 2, min(_GLANCE_S, self.end_s - self.start_s) / 2
         return replace(self, start_s=middle - half, end_s=middle + half)
+
+    def beside(self) -> list[Look]:
+        """What is before and after the glance; nothing where that is too short."""
+        middle = self.glance()
+        both = replace(self, end_s=middle.start_s), replace(self, start_s=middle.end_s)
+        return [each for each in both if each.end_s - each.start_s >= _LEAST_S]
 
 
 Scene = tuple[Look, ...]
@@ -84,7 +83,7 @@ def looks(
     found = []
     for start, end in _pieces(speech):
         there = [
-            Look(track, max(start, first), min(end, last), first, last)
+            Look(track, max(start, first), min(end, last))
             for track, (first, last) in zip(tracks, spans, strict=True)
             if min(end, last) - max(start, first) >= _LEAST_S
         ]
@@ -119,19 +118,25 @@ def _span(track: FaceTrack, until_ms: dict[int, int]) -> tuple[float, float]:
 
 
 def score(scenes: Sequence[Scene], film: Film, engine: ActiveSpeaker) -> Iterator[SpeakingFace]:
-    """Scores of mouths for a second of each scene, and for all of it unless exactly one mouth clearly moves."""
+    """Scores of mouths for a second of each scene, and for the rest of it unless exactly one mouth clearly moves.
+
+    A mouth that moves clearly less than another is not watched for longer.
+    """
     for scene in scenes:
-        seen = [face for look in scene for face in _watch(look.glance(), film, engine)]
-        best, *others = sorted((face.score for face in seen), reverse=True) or [RESTS]
-        if best < MOVES or any(score > best - (MOVES - RESTS) for score in others):
-            seen = [face for look in scene for face in _watch(look, film, engine, _AROUND_S)]
-        yield from seen
+        glances = [list(_watch(look.glance(), film, engine)) for look in scene]
+        best, *others = sorted((face.score for seen in glances for face in seen), reverse=True) or [RESTS]
+        near = best - (MOVES - RESTS)
+        still_open = best < MOVES or any(score > near for score in others)
+        for look, seen in zip(scene, glances, strict=True):
+            yield from seen
+            if still_open and (not seen or max(face.score for face in seen) > near):
+                for each in look.beside():
+                    yield from _watch(each, film, engine)
 
 
-def _watch(look: Look, film: Film, engine: ActiveSpeaker, around_s: float = 0.0) -> Iterator[SpeakingFace]:
-    """One score for about each second; the net also gets what surrounds it, because a second alone says little."""
-    first_s, last_s = max(look.start_s - around_s, look.first_s), min(look.end_s + around_s, look.last_s)
-    for start, pictures in _runs(film.pictures(first_s, last_s), first_s, last_s):
+def _watch(look: Look, film: Film, engine: ActiveSpeaker) -> Iterator[SpeakingFace]:
+    """One score for about each second."""
+    for start, pictures in _runs(film.pictures(look.start_s, look.end_s), look.start_s, look.end_s):
         height, width = pictures[0].shape
         times = np.array([start + _STEP_S * at for at in range(len(pictures))])
         boxes = _boxes(look.track, times)
@@ -140,9 +145,8 @@ def _watch(look: Look, film: Film, engine: ActiveSpeaker, around_s: float = 0.0)
             scores = np.full(len(pictures), _STILL_SCORE, np.float32)
         else:
             scores = engine.score_speaking(pictures, pixels, film.sound(start, start + len(pictures) * _STEP_S))
-        wanted = np.flatnonzero((times > look.start_s - _STEP_S / 2) & (times < look.end_s - _STEP_S / 2))
-        count = max(1, round(len(wanted) * _STEP_S / _PIECE_S))
-        for part in np.array_split(wanted, count) if len(wanted) else ():
+        count = max(1, round(len(pictures) * _STEP_S / _PIECE_S))
+        for part in np.array_split(np.arange(len(pictures)), count):
             yield SpeakingFace(
                 start_s=round(float(times[part[0]]), 3),
                 end_s=round(float(times[part[-1]]) + _STEP_S, 3),
