@@ -3,7 +3,9 @@ and waits for the test."""
 
 from __future__ import annotations
 
+import errno
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -243,8 +245,12 @@ def test_a_job_s_times_are_the_database_s(
     assert json.loads(bucket.got("meta.json") or b"")["finish_time"] == pytest.approx(found["finish_time"])
 
 
-def test_work_that_cannot_be_begun_is_answered(folder: Path, tmp_path: Path, clip: Path) -> None:
-    """As on a full disk: here a file is where the folder of the work should be. Later the same service works again."""
+def test_work_that_cannot_be_begun_is_answered(
+    folder: Path, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: here a file is where the folder of the work should be. And as on a machine that has no memory
+    for another process. Later the same service works again.
+    """
     with running(service_settings(tmp_path), settings(folder)) as up, up.client() as ada:
 
         def ask() -> httpx.Response:
@@ -256,6 +262,13 @@ def test_work_that_cannot_be_begun_is_answered(folder: Path, tmp_path: Path, cli
         refused = ask()
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
         (tmp_path / "work").unlink()
+
+        def start(_: object) -> None:
+            raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+        with monkeypatch.context() as full:
+            full.setattr(multiprocessing.get_context("spawn").Process, "start", start)
+            assert ask().status_code == 503
         assert ask().json()["text"] == SAID
 
 

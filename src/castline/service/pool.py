@@ -318,11 +318,17 @@ class _Slot(threading.Thread):
         self._kill()
         # Not forked: this process has threads, and model libraries do not survive a fork.
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
+        pipe, theirs = context.Pipe()
         told = theirs, self._settings, Rules.of(self._service), self._gpu
-        self._process = context.Process(target=work, args=told, name="castline-worker", daemon=True)
-        self._process.start()
-        theirs.close()
+        process = context.Process(target=work, args=told, name="castline-worker", daemon=True)
+        try:
+            process.start()
+        except BaseException:  # the machine is out of memory, or of processes
+            pipe.close()
+            raise
+        finally:
+            theirs.close()
+        self._process, self._pipe = process, pipe
         self._jobs_done = 0
 
     def _recycle(self, rss_mb: float) -> None:
