@@ -134,6 +134,10 @@ def test_options_of_openais_api(service: Running, clip: Path, asked: Callable[[]
         assert ask() == SAID and asked() == {}
         assert ask(language="fr", prompt="Cameras.") == SAID
         assert asked() == {"language": "fr", "prompt": "Cameras."}
+        before = "Alexandra said that " * 5000  # what was said so far, as many clients send it
+        ask(prompt=before)
+        kept = asked()["prompt"]
+        assert before.strip().endswith(kept) and 980 < len(kept) <= 1000 and kept.split()[0] in before.split()
         ask(**{"keywords[]": ["Hedy", " Ada "], "hotwords": "Grace, Mary,"})
         assert asked() == {"hotwords": ["Hedy", "Ada", "Grace", "Mary"]}
         ask(**{"languages[]": ["it"]})

@@ -23,6 +23,7 @@ from fastapi.responses import StreamingResponse
 from castline.cues import clean
 from castline.errors import CastlineError
 from castline.media.chunks import SAMPLE_RATE
+from castline.records import Options
 from castline.service.engines import engine_names, models_here, others_here, transcriber_for
 from castline.service.languages import NAMES
 from castline.service.pool import DirectWork
@@ -33,6 +34,7 @@ from castline.service.worker import Ended, Task, Text
 from castline.settings import Settings
 
 _MOST_SPEAKERS, _LONGEST_NAME = 4, 200
+_LONGEST_PROMPT: int = Options.model_json_schema()["properties"]["prompt"]["anyOf"][0]["maxLength"]
 # Fields are kept in memory: more of them than any request needs, and ten seconds of stereo in 24 bits and 48 kHz, in
 # base64, as the voice of a known speaker.
 _MOST_FIELDS, _LARGEST_FIELD = 256, 4 << 20
@@ -74,7 +76,7 @@ _QUIET_S = 20.0  # proxies and clients give up on answers in which nothing comes
 _LANGUAGE = r"^$|^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$"
 
 Language = Annotated[str, Form(pattern=_LANGUAGE, max_length=40)]
-Prompt = Annotated[str, Form(max_length=4000)]
+Prompt = Annotated[str, Form()]
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]
 Granularity = Literal["word", "segment"]
 
@@ -127,7 +129,7 @@ async def transcriptions(
         raise HTTPException(400, "include: log probabilities of tokens are not kept here")
     options: dict[str, object] = {
         "language": language or (languages[0] if len(languages) == 1 else None),
-        "prompt": prompt or None,
+        "prompt": _ending(prompt),
         "hotwords": [word for each in (*keywords, *hotwords.split(",")) if (word := each.strip())],
     }
     if response_format == "diarized_json":
@@ -173,7 +175,7 @@ async def translations(
     temperature: Annotated[float, Form(ge=0, le=1, allow_inf_nan=False)] = 0.0,
 ) -> Response:
     """OpenAI's ``audio.translations.create``: into English, by a model that can translate."""
-    options: dict[str, object] = {"task": "translate", "prompt": prompt or None}
+    options: dict[str, object] = {"task": "translate", "prompt": _ending(prompt)}
     ended = await _answer(request, file, _task(request, model, options, style="openai-api", answer=response_format))
     body = _granular(ended.body, ["segment"]) if response_format == "verbose_json" else ended.body
     return Response(body, media_type=content_type(response_format))
@@ -186,7 +188,7 @@ async def asr(
     encode: bool = True,
     task: Literal["transcribe", "translate"] = "transcribe",
     language: Annotated[str, Query(pattern=_LANGUAGE, max_length=40)] = "",
-    initial_prompt: Annotated[str, Query(max_length=4000)] = "",
+    initial_prompt: str = "",
     vad_filter: bool = False,
     word_timestamps: bool = False,
     diarize: bool = False,
@@ -198,7 +200,7 @@ async def asr(
     out, and words always have times. The number of speakers is detected, so ``min_speakers`` and ``max_speakers`` have
     no effect.
     """
-    options: dict[str, object] = {"task": task, "language": language or None, "prompt": initial_prompt or None}
+    options: dict[str, object] = {"task": task, "language": language or None, "prompt": _ending(initial_prompt)}
     if diarize:
         options["speakers"] = "voices"
     style = "asr-diarized" if diarize else "openai-whisper"
@@ -218,6 +220,14 @@ async def detect_language(
     ended = await _answer(request, audio_file, wanted, samples=not encode)
     name = NAMES.get(ended.language, ended.language)
     return {"detected_language": name, "language_code": ended.language, "confidence": ended.probability}
+
+
+def _ending(prompt: str) -> str | None:
+    """The end of a prompt, which is often the whole text so far: as much as an option may have, in whole words."""
+    kept = prompt[-_LONGEST_PROMPT:]
+    if len(prompt) > len(kept) and not prompt[-_LONGEST_PROMPT - 1].isspace():
+        kept = kept.partition(" ")[2] or kept
+    return kept.strip() or None
 
 
 def _transcriber(name: str, settings: Settings) -> str:
