@@ -164,6 +164,30 @@ def test_a_failed_run_with_an_unreadable_manifest_is_split_again(world, failure_
     assert (world.result().status, _pending(world)) == ("complete", [])
 
 
+@pytest.mark.parametrize("failed", ["a unit", "the manifest"])
+def test_a_result_that_lost_the_event_of_its_completion_is_published_again(
+    failed: str, world, failure_envelope
+) -> None:
+    """What had failed is made, and the message upon which the run would have been completed is dropped."""
+    frames, audio = world.split()
+    world.analyse(audio)
+    key = _manifest(frames)
+    good = world.store.get(world.settings.stage1_bucket, key)
+    if failed == "the manifest":
+        world.store.put(world.settings.stage1_bucket, key, good[:250])
+    failure_event(failure_envelope(world.event(frames)), world.store, world.settings)
+    before = world.store.get(world.settings.output_bucket, keys.result_key("talk.mp4"))
+    world.store.put(world.settings.stage1_bucket, key, good)
+    world.analyse(frames)
+    world.store.put(world.settings.output_bucket, keys.result_key("talk.mp4"), before)
+    assert world.result().status == ("partial" if failed == "a unit" else "failed")
+    assert _pending(world) == [("face-recognition", key)]
+    ((_, event),) = pending(world.store, world.settings)
+    analyse_event(event, world.store, world.settings, world.engines)
+    assert world.result().status == "complete"
+    assert _pending(world) == []
+
+
 def test_a_failed_run_whose_manifest_expired_is_finished(world, failure_envelope) -> None:
     world.store.delete(world.settings.stage1_bucket, [_given_up(world, failure_envelope)])
     assert _pending(world) == []

@@ -7,12 +7,12 @@ from typing import Any
 
 from castline import keys
 from castline.events import object_created
-from castline.records import Source
+from castline.records import Manifest, Result, Source
 from castline.runs.audit import Deleted
 from castline.runs.common import read_result
 from castline.runs.removal import Owner, owner_of
 from castline.runs.request import uploaded_media
-from castline.runs.sets import current_run, finished, units_left, worth_another_try
+from castline.runs.sets import current_run, finished, units_left, worth_another_try, written_parts
 from castline.settings import Settings
 from castline.stages import classic
 from castline.storage.base import ObjectStore
@@ -34,7 +34,7 @@ def pending(store: ObjectStore, settings: Settings) -> Iterator[tuple[str, dict[
     for source in uploaded_media(store, settings):
         result = finished(source, store, settings)
         if result is None or worth_another_try(result):
-            yield from missing(source, store, settings, ended=result is not None)
+            yield from missing(source, store, settings, result)
     for media, run in _left_behind(store, settings):  # completing a run without an upload removes it
         yield settings.analyser_function, object_created(settings.stage1_bucket, keys.manifest_key(media, run))
 
@@ -70,21 +70,30 @@ def without_result(store: ObjectStore, settings: Settings) -> list[str]:
 
 
 def missing(
-    source: Source, store: ObjectStore, settings: Settings, *, ended: bool = False
+    source: Source, store: ObjectStore, settings: Settings, result: Result | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The events that would finish one upload.
 
     Args:
-        ended: whether it has a result, some of whose parts are to be tried again.
+        result: its result, some of whose parts are to be tried again.
     """
     run, manifest = current_run(source, store, settings)
     left = units_left(manifest, store, settings) if manifest else None
     if left is None:
         # A run that ended and lost its manifest is final; a manifest that cannot be read is made again.
-        if not ended or store.head(settings.stage1_bucket, keys.manifest_key(source.key, run)):
+        if result is None or store.head(settings.stage1_bucket, keys.manifest_key(source.key, run)):
             yield settings.splitter_function, object_created(settings.input_bucket, source.key)
         return
     for unit in left:
         yield settings.analyser_function, object_created(settings.stage1_bucket, unit.stage1_key)
-    if not left and not ended:
+    if manifest and not left and (result is None or _outdated(result, manifest, store, settings)):
         yield settings.analyser_function, object_created(settings.stage1_bucket, keys.manifest_key(source.key, run))
+
+
+def _outdated(result: Result, manifest: Manifest, store: ObjectStore, settings: Settings) -> bool:
+    """Whether what failed has been made since, but the event is lost upon which the run would have been completed."""
+    if result.run != manifest.run:
+        return False
+    done, _ = written_parts(manifest.media, manifest.run, store, settings)
+    failed = {failure.unit for failure in result.failures}
+    return bool(failed & done.keys()) or (not failed and result.error is not None and manifest.error is None)
