@@ -175,6 +175,13 @@ def test_no_more_is_read_than_the_limit(bucket: Bucket, tmp_path: Path) -> None:
         fetch(bucket.url("large"), tmp_path / "x", Rules(allowed=LOOPBACK, max_bytes=2_999_999))
 
 
+def test_a_disk_that_is_full_is_not_the_server_s_fault(bucket: Bucket) -> None:
+    bucket.files["large"] = bytes(3_000_000)
+    with pytest.raises(TransferFailed, match=r"^the input cannot be kept: No space left on device$"):
+        fetch(bucket.url("large"), Path("/dev/full"), OPEN)
+    assert len(bucket.gets) == 1
+
+
 @contextmanager
 def dripping(head: bytes, block: bytes) -> Iterator[str]:
     """A server that sends a header, and then one block after the other without end."""

@@ -149,12 +149,15 @@ def _sent(
 
 def _write(stream: Iterable[bytes], into: Path, max_bytes: int) -> int:
     size = 0
-    with into.open("wb", buffering=_BLOCK) as file:
-        for block in stream:
-            size += len(block)
-            if size > max_bytes:
-                raise TransferFailed(f"the input is larger than {max_bytes} bytes")
-            file.write(block)
+    try:
+        with into.open("wb", buffering=_BLOCK) as file:
+            for block in stream:
+                size += len(block)
+                if size > max_bytes:
+                    raise TransferFailed(f"the input is larger than {max_bytes} bytes")
+                file.write(block)
+    except OSError as error:  # those of the connection are httpcore's
+        raise TransferFailed(f"the input cannot be kept: {error.strerror}") from error
     return size
 
 
