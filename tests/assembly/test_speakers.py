@@ -191,6 +191,20 @@ def test_a_line_at_the_edge_of_a_stretch_of_speech_needs_a_window_of_its_own(mak
     assert said(result) == [(voice, "Yes.")]
 
 
+@pytest.mark.parametrize(("until", "voice"), [(4.96, None), (5.3, "Speaker 2")])
+def test_the_last_words_of_a_line_need_more_than_a_window_that_is_half_the_next_speaker_s(make, until, voice):
+    """A person's last three words, after a pause of 0.2 s, got the name of the one who spoke next."""
+    firsts = [(0.0, 0), (0.8, 0), (1.6, 0), (2.3, 0), (4.1, 1), (4.9, 1), (5.7, 1)]
+    windows = [(start, start + 1.6) for start, _ in firsts]
+    own = Voices.of("ge2e", windows, np.eye(256, dtype=np.float32)[[who for _, who in firsts]])
+    each = (until - 4.1) / 3
+    ends = [(4.1 + at * each, 4.1 + (at + 1) * each, text) for at, text in enumerate(("that", "is", "mine."))]
+    segments = make.segment(*words("so", "I", "say", "so,"), *ends), make.segment(*words("Never", "so.", start=until))
+    part = make.audio_part(0, *segments).model_copy(update={"voices": own})
+    result = assemble(make.manifest(make.audio_unit(0, 0, 8), options=VOICES), {"audio-0000": part}, {}, None).result
+    assert said(result) == [("Speaker 1", "so I say so,"), (voice, "that is mine."), ("Speaker 2", "Never so.")]
+
+
 def test_the_report_has_a_lane_for_each_voice_and_the_guess_beside_the_line(make, dialogue):
     units, parts, gallery = dialogue
     found = assemble(make.manifest(*units, options=AUTO, duration_s=24.0), parts, {}, gallery)

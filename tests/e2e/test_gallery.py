@@ -21,7 +21,7 @@ from castline.recognition.photo import embed_photo
 
 pytestmark = pytest.mark.e2e
 CHECKOUT = Path(__file__).resolve().parents[2]
-_DEMO, _CLIP = "gallery tests/demo.mp4", "gallery tests/one person.mp4"
+_BOTH, _CLIP = "gallery tests/two people.mp4", "gallery tests/one person.mp4"
 _ADA = "Zoë O'Neil-Ødegård 😀"
 Run = Callable[..., str]
 
@@ -48,12 +48,22 @@ def _replace(pipeline, objects: dict[str, bytes | None]) -> None:
 
 
 @pytest.fixture(scope="module")
-def strangers(pipeline, empty_gallery: None, demo: Path, short_clips: list[Path]) -> None:
-    """The demo, and a clip of the one of its two people who appears first; nobody is known."""
-    pipeline.upload(demo, _DEMO)
+def excerpt(demo: Path, ffmpeg: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven seconds of the demo: "welcome" is said while one person is on screen, and then comes the other."""
+    path = tmp_path_factory.mktemp("gallery") / "excerpt.mp4"
+    kept = "'lt(t,4)+between(t,9,12)'"
+    picture, sound = f"select={kept},setpts=N/FRAME_RATE/TB,scale=-2:270", f"aselect={kept},asetpts=N/SR/TB"
+    ffmpeg("-i", demo, "-vf", picture, "-af", sound, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def strangers(pipeline, empty_gallery: None, excerpt: Path, short_clips: list[Path]) -> None:
+    """Two people, and a clip of the one who appears first; nobody is known."""
+    pipeline.upload(excerpt, _BOTH)
     pipeline.upload(short_clips[0], _CLIP)
-    results = pipeline.results([_DEMO, _CLIP])
-    found = [(person.name, person.identity) for person in results[_DEMO].people]
+    results = pipeline.results([_BOTH, _CLIP])
+    found = [(person.name, person.identity) for person in results[_BOTH].people]
     assert found == [("Person 1", "unknown"), ("Person 2", "unknown")]
     assert [person.name for person in results[_CLIP].people] == ["Person 1"]
 
@@ -81,7 +91,7 @@ def run(pipeline, strangers: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def _run_again(pipeline) -> None:
     """A forgotten person is no longer in the parts: the next test begins with new ones."""
-    for media, count in ((_DEMO, 2), (_CLIP, 1)):
+    for media, count in ((_BOTH, 2), (_CLIP, 1)):
         if [identity for _, identity in _people(pipeline, media)] != ["unknown"] * count:
             rerun(media, pipeline.stack.client, pipeline.store, pipeline.settings)
             deadline = time.monotonic() + 600
@@ -101,20 +111,20 @@ def _parts(pipeline) -> list[tuple[str, str]]:
 
 def test_a_person_named_in_one_result_is_known_in_all(pipeline, run: Run) -> None:
     parts = _parts(pipeline)
-    said = run("name", _DEMO, "Person 1", _ADA)
+    said = run("name", _BOTH, "Person 1", _ADA)
     assert f"of Person 1 enrolled as {_ADA}" in said
     assert "brought up to date" in said
-    assert _people(pipeline, _DEMO) == [(_ADA, "known"), ("Person 1", "unknown")]
+    assert _people(pipeline, _BOTH) == [(_ADA, "known"), ("Person 1", "unknown")]
     assert _people(pipeline, _CLIP) == [(_ADA, "known")]
-    assert f"people/{slug(_ADA)}.jpg" in pipeline.output(_DEMO)
-    assert "there are: " in run("name", _DEMO, "Person 7", "Ada", status=2)
+    assert f"people/{slug(_ADA)}.jpg" in pipeline.output(_BOTH)
+    assert "there are: " in run("name", _BOTH, "Person 7", "Ada", status=2)
     assert "there is no recording" in run("name", "gallery tests/none.mp4", "Person 1", "Ada", status=2)
     assert _parts(pipeline) == parts, "no model processed media"
 
     said = run("forget", _ADA, "--yes")
     assert f"forgotten: nobody is called {_ADA} any more" in said
     assert "left alone" not in said
-    assert _people(pipeline, _DEMO) == [("Person 1", "unknown")], "the face was removed with the name"
+    assert _people(pipeline, _BOTH) == [("Person 1", "unknown")], "the face was removed with the name"
     assert _people(pipeline, _CLIP) == []
     listed = [info.key for info in pipeline.store.find(pipeline.settings.output_bucket)]
     assert not any(slug(_ADA) in key for key in listed)
@@ -142,7 +152,7 @@ def test_a_person_is_enrolled_from_a_video(pipeline, run: Run, demo: Path, short
     assert "demo.mp4: 2 people are in the video; enrol videos that show one person" in said
     assert not list_people(pipeline.store, pipeline.settings)
     assert "enrolled clip-0.mp4 at " in run("add", "张伟", str(short_clips[0]))
-    assert _people(pipeline, _DEMO) == [("张伟", "known"), ("Person 1", "unknown")]
+    assert _people(pipeline, _BOTH) == [("张伟", "known"), ("Person 1", "unknown")]
     assert "forgotten" in run("forget", "张伟", "--yes")
 
 
@@ -150,12 +160,12 @@ def test_a_name_that_is_also_spoken_is_forgotten_but_the_words_stay(
     pipeline, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(people_commands, "_SHOWN", 1000)  # other tests' recordings contain the word, too
-    run("name", _DEMO, "Person 2", "Welcome")
-    assert ("Welcome", "known") in _people(pipeline, _DEMO)
+    run("name", _BOTH, "Person 2", "Welcome")
+    assert ("Welcome", "known") in _people(pipeline, _BOTH)
     said = run("forget", "Welcome", "--yes")
     _, _, alone = said.partition("spoken or part of a key, left alone (")
     for file in ("transcript.txt", "transcript.srt", "result.json", "report.html"):
-        assert f"\n    s3://{pipeline.settings.output_bucket}/{_DEMO}/{file}\n" in alone
+        assert f"\n    s3://{pipeline.settings.output_bucket}/{_BOTH}/{file}\n" in alone
     assert "still there" not in said
-    assert "welcome" in pipeline.look(_DEMO).result.transcript.text
-    assert all(identity == "unknown" for _, identity in _people(pipeline, _DEMO))
+    assert "welcome" in pipeline.look(_BOTH).result.transcript.text
+    assert all(identity == "unknown" for _, identity in _people(pipeline, _BOTH))

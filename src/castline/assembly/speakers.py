@@ -27,6 +27,8 @@ from castline.records import (
 )
 
 _ISLAND_S = 0.5  # shorter runs of another voice amid one voice's words are words that the windows cannot place
+#: Where the voice seems to change within a line, a piece that one window judges lasts for so much of that window.
+_MOSTLY = 0.55
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +210,13 @@ def _without_islands(
         brief = words[run[-1]].end_s - words[run[0]].start_s < _ISLAND_S
         if brief and voices[before[0]] == voices[after[0]]:
             smooth[run[0] : run[-1] + 1] = [voices[before[0]]] * len(run)
-    for run in (list(group) for _, group in groupby(range(len(smooth)), key=lambda at: smooth[at])):
+    runs = [list(group) for _, group in groupby(range(len(smooth)), key=lambda at: smooth[at])]
+    for run in runs:
+        start, end = words[run[0]].start_s, words[run[-1]].end_s
         # Otherwise the whole run may belong to the previous or the next voice.
-        if not any(agreed[at] for at in run) or not heard.judged(words[run[0]].start_s, words[run[-1]].end_s):
+        told = any(agreed[at] for at in run) and heard.judged(start, end)
+        if told and len(runs) > 1 and (window := heard.only_window(start, end)):
+            told = end - start >= _MOSTLY * (window[1] - window[0])
+        if not told:
             smooth[run[0] : run[-1] + 1] = [None] * len(run)
     return smooth

@@ -102,6 +102,11 @@ class Heard:
             return True
         return 0 < first < len(self._windows) and self._windows[first - 1][1] > self._windows[first][0]
 
+    def only_window(self, start_s: float, end_s: float) -> Window | None:
+        """The window that alone judges a span; None if several do, or none."""
+        first, last = bisect_left(self._middles, start_s), bisect_right(self._middles, end_s)
+        return self._windows[first] if last - first == 1 else None
+
     def voices(self) -> list[int]:
         """All voices."""
         return list(self._looks)
