@@ -60,8 +60,7 @@ class Border:
             await refusal(path, 429, "Too many requests", {"Retry-After": str(wait_s)})(scope, receive, send)
             return
         scope.setdefault("state", {})["user"] = user
-        limit = self._service.max_bytes + _FORM_BYTES if path.startswith((*_MEDIA, UPLOADS)) else _JSON_BYTES
-        limit = MAX_PHOTO_BYTES if path.startswith(PHOTOS) else limit
+        limit = _limit(path, self._service.max_bytes)
         if int(_digits(headers.get("content-length", ""))) > limit:
             await refusal(path, 413, too_large(limit), {"Connection": "close"})(scope, receive, send)
             return
@@ -102,6 +101,19 @@ class Border:
         except RequestRefused:
             return None
         return ANONYMOUS
+
+
+def _limit(path: str, max_bytes: int) -> int:
+    """How many bytes a request may have.
+
+    Args:
+        max_bytes: of a recording.
+    """
+    if path.startswith(_MEDIA):
+        return max_bytes + _FORM_BYTES
+    if path.startswith(UPLOADS):
+        return max_bytes
+    return MAX_PHOTO_BYTES if path.startswith(PHOTOS) else _JSON_BYTES
 
 
 def _to_the_login(request: Request, site: str) -> Response:
