@@ -196,6 +196,20 @@ def test_a_killed_writer_is_resumed_with_the_same_index(shelf: Shelf) -> None:
     assert _dump(killed) == _dump(shelf.index)
 
 
+def test_a_search_sees_the_index_as_it_is_at_one_moment(shelf: Shelf) -> None:
+    """A recording that was removed between finding its lines and reading it ended the search in an error."""
+    shelf.publish("talk.mp4", ["A budget."])
+    shelf.refresh()
+    with shelf.index.asking(60) as connection:
+        before = connection.execute("SELECT id FROM recording").fetchall()
+        shelf.remove("talk.mp4")
+        shelf.refresh()
+        assert len(before) == 1
+        assert connection.execute("SELECT id FROM recording").fetchall() == before
+    with shelf.index.asking(60) as connection:
+        assert not connection.execute("SELECT id FROM recording").fetchall()
+
+
 def test_two_writers_at_once_lose_nothing(shelf: Shelf) -> None:
     """As two services do that share an index: all recordings are from the same second, so they want the same ids."""
     _fill(shelf, 16)

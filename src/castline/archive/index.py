@@ -151,7 +151,7 @@ class Index(ABC):
 
     @abstractmethod
     def asking(self, seconds: float) -> AbstractContextManager[Connection]:
-        """As ``reading``, with a time limit for a search.
+        """As ``reading``, of the index as it is at one moment, with a time limit for a search.
 
         Raises:
             SearchError: it took longer than the limit; or the index is damaged.

@@ -78,6 +78,7 @@ class PostgresqlIndex(Index):
         import psycopg
 
         with self._connected() as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             connection.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
             try:
                 yield _Connection(connection, time.monotonic() + seconds)

@@ -72,6 +72,7 @@ class SqliteIndex(Index):
             deadline = time.monotonic() + seconds
             connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
             try:
+                connection.execute("BEGIN")
                 yield connection
             except sqlite3.OperationalError as error:
                 if "interrupted" not in str(error):
