@@ -29,7 +29,7 @@ from castline.service.settings import ServiceSettings
 from castline.service.state import Service
 from castline.settings import Settings
 from castline.weights.packages import packaged
-from tests.answering import answering
+from tests.answering import QuietHandler, answering
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -69,7 +69,7 @@ class Bucket:
 def serving() -> Iterator[Bucket]:
     bucket = Bucket()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -104,9 +104,6 @@ def serving() -> Iterator[Bucket]:
             with contextlib.suppress(OSError):  # the client may be gone
                 self.end_headers()
                 self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     with answering(Handler) as bucket.base:
         yield bucket

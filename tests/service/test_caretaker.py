@@ -16,7 +16,7 @@ from botocore.stub import Stubber
 from castline.service import caretaker
 from castline.service.caretaker import Caretaker
 from castline.service.settings import ServiceSettings
-from tests.answering import answering
+from tests.answering import QuietHandler, answering
 
 
 class Counted:
@@ -47,15 +47,12 @@ def agent() -> Iterator[SimpleNamespace]:
     """ECS's agent: its requests, and its answers."""
     found = SimpleNamespace(asked=[], status=200, url="")
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler, BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             found.asked.append((self.path, self.headers["Content-Type"], body))
             self.send_response(found.status)
             self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     with answering(Handler) as found.url:
         yield found

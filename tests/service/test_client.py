@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from castline.cli import transcribe
 from castline.cli.transcribe import app
-from tests.answering import answering
+from tests.answering import QuietHandler, answering
 from tests.service.conftest import Bucket, Running, job
 
 pytestmark = pytest.mark.usefixtures("needs_whisper")
@@ -86,7 +86,7 @@ def test_who_waits_is_patient_with_a_service_that_is_started_again(
     states = ["running", "", "", "running", "", "", "finished"]
     left = iter(states)
 
-    class Service(BaseHTTPRequestHandler):
+    class Service(QuietHandler, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self._say(200, "queued")
@@ -97,14 +97,7 @@ def test_who_waits_is_patient_with_a_service_that_is_started_again(
                 self._say(200 if state else gone, state)
 
         def _say(self, status: int, state: str) -> None:
-            body = json.dumps({"id": "1", "state": state, "message": "", "detail": "later"}).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
+            self.say(status, {"id": "1", "state": state, "message": "", "detail": "later"})
 
     (tmp_path / "job.json").write_text("{}")
     with answering(Service) as url:

@@ -6,21 +6,18 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from annotated_types import Ge, Le
-from pydantic.fields import FieldInfo
 
 from castline import keys
 from castline.cli.plain import with_flags
 from castline.records import Options
-from castline.records.options import Doors, doors
+from castline.records.options import Doors, bound, doors
 from castline.records.reading import read_json
 from castline.runs.request import MAX_SIDECAR_BYTES, override
 from castline.settings import Settings
-
-T = TypeVar("T")
 
 Flags = Mapping[str, Any]
 """The flags of one command, in the form of a sidecar; empty without flags."""
@@ -53,16 +50,12 @@ def _flag(name: str, door: Doors) -> inspect.Parameter:
         kind = bool | None
     elif field.annotation in (int, int | None):
         kind = int | None
-        bounds = {"min": _bound(field, Ge).ge, "max": _bound(field, Le).le}
+        bounds = {"min": bound(name, Ge).ge, "max": bound(name, Le).le}
     else:
         kind = list[str] | None if isinstance(field.default, tuple) else str | None
     text = f"{door.says or field.description}{' Repeatable.' if isinstance(field.default, tuple) else ''}"
     annotation = Annotated[kind, typer.Option(door.flag, help=text, **bounds)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-def _bound(field: FieldInfo, kind: type[T]) -> T:
-    return next(entry for entry in field.metadata if isinstance(entry, kind))
 
 
 def sidecars(files: Sequence[tuple[Path, str]], flags: Mapping[str, Any], settings: Settings) -> list[bytes | None]:

@@ -20,7 +20,7 @@ from castline.aws import presigner
 from castline.cli.connect import console, friendly_errors, say_on_stderr
 from castline.cli.plain import Commands
 from castline.errors import ServiceError
-from castline.service.asked import ENDED, PROGRESS
+from castline.service.asked import ENDED, PASSING, PROGRESS
 
 if TYPE_CHECKING:
     import httpx
@@ -30,7 +30,6 @@ _PRESIGNED_S = 7 * 24 * 3600 - 1
 _POLL_S = 1.0
 #: While one waits for hours, the service may be started again, or a proxy be short of it: that long.
 _PATIENCE_S = 300.0
-_PASSING = frozenset({429, 500, 502, 503, 504})
 
 
 class Keys(BaseSettings):
@@ -224,7 +223,7 @@ def _patiently(client: httpx.Client, path: str) -> httpx.Response:
     while True:
         try:
             answer = client.get(path)
-            if answer.status_code not in _PASSING or time.monotonic() > until:
+            if answer.status_code not in PASSING or time.monotonic() > until:
                 return answer
         except httpx.TransportError:
             if time.monotonic() > until:

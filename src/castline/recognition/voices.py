@@ -97,14 +97,14 @@ class Heard:
 
         At the edge of a stretch of speech, each window consists mostly of what is said beside such a short span.
         """
-        first, last = bisect_left(self._middles, start_s), bisect_right(self._middles, end_s)
+        first, last = self._inside(start_s, end_s)
         if first < last:
             return True
         return 0 < first < len(self._windows) and self._windows[first - 1][1] > self._windows[first][0]
 
     def only_window(self, start_s: float, end_s: float) -> Window | None:
         """The window that alone judges a span; None if several do, or none."""
-        first, last = bisect_left(self._middles, start_s), bisect_right(self._middles, end_s)
+        first, last = self._inside(start_s, end_s)
         return self._windows[first] if last - first == 1 else None
 
     def voices(self) -> list[int]:
@@ -122,8 +122,12 @@ class Heard:
 
     def between(self, start_s: float, end_s: float) -> NDArray[np.float32] | None:
         """The mean of the embeddings of windows whose middle is in a span, shape (d,); None if there are none."""
-        inside = self._vectors[bisect_left(self._middles, start_s) : bisect_right(self._middles, end_s)]
+        inside = self._vectors[slice(*self._inside(start_s, end_s))]
         return inside.mean(axis=0) if len(inside) else None
+
+    def _inside(self, start_s: float, end_s: float) -> tuple[int, int]:
+        """The windows whose middle is in a span: the first of them, and the one after the last."""
+        return bisect_left(self._middles, start_s), bisect_right(self._middles, end_s)
 
     def _nearest(self, moment_s: float) -> int | None:
         """The window around a moment whose middle is nearest."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ from castline.records.base import Record
 Sampling = Literal["auto", "interval", "keyframes"]
 MAX_FRAMES_PER_UNIT = 1000
 _MAX_WORDS = 100
+T = TypeVar("T")
 Speakers = Literal["auto", "voices", "off"]
 
 
@@ -138,6 +139,11 @@ def doors() -> Iterator[tuple[str, Doors]]:
     for name, field in Options.model_fields.items():
         (found,) = (entry for entry in field.metadata if isinstance(entry, Doors))
         yield name, found
+
+
+def bound(name: str, kind: type[T]) -> T:
+    """The bound of a kind (``annotated_types``) that an option has."""
+    return next(entry for entry in Options.model_fields[name].metadata if isinstance(entry, kind))
 
 
 #: The keys of a sidecar.

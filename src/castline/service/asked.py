@@ -30,6 +30,8 @@ Engine = Annotated[
 ]
 State = Literal["queued", "running", "canceled", "finished", "error", "expired"]
 Format = Literal["json", "vtt", "txt", "csv", "meta"]
+#: HTTP statuses after which another attempt may succeed.
+PASSING = frozenset({429, 500, 502, 503, 504})
 #: Share of the sound that a running job has heard, from 0 to 1; a header, as the published fields are complete.
 PROGRESS = "Castline-Progress"
 #: Final states.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
+from annotated_types import MaxLen
 from anyio import CancelScope
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, Request, Response, UploadFile
@@ -23,7 +24,7 @@ from fastapi.responses import StreamingResponse
 from castline.cues import clean
 from castline.errors import CastlineError
 from castline.media.chunks import SAMPLE_RATE
-from castline.records import Options
+from castline.records.options import bound
 from castline.service.engines import engine_names, models_here, others_here, transcriber_for
 from castline.service.languages import NAMES
 from castline.service.pool import DirectWork
@@ -34,7 +35,7 @@ from castline.service.worker import Ended, Task, Text
 from castline.settings import Settings
 
 _MOST_SPEAKERS, _LONGEST_NAME = 4, 200
-_LONGEST_PROMPT: int = Options.model_json_schema()["properties"]["prompt"]["anyOf"][0]["maxLength"]
+_LONGEST_PROMPT = bound("prompt", MaxLen).max_length
 # Fields are kept in memory: more of them than any request needs, and ten seconds of stereo in 24 bits and 48 kHz, in
 # base64, as the voice of a known speaker.
 _MOST_FIELDS, _LARGEST_FIELD = 256, 4 << 20

@@ -4,7 +4,7 @@ Every address to which a name resolves is checked, again at each redirect, and t
 that was checked: a name that resolves differently a moment later gains nothing. Lengths that servers declare are not
 trusted; data is written to disk as it arrives. A request has a deadline for all of it, so that a server that sends now
 and then a byte, of its head or of its body, gains nothing either. Connections that break and statuses that pass
-(``_PASSING``) are tried again: hours of work do not depend on one of them.
+(``PASSING``) are tried again: hours of work do not depend on one of them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ import httpcore
 
 from castline import __version__
 from castline.errors import AddressRefused, TransferFailed, UrlExpired
+from castline.service.asked import PASSING
 from castline.service.settings import Network, ServiceSettings
 
 _CONNECT_S, _SILENCE_S, _SEND_S = 10.0, 60.0, 600.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BLOCK = 1 << 20
 _SENT = 1 << 16
-_PASSING = frozenset({429, 500, 502, 503, 504})
 _PAUSES_S = (0.5, 2.0)
 _T = TypeVar("_T")
 
@@ -81,7 +81,7 @@ def _fetched(url: str, into: Path, rules: Rules, deadline: float) -> int:
                 if response.status == 403:
                     raise UrlExpired("the server of the input answered 403")
                 if response.status != 200:
-                    kind = _Interrupted if response.status in _PASSING else TransferFailed
+                    kind = _Interrupted if response.status in PASSING else TransferFailed
                     raise kind(f"the server of the input answered {response.status}")
                 return _write(response.iter_stream(), into, rules.max_bytes)
     raise TransferFailed(f"the input redirects more than {rules.redirects} times")
@@ -115,7 +115,7 @@ def send(url: str, body: bytes, rules: Rules, what: str) -> None:
     def sent() -> None:
         status = put(url, body, rules)
         if not 200 <= status < 300:
-            kind = _Interrupted if status in _PASSING else TransferFailed
+            kind = _Interrupted if status in PASSING else TransferFailed
             raise kind(f"the server answered {status} when uploading {what} to {url}")
 
     _patiently(sent)

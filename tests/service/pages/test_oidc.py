@@ -21,7 +21,7 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 from castline.errors import ServiceError, SettingsError
 from castline.service.pages.doorkeeper import onward
 from castline.service.settings import ServiceSettings, service_settings
-from tests.answering import answering
+from tests.answering import QuietHandler, answering
 from tests.archive.conftest import Shelf
 from tests.service.conftest import Running, free_port
 from tests.service.pages.conftest import Pages, browser
@@ -94,7 +94,7 @@ class Issuer:
 def issuer() -> Iterator[Issuer]:
     made = Issuer()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._answer({})
 
@@ -103,15 +103,7 @@ def issuer() -> Iterator[Issuer]:
             self._answer({name: values[0] for name, values in parse_qs(body).items()})
 
         def _answer(self, form: dict[str, str]) -> None:
-            status, told = made.answer(urlsplit(self.path).path, form, self.headers)
-            body = json.dumps(told).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
+            self.say(*made.answer(urlsplit(self.path).path, form, self.headers))
 
     with answering(Handler) as made.url:
         yield made

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 from castline.engines.speech.voice import Stretch
-from castline.records import Word
+from castline.records import Word, merge_ranges
 
 #: Speech of this length between two words is more than an error of the detector: something was not transcribed.
 _UNREAD_S = 0.8
@@ -97,13 +97,7 @@ def moved(word: Word, start_s: float, end_s: float) -> Word:
 
 def joined(spoken: Sequence[Stretch]) -> list[Stretch]:
     """Stretches joined across short pauses."""
-    runs: list[Stretch] = []
-    for start, end in spoken:
-        if runs and start - runs[-1][1] <= _INSIDE_S:
-            runs[-1] = (runs[-1][0], end)
-        else:
-            runs.append((start, end))
-    return runs
+    return merge_ranges(spoken, _INSIDE_S)
 
 
 def in_speech(words: Sequence[Word], runs: Sequence[Stretch]) -> float:

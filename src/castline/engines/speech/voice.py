@@ -6,7 +6,7 @@ package faster-whisper, read by that package's own code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from castline.errors import ModelNotFound
 from castline.media.chunks import SAMPLE_RATE
+from castline.records import merge_ranges
 
 _PAUSE_MS = 100  # the shortest pause that is distinguished from speech
 _JOIN_S = 1.2  # speech with a shorter pause is one stretch: longer context is transcribed better
@@ -56,7 +57,7 @@ def stretches(samples: NDArray[np.float32]) -> list[Stretch]:
     """
     samples = audible(samples)
     found = _detect(samples)
-    return _merged([*found, *_after_silence(samples, found)])
+    return merge_ranges([*found, *_after_silence(samples, found)], _PAUSE_MS / 1000)
 
 
 def _detect(samples: NDArray[np.float32]) -> list[Stretch]:
@@ -87,7 +88,7 @@ def _after_silence(samples: NDArray[np.float32], found: Sequence[Stretch]) -> It
                 for start, end in (_detect(block) if block.any() else ())
                 if first + start < min(at + _BLOCK_S, until) and first + end > at
             ]
-        yield from (piece for piece in _merged(pieces) if _stands_out(samples, *piece))
+        yield from (piece for piece in merge_ranges(pieces, _PAUSE_MS / 1000) if _stands_out(samples, *piece))
 
 
 def _stands_out(samples: NDArray[np.float32], start: float, end: float) -> bool:
@@ -107,17 +108,6 @@ def _levels(samples: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _between(samples: NDArray[np.float32], start: float, end: float) -> NDArray[np.float32]:
     return samples[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)]
-
-
-def _merged(found: Iterable[Stretch]) -> list[Stretch]:
-    """Stretches in order of time, joined across pauses that are not distinguished from speech."""
-    merged: list[Stretch] = []
-    for start, end in sorted(found):
-        if merged and start - merged[-1][1] < _PAUSE_MS / 1000:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
-        else:
-            merged.append((start, end))
-    return merged
 
 
 def windows(
