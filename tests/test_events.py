@@ -20,25 +20,28 @@ _FOLDER = Path(__file__).parents[1] / "events"
 _RUN = "week1/lesson1/video0.mp4/0123456789abcdef"
 
 _EXPECTED: dict[str, list[ObjectCreated]] = {
-    "input_video": [ObjectCreated("castline-input", "week1/lesson1/video0.mp4", 1_048_576)],
-    "input_multipart": [ObjectCreated("castline-input", "long.mkv", 20_000_000)],
-    "input_not_media": [ObjectCreated("castline-input", "week1/notes.txt", 12)],
-    "input_two_records": [ObjectCreated("castline-input", "a.mp4", 10), ObjectCreated("castline-input", "b.mp3", 10)],
-    "input_unicode_plus_space": [ObjectCreated("castline-input", "wöche 1/a+b 100% c.mp4", 1_048_576)],
-    "input_zero_bytes": [ObjectCreated("castline-input", "week1/lesson1/", 0)],
-    "stage1_audio": [ObjectCreated("castline-stage-1", f"{_RUN}/audio/0000.flac", 204_800)],
-    "stage1_classic": [ObjectCreated("castline-stage-1", "test_00.jpg", 20_480)],
-    "stage1_frames": [ObjectCreated("castline-stage-1", f"{_RUN}/frames/0000.zip", 204_800)],
-    "stage1_manifest": [ObjectCreated("castline-stage-1", f"{_RUN}/manifest.json", 900)],
+    "input_video": [ObjectCreated("castline-input", "week1/lesson1/video0.mp4", 1_048_576, written=True)],
+    "input_multipart": [ObjectCreated("castline-input", "long.mkv", 20_000_000, written=True)],
+    "input_not_media": [ObjectCreated("castline-input", "week1/notes.txt", 12, written=True)],
+    "input_two_records": [
+        ObjectCreated("castline-input", "a.mp4", 10, written=True),
+        ObjectCreated("castline-input", "b.mp3", 10, written=True),
+    ],
+    "input_unicode_plus_space": [ObjectCreated("castline-input", "wöche 1/a+b 100% c.mp4", 1_048_576, written=True)],
+    "input_zero_bytes": [ObjectCreated("castline-input", "week1/lesson1/", 0, written=True)],
+    "stage1_audio": [ObjectCreated("castline-stage-1", f"{_RUN}/audio/0000.flac", 204_800, written=True)],
+    "stage1_classic": [ObjectCreated("castline-stage-1", "test_00.jpg", 20_480, written=True)],
+    "stage1_frames": [ObjectCreated("castline-stage-1", f"{_RUN}/frames/0000.zip", 204_800, written=True)],
+    "stage1_manifest": [ObjectCreated("castline-stage-1", f"{_RUN}/manifest.json", 900, written=True)],
     "failure_analyser": [],
     "failure_splitter": [],
-    "eventbridge_video": [ObjectCreated("castline-input", "wöche 1/a+b 100% c.mp4", 1_048_576)],
-    "input_sidecar": [ObjectCreated("castline-input", "week1/lesson1/video0.mp4.json", 19)],
+    "eventbridge_video": [ObjectCreated("castline-input", "wöche 1/a+b 100% c.mp4", 1_048_576, written=True)],
+    "input_sidecar": [ObjectCreated("castline-input", "week1/lesson1/video0.mp4.json", 19, written=True)],
     "input_sidecar_removed": [ObjectCreated("castline-input", "week1/lesson1/video0.mp4.json", 0)],
-    "step_unit": [ObjectCreated("castline-stage-1", f"{_RUN}/frames/0000.zip", 1)],
+    "step_unit": [ObjectCreated("castline-stage-1", f"{_RUN}/frames/0000.zip", 1, written=True)],
     "step_identify": [],
     "step_split": [],
-    "stage1_range": [ObjectCreated("castline-stage-1", f"{_RUN}/ranges/0001.range", 60)],
+    "stage1_range": [ObjectCreated("castline-stage-1", f"{_RUN}/ranges/0001.range", 60, written=True)],
     "model_loader": [],
 }
 
@@ -251,7 +254,7 @@ def test_a_failure_is_described_as_far_as_it_is_understood() -> None:
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.integers(0, 2**40))
 def test_our_own_events_read_back_whatever_the_key(key: str, size: int) -> None:
     event = json.loads(json.dumps(object_created("bucket", key, size)))
-    assert list(objects_created(event)) == [ObjectCreated("bucket", key, size)]
+    assert list(objects_created(event)) == [ObjectCreated("bucket", key, size, written=True)]
     encoded = event["Records"][0]["s3"]["object"]["key"]
     assert encoded.isascii()
     assert " " not in encoded

@@ -26,17 +26,24 @@ RESULT_CORRECTED = "Result Corrected"
 RESULT_REMOVED = "Result Removed"
 
 _OF_RESULTS = (RESULT_PUBLISHED, RESULT_CORRECTED, RESULT_REMOVED)
+_WRITTEN = ("ObjectCreated:", "s3:ObjectCreated:", "Object Created")  # S3's names, and EventBridge's
 _ENVELOPES = 4  # envelopes inside one another
 MAX_EVENT_BYTES = 1024 * 1024  # the largest message of SQS and EventBridge; Lambda's own events are no larger
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectCreated:
-    """One record of an S3 event. ``size`` is what the event says; the object may have changed since."""
+    """One record of an S3 event.
+
+    Attributes:
+        size: what the event says; the object may have changed since.
+        written: whether the event says that the object was written, and not that it was removed.
+    """
 
     bucket: str
     key: str
     size: int
+    written: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +97,9 @@ def objects_created(event: Event) -> Iterator[ObjectCreated]:
             if content.get("Event") == "s3:TestEvent":
                 continue
             if content.get("source") == "aws.s3":
-                yield _created(content.get("detail"), encoded=False)
+                yield _created(content.get("detail"), str(content.get("detail-type")), encoded=False)
             elif content.get("eventSource") == "aws:s3":
-                yield _created(content.get("s3"), encoded=True)
+                yield _created(content.get("s3"), str(content.get("eventName")), encoded=True)
             else:
                 raise EventError(f"not an event of an S3 object: {_start_of(content)}")
         except EventError as error:
@@ -101,14 +108,14 @@ def objects_created(event: Event) -> Iterator[ObjectCreated]:
         raise problem
 
 
-def _created(content: Any, *, encoded: bool) -> ObjectCreated:
+def _created(content: Any, kind: str, *, encoded: bool) -> ObjectCreated:
     try:
         found = _S3.model_validate(content)
         key = unquote_plus(found.object.key) if encoded else found.object.key
         (found.bucket.name + key).encode()
     except (ValidationError, UnicodeEncodeError) as error:
         raise EventError(f"an S3 event that names no object: {_start_of(content)}", detail=str(error)) from error
-    return ObjectCreated(found.bucket.name, key, found.object.size)
+    return ObjectCreated(found.bucket.name, key, found.object.size, kind.startswith(_WRITTEN))
 
 
 def invocations_failed(event: Event) -> Iterator[InvocationFailed]:

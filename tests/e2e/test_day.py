@@ -107,6 +107,8 @@ def test_a_day(person: Person) -> None:
     assert "people known: Eileen Collins, Grace Hopper" in said
     assert "report: results/IMG_1.mp4/report.html" in said
     assert read_state(person.library) is None
+    logs = [path.read_text() for path in (person.library / "logs").glob("video-splitting-*.log")]
+    assert sum(log.count('"message":"split"') for log in logs) == 1, "the sidecar's event is none of its own"
 
     # The camera gave another recording the same name.
     said = person.does("run", "b/IMG_1.mp4", status=2)

@@ -11,13 +11,14 @@ from types import SimpleNamespace
 import pytest
 
 from castline.engines import plugins, report
-from castline.engines.base import EngineInfo
+from castline.engines.base import EngineInfo, check_request
 from castline.engines.choose import load_transcriber
 from castline.engines.plugins import Engine, Loaded
-from castline.engines.report import engine_lines, language_line, prepare
+from castline.engines.report import engine_lines, english_engine, language_line, prepare
 from castline.engines.speech.declared import FASTER_WHISPER
 from castline.engines.speech.faster_whisper_engine import REQUIRED_FILES
-from castline.errors import ModelNotFound
+from castline.errors import ModelError, ModelNotFound
+from castline.records import SpeechOptions
 from castline.settings import Settings
 from castline.weights import packages
 from castline.weights.downloads import DOWNLOADS, WHISPER
@@ -157,6 +158,29 @@ def test_an_english_only_model_is_reported(
     line = language_line(_settings(tmp_path, transcriber=transcriber, language=language))
     assert (line is not None) == said
     assert line is None or ("knows only English" in line and "CASTLINE_LANGUAGE=en" in line)
+
+
+@pytest.mark.parametrize(
+    ("model", "transcriber", "said"),
+    [
+        ("tiny.en", "auto", True),
+        ("tiny.en", "faster-whisper", True),
+        ("base", "faster-whisper:distil-large-v3", True),
+        ("base", "auto", False),
+        ("tiny.en", "nonsense", False),
+    ],
+)
+def test_what_an_english_only_model_can_do_is_known_without_it(
+    model: str, transcriber: str, said: bool, tmp_path: Path
+) -> None:
+    _model(tmp_path, model)
+    info = english_engine(_settings(tmp_path, transcriber=transcriber))
+    assert (info is not None) == said
+    if info:
+        check_request(info, SpeechOptions(language="en-GB"))
+        for options in (SpeechOptions(language="de"), SpeechOptions(task="translate")):
+            with pytest.raises(ModelError):
+                check_request(info, options)
 
 
 def test_the_usual_whisper_detects_the_language() -> None:

@@ -79,6 +79,34 @@ def test_a_sidecar_before_its_media_file_counts(world, odd_media: dict[str, Path
     assert all(segment.words == () for segment in result.transcript.segments)
 
 
+@pytest.mark.parametrize(
+    ("noted", "event", "runs"),
+    [
+        ("first", "ObjectCreated:Put", 0),
+        ("first", "ObjectRemoved:Delete", 1),
+        ("an older one", "ObjectCreated:Put", 1),
+        (None, "ObjectCreated:Put", 1),
+    ],
+)
+def test_a_sidecar_that_came_first_is_not_split_for(
+    noted: str | None, event: str, runs: int, world, odd_media: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sidecar = _sidecar(world, {"beam": 1})
+    world.upload(MEDIA, odd_media["both.mp4"].read_bytes())
+    head, facts = world.store.head, {sidecar: {"version": "first"}, MEDIA: {"sidecar": noted}}
+    monkeypatch.setattr(
+        world.store,
+        "head",
+        lambda bucket, key: (
+            found and found.model_copy(update=facts.get(key, {})) if (found := head(bucket, key)) else None
+        ),
+    )
+    said = object_created(world.settings.input_bucket, sidecar)
+    said["Records"][0]["eventName"] = event
+    assert len(split_event(said, world.store, world.settings)["runs"]) == runs
+    assert len(_split(world, MEDIA)) == 1 - runs  # the media file's own event
+
+
 def test_a_sidecar_after_its_media_file_starts_another_run(world, odd_media: dict[str, Path]) -> None:
     world.engines.transcriber = _Recording()
     world.upload(MEDIA, odd_media["both.mp4"].read_bytes())

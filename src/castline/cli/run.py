@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -32,10 +33,10 @@ from castline.cli.render import print_summary, problem_of, relative, show_left_o
 from castline.cli.shown import below, escape
 from castline.cli.transfer import download_proxy, download_result, place_media, place_of
 from castline.display import counted, some
-from castline.engines.base import check_request
+from castline.engines.base import EngineInfo, check_request
 from castline.engines.plugins import ROLES
 from castline.engines.process import Engines
-from castline.engines.report import prepare
+from castline.engines.report import english_engine, prepare
 from castline.errors import CastlineError, GalleryError, LocalStackError, ModelError, NoSpeechEngine
 from castline.gallery.load import fingerprint_now, load_gallery, looks_known
 from castline.keys import REPORT, RESULT
@@ -114,16 +115,19 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
         def start() -> Future[tuple[Connection, Session]]:
             return pool.submit(local_session, config, asked.slots, prewarm=True)
 
-        stack = None if judged else start()
+        known = english_engine(config) if judged else None
+        stack = None if known else start()
         # Listed while the stack starts: once it runs, other commands may be working on them.
         left = pool.submit(without_result, LibraryFiles(config.state_dir), config)
         _say_engines(options, config)
-        if judged:
-            _check_speech(judged, engines)
+        if known:
+            _check_speech(judged, known)
         stack = stack or start()
+        if judged and not known:
+            _check_loaded(judged, engines)
         # A library that was used before has its photos indexed; for a new one, that is done while the stack starts.
-        known = (lambda: _looks_known(engines, stack.result()[0])) if used_before else dict[str, PhotoEmbedding]
-        pictures = pool.submit(_pictures, people, engines, known) if people else None
+        looks = (lambda: _looks_known(engines, stack.result()[0])) if used_before else dict[str, PhotoEmbedding]
+        pictures = pool.submit(_pictures, people, engines, looks) if people else None
         with console.status("starting the local stack"):
             local, session = stack.result()
         how = f"{counted(asked.slots, 'process', 'processes')} per function" if session.started else "already running"
@@ -180,19 +184,22 @@ def _of_speech(
     return found
 
 
-def _check_speech(judged: Mapping[SpeechOptions, str], engines: Engines) -> None:
-    """Before anything is started, refuse what the speech engine cannot do.
+def _check_speech(judged: Mapping[SpeechOptions, str], info: EngineInfo) -> None:
+    """Refuse what the speech engine cannot do, before anything is sent.
 
     Raises:
         ModelError: the engine does not support the language or the task.
     """
     for options, name in judged.items():
         try:
-            check_request(engines.transcriber.info, options)
-        except NoSpeechEngine:
-            return  # the result will say that there is none
+            check_request(info, options)
         except ModelError as error:
             raise ModelError(f"{name}: {error.message}") from error
+
+
+def _check_loaded(judged: Mapping[SpeechOptions, str], engines: Engines) -> None:
+    with contextlib.suppress(NoSpeechEngine):  # the result will say that there is none
+        _check_speech(judged, engines.transcriber.info)
 
 
 def _say_unfinished(sources: Sequence[Source], found: Sequence[str]) -> None:

@@ -83,13 +83,14 @@ def upload(
 
     def send(file: tuple[Path, str], asked: bytes | None) -> bool:
         path, key = file
-        changed = False
+        new = None
         if asked is not None:  # first, so that the file is not processed without it
             name = keys.sidecar_key(key)
-            changed = store.get(settings.input_bucket, name) != asked
-            if changed:
+            if store.get(settings.input_bucket, name) != asked:
                 store.put(settings.input_bucket, name, asked)
-        return store.upload(settings.input_bucket, key, path, progress) or changed
+                new = store.head(settings.input_bucket, name)
+        version = new.version if new else None
+        return store.upload(settings.input_bucket, key, path, progress, sidecar=version) or new is not None
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for (_, key), sent in zip(files, pool.map(send, files, sidecars), strict=True):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from castline.engines.base import EngineInfo
 from castline.engines.choose import prepare as make_ready
 from castline.engines.choose import survey
 from castline.engines.plugins import ROLES, registered
 from castline.engines.speech import find
 from castline.engines.speech.choose import others
-from castline.engines.speech.declared import FASTER_WHISPER, english_only, families
+from castline.engines.speech.declared import FASTER_WHISPER, Family, english_only, families
 from castline.errors import ModelError
 from castline.settings import Settings
 from castline.weights.download import Progress, fetch
@@ -134,14 +136,7 @@ def language_line(settings: Settings) -> str | None:
     """A warning that only English will be understood; None if that does not matter."""
     if settings.language:
         return None
-    name, _, model = settings.transcriber.partition(":")
-    if name == "auto":
-        best = find.search(settings.models_dir).best
-        model = best.model if best else ""
-    elif not model:
-        family = next((family for family in families() if family.id == name), None)
-        path = find.find_model(family, settings.models_dir) if family else None
-        model = family.model(path.name) if family and path else ""
+    _, model = _model(settings)
     if not english_only(model):
         return None
     return (
@@ -149,6 +144,27 @@ def language_line(settings: Settings) -> str | None:
         f"out as wrong English words. CASTLINE_LANGUAGE=en says it is English; `castline models fetch {WHISPER}` gets "
         "a model that finds out"
     )
+
+
+def english_engine(settings: Settings) -> EngineInfo | None:
+    """What the speech engine can do, if its model's name says that it knows only English; otherwise None.
+
+    Then only the loaded model knows, and loading one takes seconds and gigabytes.
+    """
+    family, model = _model(settings)
+    return replace(family.info, languages=("en",), translates=False) if family and english_only(model) else None
+
+
+def _model(settings: Settings) -> tuple[Family | None, str]:
+    """The engine of the Whisper family that speech is left to, and its model's name, which may be empty."""
+    name, _, model = settings.transcriber.partition(":")
+    if name == "auto":
+        best = find.search(settings.models_dir).best
+        return (best.family, best.model) if best else (None, "")
+    family = next((family for family in families() if family.id == name), None)
+    if family and not model and (path := find.find_model(family, settings.models_dir)):
+        model = family.model(path.name)
+    return family, model
 
 
 def _short(title: str) -> str:

@@ -77,7 +77,9 @@ class LibraryFiles:
     def versions(self, bucket: str, prefix: str = "") -> Iterator[ObjectVersion]:
         yield from (ObjectVersion(info.key, info.version, info.etag) for info in self.find(bucket, prefix))
 
-    def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
+    def upload(
+        self, bucket: str, key: str, path: Path, progress: Progress | None = None, *, sidecar: str | None = None
+    ) -> bool:
         self._refuse()
 
     def put(self, bucket: str, key: str, body: bytes | Path, **conditions: object) -> bool:
@@ -114,6 +116,7 @@ class LibraryFiles:
             version=facts.get("version_id"),
             last_modified=facts.get("last_modified"),
             sha256=facts.get("metadata", {}).get("x-amz-meta-sha256"),
+            sidecar=facts.get("metadata", {}).get("x-amz-meta-sidecar"),
         )
 
     def _refuse(self) -> Never:

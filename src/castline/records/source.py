@@ -132,6 +132,7 @@ class ObjectInfo(Record):
 
     Attributes:
         sha256: hex digest that the uploader put into the metadata, if any.
+        sidecar: the version of its sidecar that was there before it, if the uploader put that into the metadata.
     """
 
     key: str
@@ -140,3 +141,4 @@ class ObjectInfo(Record):
     version: str | None = None
     last_modified: datetime | None = None
     sha256: str | None = None
+    sidecar: str | None = None

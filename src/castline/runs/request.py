@@ -73,6 +73,18 @@ def source_of(item: ObjectCreated, store: ObjectStore, settings: Settings) -> So
     return read_source(item.bucket, media, store)
 
 
+def came_first(item: ObjectCreated, store: ObjectStore, settings: Settings) -> bool:
+    """Whether the event is of a sidecar that was there before its media file, whose own event is enough.
+
+    The uploader must have said so (``ObjectStore.upload``): which of the two came first, times in seconds do not tell.
+    """
+    media = keys.media_of(item.key)
+    if media in (None, item.key) or not item.written or item.bucket != settings.input_bucket:
+        return False
+    sidecar, upload = store.head(item.bucket, item.key), store.head(item.bucket, media)
+    return bool(sidecar and sidecar.version and upload and upload.sidecar == sidecar.version)
+
+
 def uploaded_media(store: ObjectStore, settings: Settings) -> Iterator[Source]:
     """The current upload of every media file of the input bucket."""
     for listed in store.find(settings.input_bucket):

@@ -16,7 +16,7 @@ from castline.records import Failure, Manifest, Probe
 from castline.runs.common import Split, Stopwatch, found_ranges, found_split, read_result, time_to_decode
 from castline.runs.ranges import forget_ranges, read_plan
 from castline.runs.removal import discard_units
-from castline.runs.request import Request, read_request, source_of
+from castline.runs.request import Request, came_first, read_request, source_of
 from castline.runs.sets import split_again, split_manifest
 from castline.scratch import SCRATCH
 from castline.settings import Settings
@@ -41,6 +41,9 @@ def split_media(item: ObjectCreated, store: ObjectStore, settings: Settings, ann
     Raises:
         CastlineError: a retryable one; the platform invokes again.
     """
+    if came_first(item, store, settings):
+        logger.info("a sidecar that was there before its media file, whose event is enough: ignored", key=item.key)
+        return None
     source = source_of(item, store, settings)
     if source is None:
         logger.info("not ours, gone before it was read, or not there yet: ignored", key=item.key, bucket=item.bucket)

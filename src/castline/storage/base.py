@@ -64,11 +64,14 @@ class ObjectStore(Protocol):
         """Bytes ``first`` to ``last``, both included, of exactly the object that ``head`` saw, in blocks."""
         ...
 
-    def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
+    def upload(
+        self, bucket: str, key: str, path: Path, progress: Progress | None = None, *, sidecar: str | None = None
+    ) -> bool:
         """Store a file, unless the same bytes are there already: their SHA-256 is stored with the object.
 
         Args:
             progress: called with bytes as they arrive, or with all of them at once if nothing had to be sent.
+            sidecar: the version of its sidecar that is there already; stored with the object.
 
         Returns:
             Whether it was sent. Parts of a large file that were sent before an interruption are not sent again.

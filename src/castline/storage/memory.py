@@ -45,7 +45,9 @@ class MemoryStore:
     def stream(self, bucket: str, info: ObjectInfo, first: int, last: int) -> Iterator[bytes]:
         yield self.objects[bucket, info.key][first : last + 1]
 
-    def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
+    def upload(
+        self, bucket: str, key: str, path: Path, progress: Progress | None = None, *, sidecar: str | None = None
+    ) -> bool:
         body = path.read_bytes()
         if progress:
             progress(len(body))

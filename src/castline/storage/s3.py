@@ -60,6 +60,7 @@ class S3Store:
             version=found.get("VersionId") if found.get("VersionId") != "null" else None,
             last_modified=found["LastModified"],
             sha256=found.get("Metadata", {}).get("sha256"),
+            sidecar=found.get("Metadata", {}).get("sidecar"),
         )
 
     def get(self, bucket: str, key: str, *, max_bytes: int = MAX_BYTES) -> bytes | None:
@@ -115,14 +116,16 @@ class S3Store:
             with closing(found["Body"]) as body:
                 yield from body.iter_chunks(_READ_CHUNK)
 
-    def upload(self, bucket: str, key: str, path: Path, progress: Progress | None = None) -> bool:
+    def upload(
+        self, bucket: str, key: str, path: Path, progress: Progress | None = None, *, sidecar: str | None = None
+    ) -> bool:
         digest, size = sha256_of(path), path.stat().st_size
         there = self.head(bucket, key)
         told = progress or (lambda _: None)
         if there and there.size == size and digest == there.sha256:
             told(size)
             return False
-        extra: dict[str, Any] = {"Metadata": {"sha256": digest}}
+        extra: dict[str, Any] = {"Metadata": {"sha256": digest} | ({"sidecar": sidecar} if sidecar else {})}
         if content_type := CONTENT_TYPES.get(PurePosixPath(key).suffix.lower()):
             extra["ContentType"] = content_type
         with _storage_errors(bucket, key):
