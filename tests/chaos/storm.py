@@ -38,7 +38,8 @@ _FUNCTIONS = ("video-splitting", "face-recognition", "failure-recorder")
 _OF_QUEUES = ("repeat an event", "kill a process", "drop a message")
 # Of this process, as root or under `unshare --map-root-user --mount`.
 MAY_MOUNT = sys.platform == "linux" and os.geteuid() == 0
-_ENDS_S = 1500.0  # waits are for events; this limit only ends a run that hangs. An attempt hides a message for 930 s
+#: Waits are for events; this limit only ends a run that hangs. A message may lose all its five attempts, 930 s each.
+_ENDS_S = 4800.0
 
 
 def content(result: Result) -> dict[str, Any]:
@@ -345,7 +346,9 @@ class Storm:
     def _wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _ENDS_S
         while not condition():
-            assert time.monotonic() < deadline, f"seed {self.seed} hangs: {self.done}"
+            if time.monotonic() > deadline:
+                left = self._messages() if self._queued else 0
+                raise AssertionError(f"seed {self.seed} hangs, {left} messages are left: {self.done}")
             time.sleep(0.1)
 
     # --- what must hold ---

@@ -18,7 +18,7 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.storm import MAY_MOUNT, Storm
 from tests.conftest import at_scale
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3600)]  # a message may stay hidden for long
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(6000)]  # a message may stay hidden for long
 
 _SEEDS = [int(seed) for seed in os.environ.get("SEEDS", "1").split()]
 _DEEDS = int(os.environ.get("DEEDS", "20"))

@@ -554,6 +554,29 @@ def test_commands_that_only_read_start_no_stack(run: Run, monkeypatch: pytest.Mo
     assert [path.name for path in library.iterdir()] == ["s3"], "and nothing is written"
 
 
+_FAKE = EngineInfo(id="tiny.en", role="transcriber", title="Fake", licence="MIT", languages=("en",))
+
+
+def test_a_model_that_must_be_loaded_to_be_asked_is_asked_before_anything_is_sent(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    connection = SimpleNamespace(where="local stack at http://127.0.0.1:1")
+    session = SimpleNamespace(started=True)
+    monkeypatch.setattr(running, "settings", lambda: Settings(state_dir=tmp_path / "state"))
+    monkeypatch.setattr(running, "english_engine", lambda _: None)
+    monkeypatch.setattr(running, "Engines", lambda _: SimpleNamespace(transcriber=SimpleNamespace(info=_FAKE)))
+    monkeypatch.setattr(running, "_say_engines", lambda *_: None)
+    monkeypatch.setattr(running, "local_session", lambda *_, **__: (connection, session))
+    monkeypatch.setattr(running, "send", lambda *_, **__: sent.append("a file"))
+    media = tmp_path / "a.mp4"
+    media.write_bytes(b"x")
+    found = run("run", str(media), "--language", "qq")
+    assert found.exit_code == 2
+    assert "a.mp4: Fake does not know the language 'qq', only en" in " ".join(found.stderr.split())
+    assert sent == []
+
+
 @pytest.mark.parametrize(
     ("command", "flags", "said"),
     [
@@ -580,10 +603,8 @@ def test_an_invalid_option_is_refused_before_anything_is_started(
         started.append("stack")
         raise LocalStackError("it was started")
 
-    info = EngineInfo(id="tiny.en", role="transcriber", title="Fake", licence="MIT", languages=("en",))
-    engines = SimpleNamespace(transcriber=SimpleNamespace(info=info))
     monkeypatch.setattr(running, "settings", lambda: Settings(state_dir=tmp_path / "state"))
-    monkeypatch.setattr(running, "Engines", lambda _: engines)
+    monkeypatch.setattr(running, "english_engine", lambda _: _FAKE)
     monkeypatch.setattr(running, "_say_engines", lambda *_: None)
     monkeypatch.setattr(running, "local_session", start)
     monkeypatch.setattr(everyday, "connect", start)

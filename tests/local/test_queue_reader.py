@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from castline.gate.credentials import Credentials, Keyring
 from castline.local.access import aws_client
@@ -185,6 +186,24 @@ def test_a_message_that_raises_or_loses_its_process_comes_again(bench: Bench) ->
     bench.read()
     _until(lambda: bench.left() == 0)
     assert bench.names() == {"dies 3"}
+
+
+def test_an_outcome_is_reported_to_an_emulator_that_was_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = EndpointConnectionError(endpoint_url=bench.url)
+    for name in ("delete_message", "change_message_visibility"):
+        answers = iter([away, away])
+        work = getattr(bench.sqs, name)
+
+        def call(answers: Iterator[Exception] = answers, work: Callable[..., Any] = work, **given: Any) -> Any:
+            for problem in answers:
+                raise problem
+            return work(**given)
+
+        monkeypatch.setattr(bench.sqs, name, call)
+    bench.put(name="dies", die=1)
+    bench.read()
+    _until(lambda: bench.left() == 0)  # otherwise it would be hidden for 5 400 s
+    assert bench.names() == {"dies 2"}
 
 
 def test_a_message_out_of_receives_goes_where_the_queue_says(bench: Bench) -> None:

@@ -21,6 +21,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from castline.cli import ahead
 from castline.errors import LocalStackError
 from castline.local import LocalStack, start_detached
 from castline.local.state import read_state
@@ -317,6 +318,40 @@ def test_objects_survive_a_hard_kill_and_processes_do_not(checkout: Path, seen: 
         second.client("s3").put_object(Bucket="kill-input", Key="b.mp4", Body=b"media")
         [note] = seen.take(1)
         assert key_of(note) == "b.mp4"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_process_that_waits_becomes_the_stack(gone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead.begin()
+    waiting = ahead.waiting()
+    assert waiting is not None
+    assert ahead.waiting() is None
+    if gone:
+        waiting.kill()
+        waiting.wait()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("CASTLINE_PREFIX", "wait")
+    config = Settings(state_dir=Path("state"), port=0)
+    stack = start_detached(config, slots=1, keep="used", waiting=waiting)
+    try:
+        state = json.loads((tmp_path / "elsewhere" / "state" / "stack.json").read_text())
+        assert (state["controller"]["pid"] == waiting.pid) == (not gone)
+        assert state["keep"] == "used"
+        stack.client("s3").head_bucket(Bucket="wait-input")
+        assert "ready at" in (tmp_path / "elsewhere" / "state" / "logs" / "stack.log").read_text()
+    finally:
+        stack.stop()
+
+
+def test_a_process_that_nobody_needed_has_touched_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ahead.begin()
+    waiting = ahead.waiting()
+    assert waiting is not None
+    waiting.communicate(timeout=600)  # its input ends
+    assert waiting.returncode == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_detached_stack_runs_the_real_functions_until_stopped(tmp_path: Path) -> None:

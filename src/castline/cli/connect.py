@@ -21,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from castline import aws, keys
+from castline.cli import ahead
 from castline.cli.shown import escape, wrapped
 from castline.display import visible
 from castline.errors import CastlineError, LocalStackError, OptionsError
@@ -258,7 +259,7 @@ def local_session(
     check_installed(*OF_THE_STACK)  # otherwise the error would only be in the log of its own process
     from castline.local.session import Session
 
-    session = Session.join(config, slots, prewarm=prewarm, keep=keep)
+    session = Session.join(config, slots, prewarm=prewarm, keep=keep, waiting=ahead.waiting)
     _held.callback(session.leave)
     stack = session.stack
     where = f"local stack at {stack.endpoint_url}"

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from castline import __version__
+from castline.cli import ahead
 from castline.cli.plain import Commands, Plain, PlainGroup
 from castline.cli.variables import remarks
 
@@ -63,6 +64,7 @@ class _Lazy(PlainGroup):
         try:
             return super().main(*given, **named)
         finally:
+            ahead.end()
             logging.disable(disabled)
             if library is None:
                 os.environ.pop("CASTLINE_STATE_DIR", None)
@@ -79,6 +81,8 @@ class _Lazy(PlainGroup):
             return None
         if ctx.meta.get("listing"):
             return Plain(cmd_name, help=_said(cmd_name))
+        if cmd_name in ahead.STARTERS.intersection(sys.argv) and not set(_HELP).intersection(sys.argv):
+            ahead.begin()
         return _loaded(cmd_name)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -125,7 +129,8 @@ def _said(name: str) -> str:
     raise LookupError(f"{COMMANDS[name]} is not there")
 
 
-_SETTINGS = {"help_option_names": ["-h", "--help"]}
+_HELP = ("-h", "--help")
+_SETTINGS = {"help_option_names": [*_HELP]}
 app = typer.Typer(
     cls=_Lazy,
     no_args_is_help=True,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import os
 import signal
 import sys
 import threading
 from typing import get_args
 
 from castline.errors import CastlineError, LocalStackError
+from castline.gate.private import UMASK
 from castline.local.session import LOOK, Orphan
 from castline.local.stack import LocalStack
 from castline.local.state import Keep
@@ -26,7 +29,13 @@ def main() -> int:
     parser.add_argument("--slots", type=int, default=2, help="processes per function")
     parser.add_argument("--prewarm", action="store_true", help="start the processes now, not with their first event")
     parser.add_argument("--keep", choices=get_args(Keep), default="always", help="how long it stays")
+    parser.add_argument("--when-told", action="store_true", help="import, and read the rest from standard input")
     arguments = parser.parse_args()
+    if arguments.when_told:
+        asked = _told()
+        if asked is None:
+            return 0
+        arguments = parser.parse_args(asked)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     ended, woken = threading.Event(), threading.Event()
 
@@ -57,6 +66,28 @@ def main() -> int:
         logger.error("%s", error)
         return 1
     return 0
+
+
+def _told() -> list[str] | None:
+    """Import what a stack needs, then wait for its arguments (of ``start_detached``); None if standard input ends."""
+    import castline.local.deploy
+    import castline.local.lambda_host  # noqa: F401
+
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return None
+    orders = json.loads(line)
+    os.umask(UMASK)
+    os.chdir(orders["folder"])
+    os.environ.clear()
+    os.environ.update(orders["environment"])
+    for flags, path, targets in ((os.O_WRONLY | os.O_APPEND, orders["log"], (1, 2)), (os.O_RDONLY, os.devnull, (0,))):
+        opened = os.open(path, flags)
+        for target in targets:
+            os.dup2(opened, target)
+        os.close(opened)
+    asked: list[str] = orders["arguments"]
+    return asked
 
 
 def _catch_up(stack: LocalStack, config: Settings) -> None:

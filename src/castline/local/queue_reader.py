@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 _WAIT_S = 1  # of a long poll; the stack's end may wait for so long
 _PAUSE_S = 0.5  # pause after a call that failed
+_REPORTS = 20  # attempts to report the outcome of messages
 _LARGEST_BATCH = 10
 
 
@@ -115,11 +116,25 @@ class QueueReader:
             event = to_aws({"Records": [self._record(message) for message in messages]})
             payload = json.dumps(event, ensure_ascii=False).encode()
             outcome = await self._pool.invoke(Invocation(str(uuid.uuid4()), payload))
-            await self._call(lambda: self._settle(messages, outcome))
-        except aws.FAILURES as error:
-            logger.debug("the outcome of messages could not be reported to %s: %s", self._mapping.queue, error)
+            await self._report(messages, outcome)
         finally:
             self._free.release()
+
+    async def _report(self, messages: list[dict[str, Any]], outcome: Outcome) -> None:
+        """Tell SQS the outcome; a message of which it hears nothing stays hidden for a quarter of an hour.
+
+        An emulator that is restarted answers again after a moment.
+        """
+        for left in reversed(range(_REPORTS)):
+            try:
+                await self._call(lambda: self._settle(messages, outcome))
+            except aws.FAILURES as error:
+                logger.debug("the outcome of messages could not be reported to %s: %s", self._mapping.queue, error)
+                if self._stopping or not left:
+                    return
+                await asyncio.sleep(_PAUSE_S)
+            else:
+                return
 
     def _call(self, work: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)

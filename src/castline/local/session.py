@@ -10,7 +10,9 @@ import contextlib
 import fcntl
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import Popen
 from typing import BinaryIO, Self
 
 from castline.gate.private import open_private, private_folder
@@ -38,7 +40,15 @@ class Session:
         self._users = users
 
     @classmethod
-    def join(cls, settings: Settings, slots: int = 2, *, prewarm: bool = False, keep: Keep = "used") -> Self:
+    def join(
+        cls,
+        settings: Settings,
+        slots: int = 2,
+        *,
+        prewarm: bool = False,
+        keep: Keep = "used",
+        waiting: Callable[[], Popen[bytes] | None] = lambda: None,
+    ) -> Self:
         """Attach to the stack of the settings' state folder, or start it in a process of its own.
 
         If another stack has the port, a free one is used: commands find their stack by the state folder.
@@ -46,6 +56,7 @@ class Session:
         Args:
             slots: processes per function, if the stack is started.
             keep: how long the stack stays, at least (see ``StackState``).
+            waiting: gives a process for ``start_detached``, if the stack is started.
 
         Raises:
             LocalStackError: the stack did not start.
@@ -58,7 +69,9 @@ class Session:
             with open_private(folder / "starting") as door:
                 fcntl.flock(door, fcntl.LOCK_EX)
                 running = running_stack(settings)
-                stack = running or start_detached(_with_free_port(settings), slots, keep=keep, prewarm=prewarm)
+                stack = running or start_detached(
+                    _with_free_port(settings), slots, keep=keep, prewarm=prewarm, waiting=waiting()
+                )
                 keep_for(keep, folder)
         except BaseException:
             users.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -261,11 +262,19 @@ def running_stack(settings: Settings) -> LocalStack | None:
         return None
 
 
-def start_detached(settings: Settings, slots: int = 2, *, keep: Keep = "always", prewarm: bool = False) -> LocalStack:
+def start_detached(
+    settings: Settings,
+    slots: int = 2,
+    *,
+    keep: Keep = "always",
+    prewarm: bool = False,
+    waiting: subprocess.Popen[bytes] | None = None,
+) -> LocalStack:
     """Start a stack in a process of its own, which outlives this one.
 
     Args:
         keep: how long it stays (``StackState``).
+        waiting: a process of ``castline.local --when-told`` to use, if it still runs.
 
     Raises:
         LocalStackError: it did not start; the log's end is in ``detail``.
@@ -273,14 +282,16 @@ def start_detached(settings: Settings, slots: int = 2, *, keep: Keep = "always",
     log_path = settings.state_dir.resolve() / "logs" / "stack.log"
     private_folder(settings.state_dir)
     private_folder(log_path.parent)
+    asked = ["--slots", str(slots), "--keep", keep] + ["--prewarm"] * prewarm
+    environment = {
+        **os.environ,
+        **settings_environment(settings),
+        "CASTLINE_STATE_DIR": str(settings.state_dir.resolve()),
+    }
     with open_private(log_path, os.O_TRUNC) as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "castline.local", "--slots", str(slots), "--keep", keep] + ["--prewarm"] * prewarm,
-            env={
-                **os.environ,
-                **settings_environment(settings),
-                "CASTLINE_STATE_DIR": str(settings.state_dir.resolve()),
-            },
+        process = _told(waiting, asked, environment, log_path) or subprocess.Popen(
+            [sys.executable, "-m", "castline.local", *asked],
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -305,6 +316,22 @@ def start_detached(settings: Settings, slots: int = 2, *, keep: Keep = "always",
     tail = log_path.read_text(errors="replace")[-4000:].strip()
     reason = tail.splitlines()[-1] if tail else f"see {log_path}"
     raise LocalStackError(f"the stack did not start: {reason}", detail=tail)
+
+
+def _told(
+    waiting: subprocess.Popen[bytes] | None, asked: list[str], environment: dict[str, str], log: Path
+) -> subprocess.Popen[bytes] | None:
+    """The waiting process, once it knows what it is to do; None if there is none any more."""
+    if waiting is None or waiting.stdin is None:
+        return None
+    orders = {"arguments": asked, "environment": environment, "folder": str(Path.cwd()), "log": str(log)}
+    try:
+        with waiting.stdin as pipe:
+            pipe.write(json.dumps(orders).encode() + b"\n")
+    except OSError:  # it has ended
+        waiting.wait()
+        return None
+    return waiting
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
