@@ -85,7 +85,9 @@ class QueueReader:
 
     async def stop_reading(self) -> None:
         """Take no more messages. A poll in progress is awaited, so that no message is received and dropped."""
-        self._stopping = True
+        if not self._stopping:
+            self._stopping = True
+            self._free.release()  # it may be waiting for a running invocation to end, which takes up to 15 minutes
         if self._reading is not None:
             await self._reading
 
