@@ -205,6 +205,47 @@ def test_the_last_words_of_a_line_need_more_than_a_window_that_is_half_the_next_
     assert said(result) == [("Speaker 1", "so I say so,"), (voice, "that is mine."), ("Speaker 2", "Never so.")]
 
 
+def _short_line(make, before_s: float, voice: int, line: tuple[float, float], mirrored: bool):
+    """A line of its own after another one, and before a line of the second voice; its first window is half of that."""
+    spans = [(0.0, voice), (0.7, voice), (line[0] + 0.1, 1), (line[0] + 0.9, 1), (line[0] + 1.7, 1), (line[0] + 2.5, 1)]
+    windows = [(start, start + 1.6) for start, _ in spans]
+    segments = [
+        ("Ada says so.", 0.0, before_s),
+        ("It is mine.", *line),
+        ("Never did she say so.", line[1] + 0.1, line[0] + 4),
+    ]
+    if mirrored:
+        end = line[0] + 4.1
+        windows = [(end - last, end - first) for first, last in reversed(windows)]
+        spans = spans[::-1]
+        segments = [(text, end - last, end - first) for text, first, last in reversed(segments)]
+    own = Voices.of("ge2e", windows, np.eye(256, dtype=np.float32)[[who for _, who in spans]])
+    made = [
+        make.segment(*words(*text.split(), start=first, each=(last - first) / len(text.split())))
+        for text, first, last in segments
+    ]
+    part = make.audio_part(0, *made).model_copy(update={"voices": own})
+    result = assemble(make.manifest(make.audio_unit(0, 0, 9), options=VOICES), {"audio-0000": part}, {}, None).result
+    return next(speaker for speaker, text in said(result) if text == "It is mine.")
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(
+    ("before_s", "voice", "line", "known"),
+    [
+        (2.9, 0, (3.0, 4.0), False),  # it may be the last that the voice before it said
+        (2.9, 1, (3.0, 4.0), True),  # there is one voice only
+        (2.2, 0, (3.0, 4.0), True),  # the other was silent for long
+        (2.9, 0, (3.0, 4.3), True),  # three quarters of its window are its own
+    ],
+)
+def test_a_short_line_between_two_voices_needs_a_window_that_is_mostly_its_own(
+    make, before_s, voice, line, known, mirrored
+):
+    """The last line of a person, of 1.0 s, got the name of the one who spoke next, after a pause of 0.1 s."""
+    assert (_short_line(make, before_s, voice, line, mirrored) is not None) == known
+
+
 def test_the_report_has_a_lane_for_each_voice_and_the_guess_beside_the_line(make, dialogue):
     units, parts, gallery = dialogue
     found = assemble(make.manifest(*units, options=AUTO, duration_s=24.0), parts, {}, gallery)

@@ -29,6 +29,9 @@ from castline.records import (
 _ISLAND_S = 0.5  # shorter runs of another voice amid one voice's words are words that the windows cannot place
 #: Where the voice seems to change within a line, a piece that one window judges lasts for so much of that window.
 _MOSTLY = 0.55
+#: A line between two voices whose only window lies less than so much within it is not the voice's that goes on in that
+#: window, if the other voice was heard so shortly before (or is heard so soon after).
+_OWN, _SOON_S = 0.6, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def said_by(
     comparable = [(unit, voices) for unit, voices in found if voices.space == space]
     engine = find_engine(space[0])
     heard = tell_apart([_chunk(unit, voices) for unit, voices in comparable], engine.same_voice or 1.0)
-    placed = [piece for segment in segments for piece in _split(segment, heard)]
+    placed = _placed(segments, heard)
     numbers = {voice: at for at, voice in enumerate(dict.fromkeys(v for _, v in placed if v is not None), 1)}
     lines = tuple(Line(segment, None if voice is None else f"Speaker {numbers[voice]}") for segment, voice in placed)
     speakers = tuple(
@@ -166,6 +169,35 @@ def _chunk(unit: AudioUnit, voices: Voices) -> Chunk:
 
 
 # --- words to voices ----------------------------------------------------------------------------
+
+
+def _placed(segments: Sequence[Segment], heard: Heard) -> list[tuple[Segment, int | None]]:
+    """All segments with their voices, cut where the voice changes."""
+    pieces = [_split(segment, heard) for segment in segments]
+    placed = [piece for group in pieces for piece in group]
+    whole = [len(group) == 1 for group in pieces for _ in group]
+    borrowed = [is_whole and _is_borrowed(at, placed, heard) for at, is_whole in enumerate(whole)]
+    return [(piece, None if lent else voice) for (piece, voice), lent in zip(placed, borrowed, strict=True)]
+
+
+def _is_borrowed(at: int, placed: Sequence[tuple[Segment, int | None]], heard: Heard) -> bool:
+    """Whether a line may have its voice from the line that follows (or precedes) it in its only window.
+
+    It may as well be the end (or the beginning) of what another voice says on the other side.
+    """
+    line, voice = placed[at]
+    window = heard.only_window(line.start_s, line.end_s)
+    if voice is None or window is None:
+        return False
+    start, end = window
+    if min(end, line.end_s) - max(start, line.start_s) >= _OWN * (end - start):
+        return False
+    follows = end - line.end_s > line.start_s - start
+    lender, other = (at + 1, at - 1) if follows else (at - 1, at + 1)
+    if not (0 <= lender < len(placed) and 0 <= other < len(placed)):
+        return False
+    pause = line.start_s - placed[other][0].end_s if follows else placed[other][0].start_s - line.end_s
+    return placed[lender][1] == voice != placed[other][1] and pause < _SOON_S
 
 
 def _split(segment: Segment, heard: Heard) -> list[tuple[Segment, int | None]]:
