@@ -158,7 +158,7 @@ def test_a_file_that_changes_during_its_upload_is_uploaded_again(scene: Scene, m
     path.write_bytes(b"half")
     sending = MemoryStore.upload
 
-    def slow(self: MemoryStore, bucket: str, key: str, file: Path, progress: object = None) -> bool:
+    def slow(self: MemoryStore, bucket: str, key: str, file: Path, progress: object = None, **_: object) -> bool:
         sent = sending(self, bucket, key, file)
         with path.open("ab") as more:
             more.write(b" and half")
@@ -179,7 +179,7 @@ def test_temporary_failures_are_retried_and_permanent_ones_reported_once(
     (scene.folder / "b.mp4").write_bytes(b"b")
     (scene.folder / "b.mp4.json").write_text('{"langauge": "de"}')
 
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise StorageError("S3 is away")
 
     with monkeypatch.context() as broken:

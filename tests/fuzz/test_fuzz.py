@@ -26,7 +26,7 @@ from castline.storage import MemoryStore
 
 pytestmark = pytest.mark.slow
 
-_SECONDS = float(os.environ.get("SECONDS_OF_FUZZ", "20"))
+_SECONDS = float(os.environ.get("SECONDS_OF_FUZZ", "10"))
 _SEED = int(os.environ.get("SEED", "1"))
 _TIMEOUT_S = 60  # of an invocation
 _FORMATS = {
