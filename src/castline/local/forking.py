@@ -8,6 +8,7 @@ something when it forks.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -29,9 +30,12 @@ def _main(preload: list[str]) -> None:
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     before = set(os.environ)
+    gc.disable()  # what is imported stays
     for module in preload:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
+    gc.freeze()  # a collection in a child would write to, and so copy, every page of it
+    gc.enable()
     added = {name: os.environ[name] for name in os.environ.keys() - before}  # by modules that do not run again
     waiting = b""
     with selectors.DefaultSelector() as ready:
