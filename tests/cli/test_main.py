@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -575,6 +576,26 @@ def test_a_model_that_must_be_loaded_to_be_asked_is_asked_before_anything_is_sen
     assert found.exit_code == 2
     assert "a.mp4: Fake does not know the language 'qq', only en" in " ".join(found.stderr.split())
     assert sent == []
+
+
+def test_a_model_that_was_fetched_just_now_is_the_one_that_is_asked(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A language was refused because of the model that was there before the run fetched a multilingual one."""
+    there: list[EngineInfo | None] = [_FAKE]
+    multilingual = dataclasses.replace(_FAKE, languages=("en", "qq"))
+
+    def start(*_: object, **__: object) -> tuple[object, object]:
+        raise LocalStackError("it was started")
+
+    monkeypatch.setattr(running, "settings", lambda: Settings(state_dir=tmp_path / "state"))
+    monkeypatch.setattr(running, "english_engine", lambda _: there[-1])
+    monkeypatch.setattr(running, "Engines", lambda _: SimpleNamespace(transcriber=SimpleNamespace(info=multilingual)))
+    monkeypatch.setattr(running, "_say_engines", lambda *_: there.append(None))
+    monkeypatch.setattr(running, "local_session", start)
+    media = tmp_path / "a.mp4"
+    media.write_bytes(b"x")
+    assert "it was started" in run("run", str(media), "--language", "qq").stderr
 
 
 @pytest.mark.parametrize(

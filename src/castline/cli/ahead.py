@@ -1,7 +1,7 @@
 """Starts the process of the local stack while the command itself still imports: each takes about a second.
 
 The process imports and waits. If the command starts a stack, it is told how (``local.stack.start_detached``);
-otherwise its input ends, and so does it, without having touched anything. Uses only the standard library.
+otherwise it is ended, or ends with its input, without having touched anything. Uses only the standard library.
 """
 
 from __future__ import annotations

@@ -115,11 +115,13 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
         def start() -> Future[tuple[Connection, Session]]:
             return pool.submit(local_session, config, asked.slots, prewarm=True)
 
-        known = english_engine(config) if judged else None
-        stack = None if known else start()
+        stack = None if judged else start()
         # Listed while the stack starts: once it runs, other commands may be working on them.
         left = pool.submit(without_result, LibraryFiles(config.state_dir), config)
         _say_engines(options, config)
+        known = (
+            english_engine(config) if judged else None
+        )  # only now: the engines' preparation may fetch a better model
         if known:
             _check_speech(judged, known)
         stack = stack or start()
