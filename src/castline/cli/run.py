@@ -119,9 +119,8 @@ def _run(given: Inputs, asked: Asked, config: Settings) -> int:
         # Listed while the stack starts: once it runs, other commands may be working on them.
         left = pool.submit(without_result, LibraryFiles(config.state_dir), config)
         _say_engines(options, config)
-        known = (
-            english_engine(config) if judged else None
-        )  # only now: the engines' preparation may fetch a better model
+        # Only now: preparing the engines may have fetched a better model.
+        known = english_engine(config) if judged else None
         if known:
             _check_speech(judged, known)
         stack = stack or start()
